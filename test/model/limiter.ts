@@ -1,0 +1,323 @@
+import { ceilDiv, MICRO, max, micro, min } from "./amounts.ts";
+import { costOf } from "./cost.ts";
+import { Refusal } from "./refusal.ts";
+import { inForce, type Level, levelAt, nextWindow, scheduleOf, type Terms } from "./terms.ts";
+import { BUCKET_TYPES, type BucketType, type Mode, type World } from "./world.ts";
+
+export interface Decision {
+  allowed: boolean;
+  reason: string | null;
+  cost: bigint;
+  remaining: bigint | null;
+  remainingBytes: bigint | null;
+  retryAfterMs: bigint | null;
+  delayMs: bigint;
+}
+
+interface Bucket {
+  readonly key: string;
+  readonly type: BucketType;
+  readonly terms: Terms;
+  readonly level: Level;
+}
+
+interface Draw extends Bucket {
+  readonly charge: bigint;
+}
+
+interface Charge {
+  readonly app: string;
+  readonly operation: string;
+  readonly size: bigint;
+  readonly at: bigint;
+  readonly takes: readonly { key: string; amount: bigint }[];
+  closed: boolean;
+}
+
+interface Lease {
+  readonly app: string;
+  readonly tokens: bigint;
+  readonly bytes: bigint;
+  readonly expires: bigint;
+  settled: boolean;
+}
+
+interface Borrowing {
+  readonly borrower: { owner: string; type: BucketType };
+  readonly lender: { owner: string; type: BucketType } | null;
+  readonly due: bigint;
+  owed: bigint;
+  status: "active" | "repaid" | "defaulted";
+}
+
+const THOUSAND_US = 1000n;
+
+/** Sections 2 to 9 of the token semantics in one place: no database, no clock, no rounding. */
+export class Limiter {
+  readonly #world: World;
+  readonly #epoch: bigint;
+  readonly #levels = new Map<string, Level>();
+  readonly #schedules = new Map<string, Terms[]>();
+  readonly #charges = new Map<string, Charge>();
+  readonly #leases = new Map<string, Lease>();
+  readonly #borrowings = new Map<string, Borrowing>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#epoch = BigInt(Date.parse(world.epoch)) * THOUSAND_US;
+  }
+
+  consume(at: bigint, app: string, operation: string, size: bigint, reference?: string): Decision {
+    const cost = costOf(this.#world, app, operation, size, at);
+    const enforced = this.#draws(app, "enforce", cost, size * MICRO, at);
+    const short = enforced.filter(isShort);
+    const answer = this.#answer(app, cost, at);
+    if (short.length > 0) {
+      return {
+        ...answer(),
+        allowed: false,
+        reason: reasonOf(short),
+        retryAfterMs: this.#retry(short, at),
+      };
+    }
+    const shadowed = this.#draws(app, "shadow", cost, size * MICRO, at);
+    const unpaid = shadowed.filter(isShort);
+    const taken = unpaid.length > 0 ? enforced : [...enforced, ...shadowed];
+    const delayMs = enforced.map(delayOf).reduce(max, 0n);
+    for (const draw of taken) this.#take(draw);
+    if (reference !== undefined) {
+      const takes = taken.map(({ key, charge }) => ({ key, amount: charge }));
+      this.#charges.set(reference, { app, operation, size, at, takes, closed: false });
+    }
+    return { ...answer(), allowed: true, reason: reasonOf(unpaid), retryAfterMs: 0n, delayMs };
+  }
+
+  refund(at: bigint, reference: string): boolean {
+    const charge = this.#charges.get(reference);
+    if (charge === undefined || charge.closed) return false;
+    charge.closed = true;
+    for (const { key, amount } of charge.takes) this.#giveBack(key, amount, at);
+    return true;
+  }
+
+  lease(at: bigint, id: string, app: string, tokens: bigint, bytes: bigint, seconds: bigint) {
+    const granted = {
+      tokens: this.#grant(app, "iops", tokens, at),
+      bytes: this.#grant(app, "bandwidth", bytes, at),
+    };
+    this.#leases.set(id, { app, ...granted, expires: at + seconds * MICRO, settled: false });
+    return granted;
+  }
+
+  settleLease(at: bigint, id: string, spentTokens: bigint, spentBytes: bigint) {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) throw new Refusal("unknown_lease");
+    const open = !lease.settled && at < lease.expires;
+    lease.settled = true;
+    const tokens = open ? max(lease.tokens - spentTokens, 0n) : 0n;
+    const bytes = open ? max(lease.bytes - spentBytes, 0n) : 0n;
+    for (const { owner, type } of this.#drawn(lease.app)) {
+      this.#giveBack(keyOf(owner, type, "enforce"), type.startsWith("iops") ? tokens : bytes, at);
+    }
+    return { tokens, bytes };
+  }
+
+  borrow(
+    at: bigint,
+    id: string,
+    borrower: { owner: string; type: BucketType },
+    tokens: bigint,
+    seconds: bigint,
+    lender: { owner: string; type: BucketType } | null,
+  ) {
+    if (tokens <= 0n) throw new Refusal("amount_not_positive");
+    if (seconds > this.#setting("max_borrow_duration", 3600n))
+      throw new Refusal("duration_too_long");
+    const bucket = this.#bucket(borrower.owner, borrower.type, "enforce", at);
+    if (bucket === undefined) throw new Refusal("unknown_bucket");
+    if (this.#inDefault(borrower)) throw new Refusal("borrower_in_default");
+    const limit = scaled(bucket.terms.capacity, this.#decimal("max_borrow_ratio", "1.5"));
+    if (bucket.level.tokens + tokens > limit) throw new Refusal("borrow_limit");
+    if (lender !== null) this.#lend(lender, tokens, at);
+    const after = bucket.level.tokens + tokens;
+    this.#levels.set(bucket.key, { ...bucket.level, tokens: after });
+    const interest = this.#decimal("default_interest_rate", "0.1");
+    const owed = tokens + ceilDiv(tokens * interest, MICRO);
+    const due = at + seconds * MICRO;
+    this.#borrowings.set(id, { borrower, lender, due, owed, status: "active" });
+    return { tokens: after, repayment: owed, due };
+  }
+
+  repay(at: bigint, id: string) {
+    const debt = this.#borrowings.get(id);
+    if (debt === undefined) throw new Refusal("unknown_borrowing");
+    const bucket = this.#bucket(debt.borrower.owner, debt.borrower.type, "enforce", at);
+    const paid = min(bucket?.level.tokens ?? 0n, debt.owed);
+    if (bucket !== undefined && paid > 0n) {
+      this.#levels.set(bucket.key, { ...bucket.level, tokens: bucket.level.tokens - paid });
+      if (debt.lender !== null) {
+        this.#giveBack(keyOf(debt.lender.owner, debt.lender.type, "enforce"), paid, at);
+      }
+    }
+    debt.owed -= paid;
+    const grace = this.#setting("borrow_grace_seconds", 0n) * MICRO;
+    if (debt.owed === 0n) debt.status = "repaid";
+    else if (at >= debt.due + grace) debt.status = "defaulted";
+    return { paid, owed: debt.owed, status: debt.status };
+  }
+
+  /** The L1 bucket of an application is its cluster's. */
+  ownerOf(app: string, type: BucketType): string | null {
+    if (type.endsWith("_l2")) return `app:${app}`;
+    const cluster = this.#application(app).cluster;
+    return cluster === null ? null : `cluster:${cluster}`;
+  }
+
+  #application(app: string) {
+    const application = this.#world.applications.find(({ name }) => name === app);
+    if (application === undefined) throw new Refusal("unknown_application");
+    return application;
+  }
+
+  #drawn(app: string): { owner: string; type: BucketType }[] {
+    return BUCKET_TYPES.flatMap((type) => {
+      const owner = this.ownerOf(app, type);
+      return owner === null ? [] : [{ owner, type }];
+    });
+  }
+
+  #bucket(owner: string, type: BucketType, mode: Mode, at: bigint): Bucket | undefined {
+    const key = keyOf(owner, type, mode);
+    const schedule = this.#schedule(owner, type, mode);
+    const terms = inForce(schedule, at);
+    if (terms === undefined) return undefined;
+    return { key, type, terms, level: levelAt(schedule, this.#levels.get(key), at, this.#epoch) };
+  }
+
+  #schedule(owner: string, type: BucketType, mode: Mode): Terms[] {
+    const key = keyOf(owner, type, mode);
+    const known = this.#schedules.get(key) ?? scheduleOf(this.#world.quotas, owner, type, mode);
+    this.#schedules.set(key, known);
+    return known;
+  }
+
+  #draws(app: string, mode: Mode, cost: bigint, bytes: bigint, at: bigint): Draw[] {
+    return this.#drawn(app).flatMap(({ owner, type }) => {
+      const charge = type.startsWith("iops") ? cost : bytes;
+      const bucket = charge === 0n ? undefined : this.#bucket(owner, type, mode, at);
+      return bucket === undefined ? [] : [{ ...bucket, charge }];
+    });
+  }
+
+  #take({ key, terms, level, charge }: Draw): void {
+    const excess = charge - terms.capacity;
+    if (excess <= 0n || level.tokens >= charge) {
+      this.#levels.set(key, { ...level, tokens: level.tokens - charge });
+    } else {
+      this.#levels.set(key, { tokens: 0n, last: level.last + ceilDiv(excess, terms.rate) });
+    }
+  }
+
+  #giveBack(key: string, amount: bigint, at: bigint): void {
+    const [owner, type, mode] = key.split(" ") as [string, BucketType, Mode];
+    const bucket = amount > 0n ? this.#bucket(owner, type, mode, at) : undefined;
+    if (bucket === undefined) return;
+    const room = max(bucket.terms.capacity - bucket.level.tokens, 0n);
+    this.#levels.set(key, { ...bucket.level, tokens: bucket.level.tokens + min(room, amount) });
+  }
+
+  #grant(app: string, resource: "iops" | "bandwidth", asked: bigint, at: bigint): bigint {
+    const buckets = this.#draws(app, "enforce", asked, asked, at).filter(({ type }) =>
+      type.startsWith(resource),
+    );
+    const granted = buckets
+      .map(({ level, terms }) => max(level.tokens - terms.reserve, 0n))
+      .reduce(min, asked);
+    if (granted > 0n) {
+      for (const { key, level } of buckets) {
+        this.#levels.set(key, { ...level, tokens: level.tokens - granted });
+      }
+    }
+    return granted;
+  }
+
+  #lend(lender: { owner: string; type: BucketType }, tokens: bigint, at: bigint): void {
+    const bucket = this.#bucket(lender.owner, lender.type, "enforce", at);
+    if (bucket === undefined) throw new Refusal("unknown_lender");
+    if (bucket.level.tokens - tokens < bucket.terms.reserve) throw new Refusal("lender_reserve");
+    this.#levels.set(bucket.key, { ...bucket.level, tokens: bucket.level.tokens - tokens });
+  }
+
+  #inDefault(borrower: { owner: string; type: BucketType }): boolean {
+    return [...this.#borrowings.values()].some(
+      ({ borrower: { owner, type }, status }) =>
+        owner === borrower.owner && type === borrower.type && status === "defaulted",
+    );
+  }
+
+  #answer(app: string, cost: bigint, at: bigint): () => Omit<Decision, "allowed" | "reason"> {
+    return () => ({
+      cost,
+      remaining: this.#remaining(app, "iops_l2", at),
+      remainingBytes: this.#remaining(app, "bandwidth_l2", at),
+      retryAfterMs: 0n,
+      delayMs: 0n,
+    });
+  }
+
+  #remaining(app: string, type: BucketType, at: bigint): bigint | null {
+    const bucket =
+      this.#bucket(`app:${app}`, type, "enforce", at) ??
+      this.#bucket(`app:${app}`, type, "shadow", at);
+    return bucket?.level.tokens ?? null;
+  }
+
+  #retry(short: readonly Draw[], at: bigint): bigint | null {
+    if (short.some(isImpossible)) return null;
+    return short.map((draw) => ceilDiv(this.#wait(draw, at), THOUSAND_US)).reduce(max, 0n);
+  }
+
+  #wait({ terms, level, charge }: Draw, at: bigint): bigint {
+    if (terms.method === "fixed_window") {
+      return nextWindow(terms, max(at, level.last), this.#epoch) - at;
+    }
+    const lacking = min(charge, terms.capacity) - level.tokens;
+    return max(level.last - at, 0n) + ceilDiv(lacking, terms.rate);
+  }
+
+  #setting(key: string, otherwise: bigint): bigint {
+    const value = this.#world.settings?.[key];
+    return value === undefined ? otherwise : BigInt(value);
+  }
+
+  #decimal(key: string, otherwise: string): bigint {
+    return micro(String(this.#world.settings?.[key] ?? otherwise));
+  }
+}
+
+function keyOf(owner: string, type: BucketType, mode: Mode): string {
+  return `${owner} ${type} ${mode}`;
+}
+
+function isShort({ terms, level, charge }: Draw): boolean {
+  if (level.tokens >= charge) return false;
+  return charge <= terms.capacity || !terms.oversize || level.tokens < terms.capacity;
+}
+
+function isImpossible({ terms, charge }: Draw): boolean {
+  return charge > terms.capacity && !terms.oversize;
+}
+
+function reasonOf(short: readonly Draw[]): string | null {
+  if (short.some(isImpossible)) return "exceeds_capacity";
+  return short[0]?.type ?? null;
+}
+
+function delayOf({ terms, level }: Draw): bigint {
+  if (terms.method !== "leaky_bucket") return 0n;
+  return max(ceilDiv(terms.capacity - level.tokens, terms.rate * THOUSAND_US), 0n);
+}
+
+function scaled(amount: bigint, factor: bigint): bigint {
+  return (amount * factor) / MICRO;
+}
