@@ -1,0 +1,101 @@
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { Problem } from "../problem.ts";
+
+export interface Line {
+  readonly number: number;
+  readonly text: string;
+}
+
+const LONGEST_LINE = 1_048_576;
+const LINE_FEED = 0x0a;
+
+/**
+ * The lines of a file, plain or gzip (told by its content, not by its name), one at a time.
+ * Bytes are read as Latin-1: all that a trace says is ASCII, and a log may hold anything else.
+ */
+export async function* linesOf(path: string): AsyncGenerator<Line> {
+  try {
+    yield* split(await content(path));
+  } catch (error) {
+    throw asProblem(error, path);
+  }
+}
+
+async function content(path: string): Promise<AsyncIterable<Buffer>> {
+  const file = createReadStream(path);
+  if (!(await isGzip(path))) return file;
+  const unzip = createGunzip();
+  // The reader of `unzip` meets the error; here it must only not go unhandled.
+  pipeline(file, unzip).catch(() => undefined);
+  return unzip;
+}
+
+async function isGzip(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
+    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
+  } finally {
+    await file.close();
+  }
+}
+
+async function* split(chunks: AsyncIterable<Buffer>): AsyncGenerator<Line> {
+  let number = 0;
+  let rest = "";
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
+      number += 1;
+      yield { number, text: tidy(rest + chunk.toString("latin1", start, end)) };
+      rest = "";
+      start = end + 1;
+    }
+    rest += chunk.toString("latin1", start);
+    if (rest.length > LONGEST_LINE) throw tooLong(number + 1);
+  }
+  if (rest !== "") yield { number: number + 1, text: tidy(rest) };
+}
+
+function tidy(text: string): string {
+  return text.endsWith("\r") ? text.slice(0, -1) : text;
+}
+
+function tooLong(number: number): Problem {
+  return new Problem(
+    "trace_unrecognized",
+    `line ${number} of the trace has no end within a megabyte`,
+    "Give a text file: the CSV of a block trace or a web access log, plain or gzip.",
+  );
+}
+
+function asProblem(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || error instanceof Problem) return error;
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "Z_BUF_ERROR") {
+    return new Problem(
+      "trace_truncated",
+      `the gzip trace ${path} ends in the middle`,
+      "Copy the file again: its end is missing.",
+      { cause: error },
+    );
+  }
+  if (code.startsWith("Z_")) {
+    return new Problem(
+      "trace_corrupt",
+      `the gzip trace ${path} is damaged`,
+      "Copy the file again and check it with gzip -t.",
+      { cause: error },
+    );
+  }
+  if (code === "") return error;
+  return new Problem(
+    "trace_unreadable",
+    `the trace ${path} cannot be read (${code})`,
+    "Check that the path names a file and that you may read it.",
+    { cause: error },
+  );
+}
