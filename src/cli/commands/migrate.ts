@@ -1,0 +1,12 @@
+import type { Command } from "commander";
+import { databaseUrl } from "../database-url.ts";
+
+export function register(program: Command): void {
+  program
+    .command("migrate")
+    .description("bring the database of DATABASE_URL up to date")
+    .action(async () => {
+      const { migrate } = await import("../../migrations/migrate.ts");
+      await migrate(databaseUrl());
+    });
+}

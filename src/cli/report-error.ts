@@ -1,0 +1,33 @@
+import { UserError } from "../user-error.ts";
+
+/** PostgreSQL's own fields of an error, as both drivers deliver them. */
+interface DatabaseError extends Error {
+  code: string;
+  detail?: string;
+  hint?: string;
+}
+
+/** Tells the reader what went wrong and what to do; answers the exit code. */
+export function reportError(error: unknown): number {
+  console.error(describeError(error));
+  return 1;
+}
+
+export function describeError(error: unknown): string {
+  if (error instanceof UserError) return lines(error.message, undefined, error.hint);
+  if (isDatabaseError(error)) {
+    return lines(`${error.message} (${error.code})`, error.detail, error.hint);
+  }
+  return error instanceof Error ? `error: ${error.stack}` : `error: ${String(error)}`;
+}
+
+function isDatabaseError(error: unknown): error is DatabaseError {
+  return error instanceof Error && "code" in error && /^[0-9A-Z]{5}$/.test(String(error.code));
+}
+
+function lines(message: string, detail: string | undefined, hint: string | undefined): string {
+  const parts = [`error: ${message}`];
+  if (detail) parts.push(`detail: ${detail}`);
+  if (hint) parts.push(`hint: ${hint}`);
+  return parts.join("\n");
+}

@@ -1,0 +1,69 @@
+import { execFile } from "node:child_process";
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { UserError } from "../user-error.ts";
+import type { Account } from "./account.ts";
+import type { Binaries } from "./binaries.ts";
+
+const run = promisify(execFile);
+
+export interface ClusterSpec {
+  readonly binaries: Binaries;
+  readonly account: Account | undefined;
+  /** PostgreSQL's own data folder (PGDATA). */
+  readonly folder: string;
+  readonly superuserPassword: string;
+  /** A throw-away cluster need not survive a power cut. */
+  readonly durable: boolean;
+}
+
+export function clusterExists(folder: string): boolean {
+  return existsSync(join(folder, "PG_VERSION"));
+}
+
+/** Made under another name first, so that an interrupted initdb never passes for a cluster. */
+export async function createCluster(spec: ClusterSpec): Promise<void> {
+  const draft = `${spec.folder}.new`;
+  const passwordFile = `${spec.folder}.password`;
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { mode: 0o700 });
+  writeFileSync(passwordFile, spec.superuserPassword, { mode: 0o600 });
+  giveTo(spec.account, draft, passwordFile);
+  try {
+    await initdb(spec, draft, passwordFile);
+    renameSync(draft, spec.folder);
+  } finally {
+    rmSync(passwordFile);
+  }
+}
+
+async function initdb(spec: ClusterSpec, folder: string, passwordFile: string): Promise<void> {
+  const options = ["--username=postgres", "--auth=scram-sha-256", `--pwfile=${passwordFile}`];
+  const locale = ["--encoding=UTF8", "--locale=C"];
+  const sync = spec.durable ? [] : ["--no-sync"];
+  try {
+    await run(spec.binaries.initdb, [`--pgdata=${folder}`, ...options, ...locale, ...sync], {
+      ...spec.account,
+      cwd: "/",
+      env: { LC_ALL: "C", PATH: process.env.PATH },
+    });
+  } catch (cause) {
+    throw new UserError(
+      "data_folder_unusable",
+      `initdb failed in ${folder}: ${lastLine(cause)}`,
+      "Check free space and permissions of that folder, or choose another with QOS_DATA_FOLDER.",
+      { cause },
+    );
+  }
+}
+
+export function giveTo(account: Account | undefined, ...paths: string[]): void {
+  if (account === undefined) return;
+  for (const path of paths) chownSync(path, account.uid, account.gid);
+}
+
+function lastLine(error: unknown): string {
+  const stderr = (error as { stderr?: string }).stderr?.trim();
+  return stderr?.split("\n").findLast((line) => line.includes("error")) ?? String(error);
+}

@@ -1,0 +1,37 @@
+import postgres from "postgres";
+import { logFor } from "../log.ts";
+
+export type Sql = postgres.Sql;
+export type TransactionSql = postgres.TransactionSql;
+
+const log = logFor("postgres");
+
+/**
+ * A pool for our own code. Dates stay text: a Date would lose the microseconds that the decisions
+ * are made with. numeric and bigint are text as well, for the same reason.
+ */
+export function connect(url: string, options: postgres.Options<never> = {}): Sql {
+  return postgres(url, {
+    max: 4,
+    connection: { application_name: "storage-qos" },
+    onnotice: (notice) => log.debug({ code: notice.code }, notice.message ?? "notice"),
+    types: { timestamptz },
+    ...options,
+  }) as unknown as Sql;
+}
+
+const timestamptz = {
+  to: 1184,
+  from: [1082, 1114, 1184],
+  serialize: (value: Date | string) => (value instanceof Date ? value.toISOString() : value),
+  parse: (value: string) => value,
+};
+
+export async function withConnection<T>(url: string, use: (sql: Sql) => Promise<T>): Promise<T> {
+  const sql = connect(url, { max: 1 });
+  try {
+    return await use(sql);
+  } finally {
+    await sql.end();
+  }
+}

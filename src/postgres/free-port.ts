@@ -1,0 +1,25 @@
+import { createServer } from "node:net";
+
+/** The first free port on the loopback interface from `preferred` on; 0 lets the system choose. */
+export async function freePort(preferred = 0): Promise<number> {
+  const port = await tryPort(preferred);
+  return port ?? freePort(preferred + 1);
+}
+
+export async function isPortFree(port: number): Promise<boolean> {
+  return (await tryPort(port)) !== undefined;
+}
+
+function tryPort(port: number): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE" || error.code === "EACCES") resolve(undefined);
+      else reject(error);
+    });
+    server.listen(port, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" ? address?.port : undefined));
+    });
+  });
+}

@@ -1,0 +1,42 @@
+import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+/** What a running server says about itself in postmaster.pid. */
+export interface Postmaster {
+  readonly pid: number;
+  readonly port: number;
+  readonly ready: boolean;
+}
+
+export function readPostmaster(cluster: string): Postmaster | undefined {
+  const file = join(cluster, "postmaster.pid");
+  if (!existsSync(file)) return undefined;
+  const lines = readFileSync(file, "utf8").split("\n");
+  return { pid: Number(lines[0]), port: Number(lines[3]), ready: lines[7]?.trim() === "ready" };
+}
+
+/** The server that runs on this cluster. A file that a crash left behind is cleared away. */
+export function livePostmaster(cluster: string): Postmaster | undefined {
+  const postmaster = readPostmaster(cluster);
+  if (postmaster === undefined || isServerOf(cluster, postmaster.pid)) return postmaster;
+  rmSync(join(cluster, "postmaster.pid"));
+  return undefined;
+}
+
+/**
+ * After a crash the process number may belong to somebody else, and PostgreSQL would refuse to
+ * start. A server always sits in its own data folder; without /proc the number has to do.
+ */
+function isServerOf(cluster: string, pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (!existsSync("/proc/self/cwd")) return true;
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`) === cluster;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../user-error.ts";
+import type { Account } from "./account.ts";
+import type { Binaries } from "./binaries.ts";
+import { readPostmaster } from "./postmaster.ts";
+
+export interface ServerSpec {
+  readonly binaries: Binaries;
+  readonly account: Account | undefined;
+  readonly folder: string;
+  readonly port: number;
+  readonly logFile: string;
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/**
+ * The watcher reads a pipe that only this process holds open. When the process ends, in whatever
+ * way, the pipe closes and the server gets its order to shut down: no orphan, even after kill -9.
+ * The watcher is forked twice because the server must not meet a child that it did not start.
+ */
+const launcher = `
+({ cat > /dev/null; kill -INT $$; } <&3 > /dev/null 2>&1 &)
+exec "$@" 3<&-
+`;
+
+const startupSeconds = 60;
+
+export async function startServer(spec: ServerSpec): Promise<RunningServer> {
+  const child = launch(spec);
+  await becomesReady(child, spec);
+  // The server must not keep an otherwise finished program alive.
+  child.unref();
+  return { port: spec.port, stop: () => stopServer(child) };
+}
+
+function launch(spec: ServerSpec): ChildProcess {
+  const settings = {
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: "",
+    timezone: "UTC",
+    log_timezone: "UTC",
+    ...spec.settings,
+  };
+  const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const log = openSync(spec.logFile, "w", 0o600);
+  const child = spawn(
+    "/bin/sh",
+    [
+      ...["-c", launcher, "postgres", spec.binaries.postgres],
+      ...["-D", spec.folder, "-p", String(spec.port), ...options],
+    ],
+    {
+      ...spec.account,
+      cwd: "/",
+      // Ctrl-C in the terminal is for this process alone; the server is told when to stop.
+      detached: true,
+      env: { LC_ALL: "C", PATH: process.env.PATH },
+      stdio: ["ignore", log, log, "pipe"],
+    },
+  );
+  closeSync(log);
+  (child.stdio[3] as unknown as { unref(): void }).unref();
+  return child;
+}
+
+async function becomesReady(child: ChildProcess, spec: ServerSpec): Promise<void> {
+  const deadline = Date.now() + startupSeconds * 1000;
+  while (Date.now() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null) throw startFailure(spec);
+    const postmaster = readPostmaster(spec.folder);
+    if (postmaster?.pid === child.pid && postmaster?.ready) return;
+    await sleep(10);
+  }
+  await stopServer(child);
+  throw startFailure(spec);
+}
+
+async function stopServer(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.ref();
+  const exited = once(child, "exit");
+  child.kill("SIGINT");
+  await exited;
+}
+
+function startFailure(spec: ServerSpec): UserError {
+  const lines = readFileSync(spec.logFile, "utf8").split("\n");
+  const reason = lines.find((line) => /FATAL|could not bind/.test(line)) ?? "no answer";
+  if (lines.some((line) => line.includes("Address already in use"))) {
+    return new UserError(
+      "port_in_use",
+      `port ${spec.port} is in use`,
+      "Set QOS_POSTGRES_PORT to a free port, or stop the program that uses this one.",
+    );
+  }
+  return new UserError(
+    "postgres_start_failed",
+    `the embedded PostgreSQL did not start: ${reason.trim()}`,
+    `Its log is ${spec.logFile}.`,
+  );
+}
