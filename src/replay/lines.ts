@@ -25,8 +25,9 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
 }
 
 async function content(path: string): Promise<AsyncIterable<Buffer>> {
+  const gzip = await isGzip(path);
   const file = createReadStream(path);
-  if (!(await isGzip(path))) return file;
+  if (!gzip) return file;
   const unzip = createGunzip();
   // The reader of `unzip` meets the error; here it must only not go unhandled.
   pipeline(file, unzip).catch(() => undefined);
