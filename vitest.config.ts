@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+// For the global set-up, which runs in this process; the test files get theirs below.
+process.env.LOG_LEVEL ??= "warn";
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],

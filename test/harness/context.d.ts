@@ -1,0 +1,7 @@
+import type { HarnessContext } from "./server.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    harness: HarnessContext;
+  }
+}

@@ -1,0 +1,4 @@
+export { type Context, createDatabase, type TestDatabase } from "./database.ts";
+export { type DatabaseError, expectSqlState } from "./errors.ts";
+export type { Role } from "./roles.ts";
+export type { Session } from "./session.ts";
