@@ -4,3 +4,19 @@ export interface Service {
   readonly url?: string;
   stop(): Promise<void>;
 }
+
+/** src/api/server.ts exports `startApi`. */
+export interface ApiOptions {
+  /** A login that is a member of rate_limiter_authenticator. */
+  readonly databaseUrl: string;
+  readonly host: string;
+  readonly port: number;
+}
+export type StartApi = (options: ApiOptions) => Promise<Service>;
+
+/** src/worker/worker.ts exports `startWorker`. */
+export interface WorkerOptions {
+  /** A login that is a member of rate_limiter_worker. */
+  readonly databaseUrl: string;
+}
+export type StartWorker = (options: WorkerOptions) => Promise<Service>;

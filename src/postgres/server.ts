@@ -95,15 +95,19 @@ function startFailure(spec: ServerSpec): UserError {
   const lines = readFileSync(spec.logFile, "utf8").split("\n");
   const reason = lines.find((line) => /FATAL|could not bind/.test(line)) ?? "no answer";
   if (lines.some((line) => line.includes("Address already in use"))) {
-    return new UserError(
-      "port_in_use",
-      `port ${spec.port} is in use`,
-      "Set QOS_POSTGRES_PORT to a free port, or stop the program that uses this one.",
-    );
+    return portInUse(spec.port);
   }
   return new UserError(
     "postgres_start_failed",
     `the embedded PostgreSQL did not start: ${reason.trim()}`,
     `Its log is ${spec.logFile}.`,
+  );
+}
+
+export function portInUse(port: number): UserError {
+  return new UserError(
+    "port_in_use",
+    `port ${port} is in use`,
+    "Set QOS_POSTGRES_PORT to a free port, or stop the program that uses this one.",
   );
 }

@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { logFor } from "../log.ts";
+import { UserError } from "../user-error.ts";
+import { type Account, serverAccount } from "./account.ts";
+import { type Binaries, findBinaries } from "./binaries.ts";
+import { clusterExists, createCluster } from "./cluster.ts";
+import { type DataFolder, locateDataFolder, prepareDataFolder } from "./data-folder.ts";
+import { freePort, isPortFree } from "./free-port.ts";
+import { passwordFor } from "./pgpass.ts";
+import { livePostmaster, type Postmaster, readPostmaster } from "./postmaster.ts";
+import { portInUse, startServer } from "./server.ts";
+
+const log = logFor("postgres");
+const superuser = "postgres";
+const usualPort = 54329;
+const attachSeconds = 30;
+
+export interface EmbeddedServer {
+  /** The superuser's connection to the database `postgres`. */
+  readonly url: string;
+  readonly port: number;
+  readonly data: DataFolder;
+  /** False when the server was already running: then whoever started it stops it. */
+  readonly started: boolean;
+  stop(): Promise<void>;
+}
+
+/** The embedded server that keeps its data: started, or found running on the same data. */
+export async function openEmbeddedServer(
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<EmbeddedServer> {
+  const account = serverAccount();
+  const binaries = findBinaries(account);
+  const data = locateDataFolder(account, env);
+  prepareDataFolder(data, account);
+  const password = passwordFor(data.passwords, superuser);
+  const describe = (port: number) => ({
+    url: `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`,
+    port,
+    data,
+  });
+
+  const running = livePostmaster(data.cluster);
+  if (running !== undefined) {
+    await isReady(data, running);
+    log.info({ port: running.port }, "using the server that already runs on this data");
+    return { ...describe(running.port), started: false, stop: async () => {} };
+  }
+  const server = await start(data, binaries, account, password, env.QOS_POSTGRES_PORT);
+  return { ...describe(server.port), started: true, stop: server.stop };
+}
+
+async function start(
+  data: DataFolder,
+  binaries: Binaries,
+  account: Account | undefined,
+  superuserPassword: string,
+  configuredPort: string | undefined,
+) {
+  const port = await choosePort(configuredPort);
+  if (!clusterExists(data.cluster)) {
+    log.info({ folder: data.folder }, "making a new PostgreSQL data folder");
+    const folder = data.cluster;
+    await createCluster({ binaries, account, folder, superuserPassword, durable: true });
+  }
+  return startServer({
+    ...{ binaries, account, folder: data.cluster, port, logFile: data.log },
+    settings: { shared_preload_libraries: "pg_stat_statements" },
+  });
+}
+
+async function choosePort(configured: string | undefined): Promise<number> {
+  if (configured === undefined || configured === "") return freePort(usualPort);
+  const port = Number(configured);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new UserError("port_invalid", `QOS_POSTGRES_PORT is no port number: ${configured}`);
+  }
+  if (!(await isPortFree(port))) throw portInUse(port);
+  return port;
+}
+
+async function isReady(data: DataFolder, running: Postmaster): Promise<void> {
+  const deadline = Date.now() + attachSeconds * 1000;
+  while (!readPostmaster(data.cluster)?.ready) {
+    if (Date.now() > deadline) {
+      throw new UserError(
+        "postgres_not_ready",
+        `process ${running.pid} holds ${data.cluster} but its server is not ready`,
+        `Its log is ${data.log}. Stop that process, then try again.`,
+      );
+    }
+    await sleep(20);
+  }
+}

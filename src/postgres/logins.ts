@@ -1,0 +1,17 @@
+import type { Sql } from "./connect.ts";
+import { scramVerifier } from "./scram.ts";
+
+/** Makes a login that is a member of the role, or gives an existing one this password. */
+export async function ensureLogin(
+  sql: Sql,
+  login: string,
+  role: string,
+  password: string,
+): Promise<void> {
+  // Sent as a verifier: even a server that logs every statement never sees the password.
+  const verifier = scramVerifier(password);
+  const known = await sql`select from pg_roles where rolname = ${login}`;
+  if (known.count === 0) await sql`create role ${sql(login)} login`;
+  await sql.unsafe(`alter role "${login}" password '${verifier}'`);
+  await sql`grant ${sql(role)} to ${sql(login)}`;
+}

@@ -1,0 +1,75 @@
+import { logFor } from "../log.ts";
+import { withConnection } from "../postgres/connect.ts";
+import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-server.ts";
+import { ensureLogin } from "../postgres/logins.ts";
+import { passwordFor } from "../postgres/pgpass.ts";
+import { withDatabase, withLogin, withRole } from "../postgres/url.ts";
+
+const databaseName = "storage_qos";
+
+/** The connections that the parts of the product use, each with no more rights than it needs. */
+export interface Databases {
+  /** Migrates and seeds. */
+  readonly admin: string;
+  readonly api: string;
+  readonly worker: string;
+  /** How a person reaches the gateways' functions with psql. */
+  readonly psql: string;
+  /** Makes the logins above, as soon as migrations have made their roles. */
+  createLogins(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The databases of DATABASE_URL and its companions, else those of the embedded server. */
+export async function openDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
+  return env.DATABASE_URL ? givenDatabases(env.DATABASE_URL, env) : embeddedDatabases(env);
+}
+
+function givenDatabases(admin: string, env: NodeJS.ProcessEnv): Databases {
+  return {
+    admin,
+    api: env.API_DATABASE_URL ?? borrowedLogin(admin, "authenticator", "API_DATABASE_URL"),
+    worker: env.WORKER_DATABASE_URL ?? borrowedLogin(admin, "worker", "WORKER_DATABASE_URL"),
+    psql: 'psql "$DATABASE_URL"',
+    createLogins: async () => {},
+    stop: async () => {},
+  };
+}
+
+/** Good enough to try the product, not to run it: such a session could go back to its login. */
+function borrowedLogin(admin: string, role: string, variable: string): string {
+  logFor("start").warn(`${variable} is not set: sessions of DATABASE_URL become the ${role}`);
+  return withRole(admin, `rate_limiter_${role}`);
+}
+
+async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
+  const server = await openEmbeddedServer(env);
+  const admin = withDatabase(server.url, databaseName);
+  const passwords = server.data.passwords;
+  const as = (login: string) => withLogin(admin, login, passwordFor(passwords, login));
+  await createDatabase(server);
+  return {
+    admin,
+    api: as("qos_api"),
+    worker: as("qos_worker"),
+    psql: `PGPASSFILE=${passwords} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
+    createLogins: () => createLogins(server),
+    stop: server.stop,
+  };
+}
+
+async function createDatabase(server: EmbeddedServer): Promise<void> {
+  await withConnection(server.url, async (sql) => {
+    const known = await sql`select from pg_database where datname = ${databaseName}`;
+    if (known.count === 0) await sql`create database ${sql(databaseName)}`;
+  });
+}
+
+async function createLogins({ url, data }: EmbeddedServer): Promise<void> {
+  const roles = { qos_api: "authenticator", qos_worker: "worker", qos_gateway: "app" };
+  await withConnection(url, async (sql) => {
+    for (const [login, role] of Object.entries(roles)) {
+      await ensureLogin(sql, login, `rate_limiter_${role}`, passwordFor(data.passwords, login));
+    }
+  });
+}

@@ -1,0 +1,50 @@
+import { logFor } from "../log.ts";
+import { migrate } from "../migrations/migrate.ts";
+import type { Service, StartApi, StartWorker } from "../service.ts";
+import { apiAddress } from "./api-address.ts";
+import { openDatabases } from "./databases.ts";
+import { greeting } from "./greeting.ts";
+import { seedDemo } from "./seed-demo.ts";
+
+const log = logFor("start");
+
+export interface Product {
+  /** What to tell the person who started it. */
+  readonly greeting: string;
+  stop(): Promise<void>;
+}
+
+/** Starts everything; when one part fails, what had started is stopped again. */
+export async function start(env: NodeJS.ProcessEnv = process.env): Promise<Product> {
+  const started: Service[] = [];
+  const stop = () => stopInReverse(started);
+  try {
+    const address = apiAddress(env);
+    const databases = await openDatabases(env);
+    started.push({ name: "database", stop: databases.stop });
+    await migrate(databases.admin);
+    await databases.createLogins();
+    const demo = await seedDemo(databases.admin);
+
+    const { startApi }: { startApi: StartApi } = await import("../api/server.ts");
+    const api = await startApi({ databaseUrl: databases.api, ...address });
+    started.push(api);
+
+    const { startWorker }: { startWorker: StartWorker } = await import("../worker/worker.ts");
+    started.push(await startWorker({ databaseUrl: databases.worker }));
+
+    return { greeting: greeting({ psql: databases.psql, apiUrl: api.url, demo }), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function stopInReverse(started: Service[]): Promise<void> {
+  for (let service = started.pop(); service !== undefined; service = started.pop()) {
+    log.debug({ service: service.name }, "stopping");
+    await service
+      .stop()
+      .catch((err: unknown) => log.error({ err }, `${service.name} did not stop`));
+  }
+}
