@@ -1,7 +1,7 @@
 import { ceilDiv, MICRO, max, micro, min } from "./amounts.ts";
 import { costOf } from "./cost.ts";
 import { Refusal } from "./refusal.ts";
-import { inForce, type Level, levelAt, nextWindow, scheduleOf, type Terms } from "./terms.ts";
+import { type Level, levelAt, nextWindow, scheduleOf, type Terms, termsAt } from "./terms.ts";
 import { BUCKET_TYPES, type BucketType, type Mode, type World } from "./world.ts";
 
 export interface Decision {
@@ -28,10 +28,13 @@ interface Draw extends Bucket {
 interface Charge {
   readonly app: string;
   readonly operation: string;
-  readonly size: bigint;
   readonly at: bigint;
-  readonly takes: readonly { key: string; amount: bigint }[];
-  closed: boolean;
+  readonly takes: Map<string, bigint>;
+  /** Whether shadow quotas were charged as well. */
+  readonly modes: readonly Mode[];
+  cost: bigint;
+  settled: boolean;
+  refunded: boolean;
 }
 
 interface Lease {
@@ -51,6 +54,8 @@ interface Borrowing {
 }
 
 const THOUSAND_US = 1000n;
+/** A hundred years: an oversize charge that would take longer is not admitted. */
+const LONGEST_PAYBACK_US = 3_155_760_000n * MICRO;
 
 /** Sections 2 to 9 of the token semantics in one place: no database, no clock, no rounding. */
 export class Limiter {
@@ -68,6 +73,10 @@ export class Limiter {
   }
 
   consume(at: bigint, app: string, operation: string, size: bigint, reference?: string): Decision {
+    const known = reference === undefined ? undefined : this.#charges.get(reference);
+    if (known !== undefined) {
+      return { ...this.#answer(app, known.cost, at)(), allowed: true, reason: null };
+    }
     const cost = costOf(this.#world, app, operation, size, at);
     const enforced = this.#draws(app, "enforce", cost, size * MICRO, at);
     const short = enforced.filter(isShort);
@@ -86,18 +95,43 @@ export class Limiter {
     const delayMs = enforced.map(delayOf).reduce(max, 0n);
     for (const draw of taken) this.#take(draw);
     if (reference !== undefined) {
-      const takes = taken.map(({ key, charge }) => ({ key, amount: charge }));
-      this.#charges.set(reference, { app, operation, size, at, takes, closed: false });
+      const takes = new Map(taken.map(({ key, charge }) => [key, charge]));
+      const modes: Mode[] = unpaid.length > 0 ? ["enforce"] : ["enforce", "shadow"];
+      const open = { settled: false, refunded: false };
+      this.#charges.set(reference, { app, operation, at, cost, takes, modes, ...open });
     }
     return { ...answer(), allowed: true, reason: reasonOf(unpaid), retryAfterMs: 0n, delayMs };
   }
 
   refund(at: bigint, reference: string): boolean {
     const charge = this.#charges.get(reference);
-    if (charge === undefined || charge.closed) return false;
-    charge.closed = true;
-    for (const { key, amount } of charge.takes) this.#giveBack(key, amount, at);
+    if (charge === undefined || charge.refunded) return false;
+    charge.refunded = true;
+    for (const [key, amount] of charge.takes) this.#giveBack(key, amount, at);
     return true;
+  }
+
+  /** Section 8: the difference to what the actual size costs, by the rules of the first moment. */
+  settle(at: bigint, reference: string, actualSize: bigint): boolean {
+    const charge = this.#charges.get(reference);
+    if (charge === undefined || charge.refunded || charge.settled) return false;
+    charge.settled = true;
+    const cost = costOf(this.#world, charge.app, charge.operation, actualSize, charge.at);
+    for (const { owner, type } of this.#drawn(charge.app)) {
+      for (const mode of charge.modes) {
+        const owed = type.startsWith("iops") ? cost : actualSize * MICRO;
+        this.#correct(charge, keyOf(owner, type, mode), owed, at);
+      }
+    }
+    charge.cost = cost;
+    return true;
+  }
+
+  #correct(charge: Charge, key: string, owed: bigint, at: bigint): void {
+    const taken = charge.takes.get(key) ?? 0n;
+    if (owed < taken) this.#giveBack(key, taken - owed, at);
+    else this.#takeAnyway(key, owed - taken, at);
+    charge.takes.set(key, owed);
   }
 
   lease(at: bigint, id: string, app: string, tokens: bigint, bytes: bigint, seconds: bigint) {
@@ -189,9 +223,10 @@ export class Limiter {
   #bucket(owner: string, type: BucketType, mode: Mode, at: bigint): Bucket | undefined {
     const key = keyOf(owner, type, mode);
     const schedule = this.#schedule(owner, type, mode);
-    const terms = inForce(schedule, at);
+    const stored = this.#levels.get(key);
+    const terms = termsAt(schedule, stored, at);
     if (terms === undefined) return undefined;
-    return { key, type, terms, level: levelAt(schedule, this.#levels.get(key), at, this.#epoch) };
+    return { key, type, terms, level: levelAt(schedule, stored, terms, at, this.#epoch) };
   }
 
   #schedule(owner: string, type: BucketType, mode: Mode): Terms[] {
@@ -210,18 +245,29 @@ export class Limiter {
   }
 
   #take({ key, terms, level, charge }: Draw): void {
-    const excess = charge - terms.capacity;
-    if (excess <= 0n || level.tokens >= charge) {
-      this.#levels.set(key, { ...level, tokens: level.tokens - charge });
-    } else {
-      this.#levels.set(key, { tokens: 0n, last: level.last + ceilDiv(excess, terms.rate) });
-    }
+    const excess = charge - (level.tokens >= charge ? charge : terms.capacity);
+    const tokens = excess > 0n ? 0n : level.tokens - charge;
+    this.#levels.set(key, { ...level, tokens, last: level.last + ceilDiv(excess, terms.rate) });
+  }
+
+  /** Takes what is there; the rest is paid back in time, as an oversize charge is. */
+  #takeAnyway(key: string, amount: bigint, at: bigint): void {
+    const bucket = this.#bucketOf(key, at);
+    if (bucket === undefined || amount === 0n) return;
+    const { level, terms } = bucket;
+    const taken = min(level.tokens, amount);
+    const last = level.last + ceilDiv(amount - taken, terms.rate);
+    this.#levels.set(key, { ...level, tokens: level.tokens - taken, last });
+  }
+
+  #bucketOf(key: string, at: bigint): Bucket | undefined {
+    const [owner, type, mode] = key.split(" ") as [string, BucketType, Mode];
+    return this.#bucket(owner, type, mode, at);
   }
 
   #giveBack(key: string, amount: bigint, at: bigint): void {
-    const [owner, type, mode] = key.split(" ") as [string, BucketType, Mode];
-    const bucket = amount > 0n ? this.#bucket(owner, type, mode, at) : undefined;
-    if (bucket === undefined) return;
+    const bucket = this.#bucketOf(key, at);
+    if (bucket === undefined || amount === 0n) return;
     const room = max(bucket.terms.capacity - bucket.level.tokens, 0n);
     this.#levels.set(key, { ...bucket.level, tokens: bucket.level.tokens + min(room, amount) });
   }
@@ -299,13 +345,15 @@ function keyOf(owner: string, type: BucketType, mode: Mode): string {
   return `${owner} ${type} ${mode}`;
 }
 
-function isShort({ terms, level, charge }: Draw): boolean {
+function isShort(draw: Draw): boolean {
+  const { terms, level, charge } = draw;
   if (level.tokens >= charge) return false;
-  return charge <= terms.capacity || !terms.oversize || level.tokens < terms.capacity;
+  return charge <= terms.capacity || isImpossible(draw) || level.tokens < terms.capacity;
 }
 
 function isImpossible({ terms, charge }: Draw): boolean {
-  return charge > terms.capacity && !terms.oversize;
+  const excess = charge - terms.capacity;
+  return excess > 0n && (!terms.oversize || excess > terms.rate * LONGEST_PAYBACK_US);
 }
 
 function reasonOf(short: readonly Draw[]): string | null {

@@ -17,6 +17,8 @@ export interface Terms {
 export interface Level {
   readonly tokens: bigint;
   readonly last: bigint;
+  /** Under which the bucket was last changed: a clock that steps back does not bring back older ones. */
+  readonly terms: Terms;
 }
 
 export function scheduleOf(
@@ -35,34 +37,41 @@ export function inForce(schedule: readonly Terms[], at: bigint): Terms | undefin
   return schedule.find((terms) => terms.from <= at && (terms.to === null || at < terms.to));
 }
 
-/** Section 4 and 5: the level at `at`, walked through every change of terms since `last`. */
-export function levelAt(
+/** The terms of a bucket at `at`; undefined where it does not exist. */
+export function termsAt(
   schedule: readonly Terms[],
   stored: Level | undefined,
   at: bigint,
-  epoch: bigint,
-): Level {
-  const now = inForce(schedule, at);
-  if (now === undefined) throw new Error("no quota in force");
-  if (stored === undefined) return { tokens: now.capacity, last: at };
-  if (at <= stored.last) return stored;
-
-  let level = stored;
-  let terms = inForce(schedule, stored.last);
-  while (terms !== now) {
-    const next: Terms | undefined = terms?.to == null ? undefined : inForce(schedule, terms.to);
-    if (terms === undefined || next === undefined) return { tokens: now.capacity, last: at };
-    const old = refill(terms, level, next.from, epoch);
-    level = { tokens: min(old.tokens, next.capacity), last: old.last };
-    terms = next;
-  }
-  return refill(now, level, at, epoch);
+): Terms | undefined {
+  if (stored !== undefined && (stored.terms.to === null || at < stored.terms.to))
+    return stored.terms;
+  return inForce(schedule, at);
 }
 
-export function refill(terms: Terms, level: Level, at: bigint, epoch: bigint): Level {
+/** Sections 4 and 5: the level at `at`, walked through every change of terms since the last one. */
+export function levelAt(
+  schedule: readonly Terms[],
+  stored: Level | undefined,
+  now: Terms,
+  at: bigint,
+  epoch: bigint,
+): Level {
+  const full = { tokens: now.capacity, last: at, terms: now };
+  let level = stored ?? full;
+  while (level.terms !== now) {
+    const next = level.terms.to === null ? undefined : inForce(schedule, level.terms.to);
+    if (next === undefined) return full;
+    const old = refill(level, next.from, epoch);
+    level = { tokens: min(old.tokens, next.capacity), last: old.last, terms: next };
+  }
+  return refill(level, at, epoch);
+}
+
+export function refill(level: Level, at: bigint, epoch: bigint): Level {
   if (at <= level.last) return level;
-  const room = max(terms.capacity - level.tokens, 0n);
-  return { tokens: level.tokens + min(room, inflow(terms, level.last, at, epoch)), last: at };
+  const room = max(level.terms.capacity - level.tokens, 0n);
+  const tokens = level.tokens + min(room, inflow(level.terms, level.last, at, epoch));
+  return { ...level, tokens, last: at };
 }
 
 function inflow(terms: Terms, last: bigint, at: bigint, epoch: bigint): bigint {

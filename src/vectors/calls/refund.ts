@@ -1,0 +1,21 @@
+import type { Answer, Step } from "../format.ts";
+import type { Scene } from "../scene.ts";
+
+export interface RefundStep extends Step {
+  readonly reference_id: string;
+  readonly app?: string;
+}
+
+export async function refund(scene: Scene, step: RefundStep): Promise<Answer> {
+  const { sql, epoch } = scene;
+  const reference = step.reference_id;
+  const application =
+    step.app === undefined ? scene.ownerOfReference(reference) : scene.application(step.app);
+  const [row] = await sql<[{ refunded: boolean }]>`
+    select r.refunded
+    from rate_limiter_internal.refund_at(
+      rate_limiter_internal.moment_after(${epoch}, ${step.at_us}), ${application}, ${reference}
+    ) as r
+  `;
+  return { refunded: row.refunded };
+}

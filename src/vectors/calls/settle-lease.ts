@@ -1,0 +1,25 @@
+import { sixDigits } from "../amount.ts";
+import type { Answer, Step } from "../format.ts";
+import type { Scene } from "../scene.ts";
+
+export interface SettleLeaseStep extends Step {
+  readonly id: string;
+  readonly spent_tokens?: string | number;
+  readonly spent_bytes?: string | number;
+}
+
+export async function settleLease(scene: Scene, step: SettleLeaseStep): Promise<Answer> {
+  const { sql, epoch } = scene;
+  const { owner, id } = scene.lease(step.id);
+  const [row] = await sql<[{ returned_tokens: string; returned_bytes: string }]>`
+    select s.returned_tokens, s.returned_bytes
+    from rate_limiter_internal.settle_lease_at(
+      rate_limiter_internal.moment_after(${epoch}, ${step.at_us}),
+      ${owner}, ${id}, ${step.spent_tokens ?? 0}, ${step.spent_bytes ?? 0}
+    ) as s
+  `;
+  return {
+    returned_tokens: sixDigits(row.returned_tokens),
+    returned_bytes: sixDigits(row.returned_bytes),
+  };
+}
