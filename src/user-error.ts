@@ -1,6 +1,6 @@
 /** An error whose reader can do something about it: the CLI prints message and hint, no stack. */
 export class UserError extends Error {
-  override readonly name = "UserError";
+  override readonly name: string = "UserError";
   readonly code: string;
   readonly hint: string | undefined;
 
@@ -9,4 +9,9 @@ export class UserError extends Error {
     this.code = code;
     this.hint = hint;
   }
+}
+
+/** Input or options that the reader can put right: the CLI exits with 2 instead of 1. */
+export class InputError extends UserError {
+  override readonly name: string = "InputError";
 }

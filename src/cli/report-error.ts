@@ -1,4 +1,5 @@
-import { UserError } from "../user-error.ts";
+import { CommanderError } from "commander";
+import { InputError, UserError } from "../user-error.ts";
 
 /** PostgreSQL's own fields of an error, as both drivers deliver them. */
 interface DatabaseError extends Error {
@@ -9,12 +10,23 @@ interface DatabaseError extends Error {
 
 /** Tells the reader what went wrong and what to do; answers the exit code. */
 export function reportError(error: unknown): number {
+  if (error instanceof CommanderError) return reportUsage(error);
   console.error(describeError(error));
-  return 1;
+  return error instanceof InputError ? 2 : 1;
+}
+
+/** Help that was asked for has been printed already. */
+function reportUsage({ code, exitCode, message }: CommanderError): number {
+  if (code.startsWith("commander.help") || exitCode === 0) return exitCode;
+  const hint = "Run the command with --help to see what it takes.";
+  console.error(lines(`${message.replace(/^error: /, "").replaceAll("\n", " ")} (bad_usage)`, undefined, hint));
+  return 2;
 }
 
 export function describeError(error: unknown): string {
-  if (error instanceof UserError) return lines(error.message, undefined, error.hint);
+  if (error instanceof UserError) {
+    return lines(`${error.message} (${error.code})`, undefined, error.hint);
+  }
   if (isDatabaseError(error)) {
     return lines(`${error.message} (${error.code})`, error.detail, error.hint);
   }

@@ -1,4 +1,4 @@
-import { UserError } from "../user-error.ts";
+import { InputError } from "../user-error.ts";
 import type { Line } from "./lines.ts";
 import type { Kind, Trace } from "./trace.ts";
 
@@ -47,23 +47,23 @@ function wholeNumber(
 ): bigint {
   const value = /^\d+$/.test(text) ? BigInt(text) : undefined;
   if (value !== undefined && value <= largest) return value;
-  throw new UserError(
+  throw new InputError(
     code,
     `line ${line} of the trace has no valid ${column}`,
     `Give ${column} as a whole number from 0 to ${largest}.`,
   );
 }
 
-function badLine(line: number, what: string): UserError {
-  return new UserError(
+function badLine(line: number, what: string): InputError {
+  return new InputError(
     "trace_bad_line",
     `line ${line} of the trace ${what}`,
     `Write each operation as ${CSV_HEADER}, for example 1500,read,4096.`,
   );
 }
 
-function stepsBack(line: number, at: bigint, last: bigint): UserError {
-  return new UserError(
+function stepsBack(line: number, at: bigint, last: bigint): InputError {
+  return new InputError(
     "trace_clock_steps_back",
     `line ${line} of the trace is at ${at} us, after one at ${last} us`,
     "Sort the trace by offset_us: sort -t, -n -k1,1 -s, with the header kept on top.",

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { UserError } from "../user-error.ts";
+import { InputError } from "../user-error.ts";
 
 export interface Line {
   readonly number: number;
@@ -20,7 +20,7 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
   try {
     yield* split(await content(path));
   } catch (error) {
-    throw asUserError(error, path);
+    throw asInputError(error, path);
   }
 }
 
@@ -65,19 +65,19 @@ function tidy(text: string): string {
   return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
-function tooLong(number: number): UserError {
-  return new UserError(
+function tooLong(number: number): InputError {
+  return new InputError(
     "trace_unrecognized",
     `line ${number} of the trace has no end within a megabyte`,
     "Give a text file: the CSV of a block trace or a web access log, plain or gzip.",
   );
 }
 
-function asUserError(error: unknown, path: string): unknown {
-  if (!(error instanceof Error) || error instanceof UserError) return error;
+function asInputError(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || error instanceof InputError) return error;
   const code = "code" in error ? String(error.code) : "";
   if (code === "Z_BUF_ERROR") {
-    return new UserError(
+    return new InputError(
       "trace_truncated",
       `the gzip trace ${path} ends in the middle`,
       "Copy the file again: its end is missing.",
@@ -85,7 +85,7 @@ function asUserError(error: unknown, path: string): unknown {
     );
   }
   if (code.startsWith("Z_")) {
-    return new UserError(
+    return new InputError(
       "trace_corrupt",
       `the gzip trace ${path} is damaged`,
       "Copy the file again and check it with gzip -t.",
@@ -93,7 +93,7 @@ function asUserError(error: unknown, path: string): unknown {
     );
   }
   if (code === "") return error;
-  return new UserError(
+  return new InputError(
     "trace_unreadable",
     `the trace ${path} cannot be read (${code})`,
     "Check that the path names a file and that you may read it.",

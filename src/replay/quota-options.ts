@@ -1,4 +1,4 @@
-import { UserError } from "../user-error.ts";
+import { InputError } from "../user-error.ts";
 
 /** `LIMIT:BURST:SECONDS`: the limit is the refill, the burst holds for that many seconds. */
 export interface QuotaNumbers {
@@ -57,6 +57,6 @@ function wholeNumber(text: string): number | undefined {
   return /^\d{1,16}$/.test(text) ? Number(text) : undefined;
 }
 
-function badOption(option: string, what: string, hint: string): UserError {
-  return new UserError("bad_option", `the value of ${option} ${what}`, hint);
+function badOption(option: string, what: string, hint: string): InputError {
+  return new InputError("bad_option", `the value of ${option} ${what}`, hint);
 }

@@ -1,4 +1,4 @@
-import { UserError } from "../user-error.ts";
+import { InputError } from "../user-error.ts";
 import { accessLogReader, type Leftovers, looksLikeAccessLog } from "./access-log.ts";
 import { CSV_HEADER, csvReader } from "./csv.ts";
 import { type Line, linesOf } from "./lines.ts";
@@ -57,16 +57,16 @@ async function linesToRecognize(lines: AsyncGenerator<Line>): Promise<Line[]> {
   return opening;
 }
 
-function empty(path: string): UserError {
-  return new UserError(
+function empty(path: string): InputError {
+  return new InputError(
     "trace_empty",
     `the trace ${path} holds no operation`,
     "Give a trace with at least one operation that reads, writes or deletes.",
   );
 }
 
-function unrecognized(path: string): UserError {
-  return new UserError(
+function unrecognized(path: string): InputError {
+  return new InputError(
     "trace_unrecognized",
     `the trace ${path} is in no known format`,
     `Give a CSV file whose first line is ${CSV_HEADER}, or an access log in the combined format.`,

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { Ajv, type ErrorObject } from "ajv";
-import { UserError } from "../user-error.ts";
+import { InputError } from "../user-error.ts";
 import { type VectorFile, vectorSchema } from "./format.ts";
 
 const isVectorFile = new Ajv({ allowUnionTypes: true }).compile(vectorSchema);
@@ -21,7 +21,7 @@ async function textOf(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    throw new UserError(
+    throw new InputError(
       "vectors_unreadable",
       `the vector file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
       "Check that the path names a file and that you may read it.",
@@ -47,8 +47,8 @@ function describe(errors: readonly ErrorObject[]): string {
   return `${place} ${first.message}${allowed}`;
 }
 
-export function malformed(path: string, what: string): UserError {
-  return new UserError(
+export function malformed(path: string, what: string): InputError {
+  return new InputError(
     "vectors_malformed",
     `the vector file ${path} is malformed: ${what}`,
     "A vector file is a JSON object with epoch, applications, quotas, steps and expect.",

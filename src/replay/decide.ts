@@ -1,0 +1,52 @@
+import type { Sql } from "../postgres/connect.ts";
+import type { Recording } from "./read-trace.ts";
+import type { Decided } from "./tally.ts";
+
+/**
+ * Each batch is a transaction, and every decision in it leaves one more version of the same rows
+ * behind, which only the next transaction can prune.
+ */
+const BATCH = 100;
+/** Batches under way: the connection answers them in order while the next ones are being sent. */
+const PIPELINE = 8;
+
+/** Decides every operation of a recording, in order, by the road of a live one. */
+export async function* decide(
+  sql: Sql,
+  application: string,
+  recording: Recording,
+): AsyncGenerator<Decided[]> {
+  const underWay: Promise<Decided[]>[] = [];
+  for (let from = 0; from < recording.trace.length; from += BATCH) {
+    underWay.push(decideBatch(sql, application, recording, from));
+    if (underWay.length === PIPELINE) yield await (underWay.shift() as Promise<Decided[]>);
+  }
+  for (const batch of underWay) yield await batch;
+}
+
+async function decideBatch(
+  sql: Sql,
+  application: string,
+  { trace, epoch }: Recording,
+  from: number,
+): Promise<Decided[]> {
+  const indexes = Array.from(
+    { length: Math.min(BATCH, trace.length - from) },
+    (_, index) => from + index,
+  );
+  const offsets = indexes.map((index) => trace.offsetUs(index));
+  const sizes = indexes.map((index) => trace.size(index));
+  const operations = indexes.map((index) => trace.operation(index));
+  const rows = await sql<{ allowed: boolean; cost: string }[]>`
+    select allowed, cost
+    from rate_limiter_internal.replay_batch(
+      ${application}, ${epoch}, ${offsets.map(String)}, ${operations}, ${sizes.map(String)}
+    )
+  `;
+  return rows.map(({ allowed, cost }, index) => ({
+    offsetUs: offsets[index] as bigint,
+    size: sizes[index] as bigint,
+    allowed,
+    cost,
+  }));
+}
