@@ -19,7 +19,9 @@ export function reportError(error: unknown): number {
 function reportUsage({ code, exitCode, message }: CommanderError): number {
   if (code.startsWith("commander.help") || exitCode === 0) return exitCode;
   const hint = "Run the command with --help to see what it takes.";
-  console.error(lines(`${message.replace(/^error: /, "").replaceAll("\n", " ")} (bad_usage)`, undefined, hint));
+  console.error(
+    lines(`${message.replace(/^error: /, "").replaceAll("\n", " ")} (bad_usage)`, undefined, hint),
+  );
   return 2;
 }
 
