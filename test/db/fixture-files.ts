@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { projectPath } from "../../src/paths.ts";
+
+export interface SqlFile {
+  /** Relative to db/fixtures. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const folder = projectPath("db/fixtures");
+
+/** Every SQL file under db/fixtures. */
+export function fixtureFiles(): SqlFile[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".sql"))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort()
+    .map((path) => ({ path, text: readFileSync(join(folder, path), "utf8") }));
+}
+
+/** The files that hold one replaceable object each. */
+export function objectFiles(): SqlFile[] {
+  return fixtureFiles().filter(
+    (file) => file.path.includes("/") && !file.path.startsWith("chapters/"),
+  );
+}
+
+/** SQL without its comments and without what stands between single quotes. */
+export function codeOnly(text: string): string {
+  return text.replaceAll(/--[^\n]*|'(?:[^']|'')*'/g, (match) => (match[0] === "-" ? "" : "''"));
+}
