@@ -37,6 +37,10 @@ function answer(limiter: Limiter, step: Step): Answer {
       );
     case "refund":
       return { refunded: limiter.refund(at, String(step.reference_id)) };
+    case "settle": {
+      const actual = BigInt(step.actual_size as number);
+      return { settled: limiter.settle(at, String(step.reference_id), actual) };
+    }
     case "lease": {
       const seconds = BigInt((step.duration_seconds as number | undefined) ?? LEASE_SECONDS);
       const { tokens, bytes } = limiter.lease(
