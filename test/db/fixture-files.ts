@@ -26,7 +26,9 @@ export function objectFiles(): SqlFile[] {
   );
 }
 
-/** SQL without its comments and without what stands between single quotes. */
+/** SQL without its comments and strings: those in single quotes, and $tag$ ones of one line. */
 export function codeOnly(text: string): string {
-  return text.replaceAll(/--[^\n]*|'(?:[^']|'')*'/g, (match) => (match[0] === "-" ? "" : "''"));
+  return text.replaceAll(/--[^\n]*|'(?:[^']|'')*'|\$(\w+)\$.*?\$\1\$/g, (match) =>
+    match[0] === "-" ? "" : "''",
+  );
 }

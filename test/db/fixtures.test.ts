@@ -55,8 +55,9 @@ function statesVolatility(code: string): boolean {
   return statesNeither(code) || /\b(immutable|stable|volatile)\b/.test(code);
 }
 
-function isProcedure(code: string): boolean {
-  return code.includes("create or replace procedure");
+/** A trigger function or a procedure: neither volatility nor parallel safety plays a part. */
+function statesNeither(code: string): boolean {
+  return /\breturns trigger\b|\bcreate or replace procedure\b/.test(code);
 }
 
 describe("fixtures", () => {
