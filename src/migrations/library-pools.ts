@@ -15,7 +15,7 @@ export async function closeLibraryPools(sql: Sql): Promise<void> {
 async function anyLeft(sql: Sql): Promise<boolean> {
   const sessions = await sql`
     select from pg_stat_activity
-    where datname = current_database() and application_name = ${migrateApplicationName}
+    where application_name = ${migrateApplicationName}
   `;
   return sessions.count > 0;
 }

@@ -2,12 +2,11 @@ import { migrate as applyCommitted, watch } from "graphile-migrate";
 import { logFor } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
 import { databaseOf } from "../postgres/url.ts";
-import { bootstrap } from "./bootstrap.ts";
 import { currentIsEmpty } from "./current.ts";
 import { migrationFailure } from "./failure.ts";
 import { closeLibraryPools } from "./library-pools.ts";
+import { prepare } from "./prepare.ts";
 import { migrateSettings } from "./settings.ts";
-import { migrateWorkerSchema } from "./worker-schema.ts";
 
 const log = logFor("migrations");
 
@@ -19,8 +18,7 @@ export async function migrate(url: string): Promise<void> {
   await withConnection(url, async (sql) => {
     // One process works and the others wait; the lock goes when its session ends.
     await sql`select pg_advisory_lock(hashtextextended('storage-qos migrate', 0))`;
-    await bootstrap(sql);
-    await migrateWorkerSchema(url);
+    await prepare(url);
     try {
       await applyMigrations(url);
     } catch (error) {

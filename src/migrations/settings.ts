@@ -4,15 +4,21 @@ import { projectPath } from "../paths.ts";
 import { withParameter, withRole } from "../postgres/url.ts";
 import { pinoLogFactory } from "./log-factory.ts";
 
-/** What graphile-migrate's sessions call themselves. */
-export const migrateApplicationName = "graphile-migrate";
+/** What the sessions of this process's graphile-migrate call themselves. */
+export const migrateApplicationName = `graphile-migrate ${process.pid}`;
+
+export const migrationsFolder = projectPath("db");
 
 /** Migrations run as the owner, whichever login carries them out. */
-export function migrateSettings(url: string): Settings {
-  const asOwner = withRole(url, "rate_limiter_owner");
+export function migrateSettings(url: string, folder: string = migrationsFolder): Settings {
   return {
-    connectionString: withParameter(asOwner, "application_name", migrateApplicationName),
-    migrationsFolder: projectPath("db"),
+    connectionString: asOwner(url),
+    migrationsFolder: folder,
     logger: new Logger(pinoLogFactory(logFor("graphile-migrate"))),
   };
+}
+
+export function asOwner(url: string): string {
+  const owner = withRole(url, "rate_limiter_owner");
+  return withParameter(owner, "application_name", migrateApplicationName);
 }
