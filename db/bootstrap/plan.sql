@@ -31,7 +31,9 @@ wanted_privileges (ordinal, role, privilege) as (
     (4, 'rate_limiter_app', 'connect'),
     (5, 'rate_limiter_worker', 'connect'),
     (6, 'rate_limiter_authenticator', 'connect'),
-    (7, 'rate_limiter_readonly', 'connect')
+    (7, 'rate_limiter_readonly', 'connect'),
+    -- Refreshing a materialized view while it is read takes a temporary table.
+    (8, 'rate_limiter_owner', 'temporary')
 ),
 plan (stage, ordinal, statement) as (
   select 1, r.ordinal, format('create role %I %s', r.name, r.options)
@@ -70,7 +72,7 @@ plan (stage, ordinal, statement) as (
   from wanted_privileges as p
   where not coalesce(
     has_database_privilege(to_regrole(p.role), current_database(), p.privilege),
-    p.privilege = 'connect'
+    p.privilege in ('connect', 'temporary')
     and has_database_privilege('public', current_database(), p.privilege)
   )
 
