@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/harness/global-setup.ts"],
+    reporters: ["default", "./test/harness/closing-line-reporter.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 30_000,
