@@ -63,7 +63,8 @@ function checkCluster(data: DataFolder, account: Account | undefined): void {
   if (wanted !== undefined && owner !== wanted) {
     throw unusable(data, `it belongs to user ${owner}, and the server would run as user ${wanted}`);
   }
-  if (!existsSync(data.passwords)) throw unusable(data, "its file of passwords, pgpass, is missing");
+  if (!existsSync(data.passwords))
+    throw unusable(data, "its file of passwords, pgpass, is missing");
   const version = readFileSync(join(data.cluster, "PG_VERSION"), "utf8").trim();
   if (version !== majorVersion) {
     throw unusable(data, `it was made by PostgreSQL ${version}, and this is ${majorVersion}`);

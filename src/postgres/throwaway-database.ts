@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "./connect.ts";
+import { imageDatabase, migratedImage } from "./migrated-image.ts";
 import { openTestServer } from "./provider.ts";
+import { startThrowawayServer } from "./throwaway-server.ts";
 import { withDatabase } from "./url.ts";
 
 export interface ThrowawayDatabase {
@@ -13,23 +15,46 @@ export interface ThrowawayDatabase {
 export async function withThrowawayDatabase<T>(
   use: (database: ThrowawayDatabase) => Promise<T>,
 ): Promise<T> {
+  const { url, remove } = await openDatabase(process.env);
+  const sql = connect(url);
+  try {
+    return await use({ url, sql });
+  } finally {
+    await sql.end();
+    await remove();
+  }
+}
+
+interface OpenDatabase {
+  readonly url: string;
+  remove(): Promise<void>;
+}
+
+async function openDatabase(env: NodeJS.ProcessEnv): Promise<OpenDatabase> {
+  if (env.DATABASE_URL || env.TEST_DATABASE) return migratedDatabase();
+  const image = await migratedImage();
+  if (image === undefined) return migratedDatabase();
+  const server = await startThrowawayServer(image);
+  return { url: withDatabase(server.url, imageDatabase), remove: server.stop };
+}
+
+async function migratedDatabase(): Promise<OpenDatabase> {
   const server = await openTestServer();
   const name = `storage_qos_${randomBytes(6).toString("hex")}`;
   const url = withDatabase(server.url, name);
-  try {
-    await withConnection(server.url, (sql) => sql`create database ${sql(name)}`);
-    await migrate(url);
-    const sql = connect(url);
-    try {
-      return await use({ url, sql });
-    } finally {
-      await sql.end();
-    }
-  } finally {
+  const remove = async () => {
     await withConnection(
       server.url,
       (sql) => sql`drop database if exists ${sql(name)} with (force)`,
     );
     await server.stop();
+  };
+  try {
+    await withConnection(server.url, (sql) => sql`create database ${sql(name)}`);
+    await migrate(url);
+    return { url, remove };
+  } catch (error) {
+    await remove();
+    throw error;
   }
 }

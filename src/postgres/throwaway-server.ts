@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { UserError } from "../user-error.ts";
 import { serverAccount } from "./account.ts";
 import { findBinaries } from "./binaries.ts";
-import { createCluster, giveTo } from "./cluster.ts";
+import { type ClusterSpec, createCluster, giveTo } from "./cluster.ts";
+import { type ClusterImage, copyCluster } from "./cluster-image.ts";
 import { freePort } from "./free-port.ts";
 import type { TestServer } from "./provider.ts";
-import { startServer } from "./server.ts";
+import { type RunningServer, startServer } from "./server.ts";
 
 /** Nobody misses its data after a power cut, so nothing waits for a disk. */
 const settings = {
@@ -17,32 +19,53 @@ const settings = {
   shared_preload_libraries: "pg_stat_statements",
 };
 
-/** An embedded server of its own in a temporary folder. */
-export async function startThrowawayServer(): Promise<TestServer> {
+const portAttempts = 5;
+
+export interface ThrowawayServer extends TestServer {
+  /** Shuts the server down and hands its data over before they go. */
+  stopAndKeep(keep: (cluster: string) => Promise<void>): Promise<void>;
+}
+
+/** An embedded server of its own in a temporary folder: empty, or a copy of the image. */
+export async function startThrowawayServer(image?: ClusterImage): Promise<ThrowawayServer> {
   const account = serverAccount();
-  const binaries = findBinaries(account);
   const home = mkdtempSync(join(tmpdir(), "storage-qos-"));
   giveTo(account, home);
-  const removeHome = () => rmSync(home, { recursive: true, force: true });
+  const cluster: ClusterSpec = {
+    ...{ binaries: findBinaries(account), account, folder: join(home, "data"), durable: false },
+    superuserPassword: image?.password ?? crypto.randomUUID(),
+  };
+  const removeHome = () => rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   try {
-    const superuserPassword = crypto.randomUUID();
-    const folder = join(home, "data");
-    await createCluster({ binaries, account, folder, superuserPassword, durable: false });
-    const port = await freePort();
-    const logFile = join(home, "postgres.log");
-    const server = await startServer({ binaries, account, folder, port, logFile, settings });
+    await (image ? copyCluster(image.folder, cluster.folder) : createCluster(cluster));
+    const server = await startSomewhere(cluster, join(home, "postgres.log"));
     // A program that ends without stopping it: the server goes by itself, its files here.
     process.once("exit", removeHome);
+    const stopAndKeep = async (keep: (folder: string) => Promise<void>) => {
+      await server.stop();
+      await keep(cluster.folder);
+      process.off("exit", removeHome);
+      removeHome();
+    };
     return {
-      url: `postgres://postgres:${superuserPassword}@127.0.0.1:${port}/postgres`,
-      async stop() {
-        await server.stop();
-        process.off("exit", removeHome);
-        removeHome();
-      },
+      url: `postgres://postgres:${cluster.superuserPassword}@127.0.0.1:${server.port}/postgres`,
+      stopAndKeep,
+      stop: () => stopAndKeep(async () => {}),
     };
   } catch (error) {
     removeHome();
     throw error;
+  }
+}
+
+/** Between asking for a free port and taking it, another program may have been faster. */
+async function startSomewhere(cluster: ClusterSpec, logFile: string): Promise<RunningServer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startServer({ ...cluster, port: await freePort(), logFile, settings });
+    } catch (error) {
+      const taken = error instanceof UserError && error.code === "port_in_use";
+      if (!taken || attempt === portAttempts) throw error;
+    }
   }
 }
