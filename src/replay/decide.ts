@@ -3,12 +3,12 @@ import type { Recording } from "./read-trace.ts";
 import type { Decided } from "./tally.ts";
 
 /**
- * Each batch is a transaction, and every decision in it leaves one more version of the same rows
- * behind, which only the next transaction can prune.
+ * Operations in a transaction. Each admission leaves one more version of the same row behind,
+ * which only a later transaction can prune: batches of 100 are slower than these.
  */
-const BATCH = 100;
+const BATCH = 20;
 /** Batches under way: the connection answers them in order while the next ones are being sent. */
-const PIPELINE = 8;
+const PIPELINE = 16;
 
 /** Decides every operation of a recording, in order, by the road of a live one. */
 export async function* decide(
@@ -18,7 +18,10 @@ export async function* decide(
 ): AsyncGenerator<Decided[]> {
   const underWay: Promise<Decided[]>[] = [];
   for (let from = 0; from < recording.trace.length; from += BATCH) {
-    underWay.push(decideBatch(sql, application, recording, from));
+    const batch = decideBatch(sql, application, recording, from);
+    // Whoever waits for the first failed one gets its error; the others must not go unhandled.
+    batch.catch(() => undefined);
+    underWay.push(batch);
     if (underWay.length === PIPELINE) yield await (underWay.shift() as Promise<Decided[]>);
   }
   for (const batch of underWay) yield await batch;

@@ -1,10 +1,11 @@
-import { withDatabaseCopy } from "../postgres/database-copy.ts";
+import { connect } from "../postgres/connect.ts";
 import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
+import { withRole } from "../postgres/url.ts";
 import { loadWorld } from "../vectors/load-world.ts";
 import { decide } from "./decide.ts";
 import type { Recording } from "./read-trace.ts";
 import { APPLICATION, type ReplayQuotas, replayWorld } from "./replay-world.ts";
-import { Tally, type Totals } from "./tally.ts";
+import { type Decided, Tally, type Totals } from "./tally.ts";
 
 /** Runs a recorded workload against quotas in virtual time, in a database of its own. */
 export async function replay(
@@ -13,18 +14,28 @@ export async function replay(
   progress: (done: number) => void,
 ): Promise<Totals> {
   const world = JSON.stringify(replayWorld(recording.epoch, quotas));
-  return withThrowawayDatabase(({ url }) =>
-    withDatabaseCopy(url, async (sql) => {
+  return withThrowawayDatabase(async ({ url }) => {
+    const sql = connect(withRole(url, "rate_limiter_owner"), { max: 1 });
+    try {
       const names = await loadWorld(sql, world);
       const application = names.applications?.[APPLICATION] as string;
-      const tally = new Tally();
-      let done = 0;
-      for await (const batch of decide(sql, application, recording)) {
-        for (const decided of batch) tally.add(decided);
-        done += batch.length;
-        progress(done);
-      }
-      return tally.totals();
-    }),
-  );
+      return await tallied(decide(sql, application, recording), progress);
+    } finally {
+      await sql.end();
+    }
+  });
+}
+
+async function tallied(
+  batches: AsyncIterable<Decided[]>,
+  progress: (done: number) => void,
+): Promise<Totals> {
+  const tally = new Tally();
+  let done = 0;
+  for await (const batch of batches) {
+    for (const decided of batch) tally.add(decided);
+    done += batch.length;
+    progress(done);
+  }
+  return tally.totals();
 }
