@@ -1,0 +1,156 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
+import { withConnection } from "../../src/postgres/connect.ts";
+import { dataFolderAt } from "../../src/postgres/data-folder.ts";
+import { type EmbeddedServer, openEmbeddedServer } from "../../src/postgres/embedded-server.ts";
+import { freePort } from "../../src/postgres/free-port.ts";
+import { findPassword } from "../../src/postgres/pgpass.ts";
+import { livePostmaster } from "../../src/postgres/postmaster.ts";
+
+const home = mkdtempSync(join(tmpdir(), "storage-qos-embedded-"));
+chmodSync(home, 0o755);
+const env: NodeJS.ProcessEnv = { QOS_DATA_FOLDER: join(home, "data") };
+const data = dataFolderAt(join(home, "data"));
+const opened: EmbeddedServer[] = [];
+
+async function open(more: NodeJS.ProcessEnv = {}): Promise<EmbeddedServer> {
+  const server = await openEmbeddedServer({ ...env, ...more });
+  opened.push(server);
+  return server;
+}
+
+async function isGone(): Promise<boolean> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (livePostmaster(data.cluster) === undefined) return true;
+    await sleep(25);
+  }
+  return false;
+}
+
+beforeAll(async () => {
+  const server = await open();
+  await withConnection(server.url, (sql) => sql`create table kept as select 'data' as what`);
+  await server.stop();
+});
+
+afterEach(async () => {
+  for (let server = opened.pop(); server !== undefined; server = opened.pop()) await server.stop();
+});
+
+afterAll(() => rmSync(home, { recursive: true }));
+
+const readKept = (url: string) => withConnection(url, (sql) => sql`select what from kept`);
+
+describe("the embedded server", () => {
+  test("finds its data again at the next start", async () => {
+    const server = await open();
+    expect(server.started).toBe(true);
+    expect(await readKept(server.url)).toEqual([{ what: "data" }]);
+  });
+
+  test("is used, and not stopped, by a second start on the same data", async () => {
+    const first = await open();
+    const second = await openEmbeddedServer(env);
+    expect(second).toMatchObject({ started: false, port: first.port });
+    await second.stop();
+    expect(await readKept(first.url)).toEqual([{ what: "data" }]);
+  });
+
+  test("starts again after it was killed", async () => {
+    await open();
+    process.kill(livePostmaster(data.cluster)?.pid ?? 0, "SIGKILL");
+    await sleep(100);
+    const again = await open();
+    expect(again.started).toBe(true);
+    expect(await readKept(again.url)).toEqual([{ what: "data" }]);
+  });
+
+  test.runIf(existsSync("/proc/self/cmdline"))(
+    "keeps its password to the owner, off its command line and out of its log",
+    async () => {
+      const server = await open();
+      const password = findPassword(data.passwords, "postgres") ?? "";
+      expect(server.url).toContain(password);
+      expect(password.length).toBeGreaterThan(20);
+      const pid = livePostmaster(data.cluster)?.pid;
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      expect(command).toContain(data.cluster);
+      expect(command).not.toContain(password);
+      expect(readFileSync(data.log, "utf8")).not.toContain(password);
+    },
+  );
+
+  test.each(["SIGKILL", "SIGTERM", "SIGINT"] as const)(
+    "does not outlive a program that %s ends",
+    async (signal) => {
+      const script = join(home, "hold.ts");
+      writeFileSync(
+        script,
+        `import { openEmbeddedServer } from ${JSON.stringify(
+          projectPath("src/postgres/embedded-server.ts"),
+        )};
+         await openEmbeddedServer();
+         console.log("ready");
+         setInterval(() => {}, 1000);`,
+      );
+      const child = spawn(process.execPath, [script], {
+        env: { ...process.env, ...env, LOG_LEVEL: "silent" },
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await once(child.stdout, "data");
+      expect(livePostmaster(data.cluster)).toBeDefined();
+      child.kill(signal);
+      expect(await isGone()).toBe(true);
+    },
+  );
+});
+
+describe("errors that a person can act on", () => {
+  test("a busy port", async () => {
+    const busy = createServer().listen(await freePort(), "127.0.0.1");
+    await once(busy, "listening");
+    const port = (busy.address() as { port: number }).port;
+    await expect(open({ QOS_POSTGRES_PORT: String(port) })).rejects.toMatchObject({
+      code: "port_in_use",
+      hint: expect.stringContaining("QOS_POSTGRES_PORT"),
+    });
+    busy.close();
+  });
+
+  test.each(["0", "70000", "http"])("a port that is none: %s", async (port) => {
+    await expect(open({ QOS_POSTGRES_PORT: port })).rejects.toMatchObject({ code: "port_invalid" });
+  });
+
+  test("a data folder that is a file", async () => {
+    const file = join(home, "file");
+    writeFileSync(file, "");
+    await expect(open({ QOS_DATA_FOLDER: file })).rejects.toMatchObject({
+      code: "data_folder_unusable",
+      hint: expect.stringContaining("QOS_DATA_FOLDER"),
+    });
+  });
+
+  test("data of another version", async () => {
+    const version = join(data.cluster, "PG_VERSION");
+    writeFileSync(version, "15\n");
+    await expect(open()).rejects.toMatchObject({
+      code: "data_folder_unusable",
+      message: expect.stringContaining("made by PostgreSQL 15"),
+    });
+    writeFileSync(version, "18\n");
+  });
+
+  test("data without its passwords", async () => {
+    const passwords = readFileSync(data.passwords);
+    rmSync(data.passwords);
+    await expect(open()).rejects.toMatchObject({ code: "data_folder_unusable" });
+    writeFileSync(data.passwords, passwords, { mode: 0o600 });
+  });
+});
