@@ -56,15 +56,24 @@ export function levelAt(
   at: bigint,
   epoch: bigint,
 ): Level {
-  const full = { tokens: now.capacity, last: at, terms: now };
-  let level = stored ?? full;
+  let level = stored ?? newBucket(schedule, now);
   while (level.terms !== now) {
     const next = level.terms.to === null ? undefined : inForce(schedule, level.terms.to);
-    if (next === undefined) return full;
-    const old = refill(level, next.from, epoch);
-    level = { tokens: min(old.tokens, next.capacity), last: old.last, terms: next };
+    level = next === undefined ? newBucket(schedule, now) : changed(level, next, epoch);
   }
   return refill(level, at, epoch);
+}
+
+/** Full since quotas are in force without a gap, whether anybody drew on it or not. */
+function newBucket(schedule: readonly Terms[], now: Terms): Level {
+  const before = schedule.find(({ to }) => to === now.from);
+  if (before !== undefined) return newBucket(schedule, before);
+  return { tokens: now.capacity, last: now.from, terms: now };
+}
+
+function changed(level: Level, next: Terms, epoch: bigint): Level {
+  const old = refill(level, next.from, epoch);
+  return { tokens: min(old.tokens, next.capacity), last: old.last, terms: next };
 }
 
 export function refill(level: Level, at: bigint, epoch: bigint): Level {
