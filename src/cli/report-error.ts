@@ -32,11 +32,26 @@ export function describeError(error: unknown): string {
   if (isDatabaseError(error)) {
     return lines(`${error.message} (${error.code})`, error.detail, error.hint);
   }
+  if (isUnreachable(error)) {
+    const hint = "Check the connection URL, and whether that server runs.";
+    return lines(`the database does not answer: ${error.message}`, undefined, hint);
+  }
   return error instanceof Error ? `error: ${error.stack}` : `error: ${String(error)}`;
 }
 
+const sqlState = /^(?=.*\d)[0-9A-Z]{5}$/;
+const unreachable = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT|CONNECT_TIMEOUT)$/;
+
 function isDatabaseError(error: unknown): error is DatabaseError {
-  return error instanceof Error && "code" in error && /^[0-9A-Z]{5}$/.test(String(error.code));
+  return hasCode(error, sqlState);
+}
+
+function isUnreachable(error: unknown): error is Error {
+  return hasCode(error, unreachable);
+}
+
+function hasCode(error: unknown, pattern: RegExp): boolean {
+  return error instanceof Error && "code" in error && pattern.test(String(error.code));
 }
 
 function lines(message: string, detail: string | undefined, hint: string | undefined): string {

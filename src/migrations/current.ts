@@ -1,8 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { projectPath } from "../paths.ts";
 
-/** Whether db/current.sql holds nothing but blank lines and comments; an include is no comment. */
 export async function currentIsEmpty(): Promise<boolean> {
-  const text = await readFile(projectPath("db/current.sql"), "utf8");
-  return text.split("\n").every((line) => /^\s*(--(?!!\s*include).*)?$/.test(line));
+  return isBlank(await readFile(projectPath("db/current.sql"), "utf8"));
+}
+
+/** Whether a migration has nothing but blank lines and comments; an include is no comment. */
+export function isBlank(migration: string): boolean {
+  return migration.split("\n").every((line) => /^\s*(--(?!!\s*include\b).*)?$/.test(line));
 }

@@ -1,9 +1,10 @@
 import { logFor } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
-import type { Service, StartApi, StartWorker } from "../service.ts";
+import type { Service } from "../service.ts";
 import { apiAddress } from "./api-address.ts";
 import { openDatabases } from "./databases.ts";
 import { greeting } from "./greeting.ts";
+import { type Parts, parts } from "./parts.ts";
 import { seedDemo } from "./seed-demo.ts";
 
 const log = logFor("start");
@@ -15,7 +16,10 @@ export interface Product {
 }
 
 /** Starts everything; when one part fails, what had started is stopped again. */
-export async function start(env: NodeJS.ProcessEnv = process.env): Promise<Product> {
+export async function start(
+  env: NodeJS.ProcessEnv = process.env,
+  { startApi, startWorker }: Parts = parts,
+): Promise<Product> {
   const started: Service[] = [];
   const stop = () => stopInReverse(started);
   try {
@@ -25,14 +29,9 @@ export async function start(env: NodeJS.ProcessEnv = process.env): Promise<Produ
     await migrate(databases.admin);
     await databases.createLogins();
     const demo = await seedDemo(databases.admin);
-
-    const { startApi }: { startApi: StartApi } = await import("../api/server.ts");
     const api = await startApi({ databaseUrl: databases.api, ...address });
     started.push(api);
-
-    const { startWorker }: { startWorker: StartWorker } = await import("../worker/worker.ts");
     started.push(await startWorker({ databaseUrl: databases.worker }));
-
     return { greeting: greeting({ psql: databases.psql, apiUrl: api.url, demo }), stop };
   } catch (error) {
     await stop();

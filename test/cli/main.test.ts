@@ -1,0 +1,47 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
+import { freePort } from "../../src/postgres/free-port.ts";
+import { runCli } from "./run-cli.ts";
+
+const commands = readdirSync(projectPath("src/cli/commands")).map((file) => file.split(".")[0]);
+
+describe("the command line", () => {
+  test("lists every command, and says what it does", async () => {
+    const { code, stdout } = await runCli(["--help"]);
+    expect(code).toBe(0);
+    for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}\\b.* \\w+`, "m"));
+  });
+
+  test("suggests what was meant", async () => {
+    const { code, stdout, stderr } = await runCli(["migrat"]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("Did you mean migrate?");
+  });
+});
+
+describe("the commands that need a database", () => {
+  test("say so when none is named", async () => {
+    const { code, stderr } = await runCli(["migrate"], { DATABASE_URL: "" });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      "error: DATABASE_URL is not set (database_url_missing)\n" +
+        "hint: Set it to a connection URL such as postgres://login:password@host:5432/database.\n",
+    );
+  });
+
+  test("say so when the name is no URL, and do not repeat it", async () => {
+    const { code, stderr } = await runCli(["migrate"], { DATABASE_URL: "host=x password=secret" });
+    expect(code).toBe(1);
+    expect(stderr).toContain("(database_url_invalid)");
+    expect(stderr).not.toContain("secret");
+  });
+
+  test("say so when no server answers, without a stack", async () => {
+    const url = `postgres://login:secret@127.0.0.1:${await freePort()}/none`;
+    const { code, stderr } = await runCli(["migrate"], { DATABASE_URL: url });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: the database does not answer: .*\nhint: .*\n$/);
+    expect(stderr).not.toContain("secret");
+  });
+});

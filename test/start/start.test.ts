@@ -1,0 +1,115 @@
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { withConnection } from "../../src/postgres/connect.ts";
+import type { Service } from "../../src/service.ts";
+import type { Parts } from "../../src/start/parts.ts";
+import { start } from "../../src/start/start.ts";
+import { createDatabase } from "../harness/index.ts";
+
+const home = mkdtempSync(join(tmpdir(), "storage-qos-start-"));
+chmodSync(home, 0o755);
+afterAll(() => rmSync(home, { recursive: true }));
+const env = { QOS_DATA_FOLDER: join(home, "data"), API_PORT: "0" };
+
+/** Parts that note what happens to them: what is tested is the order of things around them. */
+const events: string[] = [];
+beforeEach(() => events.splice(0));
+
+async function whoAmI(databaseUrl: string): Promise<string> {
+  const [row] = await withConnection(
+    databaseUrl,
+    (sql) => sql`
+      select string_agg(role.rolname, ' ') as roles
+      from pg_roles as role
+      where starts_with(role.rolname, 'rate_limiter_')
+        and pg_has_role(current_user, role.oid, 'usage')
+    `,
+  );
+  return row?.roles;
+}
+
+function noting(name: string): Service {
+  events.push(`${name} started`);
+  return {
+    name,
+    url: `http://${name}`,
+    stop: async () => {
+      events.push(`${name} stopped`);
+    },
+  };
+}
+
+const roles: Record<string, string> = {};
+const noted: Parts = {
+  startApi: async ({ databaseUrl }) => {
+    roles.api = await whoAmI(databaseUrl);
+    return noting("api");
+  },
+  startWorker: async ({ databaseUrl }) => {
+    roles.worker = await whoAmI(databaseUrl);
+    return noting("worker");
+  },
+};
+
+describe("npm start", () => {
+  test("starts the parts with logins of their own, and stops them in reverse", async () => {
+    const product = await start(env, noted);
+    expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
+    await product.stop();
+    expect(events).toEqual(["api started", "worker started", "worker stopped", "api stopped"]);
+  });
+
+  test("shows the demo's key at the first start and never again", async () => {
+    const fresh = { ...env, QOS_DATA_FOLDER: join(home, "fresh") };
+    const first = await start(fresh, noted);
+    await first.stop();
+    const second = await start(fresh, noted);
+    await second.stop();
+    expect(first.greeting).toMatch(/\bqos_[\w-]{43}\b/);
+    expect(second.greeting).not.toMatch(/\bqos_[\w-]{43}\b/);
+    expect(second.greeting).toContain("http://api");
+  });
+
+  test("stops what had started when a part fails", async () => {
+    const failing: Parts = {
+      ...noted,
+      startWorker: async () => {
+        throw new Error("no worker");
+      },
+    };
+    await expect(start(env, failing)).rejects.toThrow("no worker");
+    expect(events).toEqual(["api started", "api stopped"]);
+  });
+
+  test("uses the server of DATABASE_URL and the logins that are named", async () => {
+    const database = await createDatabase();
+    const product = await start(
+      {
+        DATABASE_URL: database.url,
+        API_DATABASE_URL: database.urlAs("rate_limiter_authenticator"),
+        WORKER_DATABASE_URL: database.urlAs("rate_limiter_worker"),
+        API_PORT: "0",
+      },
+      noted,
+    );
+    expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
+    expect(product.greeting).toContain('psql "$DATABASE_URL"');
+    await product.stop();
+    expect(await database.sql`select 1 as alive`).toEqual([{ alive: 1 }]);
+  });
+
+  test("takes sessions of DATABASE_URL for API and worker when none are named", async () => {
+    const database = await createDatabase();
+    const product = await start({ DATABASE_URL: database.url, API_PORT: "0" }, noted);
+    await product.stop();
+    expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
+  });
+
+  test.each(["-1", "65536", "http"])("refuses an API port that is none: %s", async (port) => {
+    await expect(start({ ...env, API_PORT: port }, noted)).rejects.toMatchObject({
+      code: "port_invalid",
+    });
+  });
+});
