@@ -99,9 +99,11 @@ async function makeTraffic(sql: Sql, appId: string, clusterId: string): Promise<
   }
   await sql`
     insert into rate_limiter.token_borrowing (
-      owner_id, bucket_type, tokens_borrowed, repayment_tokens, interest_rate, due_at
+      owner_id, bucket_type, tokens_borrowed, repayment_tokens, interest_rate, due_at, collect_at
     )
-    values (${appId}, 'iops_l2', 10, 11, 0.1, now() + interval '1 hour')
+    values (
+      ${appId}, 'iops_l2', 10, 11, 0.1, now() + interval '1 hour', now() + interval '1 hour'
+    )
   `;
   await sql`
     insert into rate_limiter.charges (
