@@ -49,21 +49,21 @@ async function initdb(spec: ClusterSpec, folder: string, passwordFile: string): 
       env: { LC_ALL: "C", PATH: process.env.PATH },
     });
   } catch (cause) {
-    throw new UserError(
-      "data_folder_unusable",
-      `initdb failed in ${folder}: ${lastLine(cause)}`,
-      "Check free space and permissions of that folder, or choose another with QOS_DATA_FOLDER.",
-      { cause },
-    );
+    throw initdbFailure(folder, cause);
   }
+}
+
+function initdbFailure(folder: string, cause: unknown): UserError {
+  const stderr = (cause as { stderr?: string }).stderr ?? "";
+  const reason = stderr.split("\n").findLast((line) => line.startsWith("initdb:")) ?? String(cause);
+  const hint = reason.includes("user does not exist")
+    ? "PostgreSQL wants its user to be known: run this as one that /etc/passwd lists."
+    : "Check free space and permissions of that folder, or choose another with QOS_DATA_FOLDER.";
+  const message = `no PostgreSQL data could be made in ${folder}: ${reason}`;
+  return new UserError("data_folder_unusable", message, hint, { cause });
 }
 
 export function giveTo(account: Account | undefined, ...paths: string[]): void {
   if (account === undefined) return;
   for (const path of paths) chownSync(path, account.uid, account.gid);
-}
-
-function lastLine(error: unknown): string {
-  const stderr = (error as { stderr?: string }).stderr?.trim();
-  return stderr?.split("\n").findLast((line) => line.includes("error")) ?? String(error);
 }
