@@ -38,16 +38,23 @@ interface Charge {
 }
 
 interface Lease {
-  readonly app: string;
   readonly tokens: bigint;
   readonly bytes: bigint;
+  /** The buckets that gave. */
+  readonly from: Readonly<Record<"iops" | "bandwidth", readonly string[]>>;
   readonly expires: bigint;
   settled: boolean;
 }
 
+/** A bucket that borrows or lends. */
+interface Holder {
+  readonly owner: string;
+  readonly type: BucketType;
+}
+
 interface Borrowing {
-  readonly borrower: { owner: string; type: BucketType };
-  readonly lender: { owner: string; type: BucketType } | null;
+  readonly borrower: Holder;
+  readonly lender: Holder | null;
   readonly due: bigint;
   owed: bigint;
   status: "active" | "repaid" | "defaulted";
@@ -96,7 +103,8 @@ export class Limiter {
     for (const draw of taken) this.#take(draw);
     if (reference !== undefined) {
       const takes = new Map(taken.map(({ key, charge }) => [key, charge]));
-      const modes: Mode[] = unpaid.length > 0 ? ["enforce"] : ["enforce", "shadow"];
+      const shadowPaid = unpaid.length === 0 && shadowed.length > 0;
+      const modes: Mode[] = shadowPaid ? ["enforce", "shadow"] : ["enforce"];
       const open = { settled: false, refunded: false };
       this.#charges.set(reference, { app, operation, at, cost, takes, modes, ...open });
     }
@@ -135,38 +143,43 @@ export class Limiter {
   }
 
   lease(at: bigint, id: string, app: string, tokens: bigint, bytes: bigint, seconds: bigint) {
-    const granted = {
-      tokens: this.#grant(app, "iops", tokens, at),
-      bytes: this.#grant(app, "bandwidth", bytes, at),
-    };
-    this.#leases.set(id, { app, ...granted, expires: at + seconds * MICRO, settled: false });
-    return granted;
+    const tokensLeased = this.#grant(app, "iops", tokens, at);
+    const bytesLeased = this.#grant(app, "bandwidth", bytes, at);
+    this.#leases.set(id, {
+      tokens: tokensLeased.granted,
+      bytes: bytesLeased.granted,
+      from: { iops: tokensLeased.keys, bandwidth: bytesLeased.keys },
+      expires: at + seconds * MICRO,
+      settled: false,
+    });
+    return { tokens: tokensLeased.granted, bytes: bytesLeased.granted };
   }
 
   settleLease(at: bigint, id: string, spentTokens: bigint, spentBytes: bigint) {
     const lease = this.#leases.get(id);
-    if (lease === undefined) throw new Refusal("unknown_lease");
-    const open = !lease.settled && at < lease.expires;
+    if (lease === undefined || lease.settled) return { tokens: 0n, bytes: 0n };
     lease.settled = true;
-    const tokens = open ? max(lease.tokens - spentTokens, 0n) : 0n;
-    const bytes = open ? max(lease.bytes - spentBytes, 0n) : 0n;
-    for (const { owner, type } of this.#drawn(lease.app)) {
-      this.#giveBack(keyOf(owner, type, "enforce"), type.startsWith("iops") ? tokens : bytes, at);
-    }
+    if (at >= lease.expires) return { tokens: 0n, bytes: 0n };
+    const tokens = max(lease.tokens - spentTokens, 0n);
+    const bytes = max(lease.bytes - spentBytes, 0n);
+    for (const key of lease.from.iops) this.#giveBack(key, tokens, at);
+    for (const key of lease.from.bandwidth) this.#giveBack(key, bytes, at);
     return { tokens, bytes };
   }
 
   borrow(
     at: bigint,
     id: string,
-    borrower: { owner: string; type: BucketType },
+    borrower: Holder,
     tokens: bigint,
     seconds: bigint,
-    lender: { owner: string; type: BucketType } | null,
+    lender: Holder | null,
   ) {
-    if (tokens <= 0n) throw new Refusal("amount_not_positive");
+    if (tokens <= 0n) throw new Refusal("amount_is_not_positive");
+    if (seconds <= 0n) throw new Refusal("duration_is_not_positive");
     if (seconds > this.#setting("max_borrow_duration", 3600n))
       throw new Refusal("duration_too_long");
+    this.#checkLender(borrower, lender);
     const bucket = this.#bucket(borrower.owner, borrower.type, "enforce", at);
     if (bucket === undefined) throw new Refusal("unknown_bucket");
     if (this.#inDefault(borrower)) throw new Refusal("borrower_in_default");
@@ -213,7 +226,7 @@ export class Limiter {
     return application;
   }
 
-  #drawn(app: string): { owner: string; type: BucketType }[] {
+  #drawn(app: string): Holder[] {
     return BUCKET_TYPES.flatMap((type) => {
       const owner = this.ownerOf(app, type);
       return owner === null ? [] : [{ owner, type }];
@@ -272,29 +285,37 @@ export class Limiter {
     this.#levels.set(key, { ...bucket.level, tokens: bucket.level.tokens + min(room, amount) });
   }
 
-  #grant(app: string, resource: "iops" | "bandwidth", asked: bigint, at: bigint): bigint {
+  #grant(app: string, resource: "iops" | "bandwidth", asked: bigint, at: bigint) {
     const buckets = this.#draws(app, "enforce", asked, asked, at).filter(({ type }) =>
       type.startsWith(resource),
     );
     const granted = buckets
       .map(({ level, terms }) => max(level.tokens - terms.reserve, 0n))
       .reduce(min, asked);
-    if (granted > 0n) {
-      for (const { key, level } of buckets) {
-        this.#levels.set(key, { ...level, tokens: level.tokens - granted });
-      }
+    if (granted === 0n) return { granted, keys: [] };
+    for (const { key, level } of buckets) {
+      this.#levels.set(key, { ...level, tokens: level.tokens - granted });
     }
-    return granted;
+    return { granted, keys: buckets.map(({ key }) => key) };
   }
 
-  #lend(lender: { owner: string; type: BucketType }, tokens: bigint, at: bigint): void {
+  /** Applications of the same tenant (a world has one) and the borrower's own cluster lend. */
+  #checkLender(borrower: Holder, lender: Holder | null): void {
+    if (lender === null) return;
+    if (lender.owner === borrower.owner) throw new Refusal("bucket_cannot_lend_to_itself");
+    const [, app] = borrower.owner.split(":") as [string, string];
+    const isOwnCluster = lender.owner === this.ownerOf(app, "iops_l1");
+    if (lender.owner.startsWith("cluster:") && !isOwnCluster) throw new Refusal("unknown_lender");
+  }
+
+  #lend(lender: Holder, tokens: bigint, at: bigint): void {
     const bucket = this.#bucket(lender.owner, lender.type, "enforce", at);
-    if (bucket === undefined) throw new Refusal("unknown_lender");
+    if (bucket === undefined) throw new Refusal("unknown_bucket");
     if (bucket.level.tokens - tokens < bucket.terms.reserve) throw new Refusal("lender_reserve");
     this.#levels.set(bucket.key, { ...bucket.level, tokens: bucket.level.tokens - tokens });
   }
 
-  #inDefault(borrower: { owner: string; type: BucketType }): boolean {
+  #inDefault(borrower: Holder): boolean {
     return [...this.#borrowings.values()].some(
       ({ borrower: { owner, type }, status }) =>
         owner === borrower.owner && type === borrower.type && status === "defaulted",
