@@ -20,7 +20,7 @@ export function scenarios(): fc.Arbitrary<World & { steps: Step[] }> {
       epoch: "2026-01-01T00:00:00Z",
       ...world,
       quotas: quotasOf(schedules),
-      steps: stepsOf(steps),
+      steps: stepsOf(steps, changesOf(schedules)),
     }));
 }
 
@@ -222,11 +222,25 @@ const IS_ABOUT: Readonly<Record<string, Kind>> = {
   repay: "borrowing",
 };
 
-function stepsOf(raw: readonly RawStep[]): Step[] {
+function changesOf(schedules: readonly Period[][]): number[] {
+  return schedules
+    .flat()
+    .flatMap(({ valid_from_us, valid_to_us }) => [
+      valid_from_us,
+      ...(valid_to_us === null ? [] : [valid_to_us]),
+    ]);
+}
+
+function stepsOf(raw: readonly RawStep[], changes: readonly number[]): Step[] {
   const made: Record<Kind, string[]> = { reference: [], lease: [], borrowing: [] };
   let at = 0;
+  let latest = 0;
   return raw.flatMap(({ wait: pause, about, ...step }, index): Step[] => {
-    at += pause;
+    // Terms that a bucket has come under stay, whatever the clock does, and it comes under them
+    // when it is looked at under lock: so no step of these worlds goes back over a change.
+    const earliest = Math.max(LONG_AGO, ...changes.filter((change) => change <= latest));
+    at = Math.max(at + pause, earliest);
+    latest = Math.max(latest, at);
     const named = nameOf(step, about, `${step.call}-${index}`, made);
     return named === undefined ? [] : [{ at_us: at, ...step, ...named }];
   });

@@ -280,9 +280,11 @@ export class Limiter {
 
   #giveBack(key: string, amount: bigint, at: bigint): void {
     const bucket = this.#bucketOf(key, at);
-    if (bucket === undefined || amount === 0n) return;
-    const room = max(bucket.terms.capacity - bucket.level.tokens, 0n);
-    this.#levels.set(key, { ...bucket.level, tokens: bucket.level.tokens + min(room, amount) });
+    if (bucket === undefined) return;
+    const { level, terms } = bucket;
+    const added = min(max(terms.capacity - level.tokens, 0n), amount);
+    // Nothing changed is nothing written, the refill neither.
+    if (added > 0n) this.#levels.set(key, { ...level, tokens: level.tokens + added });
   }
 
   #grant(app: string, resource: "iops" | "bandwidth", asked: bigint, at: bigint) {
