@@ -11,6 +11,10 @@ export interface ApiOptions {
   readonly databaseUrl: string;
   readonly host: string;
   readonly port: number;
+  /** Where to keep the key of access tokens, made on first use, when the environment names none. */
+  readonly jwtSecretFile?: string | undefined;
+  /** Settings of the API; the process's environment where absent. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 export type StartApi = (options: ApiOptions) => Promise<Service>;
 
@@ -18,5 +22,7 @@ export type StartApi = (options: ApiOptions) => Promise<Service>;
 export interface WorkerOptions {
   /** A login that is a member of rate_limiter_worker. */
   readonly databaseUrl: string;
+  /** Where /metrics, /healthz and /readyz are served; nowhere where absent. */
+  readonly http?: { readonly host: string; readonly port: number } | undefined;
 }
 export type StartWorker = (options: WorkerOptions) => Promise<Service>;

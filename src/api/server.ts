@@ -1,19 +1,77 @@
-import { createServer } from "node:http";
+import "./graphile-env.ts";
+import { createServer, type IncomingMessage } from "node:http";
+import pg from "pg";
+import { postgraphile } from "postgraphile";
+import { grafserv } from "postgraphile/grafserv/node";
+import { logFor } from "../log.ts";
+import { connect } from "../postgres/connect.ts";
 import type { StartApi } from "../service.ts";
+import { requestHandler } from "./http/handler.ts";
+import { inFlight } from "./http/in-flight.ts";
+import { listen } from "./http/listen.ts";
+import { authenticator } from "./identity/authenticator.ts";
+import { oidcVerifier } from "./identity/oidc.ts";
+import { signingKeys } from "./identity/signing-keys.ts";
+import { apiPreset } from "./preset.ts";
+import { type ApiRequest, describeRequest } from "./request.ts";
+import { apiSettings } from "./settings.ts";
 
-/** Answers /healthz only so far: the GraphQL API is the admin API issue's. */
-export const startApi: StartApi = async ({ host, port }) => {
-  const server = createServer((request, response) => {
-    response.statusCode = request.url === "/healthz" ? 200 : 404;
-    response.end();
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
-  });
-  return {
-    name: "api",
-    url: `http://${host}:${port}/healthz`,
-    stop: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  };
+const log = logFor("api");
+
+export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFile, env }) => {
+  const environment = env ?? process.env;
+  const settings = apiSettings(environment);
+  const keys = signingKeys(environment, jwtSecretFile);
+  const sql = connect(databaseUrl, { connection: { application_name: "storage-qos-api" } });
+  const pool = graphqlPool(databaseUrl, settings.poolSize, settings.statementTimeoutMs);
+  const auth = authenticator(sql, keys, settings.oidc && oidcVerifier(settings.oidc));
+  const requests = new WeakMap<IncomingMessage, ApiRequest>();
+
+  /** HTTP's were identified before GraphQL saw them; those of a socket bring their own token. */
+  async function requestOf(context: Partial<Grafast.RequestContext>): Promise<ApiRequest> {
+    const known = context.node && requests.get(context.node.req);
+    if (known !== undefined) return known;
+    const message = context.ws?.request;
+    if (message === undefined) throw new Error("a GraphQL request came from nowhere");
+    const authorization = context.ws?.connectionParams?.authorization;
+    return {
+      ...describeRequest(message, settings.trustedProxies),
+      identity: await auth.identify(authorization === undefined ? undefined : `${authorization}`),
+    };
+  }
+
+  const graphile = postgraphile(apiPreset({ settings, pool, sql, keys, requestOf }));
+  const graphql = createServer();
+  const tracker = inFlight();
+  const server = createServer(
+    { requestTimeout: 30_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
+    requestHandler({ settings, sql, authenticator: auth, inFlight: tracker, graphql, requests }),
+  );
+  server.on("upgrade", (message, socket, head) => graphql.emit("upgrade", message, socket, head));
+
+  async function stop(): Promise<void> {
+    if (server.listening) await tracker.drain(server, settings.drainMs);
+    await graphile.release();
+    if (!pool.ended) await pool.end();
+    await sql.end({ timeout: 5 });
+  }
+
+  try {
+    await graphile.getSchema();
+    await graphile.createServ(grafserv).addTo(graphql);
+    return { name: "api", url: await listen(server, host, port), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 };
+
+function graphqlPool(connectionString: string, max: number, statement_timeout: number): pg.Pool {
+  const pool = new pg.Pool({
+    ...{ connectionString, max, statement_timeout },
+    application_name: "storage-qos-graphql",
+  });
+  // A connection that breaks while idle is replaced; unheard, its error would end the process.
+  pool.on("error", (err) => log.warn({ err }, "lost a database connection"));
+  return pool;
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from "node:crypto";
+import { GraphQLError } from "postgraphile/graphql";
+import { logFor } from "../../log.ts";
+import { ApiError } from "../api-error.ts";
+
+const log = logFor("api");
+
+interface PublicError {
+  readonly message: string;
+  readonly extensions: Readonly<Record<string, unknown>>;
+}
+
+/** What PostgreSQL itself refuses, in the words of this API. Its own words name tables. */
+const refusals: Readonly<Record<string, readonly [code: string, message: string, hint: string]>> = {
+  "42501": ["QS403", "permission denied", "Ask an administrator for a role that allows it."],
+  "23505": ["QS409", "already exists", "Another row has this key or name."],
+  "23503": ["QS409", "something else refers to it, or it refers to nothing", "Check the ids."],
+  "23514": ["QS422", "value is out of bounds", "See the description of the field."],
+  "23502": ["QS422", "value is missing", "Give every field that the description asks for."],
+  "23P01": ["QS409", "overlaps with another one", "End that one first, or choose another time."],
+  "22001": ["QS422", "value is too long", "See the description of the field."],
+  "22003": ["QS422", "number is out of range", "See the description of the field."],
+  "22007": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
+  "22008": ["QS422", "moment is out of range", "Give a moment nearer to the present."],
+  "22P02": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
+  "40001": ["QS409", "somebody else changed it just now", "Try again."],
+  "40P01": ["QS409", "somebody else changed it just now", "Try again."],
+  "55P03": ["QS409", "somebody else is changing it", "Try again."],
+  "57014": ["QS503", "query took too long", "Ask for less at once."],
+  "53300": ["QS503", "database is busy", "Try again later."],
+};
+
+/** Says what is meant to be read, and nothing else; the rest goes into the log under an id. */
+export function maskError(production: boolean) {
+  return (error: GraphQLError): GraphQLError => {
+    const { message, extensions } = publicError(error, production);
+    const { nodes = null, source = null, positions = null, path = null } = error;
+    return new GraphQLError(message, { nodes, source, positions, path, extensions });
+  };
+}
+
+function publicError(error: GraphQLError, production: boolean): PublicError {
+  const cause = originOf(error);
+  if (cause === undefined) return { message: error.message, extensions: ownExtensions(error) };
+  return meantToBeRead(cause) ?? unexpected(cause, production);
+}
+
+/** GraphQL wraps errors in errors, sometimes more than once. */
+function originOf(error: GraphQLError): Error | undefined {
+  let cause: Error | undefined = error;
+  while (cause instanceof GraphQLError) cause = cause.originalError;
+  return cause ?? undefined;
+}
+
+function ownExtensions(error: GraphQLError): Record<string, unknown> {
+  return { code: "QS400", ...error.extensions };
+}
+
+interface DatabaseError extends Error {
+  readonly code?: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  readonly constraint?: string;
+  readonly constraint_name?: string;
+}
+
+/** Also serves the routes beside GraphQL. */
+export function meantToBeRead(error: DatabaseError): PublicError | undefined {
+  if (error instanceof ApiError) return { message: error.message, extensions: error.extensions };
+  const { code = "", detail, hint } = error;
+  if (/^QS\d{3}$/.test(code)) {
+    return { message: error.message, extensions: { code, detail, hint } };
+  }
+  if (missesItsRow(error)) {
+    const extensions = { code: "QS404", hint: "Check the id: what you may not see is not there." };
+    return { message: "nothing to change", extensions };
+  }
+  return refusalOf(error);
+}
+
+/** PostGraphile's words for an update or delete that found no row that it may change. */
+function missesItsRow({ message }: Error): boolean {
+  return /^No values were (updated|deleted) in collection/.test(message);
+}
+
+function refusalOf(error: DatabaseError): PublicError | undefined {
+  const [code, message, hint] = refusals[error.code ?? ""] ?? [];
+  if (code === undefined || message === undefined) return undefined;
+  // A constraint's name says which rule, and no value.
+  const constraint = error.constraint ?? error.constraint_name;
+  return { message, extensions: { code, hint, ...(constraint && { constraint }) } };
+}
+
+export function unexpected(err: Error, production: boolean): PublicError {
+  const errorId = randomUUID();
+  log.error({ err, errorId }, "unexpected error");
+  return {
+    message: production ? "unexpected error" : err.message,
+    extensions: { code: "QS500", errorId, hint: "The log tells more under this id." },
+  };
+}

@@ -1,0 +1,101 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { logFor } from "../../log.ts";
+import type { Sql } from "../../postgres/connect.ts";
+import { ApiError } from "../api-error.ts";
+import type { Authenticator } from "../identity/authenticator.ts";
+import { type ApiRequest, describeRequest } from "../request.ts";
+import type { ApiSettings } from "../settings.ts";
+import { setCorsHeaders } from "./cors.ts";
+import { setSecurityHeaders } from "./headers.ts";
+import { isDatabaseReady } from "./health.ts";
+import type { InFlight } from "./in-flight.ts";
+import { respondError, respondJson } from "./respond.ts";
+
+const log = logFor("api");
+
+export interface HandlerParts {
+  readonly settings: ApiSettings;
+  readonly sql: Sql;
+  readonly authenticator: Authenticator;
+  readonly inFlight: InFlight;
+  /** Where GraphQL and the IDE are answered. */
+  readonly graphql: Server;
+  /** Keeps what is known of a request for whoever answers it. */
+  readonly requests: WeakMap<IncomingMessage, ApiRequest>;
+}
+
+type Handler = (message: IncomingMessage, response: ServerResponse) => void;
+
+export function requestHandler(parts: HandlerParts): Handler {
+  const { settings } = parts;
+  return (message, response) => {
+    const request = describeRequest(message, settings.trustedProxies);
+    parts.inFlight.add(response);
+    logWhenDone(message, response, request);
+    const path = pathOf(message);
+    setSecurityHeaders(response, settings.ide && path !== "/graphql");
+    setCorsHeaders(message, response, settings.corsOrigins);
+    response.setHeader("X-Request-Id", request.requestId);
+    route(parts, path, request, message, response).catch((error: Error) =>
+      respondError(response, error, settings.production),
+    );
+  };
+}
+
+async function route(
+  parts: HandlerParts,
+  path: string,
+  request: ApiRequest,
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (message.method === "OPTIONS") return answerOptions(response);
+  if (path === "/healthz") return respondJson(response, 200, { status: "alive" });
+  if (path === "/readyz") return answerReadiness(parts, response);
+  if (path === "/graphql") {
+    refuseLargeBody(message, parts.settings.maxBodyBytes);
+    const identity = await parts.authenticator.identify(message.headers.authorization);
+    parts.requests.set(message, { ...request, identity });
+  } else if (!parts.settings.ide) {
+    throw new ApiError("QS404", "nothing is here", "The API answers at /graphql.");
+  }
+  parts.graphql.emit("request", message, response);
+}
+
+/** Also how a browser asks whether another origin's page may call: the headers have said. */
+function answerOptions(response: ServerResponse): void {
+  response.writeHead(204);
+  response.end();
+}
+
+async function answerReadiness(parts: HandlerParts, response: ServerResponse): Promise<void> {
+  const ready = !parts.inFlight.isDraining && (await isDatabaseReady(parts.sql));
+  respondJson(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready" });
+}
+
+/** One that says its size need not even be read. */
+function refuseLargeBody({ headers }: IncomingMessage, maxBodyBytes: number): void {
+  if (Number(headers["content-length"] ?? 0) <= maxBodyBytes) return;
+  throw new ApiError("QS413", "request is too large", `Send ${maxBodyBytes} bytes at most.`);
+}
+
+function pathOf({ url = "/" }: IncomingMessage): string {
+  return url.split("?", 1)[0] ?? "/";
+}
+
+function logWhenDone(message: IncomingMessage, response: ServerResponse, request: ApiRequest) {
+  const start = performance.now();
+  response.once("close", () => {
+    log.debug(
+      {
+        requestId: request.requestId,
+        method: message.method,
+        path: pathOf(message),
+        status: response.statusCode,
+        complete: response.writableFinished,
+        milliseconds: Math.round(performance.now() - start),
+      },
+      "request",
+    );
+  });
+}

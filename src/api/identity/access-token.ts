@@ -1,0 +1,57 @@
+import { errors, jwtVerify, SignJWT } from "jose";
+import type { SigningKeys } from "./signing-keys.ts";
+
+/** Pinned: a token that names another algorithm, or none, is no token. */
+const algorithm = "HS256";
+export const issuer = "storage-qos";
+const audience = "storage-qos-admin-api";
+
+/** Who sent a request, as its access token says. */
+export interface Identity {
+  readonly userId: string;
+  /** Absent for tokens of an identity provider, which keeps sessions of its own. */
+  readonly sessionId?: string;
+  /** Seconds since 1970. */
+  readonly expiresAt: number;
+}
+
+export async function signAccessToken(
+  { userId, sessionId, expiresAt }: Required<Identity>,
+  keys: SigningKeys,
+): Promise<string> {
+  return new SignJWT({ sid: sessionId })
+    .setProtectedHeader({ alg: algorithm, typ: "JWT" })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setSubject(userId)
+    .setIssuedAt()
+    .setExpirationTime(expiresAt)
+    .sign(keys[0]);
+}
+
+/** Undefined for a token that is not ours, was changed, or has expired. */
+export async function verifyAccessToken(
+  token: string,
+  keys: SigningKeys,
+): Promise<Identity | undefined> {
+  for (const key of keys) {
+    const identity = await verifyWith(token, key);
+    if (identity !== undefined) return identity;
+  }
+  return undefined;
+}
+
+async function verifyWith(token: string, key: Uint8Array): Promise<Identity | undefined> {
+  try {
+    const { payload } = await jwtVerify<{ sid: string }>(token, key, {
+      algorithms: [algorithm],
+      issuer,
+      audience,
+      requiredClaims: ["sub", "sid", "exp"],
+    });
+    return { userId: payload.sub ?? "", sessionId: payload.sid, expiresAt: payload.exp ?? 0 };
+  } catch (error) {
+    if (error instanceof errors.JOSEError) return undefined;
+    throw error;
+  }
+}

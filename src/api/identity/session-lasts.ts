@@ -1,0 +1,10 @@
+import type { Sql } from "../../postgres/connect.ts";
+import type { Identity } from "./access-token.ts";
+
+/** Whether the session, its user and the tenant are active: a logout counts at once. */
+export async function sessionLasts(sql: Sql, { userId, sessionId }: Identity): Promise<boolean> {
+  const [row] = await sql<{ lasts: boolean }[]>`
+    select rate_limiter_private.session_lasts(${userId}, ${sessionId ?? null}) as lasts
+  `;
+  return row?.lasts ?? false;
+}

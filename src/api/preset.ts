@@ -1,0 +1,88 @@
+import "./graphile-env.ts";
+import { PgSimplifyInflectionPreset } from "@graphile/simplify-inflection";
+import type pg from "pg";
+import { makePgService } from "postgraphile/adaptors/pg";
+import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
+import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
+import type { Sql } from "../postgres/connect.ts";
+import { durationPlugin } from "./graphql/duration-plugin.ts";
+import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
+import { limitsPlugin } from "./graphql/limits-plugin.ts";
+import { maskError } from "./graphql/mask-error.ts";
+import { signInPlugin } from "./graphql/sign-in-plugin.ts";
+import type { SigningKeys } from "./identity/signing-keys.ts";
+import { type ApiRequest, requestClaims } from "./request.ts";
+import type { ApiSettings } from "./settings.ts";
+
+export interface PresetParts {
+  readonly settings: ApiSettings;
+  readonly pool: pg.Pool;
+  readonly sql: Sql;
+  readonly keys: SigningKeys;
+  /** The request that a GraphQL request arrived in. */
+  requestOf(context: Partial<Grafast.RequestContext>): ApiRequest | Promise<ApiRequest>;
+}
+
+/** Equality and order: no pattern matching, which any user could make arbitrarily slow. */
+const filterOperators = [
+  ...["isNull", "equalTo", "notEqualTo", "in", "notIn"],
+  ...["lessThan", "lessThanOrEqualTo", "greaterThan", "greaterThanOrEqualTo"],
+  ...["includesInsensitive", "startsWithInsensitive", "contains"],
+];
+
+export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
+  const { settings, pool } = parts;
+  return {
+    extends: [
+      PostGraphileAmberPreset,
+      PgSimplifyInflectionPreset,
+      PostGraphileConnectionFilterPreset,
+    ],
+    plugins: [
+      inflectionPlugin,
+      durationPlugin,
+      limitsPlugin(settings, settings.introspection),
+      signInPlugin(parts.sql, parts.keys),
+    ],
+    // One id a thing: its own. Globally unique ones would double every reader and every mutation.
+    disablePlugins: [
+      ...["NodePlugin", "AddNodeInterfaceToSuitableTypesPlugin", "PgTableNodePlugin"],
+      ...["NodeIdCodecBase64JSONPlugin", "NodeIdCodecPipeStringPlugin"],
+      ...["RegisterQueryNodePlugin", "PgNodeIdAttributesPlugin", "SwallowErrorsPlugin"],
+    ],
+    pgServices: [
+      makePgService({
+        pool,
+        schemas: ["rate_limiter", "rate_limiter_admin", "rate_limiter_audit"],
+        pubsub: true,
+      }),
+    ],
+    schema: {
+      connectionFilterAllowedOperators: filterOperators,
+      connectionFilterComputedColumns: false,
+      connectionFilterSetofFunctions: false,
+      connectionFilterArrays: false,
+    },
+    grafserv: {
+      graphqlPath: "/graphql",
+      graphiqlPath: "/",
+      graphiql: settings.ide,
+      graphiqlOnGraphQLGET: false,
+      maxRequestLength: settings.maxBodyBytes,
+      websockets: true,
+      maskError: maskError(settings.production),
+    },
+    grafast: {
+      explain: false,
+      async context(requestContext) {
+        const apiRequest = await parts.requestOf(requestContext);
+        return { apiRequest, pgSettings: pgSettings(apiRequest) };
+      },
+    },
+  };
+}
+
+/** Every statement of a request runs as the visitor, with the claims of its sender. */
+function pgSettings(request: ApiRequest): Record<string, string> {
+  return { ...requestClaims(request), role: "rate_limiter_visitor", intervalstyle: "iso_8601" };
+}

@@ -1,0 +1,53 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { isIP } from "node:net";
+import type { Identity } from "./identity/access-token.ts";
+
+/** What is known of a request; the audit keeps it. */
+export interface ApiRequest {
+  readonly requestId: string;
+  readonly ipAddress: string | undefined;
+  readonly userAgent: string | undefined;
+  readonly identity?: Identity | undefined;
+}
+
+/** An id that a caller may choose: nothing that could forge a log line. */
+const goodId = /^[\w.-]{1,100}$/;
+
+export function describeRequest(message: IncomingMessage, trustedProxies: number): ApiRequest {
+  const given = message.headers["x-request-id"];
+  return {
+    requestId: typeof given === "string" && goodId.test(given) ? given : randomUUID(),
+    ipAddress: addressOf(message, trustedProxies),
+    userAgent: message.headers["user-agent"]?.slice(0, 500),
+  };
+}
+
+/** Each trusted proxy appends the address it was called from: count them from the end. */
+function addressOf(message: IncomingMessage, trustedProxies: number): string | undefined {
+  const forwarded = [message.headers["x-forwarded-for"] ?? []].flat().join(",").split(",");
+  const chain = [...forwarded.map((part) => part.trim()), message.socket.remoteAddress ?? ""];
+  const address = chain.at(-1 - trustedProxies) ?? "";
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
+  return isIP(plain) === 0 ? undefined : plain;
+}
+
+/** As the database knows them: `rate_limiter.user_id` and so on. */
+export function requestClaims({
+  requestId,
+  ipAddress,
+  userAgent,
+  identity,
+}: ApiRequest): Record<string, string> {
+  const claims = {
+    user_id: identity?.userId,
+    session_id: identity?.sessionId,
+    request_id: requestId,
+    ip_address: ipAddress,
+    user_agent: userAgent,
+  };
+  // Empty rather than absent: a claim of an earlier request must not show through.
+  return Object.fromEntries(
+    Object.entries(claims).map(([name, value]) => [`rate_limiter.${name}`, value ?? ""]),
+  );
+}

@@ -1,0 +1,84 @@
+import { UserError } from "../user-error.ts";
+
+/** What the environment says of the API, beside its database and address. */
+export interface ApiSettings {
+  readonly production: boolean;
+  /** The IDE on the API's own page. */
+  readonly ide: boolean;
+  readonly introspection: boolean;
+  readonly maxBodyBytes: number;
+  readonly maxDepth: number;
+  readonly maxCost: number;
+  readonly maxPageSize: number;
+  readonly maxExportRows: number;
+  readonly statementTimeoutMs: number;
+  readonly exportTimeoutMs: number;
+  readonly drainMs: number;
+  readonly poolSize: number;
+  /** Proxies in front of the API whose X-Forwarded-For is believed. */
+  readonly trustedProxies: number;
+  readonly corsOrigins: readonly string[];
+  readonly oidc: OidcSettings | undefined;
+}
+
+/** Tokens of an identity provider that are accepted beside the API's own. */
+export interface OidcSettings {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly jwksUrl: string;
+}
+
+export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
+  const production = env.NODE_ENV === "production";
+  const whole = (name: string, usual: number, least = 1) => wholeNumber(env, name, usual, least);
+  return {
+    production,
+    ide: onOrOff(env, "API_IDE", !production),
+    introspection: onOrOff(env, "API_INTROSPECTION", !production),
+    maxBodyBytes: whole("API_MAX_BODY_BYTES", 100_000),
+    maxDepth: whole("API_MAX_DEPTH", 12),
+    maxCost: whole("API_MAX_COST", 20_000),
+    maxPageSize: whole("API_MAX_PAGE_SIZE", 500),
+    maxExportRows: whole("API_MAX_EXPORT_ROWS", 1_000_000),
+    statementTimeoutMs: whole("API_STATEMENT_TIMEOUT_MS", 10_000),
+    exportTimeoutMs: whole("API_EXPORT_TIMEOUT_MS", 600_000),
+    drainMs: whole("API_DRAIN_MS", 10_000, 0),
+    poolSize: whole("API_POOL_SIZE", 10),
+    trustedProxies: whole("API_TRUSTED_PROXIES", 0, 0),
+    corsOrigins: list(env.API_CORS_ORIGINS),
+    oidc: oidcSettings(env),
+  };
+}
+
+function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
+  const { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, OIDC_JWKS_URL: jwksUrl } = env;
+  if (!issuer && !audience && !jwksUrl) return undefined;
+  if (issuer && audience && jwksUrl && URL.canParse(jwksUrl)) return { issuer, audience, jwksUrl };
+  throw new UserError(
+    "oidc_incomplete",
+    "OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL go together",
+    "Set all three, or none to accept the API's own tokens alone.",
+  );
+}
+
+function wholeNumber(env: NodeJS.ProcessEnv, name: string, usual: number, least: number): number {
+  const text = env[name];
+  if (!text) return usual;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new UserError("setting_invalid", `${name} is no whole number from ${least}: ${text}`);
+}
+
+function onOrOff(env: NodeJS.ProcessEnv, name: string, usual: boolean): boolean {
+  const text = env[name];
+  if (!text) return usual;
+  if (text === "on" || text === "off") return text === "on";
+  throw new UserError("setting_invalid", `${name} is neither on nor off: ${text}`);
+}
+
+function list(text: string | undefined): string[] {
+  return (text ?? "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
