@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { logFor } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-server.ts";
@@ -15,6 +16,8 @@ export interface Databases {
   readonly worker: string;
   /** How a person reaches the gateways' functions with psql. */
   readonly psql: string;
+  /** Where the API keeps its key, beside the data; a database elsewhere has no such place. */
+  readonly jwtSecretFile?: string;
   /** Makes the logins above, as soon as migrations have made their roles. */
   createLogins(): Promise<void>;
   stop(): Promise<void>;
@@ -53,6 +56,7 @@ async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
     api: as("qos_api"),
     worker: as("qos_worker"),
     psql: `PGPASSFILE=${passwords} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
+    jwtSecretFile: join(server.data.folder, "jwt-secret"),
     createLogins: () => createLogins(server),
     stop: server.stop,
   };

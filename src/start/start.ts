@@ -1,3 +1,4 @@
+import { firstAdministrator } from "../api/administrator/first-administrator.ts";
 import { logFor } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { Service } from "../service.ts";
@@ -29,10 +30,13 @@ export async function start(
     await migrate(databases.admin);
     await databases.createLogins();
     const demo = await seedDemo(databases.admin);
-    const api = await startApi({ databaseUrl: databases.api, ...address });
+    const administrator = await firstAdministrator(databases.admin);
+    const { jwtSecretFile } = databases;
+    const api = await startApi({ databaseUrl: databases.api, ...address, jwtSecretFile, env });
     started.push(api);
     started.push(await startWorker({ databaseUrl: databases.worker }));
-    return { greeting: greeting({ psql: databases.psql, apiUrl: api.url, demo }), stop };
+    const facts = { psql: databases.psql, apiUrl: api.url, administrator, demo };
+    return { greeting: greeting(facts), stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,32 @@
+import { randomBytes } from "node:crypto";
+import type { Sql } from "../../postgres/connect.ts";
+
+export interface NewAdministrator {
+  readonly tenant: string;
+  readonly username: string;
+  readonly email: string;
+}
+
+export interface Administrator extends NewAdministrator {
+  /** Nobody can look it up again. */
+  readonly password: string;
+}
+
+export const usualAdministrator: NewAdministrator = {
+  tenant: "operators",
+  username: "administrator",
+  email: "admin@storage-qos.example",
+};
+
+/** Makes a system administrator, with a password of 144 random bits unless one is given. */
+export async function createAdministrator(
+  sql: Sql,
+  wanted: NewAdministrator = usualAdministrator,
+  password: string = randomBytes(18).toString("base64url"),
+): Promise<Administrator> {
+  const { tenant, username, email } = wanted;
+  await sql`
+    select rate_limiter_private.create_administrator(${tenant}, ${username}, ${email}, ${password})
+  `;
+  return { ...wanted, password };
+}

@@ -1,0 +1,9 @@
+import type { Sql } from "../../postgres/connect.ts";
+
+/** Whether anybody administers the system. */
+export async function hasAdministrator(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ known: boolean }[]>`
+    select rate_limiter_private.has_administrator() as known
+  `;
+  return row?.known ?? false;
+}

@@ -1,0 +1,23 @@
+import type { Command } from "commander";
+
+export function register(program: Command): void {
+  program
+    .command("api")
+    .description("serve the admin API on the database of API_DATABASE_URL, until Ctrl-C")
+    .action(async () => {
+      const { startApi } = await import("../../api/server.ts");
+      const { apiAddress } = await import("../../start/api-address.ts");
+      const { databaseUrl } = await import("../database-url.ts");
+      const { untilStopped } = await import("../until-stopped.ts");
+      const { withRole } = await import("../../postgres/url.ts");
+      const { env } = process;
+      const api = await startApi({
+        databaseUrl:
+          env.API_DATABASE_URL || withRole(databaseUrl(env), "rate_limiter_authenticator"),
+        ...apiAddress(env),
+      });
+      console.log(`admin API at ${api.url}`);
+      await untilStopped();
+      await api.stop();
+    });
+}
