@@ -1,16 +1,47 @@
-import { run } from "graphile-worker";
-import pg from "pg";
-import type { StartWorker } from "../service.ts";
+import { Registry } from "prom-client";
+import { logFor } from "../log.ts";
+import type { Service, StartWorker } from "../service.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+import { serveOperations } from "./http.ts";
+import { watchJobs } from "./job-metrics.ts";
+import { loadTasks } from "./load-tasks.ts";
+import { openPool } from "./pool.ts";
+import { requireSchema } from "./require-schema.ts";
+import { workerSettings } from "./settings.ts";
+import { makeEvents, supervise } from "./supervise.ts";
 
-/** Runs no task yet: the tasks are the jobs issue's. */
-export const startWorker: StartWorker = async ({ databaseUrl }) => {
-  const pgPool = new pg.Pool({ connectionString: databaseUrl });
-  const runner = await run({ pgPool, taskList: {}, noHandleSignals: true });
-  return {
-    name: "worker",
-    stop: async () => {
-      await runner.stop();
-      await pgPool.end();
-    },
+const log = logFor("worker");
+
+/** Connections beside those of the jobs: to listen, for the clock's jobs, and for the scrape. */
+const spareConnections = 4;
+
+/** Starts working off the job queue. Any number of processes may. */
+export const startWorker: StartWorker = async ({ databaseUrl, http }) => {
+  const settings = workerSettings();
+  const pool = openPool(databaseUrl, settings.concurrency + spareConnections);
+  const register = new Registry();
+  const started: (() => Promise<void>)[] = [() => pool.end()];
+  const stop = async () => {
+    for (let end = started.pop(); end !== undefined; end = started.pop()) await end();
   };
+  try {
+    await requireSchema(pool);
+    const events = makeEvents();
+    watchJobs(events, register);
+    started.push(startHeartbeat(pool, events).stop);
+    const tasks = await loadTasks(settings);
+    const work = await supervise({ pool, tasks, events, concurrency: settings.concurrency });
+    started.push(work.stop);
+    const service: { url?: string } = {};
+    if (http) {
+      const server = await serveOperations({ pool, register, isRunning: work.isRunning, ...http });
+      started.push(server.stop);
+      service.url = server.url;
+    }
+    log.info({ ...service, tasks: Object.keys(tasks).length }, "worker started");
+    return { name: "worker", stop, ...service } satisfies Service;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 };

@@ -1,0 +1,77 @@
+import type { Pool } from "pg";
+import { Gauge, type Registry } from "prom-client";
+import { logFor } from "../log.ts";
+
+const log = logFor("worker");
+
+interface Sample {
+  readonly name: string;
+  readonly label: string | null;
+  readonly value: number;
+}
+
+/** What metrics_snapshot() answers, by its names; `label` names what its label column tells. */
+const gauges: Readonly<Record<string, { readonly help: string; readonly label?: string }>> = {
+  jobs_ready: { help: "Jobs that are due and that nobody works at." },
+  jobs_running: { help: "Jobs that some worker works at." },
+  jobs_given_up: { help: "Jobs that failed for the last time and wait for somebody." },
+  oldest_job_seconds: { help: "How long the oldest due job has been waiting." },
+  operations_admitted: { help: "Operations that were admitted in the last full minute." },
+  operations_denied: { help: "Operations denied in the last full minute.", label: "reason" },
+  lease_waste_ratio: { help: "Share of the last hour's leased tokens that lapsed unsettled." },
+  bucket_fill_lowest_ratio: { help: "How full the emptiest bucket is.", label: "kind" },
+  buckets_low: { help: "Buckets that are less than a fifth full.", label: "kind" },
+  ledger_gaps: { help: "Gaps that the last check of the ledger found." },
+  ledger_check_age_seconds: { help: "Time since the ledger was last checked." },
+};
+
+/**
+ * Answers how to bring them up to date: one statement a scrape. While the database is away the
+ * scrape tells just that, and nothing that may be wrong by now.
+ */
+export function addDatabaseMetrics(register: Registry, pool: Pool): () => Promise<void> {
+  const registers = [register];
+  const prefix = "storage_qos_";
+  const made = new Map(
+    Object.entries(gauges).map(([name, { help, label }]) => [
+      name,
+      new Gauge({ name: prefix + name, help, labelNames: label ? [label] : [], registers }),
+    ]),
+  );
+  const isUp = new Gauge({
+    name: `${prefix}database_up`,
+    help: "Whether the database answered this scrape.",
+    registers,
+  });
+  return async () => {
+    const samples = await snapshot(pool);
+    isUp.set(samples === undefined ? 0 : 1);
+    for (const [name, gauge] of made) clear(gauge, gauges[name]?.label);
+    for (const { name, label, value } of samples ?? []) {
+      made.get(name)?.set(labelsOf(name, label), value);
+    }
+  };
+}
+
+/** A gauge without labels would say 0 after a reset, where nothing is known. */
+function clear(gauge: Gauge, label: string | undefined): void {
+  if (label === undefined) gauge.remove();
+  else gauge.reset();
+}
+
+function labelsOf(name: string, value: string | null): Record<string, string> {
+  const label = gauges[name]?.label;
+  return label === undefined || value === null ? {} : { [label]: value };
+}
+
+async function snapshot(pool: Pool): Promise<readonly Sample[] | undefined> {
+  try {
+    const answer = await pool.query<Sample>(
+      "select * from rate_limiter_private.metrics_snapshot()",
+    );
+    return answer.rows;
+  } catch (err) {
+    log.warn({ err }, "the database did not answer a scrape");
+    return undefined;
+  }
+}

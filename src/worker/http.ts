@@ -1,0 +1,77 @@
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Pool } from "pg";
+import type { Registry } from "prom-client";
+import { logFor } from "../log.ts";
+import { UserError } from "../user-error.ts";
+import { addDatabaseMetrics } from "./database-metrics.ts";
+import { isDatabaseThere } from "./is-database-there.ts";
+
+const log = logFor("worker");
+
+export interface Operations {
+  readonly pool: Pool;
+  readonly register: Registry;
+  readonly host: string;
+  readonly port: number;
+  isRunning(): boolean;
+}
+
+export interface OperationsServer {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** /metrics for Prometheus, /healthz (the process lives) and /readyz (it works off jobs). */
+export async function serveOperations(operations: Operations): Promise<OperationsServer> {
+  const { pool, register, host, port, isRunning } = operations;
+  const refresh = addDatabaseMetrics(register, pool);
+  const answers: Readonly<Record<string, (response: ServerResponse) => Promise<void>>> = {
+    "/healthz": async (response) => say(response, 200, "alive"),
+    "/readyz": async (response) => {
+      const ready = isRunning() && (await isDatabaseThere(pool));
+      say(response, ready ? 200 : 503, ready ? "ready" : "not ready");
+    },
+    "/metrics": async (response) => {
+      await refresh();
+      const text = await register.metrics();
+      response.setHeader("content-type", register.contentType);
+      response.end(text);
+    },
+  };
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://worker").pathname;
+    const answer = request.method === "GET" ? answers[path] : undefined;
+    if (answer === undefined) return say(response, 404, "not found");
+    answer(response).catch((err: unknown) => {
+      log.error({ err, path }, "a request failed");
+      say(response, 500, "failed");
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(refusal(error, port)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  return {
+    url: `http://${host}:${address.port}`,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function say(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { "content-type": "text/plain" }).end(`${text}\n`);
+}
+
+function refusal(error: Error, port: number): Error {
+  if (!("code" in error) || error.code !== "EADDRINUSE") return error;
+  return new UserError(
+    "port_in_use",
+    `port ${port} is taken by another program`,
+    "Choose another with WORKER_PORT.",
+  );
+}

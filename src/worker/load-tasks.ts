@@ -1,0 +1,24 @@
+import { readdirSync } from "node:fs";
+import { basename } from "node:path";
+import type { TaskList } from "graphile-worker";
+import { projectPath } from "../paths.ts";
+import type { WorkerSettings } from "./settings.ts";
+import type { MakeTask } from "./task.ts";
+
+const folder = projectPath("tasks");
+
+export function taskNames(): string[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => basename(file, ".ts"));
+}
+
+/** One task for each file of tasks/, by the file's name. */
+export async function loadTasks(settings: WorkerSettings): Promise<TaskList> {
+  const tasks: TaskList = {};
+  for (const name of taskNames()) {
+    const file: { makeTask: MakeTask } = await import(projectPath("tasks", `${name}.ts`));
+    tasks[name] = file.makeTask(settings);
+  }
+  return tasks;
+}

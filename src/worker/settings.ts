@@ -1,0 +1,11 @@
+/** What a worker takes from its environment. */
+export interface WorkerSettings {
+  /** Jobs that one process runs at once. */
+  readonly concurrency: number;
+}
+
+const usualConcurrency = 4;
+
+export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSettings {
+  return { concurrency: Number(env.WORKER_CONCURRENCY || usualConcurrency) };
+}

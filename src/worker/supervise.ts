@@ -1,0 +1,82 @@
+import { EventEmitter } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  Logger,
+  type Runner,
+  type RunnerOptions,
+  run,
+  type TaskList,
+  type WorkerEvents,
+} from "graphile-worker";
+import type { Pool } from "pg";
+import { logFor } from "../log.ts";
+import { workerLogFactory } from "./log-factory.ts";
+import { cronItems } from "./schedule.ts";
+
+const log = logFor("worker");
+const restartMilliseconds = 1_000;
+
+export interface Supervised {
+  /** Whether jobs are being worked off now. */
+  isRunning(): boolean;
+  /** Lets running jobs finish, for a few seconds, and releases the others. */
+  stop(): Promise<void>;
+}
+
+export interface Work {
+  readonly pool: Pool;
+  readonly tasks: TaskList;
+  readonly events: WorkerEvents;
+  readonly concurrency: number;
+}
+
+export function makeEvents(): WorkerEvents {
+  return new EventEmitter() as WorkerEvents;
+}
+
+/** Keeps a runner going: the library's own gives up when the database is away for too long. */
+export async function supervise(work: Work): Promise<Supervised> {
+  let runner: Runner | undefined = await startRunner(work);
+  const stopping = new AbortController();
+
+  const supervision = (async () => {
+    while (!stopping.signal.aborted) {
+      await runner?.promise.catch((err: unknown) => log.error({ err }, "the job runner ended"));
+      runner = undefined;
+      if (stopping.signal.aborted) return;
+      await sleep(restartMilliseconds, undefined, { signal: stopping.signal }).catch(() => {});
+      if (!stopping.signal.aborted) runner = await restart(work);
+    }
+  })();
+
+  return {
+    isRunning: () => runner !== undefined && !stopping.signal.aborted,
+    async stop() {
+      stopping.abort();
+      await runner?.stop().catch((err: unknown) => log.warn({ err }, "the runner did not stop"));
+      await supervision;
+    },
+  };
+}
+
+async function restart(work: Work): Promise<Runner | undefined> {
+  try {
+    return await startRunner(work);
+  } catch (err) {
+    log.warn({ err }, "the job runner cannot start yet");
+    return undefined;
+  }
+}
+
+function startRunner({ pool, tasks, events, concurrency }: Work): Promise<Runner> {
+  const options: RunnerOptions = {
+    pgPool: pool,
+    taskList: tasks,
+    parsedCronItems: cronItems(),
+    concurrency,
+    events,
+    noHandleSignals: true,
+    logger: new Logger(workerLogFactory(logFor("graphile-worker"))),
+  };
+  return run(options);
+}

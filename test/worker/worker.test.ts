@@ -1,0 +1,190 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { afterAll, describe, expect, test } from "vitest";
+import { requireSchema } from "../../src/worker/require-schema.ts";
+import { startWorker } from "../../src/worker/worker.ts";
+import { createDatabase } from "../harness/index.ts";
+
+const database = await createDatabase();
+const anywhere = { host: "127.0.0.1", port: 0 };
+
+async function startHere() {
+  const worker = await startWorker({
+    databaseUrl: database.urlAs("rate_limiter_worker"),
+    http: anywhere,
+  });
+  return { ...worker, url: worker.url ?? "" };
+}
+
+/** Resolves when the queue holds no job of the task any more. */
+async function untilDone(task: string): Promise<void> {
+  for (let tries = 0; tries < 400; tries++) {
+    const rows = await database.sql`
+      select from graphile_worker.jobs as j
+      where j.task_identifier = ${task} and j.attempts < j.max_attempts
+    `;
+    if (rows.count === 0) return;
+    await sleep(25);
+  }
+  throw new Error(`jobs of ${task} are left`);
+}
+
+describe("a worker", () => {
+  test("runs the task that a job names, and says so to Prometheus", async () => {
+    const worker = await startHere();
+    await database.sql`select graphile_worker.add_job('verify_ledger')`;
+    await untilDone("verify_ledger");
+    const [check] = await database.sql`select gap_count from rate_limiter_private.ledger_checks`;
+    expect(check?.gap_count).toBe("0");
+    const metrics = await (await fetch(`${worker.url}/metrics`)).text();
+    expect(metrics).toMatch(/storage_qos_task_duration_seconds_count\{task="verify_ledger"\} 1/);
+    expect(metrics).toContain("storage_qos_database_up 1");
+    expect(metrics).toMatch(/storage_qos_ledger_gaps 0/);
+    await worker.stop();
+  });
+
+  test("is healthy, is ready while it works, and nothing else is served", async () => {
+    const worker = await startHere();
+    const status = async (path: string, init?: RequestInit) =>
+      (await fetch(worker.url + path, init)).status;
+    expect(await status("/healthz")).toBe(200);
+    expect(await status("/readyz")).toBe(200);
+    expect(await status("/")).toBe(404);
+    expect(await status("/metrics", { method: "POST" })).toBe(404);
+    await worker.stop();
+    await expect(fetch(`${worker.url}/healthz`)).rejects.toThrow();
+  });
+
+  test("counts a job that fails for the last time", async () => {
+    const worker = await startHere();
+    await database.sql`
+      select graphile_worker.add_job('collect_borrowings', max_attempts => 1)
+    `;
+    await untilDone("collect_borrowings");
+    await database.sql`
+      alter function rate_limiter_private.expire_leases(timestamptz, integer)
+      rename to expire_leases_elsewhere
+    `;
+    await database.sql`select graphile_worker.add_job('expire_leases', max_attempts => 1)`;
+    await untilDone("expire_leases");
+    await sleep(100);
+    const metrics = await (await fetch(`${worker.url}/metrics`)).text();
+    expect(metrics).toMatch(/storage_qos_jobs_given_up_total\{task="expire_leases"\} 1/);
+    expect(metrics).toMatch(/storage_qos_task_failures_total\{task="expire_leases"\} 1/);
+    expect(metrics).toMatch(/storage_qos_jobs_given_up 1/);
+    await database.sql`
+      alter function rate_limiter_private.expire_leases_elsewhere(timestamptz, integer)
+      rename to expire_leases
+    `;
+    await worker.stop();
+  });
+
+  test("lets a running job finish before it stops", async () => {
+    const lock = await database.session("lock", "rate_limiter_owner");
+    const worker = await startHere();
+    await lock.sql`begin`;
+    await lock.sql`lock rate_limiter_private.ledger_checks in access exclusive mode`;
+    await database.sql`select graphile_worker.add_job('verify_ledger', job_key => 'last')`;
+    await untilLocked("verify_ledger");
+    const stopped = worker.stop();
+    await sleep(200);
+    await lock.sql`commit`;
+    await stopped;
+    const left = await database.sql`select from graphile_worker.jobs where key = 'last'`;
+    expect(left.count).toBe(0);
+    const known = await database.sql`select from rate_limiter_private.job_workers`;
+    expect(known.count).toBe(0);
+  });
+
+  test("takes up what a worker left that fell silent", async () => {
+    await database.sql`
+      select graphile_worker.add_job('verify_ledger', job_key => 'lost', run_at => now())
+    `;
+    await database.sql`
+      update graphile_worker._private_jobs
+      set locked_at = now() - interval '2 minutes', locked_by = 'worker-that-died', attempts = 1
+      where key = 'lost'
+    `;
+    const worker = await startHere();
+    await sleep(300);
+    expect(await isQueued("lost")).toBe(true);
+    await database.sql`select graphile_worker.add_job('release_lost_jobs')`;
+    await untilDone("verify_ledger");
+    expect(await isQueued("lost")).toBe(false);
+    await worker.stop();
+  });
+
+  test("leaves alone what a worker holds that is there", async () => {
+    await database.sql`
+      select graphile_worker.add_job('verify_ledger', job_key => 'held', run_at => now())
+    `;
+    await database.sql`
+      update graphile_worker._private_jobs
+      set locked_at = now() - interval '2 minutes', locked_by = 'worker-at-work'
+      where key = 'held'
+    `;
+    await database.sql`select rate_limiter_private.note_workers(array['worker-at-work'])`;
+    await database.sql`select rate_limiter_private.release_lost_jobs()`;
+    const [job] = await database.sql`select locked_by from graphile_worker.jobs where key = 'held'`;
+    expect(job?.locked_by).toBe("worker-at-work");
+    await database.sql`select graphile_worker.force_unlock_workers(array['worker-at-work'])`;
+    await database.sql`select graphile_worker.remove_job('held')`;
+  });
+});
+
+describe("a worker refuses", () => {
+  const pool = new pg.Pool({ connectionString: database.urlAs("rate_limiter_worker"), max: 1 });
+  afterAll(() => pool.end());
+
+  test("a database that lacks a migration", async () => {
+    await expect(requireSchema(pool, ["999999-not-yet.sql"])).rejects.toMatchObject({
+      code: "schema_is_older",
+    });
+  });
+
+  test("a database that has had a migration it does not know", async () => {
+    await database.sql`
+      insert into graphile_migrate.migrations (hash, filename)
+      values ('sha1:0', '999999-from-the-future.sql')
+    `;
+    await expect(requireSchema(pool)).rejects.toMatchObject({ code: "schema_is_newer" });
+    await expect(startHere()).rejects.toMatchObject({ code: "schema_is_newer" });
+    await database.sql`
+      delete from graphile_migrate.migrations where filename = '999999-from-the-future.sql'
+    `;
+    await requireSchema(pool);
+  });
+
+  test("a database that was never migrated", async () => {
+    const empty = new pg.Pool({ connectionString: database.url.replace(/\/[^/]*$/, "/postgres") });
+    await expect(requireSchema(empty)).rejects.toMatchObject({ code: "schema_is_older" });
+    await empty.end();
+  });
+
+  test("a port that is taken", async () => {
+    const first = await startHere();
+    const { port } = new URL(first.url);
+    const second = startWorker({
+      databaseUrl: database.urlAs("rate_limiter_worker"),
+      http: { host: "127.0.0.1", port: Number(port) },
+    });
+    await expect(second).rejects.toMatchObject({ code: "port_in_use" });
+    await first.stop();
+  });
+});
+
+async function untilLocked(task: string): Promise<void> {
+  for (let tries = 0; tries < 400; tries++) {
+    const rows = await database.sql`
+      select from graphile_worker.jobs where task_identifier = ${task} and locked_at is not null
+    `;
+    if (rows.count > 0) return;
+    await sleep(10);
+  }
+  throw new Error(`no job of ${task} was taken`);
+}
+
+async function isQueued(key: string): Promise<boolean> {
+  const rows = await database.sql`select from graphile_worker.jobs where key = ${key}`;
+  return rows.count > 0;
+}
