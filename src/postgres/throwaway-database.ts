@@ -11,6 +11,11 @@ export interface ThrowawayDatabase {
   readonly sql: Sql;
 }
 
+/** Lends a migrated database that nobody else uses. */
+export type WithEmptyDatabase = <T>(
+  use: (database: { readonly url: string }) => Promise<T>,
+) => Promise<T>;
+
 /** Runs `use` against a migrated database that is gone afterwards. */
 export async function withThrowawayDatabase<T>(
   use: (database: ThrowawayDatabase) => Promise<T>,

@@ -1,3 +1,4 @@
+import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
 import { InputError } from "../user-error.ts";
 import { progressBar } from "./progress.ts";
 import { parseBandwidth, parseCount, parseIops, parseMethod } from "./quota-options.ts";
@@ -19,13 +20,18 @@ export interface ReplayOptions {
 }
 
 /** Answers the report; nothing is printed before it is whole. */
-export async function replayCommand(path: string, options: ReplayOptions): Promise<string> {
+export async function replayCommand(
+  path: string,
+  options: ReplayOptions,
+  withEmptyDatabase?: WithEmptyDatabase,
+): Promise<string> {
   const quotas = quotasOf(options);
   const from = parseCount(options.from, "--from");
   const limit = optional(options.limit, "--limit", parseCount) ?? Number.MAX_SAFE_INTEGER;
   const recording = part(await readTrace(path), from, limit);
   const bar = progressBar(recording.trace.length);
-  const totals = await replay(recording, quotas, bar.update).finally(bar.stop);
+  const decided = replay(recording, quotas, bar.update, withEmptyDatabase);
+  const totals = await decided.finally(bar.stop);
   const report = options.json === true ? jsonReport : textReport;
   return report({ path, recording, quotas, totals });
 }

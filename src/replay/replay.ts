@@ -1,5 +1,5 @@
 import { connect } from "../postgres/connect.ts";
-import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
+import { type WithEmptyDatabase, withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { withRole } from "../postgres/url.ts";
 import { loadWorld } from "../vectors/load-world.ts";
 import { decide } from "./decide.ts";
@@ -12,9 +12,10 @@ export async function replay(
   recording: Recording,
   quotas: ReplayQuotas,
   progress: (done: number) => void,
+  withEmptyDatabase: WithEmptyDatabase = withThrowawayDatabase,
 ): Promise<Totals> {
   const world = JSON.stringify(replayWorld(recording.epoch, quotas));
-  return withThrowawayDatabase(async ({ url }) => {
+  return withEmptyDatabase(async ({ url }) => {
     const sql = connect(withRole(url, "rate_limiter_owner"), { max: 1 });
     try {
       const names = await loadWorld(sql, world);

@@ -1,4 +1,5 @@
 import { withDatabaseCopy } from "../postgres/database-copy.ts";
+import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
 import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { compare } from "./compare.ts";
 import type { Answer, VectorFile } from "./format.ts";
@@ -20,11 +21,14 @@ interface Input {
 }
 
 /** Answers vector files, or checks the answers they expect; tells whether all were as expected. */
-export async function runVectors(command: VectorsCommand): Promise<boolean> {
+export async function runVectors(
+  command: VectorsCommand,
+  withEmptyDatabase: WithEmptyDatabase = withThrowawayDatabase,
+): Promise<boolean> {
   const inputs: Input[] = [];
   for (const path of command.paths) inputs.push(await readInput(path, command.check));
   let passed = true;
-  await withThrowawayDatabase(async ({ url }) => {
+  await withEmptyDatabase(async ({ url }) => {
     for (const input of inputs) {
       const answers = await withDatabaseCopy(url, (sql) => runFile(sql, input.file, input.json));
       if (command.check) passed = check(input, answers, command.tell) && passed;

@@ -1,13 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, inject, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { runVectors } from "../../src/vectors/vectors.ts";
-
-beforeEach(() => {
-  vi.stubEnv("DATABASE_URL", inject("harness").url);
-  onTestFinished(() => void vi.unstubAllEnvs());
-});
+import { createDatabase } from "../harness/index.ts";
 
 const admitted = {
   allowed: true,
@@ -76,12 +72,13 @@ function fileOf(content: unknown): string {
 async function run(check: boolean, ...paths: string[]) {
   const printed: string[] = [];
   const told: string[] = [];
-  const passed = await runVectors({
+  const command = {
     paths,
     check,
-    print: (line) => printed.push(line),
-    tell: (line) => told.push(line),
-  });
+    print: (line: string) => printed.push(line),
+    tell: (line: string) => told.push(line),
+  };
+  const passed = await runVectors(command, async (use) => use(await createDatabase()));
   return { passed, printed, told };
 }
 
