@@ -1,0 +1,149 @@
+import { describe, expect, test } from "vitest";
+import { makeApplication } from "../denials/world.ts";
+import { createDatabase, expectSqlState } from "../harness/index.ts";
+
+const database = await createDatabase();
+const gateway = database.as("rate_limiter_app");
+const now = new Date().toISOString();
+
+type Samples = readonly unknown[];
+
+async function recordMetrics(appId: string, samples: Samples) {
+  const rows = await gateway<{ position: number; problem: string }[]>`
+    select * from rate_limiter.record_metrics(${appId}, ${gateway.json(samples as never)})
+  `;
+  return rows.map(({ position, problem }) => [position, problem]);
+}
+
+async function storedValues(appId: string): Promise<number[]> {
+  const rows = await database.sql<{ value: number }[]>`
+    select m.value from rate_limiter.metrics as m where m.app_id = ${appId} order by m.value
+  `;
+  return rows.map((row) => row.value);
+}
+
+describe("record_metrics", () => {
+  test("stores the good samples and answers what is wrong with the others", async () => {
+    const appId = await makeApplication(database);
+    const good = { timestamp: now, metric_name: "depth", value: 1 };
+    const rejected = await recordMetrics(appId, [
+      good,
+      7,
+      { ...good, timestamp: "yesterday" },
+      { ...good, timestamp: "2026-02-30T00:00:00Z" },
+      { ...good, timestamp: "2026-01-01T00:00:00" },
+      { ...good, timestamp: "1999-01-01T00:00:00Z" },
+      { ...good, timestamp: "2999-01-01T00:00:00Z" },
+      { ...good, metric_name: " " },
+      { ...good, metric_name: 5 },
+      { ...good, metric_name: "qos_admitted_operations" },
+      { ...good, value: "1" },
+      { timestamp: now, metric_name: "depth" },
+      { ...good, metric_id: "no" },
+      { ...good, tags: [] },
+      { ...good, unit: "x".repeat(51) },
+      { ...good, value: 2, tags: { node: "a" }, unit: "requests", metric_id: crypto.randomUUID() },
+    ]);
+    expect(rejected).toEqual([
+      [2, "sample is not an object"],
+      [3, "timestamp is not a moment with an offset"],
+      [4, "timestamp is not a moment with an offset"],
+      [5, "timestamp is not a moment with an offset"],
+      [6, "timestamp is older than metrics are kept"],
+      [7, "timestamp is in the future"],
+      [8, "metric_name is not of 1 to 255 characters"],
+      [9, "metric_name is not of 1 to 255 characters"],
+      [10, "metric_name begins with qos_"],
+      [11, "value is not a number"],
+      [12, "value is not a number"],
+      [13, "metric_id is not a UUID"],
+      [14, "tags is not an object"],
+      [15, "unit is longer than 50 characters"],
+    ]);
+    expect(await storedValues(appId)).toEqual([1, 2]);
+  });
+
+  test("answers a number that no double holds", async () => {
+    const appId = await makeApplication(database);
+    const [row] = await gateway`
+      select problem from rate_limiter.record_metrics(
+        ${appId},
+        jsonb_build_array(jsonb_build_object(
+          'timestamp', ${now}::text, 'metric_name', 'depth', 'value', '1e400'::numeric
+        ))
+      )
+    `;
+    expect(row?.problem).toBe("value is out of bounds");
+  });
+
+  test("stores a batch that is sent again once", async () => {
+    const appId = await makeApplication(database);
+    const samples = [
+      { timestamp: now, metric_name: "depth", value: 1 },
+      { timestamp: now, metric_name: "depth", value: 2, metric_id: crypto.randomUUID() },
+    ];
+    expect(await recordMetrics(appId, samples)).toEqual([]);
+    expect(await recordMetrics(appId, samples)).toEqual([]);
+    expect(await storedValues(appId)).toEqual([1, 2]);
+  });
+
+  test("takes a thousand samples and no more, and none for nobody", async () => {
+    const appId = await makeApplication(database);
+    const samples = (count: number) =>
+      Array.from({ length: count }, (_, value) => ({ timestamp: now, metric_name: "m", value }));
+    expect(await recordMetrics(appId, samples(1000))).toEqual([]);
+    expect((await storedValues(appId)).length).toBe(1000);
+    const refused = "batch is not of 1 to 1000 samples";
+    await expectSqlState(recordMetrics(appId, samples(1001)), "QS422", refused);
+    await expectSqlState(recordMetrics(appId, []), "QS422", refused);
+    const nobody = crypto.randomUUID();
+    await expectSqlState(recordMetrics(nobody, samples(1)), "QS404", "unknown application");
+  });
+});
+
+describe("metrics of gateways", () => {
+  test("record_iops_metrics stores the good and answers the bad", async () => {
+    const appId = await makeApplication(database);
+    const good = { timestamp: now, read_ops: 3, write_ops: 4, avg_latency_ms: 1.25 };
+    const rows = await gateway`
+      select * from rate_limiter.record_iops_metrics(${appId}, ${gateway.json([
+        good,
+        { ...good, read_ops: -1 },
+        { ...good, write_ops: 1.5 },
+        { ...good, error_count: "1" },
+        { ...good, p99_latency_ms: 1e9 },
+      ])})
+    `;
+    expect(rows.map((row) => [row.position, row.problem])).toEqual([
+      [2, "read_ops is out of bounds"],
+      [3, "write_ops is not whole"],
+      [4, "error_count is not a number"],
+      [5, "p99_latency_ms is out of bounds"],
+    ]);
+    const stored = await database.sql`
+      select total_ops, avg_latency_ms, error_count
+      from rate_limiter.iops_metrics where app_id = ${appId}
+    `;
+    expect([...stored]).toEqual([{ total_ops: "7", avg_latency_ms: "1.25", error_count: 0 }]);
+  });
+
+  test("record_bandwidth_metrics stores the good and answers the bad", async () => {
+    const appId = await makeApplication(database);
+    const good = { timestamp: now, bytes_read: 5, bytes_written: 4_000_000_000 };
+    const rows = await gateway`
+      select * from rate_limiter.record_bandwidth_metrics(${appId}, ${gateway.json([
+        good,
+        { ...good, bytes_read: 5e18 },
+        { ...good, connection_count: -1 },
+      ])})
+    `;
+    expect(rows.map((row) => [row.position, row.problem])).toEqual([
+      [2, "bytes_read is out of bounds"],
+      [3, "connection_count is out of bounds"],
+    ]);
+    const stored = await database.sql`
+      select total_bytes from rate_limiter.bandwidth_metrics where app_id = ${appId}
+    `;
+    expect([...stored]).toEqual([{ total_bytes: "4000000005" }]);
+  });
+});
