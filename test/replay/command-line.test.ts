@@ -20,7 +20,7 @@ function qos(...args: string[]): Promise<Outcome> {
 }
 
 describe("the command line", () => {
-  const trace = "offset_us,operation,size_bytes\n0,read,1\n1,read,1\n";
+  const trace = "offset_us,operation,size_bytes\n0,read,4096\n1,read,4096\n";
 
   it("prints one object and nothing else with --json", async () => {
     const path = temporaryFile("t.csv", trace);
