@@ -9,4 +9,5 @@
 --!include chapters/09-metrics.sql
 --!include chapters/10-alerts.sql
 --!include chapters/11-operations.sql
+--!include chapters/12-admin-api.sql
 --!include all.sql

@@ -48,7 +48,11 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
     disablePlugins: [
       ...["NodePlugin", "AddNodeInterfaceToSuitableTypesPlugin", "PgTableNodePlugin"],
       ...["NodeIdCodecBase64JSONPlugin", "NodeIdCodecPipeStringPlugin"],
-      ...["RegisterQueryNodePlugin", "PgNodeIdAttributesPlugin", "SwallowErrorsPlugin"],
+      ...["RegisterQueryNodePlugin", "PgNodeIdAttributesPlugin"],
+      // What Relay 1 needed; and a second, weaker way to filter.
+      ...["QueryQueryPlugin", "PgMutationPayloadEdgePlugin", "PgConditionArgumentPlugin"],
+      // A clash of names is a mistake to mend, not to leave out.
+      "SwallowErrorsPlugin",
     ],
     pgServices: [
       makePgService({
@@ -57,6 +61,10 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
         pubsub: true,
       }),
     ],
+    gather: {
+      // An argument without a default is to be given.
+      pgStrictFunctions: true,
+    },
     schema: {
       connectionFilterAllowedOperators: filterOperators,
       connectionFilterComputedColumns: false,

@@ -19,6 +19,7 @@ export const inflectionPlugin: GraphileConfig.Plugin = {
   inflection: {
     replace: {
       _schemaPrefix: () => "",
+      enumValue: (_previous, _preset, value) => String(value).toUpperCase(),
       _getBaseName(previous, _preset, attributeName) {
         const name = previous?.(attributeName) ?? null;
         return name && (referredTo[name] ?? name);
