@@ -1,0 +1,515 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase, expectSqlState } from "../harness/index.ts";
+import {
+  dataPlane,
+  limitedApplication,
+  makeApplication,
+  makeCluster,
+  makeTenant,
+  moment,
+  publish,
+} from "./world.ts";
+
+const database = await createDatabase();
+const gateway = database.as("rate_limiter_app");
+const owner = database.as("rate_limiter_owner");
+
+const nobody = "00000000-0000-4000-8000-000000000000";
+const quota = { iops: 1, burst: 100, reserve: 10, bytes: 1000 };
+
+const ids = {
+  app: "",
+  sibling: "",
+  stranger: "",
+  unlimited: "",
+  inactive: "",
+  ofInactiveTenant: "",
+  cluster: "",
+  otherCluster: "",
+  lease: "",
+  expiredLease: "",
+  strangersLease: "",
+  defaulter: "",
+  borrowing: "",
+};
+const keys = { good: "", revoked: "", expired: "", ofInactive: "" };
+
+beforeAll(async () => {
+  const { sql } = database;
+  const tenantId = await makeTenant(sql);
+  ids.cluster = await makeCluster(sql);
+  ids.otherCluster = await makeCluster(sql);
+  await publish(sql, { clusterId: ids.cluster }, quota);
+  const place = { tenantId, clusterId: ids.cluster };
+  ids.app = await limitedApplication(sql, quota, place);
+  ids.sibling = await limitedApplication(sql, quota, place);
+  ids.inactive = await limitedApplication(sql, quota, place);
+  ids.defaulter = await limitedApplication(sql, quota, place);
+  ids.unlimited = await makeApplication(sql, { tenantId });
+  ids.stranger = await limitedApplication(sql, quota);
+  ids.ofInactiveTenant = await limitedApplication(sql, quota);
+
+  keys.good = await makeKey(sql, ids.app);
+  keys.revoked = await makeKey(sql, ids.app);
+  keys.expired = await makeKey(sql, ids.app);
+  keys.ofInactive = await makeKey(sql, ids.inactive);
+  await sql`
+    update rate_limiter_private.api_keys
+    set revoked_at = case when prefix = ${keys.revoked.slice(0, 12)} then now() end,
+      expires_at = case when prefix = ${keys.expired.slice(0, 12)} then now() end
+    where prefix in (${keys.revoked.slice(0, 12)}, ${keys.expired.slice(0, 12)})
+  `;
+
+  await gateway`select rate_limiter.consume(${ids.app}, 'head', 10, 'charged')`;
+  await gateway`select rate_limiter.consume(${ids.stranger}, 'head', 10, 'of a stranger')`;
+  ids.lease = await lease(ids.app, "now()");
+  ids.expiredLease = await lease(ids.app, moment(0));
+  ids.strangersLease = await lease(ids.stranger, "now()");
+  ids.borrowing = await borrow(ids.app, "now()");
+  await borrow(ids.defaulter, moment(0));
+  await sql`
+    update rate_limiter.token_borrowing set status = 'defaulted' where owner_id = ${ids.defaulter}
+  `;
+  await sql`
+    update rate_limiter.applications set is_active = false where app_id = ${ids.inactive}
+  `;
+  await sql`
+    update rate_limiter.tenants as t
+    set is_active = false
+    from rate_limiter.applications as a
+    where a.tenant_id = t.tenant_id and a.app_id = ${ids.ofInactiveTenant}
+  `;
+  await sql`
+    insert into rate_limiter.operation_types (name, category, is_active)
+    values ('retired', 'other', false)
+  `;
+  await sql`
+    update rate_limiter.applications set auto_borrow = true
+    where app_id in (${ids.app}, ${ids.unlimited}, ${ids.defaulter})
+  `;
+});
+
+async function makeKey(sql: Sql, appId: string): Promise<string> {
+  const [row] = await sql`select api_key from rate_limiter_private.issue_api_key(${appId})`;
+  return row?.api_key;
+}
+
+async function lease(appId: string, at: string): Promise<string> {
+  const [row] = await owner`
+    select lease_id
+    from rate_limiter_internal.lease_tokens_at(${at}::text::timestamptz, ${appId}, 5, 100, '1 hour')
+  `;
+  return row?.lease_id;
+}
+
+async function borrow(appId: string, at: string): Promise<string> {
+  const [row] = await owner`
+    select borrowing_id
+    from rate_limiter_internal.borrow_tokens_at(
+      ${at}::text::timestamptz, ${appId}, 'iops_l2', 5, '1 hour'
+    )
+  `;
+  return row?.borrowing_id;
+}
+
+type Call = (sql: Sql) => PromiseLike<unknown>;
+/** What is wrong, the code and the message it is refused with, and the call. */
+type Refusal = readonly [string, string, string, Call];
+
+function refused(cases: readonly Refusal[], as: Sql): void {
+  test.each(cases)("%s: %s %s", async (_, code, message, call) => {
+    const before = await dataPlane(database.sql);
+    await expectSqlState(call(as), code, message);
+    expect(await dataPlane(database.sql)).toEqual(before);
+  });
+}
+
+/** The calls that name an application, an operation and a size, and answer the same of them. */
+const decisions: readonly (readonly [
+  string,
+  (app: string, operation: string, size: string | null) => Call,
+])[] = [
+  [
+    "consume",
+    (app, operation, size) => (sql) =>
+      sql`select rate_limiter.consume(${app}, ${operation}, ${size}::bigint)`,
+  ],
+  [
+    "consume with a reference",
+    (app, operation, size) => (sql) =>
+      sql`select rate_limiter.consume(${app}, ${operation}, ${size}::bigint, 'new')`,
+  ],
+  [
+    "consume_batch",
+    (app, operation, size) => (sql) =>
+      sql`
+        select rate_limiter.consume_batch(
+          ${app}, array['head', ${operation}], array[0, ${size}::bigint]
+        )
+      `,
+  ],
+  [
+    "check_limit",
+    (app, operation, size) => (sql) =>
+      sql`select rate_limiter.check_limit(${app}, ${operation}, ${size}::bigint)`,
+  ],
+];
+
+describe.each(decisions)("%s refuses", (_, decide) => {
+  refused(
+    [
+      [
+        "an unknown application",
+        "QS404",
+        "unknown application",
+        (sql) => decide(nobody, "head", "0")(sql),
+      ],
+      [
+        "an inactive application",
+        "QS403",
+        "application is inactive",
+        (sql) => decide(ids.inactive, "head", "0")(sql),
+      ],
+      [
+        "an inactive tenant",
+        "QS403",
+        "tenant is inactive",
+        (sql) => decide(ids.ofInactiveTenant, "head", "0")(sql),
+      ],
+      [
+        "an unknown operation",
+        "QS404",
+        "unknown operation",
+        (sql) => decide(ids.app, "teleport", "0")(sql),
+      ],
+      [
+        "an inactive operation",
+        "QS403",
+        "operation is inactive",
+        (sql) => decide(ids.app, "retired", "0")(sql),
+      ],
+      ["a negative size", "QS422", "size is negative", (sql) => decide(ids.app, "head", "-1")(sql)],
+      [
+        "the smallest of all sizes",
+        "QS422",
+        "size is negative",
+        (sql) => decide(ids.app, "head", "-9223372036854775808")(sql),
+      ],
+      [
+        "a size beyond the largest",
+        "22003",
+        'value "9223372036854775808" is out of range for type bigint',
+        (sql) => decide(ids.app, "head", "9223372036854775808")(sql),
+      ],
+    ],
+    gateway,
+  );
+});
+
+describe("cost refuses", () => {
+  const cost = (operation: string, size: number) => (sql: Sql) =>
+    sql`select rate_limiter.cost(${ids.app}, ${operation}, ${size})`;
+  refused(
+    [
+      ["an unknown operation", "QS404", "unknown operation", cost("teleport", 0)],
+      ["an inactive operation", "QS403", "operation is inactive", cost("retired", 0)],
+      ["a negative size", "QS422", "size is negative", cost("head", -1)],
+    ],
+    gateway,
+  );
+});
+
+describe("references and batches", () => {
+  const named = (reference: string) => (sql: Sql) =>
+    sql`select rate_limiter.consume(${ids.app}, 'head', 0, ${reference})`;
+  const batch =
+    (operations: string[], sizes: number[], references: string[] | null = null) =>
+    (sql: Sql) =>
+      sql`
+        select rate_limiter.consume_batch(
+          ${ids.app}, ${operations}::text[], ${sizes}::bigint[], ${references}::text[]
+        )
+      `;
+  const reference = "reference is not of 1 to 255 characters";
+  const length = "batch is not of 1 to 10000 operations";
+  const uneven = "arrays of a batch differ in length";
+  const heads = (count: number) => Array<string>(count).fill("head");
+  refused(
+    [
+      ["an empty reference", "QS422", reference, named("")],
+      ["a reference too long", "QS422", reference, named("x".repeat(256))],
+      ["a bad reference in a batch", "QS422", reference, batch(["head"], [0], [""])],
+      ["an empty batch", "QS422", length, batch([], [])],
+      ["a batch too long", "QS422", length, batch(heads(10_001), Array(10_001).fill(0))],
+      ["fewer sizes", "QS422", uneven, batch(heads(2), [0])],
+      ["more references", "QS422", uneven, batch(heads(1), [0], ["a", "b"])],
+      [
+        "a reference twice",
+        "QS422",
+        "reference occurs twice in a batch",
+        batch(heads(2), [0, 0], ["a", "a"]),
+      ],
+    ],
+    gateway,
+  );
+});
+
+describe("keys", () => {
+  const opens = (key: () => string | null) => (sql: Sql) =>
+    sql`select rate_limiter.application_of_key(${key()})`;
+  const consumes = (key: () => string | null) => (sql: Sql) =>
+    sql`select rate_limiter.consume_with_key(${key()}, 'head')`;
+  const both = (what: string, message: string, key: () => string | null): Refusal[] => [
+    [`${what}, asked for`, "QS401", message, opens(key)],
+    [`${what}, consumed with`, "QS401", message, consumes(key)],
+  ];
+  refused(
+    [
+      ...both("an unknown key", "unknown api key", () => `qos_${"x".repeat(43)}`),
+      ...both("no key", "unknown api key", () => null),
+      ...both("an empty key", "unknown api key", () => ""),
+      ...both("half a key", "unknown api key", () => keys.good.slice(0, 24)),
+      ...both("a revoked key", "api key is revoked", () => keys.revoked),
+      ...both("an expired key", "api key has expired", () => keys.expired),
+      [
+        "the key of an inactive application",
+        "QS403",
+        "application is inactive",
+        consumes(() => keys.ofInactive),
+      ],
+    ],
+    gateway,
+  );
+
+  test("say nothing of what was sent", async () => {
+    const error = await expectSqlState(opens(() => "another system's secret")(gateway), "QS401");
+    expect(JSON.stringify(error)).not.toContain("another system's secret");
+  });
+});
+
+const badAmounts = ["-1", "-0.000001", "NaN", "Infinity", "0.0000001", "1e31", null];
+const badAmount = "amount is not a count of tokens";
+
+describe("leases", () => {
+  const take =
+    (app: () => string, tokens: string | null, bytes: string | null, life: string | null = null) =>
+    (sql: Sql) =>
+      sql`
+        select rate_limiter.lease_tokens(
+          ${app()}, ${tokens}::text::numeric, ${bytes}::text::numeric, ${life}::text::interval
+        )
+      `;
+  const settle =
+    (leaseId: () => string, tokens: string | null, bytes: string | null = "0") =>
+    (sql: Sql) =>
+      sql`
+        select rate_limiter.settle_lease(
+          ${ids.app}, ${leaseId()}, ${tokens}::text::numeric, ${bytes}::text::numeric
+        )
+      `;
+  const renew = (spent: string | null, tokens: string | null) => (sql: Sql) =>
+    sql`
+      select rate_limiter.renew_lease(
+        ${ids.app}, ${ids.lease}, ${spent}::text::numeric, 0, ${tokens}::text::numeric, 0
+      )
+    `;
+  const app = () => ids.app;
+  const lifetime = "lifetime is not between 100 milliseconds and one hour";
+  const overspent = "spent more than was leased";
+
+  refused(
+    [
+      ["for an unknown application", "QS404", "unknown application", take(() => nobody, "1", "0")],
+      [
+        "for an inactive application",
+        "QS403",
+        "application is inactive",
+        take(() => ids.inactive, "1", "0"),
+      ],
+      [
+        "for an inactive tenant",
+        "QS403",
+        "tenant is inactive",
+        take(() => ids.ofInactiveTenant, "1", "0"),
+      ],
+      ["too short", "QS422", lifetime, take(app, "1", "0", "99 ms")],
+      ["too long", "QS422", lifetime, take(app, "1", "0", "1 hour 1 us")],
+      ["backwards", "QS422", lifetime, take(app, "1", "0", "-1 s")],
+      ["for ever", "QS422", lifetime, take(app, "1", "0", "infinity")],
+      ...badAmounts.flatMap((amount): Refusal[] => [
+        [`of ${amount} tokens`, "QS422", badAmount, take(app, amount, "0")],
+        [`of ${amount} bytes`, "QS422", badAmount, take(app, "0", amount)],
+        [`renewed for ${amount}`, "QS422", badAmount, renew("1", amount)],
+      ]),
+      ["renewed, negative spent", "QS422", badAmount, renew("-1", "1")],
+      ["unknown", "QS404", "unknown lease", settle(() => nobody, "0")],
+      ["a stranger's", "QS404", "unknown lease", settle(() => ids.strangersLease, "0")],
+      ["expired", "QS410", "lease has expired", settle(() => ids.expiredLease, "0")],
+      ["overspent", "QS422", overspent, settle(() => ids.lease, "5.000001")],
+      ["overspent in bytes", "QS422", overspent, settle(() => ids.lease, "0", "101")],
+      ["spent beyond number", "QS422", overspent, settle(() => ids.lease, "NaN")],
+      ["spent less than nothing", "QS422", badAmount, settle(() => ids.lease, "-1")],
+      ["spent nobody knows what", "QS422", badAmount, settle(() => ids.lease, null)],
+    ],
+    gateway,
+  );
+});
+
+describe("settle and refund", () => {
+  const settle = (app: () => string, reference: string | null, size: string | null) => (sql: Sql) =>
+    sql`select rate_limiter.settle(${app()}, ${reference}, ${size}::text::bigint)`;
+  const refund = (app: () => string, reference: string | null) => (sql: Sql) =>
+    sql`select rate_limiter.refund(${app()}, ${reference})`;
+  const app = () => ids.app;
+  const unknown = "unknown reference";
+  refused(
+    [
+      ["refund of what was never consumed", "QS404", unknown, refund(app, "never")],
+      ["refund of a stranger's", "QS404", unknown, refund(app, "of a stranger")],
+      ["refund to a stranger", "QS404", unknown, refund(() => ids.stranger, "charged")],
+      ["refund of nothing", "QS404", unknown, refund(app, null)],
+      ["refund to nobody", "QS404", unknown, refund(() => nobody, "charged")],
+      ["settle of what was never consumed", "QS404", unknown, settle(app, "never", "1")],
+      ["settle of a stranger's", "QS404", unknown, settle(app, "of a stranger", "1")],
+      ["settle of nothing", "QS404", unknown, settle(app, null, "1")],
+      ["settle at a negative size", "QS422", "size is negative", settle(app, "charged", "-1")],
+      ["settle at no size", "QS422", "size is negative", settle(app, "charged", null)],
+    ],
+    gateway,
+  );
+});
+
+describe("automatic borrowing", () => {
+  const borrowing = (app: () => string, tokens: string | null) => (sql: Sql) =>
+    sql`select rate_limiter.borrow_automatically(${app()}, ${tokens}::text::numeric)`;
+  const off = "automatic borrowing is off";
+  refused(
+    [
+      ["switched off", "QS403", off, borrowing(() => ids.sibling, "1")],
+      ["for nobody", "QS403", off, borrowing(() => nobody, "1")],
+      ["of nothing", "QS422", "amount is not positive", borrowing(() => ids.app, "0")],
+      ["beyond the ratio", "QS409", "borrow limit", borrowing(() => ids.app, "100")],
+      ["without a quota", "QS404", "unknown bucket", borrowing(() => ids.unlimited, "1")],
+      ["in default", "QS409", "borrower in default", borrowing(() => ids.defaulter, "1")],
+      ...badAmounts.map(
+        (amount): Refusal => [`of ${amount}`, "QS422", badAmount, borrowing(() => ids.app, amount)],
+      ),
+    ],
+    gateway,
+  );
+});
+
+describe("borrowing", () => {
+  interface Wish {
+    readonly borrower?: () => string;
+    readonly bucket?: string;
+    readonly tokens?: string;
+    readonly duration?: string | null;
+    readonly lender?: () => string;
+  }
+  const wish = (wanted: Wish) => (sql: Sql) =>
+    sql`
+      select rate_limiter_internal.borrow_tokens_at(
+        now(), ${(wanted.borrower ?? (() => ids.app))()},
+        ${wanted.bucket ?? "iops_l2"}::text::rate_limiter.bucket_type,
+        ${wanted.tokens ?? "1"}::text::numeric,
+        ${wanted.duration === undefined ? "1 hour" : wanted.duration}::text::interval,
+        ${wanted.lender?.() ?? null}::text::uuid
+      )
+    `;
+  const notPositive = "duration is not positive";
+  refused(
+    [
+      ["nothing", "QS422", "amount is not positive", wish({ tokens: "0" })],
+      ["less than nothing", "QS422", badAmount, wish({ tokens: "-1" })],
+      ["no number", "QS422", badAmount, wish({ tokens: "NaN" })],
+      ["for no time", "QS422", notPositive, wish({ duration: "0" })],
+      ["for less than no time", "QS422", notPositive, wish({ duration: "-1 s" })],
+      ["for nobody knows how long", "QS422", notPositive, wish({ duration: null })],
+      ["for too long", "QS422", "duration too long", wish({ duration: "3600.000001 s" })],
+      ["for ever", "QS422", "duration too long", wish({ duration: "infinity" })],
+      ["more than the ratio", "QS409", "borrow limit", wish({ tokens: "60" })],
+      ["from itself", "QS422", "bucket cannot lend to itself", wish({ lender: () => ids.app })],
+      ["from another tenant", "QS404", "unknown lender", wish({ lender: () => ids.stranger })],
+      ["from nobody", "QS404", "unknown lender", wish({ lender: () => nobody })],
+      ["from another cluster", "QS404", "unknown lender", wish({ lender: () => ids.otherCluster })],
+      [
+        "a cluster's, from an application",
+        "QS422",
+        "cluster borrows from its own future only",
+        wish({ borrower: () => ids.cluster, bucket: "iops_l1", lender: () => ids.app }),
+      ],
+      [
+        "for an application without a quota",
+        "QS404",
+        "unknown bucket",
+        wish({ borrower: () => ids.unlimited }),
+      ],
+      ["for nobody", "QS404", "unknown bucket", wish({ borrower: () => nobody })],
+      [
+        "from an application without a quota",
+        "QS404",
+        "unknown bucket",
+        wish({ lender: () => ids.unlimited }),
+      ],
+      ["in default", "QS409", "borrower in default", wish({ borrower: () => ids.defaulter })],
+    ],
+    owner,
+  );
+
+  test("out of the lender's reserve: QS409, and nothing moves", async () => {
+    // 91 tokens of 100 would leave less than the reserve of 10; they fit the emptied borrower.
+    await database.sql`
+      select rate_limiter_internal.adjust_tokens_at(now(), ${ids.app}, 'iops_l2', -80, 'test')
+    `;
+    const before = await dataPlane(database.sql);
+    await expectSqlState(
+      wish({ tokens: "91", lender: () => ids.sibling })(owner),
+      "QS409",
+      "lender reserve",
+    );
+    expect(await dataPlane(database.sql)).toEqual(before);
+  });
+
+  const repay = (who: () => string, which: () => string) => (sql: Sql) =>
+    sql`select rate_limiter_internal.repay_borrowing_at(now(), ${who()}, ${which()})`;
+  const cancel = (who: () => string, which: () => string) => (sql: Sql) =>
+    sql`select rate_limiter_internal.cancel_borrowing_at(now(), ${who()}, ${which()}, 'test')`;
+  const [app, borrowing, unknown] = [() => ids.app, () => ids.borrowing, () => nobody];
+  refused(
+    [
+      ["repaying an unknown one", "QS404", "unknown borrowing", repay(app, unknown)],
+      ["repaying another's", "QS404", "unknown borrowing", repay(() => ids.sibling, borrowing)],
+      ["writing off an unknown one", "QS404", "unknown borrowing", cancel(app, unknown)],
+      ["writing off another's", "QS404", "unknown borrowing", cancel(() => ids.sibling, borrowing)],
+    ],
+    owner,
+  );
+});
+
+describe("adjusting", () => {
+  const adjust =
+    (change: string | null, reason: string | null, who = () => ids.sibling) =>
+    (sql: Sql) =>
+      sql`
+        select rate_limiter_internal.adjust_tokens_at(
+          now(), ${who()}, 'iops_l2', ${change}::text::numeric, ${reason}
+        )
+      `;
+  const leaves = "adjustment leaves the bucket";
+  refused(
+    [
+      ["below nothing", "QS422", leaves, adjust("-100.000001", "why")],
+      ["above the capacity", "QS422", leaves, adjust("0.000001", "why")],
+      ["by no number", "QS422", badAmount, adjust("NaN", "why")],
+      ["by nobody knows what", "QS422", badAmount, adjust(null, "why")],
+      ["by less than a millionth", "QS422", badAmount, adjust("-0.0000001", "why")],
+      ["without a reason", "QS422", "reason is missing", adjust("-1", null)],
+      ["with a blank reason", "QS422", "reason is missing", adjust("-1", " ")],
+      ["what is not there", "QS404", "unknown bucket", adjust("-1", "why", () => nobody)],
+      ["without a quota", "QS404", "unknown bucket", adjust("-1", "why", () => ids.unlimited)],
+    ],
+    owner,
+  );
+});
