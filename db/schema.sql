@@ -92,6 +92,11 @@ create type rate_limiter.quota_mode as enum (
   'shadow'
 );
 
+create type rate_limiter.rejected_sample as (
+  "position" integer,
+  problem text
+);
+
 create type rate_limiter.settlement as (
   settled boolean,
   cost numeric,
@@ -108,6 +113,28 @@ create type rate_limiter.transaction_type as enum (
   'lease',
   'settle',
   'allot'
+);
+
+create type rate_limiter_admin.bandwidth_limits as (
+  bandwidth_limit_bps bigint,
+  bandwidth_burst_bps bigint,
+  burst_duration_seconds integer,
+  refill_rate_bps bigint,
+  allow_oversize boolean
+);
+
+create type rate_limiter_admin.iops_limits as (
+  iops_limit integer,
+  iops_burst integer,
+  burst_duration_seconds integer,
+  refill_rate integer,
+  calculation_method rate_limiter.calculation_method,
+  min_reserve integer
+);
+
+create type rate_limiter_admin.time_resolution as enum (
+  'hour',
+  'day'
 );
 
 create type rate_limiter_internal.bucket_charge as (
@@ -293,6 +320,22 @@ create table rate_limiter.cost_rules (
   constraint cost_rules_pkey PRIMARY KEY (rule_id)
 );
 alter table rate_limiter.cost_rules enable row level security;
+
+create table rate_limiter.denial_counts (
+  app_id uuid not null,
+  minute timestamp with time zone not null,
+  reason character varying(50) not null,
+  count_id uuid not null default gen_random_uuid(),
+  operations bigint not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,0) not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint denial_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric),
+  constraint denial_counts_pkey PRIMARY KEY (app_id, minute, reason, count_id),
+  constraint denial_minute_check CHECK (minute = date_trunc('minute'::text, minute)),
+  constraint denial_reason_check CHECK (reason::text = ANY (ARRAY['iops_l2'::character varying, 'bandwidth_l2'::character varying, 'iops_l1'::character varying, 'bandwidth_l1'::character varying, 'exceeds_capacity'::character varying]::text[]))
+) partition by range (minute);
+alter table rate_limiter.denial_counts enable row level security;
 
 create table rate_limiter.iops_metrics (
   app_id uuid not null,
@@ -706,6 +749,28 @@ create table rate_limiter_private.api_keys (
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
 );
 
+create table rate_limiter_private.job_progress (
+  job character varying(100) not null,
+  done_until timestamp with time zone not null,
+  constraint job_progress_pkey PRIMARY KEY (job)
+);
+
+create table rate_limiter_private.job_workers (
+  worker_id text not null,
+  seen_at timestamp with time zone not null default clock_timestamp(),
+  constraint job_workers_pkey PRIMARY KEY (worker_id)
+);
+
+create table rate_limiter_private.ledger_checks (
+  check_id bigint generated always as identity not null,
+  from_time timestamp with time zone not null,
+  checked_at timestamp with time zone not null,
+  gap_count bigint not null,
+  first_gaps jsonb not null default '[]'::jsonb,
+  constraint ledger_check_gaps_check CHECK (gap_count >= 0),
+  constraint ledger_checks_pkey PRIMARY KEY (check_id)
+);
+
 create table rate_limiter_private.login_addresses (
   address inet not null,
   failed_attempts integer not null default 0,
@@ -713,6 +778,16 @@ create table rate_limiter_private.login_addresses (
   locked_until timestamp with time zone,
   constraint login_addresses_failed_attempts_check CHECK (failed_attempts >= 0),
   constraint login_addresses_pkey PRIMARY KEY (address)
+);
+
+create table rate_limiter_private.metric_changes (
+  grain character varying(10) not null,
+  app_id uuid not null,
+  metric_name character varying(255) not null,
+  bucket timestamp with time zone not null,
+  change_id bigint generated always as identity not null,
+  constraint metric_changes_grain_check CHECK (grain::text = ANY (ARRAY['hour'::character varying, 'day'::character varying]::text[])),
+  constraint metric_changes_pkey PRIMARY KEY (grain, app_id, metric_name, bucket, change_id)
 );
 
 create table rate_limiter_private.partitioned_tables (
@@ -793,6 +868,7 @@ CREATE INDEX idx_clusters_status ON rate_limiter.clusters USING btree (health_st
 CREATE INDEX idx_cost_rules_active ON rate_limiter.cost_rules USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_cost_rules_app ON rate_limiter.cost_rules USING btree (app_id, operation_id, valid_from);
 CREATE INDEX idx_cost_rules_operation ON rate_limiter.cost_rules USING btree (operation_id);
+CREATE INDEX idx_denial_counts_recorded ON rate_limiter.denial_counts USING brin (recorded_at);
 CREATE INDEX idx_iops_metrics_tags ON rate_limiter.iops_metrics USING gin (tags jsonb_path_ops);
 CREATE INDEX idx_iops_metrics_time ON rate_limiter.iops_metrics USING brin ("timestamp");
 CREATE INDEX idx_metrics_app_name_time ON rate_limiter.metrics USING btree (app_id, metric_name, "timestamp" DESC);
@@ -851,7 +927,10 @@ CREATE INDEX idx_quota_history_user ON rate_limiter_audit.quota_version_history 
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btree (seen_at);
+CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_addresses_last_failed ON rate_limiter_private.login_addresses USING btree (last_failed_at);
+CREATE INDEX idx_metric_changes_bucket ON rate_limiter_private.metric_changes USING btree (bucket);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
 CREATE INDEX idx_user_sessions_expires ON rate_limiter_private.user_sessions USING btree (expires_at);
@@ -1065,19 +1144,19 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ab921715fc1b93d9
+  -- body 90905104aac710c8
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 20561c8856f0b6d6
+  -- body b92a03ba03ca751f
 
 create function rate_limiter.consume_with_key(api_key text, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 927b23d1cae05f92
+  -- body ab5f62736f5e124a
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1085,11 +1164,41 @@ create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint
   set search_path=pg_catalog, pg_temp;
   -- body 134541795a9da801
 
+create function rate_limiter.cost_terms(app_id uuid)
+  returns TABLE(operation text, c_base numeric, c_bw numeric, unit_quantum bigint, is_active boolean, valid_from timestamp with time zone, valid_to timestamp with time zone)
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4b54c893497f880b
+
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 53a1692e88492910
+  -- body ca9b77f763d7e70e
+
+create function rate_limiter.limits_in_force(app_id uuid)
+  returns jsonb
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 02aebbd164eace11
+
+create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb)
+  returns SETOF rate_limiter.rejected_sample
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e4b8a23c0ba79748
+
+create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb)
+  returns SETOF rate_limiter.rejected_sample
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cb67e77f288234e8
+
+create function rate_limiter.record_metrics(app_id uuid, samples jsonb)
+  returns SETOF rate_limiter.rejected_sample
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body d647754af358f597
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -1101,7 +1210,7 @@ create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_token
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c849b92c3d0589d4
+  -- body a6c4cd5cd83ff4b8
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
@@ -1113,7 +1222,7 @@ create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_toke
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body da0d0f0bceeaa185
+  -- body 9141d513564415d9
 
 create function rate_limiter.verify_ledger(from_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, to_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns SETOF rate_limiter.ledger_gap
@@ -1121,11 +1230,47 @@ create function rate_limiter.verify_ledger(from_time timestamp with time zone DE
   set search_path=pg_catalog, pg_temp;
   -- body e7f0d1db8dfa36de
 
+create function rate_limiter_admin.acknowledge_alert(history_id uuid)
+  returns rate_limiter.alert_history
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 990bcdfe6579e3a7
+
+create function rate_limiter_admin.adjust_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
+  returns numeric
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5deafef6015d45a2
+
+create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+  returns rate_limiter.user_roles
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3b6cb6ed76034219
+
+create function rate_limiter_admin.borrow_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter.token_borrowing
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 70aa5772c5db5662
+
+create function rate_limiter_admin.cancel_quota(config_id uuid, reason text)
+  returns rate_limiter.quota_configs
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2ff46823af317d76
+
 create function rate_limiter_admin.change_password(current_password text, new_password text)
   returns text
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 9d52dcb14640b0bc
+
+create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
+  returns TABLE(field text, value text, other_value text)
+  language plpgsql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 5832bbdf8682dbc8
 
 create function rate_limiter_admin.create_api_key(app_id uuid, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT api_key text, OUT prefix text)
   returns record
@@ -1139,6 +1284,12 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   set search_path=pg_catalog, pg_temp;
   -- body f5dca0cf8ac85015
 
+create function rate_limiter_admin.expire_role(user_id uuid, role text)
+  returns rate_limiter.user_roles
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f224547179dfa8dc
+
 create function rate_limiter_admin.logout()
   returns boolean
   language sql volatile parallel unsafe security definer
@@ -1151,11 +1302,23 @@ create function rate_limiter_admin.logout_everywhere()
   set search_path=pg_catalog, pg_temp;
   -- body d2be3f6803057406
 
-create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid)
+create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 40c201083d38b017
+
+create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode)
+  returns rate_limiter.quota_configs
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 412375edbf4f44dc
+
+create function rate_limiter_admin.repay_borrowing(owner_id uuid, borrowing_id uuid)
+  returns rate_limiter.token_borrowing
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 771ddab0a9eb7d29
 
 create function rate_limiter_admin.reset_password(user_id uuid, new_password text)
   returns void
@@ -1187,11 +1350,71 @@ create function rate_limiter_admin.rotate_api_key(api_key_id uuid, overlap inter
   set search_path=pg_catalog, pg_temp;
   -- body 96b2fe24a1f78113
 
+create function rate_limiter_admin.schedule_quota(reason text, valid_from timestamp with time zone, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode)
+  returns rate_limiter.quota_configs
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e0d74efc568472bf
+
 create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text, max_rows integer DEFAULT 100, before timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns SETOF rate_limiter_audit.audit_logs
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 04b8056d33191b5b
+
+create function rate_limiter_admin.set_setting(key text, value text)
+  returns rate_limiter.system_settings
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 718b058a1d6d1afc
+
+create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone)
+  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, throttled_operations bigint, throttled_tokens numeric, throttled_bytes numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, judged_until timestamp with time zone)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 809d4a00875c6c26
+
+create function rate_limiter_admin.top_consumers(since timestamp with time zone, until timestamp with time zone, bucket_type rate_limiter.bucket_type DEFAULT 'iops_l2'::rate_limiter.bucket_type, max_rows integer DEFAULT 10)
+  returns TABLE(app_id uuid, app_name text, tenant_name text, tokens_consumed numeric, percentage numeric, denied_operations numeric)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a676549a936221fd
+
+create function rate_limiter_admin.try_quota(config_id uuid, since timestamp with time zone, until timestamp with time zone, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
+  returns record
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 12973785f3feb319
+
+create function rate_limiter_admin.usage_over_time(app_id uuid, since timestamp with time zone, until timestamp with time zone, resolution rate_limiter_admin.time_resolution DEFAULT 'hour'::rate_limiter_admin.time_resolution)
+  returns TABLE(starts_at timestamp with time zone, tokens_consumed numeric, bytes_consumed numeric, ledger_entries bigint, denied_operations numeric, denied_tokens numeric, denied_bytes numeric)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ac46cb86ae8f0765
+
+create function rate_limiter_admin.viewer()
+  returns rate_limiter.users
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body a68b3bc68d77a7e7
+
+create function rate_limiter_admin.viewer_permissions()
+  returns SETOF text
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 890e275a80aed9a2
+
+create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEFAULT NULL::text, size_bytes bigint DEFAULT 0, at timestamp with time zone DEFAULT NULL::timestamp with time zone, reference_id text DEFAULT NULL::text)
+  returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 85a0e01c6d89ecb7
+
+create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
+  returns rate_limiter.token_borrowing
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e2c25b1767c138d2
 
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
@@ -1212,6 +1435,16 @@ create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id u
   returns record
   language plpgsql stable parallel safe;
   -- body 8dd7bf9abde36e6d
+
+create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body f6c6b5b2d20ff82f
+
+create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body ab62b85cc9f6dfaf
 
 create function rate_limiter_internal.allotment_for(buckets rate_limiter.token_buckets[], bucket rate_limiter.token_buckets)
   returns integer
@@ -1240,6 +1473,11 @@ create function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
   language sql immutable parallel safe;
   -- body 67375814c7d73618
 
+create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body 3fbe6ddb0abb7e92
+
 create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid, OUT borrowing_id uuid, OUT tokens numeric, OUT repayment_tokens numeric, OUT due_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
@@ -1248,13 +1486,33 @@ create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zo
 create function rate_limiter_internal.bucket_at(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body 6ddab3dfda417cbd
+  -- body 43f23eaaeb5e980b
+
+create function rate_limiter_internal.bucket_before(at timestamp with time zone, bucket rate_limiter.token_buckets)
+  returns rate_limiter.token_buckets
+  language plpgsql stable parallel safe;
+  -- body 577e785781d91943
+
+create function rate_limiter_internal.bucket_fill(at timestamp with time zone)
+  returns TABLE(app_id uuid, metric_name text, value numeric)
+  language sql stable parallel safe;
+  -- body d4748efbd3d3e8a0
 
 create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 16b8875b5b8cfc7f
+
+create function rate_limiter_internal.bucket_under_terms(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body e4f9ca1f71dd9f30
+
+create function rate_limiter_internal.bucket_verdict(at timestamp with time zone, bucket rate_limiter.token_buckets, charge numeric, OUT verdict text, OUT passes_at timestamp with time zone)
+  returns record
+  language sql stable parallel safe;
+  -- body 7d09084cb5e9a08f
 
 create function rate_limiter_internal.buckets_at(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
@@ -1265,6 +1523,11 @@ create function rate_limiter_internal.cancel_borrowing_at(at timestamp with time
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 551cbd5b2cfbfb7e
+
+create function rate_limiter_internal.cancel_quota_at(at timestamp with time zone, quota rate_limiter.quota_configs, reason text)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body b7a04add83b406f6
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -1301,10 +1564,15 @@ create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buc
   language plpgsql stable parallel safe;
   -- body 92cf2f10c71781af
 
+create function rate_limiter_internal.check_denials(denials jsonb)
+  returns void
+  language plpgsql stable parallel restricted;
+  -- body 65a42e079948db60
+
 create function rate_limiter_internal.check_lease(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
   language plpgsql stable parallel safe;
-  -- body 4ff54a7e8d9739dd
+  -- body 8992bf0dac6393b1
 
 create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
@@ -1316,11 +1584,26 @@ create function rate_limiter_internal.check_reference(reference_id text)
   language plpgsql immutable parallel safe;
   -- body 5ae08a4dfa8166bb
 
+create function rate_limiter_internal.check_samples(samples jsonb)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body ef90b99f0d3b292c
+
 create function rate_limiter_internal.check_setting()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d2128a0d536edf97
+
+create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body 4360ca8ccb1115e7
+
+create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_admin.iops_limits)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body c7f04ee66a382e1a
 
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
@@ -1335,7 +1618,7 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, allotment_ms integer, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 9281c4222d044a96
+  -- body ce221f2577997494
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -1367,6 +1650,11 @@ create function rate_limiter_internal.costs_before(app_id uuid, reference_ids te
   language sql stable parallel safe;
   -- body 63874df09d494d40
 
+create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body c91066b0d90767a8
+
 create function rate_limiter_internal.current_cluster_ids()
   returns uuid[]
   language sql stable parallel safe security definer
@@ -1385,6 +1673,11 @@ create function rate_limiter_internal.current_user_id()
   set search_path=pg_catalog, pg_temp;
   -- body ea2ea63a6431c199
 
+create function rate_limiter_internal.debt_of(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type)
+  returns numeric
+  language sql stable parallel safe;
+  -- body c85936de8c7697fe
+
 create function rate_limiter_internal.decide(at timestamp with time zone, cost numeric, size_bytes bigint, allotment_ms integer, INOUT buckets rate_limiter.token_buckets[], OUT decision rate_limiter.decision)
   returns record
   language plpgsql immutable parallel safe;
@@ -1395,6 +1688,11 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
   language plpgsql immutable parallel safe;
   -- body a44a7bd9075d1c98
 
+create function rate_limiter_internal.flush_denials()
+  returns integer
+  language plpgsql volatile parallel unsafe;
+  -- body 10783d54d8497c7d
+
 create function rate_limiter_internal.give_back(at timestamp with time zone, charges rate_limiter_internal.bucket_charge[], transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -1403,7 +1701,7 @@ create function rate_limiter_internal.give_back(at timestamp with time zone, cha
 create function rate_limiter_internal.grantable(buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, max_share numeric)
   returns numeric
   language sql immutable parallel safe;
-  -- body da39224dde9fdde4
+  -- body b7537c4c863eeb49
 
 create function rate_limiter_internal.has_permission(user_id uuid, resource text, action text)
   returns boolean
@@ -1419,6 +1717,16 @@ create function rate_limiter_internal.has_token_history(owner_id uuid)
   returns boolean
   language sql stable parallel safe;
   -- body c4635aa3648f8cb9
+
+create function rate_limiter_internal.in_force_since(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body 9415911e9274e7c7
+
+create function rate_limiter_internal.iops_metric_problem(sample jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body 419216eae4340163
 
 create function rate_limiter_internal.is_bandwidth(bucket_type rate_limiter.bucket_type)
   returns boolean
@@ -1466,6 +1774,11 @@ create function rate_limiter_internal.lender_bucket_type(owner_id uuid, bucket_t
   language plpgsql stable parallel safe;
   -- body 4b84b03c72fb7559
 
+create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body d41f034cbb5dd0cb
+
 create function rate_limiter_internal.load_world(world jsonb)
   returns jsonb
   language plpgsql volatile parallel unsafe;
@@ -1494,7 +1807,7 @@ create function rate_limiter_internal.lock_borrowing(owner_id uuid, borrowing_id
 create function rate_limiter_internal.lock_bucket(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
   returns rate_limiter.token_buckets
   language plpgsql volatile parallel unsafe;
-  -- body 29382a20190b654e
+  -- body 7494b1590a4ddcf8
 
 create function rate_limiter_internal.lock_buckets(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
@@ -1539,16 +1852,31 @@ create function rate_limiter_internal.may_oversize(bucket rate_limiter.token_buc
   language sql immutable parallel safe;
   -- body 1fc72df88c93c439
 
+create function rate_limiter_internal.metric_problem(sample jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body ed923cbefa6a2c48
+
 create function rate_limiter_internal.moment_after(epoch timestamp with time zone, offset_us bigint)
   returns timestamp with time zone
   language sql stable parallel safe;
   -- body fb640a206722a2c1
+
+create function rate_limiter_internal.moment_or_null(spelled text)
+  returns timestamp with time zone
+  language plpgsql stable parallel restricted;
+  -- body 2e9da828a43389db
 
 create function rate_limiter_internal.note_config_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 0b07a487cf30989b
+
+create function rate_limiter_internal.note_decision(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body bb97f7865099260e
 
 create function rate_limiter_internal.note_engine_setting()
   returns trigger
@@ -1562,11 +1890,39 @@ create function rate_limiter_internal.note_quota_change()
   set search_path=pg_catalog, pg_temp;
   -- body 7621f25be8a002dd
 
+create function rate_limiter_internal.notify_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f4b7b4e50e5f52ce
+
+create function rate_limiter_internal.notify_quota_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4aa17a837e22c98e
+
+create function rate_limiter_internal.notify_tenant_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ad6872a6970446dd
+
+create function rate_limiter_internal.number_problem(sample jsonb, field text, maximum numeric, is_whole boolean DEFAULT false)
+  returns text
+  language sql immutable parallel safe;
+  -- body 90dd3d1c97441a4f
+
 create function rate_limiter_internal.oldest_row(schema_name name, table_name name)
   returns timestamp with time zone
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
   -- body 64653cd21a566868
+
+create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 77b3b26d189d3205
 
 create function rate_limiter_internal.partition_name(table_name text, period text, starts_at timestamp with time zone)
   returns text
@@ -1613,6 +1969,11 @@ create function rate_limiter_internal.quota_as_json(config_id uuid)
   set TimeZone=UTC;
   -- body 6c569bc5bd5dce03
 
+create function rate_limiter_internal.quota_buckets(config_id uuid, at timestamp with time zone)
+  returns rate_limiter.token_buckets[]
+  language sql stable parallel safe;
+  -- body c8f076c0dea51656
+
 create function rate_limiter_internal.quota_capacity(calculation_method rate_limiter.calculation_method, quota_limit bigint, burst bigint, burst_duration_seconds integer, refill_rate bigint)
   returns numeric
   language sql immutable parallel safe;
@@ -1623,6 +1984,11 @@ create function rate_limiter_internal.quota_terms_at(at timestamp with time zone
   language sql stable parallel safe;
   -- body 80f5c8f3176e1764
 
+create function rate_limiter_internal.quota_version_of(config_id uuid, at timestamp with time zone)
+  returns uuid
+  language sql stable parallel safe;
+  -- body 3fc64060979452cf
+
 create function rate_limiter_internal.random_token()
   returns text
   language sql volatile parallel safe;
@@ -1632,6 +1998,11 @@ create function rate_limiter_internal.recharge_buckets(buckets rate_limiter.toke
   returns rate_limiter.token_buckets[]
   language plpgsql immutable parallel safe;
   -- body d6414e405552fcab
+
+create function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 94271211892ef924
 
 create function rate_limiter_internal.record_quota_change()
   returns trigger
@@ -1647,7 +2018,12 @@ create function rate_limiter_internal.record_quota_version(config_id uuid, chang
 create function rate_limiter_internal.refill(tokens numeric, capacity numeric, refill_rate bigint, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
-  -- body 6315eb06af229c6c
+  -- body 0f41a3f5eb0390b1
+
+create function rate_limiter_internal.refill_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[])
+  returns rate_limiter.token_buckets[]
+  language plpgsql immutable parallel safe;
+  -- body 30e93a72b5b8e13f
 
 create function rate_limiter_internal.refund_at(at timestamp with time zone, app_id uuid, reference_id text, OUT refunded boolean)
   returns boolean
@@ -1724,6 +2100,11 @@ create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_b
   language plpgsql immutable parallel safe;
   -- body 3ef2bc082350b4b0
 
+create function rate_limiter_internal.require_bucket_owner(owner_id uuid, resource text, action text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body fbe299618f7759f3
+
 create function rate_limiter_internal.require_charge(app_id uuid, reference_id text)
   returns void
   language plpgsql stable parallel safe;
@@ -1733,6 +2114,11 @@ create function rate_limiter_internal.require_cluster(cluster_id uuid)
   returns void
   language plpgsql stable parallel safe;
   -- body e799015b98ffd72b
+
+create function rate_limiter_internal.require_grantable_role(role text)
+  returns uuid
+  language plpgsql stable parallel safe;
+  -- body 7b05f38c431a4dcd
 
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void
@@ -1744,6 +2130,26 @@ create function rate_limiter_internal.require_permission(resource text, action t
   language plpgsql stable parallel safe;
   -- body aa768e649c9a2578
 
+create function rate_limiter_internal.require_quota(config_id uuid)
+  returns rate_limiter.quota_configs
+  language plpgsql stable parallel safe;
+  -- body 6e062941831c61e3
+
+create function rate_limiter_internal.require_quota_owner(app_id uuid, cluster_id uuid, action text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body a76b1af29ba7c32b
+
+create function rate_limiter_internal.require_reason(reason text)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body b10aefdee41cbc1e
+
+create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body b576038cc4f94e03
+
 create function rate_limiter_internal.require_system_admin(resource text, action text)
   returns void
   language plpgsql stable parallel safe;
@@ -1754,6 +2160,16 @@ create function rate_limiter_internal.retention_period(data_type text)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 59078489786ff693
+
+create function rate_limiter_internal.sample_id(sample jsonb)
+  returns uuid
+  language sql immutable parallel safe;
+  -- body 22a54f264c69b3f8
+
+create function rate_limiter_internal.sample_problem(sample jsonb, not_before timestamp with time zone, not_after timestamp with time zone)
+  returns text
+  language sql stable parallel restricted;
+  -- body e0cbd9a19e6a872e
 
 create function rate_limiter_internal.set_assigned_by()
   returns trigger
@@ -1821,6 +2237,11 @@ create function rate_limiter_internal.slow_queries()
   set search_path=pg_catalog, pg_temp;
   -- body fd7199a5d42c6103
 
+create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
+  language sql stable parallel safe;
+  -- body 1b2bfd14344c5946
+
 create function rate_limiter_internal.take(bucket rate_limiter.token_buckets, charge numeric)
   returns rate_limiter.token_buckets
   language plpgsql immutable parallel safe;
@@ -1841,6 +2262,11 @@ create function rate_limiter_internal.touch_buckets(owner_id uuid, mode rate_lim
   language sql volatile parallel unsafe;
   -- body 2eacb57633e001e0
 
+create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body f9aadd13a22ad9b4
+
 create function rate_limiter_internal.wait_ms(at timestamp with time zone, bucket rate_limiter.token_buckets, wanted numeric)
   returns bigint
   language sql immutable parallel safe;
@@ -1850,6 +2276,11 @@ create function rate_limiter_internal.write_audit(action text, entity_type text,
   returns void
   language sql volatile parallel unsafe;
   -- body 50a5bbe0afb715e9
+
+create function rate_limiter_internal.write_bucket_audit(action text, entity_type text, entity_id uuid, owner_id uuid, new_values jsonb)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 46400f5ecc4754cf
 
 create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb, layer_1_type rate_limiter.transaction_type DEFAULT NULL::rate_limiter.transaction_type)
   returns void
@@ -1865,6 +2296,24 @@ create function rate_limiter_internal.write_lease(at timestamp with time zone, a
   returns uuid
   language plpgsql volatile parallel unsafe;
   -- body 40fcb0e235f62fa0
+
+create function rate_limiter_private.access_token_seconds()
+  returns bigint
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 0b6f38d393b6cf5c
+
+create function rate_limiter_private.aggregate_metrics(grain text, batch_size integer DEFAULT 500)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 95044e6afad752cd
+
+create function rate_limiter_private.applied_migrations()
+  returns SETOF text
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cb11df0fa4551ce4
 
 create function rate_limiter_private.audit_login(user_id uuid, action text, status text, error_message text, ip_address inet, user_agent text)
   returns void
@@ -1917,11 +2366,23 @@ create function rate_limiter_private.expire_leases(at timestamp with time zone, 
   set search_path=pg_catalog, pg_temp;
   -- body 19e488885bbc3a26
 
+create function rate_limiter_private.expire_sessions(at timestamp with time zone, batch_size integer DEFAULT 1000)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cc4a3758852598a5
+
 create function rate_limiter_private.expired_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body ae3267a9a1cbbd91
+
+create function rate_limiter_private.forget_workers(worker_ids text[])
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 205a052135f5d27e
 
 create function rate_limiter_private.has_administrator()
   returns boolean
@@ -1973,6 +2434,18 @@ create function rate_limiter_private.make_partitions(at timestamp with time zone
   set lock_timeout=5s;
   -- body 0c28f9b6214104bb
 
+create function rate_limiter_private.mark_for_aggregation(from_time timestamp with time zone, to_time timestamp with time zone)
+  returns bigint
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 85bd39b0caf3d33b
+
+create function rate_limiter_private.metrics_snapshot()
+  returns TABLE(name text, label text, value double precision)
+  language sql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c8b5b7345600ce6f
+
 create function rate_limiter_private.move_stragglers(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(table_name text, moved_rows bigint)
   language plpgsql volatile parallel unsafe security definer
@@ -1984,6 +2457,18 @@ create function rate_limiter_private.move_stragglers_of(schema_name name, table_
   returns bigint
   language plpgsql volatile parallel unsafe;
   -- body 7fb3e40ea75cc161
+
+create function rate_limiter_private.note_workers(worker_ids text[])
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f1ca407f38847310
+
+create function rate_limiter_private.record_system_metrics(at timestamp with time zone, batch_minutes integer DEFAULT 60)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a8135c5be178f337
 
 create function rate_limiter_private.refresh_daily_quota_usage()
   returns void
@@ -2002,6 +2487,12 @@ create function rate_limiter_private.refresh_session_at(at timestamp with time z
   language plpgsql volatile parallel unsafe;
   -- body 727d1fd6756be9d0
 
+create function rate_limiter_private.release_lost_jobs(silence interval DEFAULT '00:01:00'::interval)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c8d04e3752a9d287
+
 create function rate_limiter_private.require_live_api_key(api_key_id uuid)
   returns rate_limiter_private.api_keys
   language plpgsql volatile parallel unsafe;
@@ -2011,6 +2502,12 @@ create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, 
   returns integer
   language plpgsql volatile parallel unsafe;
   -- body 4ee4eaa1f5f4ea2a
+
+create function rate_limiter_private.session_lasts(user_id uuid, session_id uuid)
+  returns boolean
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 07603cc77faa3276
 
 create function rate_limiter_private.set_password(user_id uuid, password text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
@@ -2027,6 +2524,18 @@ create function rate_limiter_private.straggler_periods(schema_name name, table_n
   language plpgsql stable parallel safe;
   -- body fdf95a9e4d61fea4
 
+create function rate_limiter_private.user_of_email(email text)
+  returns uuid
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 0d34f13a9e2fb64b
+
+create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), OUT gap_count bigint, OUT first_gaps jsonb)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3a8540434098ccda
+
 create function rate_limiter_private.verify_password(user_id uuid, password text)
   returns boolean
   language sql stable parallel safe;
@@ -2039,23 +2548,29 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.ale
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
+CREATE TRIGGER notify_change AFTER DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
 CREATE TRIGGER refuse_delete_of_application BEFORE DELETE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_application();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.applications FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('quota_id');
 CREATE TRIGGER note_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_quota_change();
+CREATE TRIGGER notify_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('cluster_id');
 CREATE TRIGGER refuse_delete_of_cluster BEFORE DELETE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_cluster();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.clusters FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('rule_id');
+CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('cost_rule', 'app_id');
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('quota_id');
 CREATE TRIGGER note_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_quota_change();
+CREATE TRIGGER notify_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.operation_types FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('operation_id');
+CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.operation_types FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('operation_type');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.operation_types FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('config_id');
 CREATE TRIGGER note_config_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_config_change();
+CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('quota', 'owner_id');
 CREATE TRIGGER refuse_delete_of_quota BEFORE DELETE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_quota();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.retention_policies FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('policy_id');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.retention_policies FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
@@ -2069,9 +2584,11 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.roles FOR EACH ROW W
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('setting_id');
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_setting();
 CREATE TRIGGER note_engine_setting AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (new.key::text = ANY (ARRAY['decision_synchronous_commit'::character varying, 'layer_1_allotment_ms'::character varying]::text[])) EXECUTE FUNCTION rate_limiter_internal.note_engine_setting();
+CREATE TRIGGER notify_change AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.notify_change('settings');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('tenant_id');
+CREATE TRIGGER notify_tenant_change AFTER UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.notify_tenant_change();
 CREATE TRIGGER refuse_delete_of_tenant BEFORE DELETE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_tenant();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_role_id');
@@ -2082,6 +2599,7 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
+CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 
 -- policies
 
@@ -2194,6 +2712,14 @@ create policy updatable on rate_limiter.cost_rules as permissive for update to r
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))))
   with check ((( SELECT rate_limiter_internal.may('quota'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+
+create policy monitored on rate_limiter.denial_counts as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.denial_counts as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
@@ -2436,6 +2962,8 @@ grant delete, select on table rate_limiter.clusters to rate_limiter_visitor;
 grant select on table rate_limiter.clusters to rate_limiter_readonly;
 grant delete, select on table rate_limiter.cost_rules to rate_limiter_visitor;
 grant select on table rate_limiter.cost_rules to rate_limiter_readonly;
+grant select on table rate_limiter.denial_counts to rate_limiter_readonly;
+grant select on table rate_limiter.denial_counts to rate_limiter_visitor;
 grant select on table rate_limiter.iops_metrics to rate_limiter_readonly;
 grant select on table rate_limiter.iops_metrics to rate_limiter_visitor;
 grant select on table rate_limiter.iops_quotas to rate_limiter_readonly;
@@ -2492,7 +3020,11 @@ grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_readonly;
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_visitor;
+grant select on table rate_limiter_private.job_progress to rate_limiter_readonly;
+grant select on table rate_limiter_private.job_workers to rate_limiter_readonly;
+grant select on table rate_limiter_private.ledger_checks to rate_limiter_readonly;
 grant select on table rate_limiter_private.login_addresses to rate_limiter_readonly;
+grant select on table rate_limiter_private.metric_changes to rate_limiter_readonly;
 grant select on table rate_limiter_private.partitioned_tables to rate_limiter_readonly;
 grant select on column rate_limiter.alert_configs.alert_id to rate_limiter_readonly;
 grant insert on column rate_limiter.alert_configs.app_id to rate_limiter_visitor;
@@ -2587,25 +3119,49 @@ grant execute on function rate_limiter.consume(uuid,text,bigint,text) to rate_li
 grant execute on function rate_limiter.consume_batch(uuid,text[],bigint[],text[]) to rate_limiter_app;
 grant execute on function rate_limiter.consume_with_key(text,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.cost(uuid,text,bigint) to rate_limiter_app;
+grant execute on function rate_limiter.cost_terms(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
+grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.record_metrics(uuid,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
 grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_readonly;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.change_password(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.reset_password(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text,integer,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.set_setting(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.try_quota(uuid,timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.usage_over_time(uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.viewer() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.viewer_permissions() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.why_throttled(uuid,text,bigint,timestamp with time zone,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.write_off_borrowing(uuid,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
@@ -2618,21 +3174,45 @@ grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_li
 grant execute on function rate_limiter_internal.oldest_row(name,name) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
+grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.aggregate_metrics(text,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partition(text,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expire_leases(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expired_partitions(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.forget_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.login(text,text,inet,text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.make_partitions(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
 grant execute on function rate_limiter_private.move_stragglers(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.note_workers(text[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_daily_quota_usage() to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_session(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.release_lost_jobs(interval) to rate_limiter_worker;
+grant execute on function rate_limiter_private.session_lasts(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_email(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone) to rate_limiter_worker;
 
 -- comments
 
+comment on composite type column rate_limiter_admin.bandwidth_limits.allow_oversize is 'Whether a full bucket admits what is larger than itself, and pays it back; yes where absent.';
+comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_burst_bps is 'Bytes per second while bursting; the sustained ones where absent.';
+comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_limit_bps is 'Bytes per second, sustained.';
+comment on composite type column rate_limiter_admin.bandwidth_limits.burst_duration_seconds is 'Seconds that a full bucket sustains the burst; the setting default_burst_duration where absent.';
+comment on composite type column rate_limiter_admin.bandwidth_limits.refill_rate_bps is 'Bytes that flow in each second; the sustained ones where absent.';
+comment on composite type column rate_limiter_admin.iops_limits.burst_duration_seconds is 'Seconds that a full bucket sustains the burst, or the length of a fixed window; the setting default_burst_duration where absent.';
+comment on composite type column rate_limiter_admin.iops_limits.calculation_method is 'How the bucket refills; as a token bucket where absent.';
+comment on composite type column rate_limiter_admin.iops_limits.iops_burst is 'Tokens per second while bursting; the sustained ones where absent.';
+comment on composite type column rate_limiter_admin.iops_limits.iops_limit is 'Tokens per second, sustained.';
+comment on composite type column rate_limiter_admin.iops_limits.min_reserve is 'Tokens that leases and lending never touch; none where absent.';
+comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second; the sustained ones where absent.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.borrow_automatically(pg_catalog.uuid,numeric) is 'Borrows tokens from the future of an application''s IOPS bucket for the longest duration; answers what it holds now. For gateways that were denied for want of IOPS tokens, where the application allows it (auto_borrow), else QS403; raises what borrowing raises.';
 comment on function rate_limiter.check_limit(pg_catalog.uuid,pg_catalog.text,bigint) is 'The answer that consume() would give now, without taking anything. Raises what it raises.';
@@ -2640,38 +3220,110 @@ comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,
 comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 10000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
+comment on function rate_limiter.cost_terms(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. Raises QS404, QS403 as consume(), QS422 for amounts or a lifetime out of bounds.';
+comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds"}]}. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
+comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
+comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once. Raises QS404, QS403 as consume(), QS422 for what is no batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
 comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Settles a lease and takes the next in one round trip. A lease that is unknown or has expired counts as spent. Raises what lease_tokens() raises.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the costs of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
 comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb) is 'Ends a lease and gives back what was not spent of it. Settling again gives back nothing. Raises QS404 for an unknown lease or another application''s, QS410 for an expired one, QS422 where more was spent than leased.';
 comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says. No row: the ledger explains every token.';
+comment on function rate_limiter_admin.acknowledge_alert(pg_catalog.uuid) is '@resultFieldName alert
+Says that somebody takes care of an alert. One that is resolved already stays resolved.';
+
+comment on function rate_limiter_admin.adjust_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is '@resultFieldName tokens
+Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now.';
+
+comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
+Gives a user of your tenant a role, for good or until a moment. Nobody gives a role that allows more than their own do.';
+
+comment on function rate_limiter_admin.borrow_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is '@resultFieldName borrowing
+Lends a bucket tokens for a time: from another application of the tenant, from the cluster, or without a lender from its own future. They are paid back with interest when due.';
+
+comment on function rate_limiter_admin.cancel_quota(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName quota
+Takes a quota back. A scheduled one never comes into force, and what was to end for it goes on. One in force ends now: the version that was to follow starts at once; without one nothing is limited any more.';
+
 comment on function rate_limiter_admin.change_password(pg_catalog.text,pg_catalog.text) is 'Changes your password and ends your other sessions. Answers ok, invalid (the current password is not that) or slowed (after too many failures).';
+comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
+@listSuffix omit
+What differs between two versions of quotas, field by field, such as iops.iops_limit.';
+
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant, or none.';
+comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
+Takes a role from a user of your tenant, from now on.';
+
 comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
 comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
 comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket.';
+comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) is '@resultFieldName quota
+Puts a new version of an application''s or a cluster''s quota in force, from now until the next one that is scheduled. With mode SHADOW the quota is a candidate: measured beside the live one, it never denies.';
+
+comment on function rate_limiter_admin.repay_borrowing(pg_catalog.uuid,pg_catalog.uuid) is '@resultFieldName borrowing
+Pays a borrowing back with what its bucket holds now; the rest stays owed.';
+
 comment on function rate_limiter_admin.reset_password(pg_catalog.uuid,pg_catalog.text) is 'Gives a user of your tenant a new password and ends the user''s sessions.';
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
+comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) is '@resultFieldName quota
+Puts a new version of an application''s or a cluster''s quota in force from valid_from to valid_to. What is in force then ends there, and goes on afterwards. With mode SHADOW the quota is a candidate: measured beside the live one, it never denies.';
+
 comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,integer,timestamp with time zone) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after; at most 1,000. For the next page say before which row.';
+comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text) is '@resultFieldName setting
+Changes a setting of the whole system. A value that does not fit its type and bounds is refused.';
+
+comment on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) is '@behavior -connection +list
+@listSuffix omit
+Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out on what its application was really admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on.';
+
+comment on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) is '@behavior -connection +list
+@listSuffix omit
+The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100.';
+
+comment on function rate_limiter_admin.try_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'What a quota, live or candidate, would have throttled of what its application was really admitted in a span of at most 31 days: decided again at the same moments from full buckets. Stops after 20,000 operations: go on from judgedUntil. throttledBy counts by reason.';
+comment on function rate_limiter_admin.usage_over_time(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) is '@behavior -connection +list
+@listSuffix omit
+What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too. Used is what was taken less what came back.';
+
+comment on function rate_limiter_admin.viewer() is 'Who is signed in; null for nobody.';
+comment on function rate_limiter_admin.viewer_permissions() is '@behavior -connection +list
+@listSuffix omit
+What the signed-in user may do, such as quota:update: for what to show and what to hide.';
+
+comment on function rate_limiter_admin.why_throttled(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is '@behavior -connection +list
+@listSuffix omit
+Explains the decision on an operation at a moment (now where absent), or on one that was admitted under a reference: each bucket with what it held, what it was asked for, what it owes, the version of its quota, and when it could pay. verdict: enough, short or exceeds_capacity. Of a cluster''s buckets only a system administrator sees the balance.';
+
+comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is '@resultFieldName borrowing
+Forgives what is still owed of a borrowing; no token moves.';
+
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
 comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One without samples keeps what it has.';
+comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One without samples keeps what it has.';
 comment on function rate_limiter_internal.allotment_for(rate_limiter.token_buckets[],rate_limiter.token_buckets) is 'Position of the layer-2 bucket whose allotment pays for charges of a layer-1 bucket; null where there is none.';
 comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
+comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a bucket tokens until due_at, from a lender''s bucket or from its own future. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS422 for an amount or duration out of bounds, QS404 for an unknown bucket or lender, QS409 where the limit, a default or the lender''s reserve forbids it; then no token moves.';
 comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: refilled, and walked through every change of quota since its last change. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a new bucket is full) or dropped. Changes nothing.';
+comment on function rate_limiter_internal.bucket_before(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stood just before a moment of the past, by its ledger and its quotas. What an oversize charge still had to pay back then is not in the ledger, and not seen here.';
+comment on function rate_limiter_internal.bucket_fill(timestamp with time zone) is 'How full the applications'' buckets are at a moment, in percent.';
 comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is 'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds without having to see the quotas behind it.';
+comment on function rate_limiter_internal.bucket_under_terms(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the terms in force at a moment, as it stood when they took force: refilled under each of the terms up to the next. adjusted: tokens that changes of terms added or took.';
+comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity. passes_at: when it can, if nobody else draws on it; null for never.';
 comment on function rate_limiter_internal.buckets_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them. Locks nothing.';
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
+comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment, or before it began; its neighbour takes over its time. Raises QS409 for one that is over.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.charge_buckets(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.quota_mode,numeric,numeric,integer) is 'The buckets after those of one mode were charged for an operation that judge() found they can pay for. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need.';
 comment on function rate_limiter_internal.charges_of(rate_limiter.token_buckets[],numeric,numeric,boolean) is 'What each of the buckets was charged for an operation, in lock order.';
@@ -2679,10 +3331,14 @@ comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) 
 comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven or names an operation twice.';
 comment on function rate_limiter_internal.check_borrowing(numeric,interval) is 'Raises QS422 for an amount or a duration that cannot be borrowed.';
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Raises QS404 for a bucket without a quota in force, QS409 for one that is in default or would hold more than max_borrow_ratio times its capacity.';
+comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_lease(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS410 for one that expired unsettled, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.check_limit_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
+comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
+comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
+comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
@@ -2692,16 +3348,21 @@ comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_ca
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
 comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not.';
+comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
+comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.decide(timestamp with time zone,numeric,bigint,integer,rate_limiter.token_buckets[]) is 'The decision on one operation over buckets as they stand at a moment, and the buckets as it leaves them. Reads and writes no table.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. Reads and writes no table.';
+comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
 comment on function rate_limiter_internal.grantable(rate_limiter.token_buckets[],boolean,numeric,numeric) is 'How much of what is asked for the deciding buckets of both layers can lease: never below a min_reserve, never more than a share of a capacity.';
 comment on function rate_limiter_internal.has_permission(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Whether one of the user''s roles allows this, while the user, the tenant and the role last.';
 comment on function rate_limiter_internal.has_shadow(rate_limiter_internal.bucket_charge[]) is 'Whether shadow buckets were charged too.';
 comment on function rate_limiter_internal.has_token_history(pg_catalog.uuid) is 'Whether tokens of this application or cluster were ever moved.';
+comment on function rate_limiter_internal.in_force_since(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Since when quotas for a bucket have followed each other without a gap up to a moment: when the bucket came into being. Null where none is in force.';
+comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for iops_metrics; null if nothing is.';
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
@@ -2711,6 +3372,7 @@ comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zo
 comment on function rate_limiter_internal.lease_wait_ms(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric) is 'Milliseconds until the deciding buckets have something to lease again.';
 comment on function rate_limiter_internal.lend(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
 comment on function rate_limiter_internal.lender_bucket_type(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'The bucket of a lender that an owner may borrow from: of the same kind in the same tenant, or layer 1 of its own cluster. Raises QS404 or QS422 where there is none.';
+comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.load_world(pg_catalog.jsonb) is 'Fills an empty database with the world of a vector file or a replay, and answers the identifiers of its applications and clusters by name. For tests and tools only.';
 comment on function rate_limiter_internal.load_world_costs(pg_catalog.jsonb) is 'Inserts the operation types and cost rules of a world. For tests and tools only: load_world() calls it.';
 comment on function rate_limiter_internal.load_world_quotas(pg_catalog.jsonb) is 'Inserts the quotas of a world. For tests and tools only: load_world() calls it.';
@@ -2725,11 +3387,19 @@ comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) i
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: nobody gives what they do not hold, and only a system administrator makes another.';
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one: somebody of the same tenant who holds no role that the signed-in user could not give.';
 comment on function rate_limiter_internal.may_oversize(rate_limiter.token_buckets,numeric) is 'Whether a bucket admits, when full, a charge above its capacity.';
+comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_after(timestamp with time zone,bigint) is 'The moment so many microseconds after another; exact within 285 years.';
+comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.note_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
+comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. An admission, which writes anyway, takes the counts of earlier minutes along.';
 comment on function rate_limiter_internal.note_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
 comment on function rate_limiter_internal.note_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
+comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names whom it is about (none: everybody). One transaction tells the same only once.';
+comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
+comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
+comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
+comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
 comment on function rate_limiter_internal.pay_back_in_time(rate_limiter.token_buckets,numeric) is 'A bucket that owes tokens which it did not hold: empty, and refilling only after the time, rounded up to a microsecond, in which they would have flowed in.';
@@ -2738,13 +3408,17 @@ comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_c
 comment on function rate_limiter_internal.propose_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval) is 'The lease that buckets, as they stand at a moment, can give of what is asked for. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards.';
 comment on function rate_limiter_internal.quota_as_json(pg_catalog.uuid) is 'A quota with both of its parts as one JSON object, moments in UTC; null where there is none.';
+comment on function rate_limiter_internal.quota_buckets(pg_catalog.uuid,timestamp with time zone) is 'The buckets that a quota of an application would make, full at a moment: for trying it out on what happened.';
 comment on function rate_limiter_internal.quota_capacity(rate_limiter.calculation_method,bigint,bigint,integer,bigint) is 'Tokens that a bucket holds when full: enough to sustain the burst for its duration, or a whole fixed window.';
 comment on function rate_limiter_internal.quota_terms_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'What the quotas of an owner mean for one bucket at a moment: always one row, its capacity null where none is in force, and terms_until the moment of the next change.';
+comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recharge_buckets(rate_limiter.token_buckets[],rate_limiter_internal.bucket_charge[],numeric,numeric) is 'Buckets after an operation that they were charged for turned out to cost something else: less is given back, more is taken, if need be out of what flows in later.';
+comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
 comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
 comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice; answers false for a reference that was never charged or is refunded already.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: keeps rows as they were written, whoever asks.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
@@ -2759,12 +3433,20 @@ comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time
 comment on function rate_limiter_internal.replay_batch(pg_catalog.uuid,timestamp with time zone,bigint[],pg_catalog.text[],bigint[]) is 'Decides recorded operations at their own moments, in order: each takes the same road as a live one. For tests and tools only.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to this application (QS404).';
 comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
+comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to the buckets of this owner (QS404).';
 comment on function rate_limiter_internal.require_charge(pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
+comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Refuses whoever may not change this user (QS401, QS403, QS404).';
 comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses whoever is not signed in (QS401) or not allowed to do this (QS403).';
+comment on function rate_limiter_internal.require_quota(pg_catalog.uuid) is 'A quota of the signed-in user''s tenant, any for a system administrator; raises QS404 else.';
+comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Refuses whoever may not do this to the quotas of this application or cluster (QS401, QS403, QS404); only a system administrator limits a cluster.';
+comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given.';
+comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this, or is no system administrator (QS401, QS403).';
 comment on function rate_limiter_internal.retention_period(pg_catalog.text) is 'How long this type of data is kept.';
+comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb) is 'What tells a sample apart: its metric_id, or its content where it has none.';
+comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
 comment on function rate_limiter_internal.set_updated_at() is 'Trigger: says when a row last changed.';
@@ -2778,15 +3460,21 @@ comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Valu
 comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice; settled is false for a reference that was never charged, or that is settled or refunded already.';
 comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, forgiving: an unknown, expired or settled lease gives nothing back, and nobody spends more than was leased.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
+comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone) is 'What the system did for each application in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
 comment on function rate_limiter_internal.take(rate_limiter.token_buckets,numeric) is 'A bucket after a charge that judge() found it can pay for: an oversize charge empties it, and what is above its capacity is paid back in time before anything refills.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
 comment on function rate_limiter_internal.touch_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner look up their quota again from a moment on, which cannot lie before their last change.';
+comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'Decides again, under another quota of the same application, on what its ledger says that it took: at the same moments, by the same arithmetic as live decisions. judged_until is before until where there was more than max_operations. Changes nothing.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold the wanted tokens, which are no more than its capacity.';
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
+comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb,rate_limiter.transaction_type) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
 comment on function rate_limiter_internal.write_charges(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged.';
 comment on function rate_limiter_internal.write_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
+comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
+comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Call it in transactions of their own until it answers less than batch_size. What is still owed is tried again a minute later.';
 comment on function rate_limiter_private.count_login_failure(timestamp with time zone,pg_catalog.uuid[],pg_catalog.inet) is 'Counts a failed sign-in against the accounts and the address, and slows their next one.';
@@ -2796,7 +3484,9 @@ comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestam
 comment on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) is 'Drops every expired partition that need not be exported first; answers which, and with dry_run only that.';
 comment on function rate_limiter_private.end_session(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends one session of a user; answers whether there was one to end.';
 comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that nobody slows any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
+comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped and hold no job.';
 comment on function rate_limiter_private.has_administrator() is 'Whether anybody administers the system: a first start makes an administrator where not.';
 comment on function rate_limiter_private.hash_password(pg_catalog.text) is 'bcrypt of a new password, at the cost of the setting password_hash_cost.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
@@ -2806,16 +3496,24 @@ comment on function rate_limiter_private.logout(pg_catalog.uuid) is 'Ends a sess
 comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is 'Ends every session of a user; answers how many there were.';
 comment on function rate_limiter_private.make_partition(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partition of a registered table that starts at a moment; answers its name.';
 comment on function rate_limiter_private.make_partitions(timestamp with time zone) is 'Makes the partitions that are missing around a moment, from the period before it to as many after it as each table says; answers their names.';
+comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
+comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.move_stragglers(timestamp with time zone) is 'Moves rows that came too early or too late for a partition of their own out of the default partitions; answers how many of which table.';
 comment on function rate_limiter_private.move_stragglers_of(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partitions that rows in the default partition of a table wait for, and moves the rows; answers how many.';
+comment on function rate_limiter_private.note_workers(pg_catalog.text[]) is 'These workers are there now.';
+comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were. Running twice changes nothing.';
 comment on function rate_limiter_private.refresh_daily_quota_usage() is 'Job: brings mv_daily_quota_usage up to date while it goes on being read.';
 comment on function rate_limiter_private.refresh_session(pg_catalog.text) is 'Continues a session with its refresh token, which is spent by this and replaced. The outcome is ok, invalid, or reused: a spent token came back, and the session was ended.';
 comment on function rate_limiter_private.refresh_session_at(timestamp with time zone,pg_catalog.text) is 'refresh_session() at a given moment.';
+comment on function rate_limiter_private.release_lost_jobs(interval) is 'Job: unlocks what workers hold that have been silent so long, for others to take up; answers how many workers were lost. One that was only paused may then do a job twice: every task allows for that.';
 comment on function rate_limiter_private.require_live_api_key(pg_catalog.uuid) is 'Locks a key that works and that the signed-in user may change; refuses any other.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many.';
+comment on function rate_limiter_private.session_lasts(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
 comment on function rate_limiter_private.start_session(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,pg_catalog.text) is 'Makes a session and its first refresh token, which is stored as a hash only.';
 comment on function rate_limiter_private.straggler_periods(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'The periods whose rows wait in the default partition of a table.';
+comment on function rate_limiter_private.user_of_email(pg_catalog.text) is 'The one active user with this address, which an identity provider has verified; null where there is none, or several tenants have one.';
+comment on function rate_limiter_private.verify_ledger(timestamp with time zone) is 'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
 comment on function rate_limiter_private.verify_password(pg_catalog.uuid,pg_catalog.text) is 'Whether this is the user''s password. Takes as long as the hash costs, and counts no failure.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.app_name is 'Its name.';
@@ -2839,7 +3537,9 @@ comment on column rate_limiter.alert_configs.created_at is 'When the row was mad
 comment on column rate_limiter.alert_configs.duration_seconds is 'How long every sample must meet the condition before the alert is triggered.';
 comment on column rate_limiter.alert_configs.is_active is 'Whether it is watched for.';
 comment on column rate_limiter.alert_configs.metric_name is 'The metric watched.';
-comment on column rate_limiter.alert_configs.notification_config is 'Where to send notices. May hold secrets of webhooks: never audited.';
+comment on column rate_limiter.alert_configs.notification_config is '@behavior -select -filterBy -orderBy
+Where to send notices. May hold secrets of webhooks: never audited.';
+
 comment on column rate_limiter.alert_configs.severity is 'info, warning or critical.';
 comment on column rate_limiter.alert_configs.threshold_value is 'The threshold.';
 comment on column rate_limiter.alert_configs.updated_at is 'When the row last changed.';
@@ -2908,6 +3608,14 @@ comment on column rate_limiter.cost_rules.operation_id is 'The operation it is a
 comment on column rate_limiter.cost_rules.rule_id is 'The rule.';
 comment on column rate_limiter.cost_rules.valid_from is 'First moment it holds.';
 comment on column rate_limiter.cost_rules.valid_to is 'First moment it no longer holds; null where it has no end.';
+comment on column rate_limiter.denial_counts.app_id is 'The application.';
+comment on column rate_limiter.denial_counts.bytes is 'Bytes that they would have moved.';
+comment on column rate_limiter.denial_counts.count_id is 'Tells the rows of a minute apart.';
+comment on column rate_limiter.denial_counts.minute is 'The start of the minute.';
+comment on column rate_limiter.denial_counts.operations is 'Operations that were denied.';
+comment on column rate_limiter.denial_counts.reason is 'The bucket that was short, or exceeds_capacity.';
+comment on column rate_limiter.denial_counts.recorded_at is 'When the count was handed in.';
+comment on column rate_limiter.denial_counts.tokens is 'Tokens that they would have cost.';
 comment on column rate_limiter.iops_metrics."timestamp" is 'The end of the interval.';
 comment on column rate_limiter.iops_metrics.app_id is 'The application.';
 comment on column rate_limiter.iops_metrics.avg_latency_ms is 'Mean latency in milliseconds.';
@@ -3124,10 +3832,24 @@ comment on column rate_limiter_private.api_keys.name is 'What people call it.';
 comment on column rate_limiter_private.api_keys.prefix is 'First 12 characters of the key.';
 comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken back.';
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.job_progress.done_until is 'What lies before this moment is done.';
+comment on column rate_limiter_private.job_progress.job is 'The job.';
+comment on column rate_limiter_private.job_workers.seen_at is 'When it last said so.';
+comment on column rate_limiter_private.job_workers.worker_id is 'The name under which it locks jobs.';
+comment on column rate_limiter_private.ledger_checks.check_id is 'The check.';
+comment on column rate_limiter_private.ledger_checks.checked_at is 'When, and up to where.';
+comment on column rate_limiter_private.ledger_checks.first_gaps is 'The first hundred of them.';
+comment on column rate_limiter_private.ledger_checks.from_time is 'Ledger rows from here on were checked.';
+comment on column rate_limiter_private.ledger_checks.gap_count is 'Places where a balance does not follow: none, if all is well.';
 comment on column rate_limiter_private.login_addresses.address is 'An IPv4 address, or the /64 network of an IPv6 address.';
 comment on column rate_limiter_private.login_addresses.failed_attempts is 'Failures in a row, counted from one again after a quiet hour.';
 comment on column rate_limiter_private.login_addresses.last_failed_at is 'The latest failure.';
 comment on column rate_limiter_private.login_addresses.locked_until is 'Before this moment no password from here is even looked at.';
+comment on column rate_limiter_private.metric_changes.app_id is 'The application.';
+comment on column rate_limiter_private.metric_changes.bucket is 'The start of the hour or day.';
+comment on column rate_limiter_private.metric_changes.change_id is 'Tells the rows apart.';
+comment on column rate_limiter_private.metric_changes.grain is 'hour or day.';
+comment on column rate_limiter_private.metric_changes.metric_name is 'What was measured.';
 comment on column rate_limiter_private.partitioned_tables.analyze_scale_factor is 'autovacuum_analyze_scale_factor of its partitions.';
 comment on column rate_limiter_private.partitioned_tables.data_type is 'The retention policy that it follows.';
 comment on column rate_limiter_private.partitioned_tables.period is 'What one partition spans: a day or a month, in UTC.';
@@ -3156,37 +3878,81 @@ comment on column rate_limiter_private.user_sessions.session_id is 'The session.
 comment on column rate_limiter_private.user_sessions.user_agent is 'The client that signed in.';
 comment on column rate_limiter_private.user_sessions.user_id is 'Who signed in.';
 comment on table rate_limiter.alert_configs is 'A condition on a metric of an application, and whom to tell when it holds.';
-comment on table rate_limiter.alert_history is 'Each time an alert was triggered, and when it was acknowledged and resolved.';
+comment on table rate_limiter.alert_history is '@name alert
+Each time an alert was triggered, and when it was acknowledged and resolved.';
+
 comment on table rate_limiter.applications is 'A client of the storage whose traffic is limited. Its own quotas are layer 2.';
-comment on table rate_limiter.bandwidth_metrics is 'Bytes moved by an application in one interval of a gateway.';
-comment on table rate_limiter.bandwidth_quotas is 'Bytes per second that a quota allows.';
-comment on table rate_limiter.charges is 'Operations that were admitted under a reference: what settle and refund work on, and what makes a retry harmless.';
+comment on table rate_limiter.bandwidth_metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName bandwidthMetrics
+Bytes moved by an application in one interval of a gateway.';
+
+comment on table rate_limiter.bandwidth_quotas is '@behavior -query:resource:list -query:resource:connection -query:resource:single
+Bytes per second that a quota allows.';
+
+comment on table rate_limiter.charges is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName charges
+Operations that were admitted under a reference: what settle and refund work on, and what makes a retry harmless.';
+
 comment on table rate_limiter.clusters is 'A storage cluster. Its own quotas are layer 1, shared by every application it hosts.';
 comment on table rate_limiter.cost_rules is 'What an operation costs one application instead; the two overrides count each on its own.';
-comment on table rate_limiter.iops_metrics is 'Operations of an application in one interval of a gateway.';
-comment on table rate_limiter.iops_quotas is 'Tokens of operations that a quota allows.';
-comment on table rate_limiter.metrics is 'Samples of any named metric of an application.';
-comment on table rate_limiter.metrics_daily is 'Each metric by day (UTC), kept by a job where TimescaleDB does not.';
-comment on table rate_limiter.metrics_hourly is 'Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
+comment on table rate_limiter.denial_counts is 'Operations that were denied, by application, minute and reason: one row for each session or client that counted some.';
+comment on table rate_limiter.iops_metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName iopsMetrics
+Operations of an application in one interval of a gateway.';
+
+comment on table rate_limiter.iops_quotas is '@behavior -query:resource:list -query:resource:connection -query:resource:single
+Tokens of operations that a quota allows.';
+
+comment on table rate_limiter.metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName metrics
+Samples of any named metric of an application.';
+
+comment on table rate_limiter.metrics_daily is '@name daily_metric
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName dailyMetrics
+Each metric by day (UTC), kept by a job where TimescaleDB does not.';
+
+comment on table rate_limiter.metrics_hourly is '@name hourly_metric
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName hourlyMetrics
+Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
+
 comment on table rate_limiter.operation_types is 'Storage operations and what each costs where an application has no rule of its own.';
 comment on table rate_limiter.permissions is 'What can be allowed: an action on a kind of resource. Code asks for them by name.';
-comment on table rate_limiter.quota_configs is 'A version of the quotas of one application or one cluster. It takes force at exactly valid_from, with no job in between.';
+comment on table rate_limiter.quota_configs is '@name quota
+A version of the quotas of one application or one cluster. It takes force at exactly valid_from, with no job in between.';
+
 comment on table rate_limiter.retention_policies is 'How long each type of data is kept, and what happens to it then.';
 comment on table rate_limiter.role_permissions is 'Which role allows what.';
 comment on table rate_limiter.roles is 'A set of permissions that a user can hold.';
-comment on table rate_limiter.system_settings is 'Configuration of the whole system.';
+comment on table rate_limiter.system_settings is '@behavior -update
+Configuration of the whole system.';
+
 comment on table rate_limiter.tenants is 'A customer organisation: the boundary that no user, key or row crosses.';
-comment on table rate_limiter.token_borrowing is 'Tokens that a bucket borrowed, from another bucket or from its own future, with interest.';
-comment on table rate_limiter.token_buckets is 'Tokens of an application (layer 2) or a cluster (layer 1) as the last change left them; v_token_bucket_status shows what they hold now.';
-comment on table rate_limiter.token_leases is 'Tokens and bytes that were taken out of the buckets for a holder to spend in its memory (layer 3). What a lease does not settle before it expires counts as spent.';
-comment on table rate_limiter.token_transactions is 'The ledger: every change of a bucket''s tokens, written in the transaction that made it. For any bucket, the balance before plus refilled plus tokens_change is balance_after.';
-comment on table rate_limiter.user_roles is 'Which user holds which role, and until when.';
+comment on table rate_limiter.token_borrowing is '@name borrowing
+@foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName borrowings
+Tokens that a bucket borrowed, from another bucket or from its own future, with interest.';
+
+comment on table rate_limiter.token_buckets is '@behavior -*
+Tokens of an application (layer 2) or a cluster (layer 1) as the last change left them; v_token_bucket_status shows what they hold now.';
+
+comment on table rate_limiter.token_leases is '@name lease
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName leases
+Tokens and bytes that were taken out of the buckets for a holder to spend in its memory (layer 3). What a lease does not settle before it expires counts as spent.';
+
+comment on table rate_limiter.token_transactions is '@name ledger_entry
+@foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName ledger
+The ledger: every change of a bucket''s tokens, written in the transaction that made it. For any bucket, the balance before plus refilled plus tokens_change is balance_after.';
+
+comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
+Which user holds which role, and until when.';
+
 comment on table rate_limiter.users is 'A person who uses the admin API.';
 comment on table rate_limiter_audit.audit_logs is 'Every change of the control plane: who did what, from where, the values before and after. Secrets are left out.';
-comment on table rate_limiter_audit.quota_version_history is 'Every version of every quota, with the reason for it: what rollback_quota() brings back.';
+comment on table rate_limiter_audit.quota_version_history is '@name quota_version
+Every version of every quota, with the reason for it: what rollback_quota() brings back.';
+
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
+comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
+comment on table rate_limiter_private.ledger_checks is 'Each time the ledger was verified, and what was found.';
 comment on table rate_limiter_private.login_addresses is 'Failed sign-ins by network address, so that guessing at many accounts is slowed too.';
+comment on table rate_limiter_private.metric_changes is 'Hours and days of metrics that got samples since they were last aggregated.';
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.used_refresh_tokens is 'Spent refresh tokens: a second use means that one was stolen, and ends the session.';
 comment on table rate_limiter_private.user_secrets is 'Password hashes, and the count of failures that slows guessing at one account.';
@@ -3199,8 +3965,12 @@ comment on type rate_limiter.lease_grant is 'Tokens and bytes that the holder ma
 comment on type rate_limiter.lease_settlement is 'What was not spent of a lease and went back; no bucket takes more than its capacity.';
 comment on type rate_limiter.ledger_gap is 'A place where the ledger does not explain what a bucket holds.';
 comment on type rate_limiter.quota_mode is 'enforce: the quota decides. shadow: it is measured beside the deciding one and never denies.';
+comment on type rate_limiter.rejected_sample is 'A sample of a batch that was not stored: which, counted from 1, and why not.';
 comment on type rate_limiter.settlement is 'Whether a charge was settled by this call, and what the operation is charged now.';
 comment on type rate_limiter.transaction_type is 'Why the tokens of a bucket changed.';
+comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
+comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
+comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.quota_terms is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
 comment on type rate_limiter_internal.verdict is 'What the buckets of one mode say of an operation; reason is null where they can pay for it.';
@@ -3283,13 +4053,33 @@ comment on view column rate_limiter_admin.user_sessions.revoked_at is 'When it w
 comment on view column rate_limiter_admin.user_sessions.session_id is 'The session.';
 comment on view column rate_limiter_admin.user_sessions.user_agent is 'With which client.';
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
-comment on view rate_limiter.v_active_quotas is 'The quotas of applications that are in force now.';
-comment on view rate_limiter.v_daily_quota_usage is 'What each application used by day (UTC), as of the last refresh: your tenant''s part of mv_daily_quota_usage.';
+comment on view rate_limiter.v_active_quotas is '@name active_quota
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas
+The quotas of applications that are in force now.';
+
+comment on view rate_limiter.v_daily_quota_usage is '@name daily_quota_usage
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName dailyQuotaUsages
+What each application used by day (UTC), as of the last refresh: your tenant''s part of mv_daily_quota_usage.';
+
 comment on view rate_limiter.v_index_usage is 'How often each index is used, the partitions'' counted with their parent''s.';
-comment on view rate_limiter.v_metrics_summary_24h is 'Operations and bytes of each application over the last 24 hours.';
+comment on view rate_limiter.v_metrics_summary_24h is '@name metrics_summary
+@primaryKey app_id
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName metricsSummary
+Operations and bytes of each application over the last 24 hours.';
+
 comment on view rate_limiter.v_oldest_rows is 'The oldest row of each time-partitioned table, beside how long rows are to be kept.';
 comment on view rate_limiter.v_slow_queries is 'The twenty statements with the longest mean time; empty where pg_stat_statements is not loaded.';
 comment on view rate_limiter.v_table_sizes is 'Size of each table, its partitions and indexes included.';
-comment on view rate_limiter.v_token_bucket_status is 'What each bucket holds now: refilled on reading, however long nobody drew on it.';
-comment on view rate_limiter_admin.api_keys is 'The keys of your tenant''s applications, by their first characters.';
-comment on view rate_limiter_admin.user_sessions is 'Your sessions, and those of the users that you may manage.';
+comment on view rate_limiter.v_token_bucket_status is '@name bucket
+@primaryKey bucket_id
+@foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName buckets
+What each bucket holds now: refilled on reading, however long nobody drew on it.';
+
+comment on view rate_limiter_admin.api_keys is '@primaryKey api_key_id
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName apiKeys
+The keys of your tenant''s applications, by their first characters.';
+
+comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions
+Your sessions, and those of the users that you may manage.';
+

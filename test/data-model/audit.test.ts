@@ -156,10 +156,12 @@ describe("a change in SQL", () => {
       order by 1
     `;
     expect(unaudited.map((row) => row.name)).toEqual([
-      // The data plane: functions write its audit. alert_history and permissions: nobody writes.
+      // The data plane: functions write its audit. Alerts as they happen: jobs and the functions
+      // of the admin API write them. Permissions: nobody writes.
       "alert_history",
       "bandwidth_metrics",
       "charges",
+      "denial_counts",
       "iops_metrics",
       "metrics",
       "metrics_daily",

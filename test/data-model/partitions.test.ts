@@ -250,6 +250,7 @@ describe("drop_partitions", () => {
       `;
       expect(dropped.map((row) => row.partition_name).sort()).toEqual([
         "bandwidth_metrics_y2024m02d09",
+        "denial_counts_y2024m02d09",
         "iops_metrics_y2024m02d09",
         "metrics_y2024m02d09",
       ]);

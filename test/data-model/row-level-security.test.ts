@@ -25,6 +25,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   metrics: (sql, t) => sql`app_id = ${t.appId}`,
   iops_metrics: (sql, t) => sql`app_id = ${t.appId}`,
   bandwidth_metrics: (sql, t) => sql`app_id = ${t.appId}`,
+  denial_counts: (sql, t) => sql`app_id = ${t.appId}`,
   metrics_hourly: (sql, t) => sql`app_id = ${t.appId}`,
   metrics_daily: (sql, t) => sql`app_id = ${t.appId}`,
   alert_configs: (sql, t) => sql`app_id = ${t.appId}`,

@@ -123,6 +123,10 @@ async function makeTraffic(sql: Sql, appId: string, clusterId: string): Promise<
   await sql`
     insert into rate_limiter.bandwidth_metrics (app_id, timestamp) values (${appId}, now())
   `;
+  await sql`
+    insert into rate_limiter.denial_counts (app_id, minute, reason, operations, tokens, bytes)
+    values (${appId}, date_trunc('minute', now()), 'iops_l2', 1, 1, 0)
+  `;
   for (const table of ["metrics_hourly", "metrics_daily"]) {
     await sql`
       insert into rate_limiter.${sql(table)}
