@@ -24,5 +24,7 @@ export interface WorkerOptions {
   readonly databaseUrl: string;
   /** Where /metrics, /healthz and /readyz are served; nowhere where absent. */
   readonly http?: { readonly host: string; readonly port: number } | undefined;
+  /** Settings of the worker; the process's environment where absent. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 export type StartWorker = (options: WorkerOptions) => Promise<Service>;

@@ -22,6 +22,8 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "expire_leases", at: "* * * * *" },
   { task: "release_lost_jobs", at: "* * * * *" },
   { task: "record_system_metrics", at: "* * * * *" },
+  { task: "evaluate_alerts", at: "* * * * *" },
+  { task: "bury_lost_notifications", at: "*/10 * * * *" },
   { task: "aggregate_metrics", at: "*/5 * * * *", payload: { grain: "hour" } },
   { task: "aggregate_metrics", at: "7 * * * *", payload: { grain: "day" } },
   { task: "refresh_daily_quota_usage", at: "10 * * * *", backfill: hour },

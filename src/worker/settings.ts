@@ -1,11 +1,17 @@
+import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
+
 /** What a worker takes from its environment. */
 export interface WorkerSettings {
   /** Jobs that one process runs at once. */
   readonly concurrency: number;
+  readonly alerts: AlertSettings;
 }
 
 const usualConcurrency = 4;
 
 export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSettings {
-  return { concurrency: Number(env.WORKER_CONCURRENCY || usualConcurrency) };
+  return {
+    concurrency: Number(env.WORKER_CONCURRENCY || usualConcurrency),
+    alerts: alertSettings(env),
+  };
 }

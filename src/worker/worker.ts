@@ -16,8 +16,8 @@ const log = logFor("worker");
 const spareConnections = 4;
 
 /** Starts working off the job queue. Any number of processes may. */
-export const startWorker: StartWorker = async ({ databaseUrl, http }) => {
-  const settings = workerSettings();
+export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
+  const settings = workerSettings(env);
   const pool = openPool(databaseUrl, settings.concurrency + spareConnections);
   const register = new Registry();
   const started: (() => Promise<void>)[] = [() => pool.end()];

@@ -18,7 +18,7 @@ async function startHere() {
 
 /** Resolves when the queue holds no job of the task any more. */
 async function untilDone(task: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1600; tries++) {
     const rows = await database.sql`
       select from graphile_worker.jobs as j
       where j.task_identifier = ${task} and j.attempts < j.max_attempts
@@ -174,7 +174,7 @@ describe("a worker refuses", () => {
 });
 
 async function untilLocked(task: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1600; tries++) {
     const rows = await database.sql`
       select from graphile_worker.jobs where task_identifier = ${task} and locked_at is not null
     `;

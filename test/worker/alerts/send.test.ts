@@ -1,0 +1,196 @@
+import { createHmac } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { makeAddressGuard } from "../../../src/worker/alerts/address-guard.ts";
+import { PermanentFailure } from "../../../src/worker/alerts/failure.ts";
+import type { Notice } from "../../../src/worker/alerts/notice.ts";
+import type { Channel } from "../../../src/worker/alerts/notification-config.ts";
+import { makeSend } from "../../../src/worker/alerts/send.ts";
+import { alertSettings } from "../../../src/worker/alerts/settings.ts";
+import { startHttpReceiver, startSmtpReceiver } from "./receivers.ts";
+
+const here = { ALERT_ALLOWED_NETWORKS: "127.0.0.0/8, ::1", ALERT_TIMEOUT_MS: "500" };
+
+function noticeFor(channel: Channel | null): Notice {
+  return {
+    id: "7a0f3f43-2f0c-4a4e-9d0a-3f1c0c1d2e3f",
+    event: "triggered",
+    channel,
+    content: {
+      alert: {
+        id: "3b1f3f43-2f0c-4a4e-9d0a-3f1c0c1d2e3f",
+        metric: "depth",
+        condition: ">",
+        threshold: 10,
+        duration_seconds: 60,
+        severity: "critical",
+      },
+      application: { id: "1", name: "back\nup <!channel> & more" },
+      occurrence: "2",
+      value: 11,
+      description: "depth > 10 for 60 seconds",
+      triggered_at: "2026-01-01T00:00:00+00:00",
+      acknowledged_at: null,
+      resolved_at: null,
+    },
+  };
+}
+
+const sendTo = (channel: Channel | null, env: NodeJS.ProcessEnv = here) =>
+  makeSend(alertSettings(env))(noticeFor(channel));
+
+describe("a webhook", () => {
+  test("gets the notice, signed", async () => {
+    const receiver = await startHttpReceiver();
+    const secret = "0123456789abcdef";
+    await sendTo({ channel: "webhook", url: receiver.url, secret });
+    const [{ headers, body } = { headers: {}, body: "" }] = receiver.received;
+    const [, time = "", signature] =
+      /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers["storage-qos-signature"])) ?? [];
+    expect(signature).toBe(createHmac("sha256", secret).update(`${time}.${body}`).digest("hex"));
+    expect(Math.abs(Date.now() / 1000 - Number(time))).toBeLessThan(60);
+    expect(headers["storage-qos-notice"]).toBe(noticeFor(null).id);
+    expect(JSON.parse(body)).toEqual({
+      id: noticeFor(null).id,
+      event: "triggered",
+      ...noticeFor(null).content,
+    });
+  });
+
+  test.each([500, 503, 429, 408])("that answers %i is tried again", async (status) => {
+    const receiver = await startHttpReceiver();
+    receiver.answer = status;
+    const sent = sendTo({ channel: "webhook", url: receiver.url });
+    await expect(sent).rejects.toThrow(`answered ${status}`);
+    await expect(sent).rejects.not.toBeInstanceOf(PermanentFailure);
+  });
+
+  test.each([400, 404, 410, 301])("that answers %i is not", async (status) => {
+    const receiver = await startHttpReceiver();
+    receiver.answer = status;
+    const sent = sendTo({ channel: "webhook", url: receiver.url });
+    await expect(sent).rejects.toBeInstanceOf(PermanentFailure);
+  });
+
+  test("that redirects is not followed", async () => {
+    const [receiver, elsewhere] = [await startHttpReceiver(), await startHttpReceiver()];
+    receiver.answer = 307;
+    receiver.location = elsewhere.url;
+    await expect(sendTo({ channel: "webhook", url: receiver.url })).rejects.toThrow();
+    expect(elsewhere.received).toEqual([]);
+  });
+
+  test("that never answers is given up after a while, and tried again", async () => {
+    const receiver = await startHttpReceiver();
+    receiver.answer = "never";
+    const sent = sendTo({ channel: "webhook", url: receiver.url });
+    await expect(sent).rejects.toThrow("did not answer in 500 ms");
+    await expect(sent).rejects.not.toBeInstanceOf(PermanentFailure);
+  });
+
+  test("on this machine is not called unless it is allowed", async () => {
+    const receiver = await startHttpReceiver();
+    const { port } = new URL(receiver.url);
+    for (const host of [
+      "127.0.0.1",
+      "localhost",
+      "[::1]",
+      "2130706433",
+      "0x7f.1",
+      "[::ffff:7f00:1]",
+    ]) {
+      const sent = sendTo({ channel: "webhook", url: `http://${host}:${port}/` }, {});
+      await expect(sent, host).rejects.toBeInstanceOf(PermanentFailure);
+    }
+    expect(receiver.received).toEqual([]);
+  });
+});
+
+describe("addresses", () => {
+  const guard = makeAddressGuard([]);
+
+  test.each([
+    "10.0.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.169.254",
+    "127.0.0.1",
+    "0.0.0.0",
+    "100.64.0.1",
+    "255.255.255.255",
+    "224.0.0.1",
+    "::",
+    "::1",
+    "fe80::1",
+    "fd00::1",
+    "ff02::1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a00:1",
+    "2002:a00:1::",
+    "::7f00:1",
+    "2001:db8::1",
+  ])("%s is refused", async (address) => {
+    await expect(guard(address)).rejects.toBeInstanceOf(PermanentFailure);
+  });
+
+  test.each(["8.8.8.8", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"])(
+    "%s is let through",
+    async (address) => {
+      await expect(guard(address)).resolves.toMatchObject({ address });
+    },
+  );
+
+  test("that are allowed are let through, their neighbours are not", async () => {
+    const some = makeAddressGuard(["10.1.0.0/16", "fd00::5"]);
+    await expect(some("10.1.2.3")).resolves.toMatchObject({ family: 4 });
+    await expect(some("fd00::5")).resolves.toMatchObject({ family: 6 });
+    await expect(some("10.2.0.1")).rejects.toBeInstanceOf(PermanentFailure);
+    await expect(some("fd00::6")).rejects.toBeInstanceOf(PermanentFailure);
+  });
+
+  test.each(["10.1.0.0/33", "example.org", "10.1.0.0/x", "::/129"])(
+    "%s is no network",
+    (network) => {
+      expect(() => makeAddressGuard([network])).toThrow(/names no network/);
+    },
+  );
+});
+
+describe("other channels", () => {
+  test("Slack gets a text in which nothing is markup", async () => {
+    const receiver = await startHttpReceiver();
+    await sendTo({ channel: "slack", url: receiver.url });
+    const body = JSON.parse(receiver.received[0]?.body ?? "");
+    expect(body.text).toContain("[critical] triggered: depth &gt; 10 for back");
+    expect(body.text).toContain("&lt;!channel&gt; &amp; more");
+    expect(body.attachments).toMatchObject([{ color: "#a30200" }]);
+  });
+
+  test("mail goes to every address, its subject in one line", async () => {
+    const server = await startSmtpReceiver();
+    const env = { SMTP_URL: server.url, ALERT_EMAIL_FROM: "qos@example.org" };
+    await sendTo({ channel: "email", to: ["a@example.org", "b@example.org"] }, env);
+    const [mail] = server.mails;
+    expect(mail?.to).toEqual(["a@example.org", "b@example.org"]);
+    expect(mail?.from).toContain("qos@example.org");
+    expect(mail?.data).toMatch(/^Subject: \[critical\] triggered: depth > 10 for back up/m);
+    expect(mail?.data).toContain(`Message-ID: <${noticeFor(null).id}@storage-qos>`);
+  });
+
+  test("a busy mail server is asked again, and so is none", async () => {
+    const server = await startSmtpReceiver();
+    server.isBusy = true;
+    const channel: Channel = { channel: "email", to: ["a@example.org"] };
+    const busy = sendTo(channel, { SMTP_URL: server.url });
+    await expect(busy).rejects.toThrow(/451/);
+    await expect(busy).rejects.not.toBeInstanceOf(PermanentFailure);
+    await expect(sendTo(channel, {})).rejects.toThrow("SMTP_URL is not set");
+  });
+
+  test("the log takes everything; a channel that is gone takes nothing", async () => {
+    await sendTo({ channel: "log" });
+    await expect(sendTo(null)).rejects.toBeInstanceOf(PermanentFailure);
+    const broken = sendTo({ channel: "webhook" } as Channel);
+    await expect(broken).rejects.toBeInstanceOf(PermanentFailure);
+  });
+});
