@@ -1,0 +1,271 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase, expectSqlState } from "../harness/index.ts";
+import {
+  dataPlane,
+  ledgerGaps,
+  limitedApplication,
+  makeCluster,
+  makeTenant,
+  moment,
+  publish,
+  setSetting,
+  tokensAt,
+} from "./world.ts";
+
+const database = await createDatabase();
+const owner = database.as("rate_limiter_owner");
+const worker = database.as("rate_limiter_worker");
+
+async function borrow(appId: string, tokens: number, lender: string | null = null, at = moment(0)) {
+  const [borrowing] = await owner`
+    select * from rate_limiter_internal.borrow_tokens_at(
+      ${at}, ${appId}, 'iops_l2', ${tokens}, '60 s', ${lender}
+    )
+  `;
+  return { ...borrowing } as Record<string, string>;
+}
+
+async function repay(appId: string, borrowingId = "", at = moment(0)) {
+  const [repayment] = await owner`
+    select * from rate_limiter_internal.repay_borrowing_at(${at}, ${appId}, ${borrowingId})
+  `;
+  return { ...repayment };
+}
+
+async function adjust(appId: string, change: number, at = moment(0)) {
+  await owner`
+    select rate_limiter_internal.adjust_tokens_at(${at}, ${appId}, 'iops_l2', ${change}, 'test')
+  `;
+}
+
+async function collect(at: string, sql: Sql = worker, batch = 200): Promise<number> {
+  const [row] = await sql`
+    select rate_limiter_private.collect_borrowings(${at}, ${batch}) as count
+  `;
+  return row?.count;
+}
+
+async function stateOf(borrowingId = "") {
+  const [row] = await database.sql`
+    select status, repaid_tokens, repayment_tokens
+    from rate_limiter.token_borrowing where borrowing_id = ${borrowingId}
+  `;
+  return { ...row };
+}
+
+// Nothing is left for the job of the next test.
+afterEach(async () => {
+  await database.sql`
+    update rate_limiter.token_borrowing set status = 'cancelled'
+    where status in ('active', 'defaulted')
+  `;
+});
+
+/** So slow that nothing flows in between two calls of a test, if not asked for. */
+const quota = { iops: 1, burst: 100, reserve: 20 };
+
+describe("a borrowing", () => {
+  test("from the own future lifts the bucket, up to the ratio", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    expect(await borrow(appId, 50)).toMatchObject({
+      tokens: "150.000000",
+      repayment_tokens: "55.000000",
+    });
+    await expectSqlState(borrow(appId, 0.000001), "QS409", "borrow limit");
+    // Above its capacity it neither gains nor loses.
+    expect(await tokensAt(database.sql, moment(30), appId)).toBe("150.000000");
+  });
+
+  test("rounds its interest up to a millionth", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    expect(await borrow(appId, 0.000001)).toMatchObject({ repayment_tokens: "0.000002" });
+  });
+
+  test("from a sibling moves tokens, never out of its reserve", async () => {
+    const place = { tenantId: await makeTenant(database.sql) };
+    const borrower = await limitedApplication(database.sql, { ...quota, iops: 2 }, place);
+    const lender = await limitedApplication(database.sql, quota, place);
+    await adjust(borrower, -100);
+    await borrow(borrower, 80, lender);
+    expect(await tokensAt(database.sql, moment(0), lender)).toBe("20.000000");
+    await expectSqlState(borrow(borrower, 0.000001, lender), "QS409", "lender reserve");
+  });
+
+  test("from the own cluster comes out of layer 1", async () => {
+    const clusterId = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId }, quota);
+    const appId = await limitedApplication(database.sql, quota, { clusterId });
+    await borrow(appId, 30, clusterId);
+    expect(await tokensAt(database.sql, moment(0), clusterId, "iops_l1")).toBe("70.000000");
+  });
+});
+
+describe("repaying", () => {
+  test("early takes principal and interest, and credits the lender up to its capacity", async () => {
+    const place = { tenantId: await makeTenant(database.sql) };
+    const borrower = await limitedApplication(database.sql, quota, place);
+    const lender = await limitedApplication(database.sql, quota, place);
+    const { borrowing_id } = await borrow(borrower, 40, lender);
+    expect(await repay(borrower, borrowing_id)).toEqual({
+      paid: "44.000000",
+      owed: "0.000000",
+      status: "repaid",
+    });
+    // 60 were left: 4 of the 44 do not fit.
+    expect(await tokensAt(database.sql, moment(0), lender)).toBe("100.000000");
+    expect(await tokensAt(database.sql, moment(0), borrower)).toBe("96.000000");
+    const repaid = await dataPlane(database.sql);
+    expect(await repay(borrower, borrowing_id)).toMatchObject({ paid: "0", owed: "0" });
+    expect(await dataPlane(database.sql)).toEqual(repaid);
+  });
+
+  test("takes what is there, and goes on", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    const { borrowing_id } = await borrow(appId, 50);
+    await adjust(appId, -140);
+    expect(await repay(appId, borrowing_id)).toMatchObject({ paid: "10.000000", status: "active" });
+    expect(await repay(appId, borrowing_id, moment(45))).toMatchObject({
+      paid: "45.000000",
+      status: "repaid",
+    });
+  });
+});
+
+describe("the collecting job", () => {
+  test("waits until a borrowing is due, and defaults what cannot be paid", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    const { borrowing_id } = await borrow(appId, 50);
+    await adjust(appId, -150, moment(50));
+    expect(await collect("2020-01-01T00:00:59.999999Z")).toBe(0);
+    expect(await collect(moment(60))).toBe(1);
+    expect(await stateOf(borrowing_id)).toMatchObject({
+      status: "defaulted",
+      repaid_tokens: "10.000000",
+    });
+    await expectSqlState(borrow(appId, 1, null, moment(60)), "QS409", "borrower in default");
+
+    expect(await collect(moment(119))).toBe(0);
+    expect(await collect(moment(120))).toBe(1);
+    expect(await stateOf(borrowing_id)).toMatchObject({ status: "repaid" });
+    expect(await borrow(appId, 1, null, moment(120))).toMatchObject({ tokens: "16.000000" });
+  });
+
+  test("is lenient for the time of grace", async () => {
+    await setSetting(database.sql, "borrow_grace_seconds", 90);
+    const appId = await limitedApplication(database.sql, { ...quota, iops: 1 });
+    const { borrowing_id } = await borrow(appId, 50, null, moment(1000));
+    await adjust(appId, -150, moment(1059));
+    await collect(moment(1060));
+    expect(await stateOf(borrowing_id)).toMatchObject({ status: "active" });
+    await adjust(appId, -59, moment(1119));
+    await collect(moment(1120));
+    expect(await stateOf(borrowing_id)).toMatchObject({ status: "active" });
+    await adjust(appId, -10, moment(1130));
+    await repay(appId, borrowing_id, moment(1150));
+    expect(await stateOf(borrowing_id)).toMatchObject({ status: "defaulted" });
+    await setSetting(database.sql, "borrow_grace_seconds", 0);
+  });
+
+  test("leaves alone what was written off", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    const { borrowing_id } = await borrow(appId, 50);
+    await owner`
+      select rate_limiter_internal.cancel_borrowing_at(
+        ${moment(1)}, ${appId}, ${borrowing_id ?? null}, 'forgiven'
+      )
+    `;
+    expect(await collect(moment(60))).toBe(0);
+    expect(await tokensAt(database.sql, moment(60), appId)).toBe("150.000000");
+    await expectSqlState(
+      owner`
+        select rate_limiter_internal.cancel_borrowing_at(
+          ${moment(2)}, ${appId}, ${borrowing_id ?? null}, 'again'
+        )
+      `,
+      "QS409",
+      "borrowing is closed",
+    );
+  });
+
+  test("passes over what another worker has at hand", async () => {
+    const apps = [
+      await limitedApplication(database.sql, quota),
+      await limitedApplication(database.sql, quota),
+    ];
+    for (const appId of apps) await borrow(appId, 10);
+    const [one, two] = [
+      await database.session("one", "rate_limiter_worker"),
+      await database.session("two", "rate_limiter_worker"),
+    ];
+    await one.sql`begin`;
+    expect(await collect(moment(60), one.sql, 1)).toBe(1);
+    expect(await collect(moment(60), two.sql, 10)).toBe(1);
+    await one.sql`commit`;
+    expect(await collect(moment(60))).toBe(0);
+  });
+
+  test("drains thousands that are overdue, by several workers side by side", async () => {
+    const place = { tenantId: await makeTenant(database.sql) };
+    const lender = await limitedApplication(database.sql, { iops: 1, burst: 100_000 }, place);
+    await adjust(lender, -50_000);
+    const apps = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        limitedApplication(database.sql, { iops: 1, burst: 1000 }, place),
+      ),
+    );
+    await database.sql`
+      insert into rate_limiter.token_borrowing (
+        owner_id, bucket_type, lender_owner_id, lender_bucket_type, tokens_borrowed,
+        repayment_tokens, interest_rate, borrowed_at, due_at, collect_at
+      )
+      select
+        a.app_id, 'iops_l2', l.owner_id, l.bucket_type, 1, 1.1, 0.1, ${moment(0)}, ${moment(60)},
+        ${moment(60)}
+      from unnest(${apps}::uuid[]) as a (app_id)
+      cross join generate_series(1, 100) as i
+      left join rate_limiter.token_buckets as l on l.owner_id = ${lender} and i % 2 = 0
+    `;
+    const drained = await Promise.all(
+      ["one", "two", "three"].map(async (name) => {
+        const { sql } = await database.session(name, "rate_limiter_worker");
+        let collected = 0;
+        for (let count = 200; count > 0; collected += count) count = await collect(moment(60), sql);
+        return collected;
+      }),
+    );
+    expect(drained.reduce((sum, count) => sum + count, 0)).toBe(2000);
+    const [row] = await database.sql`
+      select count(*) filter (where status <> 'repaid') as left_over,
+        sum(repaid_tokens) as repaid
+      from rate_limiter.token_borrowing where owner_id = any(${apps}::uuid[])
+    `;
+    expect({ ...row }).toEqual({ left_over: "0", repaid: "2200.000000" });
+    const [{ credited } = {}] = await database.sql`
+      select sum(tokens_change) as credited from rate_limiter.token_transactions
+      where owner_id = ${lender} and transaction_type = 'repay'
+    `;
+    expect(credited).toBe("1100.000000");
+  });
+});
+
+test("an adjustment is in the ledger with its reason", async () => {
+  const appId = await limitedApplication(database.sql, quota);
+  await adjust(appId, -30.5);
+  await adjust(appId, 10.25);
+  expect(await tokensAt(database.sql, moment(0), appId)).toBe("79.750000");
+  const rows = await database.sql`
+    select tokens_change, balance_after, metadata ->> 'reason' as reason
+    from rate_limiter.token_transactions
+    where owner_id = ${appId} and transaction_type = 'adjust' and metadata ? 'reason'
+    order by seq
+  `;
+  expect(rows.map((row) => ({ ...row }))).toEqual([
+    { tokens_change: "-30.500000", balance_after: "69.500000", reason: "test" },
+    { tokens_change: "10.250000", balance_after: "79.750000", reason: "test" },
+  ]);
+});
+
+test("the ledger explains every borrowing", async () => {
+  expect(await ledgerGaps(database.sql)).toEqual([]);
+});

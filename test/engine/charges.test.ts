@@ -1,0 +1,171 @@
+import { describe, expect, test } from "vitest";
+import { createDatabase } from "../harness/index.ts";
+import {
+  dataPlane,
+  ledgerGaps,
+  limitedApplication,
+  makeCluster,
+  moment,
+  publish,
+  setSetting,
+  tokensAt,
+} from "./world.ts";
+
+const database = await createDatabase();
+const owner = database.as("rate_limiter_owner");
+const gateway = database.as("rate_limiter_app");
+await setSetting(database.sql, "layer_1_allotment_ms", 0);
+
+/** read_small costs 1 token, and 0.0001 for each 4096 bytes. */
+const quota = { iops: 1, burst: 100, bytes: 1_000_000 };
+
+async function consume(appId: string, reference: string, size = 4096, at = moment(0)) {
+  const [decision] = await owner`
+    select * from rate_limiter_internal.consume_at(${at}, ${appId}, 'read_small', ${size}, ${reference})
+  `;
+  return { ...decision };
+}
+
+async function settle(appId: string, reference: string, size: string | number, at = moment(0)) {
+  const [settlement] = await owner`
+    select * from rate_limiter_internal.settle_at(${at}, ${appId}, ${reference}, ${size}::bigint)
+  `;
+  return { ...settlement };
+}
+
+async function refund(appId: string, reference: string, at = moment(0)) {
+  const [row] = await owner`
+    select rate_limiter_internal.refund_at(${at}, ${appId}, ${reference}) as refunded
+  `;
+  return row?.refunded;
+}
+
+async function held(appId: string, at = moment(0)) {
+  return [
+    await tokensAt(database.sql, at, appId),
+    await tokensAt(database.sql, at, appId, "bandwidth_l2"),
+  ];
+}
+
+describe("settling an operation", () => {
+  test("charges what it took more, from both layers", async () => {
+    const clusterId = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId }, { iops: 1, burst: 50 });
+    const appId = await limitedApplication(database.sql, quota, { clusterId });
+    await consume(appId, "r");
+    expect(await settle(appId, "r", 40_960)).toEqual({
+      settled: true,
+      cost: "1.001000",
+      size_bytes: "40960",
+    });
+    expect(await held(appId)).toEqual(["98.999000", "959040.000000"]);
+    expect(await tokensAt(database.sql, moment(0), clusterId, "iops_l1")).toBe("48.999000");
+  });
+
+  test("gives back what it took less", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await consume(appId, "r", 40_960);
+    await settle(appId, "r", 0);
+    expect(await held(appId)).toEqual(["99.000000", "1000000.000000"]);
+  });
+
+  test("counts once, whatever the retry says", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await consume(appId, "r");
+    await settle(appId, "r", 8192);
+    const settled = await dataPlane(database.sql);
+    expect(await settle(appId, "r", 1)).toMatchObject({ settled: false, size_bytes: "8192" });
+    expect(await dataPlane(database.sql)).toEqual(settled);
+  });
+
+  test("goes by the costs of the moment it was admitted", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await database.sql`
+      insert into rate_limiter.cost_rules (app_id, operation_id, c_base_override, valid_from)
+      select ${appId}, operation_id, 9, ${moment(5)}
+      from rate_limiter.operation_types where name = 'read_small'
+    `;
+    await consume(appId, "r", 0);
+    expect(await settle(appId, "r", 4096, moment(10))).toMatchObject({ cost: "1.000100" });
+  });
+
+  test("takes more than there is, and pays it back in time", async () => {
+    const appId = await limitedApplication(database.sql, { bytes: 1000 });
+    await consume(appId, "r", 1000);
+    await settle(appId, "r", 3500);
+    const bytes = (seconds: number) =>
+      tokensAt(database.sql, moment(seconds), appId, "bandwidth_l2");
+    expect([await bytes(0), await bytes(2.5), await bytes(3)]).toEqual([
+      "0.000000",
+      "0.000000",
+      "500.000000",
+    ]);
+  });
+
+  test("takes even the largest size, for a hundred years at most", async () => {
+    const appId = await limitedApplication(database.sql, { bytes: 1 });
+    await consume(appId, "r", 1);
+    await settle(appId, "r", "9223372036854775807");
+    expect(await tokensAt(database.sql, "2119-12-31T00:00:00Z", appId, "bandwidth_l2")).toBe(
+      "0.000000",
+    );
+    expect(await tokensAt(database.sql, "2120-01-03T00:00:00Z", appId, "bandwidth_l2")).toBe(
+      "1.000000",
+    );
+  });
+});
+
+describe("a refund", () => {
+  test("gives the whole charge back, once", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await gateway`select rate_limiter.consume(${appId}, 'list', 5000, 'r')`;
+    const call = async () => {
+      const [row] = await gateway`select rate_limiter.refund(${appId}, 'r') as refunded`;
+      return row?.refunded;
+    };
+    expect(await call()).toBe(true);
+    const refunded = await dataPlane(database.sql);
+    expect(await call()).toBe(false);
+    expect(await dataPlane(database.sql)).toEqual(refunded);
+    const [row] = await database.sql`
+      select count(*) as times
+      from rate_limiter.token_transactions
+      where owner_id = ${appId} and transaction_type = 'refund' and bucket_type = 'iops_l2'
+    `;
+    expect(row?.times).toBe("1");
+  });
+
+  test("lifts no bucket above its capacity", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 100 });
+    await consume(appId, "r");
+    await refund(appId, "r", moment(60));
+    expect(await tokensAt(database.sql, moment(60), appId)).toBe("100.000000");
+  });
+
+  test("after a settle gives back what is charged then", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await consume(appId, "r", 4096);
+    await settle(appId, "r", 409_600);
+    expect(await refund(appId, "r")).toBe(true);
+    expect(await held(appId)).toEqual(["100.000000", "1000000.000000"]);
+  });
+
+  test("cannot be settled any more", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await consume(appId, "r");
+    await refund(appId, "r");
+    expect(await settle(appId, "r", 409_600)).toMatchObject({ settled: false });
+    expect(await held(appId)).toEqual(["100.000000", "1000000.000000"]);
+  });
+
+  test("of a retry that took nothing gives back one charge", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    for (let i = 0; i < 3; i++) await consume(appId, "r", 1000);
+    await refund(appId, "r");
+    expect(await held(appId)).toEqual(["100.000000", "1000000.000000"]);
+  });
+});
+
+test("the ledger explains every charge", async () => {
+  expect(await ledgerGaps(database.sql)).toEqual([]);
+});
