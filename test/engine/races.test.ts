@@ -1,0 +1,154 @@
+import { describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+import {
+  ledgerGaps,
+  limitedApplication,
+  makeCluster,
+  moment,
+  publish,
+  setSetting,
+  tokensAt,
+} from "./world.ts";
+
+const database = await createDatabase();
+await setSetting(database.sql, "layer_1_allotment_ms", 0);
+
+const consume =
+  (appId: string, reference: string | null = null, size = 0) =>
+  (sql: Sql) =>
+    sql`
+    select * from rate_limiter_internal.consume_at(
+      ${moment(0)}, ${appId}, 'head', ${size}, ${reference}
+    )
+  `;
+
+const lease = (appId: string, tokens: number) => (sql: Sql) =>
+  sql`
+    select * from rate_limiter_internal.lease_tokens_at(${moment(0)}, ${appId}, ${tokens}, 0, '10 s')
+  `;
+
+const settleLease = (appId: string, leaseId: string) => (sql: Sql) =>
+  sql`
+    select * from rate_limiter_internal.settle_lease_at(${moment(0)}, ${appId}, ${leaseId}, 0, 0)
+  `;
+
+async function pair() {
+  return [
+    await database.session("first", "rate_limiter_owner"),
+    await database.session("second", "rate_limiter_owner"),
+  ] as const;
+}
+
+/** Both at once: the second comes while the first has not committed. Answers both. */
+async function raced(one: (sql: Sql) => PromiseLike<unknown>, two = one) {
+  const [first, second] = await pair();
+  await first.sql`begin`;
+  const [answer] = (await one(first.sql)) as Record<string, unknown>[];
+  const pending = second.start((sql) => two(sql));
+  await second.waitsOnLock();
+  await first.sql`commit`;
+  const [later] = (await pending) as Record<string, unknown>[];
+  return [{ ...answer }, { ...later }] as const;
+}
+
+describe("at the same time", () => {
+  test("two take the last token: one gets it", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 1 });
+    const [one, two] = await raced(consume(appId));
+    expect(one).toMatchObject({ allowed: true, remaining: "0.000000" });
+    expect(two).toMatchObject({ allowed: false, reason: "iops_l2", retry_after_ms: "1000" });
+  });
+
+  test("two applications take the last token of their cluster: one gets it", async () => {
+    const clusterId = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId }, { iops: 1, burst: 1 });
+    const quota = { iops: 1, burst: 10 };
+    const appId = await limitedApplication(database.sql, quota, { clusterId });
+    const other = await limitedApplication(database.sql, quota, { clusterId });
+    const [one, two] = await raced(consume(appId), consume(other));
+    expect(one).toMatchObject({ allowed: true });
+    expect(two).toMatchObject({ allowed: false, reason: "iops_l1" });
+    expect(await tokensAt(database.sql, moment(0), other)).toBe("10.000000");
+  });
+
+  test("two come under one reference: charged once, answered alike", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 10 });
+    const [one, two] = await raced(consume(appId, "upload"));
+    expect(one).toMatchObject({ allowed: true, remaining: "9.000000" });
+    expect(two).toEqual(one);
+  });
+
+  test("two settle a lease: it comes back once", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 10 });
+    const [grant] = await lease(appId, 4)(database.as("rate_limiter_owner"));
+    const [one, two] = await raced(settleLease(appId, grant?.lease_id));
+    expect([one.returned_tokens, two.returned_tokens]).toEqual(["4.000000", "0"]);
+    expect(await tokensAt(database.sql, moment(0), appId)).toBe("10.000000");
+  });
+
+  test("a lease and a decision share what is there", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 2 });
+    await setSetting(database.sql, "lease_max_share", 1);
+    const [granted, decision] = await raced(lease(appId, 2), consume(appId));
+    expect(granted).toMatchObject({ tokens: "2" });
+    expect(decision).toMatchObject({ allowed: false });
+  });
+
+  test("two refund one operation: it is given back once", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 10 });
+    await consume(appId, "r")(database.as("rate_limiter_owner"));
+    await consume(appId)(database.as("rate_limiter_owner"));
+    const [one, two] = await raced(
+      (sql) => sql`select rate_limiter_internal.refund_at(${moment(0)}, ${appId}, 'r') as refunded`,
+    );
+    expect([one.refunded, two.refunded]).toEqual([true, false]);
+    expect(await tokensAt(database.sql, moment(0), appId)).toBe("9.000000");
+  });
+
+  test("a decision that waited goes by the quota that was published meanwhile", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 10 });
+    await consume(appId)(database.as("rate_limiter_owner"));
+    const [, decision] = await raced(
+      async (sql) => {
+        await publish(sql, { appId }, { iops: 1, burst: 2 }, moment(1));
+        return [{}];
+      },
+      (sql) =>
+        sql`
+          select * from rate_limiter_internal.consume_at(${moment(1)}, ${appId}, 'head', 0)
+        `,
+    );
+    expect(decision).toMatchObject({ allowed: true, remaining: "1.000000" });
+  });
+});
+
+describe("a decision whose first bucket pays and whose second no longer can", () => {
+  test("gives the first its tokens back, and denies", async () => {
+    const appId = await limitedApplication(database.sql, { iops: 1, burst: 10, bytes: 10 });
+    await consume(appId, null, 1)(database.as("rate_limiter_owner"));
+    const [first, second] = await pair();
+    await first.sql`begin`;
+    await first.sql`
+      select rate_limiter_internal.adjust_tokens_at(
+        ${moment(0)}, ${appId}, 'bandwidth_l2', -5, 'test'
+      )
+    `;
+    // It sees 9 bytes, takes its token, and finds 4 bytes.
+    const pending = second.start(consume(appId, null, 8));
+    await second.waitsOnLock();
+    await first.sql`commit`;
+    const [decision] = await pending;
+    expect(decision).toMatchObject({
+      allowed: false,
+      reason: "bandwidth_l2",
+      remaining: "9.000000",
+      remaining_bytes: "4.000000",
+    });
+    expect(await tokensAt(database.sql, moment(0), appId)).toBe("9.000000");
+  });
+});
+
+test("the ledger explains every race", async () => {
+  expect(await ledgerGaps(database.sql)).toEqual([]);
+});
