@@ -17,3 +17,6 @@ function vectorFiles(folder: string): string[] {
     .filter((name) => name.endsWith(".json"))
     .map((name) => `${folder}/${name}`);
 }
+
+export const sharedDesign = fileURLToPath(new URL("design/database-design.md", shared));
+export const hasSharedDesign = existsSync(sharedDesign);
