@@ -1,0 +1,291 @@
+import { describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+import { ledgerGaps, limitedApplication, makeCluster, makeTenant, publish } from "./world.ts";
+
+const gateways = 12;
+const operators = 3;
+const callsOfEach = 70;
+const publishings = 25;
+const quota = { iops: 40, burst: 120, bytes: 40_000 };
+
+const database = await createDatabase();
+const { sql } = database;
+const clusterId = await makeCluster(sql);
+await publish(sql, { clusterId }, { iops: 60, burst: 200, bytes: 60_000 });
+const place = { tenantId: await makeTenant(sql), clusterId };
+/** Two that gateways use, and one whose bucket people and the job work on besides. */
+const apps = {
+  a: await limitedApplication(sql, quota, place),
+  b: await limitedApplication(sql, quota, place),
+  c: await limitedApplication(sql, quota, place),
+};
+await sql`update rate_limiter.applications set auto_borrow = true where app_id = ${apps.c}`;
+
+interface Account {
+  /** In millionths, as everything here: exact. */
+  consumed: bigint;
+  leased: bigint;
+}
+const accounts = new Map<string, Account>(
+  Object.values(apps).map((appId) => [appId, { consumed: 0n, leased: 0n }]),
+);
+
+const millionths = (tokens: string) => BigInt(Math.round(Number(tokens) * 1e6));
+
+/** Numbers that look random and are the same in every run. */
+function dice(seed: number): (sides: number) => number {
+  let state = seed * 2_654_435_761;
+  return (sides) => {
+    state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 374_761_393) >>> 0;
+    return Math.floor((state / 2 ** 32) * sides);
+  };
+}
+
+/** A refusal with a code of ours is an answer; a deadlock or anything else is not. */
+async function answered<T extends object>(query: PromiseLike<T[]>): Promise<T[]> {
+  try {
+    return await query;
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code?.startsWith("QS")) return [];
+    throw error;
+  }
+}
+
+type Row = Record<string, string>;
+
+class Gateway {
+  readonly #sql: Sql;
+  readonly #number: number;
+  readonly #roll: (sides: number) => number;
+  #references: { appId: string; reference: string }[] = [];
+  #lease: { appId: string; leaseId: string; tokens: string } | undefined;
+
+  constructor(connection: Sql, number: number) {
+    this.#sql = connection;
+    this.#number = number;
+    this.#roll = dice(number);
+  }
+
+  async work(): Promise<void> {
+    for (let call = 0; call < callsOfEach; call++) await this.#call(call);
+  }
+
+  async #call(call: number): Promise<void> {
+    const appId = Object.values(apps)[this.#roll(3)] ?? "";
+    const kinds = [
+      () => this.#consume(appId),
+      () => this.#consume(appId, `${this.#number} ${call}`),
+      () => this.#batch(appId),
+      () => this.#takeLease(appId),
+      () => this.#settleLease(),
+      () => this.#retry(),
+      () => this.#settleOrRefund(),
+      () => answered(this.#sql`select rate_limiter.borrow_automatically(${apps.c}, 5)`),
+    ];
+    await kinds[this.#roll(kinds.length)]?.();
+  }
+
+  async #consume(appId: string, reference: string | null = null) {
+    const [decision] = await this.#sql<{ allowed: boolean; cost: string }[]>`
+      select * from rate_limiter.consume(
+        ${appId}, 'read_small', ${this.#roll(3) * 1500}, ${reference}
+      )
+    `;
+    if (!decision?.allowed) return;
+    add(appId, "consumed", decision.cost);
+    if (reference !== null) this.#references.push({ appId, reference });
+  }
+
+  async #batch(appId: string) {
+    const decisions = await this.#sql<{ allowed: boolean; cost: string }[]>`
+      select * from rate_limiter.consume_batch(
+        ${appId}, array['head', 'list', 'read_small'], array[10, 0, 2000]::bigint[]
+      )
+    `;
+    for (const { allowed, cost } of decisions) if (allowed) add(appId, "consumed", cost);
+  }
+
+  async #retry() {
+    const last = this.#references.at(-1);
+    if (last === undefined) return;
+    const [decision] = await this.#sql`
+      select * from rate_limiter.consume(${last.appId}, 'head', 0, ${last.reference})
+    `;
+    expect(decision?.allowed).toBe(true);
+  }
+
+  async #settleOrRefund() {
+    const first = this.#references.shift();
+    if (first === undefined) return;
+    const { appId, reference } = first;
+    if (this.#roll(2) === 0) {
+      await this.#sql`select rate_limiter.refund(${appId}, ${reference})`;
+    } else {
+      await this.#sql`select rate_limiter.settle(${appId}, ${reference}, ${this.#roll(4000)})`;
+    }
+  }
+
+  async #takeLease(appId: string) {
+    const [grant] = await this.#sql<Row[]>`
+      select * from rate_limiter.lease_tokens(${appId}, ${1 + this.#roll(9)}, 100)
+    `;
+    this.#remember(appId, grant);
+  }
+
+  async #settleLease() {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    if (lease === undefined) return;
+    if (this.#roll(2) === 0) {
+      await this.#sql`
+        select rate_limiter.settle_lease(${lease.appId}, ${lease.leaseId}, ${lease.tokens}, 0)
+      `;
+      return;
+    }
+    const [grant] = await this.#sql<Row[]>`
+      select * from rate_limiter.renew_lease(${lease.appId}, ${lease.leaseId}, 0, 0, 3, 50)
+    `;
+    this.#remember(lease.appId, grant);
+  }
+
+  #remember(appId: string, grant: Row | undefined) {
+    if (!grant?.lease_id) return;
+    add(appId, "leased", grant.tokens ?? "0");
+    this.#lease = { appId, leaseId: grant.lease_id, tokens: grant.tokens ?? "0" };
+  }
+}
+
+function add(appId: string, what: keyof Account, tokens: string): void {
+  const account = accounts.get(appId);
+  if (account !== undefined) account[what] += millionths(tokens);
+}
+
+/** Borrows for one application from wherever it can, repays, collects and adjusts. */
+async function operate(connection: Sql, number: number): Promise<void> {
+  const roll = dice(100 + number);
+  const borrowings: string[] = [];
+  const lenders = [null, apps.a, apps.b, clusterId];
+  const kinds = [
+    async () => {
+      const [borrowing] = await answered(
+        connection<Row[]>`
+          select borrowing_id from rate_limiter_internal.borrow_tokens_at(
+            clock_timestamp(), ${apps.c}, 'iops_l2', ${1 + roll(9)}, '1 s',
+            ${lenders[roll(4)] ?? null}
+          )
+        `,
+      );
+      borrowings.push(...(borrowing?.borrowing_id ? [borrowing.borrowing_id] : []));
+    },
+    () =>
+      answered(
+        connection`
+          select rate_limiter_internal.repay_borrowing_at(
+            clock_timestamp(), ${apps.c}, ${borrowings[roll(borrowings.length)] ?? null}
+          )
+        `,
+      ),
+    () => connection`select rate_limiter_private.collect_borrowings(clock_timestamp(), 5)`,
+    () =>
+      answered(
+        connection`
+          select rate_limiter_internal.adjust_tokens_at(
+            clock_timestamp(), ${apps.c}, 'iops_l2', ${roll(9) - 4}, 'test'
+          )
+        `,
+      ),
+  ];
+  for (let call = 0; call < callsOfEach; call++) await kinds[roll(kinds.length)]?.();
+}
+
+/** Publishes quotas of the third application and of the cluster, none above the first one. */
+async function govern(connection: Sql): Promise<void> {
+  for (let turn = 0; turn < publishings; turn++) {
+    const [now] = await connection`select clock_timestamp() as now`;
+    const smaller = turn % 4 < 2;
+    if (turn % 2 === 0) {
+      const next = smaller ? { iops: 20, burst: 60, bytes: 20_000 } : quota;
+      await publish(connection, { appId: apps.c }, next, now?.now);
+    } else {
+      const next = smaller ? { iops: 30, burst: 100, bytes: 60_000 } : { iops: 60, burst: 200 };
+      await publish(connection, { clusterId }, next, now?.now);
+    }
+  }
+}
+
+async function clock(): Promise<number> {
+  const [row] = await sql`select extract(epoch from clock_timestamp()) as seconds`;
+  return Number(row?.seconds);
+}
+
+async function ledgerOf(ownerId: string) {
+  const [row] = await sql<Row[]>`
+    select
+      coalesce(-sum(tokens_change) filter (
+        where transaction_type = 'consume' or metadata ? 'cause' and transaction_type = 'refund'
+      ), 0) as consumed,
+      coalesce(-sum(tokens_change) filter (where transaction_type = 'lease'), 0) as leased,
+      -- What went out for others to use, less what came back.
+      coalesce(-sum(tokens_change) filter (where transaction_type <> 'adjust'), 0) as used,
+      coalesce(sum(tokens_change) filter (
+        where transaction_type = 'adjust' and metadata ? 'reason'
+      ), 0) as adjusted
+    from rate_limiter.token_transactions
+    where owner_id = ${ownerId} and bucket_type in ('iops_l2', 'iops_l1')
+  `;
+  return { ...row } as Row;
+}
+
+describe("sixteen connections at few buckets, all at once", () => {
+  test("neither deadlock, nor lose a token, nor admit more than there is", async () => {
+    const begun = await clock();
+    await Promise.all([
+      ...Array.from({ length: gateways }, async (_, number) => {
+        const session = await database.session(`gateway ${number}`, "rate_limiter_app");
+        await new Gateway(session.sql, number + 1).work();
+      }),
+      ...Array.from({ length: operators }, async (_, number) => {
+        const session = await database.session(`operator ${number}`, "rate_limiter_owner");
+        await operate(session.sql, number);
+      }),
+      database.session("governor", "rate_limiter_owner").then((session) => govern(session.sql)),
+    ]);
+    const elapsed = (await clock()) - begun;
+
+    expect(await ledgerGaps(sql)).toEqual([]);
+
+    // Conservation: what was answered to callers is what the ledger says, to the last digit.
+    for (const appId of [apps.a, apps.b]) {
+      const ledger = await ledgerOf(appId);
+      const account = accounts.get(appId);
+      expect(millionths(ledger.consumed ?? "")).toBe(account?.consumed);
+      expect(millionths(ledger.leased ?? "")).toBe(account?.leased);
+      expect(account?.consumed).toBeGreaterThan(0n);
+    }
+
+    // No more than was there at the start and flowed in since, whatever quota was in force.
+    for (const [ownerId, capacity, rate] of [
+      [apps.a, 120, 40],
+      [apps.b, 120, 40],
+      [apps.c, 120, 40],
+      [clusterId, 200, 60],
+    ] as const) {
+      const { used, adjusted } = await ledgerOf(ownerId);
+      expect(Number(used)).toBeLessThanOrEqual(capacity + rate * elapsed + Number(adjusted));
+    }
+  });
+
+  test("leave every bucket with what all its rows add up to", async () => {
+    const odd = await sql`
+      select b.owner_id, b.bucket_type, b.current_tokens, sum(t.refilled + t.tokens_change)
+      from rate_limiter.token_buckets as b
+      join rate_limiter.token_transactions as t using (owner_id, bucket_type, mode)
+      group by b.owner_id, b.bucket_type, b.mode
+      having b.current_tokens <> sum(t.refilled + t.tokens_change)
+        or b.current_tokens < 0 or b.current_tokens > 1.5 * max(b.capacity)
+    `;
+    expect([...odd]).toEqual([]);
+  });
+});
