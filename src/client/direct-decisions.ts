@@ -1,0 +1,105 @@
+import type { Decision } from "./decision.ts";
+import { type LimiterError, UnavailableError } from "./errors.ts";
+import { consume, type Operation } from "./store/consume.ts";
+import { consumeBatch } from "./store/consume-batch.ts";
+import type { Store } from "./store/store.ts";
+
+/** Whoever comes while a call is under way, or so soon after one, goes along with the next. */
+const pauseMs = 50;
+const largestBatch = 1_000;
+
+interface Waiting {
+  readonly operation: Operation;
+  readonly resolve: (decision: Decision) => void;
+  readonly reject: (error: LimiterError) => void;
+}
+
+/**
+ * What the database decides on, operation by operation, for one application: one call at a time,
+ * with everything that has come together by then.
+ */
+export class DirectDecisions {
+  readonly #store: Store;
+  #queue: Waiting[] = [];
+  #isBusy = false;
+  #lastCallAt = Number.NEGATIVE_INFINITY;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  decide(application: string, operation: Operation): Promise<Decision> {
+    const decided = new Promise<Decision>((resolve, reject) => {
+      this.#queue.push({ operation, resolve, reject });
+    });
+    if (!this.#isBusy) void this.#work(application);
+    return decided;
+  }
+
+  async #work(application: string): Promise<void> {
+    this.#isBusy = true;
+    while (this.#queue.length > 0) {
+      await pause(this.#lastCallAt + pauseMs - performance.now());
+      this.#lastCallAt = performance.now();
+      await this.#decideTogether(application, this.#nextBatch());
+    }
+    this.#isBusy = false;
+  }
+
+  /** An operation twice under one reference cannot be in one batch. */
+  #nextBatch(): Waiting[] {
+    const references = new Set<string>();
+    const batch: Waiting[] = [];
+    const later: Waiting[] = [];
+    for (const waiting of this.#queue) {
+      const { reference } = waiting.operation;
+      const isRepeated = reference !== null && references.has(reference);
+      if (isRepeated || batch.length === largestBatch) later.push(waiting);
+      else batch.push(waiting);
+      if (reference !== null) references.add(reference);
+    }
+    this.#queue = later;
+    return batch;
+  }
+
+  async #decideTogether(application: string, batch: readonly Waiting[]): Promise<void> {
+    const [first] = batch;
+    if (first === undefined) return;
+    try {
+      if (batch.length === 1) {
+        first.resolve(await this.#store.call((sql) => consume(sql, application, first.operation)));
+      } else {
+        const operations = batch.map((waiting) => waiting.operation);
+        const decisions = await this.#store.call((sql) =>
+          consumeBatch(sql, application, operations),
+        );
+        batch.forEach((waiting, index) => {
+          waiting.resolve(decisions[index] as Decision);
+        });
+      }
+    } catch (error) {
+      await this.#afterFailure(application, batch, error as LimiterError);
+    }
+  }
+
+  /** One bad operation spoils a batch: each alone then, so that it spoils only its own. */
+  async #afterFailure(
+    application: string,
+    batch: readonly Waiting[],
+    error: LimiterError,
+  ): Promise<void> {
+    if (batch.length === 1 || error instanceof UnavailableError) {
+      for (const waiting of batch) waiting.reject(error);
+      return;
+    }
+    for (const waiting of batch) await this.#decideTogether(application, [waiting]);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  if (ms <= 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    // Someone awaits this one, so it may keep the process alive for its 50 ms.
+    setTimeout(resolve, ms);
+  });
+}

@@ -1,0 +1,97 @@
+import { type Decision, denial, layerOf } from "./decision.ts";
+import type { Limits } from "./limits.ts";
+
+/**
+ * Who decides while the database is out of reach and nothing is left of the lease: `closed` nobody
+ * may, `open` everybody may, `fair_share` this process spends at the rate of the quota divided by
+ * the clients last seen. The latter two hold for `maxMs`; from then on it is closed.
+ */
+export interface OutagePolicy {
+  readonly policy: "closed" | "open" | "fair_share";
+  readonly maxMs: number;
+}
+
+export const defaultOutagePolicy: OutagePolicy = { policy: "fair_share", maxMs: 300_000 };
+
+/** One resource's share: whole millionths flow in by the microsecond. */
+class Share {
+  #left = 0;
+  #at: number;
+
+  constructor(now: number) {
+    this.#at = now;
+  }
+
+  refill(now: number, perMs: number, wanted: number): void {
+    if (!Number.isFinite(perMs)) return;
+    const inflow = Math.floor((now - this.#at) * perMs);
+    if (inflow <= 0) return;
+    // One second's worth, or what the operation needs: a burst beyond it might be somebody else's.
+    this.#left = Math.min(this.#left + inflow, Math.max(perMs * 1_000, wanted));
+    this.#at = now;
+  }
+
+  holds(amount: number): boolean {
+    return amount <= this.#left;
+  }
+
+  take(amount: number): void {
+    this.#left -= amount;
+  }
+}
+
+/** Decides without the database, for one application. */
+export class OutageRules {
+  readonly #policy: OutagePolicy;
+  #tokens: Share | undefined;
+  #bytes: Share | undefined;
+
+  constructor(policy: OutagePolicy) {
+    this.#policy = policy;
+  }
+
+  decide(
+    need: { readonly tokens: number; readonly bytes: number },
+    limits: Limits | undefined,
+    outage: { readonly since: number; readonly retryAfterMs: number },
+    now: number,
+  ): Decision {
+    const closed = denial("store_unavailable", outage.retryAfterMs);
+    if (now - outage.since >= this.#policy.maxMs) return closed;
+    if (this.#policy.policy === "open") return admittedUncharged;
+    if (this.#policy.policy === "closed" || limits === undefined) return closed;
+    return this.#spendsShare(need, limits, now) ? admittedUncharged : closed;
+  }
+
+  /** The database is back: the next outage starts with empty hands. */
+  reset(): void {
+    this.#tokens = undefined;
+    this.#bytes = undefined;
+  }
+
+  #spendsShare(
+    need: { readonly tokens: number; readonly bytes: number },
+    limits: Limits,
+    now: number,
+  ): boolean {
+    this.#tokens ??= new Share(now);
+    this.#bytes ??= new Share(now);
+    const tokens = Number.isFinite(limits.tokensPerSecond) ? need.tokens : 0;
+    const bytes = Number.isFinite(limits.bytesPerSecond) ? need.bytes : 0;
+    this.#tokens.refill(now, (limits.tokensPerSecond * 1_000) / limits.holders, tokens);
+    this.#bytes.refill(now, limits.bytesPerSecond / 1_000 / limits.holders, bytes);
+    if (!this.#tokens.holds(tokens) || !this.#bytes.holds(bytes)) return false;
+    this.#tokens.take(tokens);
+    this.#bytes.take(bytes);
+    return true;
+  }
+}
+
+const admittedUncharged: Decision = Object.freeze({
+  allowed: true,
+  layer: layerOf("store_unavailable"),
+  reason: "store_unavailable",
+  retryAfterMs: 0,
+  delayMs: 0,
+  remaining: null,
+});

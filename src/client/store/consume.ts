@@ -1,0 +1,28 @@
+import type { Decision } from "../decision.ts";
+import { type Answer, decisionOf } from "./answer.ts";
+import type { Sql } from "./sql.ts";
+
+export interface Operation {
+  readonly name: string;
+  readonly size: number;
+  readonly reference: string | null;
+}
+
+export async function consume(
+  sql: Sql,
+  application: string,
+  operation: Operation,
+): Promise<Decision> {
+  const [row] = await sql<[Answer]>`
+    select
+      d.allowed,
+      d.reason,
+      d.remaining::text,
+      d.retry_after_ms::text,
+      d.delay_ms::text
+    from rate_limiter.consume(
+      ${application}, ${operation.name}, ${operation.size}::text::bigint, ${operation.reference}
+    ) as d
+  `;
+  return decisionOf(row);
+}

@@ -1,0 +1,36 @@
+import type { LeaseGrant } from "../lease.ts";
+import type { Sql } from "./sql.ts";
+
+export interface LeaseRequest {
+  readonly application: string;
+  readonly tokens: string;
+  readonly bytes: string;
+  /** Null: as long as the setting lease_seconds says. */
+  readonly lifetimeMs: number | null;
+  readonly holder: string;
+  /** JSON of what was denied here since the last call. */
+  readonly denials: string | null;
+}
+
+export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<LeaseGrant> {
+  const [row] = await sql<[LeaseGrant]>`
+    select
+      l.lease_id::text,
+      l.tokens::text,
+      l.bytes::text,
+      l.lifetime_ms::text,
+      l.retry_after_ms::text,
+      l.holders,
+      l.is_limited_tokens,
+      l.is_limited_bytes
+    from rate_limiter.lease_tokens(
+      ${request.application},
+      ${request.tokens}::text::numeric,
+      ${request.bytes}::text::numeric,
+      ${request.lifetimeMs}::double precision * interval '1 millisecond',
+      ${request.holder},
+      ${request.denials}::text::jsonb
+    ) as l
+  `;
+  return row;
+}

@@ -1,0 +1,39 @@
+import type { LeaseGrant } from "../lease.ts";
+import type { LeaseRequest } from "./lease-tokens.ts";
+import type { Sql } from "./sql.ts";
+
+export interface SpentLease {
+  readonly id: string;
+  readonly tokens: string;
+  readonly bytes: string;
+}
+
+export async function renewLease(
+  sql: Sql,
+  spent: SpentLease,
+  request: LeaseRequest,
+): Promise<LeaseGrant> {
+  const [row] = await sql<[LeaseGrant]>`
+    select
+      l.lease_id::text,
+      l.tokens::text,
+      l.bytes::text,
+      l.lifetime_ms::text,
+      l.retry_after_ms::text,
+      l.holders,
+      l.is_limited_tokens,
+      l.is_limited_bytes
+    from rate_limiter.renew_lease(
+      ${request.application},
+      ${spent.id},
+      ${spent.tokens}::text::numeric,
+      ${spent.bytes}::text::numeric,
+      ${request.tokens}::text::numeric,
+      ${request.bytes}::text::numeric,
+      ${request.lifetimeMs}::double precision * interval '1 millisecond',
+      ${request.holder},
+      ${request.denials}::text::jsonb
+    ) as l
+  `;
+  return row;
+}

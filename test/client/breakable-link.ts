@@ -1,0 +1,64 @@
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A link to the database that can be cut, or made to swallow everything. */
+export interface BreakableLink {
+  readonly url: string;
+  cut(): void;
+  /** Connections stay open, and nothing comes through any more. */
+  swallow(): void;
+  mend(): void;
+  close(): Promise<void>;
+}
+
+export async function breakableLink(url: string): Promise<BreakableLink> {
+  const target = new URL(url);
+  const sockets = new Set<Socket>();
+  let state: "whole" | "cut" | "swallowing" = "whole";
+  const track = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  };
+  const pass = (from: Socket, to: Socket) => {
+    from.on("data", (data) => {
+      if (state === "whole") to.write(data);
+    });
+    from.on("close", () => to.destroy());
+  };
+  const server = createServer((near) => {
+    track(near);
+    if (state === "cut") {
+      near.destroy();
+      return;
+    }
+    const far = connect(Number(target.port), target.hostname);
+    track(far);
+    pass(near, far);
+    pass(far, near);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const link = new URL(url);
+  link.hostname = "127.0.0.1";
+  link.port = String((server.address() as AddressInfo).port);
+  const destroyAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    url: link.href,
+    cut() {
+      state = "cut";
+      destroyAll();
+    },
+    swallow() {
+      state = "swallowing";
+    },
+    mend() {
+      if (state === "swallowing") destroyAll();
+      state = "whole";
+    },
+    close() {
+      destroyAll();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}

@@ -1,0 +1,456 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import {
+  ClosedError,
+  createLimiter,
+  ForbiddenError,
+  InvalidRequestError,
+  type Limiter,
+  type LimiterOptions,
+  NotFoundError,
+  UnauthorizedError,
+} from "../../src/client/index.ts";
+import { createDatabase } from "../harness/index.ts";
+import { addQuota, type ClientWorld, makeWorld } from "./world.ts";
+
+const database = await createDatabase();
+const connection = database.urlAs("rate_limiter_app");
+let world: ClientWorld;
+
+beforeEach(async () => {
+  world = await makeWorld(database);
+});
+
+function limiterFor(options: Partial<LimiterOptions> = {}): Limiter {
+  const limiter = createLimiter({ connection, apiKey: world.apiKey, ...options });
+  onTestFinished(() => limiter.close());
+  return limiter;
+}
+
+async function leases() {
+  return database.sql`
+    select tokens, bytes, spent_tokens, spent_bytes, settled_at is not null as settled, holder
+    from rate_limiter.token_leases where app_id = ${world.appId} order by granted_at
+  `;
+}
+
+/** What the application's IOPS bucket holds now. */
+async function tokensInBucket(): Promise<number> {
+  const [row] = await database.as("rate_limiter_app")`
+    select remaining::float8 + cost::float8 as remaining
+    from rate_limiter.check_limit(${world.appId}, 'head')
+  `;
+  return row?.remaining;
+}
+
+const slowQuota = { iops: { limit: 1, burst: 1_000, seconds: 1 } };
+
+describe("check", () => {
+  test("has nothing in hand at first, and decides alone once it has", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    expect(limiter.check("head")).toMatchObject({ allowed: false, layer: 3, reason: "no_lease" });
+    await vi.waitFor(() => expect(limiter.check("head").allowed).toBe(true));
+    const calls = limiter.status().storeCalls;
+    expect(limiter.check("head")).toMatchObject({ allowed: true, layer: null, reason: null });
+    expect(limiter.status().storeCalls).toBe(calls);
+  });
+
+  test("charges exactly what SQL charges", async () => {
+    await addQuota(database, world, { ...slowQuota, bytesPerSecond: 1_000_000 });
+    const limiter = limiterFor();
+    const sizes = [1, 4096, 12_345, 0, 99_999];
+    for (const size of sizes) {
+      expect((await limiter.checkAsync("read_small", size)).allowed).toBe(true);
+    }
+    await limiter.close();
+    const [row] = await database.sql`
+      select sum(rate_limiter.cost(${world.appId}, 'read_small', s)) as cost, sum(s) as bytes
+      from unnest(${sizes}::bigint[]) as s
+    `;
+    const [spent] = await database.sql`
+      select sum(coalesce(spent_tokens, tokens)) as cost, sum(coalesce(spent_bytes, bytes)) as bytes
+      from rate_limiter.token_leases where app_id = ${world.appId}
+    `;
+    expect(spent?.cost).toBe(row?.cost);
+    expect(Number(spent?.bytes)).toBe(Number(row?.bytes));
+  });
+
+  test("spends freely where no quota limits", async () => {
+    const limiter = limiterFor();
+    expect(await limiter.checkAsync("read_large", 2 ** 50)).toMatchObject({ allowed: true });
+    const calls = limiter.status().storeCalls;
+    for (let i = 0; i < 1_000; i += 1)
+      expect(limiter.check("read_large", 2 ** 40).allowed).toBe(true);
+    expect(limiter.status().storeCalls).toBe(calls);
+    expect(await leases()).toHaveLength(0);
+  });
+
+  test("refuses what SQL refuses, in the same words", async () => {
+    const limiter = limiterFor();
+    await limiter.ready();
+    expect(() => limiter.check("no_such")).toThrow(NotFoundError);
+    expect(() => limiter.check("no_such")).toThrow("unknown operation");
+    expect(() => limiter.check("head", -1)).toThrow("size is negative");
+    expect(() => limiter.check("head", 1.5)).toThrow(InvalidRequestError);
+    expect(() => limiter.check("head", Number.NaN)).toThrow(InvalidRequestError);
+    expect(() => limiter.check("head", 2 ** 53)).toThrow(InvalidRequestError);
+  });
+
+  test("an admission cannot be changed, and tells what is left", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    const first = await limiter.checkAsync("head");
+    const before = first.remaining ?? 0;
+    limiter.check("head");
+    expect(first.remaining).toBe(before - 1);
+    expect(() => Object.assign(first, { allowed: false })).toThrow(TypeError);
+  });
+});
+
+describe("checkAsync", () => {
+  test("many callers at once share one request for a lease", async () => {
+    await addQuota(database, world, { iops: { limit: 1, burst: 10_000, seconds: 1 } });
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.ready();
+    const calls = limiter.status().storeCalls;
+    const decisions = await Promise.all(
+      Array.from({ length: 500 }, () => limiter.checkAsync("head")),
+    );
+    expect(decisions.every((decision) => decision.allowed)).toBe(true);
+    expect(limiter.status().storeCalls - calls).toBeLessThanOrEqual(2);
+  });
+
+  test("asks the database for what no lease can hold", async () => {
+    await addQuota(database, world, { iops: { limit: 10 } });
+    const limiter = limiterFor();
+    // A lease may take half of the capacity, and what it took goes back before the whole is asked.
+    expect(await limiter.checkAsync("write_large")).toMatchObject({ allowed: true });
+    expect(await tokensInBucket()).toBeLessThan(5);
+  });
+
+  test("answers a denial with its layer and when to ask again, and remembers it", async () => {
+    await addQuota(database, world, { iops: { limit: 10 } });
+    const limiter = limiterFor();
+    await limiter.checkAsync("write_large");
+    const denied = await limiter.checkAsync("write_large");
+    expect(denied).toMatchObject({ allowed: false, layer: 2, reason: "iops_l2" });
+    expect(denied.retryAfterMs).toBeGreaterThan(0);
+    expect(denied.retryAfterMs).toBeLessThanOrEqual(1_000);
+    const calls = limiter.status().storeCalls;
+    for (let i = 0; i < 100; i += 1) {
+      expect(limiter.check("write_large")).toMatchObject({ allowed: false, reason: "iops_l2" });
+    }
+    expect(limiter.status().storeCalls).toBe(calls);
+  });
+
+  test("names layer 1 where the cluster is short", async () => {
+    await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 10 } });
+    await addQuota(database, world, { iops: { limit: 1_000 } });
+    const limiter = limiterFor();
+    await limiter.checkAsync("write_large");
+    expect(await limiter.checkAsync("write_large")).toMatchObject({ layer: 1, reason: "iops_l1" });
+  });
+
+  test("says never where an operation cannot fit", async () => {
+    await addQuota(database, world, { iops: { limit: 9 } });
+    const limiter = limiterFor();
+    expect(await limiter.checkAsync("write_large")).toMatchObject({
+      allowed: false,
+      layer: null,
+      reason: "exceeds_capacity",
+      retryAfterMs: null,
+    });
+  });
+
+  test("under a reference the database decides once", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    const once = await limiter.checkAsync("list", 0, { reference: "r" });
+    const again = await limiter.checkAsync("list", 0, { reference: "r" });
+    expect([once.allowed, again.allowed]).toEqual([true, true]);
+    expect(again.remaining).toBeGreaterThanOrEqual(997);
+    expect(await limiter.refund("r")).toBe(true);
+    expect(await limiter.refund("r")).toBe(false);
+    await expect(limiter.refund("unheard of")).rejects.toThrow(NotFoundError);
+  });
+
+  test("a bad operation spoils no one else's", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await limiter.ready();
+    const decisions = await Promise.allSettled([
+      limiter.checkAsync("list", 0, { reference: "" }),
+      limiter.checkAsync("list", 0, { reference: "good" }),
+      limiter.checkAsync("list", 0, { reference: "good" }),
+    ]);
+    expect(decisions.map((decision) => decision.status)).toEqual([
+      "rejected",
+      "fulfilled",
+      "fulfilled",
+    ]);
+  });
+
+  test("a leaky bucket's delay comes from the database", async () => {
+    await addQuota(database, world, { iops: { limit: 10, method: "leaky_bucket" } });
+    const limiter = limiterFor();
+    const asked = Array.from({ length: 3 }, () => limiter.checkAsync("head"));
+    const decisions = await Promise.all(asked);
+    expect(decisions.map((decision) => decision.delayMs)).toEqual([0, 100, 200]);
+    expect(limiter.check("head")).toMatchObject({ allowed: false, reason: "no_lease" });
+    expect(limiter.status().own?.decidedByDatabase).toBe(true);
+  });
+
+  test("a shadow quota shows its verdict and denies nothing", async () => {
+    await addQuota(database, world, { iops: { limit: 4 }, mode: "shadow" });
+    const limiter = limiterFor();
+    const first = await limiter.checkAsync("list");
+    const second = await limiter.checkAsync("list");
+    expect(first).toMatchObject({ allowed: true, reason: null });
+    expect(second).toMatchObject({ allowed: true, reason: "iops_l2", layer: 2 });
+  });
+});
+
+describe("settle and refund in the lease", () => {
+  test("give back and charge the difference", async () => {
+    await addQuota(database, world, { ...slowQuota, bytesPerSecond: 1_000_000 });
+    const limiter = limiterFor();
+    await limiter.checkAsync("read_small", 40_960);
+    const { lease } = limiter.status().own ?? {};
+    limiter.settleSpent({ operation: "read_small", sizeBytes: 40_960 }, 4_096);
+    expect(limiter.status().own?.lease.bytes).toBe((lease?.bytes ?? 0) + 36_864);
+    limiter.settleSpent({ operation: "read_small", sizeBytes: 4_096 }, 8_192);
+    expect(limiter.status().own?.lease.bytes).toBe((lease?.bytes ?? 0) + 32_768);
+    limiter.refundSpent({ operation: "read_small", sizeBytes: 8_192 });
+    expect(limiter.status().own?.lease.tokens).toBeCloseTo((lease?.tokens ?? 0) + 1.001, 6);
+  });
+
+  test("never lift a lease above what was granted", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    for (let i = 0; i < 100; i += 1) limiter.refundSpent({ operation: "list" });
+    await limiter.close();
+    const granted = (await leases()).map((lease) => Number(lease.tokens));
+    expect(await tokensInBucket()).toBeCloseTo(1_000, 0);
+    expect(Math.max(...granted)).toBeLessThanOrEqual(500);
+  });
+
+  test("what is charged beyond the lease is paid by the next", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    // 0.0001 tokens for each MiB: 104.8576 tokens, of which the lease had three.
+    expect(limiter.status().own?.lease.tokens).toBe(0);
+    await vi.waitFor(() => expect(limiter.check("head").allowed).toBe(true));
+    await limiter.close();
+    const spent = (await leases()).reduce(
+      (sum, lease) => sum + Number(lease.spent_tokens ?? lease.tokens),
+      0,
+    );
+    expect(spent).toBeGreaterThanOrEqual(105.8576);
+  });
+});
+
+describe("leases", () => {
+  test("a busy caller never waits once its rate is known", async () => {
+    await addQuota(database, world, { iops: { limit: 100_000, burst: 200_000 } });
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    const missedIn = async (ms: number) => {
+      let missed = 0;
+      const until = performance.now() + ms;
+      while (performance.now() < until) {
+        for (let i = 0; i < 20; i += 1) if (!limiter.check("head").allowed) missed += 1;
+        await sleep(1);
+      }
+      return missed;
+    };
+    await missedIn(500);
+    const calls = limiter.status().storeCalls;
+    expect(await missedIn(2_000)).toBe(0);
+    expect(limiter.status().storeCalls - calls).toBeLessThanOrEqual(20);
+  });
+
+  test("an idle one goes back, all of it", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ idleMs: 200 });
+    await limiter.checkAsync("head");
+    expect(await tokensInBucket()).toBeLessThan(999);
+    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999), 3_000);
+    expect(limiter.status().own?.lease.tokens).toBe(0);
+    expect((await limiter.checkAsync("head")).allowed).toBe(true);
+  });
+
+  test("are renewed before they end, and what is left of them goes back", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ leaseMs: 500, idleMs: 60_000 });
+    await limiter.checkAsync("head");
+    const until = performance.now() + 2_000;
+    let missed = 0;
+    while (performance.now() < until) {
+      await sleep(50);
+      if (!limiter.check("head").allowed) missed += 1;
+    }
+    expect(missed).toBe(0);
+    await limiter.close();
+    expect(await tokensInBucket()).toBeGreaterThan(1_000 - 41 - 8);
+  }, 10_000);
+
+  test("close gives back, once, and nothing runs after it", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ holder: "me" });
+    await limiter.checkAsync("list");
+    await Promise.all([limiter.close(), limiter.close()]);
+    expect(await tokensInBucket()).toBeCloseTo(997, 0);
+    expect((await leases())[0]?.holder).toBe("me");
+    expect(() => limiter.check("list")).toThrow(ClosedError);
+    await expect(limiter.checkAsync("list")).rejects.toThrow(ClosedError);
+    expect(() => limiter.application({ application: world.appId })).toThrow(ClosedError);
+  });
+
+  test("a pool that was lent stays open", async () => {
+    const pool = database.as("rate_limiter_app");
+    const limiter = limiterFor({ connection: pool });
+    await limiter.checkAsync("head");
+    await limiter.close();
+    expect([...(await pool`select 1 as one`)]).toEqual([{ one: 1 }]);
+  });
+});
+
+describe("changes reach a client within a second", () => {
+  const within = { timeout: 1_000, interval: 10 };
+
+  test("a smaller quota", async () => {
+    const config = await addQuota(database, world, { iops: { limit: 100_000 } });
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.checkAsync("write_large");
+    await database.sql`
+      update rate_limiter.iops_quotas set iops_limit = 9, iops_burst = 9, refill_rate = 9
+      where config_id = ${config}
+    `;
+    await vi.waitFor(
+      async () => expect((await limiter.checkAsync("write_large")).reason).toBe("exceeds_capacity"),
+      within,
+    );
+  });
+
+  test("a quota where there was none, of the application and of its cluster", async () => {
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.checkAsync("write_large");
+    await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 9 } });
+    await vi.waitFor(
+      async () => expect((await limiter.checkAsync("write_large")).reason).toBe("exceeds_capacity"),
+      within,
+    );
+  });
+
+  test("a cost rule", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.checkAsync("head");
+    await database.sql`
+      insert into rate_limiter.cost_rules (operation_id, app_id, c_base_override)
+      select operation_id, ${world.appId}, 2000 from rate_limiter.operation_types
+      where name = 'head'
+    `;
+    await vi.waitFor(
+      async () => expect((await limiter.checkAsync("head")).reason).toBe("exceeds_capacity"),
+      within,
+    );
+  });
+
+  test("a revoked key, and what was leased goes back", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.checkAsync("head");
+    await database.sql`
+      update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+      where app_id = ${world.appId}
+    `;
+    await vi.waitFor(() => expect(limiter.status().own?.state).toBe("refused"), within);
+    expect(() => limiter.check("head")).toThrow("api key is revoked");
+    expect(limiter.status().own).toMatchObject({ state: "refused", lease: { tokens: 0 } });
+    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
+  });
+
+  test("an application that is switched off, and on again", async () => {
+    const limiter = limiterFor();
+    await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+    await limiter.checkAsync("head");
+    const switchTo = (active: boolean) => database.sql`
+      update rate_limiter.applications set is_active = ${active} where app_id = ${world.appId}
+    `;
+    await switchTo(false);
+    await vi.waitFor(() => expect(() => limiter.check("head")).toThrow(ForbiddenError), within);
+    await switchTo(true);
+    await vi.waitFor(
+      async () => expect((await limiter.checkAsync("head")).allowed).toBe(true),
+      within,
+    );
+  });
+
+  test("where notifications do not pass, by looking", async () => {
+    await addQuota(database, world, slowQuota);
+    const pool = database.as("rate_limiter_app");
+    const deaf = new Proxy(pool, {
+      get: (target, name) =>
+        name === "listen" ? async () => ({ unlisten: async () => {} }) : Reflect.get(target, name),
+    });
+    const limiter = limiterFor({ connection: deaf, pollMs: 300 });
+    await limiter.checkAsync("head");
+    await database.sql`
+      update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+      where app_id = ${world.appId}
+    `;
+    await vi.waitFor(() => expect(() => limiter.check("head")).toThrow(UnauthorizedError), within);
+    expect(limiter.status().changes).toBe("polling");
+  });
+});
+
+test("an oversize upload runs when the bucket is full, though a lease was in hand", async () => {
+  await addQuota(database, world, { bytesPerSecond: 1_000 });
+  const limiter = limiterFor();
+  expect((await limiter.checkAsync("write_small", 10)).allowed).toBe(true);
+  await sleep(50);
+  expect((await limiter.checkAsync("write_small", 5_000)).allowed).toBe(true);
+  expect(await limiter.checkAsync("write_small", 10)).toMatchObject({ reason: "bandwidth_l2" });
+});
+
+describe("an unknown key", () => {
+  test("is refused by every call", async () => {
+    const limiter = limiterFor({ apiKey: "qos_no_such_key" });
+    await expect(limiter.ready()).rejects.toThrow(UnauthorizedError);
+    await expect(limiter.checkAsync("head")).rejects.toThrow("unknown api key");
+    expect(() => limiter.check("head")).toThrow(UnauthorizedError);
+  });
+
+  test("a limiter without an application says so", () => {
+    const limiter = createLimiter({ connection });
+    onTestFinished(() => limiter.close());
+    expect(() => limiter.check("head")).toThrow("no application");
+  });
+});
+
+describe("many applications in one process", () => {
+  test("those that were not used longest are let go, and their leases go back", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ maxApplications: 2, idleMs: 60_000 });
+    const first = limiter.application({ application: world.appId });
+    expect(limiter.application({ application: world.appId })).toBe(first);
+    await first.checkAsync("head");
+    for (let i = 0; i < 2; i += 1) {
+      const other = await makeWorld(database);
+      await limiter.application({ application: other.appId }).checkAsync("head");
+    }
+    expect(limiter.status().applications).toBe(2);
+    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
+    expect((await first.checkAsync("head")).allowed).toBe(true);
+  });
+});
