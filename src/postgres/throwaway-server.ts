@@ -27,7 +27,10 @@ export interface ThrowawayServer extends TestServer {
 }
 
 /** An embedded server of its own in a temporary folder: empty, or a copy of the image. */
-export async function startThrowawayServer(image?: ClusterImage): Promise<ThrowawayServer> {
+export async function startThrowawayServer(
+  image?: ClusterImage,
+  overrides: Readonly<Record<string, string>> = {},
+): Promise<ThrowawayServer> {
   const account = serverAccount();
   const home = mkdtempSync(join(tmpdir(), "storage-qos-"));
   giveTo(account, home);
@@ -38,7 +41,7 @@ export async function startThrowawayServer(image?: ClusterImage): Promise<Throwa
   const removeHome = () => rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   try {
     await (image ? copyCluster(image.folder, cluster.folder) : createCluster(cluster));
-    const server = await startSomewhere(cluster, join(home, "postgres.log"));
+    const server = await startSomewhere(cluster, join(home, "postgres.log"), overrides);
     // A program that ends without stopping it: the server goes by itself, its files here.
     process.once("exit", removeHome);
     const stopAndKeep = async (keep: (folder: string) => Promise<void>) => {
@@ -59,10 +62,17 @@ export async function startThrowawayServer(image?: ClusterImage): Promise<Throwa
 }
 
 /** Between asking for a free port and taking it, another program may have been faster. */
-async function startSomewhere(cluster: ClusterSpec, logFile: string): Promise<RunningServer> {
+async function startSomewhere(
+  cluster: ClusterSpec,
+  logFile: string,
+  overrides: Readonly<Record<string, string>>,
+): Promise<RunningServer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startServer({ ...cluster, port: await freePort(), logFile, settings });
+      return await startServer({
+        ...{ ...cluster, port: await freePort(), logFile },
+        settings: { ...settings, ...overrides },
+      });
     } catch (error) {
       const taken = error instanceof UserError && error.code === "port_in_use";
       if (!taken || attempt === portAttempts) throw error;

@@ -1,0 +1,65 @@
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { migrate } from "../migrations/migrate.ts";
+import { connect, type Sql, withConnection } from "../postgres/connect.ts";
+import { startThrowawayServer } from "../postgres/throwaway-server.ts";
+import { withDatabase } from "../postgres/url.ts";
+
+/**
+ * Of the embedded server. Commits reach the disk, as in production; workloads say which of them
+ * wait for it. Memory and WAL have room enough that no checkpoint falls into a round.
+ */
+const serverSettings = {
+  fsync: "on",
+  full_page_writes: "on",
+  synchronous_commit: "on",
+  shared_buffers: "512MB",
+  max_wal_size: "8GB",
+  checkpoint_timeout: "30min",
+  jit: "off",
+};
+
+export interface BenchDatabase {
+  readonly url: string;
+  readonly sql: Sql;
+  remove(): Promise<void>;
+}
+
+/** A database of the benchmark's own, with its world: embedded, or on the server of DATABASE_URL. */
+export async function openBenchDatabase(applications: number): Promise<BenchDatabase> {
+  const serverUrl = process.env.DATABASE_URL;
+  const server = serverUrl
+    ? { url: serverUrl, stop: async () => {} }
+    : await startThrowawayServer(undefined, serverSettings);
+  const name = `storage_qos_bench_${randomBytes(4).toString("hex")}`;
+  const url = withDatabase(server.url, name);
+  const sql = connect(url, { max: 1 });
+  const remove = async () => {
+    await sql.end();
+    await withConnection(
+      server.url,
+      (admin) => admin`drop database if exists ${admin(name)} with (force)`,
+    );
+    await server.stop();
+  };
+  try {
+    await withConnection(server.url, (admin) => admin`create database ${admin(name)}`);
+    await migrate(url);
+    await makeWorld(sql, applications);
+    return { url, sql, remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function makeWorld(sql: Sql, applications: number): Promise<void> {
+  const folder = join(import.meta.dirname, "sql");
+  for (const file of readdirSync(folder).sort()) {
+    await sql.unsafe(readFileSync(join(folder, file), "utf8"));
+  }
+  await sql.unsafe(`call bench.make_world(${applications})`);
+  await sql`select naive.make_world(${applications})`;
+  await sql`vacuum analyze`;
+}

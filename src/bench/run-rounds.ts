@@ -1,0 +1,51 @@
+import { logFor } from "../log.ts";
+import type { Bench, Running, Sample, Workload } from "./types.ts";
+
+const log = logFor("bench");
+
+export interface Measured {
+  readonly workload: Workload;
+  /** One for each round; undefined where it was not its turn. */
+  readonly samples: readonly (Sample | undefined)[];
+  readonly missing?: string;
+}
+
+/**
+ * Every workload once a round, every other round in the opposite order: what else the machine does
+ * meets all of them alike, and a ratio compares two figures that were measured soon after another.
+ */
+export async function runRounds(
+  bench: Bench,
+  workloads: readonly Workload[],
+  rounds: number,
+): Promise<Map<string, Measured>> {
+  const measured = new Map<string, Measured>();
+  const running = new Map<Workload, Running>();
+  try {
+    for (const workload of workloads) {
+      const missing = await workload.missing?.(bench);
+      measured.set(workload.name, { workload, samples: [], ...(missing ? { missing } : {}) });
+      if (missing === undefined) running.set(workload, await workload.start(bench));
+    }
+    for (let round = 0; round < rounds; round++) await runRound(round, running, measured);
+  } finally {
+    for (const one of running.values()) await one.stop?.();
+  }
+  return measured;
+}
+
+async function runRound(
+  round: number,
+  running: ReadonlyMap<Workload, Running>,
+  measured: Map<string, Measured>,
+): Promise<void> {
+  const order = [...running];
+  if (round % 2 === 1) order.reverse();
+  for (const [workload, one] of order) {
+    const before = measured.get(workload.name) as Measured;
+    const isOver = workload.once === true && round > 0;
+    const sample = isOver ? undefined : await one.round();
+    log.debug({ round, workload: workload.name, figure: sample?.figure }, "measured");
+    measured.set(workload.name, { ...before, samples: [...before.samples, sample] });
+  }
+}

@@ -1,0 +1,3 @@
+select * from rate_limiter.consume_with_key(
+  'qos_' || lpad('full-' || :n::text, 43, 'k'), 'read_small', 4096
+);

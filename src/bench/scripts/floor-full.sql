@@ -1,0 +1,21 @@
+-- The rows that a full decision writes: two buckets and their two ledger rows.
+with charged as (
+  update rate_limiter.token_buckets as b
+  set
+    current_tokens = b.current_tokens - 1.500100,
+    last_refill_at = now(),
+    ledger_seq = b.ledger_seq + 1,
+    updated_at = now()
+  where b.owner_id = md5('full ' || :n::text)::uuid
+    and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+    and b.mode = 'enforce'
+  returning b.owner_id, b.bucket_type, b.mode, b.ledger_seq, b.current_tokens
+)
+insert into rate_limiter.token_transactions (
+  owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change, refilled,
+  balance_after
+)
+select
+  c.owner_id, now(), c.ledger_seq, c.bucket_type, c.mode, 'consume', -1.500100, 0,
+  c.current_tokens
+from charged as c;

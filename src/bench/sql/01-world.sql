@@ -1,0 +1,170 @@
+-- The world that the benchmark decides in: four groups of applications of one size. An application
+-- and its key are found by group and number, so that a load generator needs no list of them:
+--   app_id: md5(group || ' ' || number)::uuid
+--   key:    'qos_' || lpad(group || '-' || number, 43, 'k')
+-- Quotas are so large that nothing is denied by chance: a benchmark measures one answer at a time.
+
+create schema bench;
+grant usage on schema bench to public;
+
+create table bench.groups (
+  name text primary key,
+  has_key boolean not null,
+  has_bandwidth boolean not null,
+  shares_layer_1 boolean not null,
+  is_empty boolean not null
+);
+insert into bench.groups values
+  ('full', true, true, true, false),
+  ('alone', true, true, false, false),
+  ('plain', true, false, false, false),
+  ('denied', true, true, true, true);
+
+create function bench.add_cluster() returns uuid
+language plpgsql
+as $$
+declare
+  cluster uuid;
+  config uuid;
+begin
+  insert into rate_limiter.clusters (name, region)
+  values ('bench', 'bench')
+  returning cluster_id into cluster;
+
+  insert into rate_limiter.quota_configs (cluster_id, valid_from)
+  values (cluster, '2020-01-01')
+  returning config_id into config;
+
+  insert into rate_limiter.iops_quotas
+    (config_id, iops_limit, iops_burst, burst_duration_seconds, refill_rate)
+  values (config, 2000000000, 2000000000, 60, 2000000000);
+  insert into rate_limiter.bandwidth_quotas
+    (config_id, bandwidth_limit_bps, bandwidth_burst_bps, burst_duration_seconds, refill_rate_bps)
+  values (config, 4e15, 4e15, 60, 4e15);
+  return cluster;
+end;
+$$;
+
+create function bench.add_applications(
+  kind bench.groups,
+  tenant uuid,
+  cluster uuid,
+  first integer,
+  last integer
+)
+returns void
+language sql
+as $$
+  insert into rate_limiter.applications (app_id, tenant_id, cluster_id, name)
+  select
+    md5(kind.name || ' ' || n)::uuid, tenant, case when kind.shares_layer_1 then cluster end,
+    kind.name || ' ' || n
+  from generate_series(first, last) as n;
+
+  insert into rate_limiter_private.api_keys (key_hash, app_id, prefix)
+  select
+    sha256(convert_to('qos_' || lpad(kind.name || '-' || n, 43, 'k'), 'UTF8')),
+    md5(kind.name || ' ' || n)::uuid, 'qos_kkkkkkkk'
+  from generate_series(first, last) as n
+  where kind.has_key;
+
+  insert into rate_limiter.cost_rules (operation_id, app_id, c_base_override, valid_from)
+  select o.operation_id, md5(kind.name || ' ' || n)::uuid, 1.5, '2020-01-01'
+  from generate_series(first, last) as n
+  cross join rate_limiter.operation_types as o
+  where kind.has_bandwidth and o.name = 'read_small';
+
+  insert into rate_limiter.quota_configs (config_id, app_id, valid_from)
+  select
+    md5(kind.name || ' quota ' || n)::uuid, md5(kind.name || ' ' || n)::uuid, '2020-01-01'
+  from generate_series(first, last) as n;
+
+  insert into rate_limiter.iops_quotas
+    (config_id, iops_limit, iops_burst, burst_duration_seconds, refill_rate)
+  select md5(kind.name || ' quota ' || n)::uuid, 1000000, 2000000, 60, 1000000
+  from generate_series(first, last) as n;
+
+  insert into rate_limiter.bandwidth_quotas
+    (config_id, bandwidth_limit_bps, bandwidth_burst_bps, burst_duration_seconds, refill_rate_bps)
+  select md5(kind.name || ' quota ' || n)::uuid, 1e10, 2e10, 60, 1e10
+  from generate_series(first, last) as n
+  where kind.has_bandwidth;
+$$;
+
+-- A bucket looks up its terms when it is first drawn on. That is no part of what is measured.
+create function bench.draw_on_each(kind bench.groups, first integer, last integer) returns bigint
+language sql
+as $$
+  select count(rate_limiter.consume(md5(kind.name || ' ' || n)::uuid, 'read_small', 4096))
+  from generate_series(first, last) as n;
+$$;
+
+-- Nothing flows in before last_refill_at: these buckets stay empty for as long as a run takes.
+create function bench.empty_buckets(kind bench.groups, first integer, last integer) returns void
+language sql
+as $$
+  update rate_limiter.token_buckets as b
+  set current_tokens = 0, allotment = 0, last_refill_at = now() + interval '30 days'
+  from generate_series(first, last) as n
+  where b.owner_id = md5(kind.name || ' ' || n)::uuid and kind.is_empty;
+$$;
+
+-- Commits in between: versions of the shared layer-1 buckets that one transaction piles up cannot
+-- be pruned before it ends.
+create procedure bench.make_world(applications integer)
+language plpgsql
+as $$
+declare
+  kind bench.groups;
+  tenant uuid;
+  cluster uuid;
+  step constant integer := 50;
+begin
+  cluster := bench.add_cluster();
+  insert into rate_limiter.tenants (name) values ('bench') returning tenant_id into tenant;
+  for kind in select * from bench.groups loop
+    for lowest in 1 .. applications by step loop
+      perform bench.add_applications(
+        kind, tenant, cluster, lowest, least(lowest + step - 1, applications)
+      );
+      perform bench.draw_on_each(kind, lowest, least(lowest + step - 1, applications));
+      commit;
+    end loop;
+    perform bench.empty_buckets(kind, 1, applications);
+  end loop;
+end;
+$$;
+
+-- Many more applications of the group `full`, once. Their buckets are copied and no trigger runs:
+-- a million quotas made one by one would take hours, and the rows are the same.
+create function bench.grow(first integer, last integer) returns void
+language plpgsql
+as $$
+declare
+  kind bench.groups;
+  tenant uuid;
+  cluster uuid;
+begin
+  if exists (select from rate_limiter.applications where app_id = md5('full ' || last)::uuid) then
+    return;
+  end if;
+  select g.* into kind from bench.groups as g where g.name = 'full';
+  select a.tenant_id, a.cluster_id into tenant, cluster
+  from rate_limiter.applications as a
+  where a.app_id = md5('full 1')::uuid;
+
+  perform set_config('session_replication_role', 'replica', true);
+  perform bench.add_applications(kind, tenant, cluster, first, last);
+  insert into rate_limiter.token_buckets (
+    owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds,
+    terms_until, last_refill_at, refill_rate, config_id, capacity, current_tokens
+  )
+  select
+    md5('full ' || n)::uuid, b.bucket_type, b.mode, b.calculation_method, b.allow_oversize,
+    b.burst_duration_seconds, b.terms_until, now(), b.refill_rate,
+    md5('full quota ' || n)::uuid, b.capacity, b.capacity
+  from generate_series(first, last) as n
+  join rate_limiter.token_buckets as b on b.owner_id = md5('full 1')::uuid;
+  perform set_config('session_replication_role', 'origin', true);
+end;
+$$;
