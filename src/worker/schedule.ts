@@ -30,6 +30,7 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "make_partitions", at: "20 * * * *", backfill: day },
   { task: "move_stragglers", at: "40 * * * *" },
   { task: "expire_sessions", at: "50 * * * *" },
+  { task: "apply_retention", at: "30 2 * * *", backfill: day },
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 

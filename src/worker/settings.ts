@@ -5,6 +5,8 @@ export interface WorkerSettings {
   /** Jobs that one process runs at once. */
   readonly concurrency: number;
   readonly alerts: AlertSettings;
+  /** Where retention exports to what its policy wants kept. */
+  readonly archiveFolder: string | undefined;
 }
 
 const usualConcurrency = 4;
@@ -13,5 +15,6 @@ export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSett
   return {
     concurrency: Number(env.WORKER_CONCURRENCY || usualConcurrency),
     alerts: alertSettings(env),
+    archiveFolder: env.QOS_ARCHIVE_FOLDER || undefined,
   };
 }

@@ -1,0 +1,406 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { Logger, runTaskListOnce } from "graphile-worker";
+import pg from "pg";
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { listManifests } from "../../../src/worker/archive/list.ts";
+import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
+import { restoreArchive } from "../../../src/worker/archive/restore.ts";
+import { workerSettings } from "../../../src/worker/settings.ts";
+import { makeTask } from "../../../tasks/apply_retention.ts";
+import { makeApplication } from "../../denials/world.ts";
+import { createDatabase, expectSqlState } from "../../harness/index.ts";
+
+const database = await createDatabase();
+const { sql } = database;
+const worker = database.as("rate_limiter_worker");
+const pool = new pg.Pool({ connectionString: database.urlAs("rate_limiter_worker"), max: 2 });
+afterAll(() => pool.end());
+
+let appId = "";
+
+beforeEach(async () => {
+  appId = await makeApplication(database);
+  await sql`update rate_limiter.retention_policies set export_first = false`;
+  await sql`delete from rate_limiter_private.metric_changes`;
+});
+
+function archiveFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "archive-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Runs the task as the queue does; answers the error of its last failure. */
+async function applyRetention(folder?: string): Promise<string | null> {
+  const settings = workerSettings({ QOS_ARCHIVE_FOLDER: folder });
+  const client = await pool.connect();
+  try {
+    await client.query("select graphile_worker.add_job('apply_retention', job_key => 'retention')");
+    await runTaskListOnce(
+      { logger: new Logger(() => () => {}) },
+      { apply_retention: makeTask(settings) },
+      client,
+    );
+    const answer = await client.query(
+      "select last_error from graphile_worker.jobs where key = 'retention'",
+    );
+    await client.query("select graphile_worker.remove_job('retention')");
+    return answer.rows[0]?.last_error ?? null;
+  } finally {
+    client.release();
+  }
+}
+
+const daysAgo = (days: number, seconds = 0) =>
+  new Date(Date.now() - days * 86_400_000 - seconds * 1000).toISOString();
+
+/** Old samples, in a partition of their own day. */
+async function oldMetrics(days: number, count = 3): Promise<void> {
+  await sql`
+    insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value, tags, unit)
+    select
+      ${appId}, ${daysAgo(days)}::timestamptz, 'depth', n / 3.0::double precision,
+      jsonb_build_object('text', E'a "b"\n,c' || n), case when n = 2 then '' end
+    from generate_series(1, ${count}::integer) as n
+  `;
+  await sql`select rate_limiter_private.move_stragglers()`;
+}
+
+async function metricRows(): Promise<string[]> {
+  const rows = await sql<{ line: string }[]>`
+    select m::text as line from rate_limiter.metrics as m where m.app_id = ${appId} order by 1
+  `;
+  return rows.map((row) => row.line);
+}
+
+async function exportFirst(dataType: string): Promise<void> {
+  await sql`
+    update rate_limiter.retention_policies set export_first = true where data_type = ${dataType}
+  `;
+}
+
+describe("rows that are deleted", () => {
+  test("go when they are older than their policy, and no sooner", async () => {
+    const insert = async (old: string, young: string, put: (at: string) => Promise<unknown>) => {
+      await put(old);
+      await put(young);
+    };
+    const hour = (at: string) => new Date(Math.floor(Date.parse(at) / 3.6e6) * 3.6e6).toISOString();
+    await insert(
+      hour(daysAgo(367)),
+      hour(daysAgo(364)),
+      (at) =>
+        sql`insert into rate_limiter.metrics_hourly values (${appId}, 'm', ${at}, 1, 1, 1, 1, 1, 1, 1)`,
+    );
+    for (const [table, old, young] of [
+      ["charges", 31, 29],
+      ["token_leases", 8, 6],
+    ] as const) {
+      for (const days of [old, young]) {
+        if (table === "charges") {
+          await sql`
+            insert into rate_limiter.charges
+              (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+            values (${appId}, ${String(days)}, 'list', 0, 1, '{}', ${daysAgo(days)})
+          `;
+        } else {
+          await sql`
+            insert into rate_limiter.token_leases
+              (app_id, tokens, bytes, charged, granted_at, expires_at, settled_at)
+            values (
+              ${appId}, 1, 0, '{}', ${daysAgo(days, 20)}, ${daysAgo(days, 10)}, ${daysAgo(days)}
+            )
+          `;
+        }
+      }
+    }
+    await borrowing("repaid", 400);
+    await borrowing("repaid", 300);
+    await borrowing("cancelled", 400);
+    await borrowing("active", 400);
+    await borrowing("defaulted", 400);
+
+    expect(await applyRetention()).toBeNull();
+    const [left] = await sql`
+      select
+        (select count(*)::integer from rate_limiter.metrics_hourly where app_id = ${appId}) as hours,
+        (select array_agg(reference_id) from rate_limiter.charges where app_id = ${appId})
+          as charges,
+        (select count(*)::integer from rate_limiter.token_leases where app_id = ${appId}) as leases,
+        (select array_agg(status::text order by status) from rate_limiter.token_borrowing
+          where owner_id = ${appId}) as borrowings
+    `;
+    expect(left).toEqual({
+      hours: 1,
+      charges: ["29"],
+      leases: 1,
+      borrowings: ["active", "repaid", "defaulted"],
+    });
+  });
+
+  test("are many batches, if they are many", async () => {
+    await sql`
+      insert into rate_limiter.charges
+        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+      select ${appId}, n, 'list', 0, 1, '{}', ${daysAgo(40)}
+      from generate_series(1, 2500) as n
+    `;
+    expect(await applyRetention()).toBeNull();
+    const rows = await sql`select from rate_limiter.charges where app_id = ${appId}`;
+    expect(rows.count).toBe(0);
+  });
+
+  test("are quota versions only marked, never deleted", async () => {
+    await sql.begin(async (inside) => {
+      await inside`set local session_replication_role = replica`;
+      await inside`
+        update rate_limiter_audit.quota_version_history
+        set changed_at = ${daysAgo(6 * 366)} where app_id = ${appId}
+      `;
+    });
+    expect(await applyRetention()).toBeNull();
+    const [row] = await sql`
+      select archived_at is not null as is_archived
+      from rate_limiter_audit.quota_version_history where app_id = ${appId}
+    `;
+    expect(row?.is_archived).toBe(true);
+  });
+
+  test("cannot be younger, whatever cutoff or clock somebody names", async () => {
+    for (const call of ["expire_rows", "export_rows", "rows_extent"]) {
+      await expectSqlState(
+        worker`select rate_limiter_private.${worker(call)}('charges', now() - interval '29 days')`,
+        "QS409",
+        "rows have not expired",
+      );
+    }
+    await expectSqlState(
+      worker`select rate_limiter_private.expire_rows('audit_logs', '2000-01-01')`,
+      "QS422",
+      "data type has no rows to expire",
+    );
+    await sql`
+      insert into rate_limiter.charges
+        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+      values (${appId}, 'young', 'list', 0, 1, '{}', now())
+    `;
+    const plan = await worker`
+      select from rate_limiter_private.retention_plan('2999-01-01') where data_type = 'charges'
+    `;
+    expect(plan.count).toBe(0);
+  });
+});
+
+describe("partitions", () => {
+  test("are dropped when they have expired; a dry run only says so", async () => {
+    await oldMetrics(95);
+    await oldMetrics(88);
+    const plan = await worker`
+      select relation, row_count from rate_limiter_private.retention_plan()
+      where relation = 'rate_limiter.metrics'
+    `;
+    expect([...plan]).toEqual([{ relation: "rate_limiter.metrics", row_count: "3" }]);
+    expect((await metricRows()).length).toBe(6);
+    expect(await applyRetention()).toBeNull();
+    expect((await metricRows()).length).toBe(3);
+  });
+
+  test("wait until their samples are aggregated", async () => {
+    await oldMetrics(95);
+    await worker`select rate_limiter_private.mark_for_aggregation('-infinity', 'infinity')`;
+    expect(await applyRetention()).toBeNull();
+    expect((await metricRows()).length).toBe(3);
+    await sql`delete from rate_limiter_private.metric_changes`;
+    expect(await applyRetention()).toBeNull();
+    expect(await metricRows()).toEqual([]);
+  });
+
+  test("are exported first where asked, and come back as they were", async () => {
+    const folder = archiveFolder();
+    await exportFirst("raw_metrics");
+    await oldMetrics(95, 5000);
+    const before = await metricRows();
+    expect(await applyRetention(folder)).toBeNull();
+    expect(await metricRows()).toEqual([]);
+
+    const [path = ""] = (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
+    const { manifest, file } = await verifyArchive(path);
+    expect(manifest).toMatchObject({
+      data_type: "raw_metrics",
+      relation: "rate_limiter.metrics",
+      rows: 5000,
+    });
+    expect(Date.parse(manifest.min_time ?? "")).toBe(Date.parse(manifest.max_time ?? ""));
+    expect(gunzipSync(readFileSync(file)).toString()).toMatch(/^app_id,"timestamp",metric_id,/);
+
+    const owner = database.urlAs("rate_limiter_owner");
+    const relation = "rate_limiter.metrics";
+    expect(await restoreArchive(owner, path)).toEqual({ relation, restored: 5000, present: 0 });
+    expect(await metricRows()).toEqual(before);
+    expect(await restoreArchive(owner, path)).toEqual({ relation, restored: 0, present: 5000 });
+    const stragglers = await sql`select from rate_limiter_partitions.metrics_default`;
+    expect(stragglers.count).toBe(0);
+    expect(await applyRetention(folder)).toBeNull();
+  });
+
+  test("of the audit and of alerts come back too", async () => {
+    const folder = archiveFolder();
+    await exportFirst("audit_logs");
+    await sql`
+      insert into rate_limiter_audit.audit_logs
+        (app_id, action, entity_type, old_values, ip_address, user_agent, created_at)
+      values (${appId}, 'update', 'x', ${sql.json({ a: 'é"\\' })}, '10.0.0.1', E'a\nb,"c"', ${daysAgo(500)})
+    `;
+    await sql`select rate_limiter_private.move_stragglers()`;
+    const rows = () => sql`
+      select a::text from rate_limiter_audit.audit_logs as a
+      where a.app_id = ${appId} and a.created_at < now() - interval '1 year'
+    `;
+    const before = [...(await rows())];
+    expect(before.length).toBe(1);
+    expect(await applyRetention(folder)).toBeNull();
+    expect((await rows()).count).toBe(0);
+    const [path = ""] = await listManifests(folder);
+    await restoreArchive(database.urlAs("rate_limiter_owner"), path);
+    expect([...(await rows())]).toEqual(before);
+    await applyRetention(folder);
+  });
+
+  test("stay when they changed after their export, and when they have not expired", async () => {
+    await oldMetrics(95);
+    const [part] = await worker<{ name: string }[]>`
+      select partition_name as name from rate_limiter_private.retention_plan()
+      where relation = 'rate_limiter.metrics'
+    `;
+    await expectSqlState(
+      worker`
+        select rate_limiter_private.drop_exported_partition(${part?.name ?? ""}, 2, null, null)
+      `,
+      "QS409",
+      "partition changed after its export",
+    );
+    const day = new Date().toISOString().slice(0, 10);
+    const today = `metrics_y${day.replace("-", "m").replace("-", "d")}`;
+    for (const call of ["export_partition", "drop_partition"]) {
+      await expectSqlState(
+        worker`select rate_limiter_private.${worker(call)}(${today})`,
+        "QS409",
+        "partition has not expired",
+      );
+    }
+    expect((await metricRows()).length).toBe(3);
+    await applyRetention();
+  });
+});
+
+describe("an archive", () => {
+  test("takes rows of unpartitioned tables before they are deleted", async () => {
+    const folder = archiveFolder();
+    await exportFirst("token_borrowing");
+    await borrowing("repaid", 400);
+    await borrowing("active", 400);
+    expect(await applyRetention(folder)).toBeNull();
+    const [path = ""] = await listManifests(folder);
+    const { manifest } = await verifyArchive(path);
+    expect(manifest).toMatchObject({ relation: "rate_limiter.token_borrowing", partition: null });
+    const owner = database.urlAs("rate_limiter_owner");
+    const answer = await restoreArchive(owner, path);
+    expect(answer.restored).toBe(manifest.rows);
+    const left = await sql`
+      select from rate_limiter.token_borrowing where owner_id = ${appId}
+    `;
+    expect(left.count).toBe(2);
+    await sql`delete from rate_limiter.token_borrowing where owner_id = ${appId}`;
+  });
+
+  test("that is nowhere, or no folder, lets nothing go, and other policies do their work", async () => {
+    await exportFirst("raw_metrics");
+    await oldMetrics(95);
+    await sql`
+      insert into rate_limiter.charges
+        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+      values (${appId}, 'old', 'list', 0, 1, '{}', ${daysAgo(40)})
+    `;
+    expect(await applyRetention()).toContain("QOS_ARCHIVE_FOLDER is not set");
+    const file = join(archiveFolder(), "file");
+    writeFileSync(file, "");
+    expect(await applyRetention(file)).toMatch(/ENOTDIR|EEXIST/);
+    expect((await metricRows()).length).toBe(3);
+    const charges = await sql`select from rate_limiter.charges where app_id = ${appId}`;
+    expect(charges.count).toBe(0);
+    const folder = archiveFolder();
+    expect(await applyRetention(folder)).toBeNull();
+    expect(await metricRows()).toEqual([]);
+  });
+
+  test("that is damaged restores nothing", async () => {
+    const folder = archiveFolder();
+    await exportFirst("raw_metrics");
+    await oldMetrics(95);
+    await applyRetention(folder);
+    const [path = ""] = (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
+    const { file } = await verifyArchive(path);
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 9] = (bytes[bytes.length - 9] ?? 0) ^ 1;
+    writeFileSync(file, bytes);
+    const restored = restoreArchive(database.urlAs("rate_limiter_owner"), path);
+    await expect(restored).rejects.toMatchObject({ code: "archive_damaged" });
+    writeFileSync(path, "{}");
+    await expect(verifyArchive(path)).rejects.toMatchObject({ code: "manifest_invalid" });
+  });
+
+  test("restores into no other table", async () => {
+    await expectSqlState(
+      sql`select rate_limiter_private.restore_rows('rate_limiter_private.api_keys', '{}', '[]')`,
+      "QS422",
+      "table is not one that is archived",
+    );
+  });
+
+  test.runIf(process.getuid?.() === 0)("on a disk that is full lets nothing go", async () => {
+    const folder = archiveFolder();
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=16k", "tmpfs", folder]);
+    try {
+      await exportFirst("raw_metrics");
+      await oldMetrics(95, 5000);
+      expect(await applyRetention(folder)).toContain("ENOSPC");
+      expect((await metricRows()).length).toBe(5000);
+      const files = readdirSync(folder, { recursive: true }).filter((name) =>
+        /partial|metrics_y/.test(String(name)),
+      );
+      expect(files).toEqual([]);
+    } finally {
+      execFileSync("umount", [folder]);
+    }
+    expect(await applyRetention(folder)).toBeNull();
+    expect(await metricRows()).toEqual([]);
+  });
+
+  test("is written by one worker at a time", async () => {
+    await oldMetrics(95);
+    const other = await database.session("other", "rate_limiter_worker");
+    await other.sql`select rate_limiter_private.begin_retention()`;
+    expect(await applyRetention()).toBeNull();
+    expect((await metricRows()).length).toBe(3);
+    await other.close();
+    expect(await applyRetention()).toBeNull();
+    expect(await metricRows()).toEqual([]);
+  });
+});
+
+async function borrowing(status: string, daysOld: number): Promise<void> {
+  const isRepaid = status === "repaid";
+  await sql`
+    insert into rate_limiter.token_borrowing
+      (owner_id, bucket_type, tokens_borrowed, repayment_tokens, repaid_tokens, interest_rate,
+       borrowed_at, due_at, collect_at, repaid_at, status)
+    values (
+      ${appId}, 'iops_l2', 1, 1, ${isRepaid ? 1 : 0}, 0, ${daysAgo(daysOld, 60)},
+      ${daysAgo(daysOld)}, ${daysAgo(-10_000)}, ${isRepaid ? daysAgo(daysOld) : null}, ${status}
+    )
+  `;
+}
