@@ -40,7 +40,7 @@ function planOf({ quick = false, minutes = "15" }: BenchOptions): Plan {
   if (!(sustainedSeconds > 0)) {
     throw new InputError("minutes_invalid", `--minutes is no positive number: ${minutes}`);
   }
-  const size = quick ? { rounds: 3, seconds: 1 } : { rounds: 7, seconds: 5 };
+  const size = quick ? { rounds: 2, seconds: 1 } : { rounds: 7, seconds: 5 };
   return { applications: 1000, sustainedSeconds, quick, ...size };
 }
 

@@ -5,10 +5,12 @@ import type { Ratio, Sample, Workload } from "./types.ts";
 import { consumeFromNode } from "./workloads/consume-from-node.ts";
 import { deniedWal } from "./workloads/denied-wal.ts";
 import { drift } from "./workloads/drift.ts";
+import { gatewayLease, limitReq } from "./workloads/gateway.ts";
 import { grown, grownMiddle, grownSmall } from "./workloads/growth.ts";
 import { hotUpdates } from "./workloads/hot-updates.ts";
 import { copy, ingestion } from "./workloads/ingestion.ts";
-import { gatewayLease, leaseCalls, leaseChecks, limitReq } from "./workloads/lease-workloads.ts";
+import { leaseCalls } from "./workloads/lease-calls.ts";
+import { leaseChecks } from "./workloads/lease-checks.ts";
 import * as sql from "./workloads/sql-workloads.ts";
 
 /** Limits of the machine, measured beside the ratios. */

@@ -28,8 +28,8 @@ let transactions = 0;
 let due = 0;
 
 const sessions = Array.from({ length: task.clients }, () => connect(task.url, { max: 1 }));
-// As with pgbench: a second to load functions and make plans counts for nothing.
-const warm = performance.now() + 1000;
+// As with pgbench: two seconds to load functions and make plans count for nothing.
+const warm = performance.now() + 2000;
 await Promise.all(
   sessions.map(async (session) => {
     while (performance.now() < warm) await perform(session);

@@ -14,7 +14,7 @@ const run = promisify(execFile);
  * Left out of every figure: new sessions load functions and make plans, which costs each of them
  * tens of milliseconds once.
  */
-const warmUpSeconds = 1;
+const warmUpSeconds = 2;
 
 export const pgbenchDriver: Driver = { name: "pgbench", run: runPgbench };
 

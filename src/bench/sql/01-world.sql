@@ -1,4 +1,4 @@
--- The world that the benchmark decides in: four groups of applications of one size. An application
+-- The world that the benchmark decides in: groups of applications that are alike. An application
 -- and its key are found by group and number, so that a load generator needs no list of them:
 --   app_id: md5(group || ' ' || number)::uuid
 --   key:    'qos_' || lpad(group || '-' || number, 43, 'k')
@@ -9,16 +9,20 @@ grant usage on schema bench to public;
 
 create table bench.groups (
   name text primary key,
-  has_key boolean not null,
   has_bandwidth boolean not null,
   shares_layer_1 boolean not null,
-  is_empty boolean not null
+  is_empty boolean not null,
+  iops integer not null,
+  bandwidth bigint not null,
+  most integer
 );
 insert into bench.groups values
-  ('full', true, true, true, false),
-  ('alone', true, true, false, false),
-  ('plain', true, false, false, false),
-  ('denied', true, true, true, true);
+  ('full', true, true, false, 1000000, 1e10, null),
+  ('alone', true, false, false, 1000000, 1e10, null),
+  ('plain', false, false, false, 1000000, 1e10, null),
+  ('denied', true, true, true, 1000000, 1e10, null),
+  -- More than a client can check in its memory.
+  ('lease', true, true, false, 500000000, 1e13, 1);
 
 create function bench.add_cluster() returns uuid
 language plpgsql
@@ -65,8 +69,7 @@ as $$
   select
     sha256(convert_to('qos_' || lpad(kind.name || '-' || n, 43, 'k'), 'UTF8')),
     md5(kind.name || ' ' || n)::uuid, 'qos_kkkkkkkk'
-  from generate_series(first, last) as n
-  where kind.has_key;
+  from generate_series(first, last) as n;
 
   insert into rate_limiter.cost_rules (operation_id, app_id, c_base_override, valid_from)
   select o.operation_id, md5(kind.name || ' ' || n)::uuid, 1.5, '2020-01-01'
@@ -81,12 +84,12 @@ as $$
 
   insert into rate_limiter.iops_quotas
     (config_id, iops_limit, iops_burst, burst_duration_seconds, refill_rate)
-  select md5(kind.name || ' quota ' || n)::uuid, 1000000, 2000000, 60, 1000000
+  select md5(kind.name || ' quota ' || n)::uuid, kind.iops, kind.iops * 2, 60, kind.iops
   from generate_series(first, last) as n;
 
   insert into rate_limiter.bandwidth_quotas
     (config_id, bandwidth_limit_bps, bandwidth_burst_bps, burst_duration_seconds, refill_rate_bps)
-  select md5(kind.name || ' quota ' || n)::uuid, 1e10, 2e10, 60, 1e10
+  select md5(kind.name || ' quota ' || n)::uuid, kind.bandwidth, kind.bandwidth * 2, 60, kind.bandwidth
   from generate_series(first, last) as n
   where kind.has_bandwidth;
 $$;
@@ -118,19 +121,21 @@ declare
   kind bench.groups;
   tenant uuid;
   cluster uuid;
+  wanted integer;
+  highest integer;
   step constant integer := 50;
 begin
   cluster := bench.add_cluster();
   insert into rate_limiter.tenants (name) values ('bench') returning tenant_id into tenant;
   for kind in select * from bench.groups loop
-    for lowest in 1 .. applications by step loop
-      perform bench.add_applications(
-        kind, tenant, cluster, lowest, least(lowest + step - 1, applications)
-      );
-      perform bench.draw_on_each(kind, lowest, least(lowest + step - 1, applications));
+    wanted := least(applications, kind.most);
+    for lowest in 1 .. wanted by step loop
+      highest := least(lowest + step - 1, wanted);
+      perform bench.add_applications(kind, tenant, cluster, lowest, highest);
+      perform bench.draw_on_each(kind, lowest, highest);
       commit;
     end loop;
-    perform bench.empty_buckets(kind, 1, applications);
+    perform bench.empty_buckets(kind, 1, wanted);
   end loop;
 end;
 $$;
