@@ -1,0 +1,49 @@
+import type { Command } from "commander";
+
+export function register(program: Command): void {
+  const archive = program
+    .command("archive")
+    .description("see to what retention has exported (QOS_ARCHIVE_FOLDER)");
+
+  archive
+    .command("list [folder]")
+    .description("list the archives of a folder")
+    .option("--json", "one JSON object a line")
+    .action(async (folder: string | undefined, { json }: { json?: boolean }) => {
+      const { printRows } = await import("../print-rows.ts");
+      const { archiveFolder } = await import("../archive-folder.ts");
+      const { listManifests } = await import("../../worker/archive/list.ts");
+      const { readManifest } = await import("../../worker/archive/manifest.ts");
+      const paths = await listManifests(archiveFolder(folder));
+      const rows = await Promise.all(
+        paths.map(async (path) => ({ manifest: path, ...(await readManifest(path)) })),
+      );
+      const columns = ["data_type", "rows", "min_time", "max_time", "manifest"];
+      printRows(rows, columns, { json, none: "nothing has been archived" });
+    });
+
+  archive
+    .command("verify <manifests...>")
+    .description("read archives through and compare them with their manifests")
+    .action(async (paths: string[]) => {
+      const { verifyArchive } = await import("../../worker/archive/manifest.ts");
+      for (const path of paths) {
+        const { file, manifest } = await verifyArchive(path);
+        console.log(`${file}: ${manifest.rows} rows, as its manifest says`);
+      }
+    });
+
+  archive
+    .command("restore <manifests...>")
+    .description("put archived rows back into the database of DATABASE_URL")
+    .action(async (paths: string[]) => {
+      const { asOwner } = await import("../as-owner.ts");
+      const { restoreArchive } = await import("../../worker/archive/restore.ts");
+      for (const path of paths) {
+        const { relation, restored, present } = await asOwner((_sql, url) =>
+          restoreArchive(url, path),
+        );
+        console.log(`${relation}: ${restored} rows restored, ${present} were there`);
+      }
+    });
+}
