@@ -1,8 +1,22 @@
 import { latencyOf, newHistogram } from "../driver/latency.ts";
 import type { Sample } from "../types.ts";
 
-/** So many callers in this process, each calling again as soon as it has its answer. */
+const warmUpSeconds = 1;
+
+/**
+ * So many callers in this process, each calling again as soon as it has its answer. The first
+ * second counts for nothing.
+ */
 export async function callAtOnce(
+  callers: number,
+  seconds: number,
+  call: () => Promise<unknown>,
+): Promise<Sample> {
+  await callFor(callers, warmUpSeconds, call);
+  return callFor(callers, seconds, call);
+}
+
+async function callFor(
   callers: number,
   seconds: number,
   call: () => Promise<unknown>,

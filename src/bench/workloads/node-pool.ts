@@ -8,6 +8,8 @@ export function nodePool(bench: Bench, role?: string): pg.Pool {
   const pool = new pg.Pool({
     connectionString: withParameter(bench.url, "options", settings),
     max: 16,
+    // Sessions live through all rounds.
+    idleTimeoutMillis: 0,
   });
   pool.on("error", () => {});
   return pool;
