@@ -10,6 +10,7 @@ import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
 import { maskError } from "./graphql/mask-error.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
+import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
 import { type ApiRequest, requestClaims } from "./request.ts";
 import type { ApiSettings } from "./settings.ts";
@@ -43,6 +44,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       durationPlugin,
       limitsPlugin(settings, settings.introspection),
       signInPlugin(parts.sql, parts.keys),
+      subscriptionsPlugin(parts.sql),
     ],
     // One id a thing: its own. Globally unique ones would double every reader and every mutation.
     disablePlugins: [
@@ -84,13 +86,18 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       explain: false,
       async context(requestContext) {
         const apiRequest = await parts.requestOf(requestContext);
-        return { apiRequest, pgSettings: pgSettings(apiRequest) };
+        return { apiRequest, pgSettings: pgSettings(apiRequest, settings.statementTimeoutMs) };
       },
     },
   };
 }
 
 /** Every statement of a request runs as the visitor, with the claims of its sender. */
-function pgSettings(request: ApiRequest): Record<string, string> {
-  return { ...requestClaims(request), role: "rate_limiter_visitor", intervalstyle: "iso_8601" };
+function pgSettings(request: ApiRequest, timeoutMs: number): Record<string, string> {
+  return {
+    ...requestClaims(request),
+    role: "rate_limiter_visitor",
+    intervalstyle: "iso_8601",
+    statement_timeout: String(timeoutMs),
+  };
 }

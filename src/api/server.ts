@@ -9,6 +9,7 @@ import type { StartApi } from "../service.ts";
 import { requestHandler } from "./http/handler.ts";
 import { inFlight } from "./http/in-flight.ts";
 import { listen } from "./http/listen.ts";
+import { openSockets } from "./http/open-sockets.ts";
 import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
@@ -22,8 +23,16 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   const environment = env ?? process.env;
   const settings = apiSettings(environment);
   const keys = signingKeys(environment, jwtSecretFile);
-  const sql = connect(databaseUrl, { connection: { application_name: "storage-qos-api" } });
-  const pool = graphqlPool(databaseUrl, settings.poolSize, settings.statementTimeoutMs);
+  const sql = connect(databaseUrl, {
+    connection: {
+      application_name: "storage-qos-api",
+      statement_timeout: settings.statementTimeoutMs,
+    },
+  });
+  const exportSql = connect(databaseUrl, {
+    connection: { application_name: "storage-qos-export" },
+  });
+  const pool = graphqlPool(databaseUrl, settings.poolSize);
   const auth = authenticator(sql, keys, settings.oidc && oidcVerifier(settings.oidc));
   const requests = new WeakMap<IncomingMessage, ApiRequest>();
 
@@ -40,20 +49,33 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     };
   }
 
-  const graphile = postgraphile(apiPreset({ settings, pool, sql, keys, requestOf }));
+  const preset = apiPreset({ settings, pool, sql, keys, requestOf });
+  const graphile = postgraphile(preset);
   const graphql = createServer();
   const tracker = inFlight();
   const server = createServer(
-    { requestTimeout: 30_000, headersTimeout: 10_000, maxHeaderSize: 16_384 },
-    requestHandler({ settings, sql, authenticator: auth, inFlight: tracker, graphql, requests }),
+    // Idle connections outlast those of the usual proxy, which would else write into a closed one.
+    {
+      ...{ requestTimeout: 30_000, headersTimeout: 10_000 },
+      ...{ keepAliveTimeout: 65_000, maxHeaderSize: 16_384 },
+    },
+    requestHandler({
+      ...{ settings, sql, exportSql, authenticator: auth, inFlight: tracker, graphql, requests },
+    }),
   );
-  server.on("upgrade", (message, socket, head) => graphql.emit("upgrade", message, socket, head));
+  const sockets = openSockets(settings);
+  server.on("upgrade", (message, socket, head) => {
+    if (sockets.admit(socket)) graphql.emit("upgrade", message, socket, head);
+  });
 
   async function stop(): Promise<void> {
+    sockets.close();
     if (server.listening) await tracker.drain(server, settings.drainMs);
     await graphile.release();
+    // Else the connection that listens for notifications is never given back.
+    await Promise.all((preset.pgServices ?? []).map((service) => service.release?.()));
     if (!pool.ended) await pool.end();
-    await sql.end({ timeout: 5 });
+    await Promise.all([sql.end({ timeout: 5 }), exportSql.end({ timeout: 5 })]);
   }
 
   try {
@@ -66,10 +88,9 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   }
 };
 
-function graphqlPool(connectionString: string, max: number, statement_timeout: number): pg.Pool {
+function graphqlPool(connectionString: string, max: number): pg.Pool {
   const pool = new pg.Pool({
-    ...{ connectionString, max, statement_timeout },
-    application_name: "storage-qos-graphql",
+    ...{ connectionString, max, application_name: "storage-qos-graphql" },
   });
   // A connection that breaks while idle is replaced; unheard, its error would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost a database connection"));

@@ -15,6 +15,8 @@ export interface ApiSettings {
   readonly exportTimeoutMs: number;
   readonly drainMs: number;
   readonly poolSize: number;
+  /** Subscriptions' connections at once. */
+  readonly maxSockets: number;
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   readonly trustedProxies: number;
   readonly corsOrigins: readonly string[];
@@ -44,6 +46,7 @@ export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
     exportTimeoutMs: whole("API_EXPORT_TIMEOUT_MS", 600_000),
     drainMs: whole("API_DRAIN_MS", 10_000, 0),
     poolSize: whole("API_POOL_SIZE", 10),
+    maxSockets: whole("API_MAX_SOCKETS", 1_000),
     trustedProxies: whole("API_TRUSTED_PROXIES", 0, 0),
     corsOrigins: list(env.API_CORS_ORIGINS),
     oidc: oidcSettings(env),

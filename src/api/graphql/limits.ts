@@ -31,8 +31,8 @@ interface Place {
 
 /**
  * Refuses an operation that is too deep, or whose pages multiply to too many fields. Every field
- * counts once for each row that it may be answered for. Runs after validation: fragments exist
- * and form no circle.
+ * counts once for each row that it may be answered for. Runs before validation, which itself takes
+ * its time over what is too large: nothing is sure of the document but its syntax.
  */
 export function checkLimits(
   document: DocumentNode,
@@ -73,46 +73,58 @@ function defaultsOf({ variableDefinitions = [] }: OperationDefinitionNode) {
 }
 
 function spend(set: SelectionSetNode, place: Place, budget: Budget): void {
-  for (const selection of set.selections) {
-    switch (selection.kind) {
-      case Kind.FIELD:
-        spendField(selection, place, budget);
-        break;
-      case Kind.INLINE_FRAGMENT:
-        spend(selection.selectionSet, place, budget);
-        break;
-      case Kind.FRAGMENT_SPREAD: {
-        const fragment = budget.fragments.get(selection.name.value);
-        if (fragment !== undefined) spend(fragment.selectionSet, place, budget);
-      }
-    }
-  }
+  for (const field of fieldsOf(set, budget)) spendField(field, place, budget);
+}
+
+/** The fields that a selection comes down to, through its fragments. */
+function fieldsOf(
+  { selections }: SelectionSetNode,
+  budget: Budget,
+  within: readonly string[] = [],
+): FieldNode[] {
+  return selections.flatMap((node) => {
+    if (node.kind === Kind.FIELD) return [node];
+    // Fragments of fragments can multiply as pages do.
+    charge(1, budget);
+    if (node.kind === Kind.INLINE_FRAGMENT) return fieldsOf(node.selectionSet, budget, within);
+    const name = node.name.value;
+    const fragment = budget.fragments.get(name);
+    // Validation, which comes later, says what is wrong with an unknown or circular one.
+    if (fragment === undefined || within.includes(name)) return [];
+    return fieldsOf(fragment.selectionSet, budget, [...within, name]);
+  });
+}
+
+function charge(cost: number, budget: Budget): void {
+  budget.cost += cost;
+  if (budget.cost > budget.maxCost) throw tooCostly(budget);
 }
 
 function spendField(field: FieldNode, { depth, times }: Place, budget: Budget): void {
   // Introspection is switched off as a whole or not at all, and reads no row.
   if (field.name.value.startsWith("__")) return;
   if (depth > budget.maxDepth) throw tooDeep(budget);
-  budget.cost += times;
-  if (budget.cost > budget.maxCost) throw tooCostly(budget);
+  charge(times, budget);
   if (field.selectionSet === undefined) return;
-  const rows = pageSizeOf(field, budget) ?? 1;
+  const rows = pageSizeOf(field, field.selectionSet, budget) ?? 1;
   spend(field.selectionSet, { depth: depth + 1, times: times * rows }, budget);
 }
 
 /** Undefined for a field that is no page. */
-function pageSizeOf(field: FieldNode, budget: Budget): number | undefined {
+function pageSizeOf(
+  field: FieldNode,
+  selectionSet: SelectionSetNode,
+  budget: Budget,
+): number | undefined {
   const size = argument(field, "first", budget) ?? argument(field, "last", budget);
   if (size !== undefined && size > budget.maxPageSize) throw pageTooLarge(budget);
-  if (size === undefined && asksForRows(field)) throw pageWithoutSize(budget);
+  if (size === undefined && asksForRows(selectionSet, budget)) throw pageWithoutSize(budget);
   return size === undefined ? undefined : Math.max(size, 1);
 }
 
 /** A connection, whatever its name: nodes and edges occur nowhere else. */
-function asksForRows({ selectionSet }: FieldNode): boolean {
-  return (selectionSet?.selections ?? []).some(
-    (node) => node.kind === Kind.FIELD && ["nodes", "edges"].includes(node.name.value),
-  );
+function asksForRows(selectionSet: SelectionSetNode, budget: Budget): boolean {
+  return fieldsOf(selectionSet, budget).some(({ name }) => /^(nodes|edges)$/.test(name.value));
 }
 
 function argument(field: FieldNode, name: string, { variables }: Budget): number | undefined {

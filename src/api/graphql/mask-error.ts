@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isSafeError } from "postgraphile/grafast";
 import { GraphQLError } from "postgraphile/graphql";
 import { logFor } from "../../log.ts";
 import { ApiError } from "../api-error.ts";
@@ -67,6 +68,7 @@ interface DatabaseError extends Error {
 /** Also serves the routes beside GraphQL. */
 export function meantToBeRead(error: DatabaseError): PublicError | undefined {
   if (error instanceof ApiError) return { message: error.message, extensions: error.extensions };
+  if (isSafeError(error)) return { message: error.message, extensions: { ...error.extensions } };
   const { code = "", detail, hint } = error;
   if (/^QS\d{3}$/.test(code)) {
     return { message: error.message, extensions: { code, detail, hint } };

@@ -2,6 +2,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
 import { ApiError } from "../api-error.ts";
+import { answerExport } from "../exports/answer-export.ts";
+import { exportRequest } from "../exports/export-request.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
 import { type ApiRequest, describeRequest } from "../request.ts";
 import type { ApiSettings } from "../settings.ts";
@@ -16,6 +18,8 @@ const log = logFor("api");
 export interface HandlerParts {
   readonly settings: ApiSettings;
   readonly sql: Sql;
+  /** Connections of the exports alone: however many run, signing in goes on. */
+  readonly exportSql: Sql;
   readonly authenticator: Authenticator;
   readonly inFlight: InFlight;
   /** Where GraphQL and the IDE are answered. */
@@ -52,14 +56,38 @@ async function route(
   if (message.method === "OPTIONS") return answerOptions(response);
   if (path === "/healthz") return respondJson(response, 200, { status: "alive" });
   if (path === "/readyz") return answerReadiness(parts, response);
+  if (path.startsWith("/export/")) return routeExport(parts, request, message, response);
   if (path === "/graphql") {
     refuseLargeBody(message, parts.settings.maxBodyBytes);
-    const identity = await parts.authenticator.identify(message.headers.authorization);
-    parts.requests.set(message, { ...request, identity });
+    parts.requests.set(message, await identified(parts, request, message));
   } else if (!parts.settings.ide) {
-    throw new ApiError("QS404", "nothing is here", "The API answers at /graphql.");
+    throw nothingHere();
   }
   parts.graphql.emit("request", message, response);
+}
+
+async function routeExport(
+  parts: HandlerParts,
+  request: ApiRequest,
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const wanted = message.method === "GET" ? exportRequest(message.url ?? "/") : undefined;
+  if (wanted === undefined) throw nothingHere();
+  const sender = await identified(parts, request, message);
+  return answerExport(parts.exportSql, wanted, sender, response, parts.settings);
+}
+
+async function identified(
+  { authenticator }: HandlerParts,
+  request: ApiRequest,
+  { headers }: IncomingMessage,
+): Promise<ApiRequest> {
+  return { ...request, identity: await authenticator.identify(headers.authorization) };
+}
+
+function nothingHere(): ApiError {
+  return new ApiError("QS404", "nothing is here", "The API answers at /graphql.");
 }
 
 /** Also how a browser asks whether another origin's page may call: the headers have said. */

@@ -8,6 +8,8 @@ export function respondJson(response: ServerResponse, status: number, body: unkn
 
 /** In the form of GraphQL's errors, so that a client reads all of them alike. */
 export function respondError(response: ServerResponse, error: Error, production: boolean): void {
+  // Whoever asked has gone: nobody is left to be told, and nothing went wrong here.
+  if (response.destroyed) return;
   const { message, extensions } = meantToBeRead(error) ?? unexpected(error, production);
   const status = Number(String(extensions.code).slice(2));
   if (response.headersSent) {

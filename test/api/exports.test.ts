@@ -1,0 +1,171 @@
+import { once } from "node:events";
+import { get } from "node:http";
+import { describe, expect, test } from "vitest";
+import { type RoleName, roleNames, serveTwoTenants } from "./world.ts";
+
+const { database, api, as, mine, theirs } = await serveTwoTenants({ API_MAX_EXPORT_ROWS: "2500" });
+const span = "since=2020-01-01T00:00:00Z&until=2030-01-01T00:00:00Z";
+const exporters: readonly RoleName[] = roleNames.filter((role) => role !== "app_viewer");
+
+async function samples(appId: string, count: number, name = "series") {
+  await database.sql`
+    insert into rate_limiter.metrics (app_id, timestamp, metric_name, value, unit, tags)
+    select ${appId}, now() - n * interval '1 millisecond', ${name}, n + 0.5, 'ops', '{"a": "b,c"}'
+    from generate_series(1, ${count}::integer) as n
+  `;
+}
+await samples(theirs.appId, 3, "secret of theirs");
+
+const rowsOf = async (response: Response) =>
+  (await response.text())
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+test("nobody exports anything, and each role what its permissions say", async () => {
+  for (const resource of ["metrics", "audit"]) {
+    const anonymous = await api.nobody.fetch(`/export/${resource}.csv?${span}`);
+    expect(anonymous.status).toBe(401);
+    expect((await anonymous.json()) as unknown).toMatchObject({
+      errors: [{ message: "not signed in", extensions: { code: "QS401" } }],
+    });
+  }
+  const allowed = async (resource: string) => {
+    const statuses = await Promise.all(
+      roleNames.map(async (role) => {
+        const response = await as[role].fetch(`/export/${resource}.ndjson?${span}`);
+        await response.text();
+        return [role, response.status] as const;
+      }),
+    );
+    return statuses.filter(([, status]) => status === 200).map(([role]) => role);
+  };
+  expect(await allowed("metrics")).toEqual(exporters);
+  expect(await allowed("audit")).toEqual(["system_admin", "tenant_admin", "auditor"]);
+  const refused = await as.app_viewer.fetch(`/export/metrics.csv?${span}`);
+  expect(refused.status).toBe(403);
+});
+
+describe("metrics", () => {
+  test("come as NDJSON, every digit and none of another tenant", async () => {
+    await database.sql`
+      insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
+      values (${mine.appId}, '2021-02-03 04:05:06.789012+00', 'exact', 0.1)
+    `;
+    const response = await as.ops_admin.fetch(`/export/metrics.ndjson?${span}`);
+    expect(response.headers.get("content-type")).toBe("application/x-ndjson; charset=utf-8");
+    const rows = await rowsOf(response);
+    expect(rows[0]).toEqual({
+      appId: mine.appId,
+      appName: "application of mine",
+      timestamp: "2021-02-03T04:05:06.789012+00:00",
+      metricName: "exact",
+      value: 0.1,
+      unit: null,
+      tags: {},
+    });
+    expect(new Set(rows.map((row) => row.appId))).toEqual(new Set([mine.appId]));
+    expect(response.headers.get("x-total-rows")).toBe(String(rows.length));
+  });
+
+  test("come as CSV that quotes what needs it", async () => {
+    await samples(mine.appId, 1, 'a "quoted" name');
+    const url = `/export/metrics.csv?${span}&appId=${mine.appId}`;
+    const text = await (await as.auditor.fetch(url)).text();
+    expect(text.split("\r\n")[0]).toBe("appId,appName,timestamp,metricName,value,unit,tags");
+    expect(text).toMatch(/,"a ""quoted"" name",1\.5,ops,"\{""a"":""b,c""\}"\r\n/);
+  });
+
+  test("stop at the row limit, and say so", async () => {
+    await samples(mine.appId, 3_000);
+    const response = await as.app_admin.fetch(`/export/metrics.ndjson?${span}`);
+    expect(response.headers.get("x-truncated")).toBe("true");
+    expect(response.headers.get("x-total-rows")).toBe("2500");
+    expect(await rowsOf(response)).toHaveLength(2500);
+  });
+
+  test("end with a trailer that tells a whole answer from one cut short", async () => {
+    const { accessToken } = await api.signIn("ops_admin@mine.example");
+    const request = get(new URL(`/export/metrics.ndjson?${span}`, api.url), {
+      headers: { authorization: `Bearer ${accessToken}` },
+    });
+    const [response] = await once(request, "response");
+    response.resume();
+    await once(response, "end");
+    expect(response.trailers).toEqual({ "x-exported-rows": "2500" });
+  });
+
+  test("of another tenant's application are refused like those of none", async () => {
+    for (const appId of [theirs.appId, crypto.randomUUID()]) {
+      const response = await as.tenant_admin.fetch(`/export/metrics.csv?${span}&appId=${appId}`);
+      expect(response.status).toBe(404);
+      const { errors } = (await response.json()) as { errors: { message: string }[] };
+      expect(errors[0]?.message).toBe("unknown application");
+    }
+  });
+});
+
+describe("audit rows", () => {
+  test("are of the own tenant alone, and the export is one of them", async () => {
+    const read = async () => rowsOf(await as.auditor.fetch(`/export/audit.ndjson?${span}`));
+    await read();
+    const rows = await read();
+    expect(new Set(rows.map((row) => row.tenantId))).toEqual(new Set([mine.tenantId]));
+    expect(rows.filter((row) => row.action === "export").at(-1)).toMatchObject({
+      entityType: "audit",
+      userId: mine.users.auditor,
+      ipAddress: "127.0.0.1",
+      newValues: { since: "2020-01-01T00:00:00+00:00" },
+    });
+  });
+
+  test("cannot make a spreadsheet run what a client called itself", async () => {
+    await api.nobody.fetch("/graphql", {
+      method: "POST",
+      headers: { "content-type": "application/json", "user-agent": "=cmd|' /C calc'!A0" },
+      body: JSON.stringify({
+        query: `mutation { login(input: { email: "auditor@mine.example", password: "no" }) {
+          accessToken
+        } }`,
+      }),
+    });
+    const text = await (await as.auditor.fetch(`/export/audit.csv?${span}`)).text();
+    expect(text).toContain(",'=cmd|' /C calc'!A0,");
+    expect(text).not.toContain(",=cmd");
+  });
+});
+
+test.each([
+  ["/export/metrics.csv", 400, "export has no span of time"],
+  ["/export/metrics.csv?since=yesterday&until=today", 400, "export has no span of time"],
+  [`/export/metrics.csv?${span}&appId=1`, 400, "appId is no id"],
+  ["/export/metrics.csv?since=2100-01-01T00:00:00Z&until=2000-01-01T00:00:00Z", 422, undefined],
+  [`/export/users.csv?${span}`, 404, "nothing is here"],
+  [`/export/metrics.xlsx?${span}`, 404, "nothing is here"],
+])("%s answers %i", async (url, status, message) => {
+  const response = await as.auditor.fetch(url);
+  expect(response.status).toBe(status);
+  const { errors } = (await response.json()) as { errors: { message: string }[] };
+  expect(errors[0]?.message).toBe(message ?? "span of time is empty or too long");
+});
+
+test("a reader that goes away frees its connection", async () => {
+  await samples(mine.appId, 50_000, "many");
+  await database.sql`select pg_stat_clear_snapshot()`;
+  const controller = new AbortController();
+  const response = await as.ops_admin.fetch(`/export/metrics.ndjson?${span}`, {
+    signal: controller.signal,
+  });
+  await response.body?.getReader().read();
+  controller.abort();
+  await expect
+    .poll(async () => {
+      const [row] = await database.sql`
+        select count(*)::integer as busy from pg_stat_activity
+        where datname = current_database() and application_name = 'storage-qos-export'
+          and state <> 'idle'
+      `;
+      return row?.busy;
+    })
+    .toBe(0);
+});

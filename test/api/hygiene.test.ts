@@ -1,0 +1,276 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { connect as connectSocket } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { startApi } from "../../src/api/server.ts";
+import { jwtSecret } from "./api.ts";
+import { serveTwoTenants } from "./world.ts";
+
+const { database, api, as } = await serveTwoTenants({
+  API_MAX_BODY_BYTES: "20000",
+  API_MAX_COST: "2000",
+  API_MAX_DEPTH: "8",
+  API_CORS_ORIGINS: "https://console.example",
+});
+const databaseUrl = database.urlAs("rate_limiter_authenticator");
+const json = { "content-type": "application/json" };
+
+async function start(env: NodeJS.ProcessEnv) {
+  const service = await startApi({
+    ...{ databaseUrl, host: "127.0.0.1", port: 0 },
+    env: { JWT_SECRET: jwtSecret, ...env },
+  });
+  onTestFinished(() => service.stop());
+  return service.url ?? "";
+}
+
+function ask(url: string, query: string, headers = {}) {
+  return fetch(new URL("/graphql", url), {
+    method: "POST",
+    headers: { ...json, ...headers },
+    body: JSON.stringify({ query }),
+  });
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the answer's shape is what is tested.
+const errorsOf = async (response: Response) => ((await response.json()) as any).errors;
+
+describe("health", () => {
+  test("is alive and ready", async () => {
+    expect(await (await fetch(new URL("/healthz", api.url))).json()).toEqual({ status: "alive" });
+    expect(await (await fetch(new URL("/readyz", api.url))).json()).toEqual({ status: "ready" });
+  });
+});
+
+describe("headers", () => {
+  test("keep browsers from keeping, framing and guessing", async () => {
+    const { headers } = await ask(api.url, "{ __typename }");
+    expect(Object.fromEntries(headers)).toMatchObject({
+      "cache-control": "no-store",
+      "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+      "referrer-policy": "no-referrer",
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "DENY",
+    });
+  });
+
+  test("name the request, as the caller did where that is harmless", async () => {
+    const given = await ask(api.url, "{ __typename }", { "x-request-id": "trace-1.2_3" });
+    expect(given.headers.get("x-request-id")).toBe("trace-1.2_3");
+    const harmful = await ask(api.url, "{ __typename }", { "x-request-id": "a b\tc" });
+    expect(harmful.headers.get("x-request-id")).toMatch(/^[\da-f-]{36}$/);
+  });
+
+  test("let no other origin's page read answers, but those listed", async () => {
+    const origin = async (name: string) =>
+      (await ask(api.url, "{ __typename }", { origin: name })).headers.get(
+        "access-control-allow-origin",
+      );
+    expect(await origin("https://evil.example")).toBeNull();
+    expect(await origin("https://console.example")).toBe("https://console.example");
+    const closed = await start({});
+    const { headers } = await ask(closed, "{ __typename }", { origin: "https://console.example" });
+    expect(headers.get("access-control-allow-origin")).toBeNull();
+  });
+});
+
+describe("limits", () => {
+  test("of a request's size, announced or not", async () => {
+    const query = `{ __typename } # ${"x".repeat(30_000)}`;
+    const announced = await ask(api.url, query);
+    expect(announced.status).toBe(413);
+    expect((await errorsOf(announced))[0].extensions.code).toBe("QS413");
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(JSON.stringify({ query })));
+        controller.close();
+      },
+    });
+    const streamed = await fetch(new URL("/graphql", api.url), {
+      ...{ method: "POST", headers: json, body, duplex: "half" },
+    } as RequestInit);
+    expect(streamed.status).toBe(413);
+  });
+
+  test("of depth", async () => {
+    const nest = (depth: number): string =>
+      depth === 0
+        ? "name"
+        : `application { tenant { applications(first: 1) { nodes { ${
+            depth === 1 ? "name" : `quotas(first: 1) { nodes { ${nest(depth - 1)} } }`
+          } } } } }`;
+    const { errors } = await as.system_admin.ask(`{ quotas(first: 1) { nodes { ${nest(2)} } } }`);
+    expect(errors?.[0]).toMatchObject({
+      message: "query is too deep",
+      extensions: { code: "QS400", hint: "Nest no more than 8 fields." },
+    });
+  });
+
+  test("of what pages multiply to, by literals, variables and fragments alike", async () => {
+    const queries = [
+      "{ applications(first: 100) { nodes { quotas(first: 100) { nodes { configId } } } } }",
+      `query ($n: Int = 100) {
+        applications(first: $n) { nodes { quotas(first: $n) { nodes { configId } } } }
+      }`,
+      `{ applications(first: 100) { ...page } }
+       fragment page on ApplicationConnection { nodes { quotas(last: 100) { ...inner } } }
+       fragment inner on QuotaConnection { nodes { configId } }`,
+    ];
+    for (const query of queries) {
+      const { errors } = await as.system_admin.ask(query);
+      expect(errors?.[0]?.message).toBe("query asks for too much");
+    }
+    const { data } = await as.system_admin.ask(
+      "{ applications(first: 10) { nodes { quotas(first: 10) { nodes { configId } } } } }",
+    );
+    expect(data.applications.nodes).toHaveLength(2);
+  });
+
+  test("of pages: they have a size, and one that is not too large", async () => {
+    const without = await as.system_admin.ask("{ applications { nodes { name } } }");
+    expect(without.errors?.[0]?.message).toBe("page has no size");
+    const hidden = await as.system_admin.ask(
+      "{ applications { ...rows } } fragment rows on ApplicationConnection { nodes { name } }",
+    );
+    expect(hidden.errors?.[0]?.message).toBe("page has no size");
+    const large = await as.system_admin.ask("{ applications(first: 501) { nodes { name } } }");
+    expect(large.errors?.[0]?.message).toBe("page is too large");
+  });
+
+  test("of the time that a statement may take", async () => {
+    const url = await start({ API_STATEMENT_TIMEOUT_MS: "100" });
+    const { accessToken } = await api.signIn("system_admin@mine.example");
+    const blocker = await database.session("blocker");
+    const headers = { authorization: `Bearer ${accessToken}` };
+    // Of the query's own table, and of one that is read to know who asks.
+    for (const table of ["alert_configs", "tenants"]) {
+      await blocker.sql`begin`;
+      await blocker.sql`lock table rate_limiter.${blocker.sql(table)} in access exclusive mode`;
+      const query = "{ alertConfigs(first: 1) { nodes { severity } } }";
+      const [error] = await errorsOf(await ask(url, query, headers));
+      await blocker.sql`rollback`;
+      expect(error).toMatchObject({
+        message: "query took too long",
+        extensions: { code: "QS503" },
+      });
+    }
+  });
+});
+
+describe("in production", () => {
+  test("there is neither IDE nor introspection", async () => {
+    const url = await start({ NODE_ENV: "production" });
+    expect((await fetch(new URL("/", url))).status).toBe(404);
+    expect((await fetch(new URL("/ruru-static/ruru.js", url))).status).toBe(404);
+    const answer = await ask(url, "{ __schema { types { name } } }");
+    expect((await errorsOf(answer))[0].message).toMatch(/introspection/i);
+    const fields = await ask(url, "{ aplications { nodes { name } } }");
+    expect((await errorsOf(fields))[0].message).not.toContain("Did you mean");
+  });
+
+  test("they can be switched on", async () => {
+    const url = await start({ NODE_ENV: "production", API_IDE: "on", API_INTROSPECTION: "on" });
+    const page = await fetch(new URL("/", url));
+    expect(page.headers.get("content-type")).toContain("text/html");
+    const answer = await ask(url, "{ __schema { queryType { name } } }");
+    expect(await answer.json()).toEqual({ data: { __schema: { queryType: { name: "Query" } } } });
+  });
+
+  test("an error says no more than it was written to say", async () => {
+    const url = await start({ NODE_ENV: "production" });
+    const { accessToken } = await api.signIn("system_admin@mine.example");
+    await database.sql`alter table rate_limiter.roles rename column description to broken`;
+    const [error] = await errorsOf(
+      await ask(url, "{ roles(first: 1) { nodes { description } } }", {
+        authorization: `Bearer ${accessToken}`,
+      }),
+    );
+    await database.sql`alter table rate_limiter.roles rename column broken to description`;
+    expect(error).toMatchObject({
+      message: "unexpected error",
+      extensions: { code: "QS500", errorId: expect.stringMatching(/^[\da-f-]{36}$/) },
+    });
+    expect(JSON.stringify(error)).not.toContain("does not exist");
+  });
+
+  test("a secret has to be given, and be long enough", async () => {
+    await expect(start({ NODE_ENV: "production", JWT_SECRET: "" })).rejects.toMatchObject({
+      code: "jwt_secret_missing",
+    });
+    await expect(start({ JWT_SECRET: "short" })).rejects.toMatchObject({
+      code: "jwt_secret_short",
+    });
+  });
+});
+
+describe("stopping", () => {
+  test("lets the answers that are due go out, and takes no new request", async () => {
+    const service = await startApi({
+      ...{ databaseUrl, host: "127.0.0.1", port: 0 },
+      env: { JWT_SECRET: jwtSecret },
+    });
+    const url = service.url ?? "";
+    const { accessToken } = await api.signIn("system_admin@mine.example");
+    const blocker = await database.session("blocker");
+    await blocker.sql`begin`;
+    await blocker.sql`lock table rate_limiter.operation_types in access exclusive mode`;
+    const answer = ask(url, "{ operationTypes(first: 1) { nodes { name } } }", {
+      authorization: `Bearer ${accessToken}`,
+    });
+    await expect
+      .poll(async () => {
+        const rows = await database.sql`
+          select from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'
+        `;
+        return rows.length;
+      })
+      .toBe(1);
+    const stopped = service.stop();
+    await expect(fetch(new URL("/healthz", url))).rejects.toThrow();
+    await blocker.sql`rollback`;
+    expect((await answer).status).toBe(200);
+    await stopped;
+  });
+
+  test("waits no longer than it may", async () => {
+    const service = await startApi({
+      ...{ databaseUrl, host: "127.0.0.1", port: 0 },
+      env: { JWT_SECRET: jwtSecret, API_DRAIN_MS: "100" },
+    });
+    const { port } = new URL(service.url ?? "");
+    const slow = connectSocket(Number(port), "127.0.0.1");
+    await once(slow, "connect");
+    slow.write("POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const start = performance.now();
+    await service.stop();
+    expect(performance.now() - start).toBeLessThan(3_000);
+  });
+});
+
+test("a port that is taken is told from other mistakes", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  onTestFinished(() => void taken.close());
+  const { port } = taken.address() as { port: number };
+  const options = { databaseUrl, host: "127.0.0.1", port, env: { JWT_SECRET: jwtSecret } };
+  await expect(startApi(options)).rejects.toMatchObject({ code: "port_in_use" });
+});
+
+test("the audit knows the address that a trusted proxy tells, and no other", async () => {
+  const lastAddress = async (trusted: string) => {
+    const url = await start({ API_TRUSTED_PROXIES: trusted });
+    const query = `mutation { login(input: { email: "auditor@mine.example", password: "no" }) {
+      accessToken
+    } }`;
+    await ask(url, query, { "x-forwarded-for": "6.6.6.6, 203.0.113.9" });
+    const [row] = await database.sql`
+      select host(ip_address) as address from rate_limiter_audit.audit_logs
+      where action = 'login' order by created_at desc limit 1
+    `;
+    return row?.address;
+  };
+  expect(await lastAddress("0")).toBe("127.0.0.1");
+  expect(await lastAddress("1")).toBe("203.0.113.9");
+});

@@ -1,0 +1,121 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { subscribe } from "./graphql-socket.ts";
+import { serveTwoTenants, type TenantWorld } from "./world.ts";
+
+const { database, api, mine, theirs } = await serveTwoTenants();
+
+const status = `subscription ($appId: UUID!) {
+  applicationStatus(appId: $appId) {
+    at
+    application { name buckets(first: 10) { nodes { bucketType currentTokens status } } }
+  }
+}`;
+const alerts = "subscription { alertChanged { status actualValue application { name } } }";
+
+async function follow(query: string, email: string, variables = {}) {
+  const { accessToken } = await api.signIn(email);
+  const subscription = await subscribe(api.url, query, variables, accessToken);
+  onTestFinished(() => subscription.close());
+  return { ...subscription, accessToken };
+}
+
+async function trigger({ appId, alertId }: TenantWorld, value: number) {
+  await database.sql`
+    insert into rate_limiter.alert_history (alert_id, app_id, actual_value, threshold_value)
+    values (${alertId}, ${appId}, ${value}, 1)
+  `;
+}
+
+/** Until the server listens, a notification reaches nobody. */
+async function untilHeard(channels: number) {
+  await expect
+    .poll(async () => {
+      const rows = await database.sql`
+        select from pg_stat_activity
+        where datname = current_database() and query ~* '^listen'
+      `;
+      return rows.length;
+    })
+    .toBeGreaterThanOrEqual(Math.min(channels, 1));
+}
+
+describe("applicationStatus", () => {
+  test("shows the buckets as they are now, again and again", async () => {
+    const live = await follow(status, "app_viewer@mine.example", { appId: mine.appId });
+    const first = (await live.next()).data.applicationStatus;
+    expect(first.application.name).toBe("application of mine");
+    expect(first.application.buckets.nodes).toContainEqual({
+      ...{ bucketType: "IOPS_L2", currentTokens: "1000.000000", status: "healthy" },
+    });
+    await database.as("rate_limiter_app")`
+      select rate_limiter.consume(${mine.appId}, 'read_small', 0) from generate_series(1, 900)
+    `;
+    const second = (await live.next()).data.applicationStatus;
+    expect(Date.parse(second.at)).toBeGreaterThan(Date.parse(first.at));
+    const iops = second.application.buckets.nodes.find(
+      (bucket: { bucketType: string }) => bucket.bucketType === "IOPS_L2",
+    );
+    expect(Number(iops.currentTokens)).toBeLessThan(500);
+  });
+
+  test("shows nothing of another tenant's application", async () => {
+    const live = await follow(status, "system_admin@mine.example", { appId: theirs.appId });
+    expect((await live.next()).data.applicationStatus.application.name).toBe(
+      "application of theirs",
+    );
+    const spy = await follow(status, "tenant_admin@mine.example", { appId: theirs.appId });
+    expect((await spy.next()).data.applicationStatus.application).toBeNull();
+  });
+
+  test("ends with the session", async () => {
+    const live = await follow(status, "ops_admin@mine.example", { appId: mine.appId });
+    await live.next();
+    await api.bearing(live.accessToken).ask("mutation { logout(input: {}) { result } }");
+    // One more may have been on its way.
+    const ended = (await live.next()) === undefined || (await live.next()) === undefined;
+    expect(ended).toBe(true);
+  });
+});
+
+describe("alertChanged", () => {
+  test("tells each tenant of its own alerts, and system administrators of all", async () => {
+    const ours = await follow(alerts, "ops_admin@mine.example");
+    const everyones = await follow(alerts, "system_admin@theirs.example");
+    await untilHeard(2);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await trigger(theirs, 77);
+    await trigger(mine, 88);
+    expect((await ours.next()).data.alertChanged).toEqual({
+      ...{ status: "triggered", actualValue: 88, application: { name: "application of mine" } },
+    });
+    const seen = [await everyones.next(), await everyones.next()];
+    expect(seen.map(({ data }) => data.alertChanged.actualValue)).toEqual([77, 88]);
+  });
+});
+
+test.each([
+  ["nobody", undefined],
+  ["a token that proves nothing", "made.up.token"],
+])("%s follows nothing", async (_, token) => {
+  for (const query of [alerts, status]) {
+    const variables = query === alerts ? {} : { appId: mine.appId };
+    const subscription = await subscribe(api.url, query, variables, token);
+    const { errors } = await subscription.next();
+    expect(errors[0]).toMatchObject({ message: "not signed in", extensions: { code: "QS401" } });
+    subscription.close();
+  }
+});
+
+test("a socket that sends more than subscriptions take is hung up on", async () => {
+  const socket = new WebSocket(new URL("/graphql", api.url.replace("http", "ws")), [
+    "graphql-transport-ws",
+  ]);
+  await new Promise((resolve) => {
+    socket.onopen = resolve;
+  });
+  const closed = new Promise((resolve) => {
+    socket.onclose = resolve;
+  });
+  socket.send("x".repeat(5_000_000));
+  await closed;
+});
