@@ -76,6 +76,9 @@ function startRunner({ pool, tasks, events, concurrency }: Work): Promise<Runner
     concurrency,
     events,
     noHandleSignals: true,
+    // Through its batches the library tells of a job's end that it cannot write down, and stops;
+    // without them the rejection is nobody's, and would end this process.
+    preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
     logger: new Logger(workerLogFactory(logFor("graphile-worker"))),
   };
   return run(options);

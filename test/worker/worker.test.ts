@@ -86,6 +86,12 @@ describe("a worker", () => {
     await lock.sql`lock rate_limiter_private.ledger_checks in access exclusive mode`;
     await database.sql`select graphile_worker.add_job('verify_ledger', job_key => 'last')`;
     await untilLocked("verify_ledger");
+    // Jobs are locked in the name that the heartbeat tells: else others would take them.
+    const [holder] = await database.sql`
+      select j.locked_by in (select worker_id from rate_limiter_private.job_workers) as is_known
+      from graphile_worker.jobs as j where j.key = 'last'
+    `;
+    expect(holder?.is_known).toBe(true);
     const stopped = worker.stop();
     await sleep(200);
     await lock.sql`commit`;
