@@ -13,7 +13,11 @@ export const deniedWal: Workload = {
       async round() {
         const bytes: number[] = [];
         for (let i = 0; i < calls; i++) {
-          const counts = await explainCall(bench.sql, "consume-denied", i + 1);
+          const counts = await explainCall(
+            bench.sql,
+            "consume-denied",
+            1 + (i % bench.applications),
+          );
           bytes.push(counts.walBytes);
         }
         return { figure: summarize(bytes).median };
