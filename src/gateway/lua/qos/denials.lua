@@ -1,0 +1,129 @@
+-- What the database denied of late, and counts of what was denied here since the last call.
+
+local amount = require("qos.amount")
+local cjson = require("cjson.safe")
+
+local _M = {}
+
+-- A denial says nothing of later than this: tokens may be given back, quotas raised.
+local longest_memory = 1
+local reasons = { "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1", "exceeds_capacity" }
+
+local function dict()
+  return ngx.shared.qos_state
+end
+
+function _M.remember(app_id, reason, retry_after_ms, tokens, bytes)
+  local life = longest_memory
+  local retry_at = "never"
+  if retry_after_ms then
+    life = math.min(retry_after_ms / 1000, longest_memory)
+    retry_at = string.format("%.3f", ngx.now() + retry_after_ms / 1000)
+  end
+  local text = string.format("%s %.0f %.0f", retry_at, math.min(tokens, 2 ^ 60), bytes)
+  dict():set("denied " .. app_id .. " " .. reason, text, math.max(life, 0.001))
+end
+
+local function needs_as_much(reason, known_tokens, known_bytes, tokens, bytes)
+  if reason:match("^iops") then
+    return tokens >= known_tokens
+  elseif reason:match("^bandwidth") then
+    return bytes >= known_bytes
+  end
+  return tokens >= known_tokens and bytes >= known_bytes
+end
+
+-- reason and milliseconds until it is worth asking again (nil: never), where what needs as much
+-- was denied a moment ago.
+function _M.find(app_id, tokens, bytes)
+  for _, reason in ipairs(reasons) do
+    local text = dict():get("denied " .. app_id .. " " .. reason)
+    if text then
+      local retry_at, known_tokens, known_bytes = text:match("^(%S+) (%S+) (%S+)$")
+      if needs_as_much(reason, tonumber(known_tokens), tonumber(known_bytes), tokens, bytes) then
+        local wait = tonumber(retry_at)
+        return reason, wait and math.max(math.ceil((wait - ngx.now()) * 1000), 1)
+      end
+    end
+  end
+  return nil
+end
+
+function _M.forget(app_id)
+  for _, reason in ipairs(reasons) do
+    dict():delete("denied " .. app_id .. " " .. reason)
+  end
+end
+
+-- Counts by minute and reason.
+function _M.count(app_id, reason, tokens, bytes)
+  local minute = math.floor(ngx.time() / 60) * 60
+  local key = "count " .. app_id .. " " .. minute .. " " .. reason
+  if dict():incr(key .. " operations", 1, 0, 3600) == 1 then
+    dict():rpush("counts " .. app_id, minute .. " " .. reason)
+  end
+  if tokens < math.huge then
+    dict():incr(key .. " tokens", tokens, 0, 3600)
+  end
+  dict():incr(key .. " bytes", math.min(bytes, amount.largest), 0, 3600)
+end
+
+local function take_number(key)
+  local number = dict():get(key) or 0
+  dict():delete(key)
+  return number
+end
+
+-- All counts of an application, which are forgotten; nil where there are none.
+function _M.take(app_id)
+  local rows = {}
+  while true do
+    local name = dict():lpop("counts " .. app_id)
+    if name == nil then
+      break
+    end
+    local minute, reason = name:match("^(%d+) (.+)$")
+    local key = "count " .. app_id .. " " .. name
+    rows[#rows + 1] = {
+      minute = tonumber(minute),
+      reason = reason,
+      operations = take_number(key .. " operations"),
+      tokens = take_number(key .. " tokens"),
+      bytes = take_number(key .. " bytes"),
+    }
+  end
+  return #rows > 0 and rows or nil
+end
+
+-- The call failed: they go along with the next one.
+function _M.put_back(app_id, rows)
+  for _, row in ipairs(rows or {}) do
+    local name = row.minute .. " " .. row.reason
+    local key = "count " .. app_id .. " " .. name
+    if dict():incr(key .. " operations", row.operations, 0, 3600) == row.operations then
+      dict():rpush("counts " .. app_id, name)
+    end
+    dict():incr(key .. " tokens", row.tokens, 0, 3600)
+    dict():incr(key .. " bytes", row.bytes, 0, 3600)
+  end
+end
+
+-- For SQL: JSON, or nil.
+function _M.encode(rows)
+  if rows == nil then
+    return nil
+  end
+  local encoded = {}
+  for index, row in ipairs(rows) do
+    encoded[index] = {
+      minute = os.date("!%Y-%m-%dT%H:%M:%SZ", row.minute),
+      reason = row.reason,
+      operations = row.operations,
+      tokens = amount.decimal(math.min(row.tokens, amount.largest)),
+      bytes = row.bytes,
+    }
+  end
+  return cjson.encode(encoded)
+end
+
+return _M

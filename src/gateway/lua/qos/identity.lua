@@ -1,0 +1,46 @@
+-- The API key of a request: in a header, or as the access key id of an S3 signature.
+
+local _M = {}
+
+local longest = 256
+
+-- A key is never looked up unless it looks like one: what else was sent goes nowhere.
+local function clean(key)
+  if type(key) ~= "string" or #key > longest or not key:match("^[%w_%-%./+=]+$") then
+    return nil
+  end
+  return key
+end
+
+local function access_key_id(authorization, arguments)
+  if type(authorization) == "string" then
+    return authorization:match("^AWS4%-HMAC%-SHA256 Credential=([^/,%s]+)/")
+      or authorization:match("^AWS ([^:%s]+):")
+  end
+  local credential = arguments["X-Amz-Credential"]
+  if type(credential) == "string" then
+    return credential:match("^([^/]+)/")
+  end
+  local id = arguments["AWSAccessKeyId"]
+  return type(id) == "string" and id or nil
+end
+
+-- The key; or nil and "missing", "malformed" or "ambiguous" (two headers that could mean
+-- different things to us and to the storage).
+function _M.key(headers, arguments, key_header)
+  local given = headers[key_header]
+  if type(given) == "table" or type(headers["Authorization"]) == "table" then
+    return nil, "ambiguous"
+  end
+  given = given or access_key_id(headers["Authorization"], arguments)
+  if given == nil then
+    return nil, "missing"
+  end
+  local key = clean(given)
+  if key == nil then
+    return nil, "malformed"
+  end
+  return key
+end
+
+return _M

@@ -1,0 +1,420 @@
+-- What is leased for an application, shared by all workers: two counters that are taken from
+-- without a lock. A renewal adds a lease and settles, as spent, one whose tokens are gone: what is
+-- left can still be given back under the others. So nothing is ever spent that was not taken.
+
+local amount = require("qos.amount")
+local cjson = require("cjson.safe")
+local denials = require("qos.denials")
+local lock = require("qos.lock")
+local store = require("qos.store")
+
+local _M = {}
+
+local window_s = 0.5
+local first_operations, growth = 8, 10
+local shortest_pause = 0.1
+local idle_s = 1
+local patience = 2
+-- More are never open: the oldest is then settled as spent, whatever is left.
+local most_leases = 8
+
+local settings
+local holder
+-- Each worker's copy of the names of the counters.
+local known = {}
+
+function _M.use(config)
+  settings = config
+  holder = "gateway/" .. (os.getenv("HOSTNAME") or "nginx") .. "/" .. ngx.time()
+end
+
+local function dict()
+  return ngx.shared.qos_leases
+end
+
+-- The pool of an application as it stands in shared memory, nil where nothing is leased.
+local function look(app_id)
+  local text = dict():get("pool " .. app_id)
+  local pool = known[app_id]
+  if text == nil then
+    known[app_id] = nil
+    return nil
+  end
+  if pool == nil or pool.text ~= text then
+    pool = cjson.decode(text)
+    pool.text = text
+    known[app_id] = pool
+  end
+  return pool
+end
+
+-- Takes from one counter. nil: there is no such lease any more.
+local function take_from(counter, wanted)
+  local left = dict():incr(counter, -wanted)
+  if left == nil then
+    return nil
+  end
+  if left < 0 then
+    dict():incr(counter, wanted)
+    return false
+  end
+  return left
+end
+
+local function take_both(pool, tokens, bytes)
+  local tokens_left, bytes_left = math.huge, math.huge
+  if pool.is_limited_tokens and tokens > 0 then
+    tokens_left = take_from(pool.tokens, tokens)
+    if not tokens_left then
+      return tokens_left
+    end
+  end
+  if pool.is_limited_bytes and bytes > 0 then
+    bytes_left = take_from(pool.bytes, bytes)
+    if not bytes_left then
+      if pool.is_limited_tokens and tokens > 0 then
+        dict():incr(pool.tokens, tokens)
+      end
+      return bytes_left
+    end
+  end
+  return true, tokens_left, bytes_left
+end
+
+local function renew_behind(app_id, tokens, bytes)
+  if not dict():add("renewing " .. app_id, true, 2) then
+    return
+  end
+  ngx.timer.at(0, function(premature)
+    if not premature then
+      _M.renew(app_id, tokens, bytes)
+    end
+    dict():delete("renewing " .. app_id)
+  end)
+end
+
+-- Takes tokens (millionths) and bytes; nil where the pool does not hold them. Answers what is
+-- left of either.
+function _M.take(app_id, tokens, bytes)
+  local pool = known[app_id] or look(app_id)
+  if pool == nil or ngx.now() >= pool.expires_at then
+    pool = look(app_id)
+  end
+  if pool == nil or ngx.now() >= pool.expires_at then
+    return nil
+  end
+  local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
+  if not took then
+    local changed = look(app_id)
+    if changed == nil or changed.id == pool.id then
+      return nil
+    end
+    pool = changed
+    took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
+    if not took then
+      return nil
+    end
+  end
+  if tokens_left < pool.low_tokens or bytes_left < pool.low_bytes then
+    renew_behind(app_id, tokens, bytes)
+  end
+  return true, tokens_left, bytes_left
+end
+
+-- Charges (positive) or gives back (negative) a difference that is known afterwards. What is
+-- charged and not there is a debt: the counter goes below zero, and the next lease pays.
+function _M.correct(app_id, tokens, bytes)
+  local pool = look(app_id)
+  if pool == nil then
+    return
+  end
+  if pool.is_limited_tokens and tokens ~= 0 then
+    dict():incr(pool.tokens, -tokens)
+  end
+  if pool.is_limited_bytes and bytes ~= 0 then
+    dict():incr(pool.bytes, -bytes)
+  end
+end
+
+-- Takes all that is in a counter, so that nobody else can: what others took in that moment is
+-- theirs.
+local function empty(counter)
+  local left = dict():get(counter)
+  if left == nil or left == 0 then
+    return 0
+  end
+  return left + math.min(dict():incr(counter, -left) or 0, 0)
+end
+
+-- How much the pool should hold: what is spent in half a second, as of late.
+local function next_size(before, spent, elapsed, usual, missing)
+  local rate = spent / math.max(elapsed, 0.001)
+  -- Up at once, down slowly: asking too little costs calls, too much comes back soon.
+  rate = rate > before.rate and rate or 0.7 * before.rate + 0.3 * rate
+  local floor = math.max(usual * first_operations, missing)
+  local wanted = math.min(rate * window_s, math.max(before.size, floor) * growth)
+  return math.min(math.ceil(math.max(wanted, floor)), amount.largest), rate
+end
+
+local nothing = {
+  leases = {},
+  rate_tokens = 0, rate_bytes = 0, size_tokens = 0, size_bytes = 0,
+  had_tokens = 0, had_bytes = 0, is_limited_tokens = true, is_limited_bytes = true,
+}
+
+local function plan(before, left_tokens, left_bytes, tokens, bytes, now)
+  local elapsed = now - (before.taken_at or now)
+  local ask = {}
+  ask.size_tokens, ask.rate_tokens = next_size(
+    { rate = before.rate_tokens, size = before.size_tokens },
+    math.max(before.had_tokens - left_tokens, 0), elapsed, tokens, tokens - left_tokens
+  )
+  ask.size_bytes, ask.rate_bytes = next_size(
+    { rate = before.rate_bytes, size = before.size_bytes },
+    math.max(before.had_bytes - left_bytes, 0), elapsed, bytes, bytes - left_bytes
+  )
+  ask.tokens = before.is_limited_tokens and math.max(ask.size_tokens - left_tokens, 0) or 0
+  ask.bytes = before.is_limited_bytes and math.max(ask.size_bytes - left_bytes, 0) or 0
+  ask.tokens = math.min(ask.tokens, amount.largest)
+  ask.bytes = math.min(ask.bytes, amount.largest)
+  return ask
+end
+
+local function add_up(leases)
+  local tokens, bytes = 0, 0
+  for _, lease in ipairs(leases) do
+    tokens = tokens + amount.millionths(lease.tokens)
+    bytes = bytes + amount.whole(lease.bytes)
+  end
+  return tokens, bytes
+end
+
+-- The place of a lease whose tokens are gone: the others have room for all that is left.
+local function used_up(leases, left_tokens, left_bytes)
+  local all_tokens, all_bytes = add_up(leases)
+  for place, lease in ipairs(leases) do
+    if all_tokens - amount.millionths(lease.tokens) >= left_tokens
+      and all_bytes - amount.whole(lease.bytes) >= left_bytes
+    then
+      return place
+    end
+  end
+  return #leases >= most_leases and 1 or nil
+end
+
+local function ask_database(app_id, finished, ask)
+  local counted = denials.take(app_id)
+  local tokens, bytes = amount.decimal(ask.tokens), amount.integer(ask.bytes)
+  local grant, problem
+  if finished then
+    grant, problem = store.call(
+      "renew", app_id, finished, tokens, bytes, settings.lease_ms, holder, denials.encode(counted)
+    )
+  else
+    grant, problem = store.call(
+      "lease", app_id, tokens, bytes, settings.lease_ms, holder, denials.encode(counted)
+    )
+  end
+  if grant == nil then
+    denials.put_back(app_id, counted)
+  end
+  return grant, problem
+end
+
+local function threshold(is_limited, granted)
+  if not is_limited or granted <= 0 then
+    return -math.huge
+  end
+  -- At about half, each time at another place: many gateways must not ask in step.
+  return math.floor(granted * (0.4 + 0.2 * math.random()))
+end
+
+-- JSON has no infinity.
+local function finite(number)
+  return number == -math.huge and -1e300 or number
+end
+
+local function publish(app_id, before, leases, ask, grant, now)
+  local granted_tokens = grant.is_limited_tokens and amount.millionths(grant.tokens) or 0
+  local granted_bytes = grant.is_limited_bytes and amount.whole(grant.bytes) or 0
+  local life = tonumber(grant.lifetime_ms) / 1000
+  local id = dict():incr("ids", 1, 0)
+  local pool = {
+    id = id,
+    tokens = "tokens " .. id,
+    bytes = "bytes " .. id,
+    is_limited_tokens = grant.is_limited_tokens,
+    is_limited_bytes = grant.is_limited_bytes,
+    leases = leases,
+    taken_at = now,
+    expires_at = now + life,
+    life = life,
+    holders = tonumber(grant.holders),
+    rate_tokens = ask.rate_tokens,
+    rate_bytes = ask.rate_bytes,
+    size_tokens = ask.size_tokens,
+    size_bytes = ask.size_bytes,
+  }
+  if grant.lease_id then
+    table.insert(leases, {
+      lease_id = grant.lease_id, tokens = grant.tokens, bytes = grant.bytes,
+    })
+  end
+
+  -- What is left moves along, and takes debts with it.
+  local carried_tokens = before.tokens and empty(before.tokens) or 0
+  local carried_bytes = before.bytes and empty(before.bytes) or 0
+  pool.had_tokens = granted_tokens + carried_tokens
+  pool.had_bytes = granted_bytes + carried_bytes
+  local is_short = granted_tokens < ask.tokens and grant.is_limited_tokens
+    or granted_bytes < ask.bytes and grant.is_limited_bytes
+  pool.low_tokens = finite(threshold(grant.is_limited_tokens and not is_short, pool.had_tokens))
+  pool.low_bytes = finite(threshold(grant.is_limited_bytes and not is_short, pool.had_bytes))
+  dict():set(pool.tokens, pool.had_tokens, life)
+  dict():set(pool.bytes, pool.had_bytes, life)
+  dict():set("pool " .. app_id, cjson.encode(pool), life)
+  dict():set("holders " .. app_id, pool.holders)
+  dict():delete("quiet " .. app_id)
+  dict():rpush("used", app_id)
+  if is_short then
+    local pause = math.max(tonumber(grant.retry_after_ms) / 1000, shortest_pause)
+    dict():set("short " .. app_id, true, pause * (1 + 0.2 * math.random()))
+  end
+end
+
+local function left_in(pool, counter)
+  return pool[counter] and dict():get(pool[counter]) or 0
+end
+
+local function renew_alone(app_id, tokens, bytes)
+  ngx.update_time()
+  local now = ngx.now()
+  local before = look(app_id) or nothing
+  local left_tokens, left_bytes = left_in(before, "tokens"), left_in(before, "bytes")
+  local ask = plan(before, left_tokens, left_bytes, tokens, bytes, now)
+  local leases = { unpack(before.leases) }
+  local place = used_up(leases, left_tokens, left_bytes)
+  local finished = place and table.remove(leases, place)
+  local grant, problem = ask_database(app_id, finished, ask)
+  if grant == nil then
+    return nil, problem
+  end
+  publish(app_id, before, leases, ask, grant, now)
+  return true
+end
+
+-- One renewal at a time for an application, in all workers. `tokens`, `bytes`: what whoever asks
+-- needs; who waited for another's renewal looks again first.
+function _M.renew(app_id, tokens, bytes)
+  local seen = look(app_id)
+  return lock.with("renewal " .. app_id, 5, patience, function()
+    local pool = look(app_id)
+    if pool and (seen == nil or pool.id ~= seen.id) then
+      return true
+    end
+    if _M.is_short(app_id) or store.is_paused() then
+      return nil
+    end
+    return renew_alone(app_id, tokens, bytes)
+  end)
+end
+
+-- Whether the buckets had less than was wanted a moment ago.
+function _M.is_short(app_id)
+  return dict():get("short " .. app_id) ~= nil
+end
+
+-- Clients that were spending at last sight, this gateway included.
+function _M.holders(app_id)
+  return math.max(dict():get("holders " .. app_id) or 1, 1)
+end
+
+local function settle(app_id, lease, unspent_tokens, unspent_bytes)
+  local counted = denials.take(app_id)
+  local settled = store.call("settle_lease", app_id, {
+    lease_id = lease.lease_id,
+    tokens = amount.decimal(amount.millionths(lease.tokens) - unspent_tokens),
+    bytes = amount.integer(amount.whole(lease.bytes) - unspent_bytes),
+  }, denials.encode(counted))
+  if settled == nil then
+    denials.put_back(app_id, counted)
+  end
+end
+
+local function hand_back_alone(app_id)
+  local pool = look(app_id)
+  if pool == nil then
+    return
+  end
+  dict():delete("pool " .. app_id)
+  known[app_id] = nil
+  local tokens = pool.is_limited_tokens and math.max(empty(pool.tokens), 0) or 0
+  local bytes = pool.is_limited_bytes and math.max(empty(pool.bytes), 0) or 0
+  -- The newest first: it lives longest.
+  for place = #pool.leases, 1, -1 do
+    local lease = pool.leases[place]
+    local unspent_tokens = math.min(tokens, amount.millionths(lease.tokens))
+    local unspent_bytes = math.min(bytes, amount.whole(lease.bytes))
+    settle(app_id, lease, unspent_tokens, unspent_bytes)
+    tokens, bytes = tokens - unspent_tokens, bytes - unspent_bytes
+  end
+end
+
+-- Gives back what is left.
+function _M.hand_back(app_id)
+  lock.with("renewal " .. app_id, 5, patience, function()
+    hand_back_alone(app_id)
+    return true
+  end)
+  dict():delete("short " .. app_id)
+end
+
+local function is_idle(app_id, pool, now)
+  local spent = tostring(left_in(pool, "tokens")) .. " " .. tostring(left_in(pool, "bytes"))
+  local seen = dict():get("quiet " .. app_id)
+  local since, what = (seen or ""):match("^(%S+) (.*)$")
+  if what ~= spent then
+    dict():set("quiet " .. app_id, now .. " " .. spent, 60)
+    return false
+  end
+  return now - tonumber(since) >= idle_s
+end
+
+-- Looks after one pool; answers whether there is still one.
+local function tend(app_id)
+  local pool, now = look(app_id), ngx.now()
+  if pool == nil then
+    return false
+  end
+  -- Who is busy renews long before the end; of anybody else's lease the rest goes back in time.
+  if is_idle(app_id, pool, now) or pool.expires_at - now < pool.life * 0.3 then
+    _M.hand_back(app_id)
+    return false
+  end
+  return true
+end
+
+-- Done a few times a second by one worker: what nobody uses goes back.
+local tended = {}
+function _M.tend_all()
+  repeat
+    local app_id = dict():lpop("used")
+    if app_id then
+      tended[app_id] = true
+    end
+  until app_id == nil
+  for app_id in pairs(tended) do
+    if not tend(app_id) then
+      tended[app_id] = nil
+    end
+  end
+end
+
+-- The gateway ends: everything goes back.
+function _M.hand_back_all()
+  for app_id in pairs(tended) do
+    pcall(_M.hand_back, app_id)
+  end
+end
+
+return _M

@@ -1,0 +1,155 @@
+-- What a worker knows of a key: its application, costs and limits. One worker reads them from the
+-- database, the others from shared memory; each keeps what it has decoded.
+
+local cjson = require("cjson.safe")
+local cost = require("qos.cost")
+local lock = require("qos.lock")
+local lrucache = require("resty.lrucache")
+local store = require("qos.store")
+
+local _M = {}
+
+-- Without any use for so long, terms are read before they are used again.
+local longest_unused = 5
+local patience = 2
+
+local refresh_s
+local decoded = lrucache.new(20000)
+
+function _M.use(config)
+  refresh_s = config.refresh_s
+end
+
+local function limits_of(answer)
+  local limits = { list = answer.limits, is_direct = false, cluster_id = answer.cluster_id }
+  for _, limit in ipairs(answer.limits) do
+    if limit.mode == "shadow" or limit.method == "leaky_bucket" then
+      limits.is_direct = true
+    end
+  end
+  return limits
+end
+
+local function decode(text)
+  local record = cjson.decode(text)
+  if record.problem then
+    return { read_at = record.read_at, problem = record.problem }
+  end
+  local limits = cjson.decode(record.row.limits)
+  local entry = {
+    app_id = record.row.app_id,
+    rows = cjson.decode(record.row.costs),
+    limits = limits_of(limits),
+    clock_ahead_us = tonumber(record.row.now_us) - record.read_at * 1000000,
+    read_at = record.read_at,
+    changes_at = 0,
+  }
+  local change = limits.changes_in_ms
+  entry.limits_change_at = type(change) == "number" and record.read_at + change / 1000 or math.huge
+  return entry
+end
+
+local function shared_key(api_key)
+  return "terms " .. ngx.encode_base64(ngx.sha1_bin(api_key))
+end
+
+local function read(api_key)
+  local read_at = ngx.now()
+  local row, problem = store.call("terms", api_key)
+  if row == nil and not problem.code then
+    return nil, problem
+  end
+  local record = { read_at = read_at, row = row, problem = problem }
+  ngx.shared.qos_state:set(shared_key(api_key), cjson.encode(record), 600)
+  return record
+end
+
+local function newest(api_key)
+  local text = ngx.shared.qos_state:get(shared_key(api_key))
+  local entry = decoded:get(api_key)
+  if text ~= nil and (entry == nil or entry.text ~= text) then
+    entry = decode(text)
+    entry.text = text
+    decoded:set(api_key, entry)
+  end
+  return entry
+end
+
+local function read_behind(api_key)
+  local state = ngx.shared.qos_state
+  if store.is_paused() or not state:add("reading " .. shared_key(api_key), true, refresh_s) then
+    return
+  end
+  ngx.timer.at(0, function(premature)
+    if premature then
+      return
+    end
+    ngx.update_time()
+    local before = newest(api_key)
+    if read(api_key) and _M.on_change then
+      local after = newest(api_key)
+      _M.on_change(before, after)
+    end
+  end)
+end
+
+-- Waits for the database: nothing usable is known. One request does, the others for it.
+local function read_ahead(api_key)
+  local asked_at = ngx.now()
+  return lock.with("lock " .. shared_key(api_key), 5, patience, function()
+    ngx.update_time()
+    local entry = newest(api_key)
+    if entry and entry.read_at >= asked_at then
+      return entry
+    end
+    local _, problem = read(api_key)
+    if problem then
+      return entry
+    end
+    return newest(api_key)
+  end)
+end
+
+local function is_fresh(entry, now)
+  return now - entry.read_at < refresh_s and now < (entry.limits_change_at or math.huge)
+end
+
+local function usable(entry, now)
+  if entry == nil or entry.problem then
+    return nil
+  end
+  local is_recent = now - entry.read_at < longest_unused and now < entry.limits_change_at
+  return (is_recent or store.is_paused()) and entry or nil
+end
+
+-- The terms of a key. A refusal is `entry.problem`; nil where nobody answers and nothing is known.
+function _M.of(api_key)
+  local now = ngx.now()
+  local entry = decoded:get(api_key)
+  if entry and is_fresh(entry, now) then
+    return entry
+  end
+  entry = newest(api_key)
+  if entry and is_fresh(entry, now) then
+    return entry
+  end
+  if usable(entry, now) then
+    read_behind(api_key)
+    return entry
+  end
+  if store.is_paused() then
+    return entry
+  end
+  return read_ahead(api_key)
+end
+
+-- What an operation costs now: its entry of costs, or nil.
+function _M.cost_of(entry, operation)
+  local us = ngx.now() * 1000000 + entry.clock_ahead_us
+  if us >= entry.changes_at then
+    entry.costs, entry.changes_at = cost.prices(entry.rows, us)
+  end
+  return entry.costs[operation]
+end
+
+return _M

@@ -1,0 +1,411 @@
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
+import { createDatabase } from "../harness/index.ts";
+import { counter, type GatewayWorld, startGateway } from "./gateway-world.ts";
+import { missing } from "./nginx.ts";
+
+if (missing !== undefined) console.warn(`gateway tests are skipped: ${missing}`);
+
+describe.skipIf(missing !== undefined)("the gateway", async () => {
+  const database = await createDatabase();
+  const { nginx, storage }: GatewayWorld =
+    missing === undefined ? await startGateway(database) : (undefined as never);
+  let world: ClientWorld;
+
+  beforeEach(async () => {
+    world = await makeWorld(database);
+  });
+
+  const get = (path: string, init: RequestInit = {}, key = world.apiKey) =>
+    fetch(nginx.url + path, { ...init, headers: { "X-API-Key": key, ...init.headers } });
+
+  async function tokens(operation = "head"): Promise<number> {
+    const [row] = await database.as("rate_limiter_app")`
+      select remaining::float8 + cost::float8 as tokens
+      from rate_limiter.check_limit(${world.appId}, ${operation})
+    `;
+    return row?.tokens;
+  }
+
+  async function bytesInBucket(): Promise<number> {
+    const [row] = await database.as("rate_limiter_app")`
+      select remaining_bytes::float8 as bytes from rate_limiter.check_limit(${world.appId}, 'head')
+    `;
+    return row?.bytes;
+  }
+
+  /** Waits until what is leased has gone back, and answers what the bucket then holds. */
+  async function bytesAtRest(): Promise<number> {
+    await vi.waitFor(
+      async () => {
+        const open = await database.sql`
+          select from rate_limiter.token_leases
+          where app_id = ${world.appId} and settled_at is null
+        `;
+        expect(open).toHaveLength(0);
+      },
+      { timeout: 8_000, interval: 100 },
+    );
+    return bytesInBucket();
+  }
+
+  describe("admits", () => {
+    test("a request within its quota, and passes it on without the key", async () => {
+      await addQuota(database, world, { iops: { limit: 100, burst: 200, seconds: 2 } });
+      const response = await get("/bucket/object");
+      expect(response.status).toBe(200);
+      expect(await response.text()).toBe("ok");
+      const seen = storage.requests.at(-1);
+      expect(seen?.url).toBe("/bucket/object");
+      expect(seen?.headers["x-api-key"]).toBeUndefined();
+    });
+
+    test("with the fields of the draft: names, quota, window, unit, remaining", async () => {
+      await addQuota(database, world, {
+        iops: { limit: 100, burst: 200, seconds: 2 },
+        bytesPerSecond: 1_000_000,
+      });
+      const response = await get("/bucket/object");
+      expect(response.headers.get("RateLimit-Policy")).toBe(
+        '"iops_l2";q=200;w=2;qu="requests", "bandwidth_l2";q=1000000;w=1;qu="content-bytes"',
+      );
+      expect(response.headers.get("RateLimit")).toMatch(/^"iops_l2";r=\d+, "bandwidth_l2";r=\d+$/);
+    });
+
+    test("everything where no quota limits, without a word of one", async () => {
+      const responses = await Promise.all(Array.from({ length: 20 }, () => get("/b/o")));
+      expect(responses.map((response) => response.status)).toEqual(Array(20).fill(200));
+      expect(responses[0]?.headers.get("RateLimit-Policy")).toBeNull();
+    });
+
+    test("an S3 signature's access key id as the key", async () => {
+      const scope = `${world.apiKey}/20260101/us-east-1/s3/aws4_request`;
+      const header = {
+        Authorization: `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=0`,
+      };
+      expect((await fetch(`${nginx.url}/b/o`, { headers: header })).status).toBe(200);
+      const query = `X-Amz-Credential=${encodeURIComponent(scope)}`;
+      expect((await fetch(`${nginx.url}/b/o?${query}`)).status).toBe(200);
+      const old = { Authorization: `AWS ${world.apiKey}:c2ln` };
+      expect((await fetch(`${nginx.url}/b/o`, { headers: old })).status).toBe(200);
+    });
+  });
+
+  describe("charges", () => {
+    test.each([
+      ["GET", "/bucket/", 3],
+      ["GET", "/bucket?list-type=2", 3],
+      ["GET", "/bucket/object", 2],
+      ["HEAD", "/bucket/object", 1],
+      ["DELETE", "/bucket/object", 5],
+      ["PUT", "/bucket/object", 2],
+      ["POST", "/bucket?delete", 5],
+    ])("%s %s", async (method, path, cost) => {
+      await addQuota(database, world, { iops: { limit: 1, burst: 10_000 } });
+      await get(path, { method, ...(method === "PUT" ? { body: "x" } : {}) });
+      await bytesAtRest();
+      const [row] = await database.sql`
+        select sum(coalesce(spent_tokens, 0))::float8 as spent
+        from rate_limiter.token_leases where app_id = ${world.appId}
+      `;
+      expect(row?.spent).toBeGreaterThanOrEqual(cost);
+      expect(row?.spent).toBeLessThan(cost + 0.1);
+    });
+
+    test("a download by the bytes that were really sent", async () => {
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      await database.sql`
+        update rate_limiter.bandwidth_quotas set refill_rate_bps = 1, bandwidth_limit_bps = 1
+        where config_id in (
+          select config_id from rate_limiter.quota_configs where app_id = ${world.appId}
+        )
+      `;
+      const before = await bytesInBucket();
+      for (const size of [10, 300_000, 0]) {
+        expect((await (await get(`/bytes/${size}`)).arrayBuffer()).byteLength).toBe(size);
+      }
+      const after = await bytesAtRest();
+      expect(before - after).toBeGreaterThan(300_010 - 20);
+      expect(before - after).toBeLessThanOrEqual(300_010);
+    });
+
+    test("a chunked upload of unknown size by the bytes that came", async () => {
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      await slowRefill();
+      const before = await bytesInBucket();
+      const upload = request(`${nginx.url}/b/o`, {
+        method: "PUT",
+        headers: { "X-API-Key": world.apiKey, "Transfer-Encoding": "chunked" },
+      });
+      for (let i = 0; i < 3; i += 1) upload.write("x".repeat(50_000));
+      upload.end();
+      const [response] = await once(upload, "response");
+      response.resume();
+      expect(response.statusCode).toBe(200);
+      expect(storage.requests.at(-1)?.bytes).toBe(150_000);
+      const charged = before - (await bytesAtRest());
+      // The framing of the chunks counts: it came over the wire as well.
+      expect(charged).toBeGreaterThanOrEqual(149_900);
+      expect(charged).toBeLessThan(150_100);
+    });
+
+    test("an upload that its client gives up by the bytes that came", async () => {
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      await slowRefill();
+      const before = await bytesInBucket();
+      const socket = connect(nginx.port, "127.0.0.1");
+      await once(socket, "connect");
+      socket.write(
+        `PUT /b/o HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nContent-Length: 5000000\r\n\r\n`,
+      );
+      socket.write("x".repeat(20_000));
+      await sleep(300);
+      socket.destroy();
+      const charged = before - (await bytesAtRest());
+      expect(charged).toBeGreaterThanOrEqual(19_900);
+      expect(charged).toBeLessThan(20_100);
+    });
+  });
+
+  async function slowRefill(): Promise<void> {
+    await database.sql`
+      update rate_limiter.bandwidth_quotas set refill_rate_bps = 1, bandwidth_limit_bps = 1
+      where config_id in (
+        select config_id from rate_limiter.quota_configs where app_id = ${world.appId}
+      )
+    `;
+  }
+
+  describe("denies", () => {
+    test("with 429, Retry-After, the layer and the reason", async () => {
+      await addQuota(database, world, { iops: { limit: 10 } });
+      const responses = [];
+      for (let i = 0; i < 12; i += 1) responses.push(await get("/b/o", { method: "DELETE" }));
+      const denied = responses.find((response) => response.status === 429);
+      expect(denied?.headers.get("Content-Type")).toBe("application/problem+json");
+      expect(denied?.headers.get("Retry-After")).toBe("1");
+      expect(denied?.headers.get("RateLimit")).toMatch(/"iops_l2";r=\d;t=1/);
+      const problem = (await denied?.json()) as Record<string, unknown>;
+      expect(problem).toMatchObject({
+        status: 429,
+        title: "too many requests",
+        reason: "iops_l2",
+        layer: 2,
+      });
+      expect(problem.retry_after_ms).toBeGreaterThan(0);
+    });
+
+    test("a denied request never reaches the storage", async () => {
+      await addQuota(database, world, { iops: { limit: 3 } });
+      const path = `/b/${world.appId}`;
+      const responses = await Promise.all(
+        Array.from({ length: 30 }, () => get(path, { method: "HEAD" })),
+      );
+      const admitted = responses.filter((response) => response.status === 200).length;
+      expect(admitted).toBeGreaterThan(0);
+      expect(admitted).toBeLessThan(8);
+      expect(storage.requests.filter((seen) => seen.url === path)).toHaveLength(admitted);
+    });
+
+    test("names layer 1 where the cluster is short", async () => {
+      await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 5 } });
+      await get("/b/o", { method: "DELETE" });
+      const denied = await get("/b/o", { method: "DELETE" });
+      expect(await denied.json()).toMatchObject({ reason: "iops_l1", layer: 1 });
+    });
+
+    test("what can never fit, and gives no time to come back", async () => {
+      await addQuota(database, world, { bytesPerSecond: 1_000, oversize: false });
+      const denied = await get("/b/o", { method: "PUT", body: "x".repeat(2_000) });
+      expect(denied.status).toBe(413);
+      expect(denied.headers.get("Retry-After")).toBeNull();
+      expect(await denied.json()).toMatchObject({
+        reason: "exceeds_capacity",
+        retry_after_ms: null,
+      });
+    });
+  });
+
+  describe("a leaky bucket and a shadow quota", () => {
+    test("a leaky bucket holds requests back, without blocking others", async () => {
+      await addQuota(database, world, { iops: { limit: 5, method: "leaky_bucket" } });
+      const other = await makeWorld(database);
+      await get("/b/o", {}, other.apiKey);
+      const since = performance.now();
+      const held = [1, 2, 3].map(async () => {
+        await get("/b/o", { method: "HEAD" });
+        return performance.now() - since;
+      });
+      await get("/b/o", {}, other.apiKey);
+      const otherTook = performance.now() - since;
+      const took = (await Promise.all(held)).sort((a, b) => a - b);
+      expect(took[2]).toBeGreaterThan(380);
+      expect(otherTook).toBeLessThan((took[2] ?? 0) - 50);
+    });
+
+    test("a shadow quota shows in a header and in the metrics only", async () => {
+      await addQuota(database, world, { iops: { limit: 1 }, mode: "shadow" });
+      const before = await counter(nginx, /^qos_shadow_total/);
+      const responses = [];
+      for (let i = 0; i < 3; i += 1) responses.push(await get("/b/o", { method: "HEAD" }));
+      expect(responses.map((response) => response.status)).toEqual([200, 200, 200]);
+      expect(responses.at(-1)?.headers.get("X-RateLimit-Shadow")).toBe("iops_l2");
+      expect(responses.at(-1)?.headers.get("RateLimit-Policy")).toBeNull();
+      await vi.waitFor(
+        async () => expect(await counter(nginx, /^qos_shadow_total/)).toBeGreaterThan(before),
+        3_000,
+      );
+    });
+
+    test("a download that the database decided on is settled there", async () => {
+      await addQuota(database, world, {
+        iops: { limit: 1_000, method: "leaky_bucket" },
+        bytesPerSecond: 1_000_000,
+      });
+      await (await get("/bytes/12345")).arrayBuffer();
+      await vi.waitFor(async () => {
+        const [row] = await database.sql`
+          select size_bytes::int as size, settled_at is not null as settled
+          from rate_limiter.charges where app_id = ${world.appId}
+        `;
+        expect(row).toEqual({ size: 12_345, settled: true });
+      }, 3_000);
+    });
+  });
+
+  describe("refuses", () => {
+    test("a request without a key", async () => {
+      const response = await fetch(`${nginx.url}/b/o`);
+      expect(response.status).toBe(401);
+      expect(response.headers.get("WWW-Authenticate")).toBe('ApiKey realm="storage"');
+      expect(await response.json()).toMatchObject({ status: 401, title: "no api key" });
+    });
+
+    test("an unknown key, a revoked one and an expired one", async () => {
+      expect(await (await get("/b/o", {}, "qos_unknown")).json()).toMatchObject({
+        status: 401,
+        title: "unknown api key",
+      });
+      await database.sql`
+        update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+        where app_id = ${world.appId}
+      `;
+      expect(await (await get("/b/o")).json()).toMatchObject({ title: "api key is revoked" });
+      const other = await makeWorld(database);
+      await database.sql`
+        update rate_limiter_private.api_keys
+        set created_at = now() - interval '1 hour', expires_at = now() - interval '1 minute'
+        where app_id = ${other.appId}
+      `;
+      expect(await (await get("/b/o", {}, other.apiKey)).json()).toMatchObject({
+        title: "api key has expired",
+      });
+    });
+
+    test("the key of an inactive tenant or application", async () => {
+      await database.sql`
+        update rate_limiter.tenants set is_active = false where tenant_id = ${world.tenantId}
+      `;
+      const response = await get("/b/o");
+      expect(response.status).toBe(403);
+      expect(await response.json()).toMatchObject({ title: "tenant is inactive" });
+    });
+
+    test("a key that is none, without asking the database", async () => {
+      for (const key of ["a b", "x".repeat(300), "<script>", "'; drop table"]) {
+        const response = await get("/b/o", {}, key);
+        expect(response.status).toBe(401);
+        expect(await response.text()).not.toContain("script");
+      }
+    });
+
+    test("two keys", async () => {
+      const [status] = await raw(
+        `GET /b/o HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nX-API-Key: other\r\nConnection: close\r\n\r\n`,
+      );
+      expect(status).toContain("400");
+    });
+
+    test("a revoked key within a second, though it was good before", async () => {
+      expect((await get("/b/o")).status).toBe(200);
+      await database.sql`
+        update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+        where app_id = ${world.appId}
+      `;
+      await sleep(1_000);
+      await get("/b/o");
+      await sleep(100);
+      expect((await get("/b/o")).status).toBe(401);
+    });
+  });
+
+  describe("bad input", () => {
+    test("a header that would inject another one", async () => {
+      const [status, headers] = await raw(
+        `GET /b/o HTTP/1.1\r\nHost: h\r\nX-API-Key: a%0d%0aX-Evil: 1\r\nConnection: close\r\n\r\n`,
+      );
+      expect(status).toContain("401");
+      expect(headers).not.toContain("X-Evil");
+    });
+
+    test.each([
+      ["99999999999999999999999", "400"],
+      ["-1", "400"],
+      ["12abc", "400"],
+      ["9007199254740993", "413"],
+    ])("Content-Length: %s", async (length, expected) => {
+      await addQuota(database, world, { iops: { limit: 100 }, bytesPerSecond: 1_000 });
+      const [status] = await raw(
+        `PUT /b/o HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n`,
+      );
+      expect(status).toContain(expected);
+      expect(await tokens()).toBeCloseTo(100, 0);
+    });
+
+    test("an odd Range is an estimate", async () => {
+      for (const range of ["bytes=5-1", "bytes=-5", "bytes=0-99999999999999999999", "x"]) {
+        expect((await get("/b/o", { headers: { Range: range } })).status).toBe(200);
+      }
+    });
+  });
+
+  async function raw(text: string): Promise<[status: string, all: string]> {
+    const socket = connect(nginx.port, "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    socket.write(text);
+    let all = "";
+    socket.on("data", (data) => {
+      all += data.toString();
+    });
+    await once(socket, "end");
+    return [all.split("\r\n")[0] ?? "", all];
+  }
+
+  test("is healthy, and says whether the database is", async () => {
+    const response = await fetch(`${nginx.adminUrl}/healthz`);
+    expect(await response.json()).toEqual({ status: "ok", database: "up" });
+    expect((await fetch(`${nginx.adminUrl}/secret`)).status).toBe(404);
+  });
+
+  test("counts for Prometheus", async () => {
+    await get("/b/o");
+    await vi.waitFor(async () => {
+      const allowed = /^qos_requests_total\{decision="allowed",reason="none"\}/;
+      expect(await counter(nginx, allowed)).toBeGreaterThan(0);
+      expect(await counter(nginx, /^qos_database_up/)).toBe(1);
+    }, 3_000);
+  });
+
+  test("logs no error in all this", () => {
+    expect(
+      nginx
+        .log()
+        .split("\n")
+        .filter((line) => /\[(error|crit|alert|emerg)\].*qos|lua/.test(line)),
+    ).toEqual([]);
+  });
+});

@@ -1,0 +1,119 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { projectPath } from "../../src/paths.ts";
+import { freePort } from "../../src/postgres/free-port.ts";
+
+/** A checkout of pgmoon: with it the gateway's own connection is tested, without it a stand-in. */
+export const pgmoonPath = process.env.PGMOON_PATH;
+
+const modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(
+  (name) => `/usr/lib/nginx/modules/${name}`,
+);
+
+/** Why there is nothing to test with; undefined where nginx and its Lua module are installed. */
+export const missing: string | undefined = reasonToSkip();
+
+function reasonToSkip(): string | undefined {
+  const nginx = spawnSync("nginx", ["-v"]);
+  if (nginx.error !== undefined)
+    return "nginx is not installed (.ci/packages lists what to install)";
+  const hasLua = modules.every((path) => existsSync(path));
+  return hasLua ? undefined : "nginx has no Lua module (libnginx-mod-http-lua)";
+}
+
+export interface Nginx {
+  readonly port: number;
+  readonly url: string;
+  readonly adminUrl: string;
+  /** What it has logged. */
+  log(): string;
+  /** Ends as an operator would end it: what is leased goes back. */
+  stop(): Promise<void>;
+}
+
+export interface NginxOptions {
+  readonly upstreamPort: number;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly workers?: number;
+}
+
+/** Runs the gateway's own nginx.conf with ports and paths of this machine. */
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
+  const folder = mkdtempSync(join(tmpdir(), "qos-gateway-"));
+  const [port, adminPort] = [await freePort(), await freePort()];
+  writeConfiguration(folder, options, port, adminPort);
+  const logged: string[] = [];
+  const child = spawn("nginx", ["-p", folder, "-c", "nginx.conf", "-g", directives(options)], {
+    env: { PATH: process.env.PATH ?? "", ...options.environment },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  child.stderr.on("data", (data: Buffer) => logged.push(data.toString()));
+  const nginx: Nginx = {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
+    log: () => logged.join(""),
+    async stop() {
+      await end(child);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await ready(nginx, child);
+  return nginx;
+}
+
+function directives({ workers = 2 }: NginxOptions): string {
+  const user = process.getuid?.() === 0 ? "user root;" : "";
+  return `daemon off; ${user} worker_processes ${workers};`;
+}
+
+function writeConfiguration(
+  folder: string,
+  options: NginxOptions,
+  port: number,
+  adminPort: number,
+): void {
+  cpSync(projectPath("src/gateway"), folder, { recursive: true });
+  mkdirSync(join(folder, "logs"));
+  const replace = (name: string, text: string) => writeFileSync(join(folder, name), text);
+  // -g has it as well, and nginx takes no directive twice.
+  execFileSync("sed", ["-i", "/^worker_processes /d", join(folder, "nginx.conf")]);
+  replace("listen.conf", `listen 127.0.0.1:${port};`);
+  replace("listen-admin.conf", `listen 127.0.0.1:${adminPort};`);
+  replace("modules.conf", modules.map((path) => `load_module ${path};`).join("\n"));
+  replace(
+    "upstream.conf",
+    `upstream storage { server 127.0.0.1:${options.upstreamPort}; keepalive 16; }`,
+  );
+  replace("paths.conf", `lua_package_path "${luaPath(folder)};;";`);
+}
+
+function luaPath(folder: string): string {
+  const own = join(folder, "lua/?.lua");
+  if (pgmoonPath !== undefined) {
+    return [own, join(pgmoonPath, "?.lua"), join(pgmoonPath, "?/init.lua")].join(";");
+  }
+  return [projectPath("test/gateway/lua/?.lua"), own].join(";");
+}
+
+async function ready(nginx: Nginx, child: ChildProcess): Promise<void> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    if (child.exitCode !== null) throw new Error(`nginx ended:\n${nginx.log()}`);
+    const response = await fetch(`${nginx.adminUrl}/healthz`).catch(() => undefined);
+    if (response?.ok) return;
+    await sleep(50);
+  }
+  throw new Error(`nginx is not ready:\n${nginx.log()}`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGQUIT");
+  const isLate = await Promise.race([exited.then(() => false), sleep(10_000).then(() => true)]);
+  if (isLate) child.kill("SIGKILL");
+  await exited;
+}
