@@ -43,9 +43,16 @@ async function runRound(
   if (round % 2 === 1) order.reverse();
   for (const [workload, one] of order) {
     const before = measured.get(workload.name) as Measured;
+    if (before.missing !== undefined) continue;
     const isOver = workload.once === true && round > 0;
-    const sample = isOver ? undefined : await one.round();
-    log.debug({ round, workload: workload.name, figure: sample?.figure }, "measured");
-    measured.set(workload.name, { ...before, samples: [...before.samples, sample] });
+    try {
+      const sample = isOver ? undefined : await one.round();
+      log.debug({ round, workload: workload.name, figure: sample?.figure }, "measured");
+      measured.set(workload.name, { ...before, samples: [...before.samples, sample] });
+    } catch (error) {
+      // One that fails is named in the report, and the others keep their figures.
+      log.error({ err: error, workload: workload.name }, "a workload failed");
+      measured.set(workload.name, { ...before, missing: `failed: ${(error as Error).message}` });
+    }
   }
 }

@@ -61,6 +61,15 @@ test("what is measured once is measured in the first round", async () => {
   expect(rounds.get("long")?.samples).toEqual([{ figure: 7 }, undefined]);
 });
 
+test("one that fails is named, and the others keep their figures", async () => {
+  const broken = workload("broken", [], {
+    start: async () => ({ round: () => Promise.reject(new Error("out of luck")) }),
+  });
+  const rounds = await runRounds(bench, [broken, workload("sound", [1, 2])], 2);
+  expect(rounds.get("broken")?.missing).toBe("failed: out of luck");
+  expect(rounds.get("sound")?.samples).toEqual([{ figure: 1 }, { figure: 2 }]);
+});
+
 test("the report names what is missing and why", async () => {
   const results = await measured();
   const page = renderReport(results);
