@@ -1,0 +1,85 @@
+import pg from "pg";
+import { makeSchema } from "postgraphile";
+import { lexicographicSortSchema, printSchema } from "postgraphile/graphql";
+import { afterAll, describe, expect, test } from "vitest";
+import { apiPreset } from "../../src/api/preset.ts";
+import { apiSettings } from "../../src/api/settings.ts";
+import { connect } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+
+const database = await createDatabase();
+const databaseUrl = database.urlAs("rate_limiter_authenticator");
+const pool = new pg.Pool({ connectionString: databaseUrl });
+const sql = connect(databaseUrl);
+afterAll(async () => {
+  await pool.end();
+  await sql.end();
+});
+
+const preset = apiPreset({
+  ...{ settings: apiSettings({}), pool, sql, keys: [new Uint8Array(32)] },
+  requestOf: () => {
+    throw new Error("nothing is asked of this schema");
+  },
+});
+const { schema } = await makeSchema(preset);
+const printed = printSchema(lexicographicSortSchema(schema));
+
+const fieldsOf = (type: string) =>
+  Object.keys(
+    (schema.getType(type) as { getFields(): Record<string, unknown> } | undefined)?.getFields() ??
+      {},
+  );
+
+test("is the one in schema.graphql: read it in diffs, update it with -u", async () => {
+  await expect(`${printed}\n`).toMatchFileSnapshot("../../schema.graphql");
+});
+
+describe("what must not be there", () => {
+  test("is not: no hash, no secret, no helper", () => {
+    expect(printed).not.toMatch(/hash/i);
+    expect(printed).not.toMatch(/RateLimiter(Private|Internal|Admin|Audit)/);
+    expect(fieldsOf("User")).not.toContain("passwordHash");
+    expect(fieldsOf("AlertConfig")).not.toContain("notificationConfig");
+  });
+
+  test("buckets, the ledger, quotas, metrics and the audit are written by nobody", () => {
+    const written = fieldsOf("Mutation").filter((name) =>
+      /^(create|update|delete)(Bucket|Ledger|Quota|Charge|Lease|Borrowing|Audit|Metric|Iops|Bandwidth|Daily|Hourly|Denial|Alert$|ApiKey$|UserSession|UserRole|SystemSetting)/.test(
+        name,
+      ),
+    );
+    expect(written).toEqual(["createApiKey"]);
+  });
+
+  test("gateways' functions are not for people", () => {
+    const everything = [...fieldsOf("Query"), ...fieldsOf("Mutation")];
+    expect(
+      everything.filter((name) =>
+        /^(consume|checkLimit|cost$|leaseTokens|renewLease|settle|refund)/.test(name),
+      ),
+    ).toEqual([]);
+  });
+});
+
+test("amounts keep every digit, moments and spans are standard scalars", () => {
+  const typeOf = (type: string, field: string) =>
+    new RegExp(`^type ${type} \\{[^}]*?^  ${field}: (\\S+)$`, "ms").exec(printed)?.[1];
+  expect(typeOf("LedgerEntry", "balanceAfter")).toBe("BigFloat!");
+  expect(typeOf("LedgerEntry", "seq")).toBe("BigInt!");
+  expect(typeOf("LedgerEntry", "createdAt")).toBe("Datetime!");
+  expect(typeOf("RetentionPolicy", "retainFor")).toBe("Duration");
+});
+
+test("everything that can be asked for is described", () => {
+  const undescribed = ["Query", "Mutation", "Subscription"].flatMap((type) => {
+    const object = schema.getType(type) as unknown as {
+      getFields(): Record<string, { description?: string | null }>;
+    };
+    return Object.entries(object.getFields())
+      .filter(([, { description }]) => !description)
+      .map(([name]) => `${type}.${name}`);
+  });
+  // Readers of one row by its key say all in their name.
+  expect(undescribed.filter((name) => !/^Query\.\w+$/.test(name))).toEqual([]);
+});
