@@ -1,6 +1,6 @@
 import type { Workload } from "../types.ts";
 
-/** What the project does not have in this version: its ratios are null, and the report says why. */
+/** What is not measured in this version: its ratios are null, and the report says why. */
 export function absent(name: string, says: string, reason: string): Workload {
   return {
     ...{ name, says, unit: "per second" },
