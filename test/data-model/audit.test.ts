@@ -159,6 +159,7 @@ describe("a change in SQL", () => {
       // The data plane: functions write its audit. Alerts as they happen: jobs and the functions
       // of the admin API write them. Permissions: nobody writes.
       "alert_history",
+      "alert_notices",
       "bandwidth_metrics",
       "charges",
       "denial_counts",

@@ -30,6 +30,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   metrics_daily: (sql, t) => sql`app_id = ${t.appId}`,
   alert_configs: (sql, t) => sql`app_id = ${t.appId}`,
   alert_history: (sql, t) => sql`app_id = ${t.appId}`,
+  alert_notices: (sql, t) => sql`app_id = ${t.appId}`,
   v_active_quotas: (sql, t) => sql`app_id = ${t.appId}`,
   v_token_bucket_status: (sql, t) => sql`owner_id = ${t.appId}`,
   v_metrics_summary_24h: (sql, t) => sql`app_id = ${t.appId}`,

@@ -151,9 +151,16 @@ async function makeAlert(sql: Sql, appId: string): Promise<string> {
       )
       values (${appId}, 'iops', '>', 10, 60, 'warning', '{"channel": "log"}')
       returning alert_id, app_id
+    ),
+    triggered as (
+      insert into rate_limiter.alert_history (alert_id, app_id, actual_value, threshold_value)
+      select c.alert_id, c.app_id, 11, 10 from config as c
+      returning alert_id, app_id, history_id
     )
-    insert into rate_limiter.alert_history (alert_id, app_id, actual_value, threshold_value)
-    select c.alert_id, c.app_id, 11, 10 from config as c
+    insert into rate_limiter.alert_notices (
+      alert_id, app_id, history_id, event, channel_number, channel, content
+    )
+    select t.alert_id, t.app_id, t.history_id, 'triggered', 1, 'log', '{}' from triggered as t
     returning alert_id as "alertId"
   `;
   if (row === undefined) throw new Error("no alert made");
