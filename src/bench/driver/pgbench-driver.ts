@@ -82,10 +82,10 @@ export function latencyOfLog(log: string): Latency {
     .map((line) => line.split(" ").map(Number));
   const endOf = (fields: readonly number[]) => (fields[4] ?? 0) + (fields[5] ?? 0) / 1e6;
   const start = lines.reduce((least, fields) => Math.min(least, endOf(fields)), Infinity);
+  const warm = lines.filter((fields) => endOf(fields) - start >= warmUpSeconds);
   const histogram = newHistogram();
-  for (const fields of lines) {
-    const isWarm = endOf(fields) - start >= warmUpSeconds;
-    if (isWarm) histogram.recordValue(Math.max(1, fields[2] ?? 0));
+  for (const fields of warm.length > 0 ? warm : lines) {
+    histogram.recordValue(Math.max(1, fields[2] ?? 0));
   }
   return latencyOf(histogram);
 }
