@@ -123,6 +123,15 @@ create type rate_limiter_admin.bandwidth_limits as (
   allow_oversize boolean
 );
 
+create type rate_limiter_admin.failed_job as (
+  job_id bigint,
+  task text,
+  attempts integer,
+  last_error text,
+  created_at timestamp with time zone,
+  failed_at timestamp with time zone
+);
+
 create type rate_limiter_admin.iops_limits as (
   iops_limit integer,
   iops_burst integer,
@@ -153,12 +162,6 @@ create type rate_limiter_internal.quota_terms as (
   min_reserve bigint,
   allow_oversize boolean,
   terms_until timestamp with time zone
-);
-
-create type rate_limiter_internal.verdict as (
-  reason text,
-  retry_after_ms bigint,
-  delay_ms bigint
 );
 
 
@@ -212,6 +215,30 @@ create table rate_limiter.alert_history (
 ) partition by range (triggered_at);
 alter table rate_limiter.alert_history enable row level security;
 
+create table rate_limiter.alert_notices (
+  notice_id uuid not null default gen_random_uuid(),
+  app_id uuid not null,
+  alert_id uuid not null,
+  history_id uuid not null,
+  event character varying(50) not null,
+  channel_number integer not null,
+  channel character varying(50) not null,
+  content jsonb not null,
+  status character varying(50) not null default 'pending'::character varying,
+  attempts integer not null default 0,
+  last_error text,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  sent_at timestamp with time zone,
+  constraint alert_notice_event_check CHECK (event::text = ANY (ARRAY['triggered'::character varying, 'acknowledged'::character varying, 'resolved'::character varying]::text[])),
+  constraint alert_notice_sent_check CHECK ((status::text = 'sent'::text) = (sent_at IS NOT NULL)),
+  constraint alert_notice_status_check CHECK (status::text = ANY (ARRAY['pending'::character varying, 'sent'::character varying, 'dead'::character varying]::text[])),
+  constraint alert_notices_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES rate_limiter.alert_configs(alert_id) ON DELETE RESTRICT,
+  constraint alert_notices_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE RESTRICT,
+  constraint alert_notices_history_key UNIQUE (history_id, event, channel_number),
+  constraint alert_notices_pkey PRIMARY KEY (notice_id)
+);
+alter table rate_limiter.alert_notices enable row level security;
+
 create table rate_limiter.applications (
   app_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
@@ -219,6 +246,7 @@ create table rate_limiter.applications (
   name character varying(255) not null,
   metadata jsonb not null default '{}'::jsonb,
   auto_borrow boolean not null default false,
+  tenant_is_active boolean not null default true,
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
@@ -312,7 +340,7 @@ create table rate_limiter.cost_rules (
   is_active boolean not null default true,
   constraint cost_rule_c_base_check CHECK (c_base_override >= 0::numeric),
   constraint cost_rule_c_bw_check CHECK (c_bw_override >= 0::numeric),
-  constraint cost_rule_overlap_check EXCLUDE USING gist (app_id WITH =, operation_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (is_active),
+  constraint cost_rule_overlap_check EXCLUDE USING gist ((app_id::text || operation_id::text) WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (is_active),
   constraint cost_rule_time_is_finite CHECK (isfinite(valid_from) AND isfinite(valid_to)),
   constraint cost_rule_time_order CHECK (valid_to > valid_from),
   constraint cost_rules_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
@@ -856,6 +884,10 @@ CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (
 CREATE INDEX idx_alert_history_app ON rate_limiter.alert_history USING btree (app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_status ON rate_limiter.alert_history USING btree (status) WHERE ((status)::text <> 'resolved'::text);
 CREATE INDEX idx_alert_history_triggered ON rate_limiter.alert_history USING btree (triggered_at DESC);
+CREATE INDEX idx_alert_notices_alert ON rate_limiter.alert_notices USING btree (alert_id);
+CREATE INDEX idx_alert_notices_app ON rate_limiter.alert_notices USING btree (app_id, created_at DESC);
+CREATE INDEX idx_alert_notices_created ON rate_limiter.alert_notices USING btree (created_at);
+CREATE INDEX idx_alert_notices_unsent ON rate_limiter.alert_notices USING btree (status, created_at) WHERE ((status)::text <> 'sent'::text);
 CREATE INDEX idx_applications_active ON rate_limiter.applications USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_applications_cluster ON rate_limiter.applications USING btree (cluster_id);
 CREATE INDEX idx_applications_metadata ON rate_limiter.applications USING gin (metadata);
@@ -1204,13 +1236,13 @@ create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d4726d44c7454ac0
+  -- body 50d40fbe9dc7d0c5
 
 create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a6c4cd5cd83ff4b8
+  -- body a0f7564e8f9c0a46
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
@@ -1242,11 +1274,23 @@ create function rate_limiter_admin.adjust_tokens(owner_id uuid, bucket_type rate
   set search_path=pg_catalog, pg_temp;
   -- body 5deafef6015d45a2
 
+create function rate_limiter_admin.alert_channel()
+  returns text
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cde07f8a71cf46d3
+
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 3b6cb6ed76034219
+
+create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid, max_rows bigint)
+  returns bigint
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 34df22ef4726f8dc
 
 create function rate_limiter_admin.borrow_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.token_borrowing
@@ -1288,7 +1332,23 @@ create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f224547179dfa8dc
+  -- body 635ef50404e13c4b
+
+create function rate_limiter_admin.export_audit(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
+  returns SETOF rate_limiter_audit.audit_logs
+  language sql stable parallel safe;
+  -- body f3fe251dcadcd182
+
+create function rate_limiter_admin.export_metrics(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
+  returns TABLE(application_id uuid, application_name text, measured_at timestamp with time zone, metric_name text, value double precision, unit text, tags jsonb)
+  language sql stable parallel safe;
+  -- body 5485c9c278f75bdc
+
+create function rate_limiter_admin.failed_jobs()
+  returns SETOF rate_limiter_admin.failed_job
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 335a0fd94761e540
 
 create function rate_limiter_admin.logout()
   returns boolean
@@ -1320,11 +1380,23 @@ create function rate_limiter_admin.repay_borrowing(owner_id uuid, borrowing_id u
   set search_path=pg_catalog, pg_temp;
   -- body 771ddab0a9eb7d29
 
+create function rate_limiter_admin.replay_notice(notice_id uuid)
+  returns rate_limiter.alert_notices
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f4eb15d2b1acdd2f
+
 create function rate_limiter_admin.reset_password(user_id uuid, new_password text)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 7b2c6d895c89a920
+
+create function rate_limiter_admin.retry_jobs(job_ids bigint[] DEFAULT NULL::bigint[])
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 87599ecb19e27569
 
 create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   returns timestamp with time zone
@@ -1408,13 +1480,18 @@ create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEF
   returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85a0e01c6d89ecb7
+  -- body 1efcec21bb12be6a
 
 create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body e2c25b1767c138d2
+
+create function rate_limiter_internal.add_alert_notices(alert_id uuid, history_id uuid, event text)
+  returns integer
+  language plpgsql volatile parallel unsafe;
+  -- body 5d7da24a60a61fe9
 
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
@@ -1434,7 +1511,7 @@ create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zo
 create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id uuid, OUT allotment_ms integer, OUT synchronous_commit boolean)
   returns record
   language plpgsql stable parallel safe;
-  -- body 8dd7bf9abde36e6d
+  -- body d69cc325da8e0a6e
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
@@ -1446,10 +1523,10 @@ create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_nam
   language sql volatile parallel unsafe;
   -- body ab62b85cc9f6dfaf
 
-create function rate_limiter_internal.allotment_for(buckets rate_limiter.token_buckets[], bucket rate_limiter.token_buckets)
-  returns integer
+create function rate_limiter_internal.alert_holds(value double precision, condition text, threshold_value double precision)
+  returns boolean
   language sql immutable parallel safe;
-  -- body d4cd86c7ccee75bb
+  -- body f8541fc49cf8d94d
 
 create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text)
   returns uuid
@@ -1512,7 +1589,7 @@ create function rate_limiter_internal.bucket_under_terms(at timestamp with time 
 create function rate_limiter_internal.bucket_verdict(at timestamp with time zone, bucket rate_limiter.token_buckets, charge numeric, OUT verdict text, OUT passes_at timestamp with time zone)
   returns record
   language sql stable parallel safe;
-  -- body 7d09084cb5e9a08f
+  -- body 008dda989be47e1d
 
 create function rate_limiter_internal.buckets_at(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
@@ -1534,15 +1611,15 @@ create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   language sql immutable parallel safe;
   -- body 88c8902e28b7be4d
 
-create function rate_limiter_internal.charge_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[], mode rate_limiter.quota_mode, cost numeric, bytes numeric, allotment_ms integer)
-  returns rate_limiter.token_buckets[]
-  language plpgsql immutable parallel safe;
-  -- body 4d978c8376eb1c06
+create function rate_limiter_internal.channel_problem(channel jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body 1bdfc856d32a09aa
 
 create function rate_limiter_internal.charges_of(buckets rate_limiter.token_buckets[], cost numeric, bytes numeric, with_shadow boolean)
   returns rate_limiter_internal.bucket_charge[]
-  language sql immutable parallel safe;
-  -- body fae715d1a2bff48c
+  language plpgsql immutable parallel safe;
+  -- body c8aabae8c7c932ab
 
 create function rate_limiter_internal.check_amount(amount numeric, what text)
   returns void
@@ -1577,7 +1654,13 @@ create function rate_limiter_internal.check_lease(at timestamp with time zone, a
 create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
   language plpgsql stable parallel safe;
-  -- body 6a9925108d5a7c3e
+  -- body 4277c60620677e03
+
+create function rate_limiter_internal.check_notification()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 6c5aaee674a127ed
 
 create function rate_limiter_internal.check_reference(reference_id text)
   returns void
@@ -1608,7 +1691,7 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 4708afa004d7c857
+  -- body 1c527fad6407b3d4
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1630,10 +1713,16 @@ create function rate_limiter_internal.copied_columns(relation oid)
   language sql stable parallel safe;
   -- body 55bc07e52da43305
 
+create function rate_limiter_internal.copy_tenant_is_active()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 88c2bee68f3a6128
+
 create function rate_limiter_internal.cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
   language plpgsql stable parallel safe;
-  -- body 0ad752628ecaf9bc
+  -- body a9b5c69253a401c5
 
 create function rate_limiter_internal.cost_of(c_base numeric, c_bw numeric, unit_quantum bigint, size_bytes bigint)
   returns numeric
@@ -1642,18 +1731,28 @@ create function rate_limiter_internal.cost_of(c_base numeric, c_bw numeric, unit
 
 create function rate_limiter_internal.costs_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[])
   returns numeric[]
-  language sql stable parallel safe;
-  -- body c09507ac4ca7c3ca
+  language plpgsql stable parallel safe;
+  -- body 4e40540ea8a6331b
 
 create function rate_limiter_internal.costs_before(app_id uuid, reference_ids text[])
   returns numeric[]
-  language sql stable parallel safe;
-  -- body 63874df09d494d40
+  language plpgsql stable parallel safe;
+  -- body d17c7fa020941f9f
 
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body c91066b0d90767a8
+
+create function rate_limiter_internal.csv_field(value text)
+  returns text
+  language sql immutable parallel safe;
+  -- body cca9ef0951df9e9c
+
+create function rate_limiter_internal.csv_query(relation oid)
+  returns text
+  language sql stable parallel safe;
+  -- body fd5d286caafa097b
 
 create function rate_limiter_internal.current_cluster_ids()
   returns uuid[]
@@ -1678,15 +1777,20 @@ create function rate_limiter_internal.debt_of(at timestamp with time zone, owner
   language sql stable parallel safe;
   -- body c85936de8c7697fe
 
-create function rate_limiter_internal.decide(at timestamp with time zone, cost numeric, size_bytes bigint, allotment_ms integer, INOUT buckets rate_limiter.token_buckets[], OUT decision rate_limiter.decision)
-  returns record
-  language plpgsql immutable parallel safe;
-  -- body bed4635ae28036eb
-
 create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], allotment_ms integer, INOUT buckets rate_limiter.token_buckets[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean)
   returns record
   language plpgsql immutable parallel safe;
-  -- body a44a7bd9075d1c98
+  -- body c6dd852f5fb87b28
+
+create function rate_limiter_internal.expired_before(data_type text, at timestamp with time zone)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body 905968cfd155139f
+
+create function rate_limiter_internal.expiring_rows()
+  returns TABLE(data_type text, relation regclass, ended_at text)
+  language sql stable parallel safe;
+  -- body d1f862740d163d7b
 
 create function rate_limiter_internal.flush_denials()
   returns integer
@@ -1744,15 +1848,15 @@ create function rate_limiter_internal.is_system_admin()
   set search_path=pg_catalog, pg_temp;
   -- body 4594f7678c400e66
 
-create function rate_limiter_internal.judge(at timestamp with time zone, buckets rate_limiter.token_buckets[], mode rate_limiter.quota_mode, cost numeric, bytes numeric)
-  returns rate_limiter_internal.verdict
-  language plpgsql immutable parallel safe;
-  -- body b4900cae6cd01027
+create function rate_limiter_internal.judged_alerts(at timestamp with time zone)
+  returns TABLE(alert_id uuid, every_sample_holds boolean, latest_holds boolean, latest_value double precision)
+  language sql stable parallel safe;
+  -- body 77b4bd767c49b641
 
-create function rate_limiter_internal.leaky_delay_ms(bucket rate_limiter.token_buckets)
+create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
   language sql immutable parallel safe;
-  -- body 63de52cd0baa4788
+  -- body 4f0e1277fee0c491
 
 create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
   returns rate_limiter.lease_grant
@@ -1762,7 +1866,7 @@ create function rate_limiter_internal.lease_tokens_at(at timestamp with time zon
 create function rate_limiter_internal.lease_wait_ms(at timestamp with time zone, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body 956563edee70c907
+  -- body cd320993a28103f5
 
 create function rate_limiter_internal.lend(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
   returns void
@@ -1807,17 +1911,22 @@ create function rate_limiter_internal.lock_borrowing(owner_id uuid, borrowing_id
 create function rate_limiter_internal.lock_bucket(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
   returns rate_limiter.token_buckets
   language plpgsql volatile parallel unsafe;
-  -- body 7494b1590a4ddcf8
+  -- body cead3966e0d4e7c8
 
 create function rate_limiter_internal.lock_buckets(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
-  -- body e3e6624d9316f2c0
+  -- body 994926f80060b3f2
 
 create function rate_limiter_internal.lock_in_order(at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns void
   language plpgsql volatile parallel unsafe;
   -- body b1d7becd717adab2
+
+create function rate_limiter_internal.locked_bucket_at(at timestamp with time zone, stored rate_limiter.token_buckets)
+  returns rate_limiter.token_buckets
+  language plpgsql volatile parallel unsafe;
+  -- body df4a5c366a2c5c19
 
 create function rate_limiter_internal.login_delay(failures integer, allowed_failures bigint, longest interval)
   returns interval
@@ -1846,11 +1955,6 @@ create function rate_limiter_internal.may_manage_user(user_id uuid)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 4dcbeaabe8e474ae
-
-create function rate_limiter_internal.may_oversize(bucket rate_limiter.token_buckets, charge numeric)
-  returns boolean
-  language sql immutable parallel safe;
-  -- body 1fc72df88c93c439
 
 create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
@@ -1884,11 +1988,34 @@ create function rate_limiter_internal.note_engine_setting()
   set search_path=pg_catalog, pg_temp;
   -- body 44a6c46b88bcaf1d
 
+create function rate_limiter_internal.note_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b1f022b13279d227
+
 create function rate_limiter_internal.note_quota_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 7621f25be8a002dd
+
+create function rate_limiter_internal.notification_channels(config jsonb)
+  returns TABLE(channel_number integer, channel jsonb)
+  language sql immutable parallel safe;
+  -- body e31b891aa4df60fa
+
+create function rate_limiter_internal.notification_problem(config jsonb)
+  returns text
+  language plpgsql immutable parallel safe;
+  -- body a32e2e021108eca6
+
+create function rate_limiter_internal.notify_alert()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body e8e438f39685505b
 
 create function rate_limiter_internal.notify_change()
   returns trigger
@@ -1924,6 +2051,11 @@ create function rate_limiter_internal.operation_in_question(app_id uuid, operati
   language plpgsql stable parallel safe;
   -- body 77b3b26d189d3205
 
+create function rate_limiter_internal.paid_back_at(last_refill_at timestamp with time zone, missing numeric, refill_rate bigint)
+  returns timestamp with time zone
+  language plpgsql immutable parallel safe;
+  -- body 2c5a61bf2506ba44
+
 create function rate_limiter_internal.partition_name(table_name text, period text, starts_at timestamp with time zone)
   returns text
   language sql immutable parallel safe;
@@ -1937,15 +2069,15 @@ create function rate_limiter_internal.partitions()
   set DateStyle=ISO;
   -- body 8269d8001e8c6a2b
 
-create function rate_limiter_internal.pay_back_in_time(bucket rate_limiter.token_buckets, missing numeric)
-  returns rate_limiter.token_buckets
-  language plpgsql immutable parallel safe;
-  -- body d2cb8b0b9d80014f
-
 create function rate_limiter_internal.period_start(at timestamp with time zone, period text, periods_later integer DEFAULT 0)
   returns timestamp with time zone
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
+
+create function rate_limiter_internal.plain_buckets_at(at timestamp with time zone, owner_id uuid)
+  returns rate_limiter.token_buckets[]
+  language plpgsql stable parallel safe;
+  -- body 03ae8292cef7af76
 
 create function rate_limiter_internal.price_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -1972,7 +2104,7 @@ create function rate_limiter_internal.quota_as_json(config_id uuid)
 create function rate_limiter_internal.quota_buckets(config_id uuid, at timestamp with time zone)
   returns rate_limiter.token_buckets[]
   language sql stable parallel safe;
-  -- body c8f076c0dea51656
+  -- body d2719f64e9ff4b7d
 
 create function rate_limiter_internal.quota_capacity(calculation_method rate_limiter.calculation_method, quota_limit bigint, burst bigint, burst_duration_seconds integer, refill_rate bigint)
   returns numeric
@@ -1997,7 +2129,7 @@ create function rate_limiter_internal.random_token()
 create function rate_limiter_internal.recharge_buckets(buckets rate_limiter.token_buckets[], charged rate_limiter_internal.bucket_charge[], cost numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql immutable parallel safe;
-  -- body d6414e405552fcab
+  -- body 98c7ed46a4192b6b
 
 create function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
   returns void
@@ -2029,6 +2161,11 @@ create function rate_limiter_internal.refund_at(at timestamp with time zone, app
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body da2dec4c325c59ba
+
+create function rate_limiter_internal.refusal(at timestamp with time zone, buckets rate_limiter.token_buckets[], cost numeric, bytes numeric)
+  returns rate_limiter.decision
+  language plpgsql immutable parallel safe;
+  -- body c3a9fcbc2411dc2d
 
 create function rate_limiter_internal.refuse_change()
   returns trigger
@@ -2075,11 +2212,6 @@ create function rate_limiter_internal.refuse_version_change()
   language plpgsql volatile parallel unsafe;
   -- body f7564328a1eeaed8
 
-create function rate_limiter_internal.remaining(buckets rate_limiter.token_buckets[], bucket_type rate_limiter.bucket_type)
-  returns numeric
-  language sql immutable parallel safe;
-  -- body b590889d85843a7e
-
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
@@ -2114,6 +2246,11 @@ create function rate_limiter_internal.require_cluster(cluster_id uuid)
   returns void
   language plpgsql stable parallel safe;
   -- body e799015b98ffd72b
+
+create function rate_limiter_internal.require_expired(data_type text, cutoff timestamp with time zone)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 6d044ea1b86edee2
 
 create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
@@ -2154,6 +2291,11 @@ create function rate_limiter_internal.require_system_admin(resource text, action
   returns void
   language plpgsql stable parallel safe;
   -- body 540b2af540a0acaa
+
+create function rate_limiter_internal.retention_cutoff(at timestamp with time zone, data_type text)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body ae02cc7d37592968
 
 create function rate_limiter_internal.retention_period(data_type text)
   returns interval
@@ -2231,6 +2373,11 @@ create function rate_limiter_internal.settle_lease_at(at timestamp with time zon
   language plpgsql volatile parallel unsafe;
   -- body f81a79446b608ef9
 
+create function rate_limiter_internal.shortage(tokens numeric, capacity numeric, charge numeric, allow_oversize boolean, refill_rate bigint)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body 20f3b93b6d70e4e1
+
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
   language plpgsql stable parallel restricted security definer
@@ -2242,10 +2389,11 @@ create function rate_limiter_internal.system_metrics(from_time timestamp with ti
   language sql stable parallel safe;
   -- body 1b2bfd14344c5946
 
-create function rate_limiter_internal.take(bucket rate_limiter.token_buckets, charge numeric)
-  returns rate_limiter.token_buckets
-  language plpgsql immutable parallel safe;
-  -- body 2305a0dc8eea76ba
+create function rate_limiter_internal.tell_applications()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body eb97ddc5844955f8
 
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
@@ -2265,12 +2413,12 @@ create function rate_limiter_internal.touch_buckets(owner_id uuid, mode rate_lim
 create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
   returns record
   language plpgsql stable parallel safe;
-  -- body f9aadd13a22ad9b4
+  -- body eaa2e2be6b58882c
 
-create function rate_limiter_internal.wait_ms(at timestamp with time zone, bucket rate_limiter.token_buckets, wanted numeric)
+create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body 2ebda452734808d0
+  -- body 20f367e4d8eb2442
 
 create function rate_limiter_internal.write_audit(action text, entity_type text, entity_id uuid, tenant_id uuid, app_id uuid, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, status text DEFAULT 'success'::text, error_message text DEFAULT NULL::text)
   returns void
@@ -2284,13 +2432,13 @@ create function rate_limiter_internal.write_bucket_audit(action text, entity_typ
 
 create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb, layer_1_type rate_limiter.transaction_type DEFAULT NULL::rate_limiter.transaction_type)
   returns void
-  language sql volatile parallel unsafe;
-  -- body 44a6c688fdd0fac7
+  language plpgsql volatile parallel unsafe;
+  -- body c33599a0c39d8bda
 
 create function rate_limiter_internal.write_charges(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[])
   returns void
-  language sql volatile parallel unsafe;
-  -- body 077a7e7cce659f3a
+  language plpgsql volatile parallel unsafe;
+  -- body ba77c00f610c8c63
 
 create function rate_limiter_internal.write_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, holder text)
   returns uuid
@@ -2315,10 +2463,35 @@ create function rate_limiter_private.applied_migrations()
   set search_path=pg_catalog, pg_temp;
   -- body cb11df0fa4551ce4
 
+create function rate_limiter_private.apply_retention(at timestamp with time zone DEFAULT clock_timestamp())
+  returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, row_count bigint)
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=5s;
+  -- body d5e5794cfe543631
+
+create function rate_limiter_private.archive_quota_versions(at timestamp with time zone, batch_size integer DEFAULT 1000)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body bf0aca6d45fb386e
+
 create function rate_limiter_private.audit_login(user_id uuid, action text, status text, error_message text, ip_address inet, user_agent text)
   returns void
   language sql volatile parallel unsafe;
   -- body e025907ae7a10582
+
+create function rate_limiter_private.begin_retention()
+  returns boolean
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f6dcb06a41259942
+
+create function rate_limiter_private.bury_lost_notifications(at timestamp with time zone DEFAULT clock_timestamp())
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 98775095e19003e2
 
 create function rate_limiter_private.collect_borrowings(at timestamp with time zone, batch_size integer DEFAULT 200)
   returns integer
@@ -2336,10 +2509,35 @@ create function rate_limiter_private.create_administrator(tenant text, username 
   language plpgsql volatile parallel unsafe;
   -- body 5ca44457c47c512a
 
+create function rate_limiter_private.dead_notifications()
+  returns SETOF rate_limiter.alert_notices
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 64b83481e15e646c
+
 create function rate_limiter_private.default_partition_has(schema_name name, table_name name, starts_at timestamp with time zone, ends_at timestamp with time zone)
   returns boolean
   language plpgsql stable parallel safe;
   -- body 7fffabad6b174fa3
+
+create function rate_limiter_private.delete_expired_rows(at timestamp with time zone, batch_size integer DEFAULT 1000)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body dc5d1c5a8b6c2ac0
+
+create function rate_limiter_private.deliver_notification(notice_id uuid, OUT event text, OUT channel jsonb, OUT content jsonb)
+  returns SETOF record
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 114c289931e2527d
+
+create function rate_limiter_private.drop_exported_partition(partition_name text, row_count bigint, min_time timestamp with time zone, max_time timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=5s;
+  -- body 1964291e11854ed3
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
@@ -2355,16 +2553,34 @@ create function rate_limiter_private.drop_partitions(at timestamp with time zone
   set lock_timeout=5s;
   -- body b5a71f0c7ecdb167
 
+create function rate_limiter_private.end_retention()
+  returns boolean
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body efefb0092aa4fb4a
+
 create function rate_limiter_private.end_session(session_id uuid, user_id uuid, reason text)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body bbc61c2729dcdc8b
+
+create function rate_limiter_private.evaluate_alerts(at timestamp with time zone DEFAULT clock_timestamp())
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4532c1babb55606b
 
 create function rate_limiter_private.expire_leases(at timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 19e488885bbc3a26
+
+create function rate_limiter_private.expire_rows(data_type text, cutoff timestamp with time zone, batch_size integer DEFAULT 1000)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 8fce9eee2bda41c6
 
 create function rate_limiter_private.expire_sessions(at timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
@@ -2377,6 +2593,28 @@ create function rate_limiter_private.expired_partitions(at timestamp with time z
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body ae3267a9a1cbbd91
+
+create function rate_limiter_private.export_partition(partition_name text)
+  returns SETOF text
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body ef14d344e90254cf
+
+create function rate_limiter_private.export_rows(data_type text, cutoff timestamp with time zone)
+  returns SETOF text
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 1366052409263b07
+
+create function rate_limiter_private.failed_jobs()
+  returns SETOF rate_limiter_admin.failed_job
+  language sql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a366a83f5ca7ac3a
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
@@ -2444,7 +2682,7 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c8b5b7345600ce6f
+  -- body a76e48c284061290
 
 create function rate_limiter_private.move_stragglers(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(table_name text, moved_rows bigint)
@@ -2463,6 +2701,12 @@ create function rate_limiter_private.note_workers(worker_ids text[])
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body f1ca407f38847310
+
+create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
+  returns record
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e2fbe8713bb4b463
 
 create function rate_limiter_private.record_system_metrics(at timestamp with time zone, batch_minutes integer DEFAULT 60)
   returns integer
@@ -2493,15 +2737,51 @@ create function rate_limiter_private.release_lost_jobs(silence interval DEFAULT 
   set search_path=pg_catalog, pg_temp;
   -- body c8d04e3752a9d287
 
+create function rate_limiter_private.replay_notifications(notice_ids uuid[] DEFAULT NULL::uuid[])
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4329ff62e77160a5
+
 create function rate_limiter_private.require_live_api_key(api_key_id uuid)
   returns rate_limiter_private.api_keys
   language plpgsql volatile parallel unsafe;
   -- body b25b93cd5b40f547
 
+create function rate_limiter_private.restore_rows(relation regclass, columns text[], records jsonb)
+  returns integer
+  language plpgsql volatile parallel unsafe
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body e7364a3468d181f2
+
+create function rate_limiter_private.retention_plan(at timestamp with time zone DEFAULT clock_timestamp())
+  returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, row_count bigint)
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a5b96d9501645a56
+
+create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::bigint[])
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cefb1425eb6c026d
+
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
   -- body 4ee4eaa1f5f4ea2a
+
+create function rate_limiter_private.rows_extent(data_type text, cutoff timestamp with time zone, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
+  returns record
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body db4e3ed335280e41
+
+create function rate_limiter_private.seed_demo()
+  returns text
+  language plpgsql volatile parallel unsafe;
+  -- body 5606caa1607bd861
 
 create function rate_limiter_private.session_lasts(user_id uuid, session_id uuid)
   returns boolean
@@ -2513,6 +2793,12 @@ create function rate_limiter_private.set_password(user_id uuid, password text, k
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 4651f16a56329c99
+
+create function rate_limiter_private.settle_notification(notice_id uuid, status text, error text DEFAULT NULL::text)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 35a808d27b3708bb
 
 create function rate_limiter_private.start_session(at timestamp with time zone, user_id uuid, ip_address inet, user_agent text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -2545,9 +2831,12 @@ create function rate_limiter_private.verify_password(user_id uuid, password text
 -- triggers
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('alert_id', 'notification_config');
+CREATE TRIGGER check_notification BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_notification();
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
+CREATE TRIGGER copy_tenant_is_active BEFORE INSERT OR UPDATE OF tenant_id, tenant_is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.copy_tenant_is_active();
 CREATE TRIGGER notify_change AFTER DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
 CREATE TRIGGER refuse_delete_of_application BEFORE DELETE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_application();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.applications FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
@@ -2591,6 +2880,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.ten
 CREATE TRIGGER notify_tenant_change AFTER UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.notify_tenant_change();
 CREATE TRIGGER refuse_delete_of_tenant BEFORE DELETE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_tenant();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER tell_applications AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.tell_applications();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_role_id');
 CREATE TRIGGER set_assigned_by BEFORE INSERT ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_assigned_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_id');
@@ -2633,6 +2923,14 @@ create policy monitored on rate_limiter.alert_history as permissive for select t
   using (true);
 
 create policy readable on rate_limiter.alert_history as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+
+create policy monitored on rate_limiter.alert_notices as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.alert_notices as permissive for select to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
@@ -2950,6 +3248,8 @@ grant usage on schema rate_limiter_private to rate_limiter_worker;
 grant delete, select on table rate_limiter.alert_configs to rate_limiter_visitor;
 grant select on table rate_limiter.alert_history to rate_limiter_readonly;
 grant select on table rate_limiter.alert_history to rate_limiter_visitor;
+grant select on table rate_limiter.alert_notices to rate_limiter_readonly;
+grant select on table rate_limiter.alert_notices to rate_limiter_visitor;
 grant delete, select on table rate_limiter.applications to rate_limiter_visitor;
 grant select on table rate_limiter.applications to rate_limiter_readonly;
 grant select on table rate_limiter.bandwidth_metrics to rate_limiter_readonly;
@@ -3133,7 +3433,9 @@ grant execute on function rate_limiter.verify_ledger(timestamp with time zone,ti
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.change_password(text,text) to rate_limiter_visitor;
@@ -3141,12 +3443,17 @@ grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) t
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.replay_notice(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.reset_password(uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
@@ -3171,18 +3478,33 @@ grant execute on function rate_limiter_internal.is_system_admin() to rate_limite
 grant execute on function rate_limiter_internal.may(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_grant_role(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.note_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.oldest_row(name,name) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
+grant execute on function rate_limiter_private.apply_retention(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.archive_quota_versions(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.begin_retention() to rate_limiter_worker;
+grant execute on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
+grant execute on function rate_limiter_private.delete_expired_rows(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.deliver_notification(uuid) to rate_limiter_worker;
+grant execute on function rate_limiter_private.drop_exported_partition(text,bigint,timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partition(text,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) to rate_limiter_worker;
+grant execute on function rate_limiter_private.end_retention() to rate_limiter_worker;
+grant execute on function rate_limiter_private.evaluate_alerts(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expire_leases(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.expire_rows(text,timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expired_partitions(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.export_partition(text) to rate_limiter_worker;
+grant execute on function rate_limiter_private.export_rows(text,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.failed_jobs() to rate_limiter_worker;
 grant execute on function rate_limiter_private.forget_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.login(text,text,inet,text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_authenticator;
@@ -3192,11 +3514,17 @@ grant execute on function rate_limiter_private.mark_for_aggregation(timestamp wi
 grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
 grant execute on function rate_limiter_private.move_stragglers(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.note_workers(text[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.partition_extent(text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_daily_quota_usage() to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_session(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.release_lost_jobs(interval) to rate_limiter_worker;
+grant execute on function rate_limiter_private.replay_notifications(uuid[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.retention_plan(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.session_lasts(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.user_of_email(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone) to rate_limiter_worker;
 
@@ -3237,8 +3565,14 @@ Says that somebody takes care of an alert. One that is resolved already stays re
 comment on function rate_limiter_admin.adjust_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is '@resultFieldName tokens
 Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now.';
 
+comment on function rate_limiter_admin.alert_channel() is '@behavior -*
+Where the API hears of the alerts that the signed-in user may see.';
+
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
 Gives a user of your tenant a role, for good or until a moment. Nobody gives a role that allows more than their own do.';
+
+comment on function rate_limiter_admin.begin_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
+Refuses who may not export (QS401, QS403), notes in the audit who does, and answers how many rows there are to come: max_rows + 1 where there are more than max_rows.';
 
 comment on function rate_limiter_admin.borrow_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is '@resultFieldName borrowing
 Lends a bucket tokens for a time: from another application of the tenant, from the cluster, or without a lender from its own future. They are paid back with interest when due.';
@@ -3256,6 +3590,13 @@ comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
+comment on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
+Audit rows of a span of time for the export, oldest first.';
+
+comment on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
+Samples of a span of time for the export, by application and time.';
+
+comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
 comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
 comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket.';
@@ -3265,7 +3606,13 @@ Puts a new version of an application''s or a cluster''s quota in force, from now
 comment on function rate_limiter_admin.repay_borrowing(pg_catalog.uuid,pg_catalog.uuid) is '@resultFieldName borrowing
 Pays a borrowing back with what its bucket holds now; the rest stays owed.';
 
+comment on function rate_limiter_admin.replay_notice(pg_catalog.uuid) is '@resultFieldName notice
+Sends a notice of an alert again that could not be sent.';
+
 comment on function rate_limiter_admin.reset_password(pg_catalog.uuid,pg_catalog.text) is 'Gives a user of your tenant a new password and ends the user''s sessions.';
+comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName retried
+Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
+
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota.';
@@ -3302,13 +3649,14 @@ Explains the decision on an operation at a moment (now where absent), or on one 
 comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is '@resultFieldName borrowing
 Forgives what is still owed of a borrowing; no token moves.';
 
+comment on function rate_limiter_internal.add_alert_notices(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
 comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One without samples keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One without samples keeps what it has.';
-comment on function rate_limiter_internal.allotment_for(rate_limiter.token_buckets[],rate_limiter.token_buckets) is 'Position of the layer-2 bucket whose allotment pays for charges of a layer-1 bucket; null where there is none.';
+comment on function rate_limiter_internal.alert_holds(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
@@ -3325,7 +3673,7 @@ comment on function rate_limiter_internal.buckets_at(timestamp with time zone,pg
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment, or before it began; its neighbour takes over its time. Raises QS409 for one that is over.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
-comment on function rate_limiter_internal.charge_buckets(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.quota_mode,numeric,numeric,integer) is 'The buckets after those of one mode were charged for an operation that judge() found they can pay for. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need.';
+comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
 comment on function rate_limiter_internal.charges_of(rate_limiter.token_buckets[],numeric,numeric,boolean) is 'What each of the buckets was charged for an operation, in lock order.';
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
 comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven or names an operation twice.';
@@ -3334,27 +3682,32 @@ comment on function rate_limiter_internal.check_credit(rate_limiter.token_bucket
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_lease(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS410 for one that expired unsettled, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.check_limit_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.check_notification() is 'Trigger: refuses an alert whose notices could not be delivered (QS422).';
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
-comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing.';
+comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
+comment on function rate_limiter_internal.copy_tenant_is_active() is 'Trigger: copies to an application whether its tenant is active.';
 comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
 comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not.';
 comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it.';
+comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
+comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
-comment on function rate_limiter_internal.decide(timestamp with time zone,numeric,bigint,integer,rate_limiter.token_buckets[]) is 'The decision on one operation over buckets as they stand at a moment, and the buckets as it leaves them. Reads and writes no table.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. Reads and writes no table.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need. Reads and writes no table.';
+comment on function rate_limiter_internal.expired_before(pg_catalog.text,timestamp with time zone) is 'What ended before this moment may go, as its retention policy stands; null if nothing may.';
+comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
 comment on function rate_limiter_internal.grantable(rate_limiter.token_buckets[],boolean,numeric,numeric) is 'How much of what is asked for the deciding buckets of both layers can lease: never below a min_reserve, never more than a share of a capacity.';
@@ -3366,8 +3719,8 @@ comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) 
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
-comment on function rate_limiter_internal.judge(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.quota_mode,numeric,numeric) is 'Whether the buckets of one mode, as they stand at a moment, can all pay for an operation. reason names the first that is short; retry_after_ms is when all of them will hold the charge, null where one never can.';
-comment on function rate_limiter_internal.leaky_delay_ms(rate_limiter.token_buckets) is 'Milliseconds, rounded up, to hold an operation back so that a leaky bucket''s operations leave at its steady rate.';
+comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What the samples of its window say of each active alert; nulls where there are none.';
+comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.lease_wait_ms(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric) is 'Milliseconds until the deciding buckets have something to lease again.';
 comment on function rate_limiter_internal.lend(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
@@ -3381,29 +3734,34 @@ comment on function rate_limiter_internal.lock_borrowing(pg_catalog.uuid,pg_cata
 comment on function rate_limiter_internal.lock_bucket(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since its last change is written down first. Callers lock in the order of chapter buckets: layer 2 before layer 1, then by owner.';
 comment on function rate_limiter_internal.lock_buckets(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Like buckets_at, and locks the buckets until the end of the transaction: layer 2 first, which is also the order they are returned in.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2 before layer 1, then by owner, type and mode.';
+comment on function rate_limiter_internal.locked_bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket that the caller has locked, as it stands at a moment. A change of quota since its last change is written down first.';
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: nobody gives what they do not hold, and only a system administrator makes another.';
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one: somebody of the same tenant who holds no role that the signed-in user could not give.';
-comment on function rate_limiter_internal.may_oversize(rate_limiter.token_buckets,numeric) is 'Whether a bucket admits, when full, a charge above its capacity.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_after(timestamp with time zone,bigint) is 'The moment so many microseconds after another; exact within 285 years.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.note_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
 comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. An admission, which writes anyway, takes the counts of earlier minutes along.';
 comment on function rate_limiter_internal.note_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
+comment on function rate_limiter_internal.note_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
 comment on function rate_limiter_internal.note_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
+comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
+comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
+comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
 comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names whom it is about (none: everybody). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation.';
+comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,numeric,bigint) is 'When the tokens that a bucket owes beyond what it held will have flowed in, rounded up to a microsecond: it refills only after that.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
-comment on function rate_limiter_internal.pay_back_in_time(rate_limiter.token_buckets,numeric) is 'A bucket that owes tokens which it did not hold: empty, and refilling only after the time, rounded up to a microsecond, in which they would have flowed in.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
+comment on function rate_limiter_internal.plain_buckets_at(timestamp with time zone,pg_catalog.uuid) is 'The buckets of one owner as they stand at a moment, where the short road of a decision can take them: under terms in force, and no shadow quota beside them; else null. refilled is what flowed in; last_refill_at and the allotment are left as they were. Locks nothing.';
 comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.propose_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval) is 'The lease that buckets, as they stand at a moment, can give of what is asked for. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards.';
@@ -3420,6 +3778,7 @@ comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,p
 comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
 comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice; answers false for a reference that was never charged or is refunded already.';
+comment on function rate_limiter_internal.refusal(timestamp with time zone,rate_limiter.token_buckets[],numeric,numeric) is 'The denial of an operation by deciding buckets without allotments, as they stand at a moment and in the order in which a denial names them; null where they can pay, if need be because a full one takes an oversize charge.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: keeps rows as they were written, whoever asks.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics or alerts is deactivated, not deleted.';
@@ -3428,7 +3787,6 @@ comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: 
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
-comment on function rate_limiter_internal.remaining(rate_limiter.token_buckets[],rate_limiter.bucket_type) is 'Tokens of the deciding bucket of a type, else of the shadow one; null without either.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, up to what it still owes, and credits the lender up to its capacity. paid: by this call. owed: what is left. Past due and grace it is in default, and stays owed. Raises QS404 for an unknown borrowing.';
 comment on function rate_limiter_internal.replay_batch(pg_catalog.uuid,timestamp with time zone,bigint[],pg_catalog.text[],bigint[]) is 'Decides recorded operations at their own moments, in order: each takes the same road as a live one. For tests and tools only.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to this application (QS404).';
@@ -3436,6 +3794,7 @@ comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buck
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to the buckets of this owner (QS404).';
 comment on function rate_limiter_internal.require_charge(pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
+comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Refuses whoever may not change this user (QS401, QS403, QS404).';
 comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses whoever is not signed in (QS401) or not allowed to do this (QS403).';
@@ -3444,6 +3803,7 @@ comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this, or is no system administrator (QS401, QS403).';
+comment on function rate_limiter_internal.retention_cutoff(timestamp with time zone,pg_catalog.text) is 'What ended before this moment has expired; null where nothing goes.';
 comment on function rate_limiter_internal.retention_period(pg_catalog.text) is 'How long this type of data is kept.';
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb) is 'What tells a sample apart: its metric_id, or its content where it has none.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
@@ -3459,14 +3819,15 @@ comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_cat
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice; settled is false for a reference that was never charged, or that is settled or refunded already.';
 comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, forgiving: an unknown, expired or settled lease gives nothing back, and nobody spends more than was leased.';
+comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,bigint) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or there is no bucket, infinity where it never will. An oversize charge waits for a full bucket.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone) is 'What the system did for each application in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
-comment on function rate_limiter_internal.take(rate_limiter.token_buckets,numeric) is 'A bucket after a charge that judge() found it can pay for: an oversize charge empties it, and what is above its capacity is paid back in time before anything refills.';
+comment on function rate_limiter_internal.tell_applications() is 'Trigger: copies to a tenant''s applications whether the tenant is active.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
 comment on function rate_limiter_internal.touch_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner look up their quota again from a moment on, which cannot lie before their last change.';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'Decides again, under another quota of the same application, on what its ledger says that it took: at the same moments, by the same arithmetic as live decisions. judged_until is before until where there was more than max_operations. Changes nothing.';
-comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold the wanted tokens, which are no more than its capacity.';
+comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.calculation_method,integer,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold what it lacks; in a fixed window until the next one starts.';
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb,rate_limiter.transaction_type) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
@@ -3475,17 +3836,31 @@ comment on function rate_limiter_internal.write_lease(timestamp with time zone,p
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
+comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: drops every expired partition that need not be exported, and answers what is left to do in transactions of their own: partitions to export (export_partition, then drop_exported_partition) and rows to expire (export_rows where asked for, then expire_rows).';
+comment on function rate_limiter_private.archive_quota_versions(timestamp with time zone,integer) is 'Job: marks versions of quotas as archived that are older than their retention policy says; none is ever deleted. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from.';
+comment on function rate_limiter_private.begin_retention() is 'Whether this session may carry out retention now: one does at a time, until end_retention() or the end of the session.';
+comment on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) is 'Job: gives up notices that no job will send any more, because their worker was killed at the last attempt or somebody deleted the job: as dead letters they are seen and can be replayed.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Call it in transactions of their own until it answers less than batch_size. What is still owed is tried again a minute later.';
 comment on function rate_limiter_private.count_login_failure(timestamp with time zone,pg_catalog.uuid[],pg_catalog.inet) is 'Counts a failed sign-in against the accounts and the address, and slows their next one.';
 comment on function rate_limiter_private.create_administrator(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Makes a system administrator, and the tenant to put one in where it is missing. For the operator of the database: granted to no role.';
+comment on function rate_limiter_private.dead_notifications() is 'The notices that could not be sent, the oldest first.';
 comment on function rate_limiter_private.default_partition_has(pg_catalog.name,pg_catalog.name,timestamp with time zone,timestamp with time zone) is 'Whether rows of this span of time wait in the default partition of a table.';
+comment on function rate_limiter_private.delete_expired_rows(timestamp with time zone,integer) is 'Job: deletes what its retention policy no longer keeps from the tables without partitions: aggregates, closed borrowings and ended sessions, up to batch_size of each. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.deliver_notification(pg_catalog.uuid) is 'Job: begins an attempt to send a notice; answers what to tell and through which channel, or no row where it was sent or given up already.';
+comment on function rate_limiter_private.drop_exported_partition(pg_catalog.text,bigint,timestamp with time zone,timestamp with time zone) is 'Drops an expired partition that still holds what its export says, and nothing more.';
 comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestamp with time zone) is 'Drops one partition that has expired. Where its policy says export first, that is the caller''s to have done.';
 comment on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) is 'Drops every expired partition that need not be exported first; answers which, and with dry_run only that.';
+comment on function rate_limiter_private.end_retention() is 'Lets others carry out retention.';
 comment on function rate_limiter_private.end_session(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends one session of a user; answers whether there was one to end.';
+comment on function rate_limiter_private.evaluate_alerts(timestamp with time zone) is 'Job: triggers each alert whose condition every sample of its window meets, unless it is triggered already or was within its cooldown; resolves what the latest sample no longer meets. Each change is told once through each channel. Answers how many alerts changed.';
 comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
 comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that nobody slows any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
+comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first.';
+comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
+comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped and hold no job.';
 comment on function rate_limiter_private.has_administrator() is 'Whether anybody administers the system: a first start makes an administrator where not.';
 comment on function rate_limiter_private.hash_password(pg_catalog.text) is 'bcrypt of a new password, at the cost of the setting password_hash_cost.';
@@ -3501,15 +3876,23 @@ comment on function rate_limiter_private.metrics_snapshot() is 'What the worker 
 comment on function rate_limiter_private.move_stragglers(timestamp with time zone) is 'Moves rows that came too early or too late for a partition of their own out of the default partitions; answers how many of which table.';
 comment on function rate_limiter_private.move_stragglers_of(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partitions that rows in the default partition of a table wait for, and moves the rows; answers how many.';
 comment on function rate_limiter_private.note_workers(pg_catalog.text[]) is 'These workers are there now.';
+comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
 comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were. Running twice changes nothing.';
 comment on function rate_limiter_private.refresh_daily_quota_usage() is 'Job: brings mv_daily_quota_usage up to date while it goes on being read.';
 comment on function rate_limiter_private.refresh_session(pg_catalog.text) is 'Continues a session with its refresh token, which is spent by this and replaced. The outcome is ok, invalid, or reused: a spent token came back, and the session was ended.';
 comment on function rate_limiter_private.refresh_session_at(timestamp with time zone,pg_catalog.text) is 'refresh_session() at a given moment.';
 comment on function rate_limiter_private.release_lost_jobs(interval) is 'Job: unlocks what workers hold that have been silent so long, for others to take up; answers how many workers were lost. One that was only paused may then do a job twice: every task allows for that.';
+comment on function rate_limiter_private.replay_notifications(pg_catalog.uuid[]) is 'Sends dead letters again: the ones named, or all of them; answers how many.';
 comment on function rate_limiter_private.require_live_api_key(pg_catalog.uuid) is 'Locks a key that works and that the signed-in user may change; refuses any other.';
+comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
+comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
+comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many.';
+comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
+comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with one cluster, two applications and their quotas in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
 comment on function rate_limiter_private.session_lasts(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
+comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notice went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
 comment on function rate_limiter_private.start_session(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,pg_catalog.text) is 'Makes a session and its first refresh token, which is stored as a hash only.';
 comment on function rate_limiter_private.straggler_periods(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'The periods whose rows wait in the default partition of a table.';
 comment on function rate_limiter_private.user_of_email(pg_catalog.text) is 'The one active user with this address, which an identity provider has verified; null where there is none, or several tenants have one.';
@@ -3555,6 +3938,19 @@ comment on column rate_limiter.alert_history.resolved_at is 'When the condition 
 comment on column rate_limiter.alert_history.status is 'triggered, acknowledged or resolved.';
 comment on column rate_limiter.alert_history.threshold_value is 'The threshold at that time.';
 comment on column rate_limiter.alert_history.triggered_at is 'When it was triggered.';
+comment on column rate_limiter.alert_notices.alert_id is 'The alert.';
+comment on column rate_limiter.alert_notices.app_id is 'The application.';
+comment on column rate_limiter.alert_notices.attempts is 'How often sending it was begun.';
+comment on column rate_limiter.alert_notices.channel is 'webhook, slack, email or log.';
+comment on column rate_limiter.alert_notices.channel_number is 'Which of the alert''s channels, counted from 1.';
+comment on column rate_limiter.alert_notices.content is 'What is told.';
+comment on column rate_limiter.alert_notices.created_at is 'When the alert changed its state.';
+comment on column rate_limiter.alert_notices.event is 'triggered, acknowledged or resolved.';
+comment on column rate_limiter.alert_notices.history_id is 'The occurrence.';
+comment on column rate_limiter.alert_notices.last_error is 'Why the last attempt failed.';
+comment on column rate_limiter.alert_notices.notice_id is 'The notice; receivers know a repeated one by it.';
+comment on column rate_limiter.alert_notices.sent_at is 'When it was sent.';
+comment on column rate_limiter.alert_notices.status is 'pending, sent, or dead: given up, until somebody replays it.';
 comment on column rate_limiter.applications.app_id is 'The application.';
 comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
@@ -3563,6 +3959,7 @@ comment on column rate_limiter.applications.is_active is 'Requests of an inactiv
 comment on column rate_limiter.applications.metadata is 'Free attributes, a JSON object.';
 comment on column rate_limiter.applications.name is 'Name, unique in its tenant, never blank.';
 comment on column rate_limiter.applications.tenant_id is 'The tenant that owns it.';
+comment on column rate_limiter.applications.tenant_is_active is 'Copy of its tenant''s is_active, kept by triggers, so that a decision reads one row.';
 comment on column rate_limiter.applications.updated_at is 'When the row last changed.';
 comment on column rate_limiter.bandwidth_metrics."timestamp" is 'The end of the interval.';
 comment on column rate_limiter.bandwidth_metrics.app_id is 'The application.';
@@ -3881,6 +4278,7 @@ comment on table rate_limiter.alert_configs is 'A condition on a metric of an ap
 comment on table rate_limiter.alert_history is '@name alert
 Each time an alert was triggered, and when it was acknowledged and resolved.';
 
+comment on table rate_limiter.alert_notices is 'What is told of each state change of an alert, through which channel, and how that went.';
 comment on table rate_limiter.applications is 'A client of the storage whose traffic is limited. Its own quotas are layer 2.';
 comment on table rate_limiter.bandwidth_metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName bandwidthMetrics
 Bytes moved by an application in one interval of a gateway.';
@@ -3969,11 +4367,11 @@ comment on type rate_limiter.rejected_sample is 'A sample of a batch that was no
 comment on type rate_limiter.settlement is 'Whether a charge was settled by this call, and what the operation is charged now.';
 comment on type rate_limiter.transaction_type is 'Why the tokens of a bucket changed.';
 comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
+comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits for somebody to retry it.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.quota_terms is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
-comment on type rate_limiter_internal.verdict is 'What the buckets of one mode say of an operation; reason is null where they can pay for it.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on view column rate_limiter.v_active_quotas.app_name is 'Its name.';
 comment on view column rate_limiter.v_active_quotas.bandwidth_burst_bps is 'Bytes per second while bursting.';

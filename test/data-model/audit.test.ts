@@ -94,7 +94,7 @@ describe("a change by a user", () => {
     await visitor(async (sql) => {
       await sql`
         update rate_limiter.alert_configs
-        set notification_config = '{"webhook": "https://example.com/secret"}'
+        set notification_config = '{"channel": "webhook", "url": "https://example.com/secret"}'
         where app_id = ${mine.appId}
       `;
       expect(await lastRow(sql, "alert_configs")).toMatchObject({

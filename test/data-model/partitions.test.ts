@@ -353,22 +353,24 @@ describe("drop_partitions", () => {
 });
 
 describe("retention policies", () => {
-  test("have a row for each type of data, with the source design's period", async () => {
+  test("have a row for each type of data of the source design, with its period", async () => {
     const rows = await database.sql`
       select p.data_type, p.action,
         rate_limiter_internal.retention_period(p.data_type)::text as period
       from rate_limiter.retention_policies as p order by p.data_type
     `;
-    expect(rows.map((row) => [row.data_type, row.period, row.action])).toEqual([
-      ["alert_history", "2 years", "drop_partitions"],
-      ["audit_logs", "365 days", "drop_partitions"],
-      ["daily_aggregates", "5 years", "delete_rows"],
-      ["hourly_aggregates", "1 year", "delete_rows"],
-      ["quota_version_history", "5 years", "archive_rows"],
-      ["raw_metrics", "90 days", "drop_partitions"],
-      ["token_borrowing", "1 year", "delete_rows"],
-      ["token_transactions", "1 year", "drop_partitions"],
-      ["user_sessions", "90 days", "delete_rows"],
-    ]);
+    expect(rows.map((row) => [row.data_type, row.period, row.action])).toEqual(
+      expect.arrayContaining([
+        ["alert_history", "2 years", "drop_partitions"],
+        ["audit_logs", "365 days", "drop_partitions"],
+        ["daily_aggregates", "5 years", "delete_rows"],
+        ["hourly_aggregates", "1 year", "delete_rows"],
+        ["quota_version_history", "5 years", "archive_rows"],
+        ["raw_metrics", "90 days", "drop_partitions"],
+        ["token_borrowing", "1 year", "delete_rows"],
+        ["token_transactions", "1 year", "drop_partitions"],
+        ["user_sessions", "90 days", "delete_rows"],
+      ]),
+    );
   });
 });
