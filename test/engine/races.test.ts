@@ -152,3 +152,21 @@ describe("a decision whose first bucket pays and whose second no longer can", ()
 test("the ledger explains every race", async () => {
   expect(await ledgerGaps(database.sql)).toEqual([]);
 });
+
+test("a bucket that borrowed gets its tokens back as well", async () => {
+  const appId = await limitedApplication(database.sql, { iops: 1, burst: 20, bytes: 10 });
+  await consume(appId, null, 1)(database.as("rate_limiter_owner"));
+  await database.sql`
+    select rate_limiter_internal.borrow_tokens_at(${moment(0)}, ${appId}, 'iops_l2', 6, '60 s')
+  `;
+  const [first, second] = await pair();
+  await first.sql`begin`;
+  await first.sql`
+    select rate_limiter_internal.adjust_tokens_at(${moment(0)}, ${appId}, 'bandwidth_l2', -5, 'test')
+  `;
+  const pending = second.start(consume(appId, null, 8));
+  await second.waitsOnLock();
+  await first.sql`commit`;
+  await pending;
+  expect(await tokensAt(database.sql, moment(0), appId)).toBe("25.000000");
+});
