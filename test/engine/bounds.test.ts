@@ -69,20 +69,26 @@ async function costOf(call: (round: number) => string): Promise<Cost> {
 
 async function measured(sql: TransactionSql, call: string): Promise<Cost> {
   const before = await nestedStatements(sql);
+  const rowsBefore = await writtenRows(sql);
   const [explained] = await sql.unsafe(
     `explain (analyze, wal, buffers, timing off, format json) select ${call}`,
   );
   const plan = explained?.["QUERY PLAN"][0].Plan;
-  const [written] = await sql`
-    select sum(n_tup_ins + n_tup_upd + n_tup_del)::integer as rows
-    from pg_stat_xact_user_tables where schemaname like 'rate\\_limiter%'
-  `;
   return {
     statements: (await nestedStatements(sql)) - before,
-    rows: written?.rows,
+    rows: (await writtenRows(sql)) - rowsBefore,
     walBytes: plan["WAL Bytes"],
     buffers: plan["Shared Hit Blocks"] + plan["Shared Read Blocks"],
   };
+}
+
+/** Counts go on from one transaction to the next until the server takes them over. */
+async function writtenRows(sql: TransactionSql): Promise<number> {
+  const [row] = await sql`
+    select sum(n_tup_ins + n_tup_upd + n_tup_del)::integer as rows
+    from pg_stat_xact_user_tables where schemaname like 'rate\\_limiter%'
+  `;
+  return row?.rows;
 }
 
 async function nestedStatements(sql: TransactionSql | Sql): Promise<number> {
