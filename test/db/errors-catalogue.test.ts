@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
-import { fixtureFiles } from "./fixture-files.ts";
+import { committedFiles, fixtureFiles } from "./fixture-files.ts";
 
 /** A row of the catalogue: | QS404 | unknown application | what it means, what to do | */
 const row = /^\| *`?(QS\d{3})`? *\| *`?([^|`]+?)`? *\|/gm;
@@ -20,7 +20,8 @@ function raised(text: string): string[] {
   });
 }
 
-const all = [...new Set(fixtureFiles().flatMap((file) => raised(file.text)))].sort();
+const files = [...fixtureFiles(), ...committedFiles()];
+const all = [...new Set(files.flatMap((file) => raised(file.text)))].sort();
 
 describe("docs/errors.md", () => {
   test("lists every error that SQL raises", () => {
@@ -42,7 +43,7 @@ describe("errors of SQL", () => {
   });
 
   test("are raised in one form, which is the one that is checked here", () => {
-    const others = fixtureFiles().flatMap((file) => {
+    const others = files.flatMap((file) => {
       const exceptions = file.text.match(/\braise exception\b/g)?.length ?? 0;
       return exceptions === raised(file.text).length ? [] : [file.path];
     });

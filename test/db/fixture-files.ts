@@ -26,6 +26,27 @@ export function objectFiles(): SqlFile[] {
   );
 }
 
+/** Committed migrations without what they froze of the fixtures: that lives on in its own file. */
+export function committedFiles(): SqlFile[] {
+  const folder = projectPath("db/committed");
+  return readdirSync(folder)
+    .filter((path) => path.endsWith(".sql"))
+    .sort()
+    .map((path) => ({ path, text: withoutIncluded(readFileSync(join(folder, path), "utf8")) }));
+}
+
+function withoutIncluded(text: string): string {
+  let depth = 0;
+  return text
+    .split("\n")
+    .filter((line) => {
+      if (line.startsWith("--! Included ")) depth++;
+      if (line.startsWith("--! EndIncluded ")) depth--;
+      return depth === 0;
+    })
+    .join("\n");
+}
+
 /** SQL without its comments and strings: those in single quotes, and $tag$ ones of one line. */
 export function codeOnly(text: string): string {
   return text.replaceAll(/--[^\n]*|'(?:[^']|'')*'|\$(\w+)\$.*?\$\1\$/g, (match) =>
