@@ -2,6 +2,7 @@ import { firstAdministrator } from "../api/administrator/first-administrator.ts"
 import { logFor } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { Service } from "../service.ts";
+import { workerAddress } from "../worker/address.ts";
 import { apiAddress } from "./api-address.ts";
 import { openDatabases } from "./databases.ts";
 import { greeting } from "./greeting.ts";
@@ -34,7 +35,8 @@ export async function start(
     const { jwtSecretFile } = databases;
     const api = await startApi({ databaseUrl: databases.api, ...address, jwtSecretFile, env });
     started.push(api);
-    started.push(await startWorker({ databaseUrl: databases.worker }));
+    const http = env.WORKER_PORT ? workerAddress(env) : undefined;
+    started.push(await startWorker({ databaseUrl: databases.worker, http, env }));
     const facts = { psql: databases.psql, apiUrl: api.url, administrator, demo };
     return { greeting: greeting(facts), stop };
   } catch (error) {

@@ -21,6 +21,7 @@ const gauges: Readonly<Record<string, { readonly help: string; readonly label?: 
   lease_waste_ratio: { help: "Share of the last hour's leased tokens that lapsed unsettled." },
   bucket_fill_lowest_ratio: { help: "How full the emptiest bucket is.", label: "kind" },
   buckets_low: { help: "Buckets that are less than a fifth full.", label: "kind" },
+  dead_notices: { help: "Notices of alerts that could not be sent." },
   ledger_gaps: { help: "Gaps that the last check of the ledger found." },
   ledger_check_age_seconds: { help: "Time since the ledger was last checked." },
 };
