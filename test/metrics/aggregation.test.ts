@@ -10,11 +10,12 @@ beforeEach(async () => {
   appId = await makeApplication(database);
 });
 
-const hourAgo = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 3_600_000;
+/** Two hours ago: what is recorded 70 minutes later is past too, at any minute of the hour. */
+const someHour = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 2 * 3_600_000;
 
 async function record(values: readonly number[], offsetMinutes = 0): Promise<void> {
   const samples = values.map((value, index) => ({
-    timestamp: new Date(hourAgo + offsetMinutes * 60_000 + index * 1000).toISOString(),
+    timestamp: new Date(someHour + offsetMinutes * 60_000 + index * 1000).toISOString(),
     metric_name: "depth",
     value,
   }));
@@ -84,13 +85,13 @@ describe("aggregates", () => {
   test("are remade by hand where samples came another way", async () => {
     await database.sql`
       insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value)
-      values (${appId}, ${new Date(hourAgo).toISOString()}, 'depth', 7)
+      values (${appId}, ${new Date(someHour).toISOString()}, 'depth', 7)
     `;
     await aggregate();
     expect((await differences("metrics_hourly")).count).toBe(1);
     await worker`
       select rate_limiter_private.mark_for_aggregation(
-        ${new Date(hourAgo).toISOString()}, ${new Date(hourAgo + 1000).toISOString()}
+        ${new Date(someHour).toISOString()}, ${new Date(someHour + 1000).toISOString()}
       )
     `;
     await aggregate();
@@ -103,7 +104,7 @@ describe("aggregates", () => {
     const gateway = await database.session("gateway", "rate_limiter_app");
     await gateway.sql`begin`;
     const samples = [
-      { timestamp: new Date(hourAgo + 5000).toISOString(), metric_name: "depth", value: 9 },
+      { timestamp: new Date(someHour + 5000).toISOString(), metric_name: "depth", value: 9 },
     ];
     await gateway.sql`select rate_limiter.record_metrics(${appId}, ${worker.json(samples)})`;
     await record([5], 20);
