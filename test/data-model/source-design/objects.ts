@@ -70,8 +70,8 @@ export const sourceFunctions: SourceObjects = {
     now: ["rate_limiter_private.drop_partitions"],
     because: "whole partitions go, without bloat and locks",
   },
-  cleanup_old_borrowings: { now: ["rate_limiter_private.delete_expired_rows"] },
-  archive_old_quota_versions: { now: ["rate_limiter_private.archive_quota_versions"] },
+  cleanup_old_borrowings: { now: ["rate_limiter_private.expire_rows"] },
+  archive_old_quota_versions: { now: ["rate_limiter_private.expire_rows"] },
 };
 
 export const sourceQueries: SourceObjects = {

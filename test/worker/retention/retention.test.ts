@@ -11,6 +11,7 @@ import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
 import { workerSettings } from "../../../src/worker/settings.ts";
 import { makeTask } from "../../../tasks/apply_retention.ts";
+import { makeTenant } from "../../data-model/world.ts";
 import { makeApplication } from "../../denials/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
 
@@ -140,6 +141,69 @@ describe("rows that are deleted", () => {
       leases: 1,
       borrowings: ["active", "repaid", "defaulted"],
     });
+  });
+
+  test("are aggregates only when their youngest sample is old enough", async () => {
+    for (const [table, unit, years] of [
+      ["metrics_hourly", "hour", 1],
+      ["metrics_daily", "day", 5],
+    ] as const) {
+      // One ended before the policy's moment; in the other that moment lies.
+      await sql`
+        insert into rate_limiter.${sql(table)}
+        select
+          ${appId}, 'm',
+          date_trunc(${unit}, now() - make_interval(years => ${years}), 'UTC') - n * ('1 ' || ${unit})::interval,
+          1, 1, 1, 1, 1, 1, 1
+        from generate_series(0, 1) as n
+      `;
+      expect(await applyRetention()).toBeNull();
+      const left = await sql`select from rate_limiter.${sql(table)} where app_id = ${appId}`;
+      expect(left.count).toBe(1);
+    }
+  });
+
+  test("are sessions that ended by themselves or by somebody", async () => {
+    const { users } = await makeTenant(database, "sessions");
+    const start = async (days: number) => {
+      const [session] = await sql<{ id: string }[]>`
+        select session_id as id from rate_limiter_private.start_session(
+          ${daysAgo(days)}::timestamptz, ${users.auditor}, null, null
+        )
+      `;
+      return session?.id ?? "";
+    };
+    const [lapsed, revoked, recent] = [await start(200), await start(95), await start(95)];
+    await sql`
+      update rate_limiter_private.user_sessions
+      set revoked_at = ${daysAgo(91)}, revoke_reason = 'logout' where session_id = ${revoked}
+    `;
+    expect(await applyRetention()).toBeNull();
+    const left = await sql`
+      select session_id as id from rate_limiter_private.user_sessions
+      where session_id in ${sql([lapsed, revoked, recent])}
+    `;
+    expect([...left]).toEqual([{ id: recent }]);
+  });
+
+  test("stay while their policy is switched off", async () => {
+    await sql`
+      insert into rate_limiter.charges
+        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+      values (${appId}, 'kept', 'list', 0, 1, '{}', ${daysAgo(40)})
+    `;
+    const switchTo = (isActive: boolean) => sql`
+      update rate_limiter.retention_policies set is_active = ${isActive}
+      where data_type = 'charges'
+    `;
+    const count = async () =>
+      (await sql`select from rate_limiter.charges where app_id = ${appId}`).count;
+    await switchTo(false);
+    expect(await applyRetention()).toBeNull();
+    expect(await count()).toBe(1);
+    await switchTo(true);
+    expect(await applyRetention()).toBeNull();
+    expect(await count()).toBe(0);
   });
 
   test("are many batches, if they are many", async () => {
@@ -292,6 +356,11 @@ describe("partitions", () => {
         "partition has not expired",
       );
     }
+    await expectSqlState(
+      worker`select rate_limiter_private.drop_partition(${today}, '2999-01-01')`,
+      "QS409",
+      "partition has not expired",
+    );
     expect((await metricRows()).length).toBe(3);
     await applyRetention();
   });
