@@ -1,0 +1,74 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
+import { taskNames } from "../../src/worker/load-tasks.ts";
+import { workerSettings } from "../../src/worker/settings.ts";
+import { runCli } from "../cli/run-cli.ts";
+import { createDatabase } from "../harness/index.ts";
+
+const database = await createDatabase();
+const guide = readFileSync(projectPath("docs/operate.md"), "utf8");
+
+/** What stands between backticks in the first column of the table under a heading. */
+function firstColumn(heading: string): string[] {
+  const section = guide.split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+  return [...section.matchAll(/^\| (`.*?) \|/gm)].flatMap((row) =>
+    [...(row[1] ?? "").matchAll(/`(.+?)`/g)].map(([, name = ""]) => name),
+  );
+}
+
+test("every task that the clock runs is in the guide, and no other", () => {
+  const told = firstColumn("What runs when (UTC)");
+  expect(told.sort()).toEqual(taskNames().filter((name) => name !== "deliver_notification"));
+});
+
+test("every setting in the guide is read", () => {
+  const read = new Set<string>();
+  const env = new Proxy({} as NodeJS.ProcessEnv, {
+    get: (_, name) => {
+      read.add(String(name));
+      return undefined;
+    },
+  });
+  workerSettings(env);
+  const told = firstColumn("Settings of a worker");
+  expect([...read].filter((name) => !told.includes(name))).toEqual([]);
+  const elsewhere = ["WORKER_DATABASE_URL", "WORKER_HOST", "WORKER_PORT", "LOG_LEVEL"];
+  expect(told.filter((name) => !read.has(name) && !elsewhere.includes(name))).toEqual([]);
+});
+
+test("every data type that has a policy is in the guide", async () => {
+  const rows = await database.sql<{ name: string }[]>`
+    select data_type as name from rate_limiter.retention_policies order by data_type
+  `;
+  const told = firstColumn("Retention and archives");
+  expect(told.sort()).toEqual(rows.map((row) => row.name).sort());
+});
+
+test("every metric in the guide is one that the system writes", async () => {
+  const [found] = await database.sql<{ source: string }[]>`
+    select string_agg(p.prosrc, ' ') as source
+    from pg_proc as p
+    where p.proname in ('system_metrics', 'record_system_metrics', 'bucket_fill')
+  `;
+  const told = firstColumn("Metrics and monitoring").filter((name) => name.startsWith("qos_"));
+  expect(told.length).toBeGreaterThan(15);
+  const known = (name: string) =>
+    found?.source.includes(`'${name.replace(/_(iops|bandwidth).*$/, "")}`) ?? false;
+  expect(told.filter((name) => !known(name))).toEqual([]);
+});
+
+test("every command in the guide is there", async () => {
+  const commands = [...guide.matchAll(/npm run -s qos -- (\w+(?: [a-z-]+)?)/g)].map(
+    ([, command = ""]) => command,
+  );
+  expect(commands.length).toBeGreaterThan(8);
+  const groups = new Set(commands.map((command) => command.split(" ")[0] ?? ""));
+  for (const group of groups) {
+    const { stdout } = await runCli([group, "--help"], {});
+    for (const command of commands) {
+      const [name, part] = command.split(" ");
+      if (name === group && part) expect(stdout).toMatch(new RegExp(`^  ${part}( |$)`, "m"));
+    }
+  }
+});
