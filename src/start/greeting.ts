@@ -24,7 +24,23 @@ function parts({ psql, apiUrl, administrator, demo }: Facts): string[] {
       : []),
     ...(demo ? [`  API key (shown once)     ${demo.apiKey}`] : []),
     "",
-    "  First decision, with SQL:",
-    `    ${psql}`,
+    ...firstSteps(psql, demo),
   ];
+}
+
+/** Lines to copy: a decision by the demo's key while it is known, then what needs no key. */
+function firstSteps(psql: string, demo: Demo | undefined): string[] {
+  return [
+    "  Open a session as a gateway:",
+    `    ${psql}`,
+    "  and ask whether a 64 KiB read may run now:",
+    `    ${decision(demo?.apiKey ?? "YOUR_API_KEY")}`,
+    "",
+    "  Or replay traffic against a quota, in virtual time:",
+    "    npm run -s qos -- replay --help",
+  ];
+}
+
+function decision(apiKey: string): string {
+  return `select * from rate_limiter.consume_with_key('${apiKey}', 'read_medium', 65536);`;
 }

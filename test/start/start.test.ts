@@ -72,6 +72,18 @@ describe("npm start", () => {
     expect(second.greeting).toContain("http://api");
   });
 
+  test("greets with a decision that runs as it stands", async () => {
+    const database = await createDatabase();
+    const product = await start({ DATABASE_URL: database.url, API_PORT: "0" }, noted);
+    await product.stop();
+    const [call = ""] = /select \* from rate_limiter\.consume_with_key\(.*\)/.exec(
+      product.greeting,
+    ) ?? [""];
+    const rows = await database.as("rate_limiter_app").unsafe(call);
+    expect(rows).toMatchObject([{ allowed: true, reason: null }]);
+    expect(product.greeting).toContain("npm run -s qos -- replay --help");
+  });
+
   test("stops what had started when a part fails", async () => {
     const failing: Parts = {
       ...noted,
