@@ -18,15 +18,20 @@ export interface Contents {
   readonly content_sha256: string;
 }
 
+export interface Written extends Contents {
+  readonly path: string;
+}
+
 /**
  * Writes lines to a file that has its name only when it is complete and on disk: whoever finds it
- * finds all of it, whatever happens to this process, the disk or the power.
+ * finds all of it, whatever happens to this process, the disk or the power. What is in it may
+ * decide the name.
  */
 export async function writeCompressed(
-  path: string,
+  draft: string,
   lines: AsyncIterable<string>,
-): Promise<Contents> {
-  const draft = `${path}.${process.pid}.partial`;
+  nameOf: (contents: Contents) => Promise<string>,
+): Promise<Written> {
   const content = watcher();
   const file = watcher();
   try {
@@ -37,13 +42,15 @@ export async function writeCompressed(
       file.stream,
       createWriteStream(draft, { mode: 0o600, flush: true }),
     );
+    const contents = contentsOf(content, file);
+    const path = await nameOf(contents);
     await rename(draft, path);
     await flushFolder(dirname(path));
+    return { path, ...contents };
   } catch (error) {
     await rm(draft, { force: true }).catch(() => {});
     throw error;
   }
-  return contentsOf(content, file);
 }
 
 export async function readCompressed(path: string): Promise<Contents> {

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import type { PoolClient } from "pg";
 import type { RetentionStep } from "../retention/step.ts";
 import { writeCompressed } from "./compressed-lines.ts";
+import { freeName } from "./free-name.ts";
 import { type ExportCall, readLines } from "./lines.ts";
 import { type Manifest, manifestPath, verifyArchive, writeManifest } from "./manifest.ts";
 
@@ -24,12 +25,19 @@ export async function exportStep(
   folder: string,
   step: RetentionStep,
 ): Promise<Manifest> {
-  const file = join(folder, step.data_type, `${fileStem(step)}.csv.gz`);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const stem = join(folder, step.data_type, fileStem(step));
+  await mkdir(dirname(stem), { recursive: true, mode: 0o700 });
+  let file: string;
   await client.query("begin isolation level repeatable read");
   try {
     const { lines, extent } = callsOf(step);
-    const contents = await writeCompressed(file, readLines(client, lines));
+    const draft = `${stem}.${process.pid}.partial`;
+    const { path, ...contents } = await writeCompressed(
+      draft,
+      readLines(client, lines),
+      (written) => freeName(stem, written),
+    );
+    file = path;
     const answer = await client.query<Extent>(extent.statement, [...extent.values]);
     const [found] = answer.rows;
     if (found === undefined || Number(found.row_count) !== contents.rows) {

@@ -311,6 +311,30 @@ describe("partitions", () => {
     expect(await applyRetention(folder)).toBeNull();
   });
 
+  test("that come again are archived beside those that went, and none twice", async () => {
+    const folder = archiveFolder();
+    await exportFirst("raw_metrics");
+    await oldMetrics(95);
+    const first = await metricRows();
+    expect(await applyRetention(folder)).toBeNull();
+    const archives = async () =>
+      (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
+    const [path = ""] = await archives();
+    const owner = database.urlAs("rate_limiter_owner");
+    await restoreArchive(owner, path);
+    expect(await applyRetention(folder)).toBeNull();
+    expect(await archives()).toEqual([path]);
+
+    await oldMetrics(95, 2);
+    const second = await metricRows();
+    expect(await applyRetention(folder)).toBeNull();
+    const both = await archives();
+    expect(both.length).toBe(2);
+    for (const manifest of both) await restoreArchive(owner, manifest);
+    expect(await metricRows()).toEqual([...first, ...second].sort());
+    await applyRetention(folder);
+  });
+
   test("of the audit and of alerts come back too", async () => {
     const folder = archiveFolder();
     await exportFirst("audit_logs");
