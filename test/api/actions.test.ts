@@ -440,6 +440,26 @@ describe("whyThrottled", () => {
   });
 });
 
+test("automatic borrowing is switched by who may update applications", async () => {
+  const mutation = `mutation ($appId: UUID!, $on: Boolean!) {
+    updateApplication(input: { appId: $appId, patch: { autoBorrow: $on } }) {
+      application { autoBorrow }
+    }
+  }`;
+  const switchOf = async (client: typeof as.app_admin, appId: string, on: boolean) => {
+    const { updateApplication } = await dataOf(client.ask(mutation, { appId, on }));
+    return updateApplication.application;
+  };
+  expect(await switchOf(as.app_viewer, mine.appId, true)).toBeNull();
+  expect(await switchOf(as.app_admin, theirs.appId, true)).toBeNull();
+  const borrowers = await database.sql`
+    select app_id from rate_limiter.applications where auto_borrow
+  `;
+  expect(borrowers).toEqual([]);
+  expect(await switchOf(as.app_admin, mine.appId, true)).toEqual({ autoBorrow: true });
+  expect(await switchOf(as.app_admin, mine.appId, false)).toEqual({ autoBorrow: false });
+});
+
 describe("usage", () => {
   test("over time counts what was taken and what was denied, hour by hour", async () => {
     const { appId } = await newApplication();
