@@ -1,4 +1,5 @@
 import { UserError } from "../user-error.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** What the environment says of the API, beside its database and address. */
 export interface ApiSettings {
@@ -62,14 +63,6 @@ function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
     "OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL go together",
     "Set all three, or none to accept the API's own tokens alone.",
   );
-}
-
-function wholeNumber(env: NodeJS.ProcessEnv, name: string, usual: number, least: number): number {
-  const text = env[name];
-  if (!text) return usual;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new UserError("setting_invalid", `${name} is no whole number from ${least}: ${text}`);
 }
 
 function onOrOff(env: NodeJS.ProcessEnv, name: string, usual: boolean): boolean {

@@ -1,3 +1,4 @@
+import { wholeNumber } from "../whole-number.ts";
 import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
 
 /** What a worker takes from its environment. */
@@ -13,7 +14,7 @@ const usualConcurrency = 4;
 
 export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSettings {
   return {
-    concurrency: Number(env.WORKER_CONCURRENCY || usualConcurrency),
+    concurrency: wholeNumber(env, "WORKER_CONCURRENCY", usualConcurrency, 1),
     alerts: alertSettings(env),
     archiveFolder: env.QOS_ARCHIVE_FOLDER || undefined,
   };

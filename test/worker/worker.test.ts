@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, describe, expect, test } from "vitest";
 import { requireSchema } from "../../src/worker/require-schema.ts";
+import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { createDatabase } from "../harness/index.ts";
 
@@ -165,6 +166,12 @@ describe("a worker refuses", () => {
     const empty = new pg.Pool({ connectionString: database.url.replace(/\/[^/]*$/, "/postgres") });
     await expect(requireSchema(empty)).rejects.toMatchObject({ code: "schema_is_older" });
     await empty.end();
+  });
+
+  test.each(["WORKER_CONCURRENCY", "ALERT_TIMEOUT_MS"])("a %s that is no number", (name) => {
+    for (const text of ["many", "0", "1.5", "-1"]) {
+      expect(() => workerSettings({ [name]: text })).toThrow(`${name} is no whole number`);
+    }
   });
 
   test("a port that is taken", async () => {

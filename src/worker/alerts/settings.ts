@@ -1,3 +1,5 @@
+import { wholeNumber } from "../../whole-number.ts";
+
 /** What the delivery of notices takes from the worker's environment. */
 export interface AlertSettings {
   /** smtp://user:password@host:port; without it no email is sent. */
@@ -13,6 +15,6 @@ export function alertSettings(env: NodeJS.ProcessEnv): AlertSettings {
     smtpUrl: env.SMTP_URL || undefined,
     emailFrom: env.ALERT_EMAIL_FROM || "storage-qos@localhost",
     allowedNetworks: (env.ALERT_ALLOWED_NETWORKS ?? "").split(/[\s,]+/).filter(Boolean),
-    timeoutMilliseconds: Number(env.ALERT_TIMEOUT_MS || 10_000),
+    timeoutMilliseconds: wholeNumber(env, "ALERT_TIMEOUT_MS", 10_000, 1),
   };
 }
