@@ -247,6 +247,7 @@ create table rate_limiter.applications (
   metadata jsonb not null default '{}'::jsonb,
   auto_borrow boolean not null default false,
   tenant_is_active boolean not null default true,
+  has_shadow boolean not null default false,
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
@@ -1176,7 +1177,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 90905104aac710c8
+  -- body 0eba1cbb19da5fc2
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1188,7 +1189,7 @@ create function rate_limiter.consume_with_key(api_key text, operation text, size
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ab5f62736f5e124a
+  -- body 307d013945e12ae1
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1495,8 +1496,8 @@ create function rate_limiter_internal.add_alert_notices(alert_id uuid, history_i
 
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
-  language sql volatile parallel unsafe;
-  -- body b7897261a9e9423d
+  language plpgsql volatile parallel unsafe;
+  -- body b1015ca5c888ea49
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
   returns uuid
@@ -1678,6 +1679,12 @@ create function rate_limiter_internal.check_setting()
   set search_path=pg_catalog, pg_temp;
   -- body d2128a0d536edf97
 
+create function rate_limiter_internal.complete_application()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3e79898f68a0b0dd
+
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
   language sql stable parallel safe;
@@ -1691,7 +1698,7 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 1c527fad6407b3d4
+  -- body aef488da4c6bd2c2
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1712,12 +1719,6 @@ create function rate_limiter_internal.copied_columns(relation oid)
   returns text
   language sql stable parallel safe;
   -- body 55bc07e52da43305
-
-create function rate_limiter_internal.copy_tenant_is_active()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 88c2bee68f3a6128
 
 create function rate_limiter_internal.cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -1782,15 +1783,15 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
   language plpgsql immutable parallel safe;
   -- body c6dd852f5fb87b28
 
-create function rate_limiter_internal.expired_before(data_type text, at timestamp with time zone)
-  returns timestamp with time zone
-  language sql stable parallel safe;
-  -- body 905968cfd155139f
+create function rate_limiter_internal.draw_from_layer_1(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, terms_until timestamp with time zone, tokens numeric, allotment_ms integer)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 013202bad4329042
 
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
-  -- body d1f862740d163d7b
+  -- body efca2d43cc7ff063
 
 create function rate_limiter_internal.flush_denials()
   returns integer
@@ -2167,6 +2168,11 @@ create function rate_limiter_internal.refusal(at timestamp with time zone, bucke
   language plpgsql immutable parallel safe;
   -- body c3a9fcbc2411dc2d
 
+create function rate_limiter_internal.refusal_at(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
+  returns rate_limiter.decision
+  language plpgsql stable parallel safe;
+  -- body b005e9385e509a9b
+
 create function rate_limiter_internal.refuse_change()
   returns trigger
   language plpgsql volatile parallel unsafe;
@@ -2389,6 +2395,11 @@ create function rate_limiter_internal.system_metrics(from_time timestamp with ti
   language sql stable parallel safe;
   -- body 1b2bfd14344c5946
 
+create function rate_limiter_internal.take_back(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body d927f74fc8cd36f4
+
 create function rate_limiter_internal.tell_applications()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
@@ -2470,12 +2481,6 @@ create function rate_limiter_private.apply_retention(at timestamp with time zone
   set lock_timeout=5s;
   -- body d5e5794cfe543631
 
-create function rate_limiter_private.archive_quota_versions(at timestamp with time zone, batch_size integer DEFAULT 1000)
-  returns integer
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body bf0aca6d45fb386e
-
 create function rate_limiter_private.audit_login(user_id uuid, action text, status text, error_message text, ip_address inet, user_agent text)
   returns void
   language sql volatile parallel unsafe;
@@ -2520,12 +2525,6 @@ create function rate_limiter_private.default_partition_has(schema_name name, tab
   language plpgsql stable parallel safe;
   -- body 7fffabad6b174fa3
 
-create function rate_limiter_private.delete_expired_rows(at timestamp with time zone, batch_size integer DEFAULT 1000)
-  returns integer
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body dc5d1c5a8b6c2ac0
-
 create function rate_limiter_private.deliver_notification(notice_id uuid, OUT event text, OUT channel jsonb, OUT content jsonb)
   returns SETOF record
   language sql volatile parallel unsafe security definer
@@ -2544,7 +2543,7 @@ create function rate_limiter_private.drop_partition(partition_name text, at time
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=5s;
-  -- body 6ecd2d0c421b4072
+  -- body 61b06d0b4a15acac
 
 create function rate_limiter_private.drop_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, dry_run boolean DEFAULT false)
   returns TABLE(partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone)
@@ -2836,7 +2835,7 @@ CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_config
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
-CREATE TRIGGER copy_tenant_is_active BEFORE INSERT OR UPDATE OF tenant_id, tenant_is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.copy_tenant_is_active();
+CREATE TRIGGER complete_application BEFORE INSERT OR UPDATE OF tenant_id, cluster_id, tenant_is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.complete_application();
 CREATE TRIGGER notify_change AFTER DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
 CREATE TRIGGER refuse_delete_of_application BEFORE DELETE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_application();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.applications FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
@@ -3346,6 +3345,7 @@ grant select on column rate_limiter.alert_configs.severity to rate_limiter_reado
 grant insert, update on column rate_limiter.alert_configs.threshold_value to rate_limiter_visitor;
 grant select on column rate_limiter.alert_configs.threshold_value to rate_limiter_readonly;
 grant select on column rate_limiter.alert_configs.updated_at to rate_limiter_readonly;
+grant update on column rate_limiter.applications.auto_borrow to rate_limiter_visitor;
 grant update on column rate_limiter.applications.is_active to rate_limiter_visitor;
 grant update on column rate_limiter.applications.metadata to rate_limiter_visitor;
 grant update on column rate_limiter.applications.name to rate_limiter_visitor;
@@ -3486,12 +3486,10 @@ grant execute on function rate_limiter_private.access_token_seconds() to rate_li
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
 grant execute on function rate_limiter_private.apply_retention(timestamp with time zone) to rate_limiter_worker;
-grant execute on function rate_limiter_private.archive_quota_versions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.begin_retention() to rate_limiter_worker;
 grant execute on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
-grant execute on function rate_limiter_private.delete_expired_rows(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.deliver_notification(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_exported_partition(text,bigint,timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partition(text,timestamp with time zone) to rate_limiter_worker;
@@ -3650,7 +3648,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves.';
 
 comment on function rate_limiter_internal.add_alert_notices(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
-comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on.';
+comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on. A shadow one is noted at the applications whose decisions have to look for it.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
 comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
@@ -3686,6 +3684,7 @@ comment on function rate_limiter_internal.check_notification() is 'Trigger: refu
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
+comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and whether its cluster has a shadow quota.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
@@ -3693,7 +3692,6 @@ comment on function rate_limiter_internal.consume_batch_at(timestamp with time z
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
-comment on function rate_limiter_internal.copy_tenant_is_active() is 'Trigger: copies to an application whether its tenant is active.';
 comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
@@ -3706,7 +3704,7 @@ comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of 
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need. Reads and writes no table.';
-comment on function rate_limiter_internal.expired_before(pg_catalog.text,timestamp with time zone) is 'What ended before this moment may go, as its retention policy stands; null if nothing may.';
+comment on function rate_limiter_internal.draw_from_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,timestamp with time zone,numeric,integer) is 'Takes tokens out of a cluster''s bucket, with their ledger row; false where it no longer holds them or its terms changed, and then nothing is taken.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
@@ -3779,6 +3777,7 @@ comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_lim
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
 comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice; answers false for a reference that was never charged or is refunded already.';
 comment on function rate_limiter_internal.refusal(timestamp with time zone,rate_limiter.token_buckets[],numeric,numeric) is 'The denial of an operation by deciding buckets without allotments, as they stand at a moment and in the order in which a denial names them; null where they can pay, if need be because a full one takes an oversize charge.';
+comment on function rate_limiter_internal.refusal_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it; null where they can after all, or where the short road of a decision cannot tell.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: keeps rows as they were written, whoever asks.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics or alerts is deactivated, not deleted.';
@@ -3822,6 +3821,7 @@ comment on function rate_limiter_internal.settle_lease_at(timestamp with time zo
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,bigint) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or there is no bucket, infinity where it never will. An oversize charge waits for a full bucket.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone) is 'What the system did for each application in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
+comment on function rate_limiter_internal.take_back(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Undoes a charge of the same transaction, all of it: unlike a refund, which never lifts a bucket above its capacity. An allotment that it drew ahead is void. Nothing where nothing was charged, or there is no bucket.';
 comment on function rate_limiter_internal.tell_applications() is 'Trigger: copies to a tenant''s applications whether the tenant is active.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
@@ -3837,7 +3837,6 @@ comment on function rate_limiter_private.access_token_seconds() is 'Life of an a
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: drops every expired partition that need not be exported, and answers what is left to do in transactions of their own: partitions to export (export_partition, then drop_exported_partition) and rows to expire (export_rows where asked for, then expire_rows).';
-comment on function rate_limiter_private.archive_quota_versions(timestamp with time zone,integer) is 'Job: marks versions of quotas as archived that are older than their retention policy says; none is ever deleted. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from.';
 comment on function rate_limiter_private.begin_retention() is 'Whether this session may carry out retention now: one does at a time, until end_retention() or the end of the session.';
 comment on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) is 'Job: gives up notices that no job will send any more, because their worker was killed at the last attempt or somebody deleted the job: as dead letters they are seen and can be replayed.';
@@ -3846,7 +3845,6 @@ comment on function rate_limiter_private.count_login_failure(timestamp with time
 comment on function rate_limiter_private.create_administrator(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Makes a system administrator, and the tenant to put one in where it is missing. For the operator of the database: granted to no role.';
 comment on function rate_limiter_private.dead_notifications() is 'The notices that could not be sent, the oldest first.';
 comment on function rate_limiter_private.default_partition_has(pg_catalog.name,pg_catalog.name,timestamp with time zone,timestamp with time zone) is 'Whether rows of this span of time wait in the default partition of a table.';
-comment on function rate_limiter_private.delete_expired_rows(timestamp with time zone,integer) is 'Job: deletes what its retention policy no longer keeps from the tables without partitions: aggregates, closed borrowings and ended sessions, up to batch_size of each. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.deliver_notification(pg_catalog.uuid) is 'Job: begins an attempt to send a notice; answers what to tell and through which channel, or no row where it was sent or given up already.';
 comment on function rate_limiter_private.drop_exported_partition(pg_catalog.text,bigint,timestamp with time zone,timestamp with time zone) is 'Drops an expired partition that still holds what its export says, and nothing more.';
 comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestamp with time zone) is 'Drops one partition that has expired. Where its policy says export first, that is the caller''s to have done.';
@@ -3955,11 +3953,16 @@ comment on column rate_limiter.applications.app_id is 'The application.';
 comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
 comment on column rate_limiter.applications.created_at is 'When the row was made.';
+comment on column rate_limiter.applications.has_shadow is '@behavior -*
+Whether it or its cluster has ever had a shadow quota, which decisions then look for.';
+
 comment on column rate_limiter.applications.is_active is 'Requests of an inactive application are refused.';
 comment on column rate_limiter.applications.metadata is 'Free attributes, a JSON object.';
 comment on column rate_limiter.applications.name is 'Name, unique in its tenant, never blank.';
 comment on column rate_limiter.applications.tenant_id is 'The tenant that owns it.';
-comment on column rate_limiter.applications.tenant_is_active is 'Copy of its tenant''s is_active, kept by triggers, so that a decision reads one row.';
+comment on column rate_limiter.applications.tenant_is_active is '@behavior -*
+Copy of its tenant''s is_active, kept by triggers, so that a decision reads one row.';
+
 comment on column rate_limiter.applications.updated_at is 'When the row last changed.';
 comment on column rate_limiter.bandwidth_metrics."timestamp" is 'The end of the interval.';
 comment on column rate_limiter.bandwidth_metrics.app_id is 'The application.';
