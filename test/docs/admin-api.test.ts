@@ -1,0 +1,41 @@
+import { readFileSync } from "node:fs";
+import { buildSchema, parse, validate } from "postgraphile/graphql";
+import { expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
+
+const read = (path: string) => readFileSync(projectPath(path), "utf8");
+const text = read("docs/admin-api.md");
+const schema = buildSchema(read("schema.graphql"));
+
+const bodies = [...text.matchAll(/-d '(\{[^']*\})'|^ask '(\{[^']*\})'/gm)].map(
+  ([, login, asked]) => JSON.parse(login ?? asked ?? "").query as string,
+);
+const subscriptions = [...text.matchAll(/^subscription .*$/gm)].map(([query]) => query);
+
+test("each example is a query of this schema", () => {
+  expect(bodies.length).toBeGreaterThan(5);
+  expect(subscriptions).toHaveLength(2);
+  for (const query of [...bodies, ...subscriptions]) {
+    expect.soft(validate(schema, parse(query)), query).toEqual([]);
+  }
+});
+
+test("each field that is named in the table of tasks exists", () => {
+  const fields = [schema.getQueryType(), schema.getMutationType()].flatMap((type) =>
+    Object.keys(type?.getFields() ?? {}),
+  );
+  const tasks = text.slice(text.indexOf("| to do this"), text.indexOf("## Errors"));
+  const named = [...tasks.matchAll(/`([a-z]\w*)`/g)].map(([, name]) => name);
+  const inside = ["overlap", "expiresAt", "autoBorrow"];
+  expect(named.length).toBeGreaterThan(30);
+  expect(
+    named.filter((name) => !fields.includes(name ?? "") && !inside.includes(name ?? "")),
+  ).toEqual([]);
+});
+
+test("each switch of the settings is told", () => {
+  const sources = read("src/api/settings.ts") + read("src/api/identity/signing-keys.ts");
+  const names = [...sources.matchAll(/\b(?:API|OIDC|JWT)_[A-Z_]+\b/g)].map(([name]) => name);
+  expect(names.length).toBeGreaterThan(10);
+  expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+});
