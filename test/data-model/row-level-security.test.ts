@@ -163,6 +163,8 @@ const changes: Readonly<
     sql`update rate_limiter.tenants set description = 'x' where tenant_id = ${t.tenantId}`,
   "deactivate tenants": (sql, t) =>
     sql`update rate_limiter.tenants set is_active = false where tenant_id = ${t.tenantId}`,
+  "rename tenants": (sql, t) =>
+    sql`update rate_limiter.tenants set name = 'x' where tenant_id = ${t.tenantId}`,
   "insert clusters": (sql) =>
     sql`insert into rate_limiter.clusters (name, region) values ('new', 'x')`,
   "update clusters": (sql, t) =>
