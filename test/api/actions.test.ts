@@ -38,6 +38,23 @@ async function consume(appId: string, times: number, reference?: string) {
   }
 }
 
+describe("createApplication", () => {
+  const create = `mutation ($input: CreateApplicationInput!) {
+    createApplication(input: $input) { result { appId } }
+  }`;
+
+  test.each([
+    [{ name: " " }, "QS422 name is blank"],
+    [{ name: "application of mine" }, "QS409 application already exists"],
+    [{ name: "m", metadata: [1] }, "QS422 metadata is not an object"],
+    [{ name: "c", clusterId: theirs.clusterId }, "QS404 unknown cluster"],
+    [{ name: "c", clusterId: crypto.randomUUID() }, "QS404 unknown cluster"],
+    [{ name: "t", tenantId: theirs.tenantId }, "QS403 only a system administrator may do this"],
+  ])("refuses %o", async (input, refusal) => {
+    expect(await refusalOf(as.app_admin.ask(create, { input }))).toBe(refusal);
+  });
+});
+
 describe("API keys", () => {
   const keys = `query ($appId: UUID!) {
     application(appId: $appId) {

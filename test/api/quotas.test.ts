@@ -104,11 +104,57 @@ describe("publishQuota", () => {
     ["without a reason", { reason: " " }, "QS422 reason is missing"],
     ["that limits nothing", { iops: null }, "QS422 quota limits nothing"],
     ["for no one", { appId: null }, "QS422 quota is for one application or one cluster"],
-    ["of a limit below one", { iops: { iopsLimit: 0 } }, "QS422 value is out of bounds"],
-    ["without a limit", { iops: { iopsBurst: 3 } }, "QS422 value is missing"],
+    ["of a limit below one", { iops: { iopsLimit: 0 } }, "QS422 quota limits do not fit"],
+    ["without a limit", { iops: { iopsBurst: 3 } }, "QS422 quota limits do not fit"],
   ])("refuses one %s", async (_, change, refusal) => {
     const input = { reason: "r", appId: mine.appId, iops: { iopsLimit: 5 }, ...change };
     expect(await refusalOf(admin.ask(publish, { input }))).toBe(refusal);
+  });
+
+  test.each([
+    [{ iops: { iopsBurst: 3 } }, "iops_limit is missing"],
+    [{ iops: { iopsLimit: -1 } }, "iops_limit is below one"],
+    [{ iops: { iopsLimit: 5, iopsBurst: 4 } }, "iops_burst is below iops_limit"],
+    [{ iops: { iopsLimit: 5, burstDurationSeconds: 0 } }, "burst_duration_seconds is below one"],
+    [{ iops: { iopsLimit: 5, refillRate: 0 } }, "refill_rate is below one"],
+    [{ iops: { iopsLimit: 5, minReserve: -1 } }, "min_reserve is negative"],
+    [{ bandwidth: { allowOversize: true } }, "bandwidth_limit_bps is missing"],
+    [{ bandwidth: { bandwidthLimitBps: "0" } }, "bandwidth_limit_bps is below one"],
+    [
+      { bandwidth: { bandwidthLimitBps: "5", bandwidthBurstBps: "4" } },
+      "bandwidth_burst_bps is below bandwidth_limit_bps",
+    ],
+    [
+      { bandwidth: { bandwidthLimitBps: "5", burstDurationSeconds: 0 } },
+      "burst_duration_seconds is below one",
+    ],
+    [
+      { bandwidth: { bandwidthLimitBps: "5", refillRateBps: "-1" } },
+      "refill_rate_bps is below one",
+    ],
+  ])("of %o says what is wrong with it", async (limits, problem) => {
+    const { errors } = await admin.ask(publish, {
+      input: { reason: "r", appId: mine.appId, ...limits },
+    });
+    expect(errors).toMatchObject([
+      {
+        message: "quota limits do not fit",
+        extensions: { code: "QS422", hint: `Mend this: ${problem}.` },
+      },
+    ]);
+  });
+
+  test("takes the largest limits that there are", async () => {
+    const iopsLimit = 2_147_483_647;
+    const bandwidthLimitBps = "9223372036854775807";
+    const quota = await publishTo(await newApplication(), iopsLimit, {
+      iops: { iopsLimit, burstDurationSeconds: iopsLimit, refillRate: 1 },
+      bandwidth: { bandwidthLimitBps, burstDurationSeconds: iopsLimit, refillRateBps: "1" },
+    });
+    expect(quota).toMatchObject({
+      iopsQuota: { iopsLimit },
+      bandwidthQuota: { bandwidthLimitBps },
+    });
   });
 
   test("refuses another tenant's application like one that never was", async () => {
@@ -180,6 +226,19 @@ describe("scheduleQuota and cancelQuota", () => {
     expect(await timeline(appId)).toEqual([]);
   });
 
+  test.each([
+    { validFrom: "2000-01-01T00:00:00Z" },
+    { validFrom: to, validTo: from },
+    { validFrom: from, validTo: from },
+    { validFrom: "infinity", validTo: null },
+    { validTo: "infinity" },
+  ])("a time that is over, ends before it starts or never is refused: %o", async (times) => {
+    const input = { ...scheduled(mine.appId, 500), ...times };
+    expect(await refusalOf(admin.ask(schedule, { input }))).toBe(
+      "QS422 quota must start now or later and end after it starts",
+    );
+  });
+
   test("what starts in another's time is refused", async () => {
     const appId = await newApplication();
     await dataOf(admin.ask(schedule, { input: scheduled(appId, 500) }));
@@ -216,14 +275,13 @@ test("two versions are compared field by field, and the old one is brought back"
   });
   expect(compareQuotaVersions.map((row: { field: string }) => row.field)).not.toContain("app_id");
 
-  await dataOf(
-    admin.ask(
-      `mutation ($id: UUID!) {
-        rollbackQuota(input: { versionId: $id, reason: "too much" }) { result }
-      }`,
-      { id: a },
-    ),
+  const rollback = `mutation ($id: UUID!, $reason: String!) {
+    rollbackQuota(input: { versionId: $id, reason: $reason }) { result }
+  }`;
+  expect(await refusalOf(admin.ask(rollback, { id: a, reason: " " }))).toBe(
+    "QS422 reason is missing",
   );
+  await dataOf(admin.ask(rollback, { id: a, reason: "too much" }));
   expect(await timeline(appId)).toEqual(["50 from now to ever"]);
 
   const [theirVersion] = await database.sql`
