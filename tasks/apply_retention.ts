@@ -5,7 +5,7 @@ import type { MakeTask } from "../src/worker/task.ts";
 
 /** A step that fails keeps none of the others from being done; the job fails at the end. */
 export const makeTask: MakeTask =
-  ({ archiveFolder }) =>
+  ({ archive }) =>
   (_payload, { withPgClient, abortSignal: signal, logger }) =>
     withPgClient(async (client) => {
       const failures: unknown[] = [];
@@ -15,7 +15,7 @@ export const makeTask: MakeTask =
         );
         for (const step of answer.rows) {
           if (signal.aborted) return;
-          await carryOut(client, step, { archiveFolder, signal }).catch((error) => {
+          await carryOut(client, step, { archive, signal }).catch((error) => {
             failures.push(error);
             logger.error(`retention of ${step.partition_name ?? step.data_type} failed: ${error}`);
           });

@@ -1,5 +1,7 @@
 import { wholeNumber } from "../whole-number.ts";
 import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
+import { openStore } from "./archive/open-store.ts";
+import type { ArchiveStore } from "./archive/store.ts";
 
 /** What a worker takes from its environment. */
 export interface WorkerSettings {
@@ -7,7 +9,7 @@ export interface WorkerSettings {
   readonly concurrency: number;
   readonly alerts: AlertSettings;
   /** Where retention exports to what its policy wants kept. */
-  readonly archiveFolder: string | undefined;
+  readonly archive: ArchiveStore | undefined;
 }
 
 const usualConcurrency = 4;
@@ -16,6 +18,6 @@ export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSett
   return {
     concurrency: wholeNumber(env, "WORKER_CONCURRENCY", usualConcurrency, 1),
     alerts: alertSettings(env),
-    archiveFolder: env.QOS_ARCHIVE_FOLDER || undefined,
+    archive: env.QOS_ARCHIVE_FOLDER ? openStore(env.QOS_ARCHIVE_FOLDER, env) : undefined,
   };
 }

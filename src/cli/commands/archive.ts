@@ -7,17 +7,19 @@ export function register(program: Command): void {
 
   archive
     .command("list [folder]")
-    .description("list the archives of a folder")
+    .description("list the archives of a folder, or of s3://bucket/folder")
     .option("--json", "one JSON object a line")
     .action(async (folder: string | undefined, { json }: { json?: boolean }) => {
       const { printRows } = await import("../print-rows.ts");
-      const { archiveFolder } = await import("../archive-folder.ts");
+      const { archiveStore } = await import("../archive-place.ts");
       const { listManifests } = await import("../../worker/archive/list.ts");
       const { readManifest } = await import("../../worker/archive/manifest.ts");
-      const paths = await listManifests(archiveFolder(folder));
-      const rows = await Promise.all(
-        paths.map(async (path) => ({ manifest: path, ...(await readManifest(path)) })),
-      );
+      const store = archiveStore(folder);
+      const names = await listManifests(store);
+      const rows: object[] = [];
+      for (const name of names) {
+        rows.push({ manifest: store.locate(name), ...(await readManifest(store, name)) });
+      }
       const columns = ["data_type", "rows", "min_time", "max_time", "manifest"];
       printRows(rows, columns, { json, none: "nothing has been archived" });
     });
@@ -26,10 +28,12 @@ export function register(program: Command): void {
     .command("verify <manifests...>")
     .description("read archives through and compare them with their manifests")
     .action(async (paths: string[]) => {
+      const { archiveAt } = await import("../archive-place.ts");
       const { verifyArchive } = await import("../../worker/archive/manifest.ts");
       for (const path of paths) {
-        const { file, manifest } = await verifyArchive(path);
-        console.log(`${file}: ${manifest.rows} rows, as its manifest says`);
+        const { store, name } = archiveAt(path);
+        const { file, manifest } = await verifyArchive(store, name);
+        console.log(`${store.locate(file)}: ${manifest.rows} rows, as its manifest says`);
       }
     });
 
@@ -37,11 +41,13 @@ export function register(program: Command): void {
     .command("restore <manifests...>")
     .description("put archived rows back into the database of DATABASE_URL")
     .action(async (paths: string[]) => {
+      const { archiveAt } = await import("../archive-place.ts");
       const { asOwner } = await import("../as-owner.ts");
       const { restoreArchive } = await import("../../worker/archive/restore.ts");
       for (const path of paths) {
+        const { store, name } = archiveAt(path);
         const { relation, restored, present } = await asOwner((_sql, url) =>
-          restoreArchive(url, path),
+          restoreArchive(url, store, name),
         );
         console.log(`${relation}: ${restored} rows restored, ${present} were there`);
       }

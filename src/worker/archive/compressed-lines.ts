@@ -1,8 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { Transform } from "node:stream";
+import { createWriteStream } from "node:fs";
+import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
 import { countRecords, type RecordCount } from "./count-records.ts";
@@ -18,46 +16,28 @@ export interface Contents {
   readonly content_sha256: string;
 }
 
-export interface Written extends Contents {
-  readonly path: string;
-}
-
-/**
- * Writes lines to a file that has its name only when it is complete and on disk: whoever finds it
- * finds all of it, whatever happens to this process, the disk or the power. What is in it may
- * decide the name.
- */
+/** Writes lines to a file of this machine, and on to its disk. */
 export async function writeCompressed(
-  draft: string,
+  path: string,
   lines: AsyncIterable<string>,
-  nameOf: (contents: Contents) => Promise<string>,
-): Promise<Written> {
-  const content = watcher();
-  const file = watcher();
-  try {
-    await pipeline(
-      lines,
-      content.stream,
-      createGzip(),
-      file.stream,
-      createWriteStream(draft, { mode: 0o600, flush: true }),
-    );
-    const contents = contentsOf(content, file);
-    const path = await nameOf(contents);
-    await rename(draft, path);
-    await flushFolder(dirname(path));
-    return { path, ...contents };
-  } catch (error) {
-    await rm(draft, { force: true }).catch(() => {});
-    throw error;
-  }
-}
-
-export async function readCompressed(path: string): Promise<Contents> {
+): Promise<Contents> {
   const content = watcher();
   const file = watcher();
   await pipeline(
-    createReadStream(path),
+    lines,
+    content.stream,
+    createGzip(),
+    file.stream,
+    createWriteStream(path, { mode: 0o600, flush: true }),
+  );
+  return contentsOf(content, file);
+}
+
+export async function readCompressed(source: Readable): Promise<Contents> {
+  const content = watcher();
+  const file = watcher();
+  await pipeline(
+    source,
     file.stream,
     createGunzip(),
     content.stream,
@@ -100,14 +80,4 @@ function contentsOf(content: Watcher, file: Watcher): Contents {
     sha256: file.hash.digest("hex"),
     content_sha256: content.hash.digest("hex"),
   };
-}
-
-/** A name is on disk when its folder is. */
-export async function flushFolder(folder: string): Promise<void> {
-  const handle = await open(folder);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,11 +1,11 @@
-import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import type { PoolClient } from "pg";
 import type { RetentionStep } from "../retention/step.ts";
-import { writeCompressed } from "./compressed-lines.ts";
+import { type Contents, writeCompressed } from "./compressed-lines.ts";
+import { withDraft } from "./draft.ts";
 import { freeName } from "./free-name.ts";
 import { type ExportCall, readLines } from "./lines.ts";
-import { type Manifest, manifestPath, verifyArchive, writeManifest } from "./manifest.ts";
+import { type Manifest, manifestName, verifyArchive, writeManifest } from "./manifest.ts";
+import type { ArchiveStore } from "./store.ts";
 
 /** How many rows there are in the database, and from when to when. */
 export interface Extent {
@@ -22,41 +22,48 @@ const asText = "row_count::text, min_time::text, max_time::text";
  */
 export async function exportStep(
   client: PoolClient,
-  folder: string,
+  store: ArchiveStore,
   step: RetentionStep,
 ): Promise<Manifest> {
-  const stem = join(folder, step.data_type, fileStem(step));
-  await mkdir(dirname(stem), { recursive: true, mode: 0o700 });
-  let file: string;
-  await client.query("begin isolation level repeatable read");
-  try {
-    const { lines, extent } = callsOf(step);
-    const draft = `${stem}.${process.pid}.partial`;
-    const { path, ...contents } = await writeCompressed(
-      draft,
-      readLines(client, lines),
-      (written) => freeName(stem, written),
-    );
-    file = path;
-    const answer = await client.query<Extent>(extent.statement, [...extent.values]);
-    const [found] = answer.rows;
-    if (found === undefined || Number(found.row_count) !== contents.rows) {
-      throw new Error(`${file} holds ${contents.rows} rows, not ${found?.row_count}`);
-    }
-    await writeManifest(file, {
+  const stem = `${step.data_type}/${fileStem(step)}`;
+  const file = await withDraft(store, stem, async (draft) => {
+    const { extent, ...contents } = await writeDraft(client, step, draft);
+    const name = await freeName(store, stem, contents);
+    await store.put(name, draft, contents.sha256);
+    await writeManifest(store, name, {
       data_type: step.data_type,
       relation: step.relation,
       partition: step.partition_name,
       cutoff: step.cutoff,
-      min_time: found.min_time,
-      max_time: found.max_time,
+      min_time: extent.min_time,
+      max_time: extent.max_time,
       ...contents,
     });
+    return name;
+  });
+  const { manifest } = await verifyArchive(store, manifestName(file));
+  return manifest;
+}
+
+async function writeDraft(
+  client: PoolClient,
+  step: RetentionStep,
+  draft: string,
+): Promise<Contents & { readonly extent: Extent }> {
+  const calls = callsOf(step);
+  await client.query("begin isolation level repeatable read");
+  try {
+    const contents = await writeCompressed(draft, readLines(client, calls.lines));
+    const { statement, values } = calls.extent;
+    const { rows } = await client.query<Extent>(statement, [...values]);
+    const [extent] = rows;
+    if (extent === undefined || Number(extent.row_count) !== contents.rows) {
+      throw new Error(`${contents.rows} rows were exported, not ${extent?.row_count}`);
+    }
+    return { ...contents, extent };
   } finally {
     await client.query("rollback");
   }
-  const { manifest } = await verifyArchive(manifestPath(file));
-  return manifest;
 }
 
 /** Rows of one cutoff make one file: the name tells the moment. */

@@ -1,11 +1,7 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import type { ArchiveStore } from "./store.ts";
 
-/** Every manifest under a folder, by name. */
-export async function listManifests(folder: string): Promise<string[]> {
-  const names = await readdir(folder, { recursive: true });
-  return names
-    .filter((name) => name.endsWith(".manifest.json"))
-    .sort()
-    .map((name) => join(folder, name));
+/** The name of every manifest. */
+export async function listManifests(store: ArchiveStore): Promise<string[]> {
+  const names = await store.list();
+  return names.filter((name) => name.endsWith(".manifest.json"));
 }

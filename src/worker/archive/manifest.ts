@@ -1,7 +1,11 @@
-import { open, readFile, rename } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import { posix } from "node:path";
+import { text } from "node:stream/consumers";
 import { InputError } from "../../user-error.ts";
-import { type Contents, flushFolder, readCompressed } from "./compressed-lines.ts";
+import { type Contents, readCompressed } from "./compressed-lines.ts";
+import { withDraft } from "./draft.ts";
+import type { ArchiveStore } from "./store.ts";
 
 const format = "storage-qos archive 1";
 
@@ -21,61 +25,89 @@ export interface Manifest extends Contents {
 
 export type ManifestFacts = Omit<Manifest, "format" | "file" | "exported_at">;
 
-export function manifestPath(file: string): string {
+export function manifestName(file: string): string {
   return file.replace(/\.csv\.gz$/, ".manifest.json");
 }
 
-export async function writeManifest(file: string, facts: ManifestFacts): Promise<Manifest> {
+export async function writeManifest(
+  store: ArchiveStore,
+  file: string,
+  facts: ManifestFacts,
+): Promise<void> {
   const exported_at = new Date().toISOString();
-  const manifest: Manifest = { format, file: basename(file), ...facts, exported_at };
-  const path = manifestPath(file);
-  const draft = `${path}.${process.pid}.partial`;
-  const handle = await open(draft, "w", 0o600);
-  try {
-    await handle.writeFile(`${JSON.stringify(manifest, null, 2)}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(draft, path);
-  await flushFolder(dirname(path));
-  return manifest;
+  const manifest: Manifest = { format, file: posix.basename(file), ...facts, exported_at };
+  const content = `${JSON.stringify(manifest, null, 2)}\n`;
+  const name = manifestName(file);
+  await withDraft(store, name, async (draft) => {
+    const handle = await open(draft, "w", 0o600);
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await store.put(name, draft, createHash("sha256").update(content).digest("hex"));
+  });
 }
 
-export async function readManifest(path: string): Promise<Manifest> {
-  const text = await readFile(path, "utf8").catch((cause) => {
-    throw new InputError("manifest_unreadable", `${path} cannot be read`, undefined, { cause });
-  });
-  const manifest = parse(text);
+/** Undefined where there is none. */
+export async function findManifest(
+  store: ArchiveStore,
+  name: string,
+): Promise<Manifest | undefined> {
+  const source = await store.read(name);
+  if (source === undefined) return undefined;
+  const manifest = parse(await text(source));
   if (manifest?.format !== format) {
     throw new InputError(
       "manifest_invalid",
-      `${path} is no manifest of an archive`,
+      `${store.locate(name)} is no manifest of an archive`,
       "Name the .manifest.json that lies beside the archive's file.",
     );
   }
   return manifest;
 }
 
-function parse(text: string): Manifest | undefined {
+export async function readManifest(store: ArchiveStore, name: string): Promise<Manifest> {
+  const manifest = await findManifest(store, name);
+  if (manifest !== undefined) return manifest;
+  throw new InputError("manifest_missing", `${store.locate(name)} is not there`);
+}
+
+function parse(content: string): Manifest | undefined {
   try {
-    return JSON.parse(text) as Manifest;
+    return JSON.parse(content) as Manifest;
   } catch {
     return undefined;
   }
 }
 
-/** Reads the whole file back and compares it with its manifest; answers where the file is. */
-export async function verifyArchive(path: string): Promise<{ file: string; manifest: Manifest }> {
-  const manifest = await readManifest(path);
-  const file = join(dirname(path), basename(manifest.file));
-  const found = await readCompressed(file).catch((cause) => {
-    throw damaged(file, "cannot be read", cause);
-  });
+/** An archive that is as its manifest says. */
+export interface Verified {
+  /** The name of its file. */
+  readonly file: string;
+  readonly manifest: Manifest;
+}
+
+/** Reads the whole file back and compares it with its manifest. */
+export async function verifyArchive(store: ArchiveStore, name: string): Promise<Verified> {
+  const manifest = await readManifest(store, name);
+  const file = posix.join(posix.dirname(name), posix.basename(manifest.file));
+  const found = await readBack(store, file);
   for (const key of ["sha256", "content_sha256", "rows", "bytes"] as const) {
-    if (found[key] !== manifest[key]) throw damaged(file, `has another ${key} than its manifest`);
+    if (found[key] !== manifest[key]) {
+      throw damaged(store.locate(file), `has another ${key} than its manifest`);
+    }
   }
   return { file, manifest };
+}
+
+async function readBack(store: ArchiveStore, file: string): Promise<Contents> {
+  const source = await store.read(file);
+  if (source === undefined) throw damaged(store.locate(file), "is not there");
+  return readCompressed(source).catch((cause) => {
+    throw damaged(store.locate(file), "cannot be read", cause);
+  });
 }
 
 function damaged(file: string, what: string, cause?: unknown): InputError {

@@ -1,10 +1,11 @@
-import { createReadStream } from "node:fs";
+import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { withConnection } from "../../postgres/connect.ts";
 import { verifyArchive } from "./manifest.ts";
 import { moveStragglers } from "./move-stragglers.ts";
 import { type CsvRecord, parseCsv } from "./parse-csv.ts";
 import { restoreRows } from "./restore-rows.ts";
+import type { ArchiveStore } from "./store.ts";
 
 const recordsPerCall = 1_000;
 
@@ -16,13 +17,17 @@ export interface Restored {
 }
 
 /** Puts an archive's rows back into their table, all or none, as the owner; safe to do again. */
-export async function restoreArchive(ownerUrl: string, manifestFile: string): Promise<Restored> {
-  const { file, manifest } = await verifyArchive(manifestFile);
+export async function restoreArchive(
+  ownerUrl: string,
+  store: ArchiveStore,
+  manifestName: string,
+): Promise<Restored> {
+  const { file, manifest } = await verifyArchive(store, manifestName);
   const { relation } = manifest;
   return withConnection(ownerUrl, async (sql) => {
     const restored = await sql.begin(async (transaction) => {
       let count = 0;
-      for await (const { columns, records } of batchesOf(file)) {
+      for await (const { columns, records } of batchesOf(await reopen(store, file))) {
         count += await restoreRows(transaction, relation, columns, records);
       }
       return count;
@@ -37,8 +42,15 @@ interface Batch {
   readonly records: readonly CsvRecord[];
 }
 
-async function* batchesOf(file: string): AsyncGenerator<Batch> {
-  const text = createReadStream(file).pipe(createGunzip()).setEncoding("utf8");
+async function reopen(store: ArchiveStore, file: string): Promise<Readable> {
+  const source = await store.read(file);
+  if (source === undefined) throw new Error(`${store.locate(file)} went away`);
+  return source;
+}
+
+async function* batchesOf(source: Readable): AsyncGenerator<Batch> {
+  // A failure of the source ends the loop below: there is nothing to do about it here.
+  const text = pipeline(source, createGunzip(), () => {}).setEncoding("utf8");
   let columns: string[] | undefined;
   let records: CsvRecord[] = [];
   for await (const record of parseCsv(text)) {

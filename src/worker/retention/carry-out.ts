@@ -1,12 +1,13 @@
 import type { PoolClient } from "pg";
 import { UserError } from "../../user-error.ts";
 import { exportStep } from "../archive/export.ts";
+import type { ArchiveStore } from "../archive/store.ts";
 import { dropExportedPartition } from "./drop-exported-partition.ts";
 import { expireRows } from "./expire-rows.ts";
 import type { RetentionStep } from "./step.ts";
 
 export interface RetentionOptions {
-  readonly archiveFolder: string | undefined;
+  readonly archive: ArchiveStore | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -14,17 +15,17 @@ export interface RetentionOptions {
 export async function carryOut(
   client: PoolClient,
   step: RetentionStep,
-  { archiveFolder, signal }: RetentionOptions,
+  { archive, signal }: RetentionOptions,
 ): Promise<void> {
   if (!step.export_first) return expireRows(client, step, signal);
-  if (archiveFolder === undefined) {
+  if (archive === undefined) {
     throw new UserError(
       "archive_folder_missing",
       `${step.data_type} is to be exported first, and QOS_ARCHIVE_FOLDER is not set`,
-      "Set it to a folder that is backed up, or have the policy export nothing.",
+      "Set it to a folder that is backed up or to s3://bucket/folder, or have the policy export nothing.",
     );
   }
-  const manifest = await exportStep(client, archiveFolder, step);
+  const manifest = await exportStep(client, archive, step);
   if (step.partition_name !== null) return dropExportedPartition(client, manifest);
   return expireRows(client, step, signal);
 }

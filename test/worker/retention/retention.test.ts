@@ -8,6 +8,7 @@ import pg from "pg";
 import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
+import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
 import { workerSettings } from "../../../src/worker/settings.ts";
 import { makeTask } from "../../../tasks/apply_retention.ts";
@@ -291,21 +292,33 @@ describe("partitions", () => {
     expect(await applyRetention(folder)).toBeNull();
     expect(await metricRows()).toEqual([]);
 
-    const [path = ""] = (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
-    const { manifest, file } = await verifyArchive(path);
+    const [path = ""] = (await listManifests(openStore(folder))).filter((name) =>
+      /\/metrics_y/.test(name),
+    );
+    const { manifest, file } = await verifyArchive(openStore(folder), path);
     expect(manifest).toMatchObject({
       data_type: "raw_metrics",
       relation: "rate_limiter.metrics",
       rows: 5000,
     });
     expect(Date.parse(manifest.min_time ?? "")).toBe(Date.parse(manifest.max_time ?? ""));
-    expect(gunzipSync(readFileSync(file)).toString()).toMatch(/^app_id,"timestamp",metric_id,/);
+    expect(gunzipSync(readFileSync(join(folder, file))).toString()).toMatch(
+      /^app_id,"timestamp",metric_id,/,
+    );
 
     const owner = database.urlAs("rate_limiter_owner");
     const relation = "rate_limiter.metrics";
-    expect(await restoreArchive(owner, path)).toEqual({ relation, restored: 5000, present: 0 });
+    expect(await restoreArchive(owner, openStore(folder), path)).toEqual({
+      relation,
+      restored: 5000,
+      present: 0,
+    });
     expect(await metricRows()).toEqual(before);
-    expect(await restoreArchive(owner, path)).toEqual({ relation, restored: 0, present: 5000 });
+    expect(await restoreArchive(owner, openStore(folder), path)).toEqual({
+      relation,
+      restored: 0,
+      present: 5000,
+    });
     const stragglers = await sql`select from rate_limiter_partitions.metrics_default`;
     expect(stragglers.count).toBe(0);
     expect(await applyRetention(folder)).toBeNull();
@@ -318,10 +331,10 @@ describe("partitions", () => {
     const first = await metricRows();
     expect(await applyRetention(folder)).toBeNull();
     const archives = async () =>
-      (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
+      (await listManifests(openStore(folder))).filter((name) => /\/metrics_y/.test(name));
     const [path = ""] = await archives();
     const owner = database.urlAs("rate_limiter_owner");
-    await restoreArchive(owner, path);
+    await restoreArchive(owner, openStore(folder), path);
     expect(await applyRetention(folder)).toBeNull();
     expect(await archives()).toEqual([path]);
 
@@ -330,7 +343,7 @@ describe("partitions", () => {
     expect(await applyRetention(folder)).toBeNull();
     const both = await archives();
     expect(both.length).toBe(2);
-    for (const manifest of both) await restoreArchive(owner, manifest);
+    for (const manifest of both) await restoreArchive(owner, openStore(folder), manifest);
     expect(await metricRows()).toEqual([...first, ...second].sort());
     await applyRetention(folder);
   });
@@ -352,8 +365,8 @@ describe("partitions", () => {
     expect(before.length).toBe(1);
     expect(await applyRetention(folder)).toBeNull();
     expect((await rows()).count).toBe(0);
-    const [path = ""] = await listManifests(folder);
-    await restoreArchive(database.urlAs("rate_limiter_owner"), path);
+    const [path = ""] = await listManifests(openStore(folder));
+    await restoreArchive(database.urlAs("rate_limiter_owner"), openStore(folder), path);
     expect([...(await rows())]).toEqual(before);
     await applyRetention(folder);
   });
@@ -397,11 +410,11 @@ describe("an archive", () => {
     await borrowing("repaid", 400);
     await borrowing("active", 400);
     expect(await applyRetention(folder)).toBeNull();
-    const [path = ""] = await listManifests(folder);
-    const { manifest } = await verifyArchive(path);
+    const [path = ""] = await listManifests(openStore(folder));
+    const { manifest } = await verifyArchive(openStore(folder), path);
     expect(manifest).toMatchObject({ relation: "rate_limiter.token_borrowing", partition: null });
     const owner = database.urlAs("rate_limiter_owner");
-    const answer = await restoreArchive(owner, path);
+    const answer = await restoreArchive(owner, openStore(folder), path);
     expect(answer.restored).toBe(manifest.rows);
     const left = await sql`
       select from rate_limiter.token_borrowing where owner_id = ${appId}
@@ -435,15 +448,19 @@ describe("an archive", () => {
     await exportFirst("raw_metrics");
     await oldMetrics(95);
     await applyRetention(folder);
-    const [path = ""] = (await listManifests(folder)).filter((name) => /\/metrics_y/.test(name));
-    const { file } = await verifyArchive(path);
-    const bytes = readFileSync(file);
+    const [path = ""] = (await listManifests(openStore(folder))).filter((name) =>
+      /\/metrics_y/.test(name),
+    );
+    const { file } = await verifyArchive(openStore(folder), path);
+    const bytes = readFileSync(join(folder, file));
     bytes[bytes.length - 9] = (bytes[bytes.length - 9] ?? 0) ^ 1;
-    writeFileSync(file, bytes);
-    const restored = restoreArchive(database.urlAs("rate_limiter_owner"), path);
+    writeFileSync(join(folder, file), bytes);
+    const restored = restoreArchive(database.urlAs("rate_limiter_owner"), openStore(folder), path);
     await expect(restored).rejects.toMatchObject({ code: "archive_damaged" });
-    writeFileSync(path, "{}");
-    await expect(verifyArchive(path)).rejects.toMatchObject({ code: "manifest_invalid" });
+    writeFileSync(join(folder, path), "{}");
+    await expect(verifyArchive(openStore(folder), path)).rejects.toMatchObject({
+      code: "manifest_invalid",
+    });
   });
 
   test("restores into no other table", async () => {

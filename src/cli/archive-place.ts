@@ -1,0 +1,23 @@
+import { posix } from "node:path";
+import { InputError } from "../user-error.ts";
+import { openStore } from "../worker/archive/open-store.ts";
+import type { ArchiveStore } from "../worker/archive/store.ts";
+
+/** The archives of the place that is named, or else of the one that workers export to. */
+export function archiveStore(
+  named: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+): ArchiveStore {
+  const place = named ?? env.QOS_ARCHIVE_FOLDER;
+  if (place) return openStore(place, env);
+  throw new InputError(
+    "archive_folder_missing",
+    "no folder is named",
+    "Name one, or set QOS_ARCHIVE_FOLDER.",
+  );
+}
+
+/** A manifest by its whole path or address. */
+export function archiveAt(path: string): { readonly store: ArchiveStore; readonly name: string } {
+  return { store: openStore(posix.dirname(path)), name: posix.basename(path) };
+}
