@@ -3,6 +3,7 @@ import { isSafeError } from "postgraphile/grafast";
 import { GraphQLError } from "postgraphile/graphql";
 import { logFor } from "../../log.ts";
 import { ApiError } from "../api-error.ts";
+import { constraintHints } from "./constraint-hints.ts";
 
 const log = logFor("api");
 
@@ -12,7 +13,9 @@ interface PublicError {
 }
 
 /** What PostgreSQL itself refuses, in the words of this API. Its own words name tables. */
-const refusals: Readonly<Record<string, readonly [code: string, message: string, hint: string]>> = {
+export const refusals: Readonly<
+  Record<string, readonly [code: string, message: string, hint: string]>
+> = {
   "42501": ["QS403", "permission denied", "Ask an administrator for a role that allows it."],
   "23505": ["QS409", "already exists", "Another row has this key or name."],
   "23503": ["QS409", "something else refers to it, or it refers to nothing", "Check the ids."],
@@ -86,10 +89,11 @@ function missesItsRow({ message }: Error): boolean {
 }
 
 function refusalOf(error: DatabaseError): PublicError | undefined {
-  const [code, message, hint] = refusals[error.code ?? ""] ?? [];
+  const [code, message, usualHint] = refusals[error.code ?? ""] ?? [];
   if (code === undefined || message === undefined) return undefined;
   // A constraint's name says which rule, and no value.
   const constraint = error.constraint ?? error.constraint_name;
+  const hint = constraintHints[constraint ?? ""] ?? usualHint;
   return { message, extensions: { code, hint, ...(constraint && { constraint }) } };
 }
 

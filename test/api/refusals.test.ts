@@ -1,0 +1,138 @@
+import { expect, test } from "vitest";
+import { constraintHints } from "../../src/api/graphql/constraint-hints.ts";
+import { serveTwoTenants } from "./world.ts";
+
+const { database, as, mine } = await serveTwoTenants();
+
+test("each rule that people can break says what it asks for", async () => {
+  const rules = await database.sql<{ name: string }[]>`
+    with writable as (
+      select a.attrelid, a.attnum
+      from pg_attribute as a
+      where a.attnum > 0
+        and starts_with(a.attrelid::regclass::text, 'rate_limiter.')
+        and has_column_privilege('rate_limiter_visitor', a.attrelid, a.attnum, 'insert, update')
+    )
+    select c.conname as name
+    from pg_constraint as c
+    where c.contype in ('c', 'x', 'u')
+      and exists (
+        select
+        from writable as w
+        where w.attrelid = c.conrelid
+          and (w.attnum = any (c.conkey) or c.contype = 'x')
+      )
+    union
+    select i.indexrelid::regclass::text
+    from pg_index as i
+    where i.indisunique
+      and not i.indisprimary
+      and exists (
+        select from writable as w where w.attrelid = i.indrelid and w.attnum = any (i.indkey)
+      )
+  `;
+  const names = rules
+    .map(({ name }) => name.replace(/^rate_limiter\./, ""))
+    // Settings are changed by value alone, which a trigger judges.
+    .filter((name) => !/^(setting|system_settings)_/.test(name));
+  expect(names.length).toBeGreaterThan(30);
+  expect(names.filter((name) => !(name in constraintHints))).toEqual([]);
+  expect(Object.keys(constraintHints).filter((name) => !names.includes(name))).toEqual([]);
+});
+
+async function operationId(): Promise<string> {
+  const [row] = await database.sql<{ id: string }[]>`
+    select operation_id as id from rate_limiter.operation_types where name = 'list'
+  `;
+  return row?.id ?? "";
+}
+
+/** Field, input, and the code, message and constraint of the refusal. */
+const refused: readonly (readonly [string, () => object | Promise<object>, string])[] = [
+  [
+    "createUser",
+    () => ({ user: { tenantId: mine.tenantId, username: "new", email: "nobody" } }),
+    "QS422 value is out of bounds user_email_format",
+  ],
+  [
+    "createUser",
+    () => ({ user: { tenantId: mine.tenantId, username: " ", email: "new@mine.example" } }),
+    "QS422 value is out of bounds user_username_not_empty",
+  ],
+  [
+    "createUser",
+    () => ({ user: { tenantId: mine.tenantId, username: "x", email: "AUDITOR@mine.example" } }),
+    "QS409 already exists user_tenant_email_unique",
+  ],
+  [
+    "updateApplication",
+    () => ({ appId: mine.appId, patch: { name: "\t" } }),
+    "QS422 value is out of bounds app_name_not_empty",
+  ],
+  [
+    "updateApplication",
+    () => ({ appId: mine.appId, patch: { metadata: "text" } }),
+    "QS422 value is out of bounds app_metadata_is_object",
+  ],
+  [
+    "createCostRule",
+    async () => ({
+      costRule: { appId: mine.appId, operationId: await operationId(), cBaseOverride: "-1" },
+    }),
+    "QS422 value is out of bounds cost_rule_c_base_check",
+  ],
+  [
+    "createCostRule",
+    async () => ({
+      costRule: {
+        ...{ appId: mine.appId, operationId: await operationId(), cBaseOverride: "1" },
+        ...{ validFrom: "2100-01-01T00:00:00Z", validTo: "2099-01-01T00:00:00Z" },
+      },
+    }),
+    "QS422 value is out of bounds cost_rule_time_order",
+  ],
+  [
+    "createAlertConfig",
+    () => ({ alertConfig: { ...alert, condition: "~" } }),
+    "QS422 value is out of bounds alert_condition_check",
+  ],
+  [
+    "createAlertConfig",
+    () => ({ alertConfig: { ...alert, durationSeconds: 0 } }),
+    "QS422 value is out of bounds alert_duration_check",
+  ],
+  [
+    "createAlertConfig",
+    () => ({ alertConfig: { ...alert, notificationConfig: { channels: [{ channel: "fax" }] } } }),
+    "QS422 notification config does not fit undefined",
+  ],
+  ["createTenant", () => ({ tenant: { name: "theirs" } }), "QS409 already exists tenants_name_key"],
+  [
+    "createOperationType",
+    () => ({ operationType: { name: "odd", category: "x", unitQuantum: 0 } }),
+    "QS422 value is out of bounds operation_unit_quantum_check",
+  ],
+];
+const alert = {
+  ...{ appId: mine.appId, metricName: "x", condition: ">", thresholdValue: 1 },
+  ...{ durationSeconds: 60, severity: "info", notificationConfig: {} },
+};
+
+test.each(refused)(
+  "%s: a value that does not fit (%#) is refused",
+  async (field, input, refusal) => {
+    const type = `${field[0]?.toUpperCase()}${field.slice(1)}Input`;
+    const { errors = [] } = await as.system_admin.ask(
+      `mutation ($input: ${type}!) { ${field}(input: $input) { clientMutationId } }`,
+      { input: await input() },
+    );
+    expect(errors).toHaveLength(1);
+    const [{ message, extensions } = { message: "", extensions: { code: "" } }] = errors;
+    expect(`${extensions.code} ${message} ${extensions.constraint}`).toBe(refusal);
+    expect(extensions.hint).toMatch(/\.$/);
+    if (extensions.constraint !== undefined) {
+      expect(extensions.hint).toBe(constraintHints[String(extensions.constraint)]);
+    }
+    expect(JSON.stringify(errors)).not.toMatch(/relation|violates|rate_limiter\./);
+  },
+);
