@@ -9,6 +9,7 @@ import { durationPlugin } from "./graphql/duration-plugin.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
 import { maskError } from "./graphql/mask-error.ts";
+import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
 import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
@@ -33,6 +34,7 @@ const filterOperators = [
 
 export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
   const { settings, pool } = parts;
+  const { persistedFolder } = settings;
   return {
     extends: [
       PostGraphileAmberPreset,
@@ -42,7 +44,11 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
     plugins: [
       inflectionPlugin,
       durationPlugin,
-      limitsPlugin(settings, settings.introspection),
+      limitsPlugin({
+        limits: settings,
+        introspection: settings.introspection,
+        persisted: persistedFolder ? persistedOperations(persistedFolder) : undefined,
+      }),
       signInPlugin(parts.sql, parts.keys),
       subscriptionsPlugin(parts.sql),
     ],

@@ -22,6 +22,8 @@ export interface ApiSettings {
   readonly trustedProxies: number;
   readonly corsOrigins: readonly string[];
   readonly oidc: OidcSettings | undefined;
+  /** Where the operations lie that are answered, and no others; undefined for any. */
+  readonly persistedFolder: string | undefined;
 }
 
 /** Tokens of an identity provider that are accepted beside the API's own. */
@@ -51,6 +53,7 @@ export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
     trustedProxies: whole("API_TRUSTED_PROXIES", 0, 0),
     corsOrigins: list(env.API_CORS_ORIGINS),
     oidc: oidcSettings(env),
+    persistedFolder: env.API_PERSISTED_OPERATIONS || undefined,
   };
 }
 

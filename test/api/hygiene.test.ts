@@ -1,9 +1,13 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect as connectSocket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { startApi } from "../../src/api/server.ts";
 import { jwtSecret } from "./api.ts";
+import { subscribe } from "./graphql-socket.ts";
 import { serveTwoTenants } from "./world.ts";
 
 const { database, api, as } = await serveTwoTenants({
@@ -200,6 +204,58 @@ describe("in production", () => {
     await expect(start({ JWT_SECRET: "short" })).rejects.toMatchObject({
       code: "jwt_secret_short",
     });
+  });
+});
+
+describe("persisted operations", () => {
+  const folder = mkdtempSync(join(tmpdir(), "persisted-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const put = (name: string, text: string) => writeFileSync(join(folder, name), text);
+
+  test("are the only ones answered, by the id of any of the usual clients", async () => {
+    put("me.graphql", "{ viewer { email } }");
+    put("large.graphql", "{ applications(first: 100000) { nodes { name } } }");
+    put("live.graphql", "subscription { alertChanged { status } }");
+    const url = await start({ API_PERSISTED_OPERATIONS: folder });
+    const { accessToken } = await api.signIn("auditor@mine.example");
+    const send = async (body: object) => {
+      const response = await fetch(new URL("/graphql", url), {
+        ...{ method: "POST", body: JSON.stringify(body) },
+        headers: { ...json, authorization: `Bearer ${accessToken}` },
+      });
+      // biome-ignore lint/suspicious/noExplicitAny: the answer's shape is what is tested.
+      return (await response.json()) as any;
+    };
+    const extensions = { persistedQuery: { version: 1, sha256Hash: "me" } };
+    for (const named of [{ id: "me" }, { documentId: "me" }, { extensions }]) {
+      expect(await send(named)).toEqual({ data: { viewer: { email: "auditor@mine.example" } } });
+    }
+    const query = "{ tenants(first: 1) { nodes { name } } }";
+    for (const other of [{ query }, { id: "you", query }, { id: "../me" }, {}]) {
+      const { errors } = await send(other);
+      expect(errors).toMatchObject([
+        { message: "operation is not persisted", extensions: { code: "QS403" } },
+      ]);
+    }
+    // The text is the server's: one that comes along counts for nothing, limits count as ever.
+    expect((await send({ id: "me", query })).data.viewer.email).toBe("auditor@mine.example");
+    expect((await send({ id: "large" })).errors[0].message).toBe("page is too large");
+    const socket = await subscribe(
+      url,
+      "subscription { alertChanged { status } }",
+      {},
+      accessToken,
+    );
+    onTestFinished(() => socket.close());
+    expect((await socket.next()).errors[0].message).toBe("operation is not persisted");
+  });
+
+  test("are looked at when the server starts", async () => {
+    const refusal = { code: "persisted_operations_invalid" };
+    const missing = { API_PERSISTED_OPERATIONS: join(folder, "missing") };
+    await expect(start(missing)).rejects.toMatchObject(refusal);
+    put("broken.graphql", "{ viewer {");
+    await expect(start({ API_PERSISTED_OPERATIONS: folder })).rejects.toMatchObject(refusal);
   });
 });
 

@@ -3,19 +3,30 @@ import { type DocumentNode, NoSchemaIntrospectionCustomRule, parse } from "postg
 import "postgraphile/grafserv";
 import { ApiError } from "../api-error.ts";
 import { checkLimits, type Limits } from "./limits.ts";
+import { type PersistedOperations, persistedQuery } from "./persisted-operations.ts";
 
-export function limitsPlugin(limits: Limits, introspection: boolean): GraphileConfig.Plugin {
+export interface RequestRules {
+  readonly limits: Limits;
+  readonly introspection: boolean;
+  /** Where there are any, nothing else is answered. */
+  readonly persisted: PersistedOperations | undefined;
+}
+
+export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig.Plugin {
   return {
     name: "QosLimitsPlugin",
     version: "1.0.0",
     grafserv: {
       middleware: {
         setPreset(next, event) {
-          if (!introspection) event.validationRules.push(NoSchemaIntrospectionCustomRule);
+          if (!rules.introspection) event.validationRules.push(NoSchemaIntrospectionCustomRule);
           return next();
         },
         processGraphQLRequestBody(next, { body }) {
-          checkBody(body, limits);
+          readably(() => {
+            if (rules.persisted) body.query = persistedQuery(body, rules.persisted);
+            checkBody(body, limits);
+          });
           return next();
         },
       },
@@ -33,12 +44,15 @@ function checkBody({ query, operationName, variableValues }: Body, limits: Limit
   const document = parsed(query);
   if (document === undefined) return;
   const name = typeof operationName === "string" ? operationName : undefined;
-  const variables = (variableValues ?? {}) as Record<string, unknown>;
+  checkLimits(document, name, (variableValues ?? {}) as Record<string, unknown>, limits);
+}
+
+/** Errors become the kind that grafserv passes on from here. */
+function readably(check: () => void): void {
   try {
-    checkLimits(document, name, variables, limits);
+    check();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    // The kind of error that grafserv passes on from here.
     throw new SafeError(error.message, { ...error.extensions, statusCode: error.status });
   }
 }
