@@ -80,8 +80,9 @@ async function drain(ids: readonly string[]): Promise<Drained> {
           ::double precision as longest
         from pg_stat_activity as a
         where a.datname = ${database.name}
+          and a.query like '%collect_borrowings(%'
           and a.application_name = 'storage-qos worker'
-          and a.state <> 'idle'
+          and a.state = 'active'
       `;
       longestTransaction = Math.max(longestTransaction, row?.longest ?? 0);
     }

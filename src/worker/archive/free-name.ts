@@ -1,5 +1,6 @@
+import { InputError } from "../../user-error.ts";
 import type { Contents } from "./compressed-lines.ts";
-import { findManifest, manifestName } from "./manifest.ts";
+import { manifestName, readManifest } from "./manifest.ts";
 import type { ArchiveStore } from "./store.ts";
 
 /**
@@ -13,7 +14,17 @@ export async function freeName(
 ): Promise<string> {
   for (let number = 1; ; number++) {
     const file = number === 1 ? `${stem}.csv.gz` : `${stem}.${number}.csv.gz`;
-    const manifest = await findManifest(store, manifestName(file));
-    if (manifest === undefined || manifest.content_sha256 === content_sha256) return file;
+    const held = await contentOf(store, manifestName(file));
+    if (held === undefined || held === content_sha256) return file;
+  }
+}
+
+/** Undefined where there is no archive. One that cannot be read may be mended: it keeps its name. */
+async function contentOf(store: ArchiveStore, manifest: string): Promise<string | undefined> {
+  try {
+    return (await readManifest(store, manifest)).content_sha256;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return error.code === "manifest_missing" ? undefined : "unreadable";
   }
 }

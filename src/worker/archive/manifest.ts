@@ -50,28 +50,18 @@ export async function writeManifest(
   });
 }
 
-/** Undefined where there is none. */
-export async function findManifest(
-  store: ArchiveStore,
-  name: string,
-): Promise<Manifest | undefined> {
-  const source = await store.read(name);
-  if (source === undefined) return undefined;
-  const manifest = parse(await text(source));
-  if (manifest?.format !== format) {
-    throw new InputError(
-      "manifest_invalid",
-      `${store.locate(name)} is no manifest of an archive`,
-      "Name the .manifest.json that lies beside the archive's file.",
-    );
-  }
-  return manifest;
-}
-
 export async function readManifest(store: ArchiveStore, name: string): Promise<Manifest> {
-  const manifest = await findManifest(store, name);
-  if (manifest !== undefined) return manifest;
-  throw new InputError("manifest_missing", `${store.locate(name)} is not there`);
+  const source = await store.read(name);
+  if (source === undefined) {
+    throw new InputError("manifest_missing", `${store.locate(name)} is not there`);
+  }
+  const manifest = parse(await text(source));
+  if (manifest?.format === format) return manifest;
+  throw new InputError(
+    "manifest_invalid",
+    `${store.locate(name)} is no manifest of an archive`,
+    "Name the .manifest.json that lies beside the archive's file.",
+  );
 }
 
 function parse(content: string): Manifest | undefined {

@@ -3,24 +3,20 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { Logger, runTaskListOnce } from "graphile-worker";
-import pg from "pg";
-import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
-import { workerSettings } from "../../../src/worker/settings.ts";
-import { makeTask } from "../../../tasks/apply_retention.ts";
 import { makeTenant } from "../../data-model/world.ts";
 import { makeApplication } from "../../denials/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
+import { daysAgo, retentionWorld } from "./world.ts";
 
 const database = await createDatabase();
 const { sql } = database;
 const worker = database.as("rate_limiter_worker");
-const pool = new pg.Pool({ connectionString: database.urlAs("rate_limiter_worker"), max: 2 });
-afterAll(() => pool.end());
+const world = retentionWorld(database);
 
 let appId = "";
 
@@ -36,54 +32,11 @@ function archiveFolder(): string {
   return folder;
 }
 
-/** Runs the task as the queue does; answers the error of its last failure. */
-async function applyRetention(folder?: string): Promise<string | null> {
-  const settings = workerSettings({ QOS_ARCHIVE_FOLDER: folder });
-  const client = await pool.connect();
-  try {
-    await client.query("select graphile_worker.add_job('apply_retention', job_key => 'retention')");
-    await runTaskListOnce(
-      { logger: new Logger(() => () => {}) },
-      { apply_retention: makeTask(settings) },
-      client,
-    );
-    const answer = await client.query(
-      "select last_error from graphile_worker.jobs where key = 'retention'",
-    );
-    await client.query("select graphile_worker.remove_job('retention')");
-    return answer.rows[0]?.last_error ?? null;
-  } finally {
-    client.release();
-  }
-}
-
-const daysAgo = (days: number, seconds = 0) =>
-  new Date(Date.now() - days * 86_400_000 - seconds * 1000).toISOString();
-
-/** Old samples, in a partition of their own day. */
-async function oldMetrics(days: number, count = 3): Promise<void> {
-  await sql`
-    insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value, tags, unit)
-    select
-      ${appId}, ${daysAgo(days)}::timestamptz, 'depth', n / 3.0::double precision,
-      jsonb_build_object('text', E'a "b"\n,c' || n), case when n = 2 then '' end
-    from generate_series(1, ${count}::integer) as n
-  `;
-  await sql`select rate_limiter_private.move_stragglers()`;
-}
-
-async function metricRows(): Promise<string[]> {
-  const rows = await sql<{ line: string }[]>`
-    select m::text as line from rate_limiter.metrics as m where m.app_id = ${appId} order by 1
-  `;
-  return rows.map((row) => row.line);
-}
-
-async function exportFirst(dataType: string): Promise<void> {
-  await sql`
-    update rate_limiter.retention_policies set export_first = true where data_type = ${dataType}
-  `;
-}
+const applyRetention = (folder?: string) =>
+  world.applyRetention({ ...(folder && { QOS_ARCHIVE_FOLDER: folder }) });
+const oldMetrics = (days: number, count?: number) => world.oldMetrics(appId, days, count);
+const metricRows = () => world.metricRows(appId);
+const { exportFirst } = world;
 
 describe("rows that are deleted", () => {
   test("go when they are older than their policy, and no sooner", async () => {

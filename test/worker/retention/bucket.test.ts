@@ -1,0 +1,128 @@
+import { readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { beforeEach, describe, expect, test } from "vitest";
+import { listManifests } from "../../../src/worker/archive/list.ts";
+import { readManifest, verifyArchive } from "../../../src/worker/archive/manifest.ts";
+import { openStore } from "../../../src/worker/archive/open-store.ts";
+import { restoreArchive } from "../../../src/worker/archive/restore.ts";
+import { runCli } from "../../cli/run-cli.ts";
+import { makeApplication } from "../../denials/world.ts";
+import { createDatabase } from "../../harness/index.ts";
+import { startBucketServer } from "./bucket-server.ts";
+import { retentionWorld } from "./world.ts";
+
+const database = await createDatabase();
+const { applyRetention, exportFirst, metricRows, oldMetrics } = retentionWorld(database);
+let appId = "";
+
+beforeEach(async () => {
+  appId = await makeApplication(database);
+  await exportFirst("raw_metrics");
+});
+
+const draftsLeft = () =>
+  readdirSync(tmpdir()).filter((name) => /^storage-qos-.*partial$/.test(name));
+
+describe("a bucket", () => {
+  test("takes archives, lists them in pages, and gives them back", async () => {
+    const server = await startBucketServer();
+    for (const days of [95, 96, 97]) await oldMetrics(appId, days, 100);
+    const before = await metricRows(appId);
+    expect(await applyRetention(server.env)).toBeNull();
+    expect(server.refused).toEqual([]);
+    expect(await metricRows(appId)).toEqual([]);
+
+    const store = openStore(server.place, server.env);
+    const names = (await listManifests(store)).filter((name) => /metrics_y/.test(name));
+    expect(names.length).toBe(3);
+    expect(names[0]).toMatch(/^raw_metrics\/metrics_y\d{4}m\d\dd\d\d\.manifest\.json$/);
+    const keys = [...server.objects.keys()];
+    expect(keys.every((key) => key.startsWith("some/folder/"))).toBe(true);
+    for (const name of names) {
+      const { manifest } = await verifyArchive(store, name);
+      expect(manifest).toMatchObject({ rows: 100, relation: "rate_limiter.metrics" });
+      await restoreArchive(database.urlAs("rate_limiter_owner"), store, name);
+    }
+    expect(await metricRows(appId)).toEqual(before);
+    expect(await applyRetention(server.env)).toBeNull();
+    expect([...server.objects.keys()]).toEqual(keys);
+    expect(draftsLeft()).toEqual([]);
+  });
+
+  test("is asked again when it is busy", async () => {
+    const server = await startBucketServer();
+    await oldMetrics(appId, 95);
+    server.busyFor = 2;
+    expect(await applyRetention(server.env)).toBeNull();
+    expect(await metricRows(appId)).toEqual([]);
+  });
+
+  test.each([
+    [
+      "keeps something else than it was given",
+      { puts: "spoilt" },
+      /is no manifest|has another|cannot be read/,
+    ],
+    ["keeps nothing", { puts: "failed" }, /answered 507 InsufficientStorage/],
+    ["refuses the key", { env: { AWS_SECRET_ACCESS_KEY: "another" } }, /SignatureDoesNotMatch/],
+    ["is not there", { env: { QOS_ARCHIVE_FOLDER: "s3://nowhere" } }, /404 NoSuchBucket/],
+    [
+      "is behind a closed door",
+      { env: { AWS_ENDPOINT_URL_S3: "http://127.0.0.1:1" } },
+      /not answer/,
+    ],
+  ] as const)("that %s lets nothing go", async (_, fault, told) => {
+    const server = await startBucketServer();
+    const { env = {}, puts = server.puts } = fault as { env?: object; puts?: typeof server.puts };
+    await oldMetrics(appId, 95);
+    server.puts = puts;
+    expect(await applyRetention({ ...server.env, ...env })).toMatch(told);
+    expect((await metricRows(appId)).length).toBe(3);
+    expect(draftsLeft()).toEqual([]);
+    server.puts = "kept";
+    expect(await applyRetention(server.env)).toBeNull();
+    expect(await metricRows(appId)).toEqual([]);
+  });
+
+  test("is seen to by the command line", async () => {
+    const server = await startBucketServer();
+    await oldMetrics(appId, 95);
+    const before = await metricRows(appId);
+    expect(await applyRetention(server.env)).toBeNull();
+    const env = { DATABASE_URL: database.url, ...server.env };
+    const listed = await runCli(["archive", "list", "--json"], env);
+    const manifests = listed.stdout.split("\n").flatMap((line) => (line ? [JSON.parse(line)] : []));
+    const { manifest: address } = manifests.find(({ rows }) => rows === 3);
+    expect(address).toMatch(/^s3:\/\/archives\/some\/folder\/raw_metrics\/metrics_y/);
+    const verified = await runCli(["archive", "verify", address], env);
+    expect(verified.stdout).toMatch(/\.csv\.gz: 3 rows, as its manifest says\n$/);
+    const restored = await runCli(["archive", "restore", address], env);
+    expect(restored.stdout).toBe("rate_limiter.metrics: 3 rows restored, 0 were there\n");
+    expect(await metricRows(appId)).toEqual(before);
+    await applyRetention(server.env);
+  });
+});
+
+describe("the place of archives", () => {
+  const keys = { AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b" };
+
+  test.each([
+    "s3://",
+    "s3://UPPER",
+    "s3://bucket//x",
+    "s3://bucket/a b",
+    "s3://bucket/a?b",
+    "s3:x",
+  ])("is not %s", (place) => {
+    expect(() => openStore(place, keys)).toThrow("names no folder of a bucket");
+  });
+
+  test("needs keys when it is a bucket, and none when it is not", async () => {
+    expect(() => openStore("s3://bucket/a", {})).toThrow("nothing says with which keys");
+    expect(openStore("s3://bucket/a/", keys).locate("x")).toBe("s3://bucket/a/x");
+    expect(openStore("s3://bucket", keys).locate("x")).toBe("s3://bucket/x");
+    expect(openStore("/archives", {}).locate("x")).toBe("/archives/x");
+    const missing = readManifest(openStore("/nowhere", {}), "x.manifest.json");
+    await expect(missing).rejects.toMatchObject({ code: "manifest_missing" });
+  });
+});
