@@ -46,18 +46,15 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
   const [port, adminPort] = [await freePort(), await freePort()];
   writeConfiguration(folder, options, port, adminPort);
   const logged: string[] = [];
-  const child = spawn("nginx", ["-p", folder, "-c", "nginx.conf", "-g", directives(options)], {
-    env: { PATH: process.env.PATH ?? "", ...options.environment },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  child.stderr.on("data", (data: Buffer) => logged.push(data.toString()));
+  const child = spawnNginx(folder, options.environment, options.workers);
+  child.stderr?.on("data", (data: Buffer) => logged.push(data.toString()));
   const nginx: Nginx = {
     port,
     url: `http://127.0.0.1:${port}`,
     adminUrl: `http://127.0.0.1:${adminPort}`,
     log: () => logged.join(""),
     async stop() {
-      await end(child);
+      await endNginx(child);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -65,7 +62,19 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
   return nginx;
 }
 
-function directives({ workers = 2 }: NginxOptions): string {
+/** nginx in the foreground, with a configuration of this folder. */
+export function spawnNginx(
+  folder: string,
+  environment: Readonly<Record<string, string>>,
+  workers = 2,
+): ChildProcess {
+  return spawn("nginx", ["-p", folder, "-c", "nginx.conf", "-g", directives(workers)], {
+    env: { PATH: process.env.PATH ?? "", ...environment },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+}
+
+function directives(workers: number): string {
   const user = process.getuid?.() === 0 ? "user root;" : "";
   return `daemon off; ${user} worker_processes ${workers};`;
 }
@@ -83,7 +92,8 @@ function writeConfiguration(
   execFileSync("sed", ["-i", "/^worker_processes /d", join(folder, "nginx.conf")]);
   replace("listen.conf", `listen 127.0.0.1:${port};`);
   replace("listen-admin.conf", `listen 127.0.0.1:${adminPort};`);
-  replace("modules.conf", modules.map((path) => `load_module ${path};`).join("\n"));
+  replace("modules.conf", loadModules);
+  replace("network.conf", "");
   replace(
     "upstream.conf",
     `upstream storage { server 127.0.0.1:${options.upstreamPort}; keepalive 16; }`,
@@ -93,11 +103,16 @@ function writeConfiguration(
 
 function luaPath(folder: string): string {
   const own = join(folder, "lua/?.lua");
-  if (pgmoonPath !== undefined) {
-    return [own, join(pgmoonPath, "?.lua"), join(pgmoonPath, "?/init.lua")].join(";");
-  }
+  if (pgmoonPath !== undefined) return [own, ...inPgmoon(pgmoonPath)].join(";");
   return [projectPath("test/gateway/lua/?.lua"), own].join(";");
 }
+
+/** Where Lua finds the modules of a checkout. */
+export function inPgmoon(path: string): string[] {
+  return [join(path, "?.lua"), join(path, "?/init.lua")];
+}
+
+export const loadModules: string = modules.map((path) => `load_module ${path};`).join("\n");
 
 async function ready(nginx: Nginx, child: ChildProcess): Promise<void> {
   for (let tries = 0; tries < 200; tries += 1) {
@@ -109,7 +124,8 @@ async function ready(nginx: Nginx, child: ChildProcess): Promise<void> {
   throw new Error(`nginx is not ready:\n${nginx.log()}`);
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Ends as an operator would end it. */
+export async function endNginx(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGQUIT");

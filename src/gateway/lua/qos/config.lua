@@ -58,6 +58,7 @@ function _M.read()
       password = secret("QOS_DATABASE_PASSWORD"),
       tls = switch("QOS_DATABASE_TLS", "off"),
       tls_verify = switch("QOS_DATABASE_TLS_VERIFY", "on"),
+      tls_name = text("QOS_DATABASE_TLS_NAME", text("QOS_DATABASE_HOST", "127.0.0.1")),
       pool_size = whole_number("QOS_DATABASE_POOL_SIZE", 4, 1),
       timeout_ms = timeout_ms,
       statement_timeout_ms = statement_timeout_ms,

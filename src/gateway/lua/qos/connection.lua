@@ -22,20 +22,47 @@ local function parse_fields(message)
   return parsed
 end
 
--- pgmoon drops the SQLSTATE on the way: keep what the server said.
-local function keep_errors(connection)
-  local parse_error = connection.parse_error
-  connection.parse_error = function(self, message)
-    self.said = parse_fields(message)
-    return parse_error(self, message)
+-- pgmoon drops the SQLSTATE and the hint on the way, and does not tell whether an answer was read
+-- to its end: keep what the server said last, and its last error.
+local function listen(connection)
+  local receive_message = connection.receive_message
+  connection.receive_message = function(self)
+    self.last_type, self.last_message = nil, nil
+    local type, message = receive_message(self)
+    self.last_type, self.last_message = type, message
+    if type == "E" and message then
+      self.said = parse_fields(message)
+    end
+    return type, message
   end
 end
 
--- Without lua-resty-openssl there is no channel binding: do not let it be chosen over TLS.
+-- The server waits for the next statement, outside of any transaction.
+local function is_idle(connection)
+  return connection.last_type == "Z" and connection.last_message == "I"
+end
+
+-- Channel binding takes a library that nginx does not come with: without this, pgmoon fails on
+-- every server that offers it, which is every one over TLS.
 local function use_plain_scram(connection)
   local authenticate = connection.scram_sha_256_auth
   connection.scram_sha_256_auth = function(self, message)
     return authenticate(self, (message:gsub("SCRAM%-SHA%-256%-PLUS%z", "")))
+  end
+end
+
+-- pgmoon looks whether the certificate is trusted, and not whose it is. Without channel binding
+-- nothing else would tell the server from somebody between.
+local function check_name(connection, settings)
+  connection.send_ssl_message = function(self)
+    self.sock:send(self:encode_int(8) .. self:encode_int(80877103))
+    local answer, problem = self.sock:receive(1)
+    if answer == nil then
+      return nil, problem
+    elseif answer ~= "S" then
+      return nil, "the server has no TLS"
+    end
+    return self.sock:sslhandshake(false, settings.tls_name, settings.tls_verify)
   end
 end
 
@@ -62,7 +89,8 @@ end
 local function pool_name(settings)
   return "qos " .. ngx.md5(table.concat({
     settings.host, settings.port, settings.database, settings.user, settings.password or "",
-    tostring(settings.tls), tostring(settings.statement_timeout_ms),
+    tostring(settings.tls), tostring(settings.tls_verify), settings.tls_name or "",
+    tostring(settings.statement_timeout_ms),
   }, "\0"))
 end
 
@@ -81,8 +109,9 @@ local function open(settings)
     backlog = settings.pool_size * 64,
     socket_type = "nginx",
   })
-  keep_errors(connection)
+  listen(connection)
   use_plain_scram(connection)
+  check_name(connection, settings)
   limit_statements(connection, settings)
   for _, oid in ipairs(numbers) do
     connection:set_type_deserializer(oid, "string")
@@ -91,46 +120,61 @@ local function open(settings)
   return connection
 end
 
--- Only a connection whose answer was read to its end may serve somebody else: any other still has
--- the answer to this request under way.
-local function release(connection, is_clean)
-  if is_clean then
+-- Any other connection than an idle one still has the answer to this request under way, or a
+-- transaction open: whoever got it next would read that answer as his own. Closed by its socket,
+-- because pgmoon refuses to disconnect what it was interrupted in.
+local function release(connection)
+  if is_idle(connection) then
     connection:keepalive(60000)
   else
-    pcall(connection.disconnect, connection)
+    pcall(connection.sock.close, connection.sock)
   end
+end
+
+-- pgmoon writes numbers as Lua does, with 14 digits: they go as text.
+local function as_text(connection, parameters)
+  for index = 1, parameters.n do
+    local value = parameters[index]
+    if value == nil or value == ngx.null then
+      parameters[index] = connection.NULL
+    elseif type(value) == "number" then
+      parameters[index] = string.format("%.0f", value)
+    end
+  end
+  return unpack(parameters, 1, parameters.n)
 end
 
 local function run(settings, statement, parameters)
   local connection = open(settings)
-  local connected, problem = connection:connect()
-  if not connected then
-    release(connection, false)
-    return nil, connection.said or { message = problem }
+  local tried, connected, problem = pcall(connection.connect, connection)
+  if not tried or not connected then
+    pcall(connection.sock.close, connection.sock)
+    return nil, connection.said or { message = tried and problem or connected }
   end
-  for index = 1, parameters.n do
-    if parameters[index] == nil or parameters[index] == ngx.null then
-      parameters[index] = connection.NULL
-    end
-  end
-  local called, rows, why =
-    pcall(connection.query, connection, statement, unpack(parameters, 1, parameters.n))
-  release(connection, called and (rows ~= nil or connection.said ~= nil))
+  connection.last_type = nil
+  local called, rows, why = pcall(
+    connection.extended_query, connection, statement, as_text(connection, parameters)
+  )
+  release(connection)
   if not called then
     return nil, { message = rows }
-  end
-  if rows == nil then
+  elseif rows == nil then
     return nil, connection.said or { message = why }
   end
   return rows
 end
 
+-- A transaction, or a setting, would stay behind for the next user of the connection.
+local function is_single_select(statement)
+  return statement:find("^%s*select%s") and not statement:find(";", 1, true)
+    and not statement:find("set_config", 1, true)
+end
+
 -- Rows, every value a string, a boolean, or absent for null; or nil and an error with the code,
--- message, detail and hint of the server (no code: nobody answered). One SELECT a call: a
--- transaction or a SET would leak to the next user of the connection.
+-- message, detail and hint of the server (no code: nobody answered).
 function _M.query(settings, statement, ...)
-  if not statement:match("^%s*select%s") then
-    error("only single selects go over a pooled connection")
+  if not is_single_select(statement) then
+    error("only single selects that set nothing go over a pooled connection")
   end
   local parameters = { n = select("#", ...), ... }
   local ran, rows, problem = pcall(run, settings, statement, parameters)
