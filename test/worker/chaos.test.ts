@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +5,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { migrate } from "../../src/migrations/migrate.ts";
-import { projectPath } from "../../src/paths.ts";
 import { serverAccount } from "../../src/postgres/account.ts";
 import { findBinaries } from "../../src/postgres/binaries.ts";
 import { createCluster, giveTo } from "../../src/postgres/cluster.ts";
@@ -18,6 +16,7 @@ import { withDatabase, withRole } from "../../src/postgres/url.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { makeApplication } from "../denials/world.ts";
 import { createDatabase, type TestDatabase } from "../harness/index.ts";
+import { spawnWorker } from "./spawn-worker.ts";
 
 async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + 45_000;
@@ -68,18 +67,6 @@ async function repaidByLedger(sql: Sql, appId: string): Promise<number> {
 
 async function gapsOf(sql: Sql): Promise<readonly object[]> {
   return [...(await sql`select * from rate_limiter.verify_ledger()`)];
-}
-
-/** A worker as a process of its own, which can be killed. */
-function spawnWorker(databaseUrl: string): ChildProcess {
-  const child = spawn(process.execPath, [projectPath("src/cli/main.ts"), "worker"], {
-    env: { ...process.env, WORKER_DATABASE_URL: databaseUrl, WORKER_PORT: "0", LOG_LEVEL: "error" },
-    stdio: "ignore",
-  });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  return child;
 }
 
 describe("afterwards everything converges, and the ledger explains every token", () => {

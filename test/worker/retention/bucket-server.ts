@@ -20,6 +20,8 @@ export interface BucketServer {
   readonly refused: string[];
   /** What becomes of the next puts. */
   puts: "kept" | "spoilt" | "never answered" | "failed";
+  /** Puts that wait for an answer. */
+  unanswered: number;
   /** How many requests are answered with 503 before one is served. */
   busyFor: number;
 }
@@ -48,6 +50,7 @@ export async function startBucketServer(): Promise<BucketServer> {
     objects: new Map(),
     refused: [],
     puts: "kept",
+    unanswered: 0,
     busyFor: 0,
   };
   onTestFinished(() => {
@@ -101,6 +104,7 @@ function get({ objects }: BucketServer, key: string, response: ServerResponse): 
 function put(store: BucketServer, key: string, body: Buffer, response: ServerResponse): void {
   switch (store.puts) {
     case "never answered":
+      store.unanswered++;
       return;
     case "failed":
       fail(response, 507, "InsufficientStorage");

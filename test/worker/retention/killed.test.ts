@@ -1,0 +1,113 @@
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeEach, describe, expect, test } from "vitest";
+import { listManifests } from "../../../src/worker/archive/list.ts";
+import { openStore } from "../../../src/worker/archive/open-store.ts";
+import { restoreArchive } from "../../../src/worker/archive/restore.ts";
+import { makeApplication } from "../../denials/world.ts";
+import { createDatabase } from "../../harness/index.ts";
+import { spawnWorker } from "../spawn-worker.ts";
+import { type BucketServer, startBucketServer } from "./bucket-server.ts";
+import { retentionWorld } from "./world.ts";
+
+const database = await createDatabase();
+const { sql } = database;
+const { applyRetention, exportFirst, metricRows, oldMetrics } = retentionWorld(database);
+const rowCount = 500;
+let appId = "";
+let before: readonly string[] = [];
+
+beforeEach(async () => {
+  appId = await makeApplication(database);
+  await exportFirst("raw_metrics");
+  await oldMetrics(appId, 95, rowCount);
+  before = await metricRows(appId);
+});
+
+/** Has a worker begin retention, and kills it once it has come so far. */
+async function killAt(server: BucketServer, isThere: () => Promise<boolean>): Promise<void> {
+  const worker = spawnWorker(database.urlAs("rate_limiter_worker"), server.env);
+  await sql`select graphile_worker.add_job('apply_retention', job_key => 'killed')`;
+  const deadline = Date.now() + 45_000;
+  while (!(await isThere())) {
+    if (Date.now() > deadline) throw new Error("it never came to that");
+    await sleep(10);
+  }
+  worker.kill("SIGKILL");
+  await once(worker, "exit");
+  await sql`select graphile_worker.force_unlock_workers(array_agg(distinct locked_by))
+    from graphile_worker.jobs where locked_by is not null`;
+  await sql`select graphile_worker.remove_job('killed')`;
+}
+
+/** What retention does when it is run again, and that all of it can be brought back. */
+async function expectNothingLost(server: BucketServer): Promise<void> {
+  server.puts = "kept";
+  expect(await applyRetention(server.env)).toBeNull();
+  expect(await metricRows(appId)).toEqual([]);
+  const store = openStore(server.place, server.env);
+  const names = (await listManifests(store)).filter((name) => /metrics_y/.test(name));
+  expect(names.length).toBe(1);
+  const owner = database.urlAs("rate_limiter_owner");
+  const { restored } = await restoreArchive(owner, store, names[0] ?? "");
+  expect(restored).toBe(rowCount);
+  expect(await metricRows(appId)).toEqual(before);
+  await applyRetention(server.env);
+}
+
+describe("a worker that is killed loses nothing", () => {
+  test("in the middle of an export", async () => {
+    const server = await startBucketServer();
+    server.puts = "never answered";
+    await killAt(server, async () => server.unanswered > 0);
+    expect(await metricRows(appId)).toEqual(before);
+    await expectNothingLost(server);
+  });
+
+  test("between an export and the drop", async () => {
+    const server = await startBucketServer();
+    const gateway = await database.session("gateway", "rate_limiter_owner");
+    const [part] = await sql<{ name: string }[]>`
+      select partition_name as name from rate_limiter_private.retention_plan()
+      where relation = 'rate_limiter.metrics'
+    `;
+    await gateway.sql`begin`;
+    await gateway.sql`
+      lock table rate_limiter_partitions.${gateway.sql(part?.name ?? "")} in row exclusive mode
+    `;
+    await killAt(server, async () => {
+      const waiting = await sql`
+        select from pg_stat_activity
+        where datname = ${database.name}
+          and query like '%drop_exported_partition(%'
+          and cardinality(pg_blocking_pids(pid)) > 0
+      `;
+      return waiting.count > 0;
+    });
+    await gateway.sql`rollback`;
+    const archived = [...server.objects.keys()].filter((key) => /metrics_y/.test(key));
+    expect(archived.length).toBe(2);
+    await expectNothingLost(server);
+  });
+
+  test("in the middle of deleting rows in batches", async () => {
+    const server = await startBucketServer();
+    await sql`
+      insert into rate_limiter.charges
+        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
+      select ${appId}, n, 'list', 0, 1, '{}', now() - interval '40 days' - n * interval '1 second'
+      from generate_series(1, 2500) as n
+    `;
+    await exportFirst("charges");
+    const left = async () =>
+      (await sql`select from rate_limiter.charges where app_id = ${appId}`).count;
+    await killAt(server, async () => (await left()) < 2500);
+    expect(await applyRetention(server.env)).toBeNull();
+    expect(await left()).toBe(0);
+    const store = openStore(server.place, server.env);
+    const names = (await listManifests(store)).filter((name) => name.startsWith("charges/"));
+    const owner = database.urlAs("rate_limiter_owner");
+    for (const name of names) await restoreArchive(owner, store, name);
+    expect(await left()).toBe(2500);
+  });
+});
