@@ -107,6 +107,16 @@ function _M.consume(app_id, operation, size, reference)
   return first(decision, app_id, operation, size, reference or ngx.null)
 end
 
+local borrowed = [[
+  select b.tokens::text
+  from rate_limiter.borrow_automatically($1::uuid, $2::numeric) as b (tokens)
+]]
+
+-- Answers what the application's bucket holds then.
+function _M.borrow(app_id, tokens)
+  return first(borrowed, app_id, tokens)
+end
+
 local settled = [[
   select s.settled, s.cost::text
   from rate_limiter.settle($1::uuid, $2::text, $3::bigint) as s

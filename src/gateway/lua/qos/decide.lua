@@ -1,6 +1,8 @@
 -- Whether a request may run: out of what is leased where that will do, else by asking the
 -- database.
 
+local amount = require("qos.amount")
+local borrowing = require("qos.borrowing")
 local cost = require("qos.cost")
 local denials = require("qos.denials")
 local leases = require("qos.leases")
@@ -59,12 +61,25 @@ local function of_row(entry, row, reference)
   }
 end
 
-local function consume(entry, tokens, operation, reference)
+local function ask_database(entry, operation, reference)
+  return store.call(
+    "consume", entry.app_id, operation.name,
+    operation.digits or amount.integer(operation.size), reference
+  )
+end
+
+local function consume(entry, tokens, operation, is_final)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
-  local row, problem =
-    store.call("consume", entry.app_id, operation.name, operation.digits, reference)
+  local reference = not is_final and ngx.var.request_id or nil
+  local row, problem = ask_database(entry, operation, reference)
+  if row and not row.allowed and row.reason == "iops_l2"
+    and borrowing.borrow(entry.app_id, tokens)
+  then
+    leases.forget_shortage(entry.app_id)
+    row, problem = ask_database(entry, operation, reference)
+  end
   if row == nil and problem.code then
     return refusal(problem)
   elseif row == nil then
@@ -92,28 +107,53 @@ local function from_lease(entry, tokens, operation)
     return nil
   end
   return {
-    allowed = true, entry = entry, tokens = tokens, delay_ms = 0,
-    remaining = tokens_left < math.huge and string.format("%.0f", tokens_left / 1000000) or nil,
-    remaining_bytes = bytes_left < math.huge and string.format("%.0f", bytes_left) or nil,
+    allowed = true, entry = entry, tokens = tokens,
+    remaining = tokens_left < math.huge and math.floor(tokens_left / 1000000) or nil,
+    remaining_bytes = bytes_left < math.huge and bytes_left or nil,
   }
+end
+
+-- What was spent beyond a lease is charged before anything else is admitted.
+local function denied_for_debt(entry, tokens, operation)
+  local tokens_owed, bytes_owed = leases.debts(entry.app_id)
+  if tokens_owed + bytes_owed > 0 then
+    -- A counter is below zero for a moment while another worker finds too little in it.
+    ngx.sleep(0.001)
+    tokens_owed, bytes_owed = leases.debts(entry.app_id)
+  end
+  local reason, wait
+  if bytes_owed > 0 then
+    reason, wait = "bandwidth_l2", bytes_owed / outage.slowest(entry.limits, "bandwidth")
+  elseif tokens_owed > 0 then
+    reason, wait = "iops_l2", tokens_owed / 1000000 / outage.slowest(entry.limits, "iops")
+  end
+  if reason == nil or wait == 0 then
+    return nil
+  end
+  denials.count(entry.app_id, reason, tokens, operation.size)
+  return denial(entry, reason, math.max(math.ceil(wait * 1000), 1))
 end
 
 -- One request at a time asks the database for what no lease holds: whoever waited for it finds
 -- its denial.
-local function consume_in_turn(entry, tokens, operation, reference)
+local function consume_in_turn(entry, tokens, operation, is_final)
   local decision = lock.with("direct " .. entry.app_id, 5, patience, function()
     local decided = denied_of_late(entry, tokens, operation) or from_lease(entry, tokens, operation)
     if decided then
       return decided
     end
+    decided = denied_for_debt(entry, tokens, operation)
+    if decided then
+      return decided
+    end
     -- What is in hand here would be missing there.
     leases.hand_back(entry.app_id)
-    return consume(entry, tokens, operation, reference)
+    return consume(entry, tokens, operation, is_final)
   end)
   return decision or without_database(entry, tokens, operation)
 end
 
-local function by_leases(entry, tokens, operation, reference)
+local function by_leases(entry, tokens, operation, is_final)
   local decided = from_lease(entry, tokens, operation) or denied_of_late(entry, tokens, operation)
   if decided then
     return decided
@@ -131,7 +171,7 @@ local function by_leases(entry, tokens, operation, reference)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
-  return consume_in_turn(entry, tokens, operation, reference)
+  return consume_in_turn(entry, tokens, operation, is_final)
 end
 
 local function check_operation(entry, operation)
@@ -145,9 +185,9 @@ local function check_operation(entry, operation)
 end
 
 -- A decision: `problem` where the key or the operation is refused; else `allowed`, `reason`,
--- `layer`, `retry_after_ms`, `delay_ms`, what is left, and how to settle it. `reference`: a name
--- of the request, for whatever is charged directly and may have to be settled.
-function _M.decide(api_key, operation, reference)
+-- `layer`, `retry_after_ms`, `delay_ms`, what is left, and how to settle it. `is_final`: the
+-- charge is never settled nor refunded.
+function _M.decide(api_key, operation, is_final)
   local entry = terms.of(api_key)
   if entry == nil then
     return without_database(nil, 0, operation)
@@ -160,9 +200,9 @@ function _M.decide(api_key, operation, reference)
   end
   local tokens = cost.of(price, operation.size)
   if entry.limits.is_direct then
-    return consume(entry, tokens, operation, reference)
+    return consume(entry, tokens, operation, is_final)
   end
-  return by_leases(entry, tokens, operation, reference)
+  return by_leases(entry, tokens, operation, is_final)
 end
 
 return _M

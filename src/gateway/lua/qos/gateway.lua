@@ -78,28 +78,38 @@ function _M.init_worker()
   end
 end
 
+local no_arguments = {}
+
 local function request()
-  local headers = ngx.req.get_headers()
   return {
     method = ngx.req.get_method(),
     path = ngx.var.uri,
-    arguments = ngx.var.args and ngx.req.get_uri_args() or {},
-    headers = headers,
-    content_length = ngx.var.http_content_length,
-    transfer_encoding = ngx.var.http_transfer_encoding,
-    range = ngx.var.http_range,
+    arguments = ngx.var.args and ngx.req.get_uri_args() or no_arguments,
+    headers = ngx.req.get_headers(),
   }
 end
 
-local function count(decision)
-  local label = decision.allowed and "allowed" or "denied"
-  if decision.problem then
-    label = "refused"
+-- Names of counters by decision and reason: both are few.
+local requests = { allowed = {}, denied = {}, refused = {} }
+
+local function count_request(decision, reason)
+  local name = requests[decision][reason]
+  if name == nil then
+    name = metrics.name(
+      "qos_requests_total", 'decision="' .. decision .. '",reason="' .. reason .. '"'
+    )
+    requests[decision][reason] = name
   end
-  local reason = decision.problem and decision.problem.code or decision.reason or "none"
-  metrics.add("qos_requests_total", 'decision="' .. label .. '",reason="' .. reason .. '"')
+  metrics.add(name)
+end
+
+local function count(decision)
+  if decision.problem then
+    return count_request("refused", decision.problem.code)
+  end
+  count_request(decision.allowed and "allowed" or "denied", decision.reason or "none")
   if decision.shadow then
-    metrics.add("qos_shadow_total", 'reason="' .. decision.shadow .. '"')
+    metrics.add(metrics.name("qos_shadow_total", 'reason="' .. decision.shadow .. '"'))
   end
   if decision.is_uncharged then
     metrics.add("qos_uncharged_total")
@@ -113,18 +123,10 @@ local function hold_back(decision)
   end
 end
 
-local function refuse_key(why)
-  metrics.add("qos_requests_total", 'decision="refused",reason="' .. why .. '_key"')
-  return respond.no_key(why)
-end
-
-local function decide_safely(key, operation, reference)
-  local ran, decision = pcall(decide.decide, key, operation, reference)
-  if ran and decision then
-    return decision
-  end
-  -- The limiter is ill: that is an outage, and no 500.
-  ngx.log(ngx.ERR, "qos: ", decision)
+-- The limiter is ill: that is an outage, and no 500.
+local function decision_when_ill(problem)
+  ngx.log(ngx.ERR, "qos: ", problem)
+  metrics.add("qos_errors_total")
   local allowed = settings.outage.policy ~= "closed"
   return {
     allowed = allowed, reason = "store_unavailable", layer = 3, is_uncharged = allowed,
@@ -132,41 +134,61 @@ local function decide_safely(key, operation, reference)
   }
 end
 
-function _M.access()
+-- The decision and its operation; or what is wrong with the key.
+local function judge()
   local asked = request()
   local key, why = identity.key(asked.headers, asked.arguments, settings.key_header)
   if key == nil then
-    return refuse_key(why)
+    return nil, why
   end
   local operation = operations.of(asked, settings.unknown_size)
-  local may_change = operation.transfers ~= nil or settings.refund_5xx
-  local decision = decide_safely(key, operation, may_change and ngx.var.request_id or nil)
+  local is_final = operation.transfers == nil and not settings.refund_5xx
+  return decide.decide(key, operation, is_final), operation
+end
+
+local function let_through(decision, operation)
+  if operation then
+    if operation.transfers == "up" then
+      operation.header_bytes = #ngx.req.raw_header()
+    end
+    ngx.ctx.qos = { decision = decision, operation = operation }
+  end
+  return hold_back(decision)
+end
+
+function _M.access()
+  local ran, decision, operation = pcall(judge)
+  if not ran then
+    decision, operation = decision_when_ill(decision), nil
+  elseif decision == nil then
+    count_request("refused", operation .. "_key")
+    return respond.no_key(operation)
+  end
   count(decision)
   if decision.problem then
     return respond.refused(decision.problem)
   elseif not decision.allowed then
     return respond.denied(decision)
   end
-  if operation.transfers == "up" then
-    operation.header_bytes = #ngx.req.raw_header()
-  end
-  ngx.ctx.qos = { decision = decision, operation = operation }
-  hold_back(decision)
+  return let_through(decision, operation)
 end
 
-function _M.header_filter()
-  local qos = ngx.ctx.qos
-  if qos then
-    respond.set_fields(qos.decision)
+-- What goes wrong here must not take the answer with it.
+local function safely(work)
+  return function()
+    local qos = ngx.ctx.qos
+    if qos then
+      local worked, problem = pcall(work, qos.decision, qos.operation)
+      if not worked then
+        metrics.add("qos_errors_total")
+        ngx.log(ngx.ERR, "qos: ", problem)
+      end
+    end
   end
 end
 
-function _M.log()
-  local qos = ngx.ctx.qos
-  if qos then
-    settlement.finish(qos.decision, qos.operation)
-  end
-end
+_M.header_filter = safely(respond.set_fields)
+_M.log = safely(settlement.finish)
 
 -- Alive as long as it answers; whether the database does is said, and is no reason to restart.
 function _M.health()

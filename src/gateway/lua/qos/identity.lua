@@ -27,12 +27,14 @@ end
 
 -- The key; or nil and "missing", "malformed" or "ambiguous" (two headers that could mean
 -- different things to us and to the storage).
+--
+-- `headers`: by names in lower case.
 function _M.key(headers, arguments, key_header)
-  local given = headers[key_header]
-  if type(given) == "table" or type(headers["Authorization"]) == "table" then
+  local given, authorization = rawget(headers, key_header), rawget(headers, "authorization")
+  if type(given) == "table" or type(authorization) == "table" then
     return nil, "ambiguous"
   end
-  given = given or access_key_id(headers["Authorization"], arguments)
+  given = given or access_key_id(authorization, arguments)
   if given == nil then
     return nil, "missing"
   end

@@ -18,6 +18,16 @@ local patience = 2
 -- More are never open: the oldest is then settled as spent, whatever is left.
 local most_leases = 8
 
+-- What was spent beyond a lease is charged when the application comes back, within so long.
+local longest_debt = 86400
+
+-- Before the first lease, and after the last.
+local nothing = {
+  leases = {},
+  rate_tokens = 0, rate_bytes = 0, size_tokens = 0, size_bytes = 0,
+  had_tokens = 0, had_bytes = 0, is_limited_tokens = true, is_limited_bytes = true,
+}
+
 local settings
 local holder
 -- Each worker's copy of the names of the counters.
@@ -32,20 +42,24 @@ local function dict()
   return ngx.shared.qos_leases
 end
 
--- The pool of an application as it stands in shared memory, nil where nothing is leased.
+-- The pool of an application as it stands in shared memory, nil where nothing is leased. Its
+-- number tells whether it is still the one that is known.
 local function look(app_id)
-  local text = dict():get("pool " .. app_id)
+  local id = dict():get("pool id " .. app_id)
   local pool = known[app_id]
-  if text == nil then
-    known[app_id] = nil
-    return nil
+  if pool and pool.id == id then
+    return pool
   end
-  if pool == nil or pool.text ~= text then
-    pool = cjson.decode(text)
-    pool.text = text
-    known[app_id] = pool
-  end
+  local text = id and dict():get("pool " .. app_id)
+  pool = text and cjson.decode(text)
+  known[app_id] = pool
   return pool
+end
+
+local function forget(app_id)
+  dict():delete("pool id " .. app_id)
+  dict():delete("pool " .. app_id)
+  known[app_id] = nil
 end
 
 -- Takes from one counter. nil: there is no such lease any more.
@@ -121,19 +135,53 @@ function _M.take(app_id, tokens, bytes)
   return true, tokens_left, bytes_left
 end
 
+-- What is to be charged, or given back, once there is a lease again.
+local function owe(app_id, kind, change)
+  if change > 0 then
+    dict():incr("debt of " .. kind .. " " .. app_id, change, 0, longest_debt)
+  elseif change < 0 then
+    -- Its bucket has refilled before long: it counts no more then.
+    dict():incr("credit of " .. kind .. " " .. app_id, -change, 0, settings.lease_ms / 1000)
+  end
+end
+
+local function owed(app_id, kind)
+  return (dict():get("debt of " .. kind .. " " .. app_id) or 0)
+    - (dict():get("credit of " .. kind .. " " .. app_id) or 0)
+end
+
+local function take_owed(app_id, kind)
+  local change = owed(app_id, kind)
+  dict():delete("debt of " .. kind .. " " .. app_id)
+  dict():delete("credit of " .. kind .. " " .. app_id)
+  return change
+end
+
+local function correct_one(app_id, counter, kind, change)
+  if change ~= 0 and not (counter and dict():incr(counter, -change)) then
+    owe(app_id, kind, change)
+  end
+end
+
 -- Charges (positive) or gives back (negative) a difference that is known afterwards. What is
--- charged and not there is a debt: the counter goes below zero, and the next lease pays.
+-- charged and not there is a debt: the counter goes below zero, and the next leases pay.
 function _M.correct(app_id, tokens, bytes)
-  local pool = look(app_id)
-  if pool == nil then
-    return
+  local pool = look(app_id) or nothing
+  if pool.is_limited_tokens then
+    correct_one(app_id, pool.tokens, "tokens", tokens)
   end
-  if pool.is_limited_tokens and tokens ~= 0 then
-    dict():incr(pool.tokens, -tokens)
+  if pool.is_limited_bytes then
+    correct_one(app_id, pool.bytes, "bytes", bytes)
   end
-  if pool.is_limited_bytes and bytes ~= 0 then
-    dict():incr(pool.bytes, -bytes)
-  end
+end
+
+-- Tokens (millionths) and bytes that were spent and are not charged yet: until they are, nothing
+-- else may be.
+function _M.debts(app_id)
+  local pool = look(app_id) or nothing
+  local tokens = pool.tokens and dict():get(pool.tokens) or 0
+  local bytes = pool.bytes and dict():get(pool.bytes) or 0
+  return math.max(owed(app_id, "tokens") - tokens, 0), math.max(owed(app_id, "bytes") - bytes, 0)
 end
 
 -- Takes all that is in a counter, so that nobody else can: what others took in that moment is
@@ -155,12 +203,6 @@ local function next_size(before, spent, elapsed, usual, missing)
   local wanted = math.min(rate * window_s, math.max(before.size, floor) * growth)
   return math.min(math.ceil(math.max(wanted, floor)), amount.largest), rate
 end
-
-local nothing = {
-  leases = {},
-  rate_tokens = 0, rate_bytes = 0, size_tokens = 0, size_bytes = 0,
-  had_tokens = 0, had_bytes = 0, is_limited_tokens = true, is_limited_bytes = true,
-}
 
 local function plan(before, left_tokens, left_bytes, tokens, bytes, now)
   local elapsed = now - (before.taken_at or now)
@@ -262,8 +304,10 @@ local function publish(app_id, before, leases, ask, grant, now)
   end
 
   -- What is left moves along, and takes debts with it.
-  local carried_tokens = before.tokens and empty(before.tokens) or 0
-  local carried_bytes = before.bytes and empty(before.bytes) or 0
+  local carried_tokens = (before.tokens and empty(before.tokens) or 0)
+    - (grant.is_limited_tokens and take_owed(app_id, "tokens") or 0)
+  local carried_bytes = (before.bytes and empty(before.bytes) or 0)
+    - (grant.is_limited_bytes and take_owed(app_id, "bytes") or 0)
   pool.had_tokens = granted_tokens + carried_tokens
   pool.had_bytes = granted_bytes + carried_bytes
   local is_short = granted_tokens < ask.tokens and grant.is_limited_tokens
@@ -273,6 +317,7 @@ local function publish(app_id, before, leases, ask, grant, now)
   dict():set(pool.tokens, pool.had_tokens, life)
   dict():set(pool.bytes, pool.had_bytes, life)
   dict():set("pool " .. app_id, cjson.encode(pool), life)
+  dict():set("pool id " .. app_id, id, life)
   dict():set("holders " .. app_id, pool.holders)
   dict():delete("quiet " .. app_id)
   dict():rpush("used", app_id)
@@ -282,15 +327,16 @@ local function publish(app_id, before, leases, ask, grant, now)
   end
 end
 
-local function left_in(pool, counter)
-  return pool[counter] and dict():get(pool[counter]) or 0
+local function left_in(pool, kind)
+  return pool[kind] and dict():get(pool[kind]) or 0
 end
 
 local function renew_alone(app_id, tokens, bytes)
   ngx.update_time()
   local now = ngx.now()
   local before = look(app_id) or nothing
-  local left_tokens, left_bytes = left_in(before, "tokens"), left_in(before, "bytes")
+  local left_tokens = left_in(before, "tokens") - owed(app_id, "tokens")
+  local left_bytes = left_in(before, "bytes") - owed(app_id, "bytes")
   local ask = plan(before, left_tokens, left_bytes, tokens, bytes, now)
   local leases = { unpack(before.leases) }
   local place = used_up(leases, left_tokens, left_bytes)
@@ -324,6 +370,11 @@ function _M.is_short(app_id)
   return dict():get("short " .. app_id) ~= nil
 end
 
+-- The buckets have more since: it is worth asking at once.
+function _M.forget_shortage(app_id)
+  dict():delete("short " .. app_id)
+end
+
 -- Clients that were spending at last sight, this gateway included.
 function _M.holders(app_id)
   return math.max(dict():get("holders " .. app_id) or 1, 1)
@@ -341,15 +392,21 @@ local function settle(app_id, lease, unspent_tokens, unspent_bytes)
   end
 end
 
+-- Empties a counter. What is below zero stays owed.
+local function unspent(app_id, counter, kind)
+  local left = empty(counter)
+  owe(app_id, kind, math.max(-left, 0))
+  return math.max(left, 0)
+end
+
 local function hand_back_alone(app_id)
   local pool = look(app_id)
   if pool == nil then
     return
   end
-  dict():delete("pool " .. app_id)
-  known[app_id] = nil
-  local tokens = pool.is_limited_tokens and math.max(empty(pool.tokens), 0) or 0
-  local bytes = pool.is_limited_bytes and math.max(empty(pool.bytes), 0) or 0
+  forget(app_id)
+  local tokens = pool.is_limited_tokens and unspent(app_id, pool.tokens, "tokens") or 0
+  local bytes = pool.is_limited_bytes and unspent(app_id, pool.bytes, "bytes") or 0
   -- The newest first: it lives longest.
   for place = #pool.leases, 1, -1 do
     local lease = pool.leases[place]

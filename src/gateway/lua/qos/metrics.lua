@@ -6,8 +6,10 @@ local _M = {}
 local help = {
   qos_requests_total = "Requests by decision and reason.",
   qos_shadow_total = "Allowed requests that a shadow quota would have denied.",
+  qos_borrowings_total = "Borrowings from an application's own future.",
   qos_delayed_total = "Requests that a leaky bucket held back.",
   qos_uncharged_total = "Requests that the outage policy allowed.",
+  qos_errors_total = "Errors of the gateway itself, each decided on by the outage policy.",
   qos_outages_total = "Outages of the database.",
   qos_database_calls_total = "Calls of the database.",
   qos_settled_bytes_total = "Bytes that were charged, once they were known.",
@@ -16,9 +18,13 @@ local help = {
 
 local counted = {}
 
-function _M.add(name, labels, by)
-  local key = labels and (name .. "{" .. labels .. "}") or name
-  counted[key] = (counted[key] or 0) + (by or 1)
+-- A counter with labels.
+function _M.name(name, labels)
+  return name .. "{" .. labels .. "}"
+end
+
+function _M.add(name, by)
+  counted[name] = (counted[name] or 0) + (by or 1)
 end
 
 function _M.flush()

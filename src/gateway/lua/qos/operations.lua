@@ -4,9 +4,25 @@ local rules = require("qos.operation_map")
 
 local _M = {}
 
+-- The rules that a method can meet, in their order.
+local by_method = setmetatable({}, {
+  __index = function(known, method)
+    local own = {}
+    for _, rule in ipairs(rules) do
+      if rule.method == nil or rule.method == method then
+        own[#own + 1] = rule
+      end
+    end
+    -- Methods of HTTP are few; whatever else a caller makes up is not kept.
+    if #method <= 7 and method:find("^%u+$") then
+      known[method] = own
+    end
+    return own
+  end,
+})
+
 local function fits(rule, request)
-  return (rule.method == nil or rule.method == request.method)
-    and (rule.query == nil or request.arguments[rule.query] ~= nil)
+  return (rule.query == nil or request.arguments[rule.query] ~= nil)
     and (rule.path == nil or request.path:find(rule.path) ~= nil)
 end
 
@@ -24,7 +40,10 @@ end
 
 -- Bytes of one range, as in "bytes=0-1023"; nil where they cannot be told ahead.
 local function range_size(range)
-  local first, last = (range or ""):match("^bytes=(%d+)%-(%d+)$")
+  if type(range) ~= "string" then
+    return nil
+  end
+  local first, last = range:match("^bytes=(%d+)%-(%d+)$")
   first, last = tonumber(first), tonumber(last)
   if first == nil or last == nil or last < first or last >= 2 ^ 53 then
     return nil
@@ -32,44 +51,38 @@ local function range_size(range)
   return last - first + 1
 end
 
--- Announced size and its digits: nil where it is not announced or no double holds it.
+-- Announced size, and its digits where no double holds it; nil where it is not announced.
 local function announced(content_length)
-  local digits = (content_length or ""):match("^0*(%d+)$")
-  if digits == nil then
-    return nil, nil
-  end
-  if #digits > 15 then
+  local digits = type(content_length) == "string" and content_length:match("^0*(%d+)$")
+  if not digits then
+    return nil
+  elseif #digits > 15 then
     return math.huge, digits
   end
-  return tonumber(digits), digits
+  return tonumber(digits)
 end
 
-local function upload(request, unknown_size)
-  local size, digits = announced(request.content_length)
+local function upload_size(request, unknown_size)
+  local size, digits = announced(rawget(request.headers, "content-length"))
   if size ~= nil then
-    return size, digits, false
+    return size, digits
   end
-  local has_body = request.transfer_encoding ~= nil
-  return has_body and unknown_size or 0, nil, has_body
+  return rawget(request.headers, "transfer-encoding") and unknown_size or 0
 end
 
--- operation, size in bytes, its digits where no double holds it, whether it is an estimate, and
--- which way the bytes go (nil: none are counted).
+-- The operation of a request: its name, its size in bytes (with digits where no double holds it),
+-- and which way the bytes go (nil: none are counted).
 function _M.of(request, unknown_size)
-  for _, rule in ipairs(rules) do
+  for _, rule in ipairs(by_method[request.method]) do
     if fits(rule, request) then
-      local size, digits, is_estimate = 0, nil, false
+      local size, digits = 0, nil
       if rule.transfers == "up" then
-        size, digits, is_estimate = upload(request, unknown_size)
+        size, digits = upload_size(request, unknown_size)
       elseif rule.transfers == "down" then
-        size = range_size(request.range) or unknown_size
-        is_estimate = true
+        size = range_size(rawget(request.headers, "range")) or unknown_size
       end
       return {
-        name = name_of(rule.operation, size),
-        size = size,
-        digits = digits or string.format("%.0f", size),
-        is_estimate = is_estimate,
+        name = name_of(rule.operation, size), size = size, digits = digits,
         transfers = rule.transfers,
       }
     end

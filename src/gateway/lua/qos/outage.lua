@@ -19,7 +19,8 @@ local function per_second(limit)
   return tonumber(limit.refill_rate)
 end
 
-local function slowest(limits, kind)
+-- The lowest rate per second that limits tokens (`iops`) or bytes (`bandwidth`).
+function _M.slowest(limits, kind)
   local least = math.huge
   for _, limit in ipairs(limits.list) do
     if limit.mode == "enforce" and limit.bucket_type:find(kind, 1, true) then
@@ -59,8 +60,8 @@ function _M.allows(app_id, limits, tokens, bytes, since, holders)
     return false
   end
   tokens = math.min(tokens, amount.largest) / 1000000
-  return pays("share of tokens " .. app_id, tokens, slowest(limits, "iops") / holders)
-    and pays("share of bytes " .. app_id, bytes, slowest(limits, "bandwidth") / holders)
+  return pays("share of tokens " .. app_id, tokens, _M.slowest(limits, "iops") / holders)
+    and pays("share of bytes " .. app_id, bytes, _M.slowest(limits, "bandwidth") / holders)
 end
 
 return _M

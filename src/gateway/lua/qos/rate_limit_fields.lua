@@ -4,6 +4,7 @@
 local _M = {}
 
 local units = { iops = "requests", bandwidth = "content-bytes" }
+local names = { "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1" }
 
 local function window(limit)
   if limit.method == "fixed_window" then
@@ -16,7 +17,7 @@ local function whole(text)
   return text:match("^%d+")
 end
 
-function _M.policy(limits)
+local function policy(limits)
   local items = {}
   for _, limit in ipairs(limits.list) do
     if limit.mode == "enforce" then
@@ -29,28 +30,54 @@ function _M.policy(limits)
   return #items > 0 and table.concat(items, ", ") or nil
 end
 
-local function item(name, remaining, reason, retry_after_ms)
-  if remaining == nil then
-    return nil
+-- Made once for all requests that meet the same limits.
+function _M.policy(limits)
+  if limits.policy == nil then
+    limits.policy = policy(limits) or false
   end
-  local text = string.format('"%s";r=%s', name, whole(remaining) or "0")
+  return limits.policy or nil
+end
+
+-- `remaining`: a whole number, or digits of the database.
+local function digits_of(remaining)
+  if type(remaining) == "string" then
+    return whole(remaining) or "0"
+  elseif remaining < 0 then
+    return "0"
+  end
+  return remaining < 1e14 and remaining or string.format("%.0f", remaining)
+end
+
+local function item(name, remaining, reason, retry_after_ms)
+  local text = '"' .. name .. '";r=' .. digits_of(remaining)
   if reason == name and retry_after_ms then
-    text = text .. string.format(";t=%d", math.ceil(retry_after_ms / 1000))
+    return text .. ";t=" .. math.ceil(retry_after_ms / 1000)
   end
   return text
 end
 
-function _M.standing(decision)
-  local items = {}
-  local reason, retry = decision.reason, decision.retry_after_ms
+local function standing(decision)
+  local items, reason = {}, decision.reason
   local remaining = { iops_l2 = decision.remaining, bandwidth_l2 = decision.remaining_bytes }
   if reason and not decision.allowed and decision.layer and not remaining[reason] then
     remaining[reason] = "0"
   end
-  for _, name in ipairs({ "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1" }) do
-    items[#items + 1] = item(name, remaining[name], reason, retry)
+  for _, name in ipairs(names) do
+    if remaining[name] then
+      items[#items + 1] = item(name, remaining[name], reason, decision.retry_after_ms)
+    end
   end
   return #items > 0 and table.concat(items, ", ") or nil
+end
+
+function _M.standing(decision)
+  local tokens, bytes = decision.remaining, decision.remaining_bytes
+  if decision.reason or tokens == nil then
+    return standing(decision)
+  elseif bytes == nil then
+    return '"iops_l2";r=' .. digits_of(tokens)
+  end
+  return '"iops_l2";r=' .. digits_of(tokens) .. ', "bandwidth_l2";r=' .. digits_of(bytes)
 end
 
 return _M

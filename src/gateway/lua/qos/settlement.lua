@@ -10,6 +10,10 @@ local terms = require("qos.terms")
 local _M = {}
 
 local settings
+local settled_bytes = {
+  up = metrics.name("qos_settled_bytes_total", 'direction="up"'),
+  down = metrics.name("qos_settled_bytes_total", 'direction="down"'),
+}
 
 function _M.use(config)
   settings = config
@@ -55,7 +59,7 @@ end
 
 local function settle(decision, operation)
   local size = moved(operation)
-  metrics.add("qos_settled_bytes_total", 'direction="' .. operation.transfers .. '"', size)
+  metrics.add(settled_bytes[operation.transfers], size)
   if decision.reference then
     if size ~= operation.size then
       behind("settle", decision.entry.app_id, decision.reference, string.format("%.0f", size))

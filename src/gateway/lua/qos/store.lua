@@ -47,7 +47,7 @@ end
 -- goes wrong is an outage, `problem.code` nil.
 function _M.call(name, ...)
   local state = ngx.shared.qos_state
-  metrics.add("qos_database_calls_total", 'call="' .. name .. '"')
+  metrics.add(metrics.name("qos_database_calls_total", 'call="' .. name .. '"'))
   local row, problem = database[name](...)
   if row ~= nil then
     recover(state)

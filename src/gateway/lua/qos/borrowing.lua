@@ -1,0 +1,37 @@
+-- Tokens out of an application's own future, where it may borrow by itself (`auto_borrow`).
+
+local amount = require("qos.amount")
+local metrics = require("qos.metrics")
+local store = require("qos.store")
+
+local _M = {}
+
+-- One borrowing for several operations, while there is credit for so many.
+local operations = 10
+-- Who may not borrow is asked again after so long; who has no credit left, sooner.
+local pause_forbidden, pause_exhausted = 10, 1
+
+local function ask(app_id, tokens)
+  local row, problem = store.call("borrow", app_id, amount.decimal(tokens))
+  return row ~= nil, problem and problem.code
+end
+
+-- `tokens`: millionths that one operation needs. Answers whether there are more now.
+function _M.borrow(app_id, tokens)
+  local state, key = ngx.shared.qos_state, "no credit " .. app_id
+  if tokens > amount.largest / operations or store.is_paused() or state:get(key) then
+    return false
+  end
+  local borrowed, code = ask(app_id, tokens * operations)
+  if code == "QS409" then
+    borrowed, code = ask(app_id, tokens)
+  end
+  if borrowed then
+    metrics.add("qos_borrowings_total")
+  elseif code then
+    state:set(key, true, code == "QS403" and pause_forbidden or pause_exhausted)
+  end
+  return borrowed
+end
+
+return _M
