@@ -39,3 +39,28 @@ test("each switch of the settings is told", () => {
   expect(names.length).toBeGreaterThan(10);
   expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });
+
+/** Which roles the page says have what the first column calls `resource: action, action`. */
+function permissionsTold(): string[] {
+  const section = text.split("\n## Permissions\n")[1]?.split("\n## ")[0] ?? "";
+  const [head = [], , ...rows] = [...section.matchAll(/^\|(.*)\|$/gm)].map(([, line = ""]) =>
+    line.split("|").map((cell) => cell.trim()),
+  );
+  return rows.flatMap(([what = "", ...marks]) => {
+    const [, resource, actions = ""] = /^(\w+): ([a-z, ]+?)(?:;|$)/.exec(what) ?? [];
+    return actions
+      .split(", ")
+      .flatMap((action) =>
+        marks.flatMap((mark, column) =>
+          mark === "yes" ? [`${head[column + 1]} ${resource}:${action}`] : [],
+        ),
+      );
+  });
+}
+
+test("the table of permissions is the matrix of the database", () => {
+  const known = read("test/data-model/expected/permissions-by-role.txt").trim().split("\n");
+  // Alerts have no permissions of their own: monitoring, or updating quotas, allows them.
+  const told = permissionsTold().filter((line) => !line.includes(" alerts:"));
+  expect(told.sort()).toEqual(known.sort());
+});
