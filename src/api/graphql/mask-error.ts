@@ -3,6 +3,7 @@ import { isSafeError } from "postgraphile/grafast";
 import { GraphQLError } from "postgraphile/graphql";
 import { logFor } from "../../log.ts";
 import { ApiError } from "../api-error.ts";
+import { currentRequest } from "../current-request.ts";
 import { constraintHints } from "./constraint-hints.ts";
 
 const log = logFor("api");
@@ -99,7 +100,8 @@ function refusalOf(error: DatabaseError): PublicError | undefined {
 
 export function unexpected(err: Error, production: boolean): PublicError {
   const errorId = randomUUID();
-  log.error({ err, errorId }, "unexpected error");
+  const { requestId } = currentRequest.getStore() ?? {};
+  log.error({ err, errorId, requestId }, "unexpected error");
   return {
     message: production ? "unexpected error" : err.message,
     extensions: { code: "QS500", errorId, hint: "The log tells more under this id." },

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
 import { ApiError } from "../api-error.ts";
+import { currentRequest } from "../current-request.ts";
 import { answerExport } from "../exports/answer-export.ts";
 import { exportRequest } from "../exports/export-request.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
@@ -40,8 +41,10 @@ export function requestHandler(parts: HandlerParts): Handler {
     setSecurityHeaders(response, settings.ide && path !== "/graphql");
     setCorsHeaders(message, response, settings.corsOrigins);
     response.setHeader("X-Request-Id", request.requestId);
-    route(parts, path, request, message, response).catch((error: Error) =>
-      respondError(response, error, settings.production),
+    currentRequest.run(request, () =>
+      route(parts, path, request, message, response).catch((error: Error) =>
+        respondError(response, error, settings.production),
+      ),
     );
   };
 }

@@ -1,0 +1,100 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { afterAll, describe, expect, test } from "vitest";
+import { apiSettings } from "../../src/api/settings.ts";
+import { type Client, jwtSecret, serveApi } from "./api.ts";
+import { dataOf, serveTwoTenants } from "./world.ts";
+
+const issuer = "https://id.example";
+const audience = "storage-qos";
+const ours = { RS256: await generateKeyPair("RS256"), ES256: await generateKeyPair("ES256") };
+const strangers = await generateKeyPair("RS256");
+const keys = await Promise.all(
+  Object.entries(ours).map(async ([alg, { publicKey }]) => ({
+    ...(await exportJWK(publicKey)),
+    ...{ alg, kid: alg, use: "sig" },
+  })),
+);
+const provider = createServer((_, response) => response.end(JSON.stringify({ keys })));
+provider.listen(0, "127.0.0.1");
+await once(provider, "listening");
+afterAll(() => void provider.close());
+const { port } = provider.address() as AddressInfo;
+
+const { database, as } = await serveTwoTenants();
+const api = await serveApi(database, {
+  ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience },
+  OIDC_JWKS_URL: `http://127.0.0.1:${port}/keys`,
+});
+
+const email = "ops_admin@mine.example";
+const good = { email, email_verified: true };
+
+function token(claims: object = good, { expires = "1h", from = issuer, to = audience } = {}) {
+  return new SignJWT({ ...claims })
+    .setIssuer(from)
+    .setAudience(to)
+    .setSubject("somebody")
+    .setExpirationTime(expires);
+}
+const signed = (jwt: SignJWT, alg: keyof typeof ours = "RS256") =>
+  jwt.setProtectedHeader({ alg, kid: alg }).sign(ours[alg].privateKey);
+
+const whoAmI = (client: Client) => client.ask("{ viewer { email } viewerPermissions }");
+
+describe("a token of the identity provider", () => {
+  test.each(["RS256", "ES256"] as const)(
+    "in %s is its user, with that user's roles",
+    async (alg) => {
+      const { viewer, viewerPermissions } = await dataOf(
+        whoAmI(api.bearing(await signed(token(), alg))),
+      );
+      expect(viewer.email).toBe(email);
+      expect(viewerPermissions).toEqual((await dataOf(whoAmI(as.ops_admin))).viewerPermissions);
+    },
+  );
+
+  const refused: Record<string, () => Promise<string>> = {
+    "of an address that is not verified": () => signed(token({ email })),
+    "that says so in words": () => signed(token({ email, email_verified: "true" })),
+    "without an address": () => signed(token({ email_verified: true })),
+    "of an address that nobody has": () => signed(token({ ...good, email: "x@y.example" })),
+    "for another audience": () => signed(token(good, { to: "another API" })),
+    "of another issuer": () => signed(token(good, { from: "https://evil.example" })),
+    "that has expired": () => signed(token(good, { expires: "1 minute ago" })),
+    "of another key": () =>
+      token().setProtectedHeader({ alg: "RS256", kid: "RS256" }).sign(strangers.privateKey),
+    "of an unknown key": () =>
+      token().setProtectedHeader({ alg: "RS256", kid: "new" }).sign(strangers.privateKey),
+    "signed with this server's own secret": () =>
+      token().setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(jwtSecret)),
+  };
+  test.each(Object.keys(refused))("%s opens nothing", async (what) => {
+    const answer = await whoAmI(api.bearing(await refused[what]?.()));
+    expect(answer).toMatchObject({ status: 401, errors: [{ message: "not signed in" }] });
+  });
+
+  test("ends with its user", async () => {
+    const client = api.bearing(await signed(token({ ...good, email: "auditor@mine.example" })));
+    expect((await whoAmI(client)).status).toBe(200);
+    await database.sql`
+      update rate_limiter.users set is_active = false where email = 'auditor@mine.example'
+    `;
+    expect((await whoAmI(client)).status).toBe(401);
+  });
+
+  test("opens nothing where no provider is configured", async () => {
+    const plain = await serveApi(database);
+    expect((await whoAmI(plain.bearing(await signed(token())))).status).toBe(401);
+  });
+});
+
+test("passwords go on to work beside it", async () => {
+  expect((await dataOf(whoAmI(await api.signIn(email)))).viewer).toEqual({ email });
+});
+
+test("half a configuration is none", () => {
+  expect(() => apiSettings({ OIDC_ISSUER: issuer })).toThrow("go together");
+});
