@@ -1,6 +1,6 @@
 import { decimalOf } from "./amount.ts";
 import { type Decision, denial } from "./decision.ts";
-import { DenialCounts, denialsAsJson, RecentDenials } from "./denials.ts";
+import { type DenialCount, DenialCounts, denialsAsJson, RecentDenials } from "./denials.ts";
 import { DirectDecisions } from "./direct-decisions.ts";
 import {
   ClosedError,
@@ -321,8 +321,9 @@ export class ApplicationLimiter {
     const { downSince = now, nextTryAt } = this.#store.status;
     const outage = { since: downSince, retryAfterMs: Math.max(Math.ceil(nextTryAt - now), 1) };
     const decision = this.#outage.decide(need, this.#limitsAtLastSight(), outage, now);
-    if (!decision.allowed) return this.#countDenial(decision, need);
-    this.#uncharged += 1;
+    // Not among the counts that are handed in: those are of buckets.
+    if (decision.allowed) this.#uncharged += 1;
+    else this.#denied += 1;
     return decision;
   }
 
@@ -527,7 +528,7 @@ export class ApplicationLimiter {
       this.#outage.reset();
       this.#keep(Lease.of(grant, askedAt), asked, Number(grant.retry_after_ms));
     } catch (error) {
-      this.#counts.putBack(denials);
+      this.#keepCounts(denials, error);
       if (refusesApplication(error as LimiterError)) await this.#refuse(error as LimiterError);
     }
   }
@@ -596,10 +597,15 @@ export class ApplicationLimiter {
       await this.#store.call((sql) =>
         settleLease(sql, application, { ...spent, id }, denialsAsJson(denials)),
       );
-    } catch {
+    } catch (error) {
       // It counts as spent when it expires: nothing to mend.
-      this.#counts.putBack(denials);
+      this.#keepCounts(denials, error);
     }
+  }
+
+  /** Not where they were refused: every call that they go along with would be. */
+  #keepCounts(denials: readonly DenialCount[] | null, error: unknown): void {
+    if (error instanceof UnavailableError) this.#counts.putBack(denials);
   }
 
   // Settling operations

@@ -224,7 +224,7 @@ describe.skipIf(missing !== undefined)(
         const { server, settings } = await serverThat(echo, { password: "secret", isSecure: true });
         const { problem } = await nginx.query({ ...settings, tls_name: "other.test" }, "select 1");
         // nginx says which, or that the connection is closed, as it happens to see it.
-      expect(problem?.message).toMatch(/certificate host mismatch|closed/);
+        expect(problem?.message).toMatch(/certificate host mismatch|closed/);
         expect(server.startups).toHaveLength(0);
       });
 

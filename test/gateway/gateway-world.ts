@@ -1,46 +1,65 @@
 import { afterAll } from "vitest";
+import { breakableLink } from "../client/breakable-link.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { type Bridge, startBridge } from "./bridge.ts";
-import { type Nginx, pgmoonPath, startNginx } from "./nginx.ts";
+import { startBridge } from "./bridge.ts";
+import { type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
 import { type Storage, startStorage } from "./storage.ts";
 
 export interface GatewayWorld {
   readonly nginx: Nginx;
   readonly storage: Storage;
-  readonly bridge: Bridge;
+  /** The way from the gateway to its database. */
+  readonly link: { cut(): void; mend(): void };
 }
+
+type Options = Pick<NginxOptions, "workers" | "edit">;
 
 /** nginx in front of a storage; gone when the file is through. */
 export async function startGateway(
   database: TestDatabase,
   environment: Readonly<Record<string, string>> = {},
+  options: Options = {},
 ): Promise<GatewayWorld> {
   const url = database.urlAs("rate_limiter_app");
-  const [bridge, storage] = await Promise.all([startBridge(url), startStorage()]);
+  const [way, storage] = await Promise.all([openWay(url), startStorage()]);
   const nginx = await startNginx({
     upstreamPort: storage.port,
-    environment: { ...databaseSettings(url, bridge), ...environment },
+    environment: { ...way.settings, ...environment },
+    ...options,
   });
   afterAll(async () => {
     await nginx.stop();
     await storage.close();
-    await bridge.close();
+    await way.close();
   });
-  return { nginx, storage, bridge };
+  return { nginx, storage, link: way };
 }
 
-/** With pgmoon the database itself, else the bridge. */
-export function databaseSettings(
-  url: string,
-  bridge: Pick<Bridge, "port">,
-): Record<string, string> {
-  const { hostname, port, pathname, username, password } = new URL(url);
-  return {
-    QOS_DATABASE_HOST: pgmoonPath === undefined ? "127.0.0.1" : hostname,
-    QOS_DATABASE_PORT: pgmoonPath === undefined ? String(bridge.port) : port,
+/** With pgmoon to the database itself, else to the bridge. */
+export async function openWay(url: string) {
+  const { pathname, username, password } = new URL(url);
+  const settings = (host: string, port: string) => ({
+    QOS_DATABASE_HOST: host,
+    QOS_DATABASE_PORT: port,
     QOS_DATABASE_NAME: decodeURIComponent(pathname.slice(1)),
     QOS_DATABASE_USER: decodeURIComponent(username),
     QOS_DATABASE_PASSWORD: decodeURIComponent(password),
+  });
+  if (pgmoonPath === undefined) {
+    const bridge = await startBridge(url);
+    return {
+      settings: settings("127.0.0.1", String(bridge.port)),
+      cut: () => bridge.fail(),
+      mend: () => bridge.mend(),
+      close: () => bridge.close(),
+    };
+  }
+  const link = await breakableLink(url);
+  return {
+    settings: settings("127.0.0.1", new URL(link.url).port),
+    cut: () => link.cut(),
+    mend: () => link.mend(),
+    close: () => link.close(),
   };
 }
 

@@ -1,5 +1,13 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -38,6 +46,8 @@ export interface NginxOptions {
   readonly upstreamPort: number;
   readonly environment: Readonly<Record<string, string>>;
   readonly workers?: number;
+  /** Changes nginx.conf. */
+  readonly edit?: (configuration: string) => string;
 }
 
 /** Runs the gateway's own nginx.conf with ports and paths of this machine. */
@@ -88,8 +98,13 @@ function writeConfiguration(
   cpSync(projectPath("src/gateway"), folder, { recursive: true });
   mkdirSync(join(folder, "logs"));
   const replace = (name: string, text: string) => writeFileSync(join(folder, name), text);
+  const edit = options.edit ?? ((text: string) => text);
   // -g has it as well, and nginx takes no directive twice.
-  execFileSync("sed", ["-i", "/^worker_processes /d", join(folder, "nginx.conf")]);
+  const own = readFileSync(join(folder, "nginx.conf"), "utf8").replace(
+    /^worker_processes .*$/m,
+    "",
+  );
+  replace("nginx.conf", edit(own));
   replace("listen.conf", `listen 127.0.0.1:${port};`);
   replace("listen-admin.conf", `listen 127.0.0.1:${adminPort};`);
   replace("modules.conf", loadModules);

@@ -8,8 +8,9 @@ local _M = {}
 
 -- One borrowing for several operations, while there is credit for so many.
 local operations = 10
--- Who may not borrow is asked again after so long; who has no credit left, sooner.
-local pause_forbidden, pause_exhausted = 10, 1
+-- Who may not borrow is asked again after so long. Anybody else borrows once a second: what was
+-- borrowed and spent does not count against the limit, so nothing else bounds it before it is due.
+local pause_forbidden, pause = 10, 1
 
 local function ask(app_id, tokens)
   local row, problem = store.call("borrow", app_id, amount.decimal(tokens))
@@ -28,9 +29,8 @@ function _M.borrow(app_id, tokens)
   end
   if borrowed then
     metrics.add("qos_borrowings_total")
-  elseif code then
-    state:set(key, true, code == "QS403" and pause_forbidden or pause_exhausted)
   end
+  state:set(key, true, code == "QS403" and pause_forbidden or pause)
   return borrowed
 end
 

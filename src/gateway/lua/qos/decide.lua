@@ -38,9 +38,6 @@ local function without_database(entry, tokens, operation)
   ) then
     return { allowed = true, entry = entry, reason = "store_unavailable", is_uncharged = true }
   end
-  if entry and entry.app_id then
-    denials.count(app_id, "store_unavailable", tokens, operation.size)
-  end
   local denied = denial(entry, "store_unavailable", math.max(math.ceil((wait or 0) * 1000), 1))
   denied.layer = 3
   return denied

@@ -55,7 +55,7 @@ function _M.forget(app_id)
   end
 end
 
--- Counts by minute and reason.
+-- Counts by minute and reason, of buckets' denials: an outage's are the gateway's own to tell.
 function _M.count(app_id, reason, tokens, bytes)
   local minute = math.floor(ngx.time() / 60) * 60
   local key = "count " .. app_id .. " " .. minute .. " " .. reason
@@ -95,8 +95,12 @@ function _M.take(app_id)
   return #rows > 0 and rows or nil
 end
 
--- The call failed: they go along with the next one.
-function _M.put_back(app_id, rows)
+-- The call failed: they go along with the next one. Not where the database refused: if it was for
+-- them, it would refuse every call that they go along with.
+function _M.put_back(app_id, rows, problem)
+  if problem.code then
+    return
+  end
   for _, row in ipairs(rows or {}) do
     local name = row.minute .. " " .. row.reason
     local key = "count " .. app_id .. " " .. name
@@ -120,7 +124,7 @@ function _M.encode(rows)
       reason = row.reason,
       operations = row.operations,
       tokens = amount.decimal(math.min(row.tokens, amount.largest)),
-      bytes = row.bytes,
+      bytes = amount.integer(math.min(row.bytes, amount.largest)),
     }
   end
   return cjson.encode(encoded)

@@ -258,7 +258,7 @@ local function ask_database(app_id, finished, ask)
     )
   end
   if grant == nil then
-    denials.put_back(app_id, counted)
+    denials.put_back(app_id, counted, problem)
   end
   return grant, problem
 end
@@ -382,13 +382,13 @@ end
 
 local function settle(app_id, lease, unspent_tokens, unspent_bytes)
   local counted = denials.take(app_id)
-  local settled = store.call("settle_lease", app_id, {
+  local settled, problem = store.call("settle_lease", app_id, {
     lease_id = lease.lease_id,
     tokens = amount.decimal(amount.millionths(lease.tokens) - unspent_tokens),
     bytes = amount.integer(amount.whole(lease.bytes) - unspent_bytes),
   }, denials.encode(counted))
   if settled == nil then
-    denials.put_back(app_id, counted)
+    denials.put_back(app_id, counted, problem)
   end
 end
 
