@@ -13,7 +13,7 @@ export interface Heartbeat {
 
 /**
  * Says that this process's pools of workers, in whose names jobs are locked, are there, so that
- * nobody takes their jobs from them.
+ * nobody takes their jobs from them. Once they are gone, others may.
  */
 export function startHeartbeat(pool: Pool, events: WorkerEvents): Heartbeat {
   const present = new Set<string>();

@@ -10,6 +10,7 @@ import {
 } from "graphile-worker";
 import type { Pool } from "pg";
 import { logFor } from "../log.ts";
+import { endRunner } from "./end-runner.ts";
 import { workerLogFactory } from "./log-factory.ts";
 import { cronItems } from "./schedule.ts";
 
@@ -28,6 +29,8 @@ export interface Work {
   readonly tasks: TaskList;
   readonly events: WorkerEvents;
   readonly concurrency: number;
+  /** Interrupts the statements that jobs run now. */
+  interrupt(): Promise<void>;
 }
 
 export function makeEvents(): WorkerEvents {
@@ -53,8 +56,8 @@ export async function supervise(work: Work): Promise<Supervised> {
     isRunning: () => runner !== undefined && !stopping.signal.aborted,
     async stop() {
       stopping.abort();
-      await runner?.stop().catch((err: unknown) => log.warn({ err }, "the runner did not stop"));
-      await supervision;
+      const hasEnded = runner === undefined || (await endRunner(runner, work.interrupt));
+      if (hasEnded) await supervision;
     },
   };
 }

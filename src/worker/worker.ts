@@ -18,9 +18,10 @@ const spareConnections = 4;
 /** Starts working off the job queue. Any number of processes may. */
 export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
   const settings = workerSettings(env);
-  const pool = openPool(databaseUrl, settings.concurrency + spareConnections);
+  const { concurrency } = settings;
+  const { pool, interrupt, close } = openPool(databaseUrl, concurrency + spareConnections);
   const register = new Registry();
-  const started: (() => Promise<void>)[] = [() => pool.end()];
+  const started: (() => Promise<void>)[] = [close];
   const stop = async () => {
     for (let end = started.pop(); end !== undefined; end = started.pop()) await end();
   };
@@ -30,7 +31,7 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
     watchJobs(events, register);
     started.push(startHeartbeat(pool, events).stop);
     const tasks = await loadTasks(settings);
-    const work = await supervise({ pool, tasks, events, concurrency: settings.concurrency });
+    const work = await supervise({ pool, tasks, events, concurrency, interrupt });
     started.push(work.stop);
     const service: { url?: string } = {};
     if (http) {

@@ -24,13 +24,15 @@ test("every task that the clock runs is in the guide, and no other", () => {
 
 test("every setting in the guide is read", () => {
   const read = new Set<string>();
-  const env = new Proxy({} as NodeJS.ProcessEnv, {
-    get: (_, name) => {
-      read.add(String(name));
-      return undefined;
-    },
-  });
-  workerSettings(env);
+  const askedFrom = (known: NodeJS.ProcessEnv) =>
+    new Proxy(known, {
+      get: (_, name) => {
+        read.add(String(name));
+        return known[String(name)];
+      },
+    });
+  workerSettings(askedFrom({}));
+  expect(() => workerSettings(askedFrom({ QOS_ARCHIVE_FOLDER: "s3://bucket" }))).toThrow();
   const told = firstColumn("Settings of a worker");
   expect([...read].filter((name) => !told.includes(name))).toEqual([]);
   const elsewhere = ["WORKER_DATABASE_URL", "WORKER_HOST", "WORKER_PORT", "LOG_LEVEL"];

@@ -4,7 +4,9 @@ import { afterAll, describe, expect, test } from "vitest";
 import { requireSchema } from "../../src/worker/require-schema.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
+import { startHttpReceiver } from "./alerts/receivers.ts";
 
 const database = await createDatabase();
 const anywhere = { host: "127.0.0.1", port: 0 };
@@ -103,6 +105,42 @@ describe("a worker", () => {
     expect(known.count).toBe(0);
   });
 
+  test("interrupts a statement that will not end, releases what else will not, and stops", async () => {
+    const receiver = await startHttpReceiver();
+    receiver.answer = "never";
+    const noticeId = await makeNotice(receiver.url);
+    const lock = await database.session("long lock", "rate_limiter_owner");
+    await lock.sql`begin`;
+    await lock.sql`lock rate_limiter_private.ledger_checks in access exclusive mode`;
+    const worker = await startWorker({
+      databaseUrl: database.urlAs("rate_limiter_worker"),
+      env: { ALERT_ALLOWED_NETWORKS: "127.0.0.0/8", ALERT_TIMEOUT_MS: "600000" },
+    });
+    await database.sql`
+      select
+        graphile_worker.add_job('verify_ledger', job_key => 'endless'),
+        graphile_worker.add_job(
+          'deliver_notification', json_build_object('notice_id', ${noticeId}::text),
+          job_key => 'held'
+        )
+    `;
+    await untilLocked("verify_ledger");
+    while (receiver.received.length === 0) await sleep(10);
+    await worker.stop();
+    const jobs = await database.sql`
+      select key, locked_at is null as is_free, attempts < max_attempts as is_tried_again, last_error
+      from graphile_worker.jobs where key in ('endless', 'held') order by key
+    `;
+    expect([...jobs]).toMatchObject([
+      { is_free: true, is_tried_again: true, last_error: expect.stringMatching(/cancel/) },
+      { is_free: true, is_tried_again: true },
+    ]);
+    await lock.sql`commit`;
+    await database.sql`
+      select graphile_worker.remove_job('endless'), graphile_worker.remove_job('held')
+    `;
+  });
+
   test("takes up what a worker left that fell silent", async () => {
     await database.sql`
       select graphile_worker.add_job('verify_ledger', job_key => 'lost', run_at => now())
@@ -185,6 +223,28 @@ describe("a worker refuses", () => {
     await first.stop();
   });
 });
+
+/** A notice that is to go to a webhook. */
+async function makeNotice(url: string): Promise<string> {
+  const appId = await makeApplication(database);
+  const [notice] = await database.sql<{ id: string }[]>`
+    with alert as (
+      insert into rate_limiter.alert_configs
+        (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+         notification_config)
+      values (
+        ${appId}, 'depth', '>', 1, 60, 'info', ${database.sql.json({ channel: "webhook", url })}
+      )
+      returning alert_id
+    )
+    insert into rate_limiter.alert_notices
+      (app_id, alert_id, history_id, event, channel_number, channel, content)
+    select ${appId}, a.alert_id, gen_random_uuid(), 'triggered', 1, 'webhook', '{}'
+    from alert as a
+    returning notice_id as id
+  `;
+  return notice?.id ?? "";
+}
 
 async function untilLocked(task: string): Promise<void> {
   for (let tries = 0; tries < 1600; tries++) {

@@ -1,0 +1,11 @@
+import type { Pool, PoolClient } from "pg";
+
+/** The number of a connection's process at the server, which its types do not tell. */
+interface WithProcess {
+  readonly processID: number | null;
+}
+
+export async function cancelStatements(pool: Pool, clients: readonly PoolClient[]): Promise<void> {
+  const processes = clients.map((client) => (client as unknown as WithProcess).processID);
+  await pool.query("select pg_cancel_backend(pid) from unnest($1::integer[]) as pid", [processes]);
+}
