@@ -46,6 +46,30 @@ describe("a worker", () => {
     await worker.stop();
   });
 
+  test("asks for its numbers in a way that a standby answers too", async () => {
+    const { sql } = await database.session("standby", "rate_limiter_worker");
+    await sql`begin read only`;
+    const rows = await sql`select * from rate_limiter_private.metrics_snapshot()`;
+    await sql`commit`;
+    expect(rows.length).toBeGreaterThan(10);
+  });
+
+  test("makes up the runs that nobody was there for, where missing one matters", async () => {
+    const checks = async () =>
+      (await database.sql`select from rate_limiter_private.ledger_checks`).count;
+    await (await startHere()).stop();
+    const before = await checks();
+    await database.sql`
+      update graphile_worker._private_known_crontabs
+      set known_since = now() - interval '3 days', last_execution = now() - interval '25 hours'
+    `;
+    const worker = await startHere();
+    while ((await checks()) === before) await sleep(25);
+    await untilDone("verify_ledger");
+    await worker.stop();
+    expect(await checks()).toBe(before + 1);
+  });
+
   test("is healthy, is ready while it works, and nothing else is served", async () => {
     const worker = await startHere();
     const status = async (path: string, init?: RequestInit) =>

@@ -19,6 +19,9 @@ export interface Address {
   readonly family: 4 | 6;
 }
 
+/** Answers every address of a name. */
+export type Resolve = (host: string) => Promise<readonly Address[]>;
+
 /** Answers an address of the host that may be called, or refuses. */
 export type AddressGuard = (host: string) => Promise<Address>;
 
@@ -27,7 +30,10 @@ export type AddressGuard = (host: string) => Promise<Address>;
  * All addresses of a name are judged, and the caller connects to the one answered here: asking again
  * could answer another.
  */
-export function makeAddressGuard(allowedNetworks: readonly string[]): AddressGuard {
+export function makeAddressGuard(
+  allowedNetworks: readonly string[],
+  resolve: Resolve = askSystem,
+): AddressGuard {
   const refused = networks(privateNetworks);
   const allowed = networks(allowedNetworks);
   const mayCall = ({ address, family }: Address) => {
@@ -35,7 +41,10 @@ export function makeAddressGuard(allowedNetworks: readonly string[]): AddressGua
     return allowed.check(address, type) || !refused.check(address, type);
   };
   return async (host) => {
-    const addresses = await addressesOf(host.replace(/^\[|\]$/g, ""));
+    const name = host.replace(/^\[|\]$/g, "");
+    const family = isIP(name);
+    const addresses =
+      family === 4 || family === 6 ? [{ address: name, family } as const] : await resolve(name);
     const [first] = addresses;
     if (first === undefined || !addresses.every(mayCall)) {
       throw new PermanentFailure(
@@ -46,9 +55,7 @@ export function makeAddressGuard(allowedNetworks: readonly string[]): AddressGua
   };
 }
 
-async function addressesOf(host: string): Promise<Address[]> {
-  const family = isIP(host);
-  if (family === 4 || family === 6) return [{ address: host, family }];
+async function askSystem(host: string): Promise<Address[]> {
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => ({ address, family: isIPv4(address) ? 4 : 6 }));
 }

@@ -68,6 +68,16 @@ async function hurry(): Promise<void> {
   `;
 }
 
+/** Seconds from its last attempt to the next, while it waits for it. */
+async function pauseBefore(noticeId: string): Promise<number> {
+  const [job] = await sql<{ pause: number }[]>`
+    select extract(epoch from j.run_at - j.updated_at)::double precision as pause
+    from graphile_worker._private_jobs as j
+    where j.payload ->> 'notice_id' = ${noticeId} and j.locked_at is null
+  `;
+  return job?.pause ?? 0;
+}
+
 describe("a notice", () => {
   test("is sent, and noted with the alert", async () => {
     const receiver = await startHttpReceiver();
@@ -95,13 +105,19 @@ describe("a notice", () => {
     await withWorker(async () => {
       await until(async () => (await stateOf(id)).error !== null);
       expect(await stateOf(id)).toMatchObject({ status: "pending", attempts: 1 });
+      const first = await pauseBefore(id);
+      await hurry();
+      await until(async () => (await stateOf(id)).attempts === 2);
+      await until(async () => (await pauseBefore(id)) > 0);
+      expect(first).toBeGreaterThan(1);
+      expect(await pauseBefore(id)).toBeGreaterThan(first + 2);
       receiver.answer = 200;
       await until(async () => {
         await hurry();
         return (await stateOf(id)).status === "sent";
       });
     });
-    expect((await stateOf(id)).attempts).toBe(2);
+    expect((await stateOf(id)).attempts).toBe(3);
   });
 
   test("becomes a dead letter after its last attempt, and can be replayed", async () => {
@@ -115,10 +131,12 @@ describe("a notice", () => {
       });
       expect(await stateOf(id)).toMatchObject({ attempts: 8 });
       expect((await stateOf(id)).error).toContain("answered 500");
-      const left = await sql`
-        select from graphile_worker.jobs where task_identifier = 'deliver_notification'
-      `;
-      expect(left.count).toBe(0);
+      await until(async () => {
+        const left = await sql`
+          select from graphile_worker.jobs where task_identifier = 'deliver_notification'
+        `;
+        return left.count === 0;
+      });
       receiver.answer = 200;
       await database.as("rate_limiter_worker")`
         select rate_limiter_private.replay_notifications(array[${id}]::uuid[])

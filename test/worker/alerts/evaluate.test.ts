@@ -22,18 +22,19 @@ interface AlertOptions {
   readonly threshold?: number;
   readonly duration?: number;
   readonly cooldown?: number;
+  readonly severity?: "info" | "warning" | "critical";
   readonly config?: object;
 }
 
 async function watch(options: AlertOptions = {}): Promise<string> {
   const { condition = ">", threshold = 10, duration = 60, cooldown = 300 } = options;
-  const config = options.config ?? { channel: "log" };
+  const { severity = "warning", config = { channel: "log" } } = options;
   const [row] = await sql<{ id: string }[]>`
     insert into rate_limiter.alert_configs
       (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
        cooldown_seconds, notification_config)
     values (
-      ${appId}, 'depth', ${condition}, ${threshold}, ${duration}, 'warning', ${cooldown},
+      ${appId}, 'depth', ${condition}, ${threshold}, ${duration}, ${severity}, ${cooldown},
       ${sql.json(config as never)}
     )
     returning alert_id as id
@@ -131,6 +132,48 @@ describe("an alert", () => {
     expect((await occurrences(alertId)).map(([status]) => status)).toEqual([
       "resolved",
       "triggered",
+    ]);
+  });
+
+  test("of each severity has its own threshold, duration and cooldown", async () => {
+    const warning = await watch({ threshold: 10, cooldown: 60 });
+    const critical = await watch({
+      threshold: 20,
+      duration: 180,
+      cooldown: 3600,
+      severity: "critical",
+    });
+    const stateOf = async (id: string) => (await occurrences(id)).map(([status]) => status);
+    await sample(60, 15);
+    expect(await evaluate(60)).toBe(1);
+    expect([await stateOf(warning), await stateOf(critical)]).toEqual([["triggered"], []]);
+    await sample(180, 25);
+    expect(await evaluate(180)).toBe(0);
+    await sample(250, 25);
+    expect(await evaluate(250)).toBe(1);
+    expect([await stateOf(warning), await stateOf(critical)]).toEqual([
+      ["triggered"],
+      ["triggered"],
+    ]);
+    await sample(300, 5);
+    expect(await evaluate(300)).toBe(2);
+    await sample(700, 25);
+    expect(await evaluate(700)).toBe(1);
+    expect([await stateOf(warning), await stateOf(critical)]).toEqual([
+      ["resolved", "triggered"],
+      ["resolved"],
+    ]);
+    const told = await sql`
+      select n.content -> 'alert' ->> 'severity' as severity, n.event
+      from rate_limiter.alert_notices as n where n.app_id = ${appId}
+      order by severity, n.created_at
+    `;
+    expect(told.map(({ severity, event }) => `${severity} ${event}`)).toEqual([
+      "critical triggered",
+      "critical resolved",
+      "warning triggered",
+      "warning resolved",
+      "warning triggered",
     ]);
   });
 

@@ -1,9 +1,10 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { makeAddressGuard } from "../../../src/worker/alerts/address-guard.ts";
+import { type Address, makeAddressGuard } from "../../../src/worker/alerts/address-guard.ts";
 import { PermanentFailure } from "../../../src/worker/alerts/failure.ts";
 import type { Notice } from "../../../src/worker/alerts/notice.ts";
 import type { Channel } from "../../../src/worker/alerts/notification-config.ts";
+import { makePost } from "../../../src/worker/alerts/post.ts";
 import { makeSend } from "../../../src/worker/alerts/send.ts";
 import { alertSettings } from "../../../src/worker/alerts/settings.ts";
 import { startHttpReceiver, startSmtpReceiver } from "./receivers.ts";
@@ -154,6 +155,47 @@ describe("addresses", () => {
       expect(() => makeAddressGuard([network])).toThrow(/names no network/);
     },
   );
+});
+
+describe("a name", () => {
+  const answering = (...addresses: readonly Address[]) => {
+    let asked = 0;
+    const resolve = async () => {
+      asked++;
+      return addresses;
+    };
+    return { resolve, timesAsked: () => asked };
+  };
+  const isPublic: Address = { address: "8.8.8.8", family: 4 };
+
+  test.each<Address>([
+    { address: "10.0.0.1", family: 4 },
+    { address: "169.254.169.254", family: 4 },
+    { address: "fd00::1", family: 6 },
+    { address: "::ffff:192.168.0.1", family: 6 },
+  ])("that has the private address $address is refused, whatever else it has", async (address) => {
+    for (const addresses of [[address], [isPublic, address], [address, isPublic]]) {
+      const guard = makeAddressGuard([], answering(...addresses).resolve);
+      await expect(guard("example.org")).rejects.toBeInstanceOf(PermanentFailure);
+    }
+  });
+
+  test("that has none is refused, one with public ones is let through", async () => {
+    const nobody = makeAddressGuard([], answering().resolve);
+    await expect(nobody("example.org")).rejects.toBeInstanceOf(PermanentFailure);
+    const somebody = makeAddressGuard([], answering(isPublic).resolve);
+    await expect(somebody("example.org")).resolves.toEqual(isPublic);
+  });
+
+  test("is asked for once: the notice goes to the address that was judged", async () => {
+    const receiver = await startHttpReceiver();
+    const { port } = new URL(receiver.url);
+    const names = answering({ address: "127.0.0.1", family: 4 });
+    const post = makePost(makeAddressGuard(["127.0.0.0/8"], names.resolve), 500);
+    await post(`http://receiver.invalid:${port}/hook`, "{}", {});
+    expect(receiver.received[0]?.headers.host).toBe(`receiver.invalid:${port}`);
+    expect(names.timesAsked()).toBe(1);
+  });
 });
 
 describe("other channels", () => {
