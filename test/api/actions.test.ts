@@ -102,6 +102,30 @@ describe("API keys", () => {
   });
 });
 
+test("the audit is searched by any part of the values, by who may read it", async () => {
+  const { createApplication } = await dataOf(
+    as.app_admin.ask(`mutation {
+      createApplication(input: { name: "Søren's 100% archive" }) { result { appId } }
+    }`),
+  );
+  const search = `query ($since: Datetime!, $until: Datetime!, $containing: String!) {
+    searchAudit(since: $since, until: $until, containing: $containing, first: 10) {
+      nodes { action entityType entityId }
+    }
+  }`;
+  const entity = { entityType: "applications", entityId: createApplication.result.appId };
+  for (const containing of ["søren's 100%", "ARCHIVE"]) {
+    const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
+    expect(searchAudit.nodes).toEqual([{ action: "insert", ...entity }]);
+  }
+  for (const containing of ["100_", "application of theirs"]) {
+    const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
+    expect(searchAudit.nodes).toEqual([]);
+  }
+  const refused = as.ops_admin.ask(search, { ...span, containing: "archive" });
+  expect(await refusalOf(refused)).toBe("QS403 permission denied");
+});
+
 describe("borrowing", () => {
   const borrow = `mutation ($input: BorrowTokensInput!) {
     borrowTokens(input: $input) {
@@ -485,16 +509,22 @@ describe("usage", () => {
       insert into rate_limiter.denial_counts (app_id, minute, reason, operations, tokens, bytes)
       values (${appId}, date_trunc('minute', now()), 'iops_l2', 4, 8, 0)
     `;
-    const { usageOverTime } = await dataOf(
+    const { usageOverTime, daily } = await dataOf(
       as.app_viewer.ask(
         `query ($appId: UUID!, $since: Datetime!, $until: Datetime!) {
           usageOverTime(appId: $appId, since: $since, until: $until, resolution: HOUR) {
             startsAt tokensConsumed deniedOperations deniedTokens
           }
+          daily: usageOverTime(appId: $appId, since: $since, until: $until, resolution: DAY) {
+            startsAt tokensConsumed
+          }
         }`,
         { appId, ...span },
       ),
     );
+    expect(
+      daily.filter((step: { tokensConsumed: string }) => Number(step.tokensConsumed) > 0),
+    ).toEqual([{ startsAt: expect.stringMatching(/T00:00:00/), tokensConsumed: "3.000000" }]);
     expect(usageOverTime.length).toBeGreaterThanOrEqual(2);
     const busy = usageOverTime.filter(
       (step: { tokensConsumed: string }) => Number(step.tokensConsumed) > 0,

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { startApi } from "../../src/api/server.ts";
+import { createDatabase } from "../harness/index.ts";
 import { jwtSecret } from "./api.ts";
 import { subscribe } from "./graphql-socket.ts";
 import { serveTwoTenants } from "./world.ts";
@@ -43,6 +44,27 @@ describe("health", () => {
   test("is alive and ready", async () => {
     expect(await (await fetch(new URL("/healthz", api.url))).json()).toEqual({ status: "alive" });
     expect(await (await fetch(new URL("/readyz", api.url))).json()).toEqual({ status: "ready" });
+  });
+
+  test("is alive and not ready while the database takes nobody", async () => {
+    const own = await createDatabase();
+    const service = await startApi({
+      ...{ databaseUrl: own.urlAs("rate_limiter_authenticator"), host: "127.0.0.1", port: 0 },
+      env: { JWT_SECRET: jwtSecret },
+    });
+    onTestFinished(() => service.stop());
+    const ready = async () => (await fetch(new URL("/readyz", service.url))).status;
+    expect(await ready()).toBe(200);
+    const name = database.sql(own.name);
+    await database.sql`alter database ${name} with allow_connections false`;
+    await database.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = ${own.name} and application_name like 'storage-qos-%'
+    `;
+    expect(await ready()).toBe(503);
+    expect((await fetch(new URL("/healthz", service.url))).status).toBe(200);
+    await database.sql`alter database ${name} with allow_connections true`;
+    await expect.poll(ready, { timeout: 10_000 }).toBe(200);
   });
 });
 

@@ -245,6 +245,18 @@ describe("an access token", () => {
     expect((await api.bearing(await sign("1 second ago")).ask(seesItself)).status).toBe(401);
   });
 
+  test("of the last key works until that key is taken away", async () => {
+    const next = "another secret for tests of at least thirty-two bytes";
+    const { accessToken } = await start();
+    const both = await serveApi(database, { JWT_SECRET: "", JWT_SECRETS: `${next},${jwtSecret}` });
+    expect((await both.bearing(accessToken).ask(seesItself)).status).toBe(200);
+    const renewed = await both.signIn(viewer);
+    expect((await api.bearing(renewed.accessToken).ask(seesItself)).status).toBe(401);
+    const alone = await serveApi(database, { JWT_SECRET: next });
+    expect((await alone.bearing(renewed.accessToken).ask(seesItself)).status).toBe(200);
+    expect((await alone.bearing(accessToken).ask(seesItself)).status).toBe(401);
+  });
+
   test("ends with its user and its tenant", async () => {
     const admin = await api.signIn("auditor@theirs.example");
     await database.sql`
