@@ -66,6 +66,7 @@ async function hurry(): Promise<void> {
   await sql`
     update graphile_worker._private_jobs set run_at = now() where locked_at is null
   `;
+  await sql`select pg_notify('jobs:insert', '{"r": "hurry", "count": 1}')`;
 }
 
 /** Seconds from its last attempt to the next, while it waits for it. */
@@ -133,7 +134,7 @@ describe("a notice", () => {
       expect((await stateOf(id)).error).toContain("answered 500");
       await until(async () => {
         const left = await sql`
-          select from graphile_worker.jobs where task_identifier = 'deliver_notification'
+          select from graphile_worker._private_jobs where payload ->> 'notice_id' = ${id}
         `;
         return left.count === 0;
       });
