@@ -136,3 +136,28 @@ test.each(refused)(
     expect(JSON.stringify(errors)).not.toMatch(/relation|violates|rate_limiter\./);
   },
 );
+
+test.each([
+  ['mutation { login(input: { email: "a\\u0000", password: "b" }) { accessToken } }'],
+  ['mutation { createApplication(input: { name: "a\\u0000" }) { result { appId } } }'],
+  [
+    `mutation { createApplication(input: { name: "a", metadata: { b: "\\u0000" } }) {
+      result { appId } } }`,
+  ],
+  ['{ tenantByName(name: "a\\u0000") { name } }'],
+])("text that no text column takes is refused: %s", async (query) => {
+  const { errors } = await as.system_admin.ask(query);
+  expect(errors).toMatchObject([
+    { message: "text cannot be stored", extensions: { code: "QS400" } },
+  ]);
+});
+
+test("an update of nothing says so, with a code", async () => {
+  const { errors } = await as.system_admin.ask(
+    `mutation { updateApplication(input: { appId: "${mine.appId}", patch: {} }) {
+      application { name } } }`,
+  );
+  expect(errors).toMatchObject([
+    { message: expect.stringContaining("no new values"), extensions: { code: "QS400" } },
+  ]);
+});

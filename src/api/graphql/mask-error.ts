@@ -27,6 +27,8 @@ export const refusals: Readonly<
   "22003": ["QS422", "number is out of range", "See the description of the field."],
   "22007": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
   "22008": ["QS422", "moment is out of range", "Give a moment nearer to the present."],
+  "22021": ["QS400", "text cannot be stored", "Leave out the character with the code 0."],
+  "22P05": ["QS400", "text cannot be stored", "Leave out the character with the code 0."],
   "22P02": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
   "40001": ["QS409", "somebody else changed it just now", "Try again."],
   "40P01": ["QS409", "somebody else changed it just now", "Try again."],
@@ -72,7 +74,9 @@ interface DatabaseError extends Error {
 /** Also serves the routes beside GraphQL. */
 export function meantToBeRead(error: DatabaseError): PublicError | undefined {
   if (error instanceof ApiError) return { message: error.message, extensions: error.extensions };
-  if (isSafeError(error)) return { message: error.message, extensions: { ...error.extensions } };
+  if (isSafeError(error)) {
+    return { message: error.message, extensions: { code: "QS400", ...error.extensions } };
+  }
   const { code = "", detail, hint } = error;
   if (/^QS\d{3}$/.test(code)) {
     return { message: error.message, extensions: { code, detail, hint } };
