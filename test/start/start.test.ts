@@ -69,6 +69,9 @@ describe("npm start", () => {
     await second.stop();
     expect(first.greeting).toMatch(/\bqos_[\w-]{43}\b/);
     expect(second.greeting).not.toMatch(/\bqos_[\w-]{43}\b/);
+    // The first administrator's password likewise.
+    expect(first.greeting).toMatch(/Sign in as +\S+@\S+\n +Password \(shown once\) +\S{20,}\n/);
+    expect(second.greeting).not.toContain("Password");
     expect(second.greeting).toContain("http://api");
   });
 
