@@ -80,6 +80,15 @@ describe("headers", () => {
     });
   });
 
+  test("let only the IDE's own page run scripts", async () => {
+    const policy = async (path: string) =>
+      (await fetch(new URL(path, api.url))).headers.get("content-security-policy");
+    expect(await policy("/")).toContain("script-src");
+    for (const path of ["/healthz", "/readyz", "/export/metrics.csv", "/graphql"]) {
+      expect(await policy(path)).toBe("default-src 'none'; frame-ancestors 'none'");
+    }
+  });
+
   test("name the request, as the caller did where that is harmless", async () => {
     const given = await ask(api.url, "{ __typename }", { "x-request-id": "trace-1.2_3" });
     expect(given.headers.get("x-request-id")).toBe("trace-1.2_3");

@@ -38,7 +38,7 @@ export function requestHandler(parts: HandlerParts): Handler {
     parts.inFlight.add(response);
     logWhenDone(message, response, request);
     const path = pathOf(message);
-    setSecurityHeaders(response, settings.ide && path !== "/graphql");
+    setSecurityHeaders(response, settings.ide && !isOfApi(path));
     setCorsHeaders(message, response, settings.corsOrigins);
     response.setHeader("X-Request-Id", request.requestId);
     currentRequest.run(request, () =>
@@ -108,6 +108,11 @@ async function answerReadiness(parts: HandlerParts, response: ServerResponse): P
 function refuseLargeBody({ headers }: IncomingMessage, maxBodyBytes: number): void {
   if (Number(headers["content-length"] ?? 0) <= maxBodyBytes) return;
   throw new ApiError("QS413", "request is too large", `Send ${maxBodyBytes} bytes at most.`);
+}
+
+/** Everything else belongs to the IDE, where there is one. */
+function isOfApi(path: string): boolean {
+  return /^\/(graphql|healthz|readyz|export\/.*)$/.test(path);
 }
 
 function pathOf({ url = "/" }: IncomingMessage): string {
