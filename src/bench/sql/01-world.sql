@@ -59,10 +59,12 @@ create function bench.add_applications(
 returns void
 language sql
 as $$
-  insert into rate_limiter.applications (app_id, tenant_id, cluster_id, name)
+  insert into rate_limiter.applications (
+    app_id, tenant_id, cluster_id, name, has_bandwidth, has_cost_rule
+  )
   select
     md5(kind.name || ' ' || n)::uuid, tenant, case when kind.shares_layer_1 then cluster end,
-    kind.name || ' ' || n
+    kind.name || ' ' || n, kind.has_bandwidth, kind.has_bandwidth
   from generate_series(first, last) as n;
 
   insert into rate_limiter_private.api_keys (key_hash, app_id, prefix)
