@@ -1,7 +1,7 @@
 import { afterAll } from "vitest";
+import { startBridge } from "../../src/gateway/stand-in/bridge.ts";
 import { breakableLink } from "../client/breakable-link.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { startBridge } from "./bridge.ts";
 import { type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
 import { type Storage, startStorage } from "./storage.ts";
 

@@ -119,7 +119,7 @@ function writeConfiguration(
 function luaPath(folder: string): string {
   const own = join(folder, "lua/?.lua");
   if (pgmoonPath !== undefined) return [own, ...inPgmoon(pgmoonPath)].join(";");
-  return [projectPath("test/gateway/lua/?.lua"), own].join(";");
+  return [projectPath("src/gateway/stand-in/lua/?.lua"), own].join(";");
 }
 
 /** Where Lua finds the modules of a checkout. */

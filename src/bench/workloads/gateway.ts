@@ -1,6 +1,33 @@
-import { absent } from "./absent.ts";
+import { missingForGateway, shareNginx } from "../gateway/nginx.ts";
+import { requestsPerSecond } from "../gateway/wrk.ts";
+import type { Workload } from "../types.ts";
 
-const reason = "the benchmark does not drive the nginx gateway yet";
+const warmUpSeconds = 1;
 
-export const gatewayLease = absent("gateway", "nginx with the gateway", reason);
-export const limitReq = absent("limit-req", "nginx with resty.limit.req", reason);
+export const gatewayLease: Workload = served(
+  "gateway",
+  "nginx with the gateway out of leases, both kinds, a small file on one worker",
+  "lease",
+);
+
+export const limitReq: Workload = served(
+  "limit-req",
+  "the same nginx with resty.limit.req, the same file",
+  "limited",
+);
+
+function served(name: string, says: string, path: "lease" | "limited"): Workload {
+  return {
+    ...{ name, says, unit: "requests per second", missing: missingForGateway },
+    async start(bench) {
+      const nginx = await shareNginx(bench);
+      const url = nginx.url(path);
+      // Leases grow to what is asked for, and code is compiled.
+      await requestsPerSecond(url, warmUpSeconds);
+      return {
+        round: async () => ({ figure: await requestsPerSecond(url, bench.seconds) }),
+        stop: () => nginx.stop(),
+      };
+    },
+  };
+}

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { connect } from "../../src/postgres/connect.ts";
+import { connect } from "../../postgres/connect.ts";
 
 /** Runs the gateway's statements in PostgreSQL for the stand-in of its connection. */
 export interface Bridge {
