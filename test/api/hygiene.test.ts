@@ -161,6 +161,16 @@ describe("limits", () => {
     expect(data.applications.nodes).toHaveLength(2);
   });
 
+  test("of how many questions one request asks, whatever they are called", async () => {
+    const aliases = (count: number) =>
+      Array.from({ length: count }, (_, n) => `a${n}: viewer { email }`).join(" ");
+    expect((await as.auditor.ask(`{ ${aliases(3)} }`)).data.a2.email).toBe("auditor@mine.example");
+    for (const query of [`{ ${aliases(5)} }`, `{ ...f } fragment f on Query { ${aliases(5)} }`]) {
+      const { errors } = await as.auditor.ask(query);
+      expect(errors?.[0]?.message).toBe("query asks for too much");
+    }
+  });
+
   test("of pages: they have a size, and one that is not too large", async () => {
     const without = await as.system_admin.ask("{ applications { nodes { name } } }");
     expect(without.errors?.[0]?.message).toBe("page has no size");

@@ -16,6 +16,9 @@ export interface Limits {
   readonly maxPageSize: number;
 }
 
+/** Each is a statement of its own, which may take its time: aliases must not pile them up. */
+const costOfRootField = 500;
+
 /** What the query of one request may ask for. */
 interface Budget extends Limits {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
@@ -104,7 +107,7 @@ function spendField(field: FieldNode, { depth, times }: Place, budget: Budget): 
   // Introspection is switched off as a whole or not at all, and reads no row.
   if (field.name.value.startsWith("__")) return;
   if (depth > budget.maxDepth) throw tooDeep(budget);
-  charge(times, budget);
+  charge(depth === 1 ? costOfRootField : times, budget);
   if (field.selectionSet === undefined) return;
   const rows = pageSizeOf(field, field.selectionSet, budget) ?? 1;
   spend(field.selectionSet, { depth: depth + 1, times: times * rows }, budget);
