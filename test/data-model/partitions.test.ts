@@ -83,6 +83,23 @@ describe("make_partitions", () => {
     });
   });
 
+  test("has the ledger's columns analyzed briefly: meanwhile no bucket's dead versions go", async () => {
+    await undone(async (sql) => {
+      await sql`select rate_limiter_private.make_partitions('2024-02-10')`;
+      const rows = await sql`
+        select distinct a.attrelid::regclass::text as part, a.attstattarget as target
+        from pg_attribute as a
+        where a.attrelid in (
+          'rate_limiter_partitions.token_transactions_y2024m02d10'::regclass,
+          'rate_limiter_partitions.metrics_y2024m02d10'::regclass
+        ) and a.attnum > 0
+      `;
+      const targets = Object.fromEntries(rows.map(({ part, target }) => [part, target]));
+      expect(targets["rate_limiter_partitions.token_transactions_y2024m02d10"]).toBe(10);
+      expect([null, -1]).toContain(targets["rate_limiter_partitions.metrics_y2024m02d10"]);
+    });
+  });
+
   test("gives partitions the parent's indexes, checks, columns and autovacuum settings", async () => {
     await undone(async (sql) => {
       await sql`select rate_limiter_private.make_partitions('2024-02-10')`;
