@@ -45,6 +45,9 @@ function olderSchema(missing: string): UserError {
   );
 }
 
-function committedMigrations(): string[] {
-  return readdirSync(projectPath("db/committed")).filter((name) => name.endsWith(".sql"));
+/** By the names that the database keeps of them: the number alone, without the message. */
+export function committedMigrations(folder = projectPath("db/committed")): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".sql"))
+    .map((name) => name.replace(/^(\d+)-.*(?=\.sql$)/, "$1"));
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { projectPath } from "../../src/paths.ts";
 
@@ -26,7 +26,7 @@ export function objectFiles(): SqlFile[] {
   );
 }
 
-/** Committed migrations without what they froze of the fixtures: that lives on in its own file. */
+/** Committed migrations without what they froze of fixtures that live on in their own file. */
 export function committedFiles(): SqlFile[] {
   const folder = projectPath("db/committed");
   return readdirSync(folder)
@@ -40,8 +40,8 @@ function withoutIncluded(text: string): string {
   return text
     .split("\n")
     .filter((line) => {
-      if (line.startsWith("--! Included ")) depth++;
-      if (line.startsWith("--! EndIncluded ")) depth--;
+      const [, end, path = ""] = /^--! (End)?Included (.*)$/.exec(line) ?? [];
+      if (path !== "" && existsSync(join(folder, path))) depth += end ? -1 : 1;
       return depth === 0;
     })
     .join("\n");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { commitMigration, uncommitMigration } from "../../src/migrations/commit.ts";
 import { projectPath } from "../../src/paths.ts";
+import { committedMigrations } from "../../src/worker/require-schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "storage-qos-commit-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -26,6 +27,8 @@ test("a migration is committed with its includes and comes back whole", async ()
   expect(name).toMatch(/^\d{6}-note-the-schema\.sql$/);
   expect(readFileSync(join(folder, "committed", name), "utf8")).toContain("is 'noted'");
   expect(readFileSync(current, "utf8")).toBe("-- The migration being written.\n");
+  // As a worker looks for it in the database.
+  expect(committedMigrations(join(folder, "committed")).at(-1)).toBe(`${name.slice(0, 6)}.sql`);
 
   await uncommitMigration(folder);
   expect(committed()).toHaveLength(before);
