@@ -1,17 +1,33 @@
-import { beforeAll, expect, test } from "vitest";
-import { withConnection } from "../../src/postgres/connect.ts";
-import { createDatabase } from "../harness/index.ts";
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { migrate } from "../../src/migrations/migrate.ts";
+import { connect, withConnection } from "../../src/postgres/connect.ts";
+import { openTestServer } from "../../src/postgres/provider.ts";
+import { withDatabase } from "../../src/postgres/url.ts";
 
-/** A bucket is updated by every decision: in its own page, where pruning frees it again. */
-const database = await createDatabase();
+/**
+ * A bucket is updated by every decision: in its own page, where pruning frees it again. On a server
+ * of this test's own: as long as somebody's transaction is open that has written something, in
+ * whatever database of the server, decisions prune nothing.
+ */
+const server = await openTestServer();
+const name = `qos_hot_${randomBytes(5).toString("hex")}`;
+const url = withDatabase(server.url, name);
+await withConnection(server.url, (admin) => admin`create database ${admin(name)}`);
+await migrate(url);
+const sql = connect(url);
+afterAll(async () => {
+  await sql.end();
+  await withConnection(server.url, (admin) => admin`drop database ${admin(name)} with (force)`);
+  await server.stop();
+});
 
 const decisions = 100_000;
 const connections = 4;
-const applications = 100;
-/** Half a minute on a quiet machine with two cores. */
+const applications = 400;
+/** Ten seconds on a quiet machine with two cores. */
 const patience = 300_000;
 
-const { sql } = database;
 await sql`insert into rate_limiter.tenants (name) values ('tenant')`;
 await sql`insert into rate_limiter.clusters (name, region) values ('cluster', 'north')`;
 await sql`
@@ -61,7 +77,7 @@ async function footprint(): Promise<Footprint> {
 }
 
 async function decide(count: number): Promise<void> {
-  await withConnection(database.url, (connection) =>
+  await withConnection(url, (connection) =>
     connection.unsafe(`
       do $$
       declare
