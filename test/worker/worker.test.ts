@@ -1,6 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
 import { requireSchema } from "../../src/worker/require-schema.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
@@ -199,6 +203,33 @@ describe("a worker", () => {
     await database.sql`select graphile_worker.force_unlock_workers(array['worker-at-work'])`;
     await database.sql`select graphile_worker.remove_job('held')`;
   });
+});
+
+test("a worker's process logs each job with its id and duration, and ends when it is told to", async () => {
+  const child = spawn(process.execPath, [projectPath("src/cli/main.ts"), "worker"], {
+    env: {
+      ...process.env,
+      WORKER_DATABASE_URL: database.urlAs("rate_limiter_worker"),
+      WORKER_PORT: "0",
+      LOG_LEVEL: "debug",
+    },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  const [job] = await database.sql<{ id: string }[]>`
+    select id from graphile_worker.add_job('verify_ledger')
+  `;
+  const logged: Record<string, unknown>[] = [];
+  for await (const line of createInterface(child.stderr)) {
+    const entry = JSON.parse(line);
+    logged.push(entry);
+    if (entry.msg === "job done" && entry.job === job?.id) child.kill("SIGTERM");
+  }
+  const done = logged.find((entry) => entry.msg === "job done" && entry.job === job?.id);
+  expect(done).toMatchObject({ task: "verify_ledger", attempt: 1, ms: expect.any(Number) });
+  expect(child.exitCode ?? (await once(child, "exit"))[0]).toBe(0);
 });
 
 describe("a worker refuses", () => {
