@@ -142,7 +142,6 @@ function configuration(folder: string, port: number): string {
         location /plain/ {}
         location /lease/ {
           access_by_lua_block { require("qos.gateway").access() }
-          header_filter_by_lua_block { require("qos.gateway").header_filter() }
           log_by_lua_block { require("qos.gateway").log() }
         }
         location /limited/ {

@@ -35,6 +35,8 @@ end
 
 function _M.init()
   require("resty.core")
+  -- A whole decision is one trace, which is longer than LuaJIT takes by itself.
+  jit.opt.start("maxrecord=16000", "maxirconst=4000", "maxsnap=4000", "maxtrace=4000", "loopunroll=60", "callunroll=30")
   settings = config.read()
   database.use(settings.database)
   for _, module in ipairs({ leases, outage, respond, settlement, terms }) do
@@ -76,17 +78,6 @@ function _M.init_worker()
     every(tend_every, leases.tend_all)
     at_the_end(leases.hand_back_all)
   end
-end
-
-local no_arguments = {}
-
-local function request()
-  return {
-    method = ngx.req.get_method(),
-    path = ngx.var.uri,
-    arguments = ngx.var.args and ngx.req.get_uri_args() or no_arguments,
-    headers = ngx.req.get_headers(),
-  }
 end
 
 -- Names of counters by decision and reason: both are few.
@@ -136,22 +127,27 @@ end
 
 -- The decision and its operation; or what is wrong with the key.
 local function judge()
-  local asked = request()
-  local key, why = identity.key(asked.headers, asked.arguments, settings.key_header)
+  local headers = ngx.req.get_headers()
+  local arguments = ngx.var.args and ngx.req.get_uri_args() or nil
+  local key, why = identity.key(headers, arguments, settings.key_header)
   if key == nil then
     return nil, why
   end
-  local operation = operations.of(asked, settings.unknown_size)
+  local operation = operations.of(
+    ngx.req.get_method(), ngx.var.uri, arguments, headers, settings.unknown_size
+  )
   local is_final = operation.transfers == nil and not settings.refund_5xx
   return decide.decide(key, operation, is_final), operation
 end
 
 local function let_through(decision, operation)
-  if operation then
+  respond.set_fields(decision)
+  if operation and (operation.transfers or settings.refund_5xx) then
     if operation.transfers == "up" then
       operation.header_bytes = #ngx.req.raw_header()
     end
-    ngx.ctx.qos = { decision = decision, operation = operation }
+    decision.operation = operation
+    ngx.ctx.qos = decision
   end
   return hold_back(decision)
 end
@@ -173,22 +169,17 @@ function _M.access()
   return let_through(decision, operation)
 end
 
--- What goes wrong here must not take the answer with it.
-local function safely(work)
-  return function()
-    local qos = ngx.ctx.qos
-    if qos then
-      local worked, problem = pcall(work, qos.decision, qos.operation)
-      if not worked then
-        metrics.add("qos_errors_total")
-        ngx.log(ngx.ERR, "qos: ", problem)
-      end
-    end
+function _M.log()
+  local decision = ngx.ctx.qos
+  if decision == nil then
+    return
+  end
+  local worked, problem = pcall(settlement.finish, decision, decision.operation)
+  if not worked then
+    metrics.add("qos_errors_total")
+    ngx.log(ngx.ERR, "qos: ", problem)
   end
 end
-
-_M.header_filter = safely(respond.set_fields)
-_M.log = safely(settlement.finish)
 
 -- Alive as long as it answers; whether the database does is said, and is no reason to restart.
 function _M.health()

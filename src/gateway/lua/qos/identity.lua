@@ -3,19 +3,36 @@
 local _M = {}
 
 local longest = 256
+local most_seen = 10000
+
+-- Keys that were looked at before: LuaJIT compiles no patterns.
+local seen, seen_count = {}, 0
+
+local function remember(key)
+  if seen_count >= most_seen then
+    seen, seen_count = {}, 0
+  end
+  seen[key], seen_count = true, seen_count + 1
+  return key
+end
 
 -- A key is never looked up unless it looks like one: what else was sent goes nowhere.
 local function clean(key)
-  if type(key) ~= "string" or #key > longest or not key:match("^[%w_%-%./+=]+$") then
+  if seen[key] then
+    return key
+  elseif type(key) ~= "string" or #key > longest or not key:match("^[%w_%-%./+=]+$") then
     return nil
   end
-  return key
+  return remember(key)
 end
 
 local function access_key_id(authorization, arguments)
   if type(authorization) == "string" then
     return authorization:match("^AWS4%-HMAC%-SHA256 Credential=([^/,%s]+)/")
       or authorization:match("^AWS ([^:%s]+):")
+  end
+  if arguments == nil then
+    return nil
   end
   local credential = arguments["X-Amz-Credential"]
   if type(credential) == "string" then

@@ -45,14 +45,17 @@ end
 -- The pool of an application as it stands in shared memory, nil where nothing is leased. Its
 -- number tells whether it is still the one that is known.
 local function look(app_id)
-  local id = dict():get("pool id " .. app_id)
   local pool = known[app_id]
+  local id = dict():get(pool and pool.id_key or "pool id " .. app_id)
   if pool and pool.id == id then
     return pool
   end
   local text = id and dict():get("pool " .. app_id)
   pool = text and cjson.decode(text)
   known[app_id] = pool
+  if pool then
+    pool.id_key = "pool id " .. app_id
+  end
   return pool
 end
 
@@ -95,16 +98,20 @@ local function take_both(pool, tokens, bytes)
   return true, tokens_left, bytes_left
 end
 
-local function renew_behind(app_id, tokens, bytes)
-  if not dict():add("renewing " .. app_id, true, 2) then
-    return
-  end
+local function renew_soon(app_id, tokens, bytes)
   ngx.timer.at(0, function(premature)
     if not premature then
       _M.renew(app_id, tokens, bytes)
     end
     dict():delete("renewing " .. app_id)
   end)
+end
+
+-- Apart from the function above: LuaJIT compiles no function that holds another.
+local function renew_behind(app_id, tokens, bytes)
+  if dict():add("renewing " .. app_id, true, 2) then
+    renew_soon(app_id, tokens, bytes)
+  end
 end
 
 -- Takes tokens (millionths) and bytes; nil where the pool does not hold them. Answers what is

@@ -1,7 +1,8 @@
 -- Which operation a request is; the first rule that fits counts. To have your own, put a file of
 -- this name ahead of it in lua_package_path.
 --
--- method: HTTP method, nil for any. query: an argument that must be there. path: a pattern.
+-- method: HTTP method, nil for any. query: an argument that must be there. path: a regular
+-- expression.
 -- operation: its name, or a list of { largest size in bytes, name } (no size: for all others).
 
 local read = { { 4096, "read_small" }, { 65536, "read_medium" }, { nil, "read_large" } }
@@ -12,7 +13,7 @@ return {
   { method = "GET", query = "prefix", operation = "list" },
   { method = "GET", query = "uploads", operation = "list" },
   { method = "GET", query = "versions", operation = "list" },
-  { method = "GET", path = "^/[^/]*/?$", operation = "list" },
+  { method = "GET", path = [[^/[^/]*/?$]], operation = "list" },
   { method = "GET", operation = read, transfers = "down" },
   { method = "HEAD", operation = "head" },
   { method = "OPTIONS", operation = "head" },

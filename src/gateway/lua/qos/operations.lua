@@ -4,38 +4,78 @@ local rules = require("qos.operation_map")
 
 local _M = {}
 
--- The rules that a method can meet, in their order.
-local by_method = setmetatable({}, {
-  __index = function(known, method)
-    local own = {}
-    for _, rule in ipairs(rules) do
-      if rule.method == nil or rule.method == method then
-        own[#own + 1] = rule
+-- Lists are made into chains of functions: LuaJIT compiles those through, and stops at loops.
+
+local function nothing()
+  return nil
+end
+
+-- A function of path and arguments that answers the first rule of the list which fits.
+local function chain_of(list, place)
+  local rule = list[place]
+  if rule == nil then
+    return nothing
+  elseif rule.path == nil and rule.query == nil then
+    return function()
+      return rule
+    end
+  end
+  local otherwise = chain_of(list, place + 1)
+  return function(path, arguments)
+    local fits = (rule.query == nil or arguments[rule.query] ~= nil)
+      and (rule.path == nil or ngx.re.find(path, rule.path, "jo") ~= nil)
+    if fits then
+      return rule
+    end
+    return otherwise(path, arguments)
+  end
+end
+
+-- The rules that a method can meet, in their order: all of them, and those that ask for no query.
+local function chains_of(method)
+  local all, without_query = {}, {}
+  for _, rule in ipairs(rules) do
+    if rule.method == nil or rule.method == method then
+      all[#all + 1] = rule
+      if rule.query == nil then
+        without_query[#without_query + 1] = rule
       end
     end
+  end
+  return { all = chain_of(all, 1), without_query = chain_of(without_query, 1) }
+end
+
+local by_method = setmetatable({}, {
+  __index = function(known, method)
+    local chains = chains_of(method)
     -- Methods of HTTP are few; whatever else a caller makes up is not kept.
     if #method <= 7 and method:find("^%u+$") then
-      known[method] = own
+      known[method] = chains
     end
-    return own
+    return chains
   end,
 })
 
-local function fits(rule, request)
-  return (rule.query == nil or request.arguments[rule.query] ~= nil)
-    and (rule.path == nil or request.path:find(rule.path) ~= nil)
-end
-
-local function name_of(operation, size)
-  if type(operation) == "string" then
-    return operation
-  end
-  for _, class in ipairs(operation) do
-    if class[1] == nil or size <= class[1] then
-      return class[2]
+local function name_by_size(classes, place)
+  local largest, name = classes[place][1], classes[place][2]
+  if largest == nil or place == #classes then
+    return function()
+      return name
     end
   end
-  return operation[#operation][2]
+  local otherwise = name_by_size(classes, place + 1)
+  return function(size)
+    if size <= largest then
+      return name
+    end
+    return otherwise(size)
+  end
+end
+
+for _, rule in ipairs(rules) do
+  if type(rule.operation) == "table" then
+    rule.name_of = name_by_size(rule.operation, 1)
+  end
 end
 
 -- Bytes of one range, as in "bytes=0-1023"; nil where they cannot be told ahead.
@@ -62,32 +102,33 @@ local function announced(content_length)
   return tonumber(digits)
 end
 
-local function upload_size(request, unknown_size)
-  local size, digits = announced(rawget(request.headers, "content-length"))
+local function upload_size(headers, unknown_size)
+  local size, digits = announced(rawget(headers, "content-length"))
   if size ~= nil then
     return size, digits
   end
-  return rawget(request.headers, "transfer-encoding") and unknown_size or 0
+  return rawget(headers, "transfer-encoding") and unknown_size or 0
 end
 
 -- The operation of a request: its name, its size in bytes (with digits where no double holds it),
--- and which way the bytes go (nil: none are counted).
-function _M.of(request, unknown_size)
-  for _, rule in ipairs(by_method[request.method]) do
-    if fits(rule, request) then
-      local size, digits = 0, nil
-      if rule.transfers == "up" then
-        size, digits = upload_size(request, unknown_size)
-      elseif rule.transfers == "down" then
-        size = range_size(rawget(request.headers, "range")) or unknown_size
-      end
-      return {
-        name = name_of(rule.operation, size), size = size, digits = digits,
-        transfers = rule.transfers,
-      }
-    end
+-- and which way the bytes go (nil: none are counted). `headers`: by names in lower case;
+-- `arguments`: nil where there is no query.
+function _M.of(method, path, arguments, headers, unknown_size)
+  local chains = by_method[method]
+  local rule = arguments and chains.all(path, arguments) or chains.without_query(path)
+  if rule == nil then
+    return nil
   end
-  return nil
+  local size, digits = 0, nil
+  if rule.transfers == "up" then
+    size, digits = upload_size(headers, unknown_size)
+  elseif rule.transfers == "down" then
+    size = range_size(rawget(headers, "range")) or unknown_size
+  end
+  return {
+    name = rule.name_of and rule.name_of(size) or rule.operation,
+    size = size, digits = digits, transfers = rule.transfers,
+  }
 end
 
 return _M

@@ -75,11 +75,7 @@ local function newest(api_key)
   return entry
 end
 
-local function read_behind(api_key)
-  local state = ngx.shared.qos_state
-  if store.is_paused() or not state:add("reading " .. shared_key(api_key), true, refresh_s) then
-    return
-  end
+local function read_soon(api_key)
   ngx.timer.at(0, function(premature)
     if premature then
       return
@@ -91,6 +87,13 @@ local function read_behind(api_key)
       _M.on_change(before, after)
     end
   end)
+end
+
+local function read_behind(api_key)
+  local state = ngx.shared.qos_state
+  if not store.is_paused() and state:add("reading " .. shared_key(api_key), true, refresh_s) then
+    read_soon(api_key)
+  end
 end
 
 -- Waits for the database: nothing usable is known. One request does, the others for it.
