@@ -78,6 +78,7 @@ describe("rows that are deleted", () => {
     await borrowing("cancelled", 400);
     await borrowing("active", 400);
     await borrowing("defaulted", 400);
+    await borrowing("cancelled", 399, { cancelled_at: daysAgo(300) });
 
     expect(await applyRetention()).toBeNull();
     const [left] = await sql`
@@ -93,8 +94,54 @@ describe("rows that are deleted", () => {
       hours: 1,
       charges: ["29"],
       leases: 1,
-      borrowings: ["active", "repaid", "defaulted"],
+      // What was written off lately is young, however long it was owed.
+      borrowings: ["active", "repaid", "defaulted", "cancelled"],
     });
+  });
+
+  test("are notices and checks of the ledger too, old ones alone", async () => {
+    const { alertId } = await makeTenant(database, "notices");
+    await sql`
+      insert into rate_limiter.alert_notices
+        (app_id, alert_id, history_id, event, channel_number, channel, content, created_at,
+         status, sent_at)
+      select
+        c.app_id, c.alert_id, gen_random_uuid(), 'triggered', 1, 'log', '{}', old.moment,
+        'sent', old.moment
+      from rate_limiter.alert_configs as c
+      cross join unnest(${[daysAgo(91), daysAgo(89)]}::timestamptz[]) as old (moment)
+      where c.alert_id = ${alertId}
+    `;
+    await sql`
+      insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count)
+      values ('-infinity', ${daysAgo(367)}, 0), ('-infinity', ${daysAgo(364)}, 0)
+    `;
+    expect(await applyRetention()).toBeNull();
+    const [left] = await sql`
+      select
+        (select count(*)::integer from rate_limiter.alert_notices
+          where alert_id = ${alertId} and created_at < now() - interval '1 day') as notices,
+        (select array_agg(checked_at) from rate_limiter_private.ledger_checks) as checks
+    `;
+    expect(left?.notices).toBe(1);
+    expect(left?.checks.length).toBe(1);
+  });
+
+  test("of every type that is deleted are covered here", async () => {
+    const rows = await sql<{ name: string }[]>`
+      select data_type as name from rate_limiter_internal.expiring_rows() order by 1
+    `;
+    expect(rows.map((row) => row.name)).toEqual([
+      "alert_notices",
+      "charges",
+      "daily_aggregates",
+      "hourly_aggregates",
+      "ledger_checks",
+      "quota_version_history",
+      "token_borrowing",
+      "token_leases",
+      "user_sessions",
+    ]);
   });
 
   test("are aggregates only when their youngest sample is old enough", async () => {
@@ -455,15 +502,16 @@ describe("an archive", () => {
   });
 });
 
-async function borrowing(status: string, daysOld: number): Promise<void> {
+async function borrowing(status: string, daysOld: number, metadata = {}): Promise<void> {
   const isRepaid = status === "repaid";
   await sql`
     insert into rate_limiter.token_borrowing
       (owner_id, bucket_type, tokens_borrowed, repayment_tokens, repaid_tokens, interest_rate,
-       borrowed_at, due_at, collect_at, repaid_at, status)
+       borrowed_at, due_at, collect_at, repaid_at, status, metadata)
     values (
       ${appId}, 'iops_l2', 1, 1, ${isRepaid ? 1 : 0}, 0, ${daysAgo(daysOld, 60)},
-      ${daysAgo(daysOld)}, ${daysAgo(-10_000)}, ${isRepaid ? daysAgo(daysOld) : null}, ${status}
+      ${daysAgo(daysOld)}, ${daysAgo(-10_000)}, ${isRepaid ? daysAgo(daysOld) : null}, ${status},
+      ${sql.json(metadata)}
     )
   `;
 }
