@@ -146,4 +146,31 @@ describe("the system's own metrics", () => {
     await recordAt(181);
     expect((await numbersAt(120)).qos_admitted_operations).toBe(4);
   });
+
+  test("are told to Prometheus of the last minute that was recorded, unless that is long ago", async () => {
+    const told = async () => {
+      const [row] = await worker<{ value: number }[]>`
+        select s.value from rate_limiter_private.metrics_snapshot() as s
+        where s.name = 'operations_admitted'
+      `;
+      return row?.value;
+    };
+    for (const [minutesAgo, value] of [
+      [1, 7],
+      [2, 9],
+      [6, 0],
+    ] as const) {
+      const minute = new Date(Math.floor(Date.now() / 60_000 - minutesAgo) * 60_000).toISOString();
+      await database.sql`
+        insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value)
+        values (${appId}, ${minute}, 'qos_admitted_operations', ${minutesAgo === 1 ? 7 : 9})
+      `;
+      await database.sql`
+        insert into rate_limiter_private.job_progress (job, done_until)
+        values ('record_system_metrics', ${minute})
+        on conflict (job) do update set done_until = excluded.done_until
+      `;
+      expect(await told(), `${minutesAgo} minutes ago`).toBe(value);
+    }
+  });
 });
