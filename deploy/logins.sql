@@ -1,0 +1,20 @@
+-- For psql. Each login is a member of one role, and has no rights of its own.
+\set api_password `cat /run/secrets/api_password`
+\set worker_password `cat /run/secrets/worker_password`
+\set gateway_password `cat /run/secrets/gateway_password`
+
+select format('create role %I login', name)
+from (values ('qos_api'), ('qos_worker'), ('qos_gateway')) as wanted (name)
+where not exists (select from pg_roles as r where r.rolname = wanted.name)
+\gexec
+
+grant rate_limiter_authenticator to qos_api;
+grant rate_limiter_worker to qos_worker;
+grant rate_limiter_app to qos_gateway;
+
+-- No log of statements may show them.
+set log_statement = 'none';
+set log_min_duration_statement = -1;
+alter role qos_api password :'api_password';
+alter role qos_worker password :'worker_password';
+alter role qos_gateway password :'gateway_password';

@@ -1,0 +1,13 @@
+# Admin API, worker and commands: one image.
+FROM node:24.21.0-bookworm-slim
+
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --omit=optional
+COPY db db
+COPY src src
+COPY tasks tasks
+COPY deploy/run-service.sh deploy/is-ready.ts deploy/
+RUN mkdir /archive && chown node:node /archive
+USER node
+ENTRYPOINT ["sh", "deploy/run-service.sh"]

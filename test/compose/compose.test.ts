@@ -1,0 +1,169 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { projectPath } from "../../src/paths.ts";
+import { runCli } from "../cli/run-cli.ts";
+
+interface Service {
+  readonly image: string;
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly secrets?: readonly string[];
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly stop_signal?: string;
+}
+
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+const read = (path: string) => readFileSync(projectPath(path), "utf8");
+const compose = parse(read("docker-compose.yml")) as Compose;
+const services = Object.entries(compose.services);
+/** These run to their end; all others are to stay healthy. */
+const once = ["migrate", "logins"];
+
+test("everything that the product consists of is there", () => {
+  expect(services.map(([name]) => name).sort()).toEqual(
+    ["postgres", "migrate", "logins", "api", "worker", "gateway", "upstream"].sort(),
+  );
+});
+
+describe.each(services)("%s", (name, service) => {
+  test("has an image of one version", () => {
+    expect(service.image).toMatch(/^[a-z-]+:\d+\.\d+(\.\d+)?(-[a-z]+)?$/);
+  });
+
+  test("is waited for by its health, or runs to its end", () => {
+    expect(service.healthcheck !== undefined).toBe(!once.includes(name));
+    for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
+      const expected = once.includes(other) ? "service_completed_successfully" : "service_healthy";
+      expect([other, condition]).toEqual([other, expected]);
+      expect(compose.services[other]).toBeDefined();
+    }
+  });
+
+  test("has secrets that are told, and none in its environment", () => {
+    for (const secret of service.secrets ?? []) expect(compose.secrets[secret]).toBeDefined();
+    for (const [variable, value] of Object.entries(service.environment ?? {})) {
+      if (/PASSWORD|SECRET/.test(variable)) {
+        expect(variable).toMatch(/_FILE$/);
+        expect(service.secrets).toContain(value.replace("/run/secrets/", ""));
+      }
+    }
+  });
+
+  test("mounts what is there", () => {
+    for (const volume of service.volumes ?? []) {
+      const [source = ""] = volume.split(":");
+      if (source.startsWith("./")) expect(existsSync(projectPath(source))).toBe(true);
+      else expect(compose.volumes).toHaveProperty(source);
+    }
+  });
+
+  test("builds from what is there", () => {
+    if (service.build === undefined) return;
+    expect(service.build.context).toBe(".");
+    const lines = read(service.build.dockerfile).split("\n");
+    expect(lines.find((line) => line.startsWith("FROM"))).toMatch(/:\d+\.\d+\.\d+[\w.-]*$/);
+    for (const line of lines.filter((one) => one.startsWith("COPY "))) {
+      for (const source of line.split(" ").slice(1, -1)) {
+        expect([source, existsSync(projectPath(source))]).toEqual([source, true]);
+      }
+    }
+  });
+});
+
+test("every command is one of the project", async () => {
+  const { stdout } = await runCli(["--help"], {});
+  const own = services.filter(([, { image }]) => image.startsWith("storage-qos:"));
+  expect(own.length).toBe(3);
+  for (const [name, { command = [], secrets }] of own) {
+    const [login = "", secret = "", what = ""] = command;
+    expect([name, secrets?.includes(secret)]).toEqual([name, true]);
+    expect(stdout).toMatch(new RegExp(`^ +${what} `, "m"));
+    if (login !== "postgres") expect(read("deploy/logins.sql")).toContain(`to ${login};`);
+  }
+});
+
+test("every variable is one that its service reads", () => {
+  const sources = filesIn("src")
+    .map((path) => readFileSync(path, "utf8"))
+    .join("\n");
+  const nginx = read("src/gateway/nginx.conf");
+  const known = ["NODE_ENV", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"];
+  for (const [name, { environment = {} }] of services) {
+    for (const variable of Object.keys(environment)) {
+      if (known.includes(variable)) continue;
+      expect([variable, sources.includes(variable)]).toEqual([variable, true]);
+      if (name === "gateway") expect(nginx).toContain(`env ${variable};`);
+    }
+  }
+});
+
+test("health is asked at ports and paths that answer it", () => {
+  const address = (name: string) => compose.services[name]?.healthcheck?.test.at(-1) ?? "";
+  expect(new URL(address("api")).port).toBe(compose.services.api?.environment?.API_PORT);
+  expect(new URL(address("worker")).port).toBe(compose.services.worker?.environment?.WORKER_PORT);
+  expect(read("src/api/http/handler.ts")).toContain(`"${new URL(address("api")).pathname}"`);
+  expect(read("src/worker/http.ts")).toContain(`"${new URL(address("worker")).pathname}"`);
+  const gateway = new URL(address("gateway"));
+  expect(read("src/gateway/nginx.conf")).toContain(`location = ${gateway.pathname}`);
+  expect(read("deploy/gateway/listen-admin.conf")).toContain(`listen ${gateway.port};`);
+  expect(compose.services.gateway?.stop_signal).toBe("SIGQUIT");
+  const script = compose.services.api?.healthcheck?.test[2] ?? "";
+  expect(existsSync(projectPath(script))).toBe(true);
+});
+
+test("the gateway's own files replace files that nginx.conf includes, and find its neighbours", () => {
+  const included = [...read("src/gateway/nginx.conf").matchAll(/include (\S+);/g)].map(
+    ([, file]) => file,
+  );
+  for (const file of readdirSync(projectPath("deploy/gateway"))) expect(included).toContain(file);
+  const [, host = "", port = ""] =
+    /server (\w+):(\d+);/.exec(read("deploy/gateway/upstream.conf")) ?? [];
+  expect(compose.services[host]).toBeDefined();
+  expect(read("deploy/upstream/default.conf")).toContain(`listen ${port};`);
+  expect(compose.services[compose.services.gateway?.environment?.QOS_DATABASE_HOST ?? ""]).toBe(
+    compose.services.postgres,
+  );
+  expect(compose.services.gateway?.ports).toContain("8080:8080");
+  expect(read("src/gateway/listen.conf")).toContain("listen 8080;");
+  expect(read("src/gateway/paths.conf")).toContain("/etc/storage-qos/lua/?.lua");
+  expect(read("deploy/gateway.Dockerfile")).toContain("COPY src/gateway /etc/storage-qos");
+});
+
+test("roles that the logins are members of exist", () => {
+  const plan = read("db/bootstrap/plan.sql");
+  const granted = [...read("deploy/logins.sql").matchAll(/^grant (\w+) to/gm)].map(
+    ([, role = ""]) => role,
+  );
+  expect(granted).toHaveLength(3);
+  for (const role of granted) expect(plan).toContain(role);
+});
+
+test("scripts parse, and every secret is made by the script that makes them", () => {
+  const scripts = readdirSync(projectPath("deploy")).filter((name) => name.endsWith(".sh"));
+  expect(scripts.sort()).toEqual(["logins.sh", "make-secrets.sh", "run-service.sh"]);
+  for (const script of scripts) execFileSync("sh", ["-n", projectPath("deploy", script)]);
+  const made = read("deploy/make-secrets.sh");
+  for (const [name, { file }] of Object.entries(compose.secrets)) {
+    expect(file).toBe(`./secrets/${name}`);
+    expect(made).toMatch(new RegExp(`\\b${name}\\b`));
+  }
+  expect(read(".gitignore")).toContain("secrets/");
+});
+
+function filesIn(folder: string): string[] {
+  return readdirSync(projectPath(folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
