@@ -42,7 +42,11 @@ function scalarsOf(page: Field): string[] {
     .map(({ name }) => name);
 }
 
-function orderings({ args }: Field): string[] {
+/** Every order of each page would be a thousand statements: these have most to tell. */
+const ordered = /^(applications|tenants|users|buckets|ledgerEntries|quotas|auditLogs|metrics)$/;
+
+function orderings({ name: page, args }: Field): string[] {
+  if (!ordered.test(page)) return [];
   const orderBy = args.find(({ name }) => name === "orderBy");
   const type = orderBy && getNamedType(orderBy.type);
   return isEnumType(type) ? (type as GraphQLEnumType).getValues().map(({ name }) => name) : [];
@@ -92,7 +96,7 @@ function readBy({ name, args }: Field): string {
 async function view(client: Client, page: Field): Promise<string> {
   const fields = scalarsOf(page).filter((name) => !moving.test(name));
   const firsts = orderings(page)
-    .filter((order) => !/^(NATURAL|PRIMARY_KEY)/.test(order) && !moving.test(camelCase(order)))
+    .filter((order) => /(?<!^PRIMARY_KEY)_ASC$/.test(order) && !moving.test(camelCase(order)))
     .map((order) => `${order}: ${page.name}(first: 1, orderBy: ${order}) { nodes { __typename } }`);
   const { data, errors } = await client.ask(`{
     all: ${page.name}(first: 500) { totalCount nodes { ${fields.join(" ")} } }
@@ -102,7 +106,7 @@ async function view(client: Client, page: Field): Promise<string> {
 }
 
 function camelCase(order: string): string {
-  const words = order.replace(/_(ASC|DESC)$/, "").toLowerCase();
+  const words = order.replace(/_ASC$/, "").toLowerCase();
   return words.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
