@@ -15,7 +15,7 @@ export async function endRunner(runner: Runner, interrupt: () => Promise<void>):
   const stopped = runner.stop().catch((err: unknown) => log.warn({ err }, "the runner complained"));
   if (await settles(stopped, patienceMilliseconds)) return true;
   log.warn("jobs that take too long are interrupted");
-  await interrupt().catch((err: unknown) => log.warn({ err }, "they could not be interrupted"));
+  interrupt().catch((err: unknown) => log.warn({ err }, "they could not be interrupted"));
   return settles(stopped, afterInterruptMilliseconds);
 }
 

@@ -1,12 +1,12 @@
 import { openAsBlob } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { AwsClient } from "aws4fetch";
 import { UserError } from "../../user-error.ts";
 import type { BucketAccess } from "./bucket-access.ts";
+import { newDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
 
 /** Besides the first; what is to be asked again later than that, the job tries again. */
@@ -37,7 +37,7 @@ export function bucketStore(access: BucketAccess): ArchiveStore {
 
   return {
     locate: (name) => `s3://${bucket}/${keyOf(name)}`,
-    draftFor: async () => join(tmpdir(), `storage-qos-${crypto.randomUUID()}.partial`),
+    draftFor: () => newDraft(tmpdir(), "storage-qos-archive"),
     async put(name, draft, sha256) {
       const url = `${root}/${keyOf(name)}`;
       const response = await ask(url, { method: "PUT", body: await openAsBlob(draft) }, sha256);

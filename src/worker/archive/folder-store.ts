@@ -1,9 +1,7 @@
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
+import { draftEnding, newDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
-
-const draftEnding = ".partial";
-const forgottenMilliseconds = 24 * 60 * 60_000;
 
 /** Archives in a folder of this machine, or of one that is mounted here. */
 export function folderStore(folder: string): ArchiveStore {
@@ -13,8 +11,7 @@ export function folderStore(folder: string): ArchiveStore {
     async draftFor(name) {
       const path = locate(name);
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await removeForgotten(path);
-      return `${path}.${crypto.randomUUID()}${draftEnding}`;
+      return newDraft(dirname(path), basename(path));
     },
     async put(name, draft) {
       const path = locate(name);
@@ -33,16 +30,6 @@ export function folderStore(folder: string): ArchiveStore {
         .sort();
     },
   };
-}
-
-/** A worker that was killed left its draft. */
-async function removeForgotten(path: string): Promise<void> {
-  const folder = dirname(path);
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith(`${basename(path)}.`) || !name.endsWith(draftEnding)) continue;
-    const { mtimeMs } = await stat(join(folder, name));
-    if (Date.now() - mtimeMs > forgottenMilliseconds) await rm(join(folder, name), { force: true });
-  }
 }
 
 /** A name is on disk when its folder is. */

@@ -1,6 +1,7 @@
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { beforeEach, describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { readManifest, verifyArchive } from "../../../src/worker/archive/manifest.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
@@ -20,8 +21,16 @@ beforeEach(async () => {
   await exportFirst("raw_metrics");
 });
 
-const draftsLeft = () =>
-  readdirSync(tmpdir()).filter((name) => /^storage-qos-.*partial$/.test(name));
+/** The folder for drafts, of this file's own. */
+const drafts = mkdtempSync(join(tmpdir(), "drafts-"));
+beforeEach(() => {
+  vi.stubEnv("TMPDIR", drafts);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(drafts, { recursive: true });
+});
+const draftsLeft = () => readdirSync(drafts);
 
 describe("a bucket", () => {
   test("takes archives, lists them in pages, and gives them back", async () => {
@@ -53,7 +62,15 @@ describe("a bucket", () => {
     const server = await startBucketServer();
     await oldMetrics(appId, 95);
     server.busyFor = 2;
+    // A worker that was killed left one of these long ago, another works at the other.
+    const [left, used] = ["left", "used"].map((part) =>
+      join(drafts, `storage-qos-archive.${part}.partial`),
+    ) as [string, string];
+    for (const path of [left, used]) writeFileSync(path, "");
+    utimesSync(left, 0, 0);
     expect(await applyRetention(server.env)).toBeNull();
+    expect(draftsLeft()).toEqual(["storage-qos-archive.used.partial"]);
+    rmSync(used);
     expect(await metricRows(appId)).toEqual([]);
   });
 

@@ -1,6 +1,9 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
@@ -26,7 +29,10 @@ beforeEach(async () => {
 
 /** Has a worker begin retention, and kills it once it has come so far. */
 async function killAt(server: BucketServer, isThere: () => Promise<boolean>): Promise<void> {
-  const worker = spawnWorker(database.urlAs("rate_limiter_worker"), server.env);
+  const drafts = mkdtempSync(join(tmpdir(), "drafts-"));
+  onTestFinished(() => rmSync(drafts, { recursive: true }));
+  const env = { ...server.env, TMPDIR: drafts };
+  const worker = spawnWorker(database.urlAs("rate_limiter_worker"), env);
   await sql`select graphile_worker.add_job('apply_retention', job_key => 'killed')`;
   const deadline = Date.now() + 45_000;
   while (!(await isThere())) {
