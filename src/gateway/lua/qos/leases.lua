@@ -170,15 +170,35 @@ local function correct_one(app_id, counter, kind, change)
   end
 end
 
--- Charges (positive) or gives back (negative) a difference that is known afterwards. What is
--- charged and not there is a debt: the counter goes below zero, and the next leases pay.
-function _M.correct(app_id, tokens, bytes)
+-- What is charged and not there is a debt: the counter goes below zero, and the next leases pay.
+local function correct_now(app_id, tokens, bytes)
   local pool = look(app_id) or nothing
   if pool.is_limited_tokens then
     correct_one(app_id, pool.tokens, "tokens", tokens)
   end
   if pool.is_limited_bytes then
     correct_one(app_id, pool.bytes, "bytes", bytes)
+  end
+end
+
+-- Corrections of this worker that shared memory does not know yet.
+local corrections = {}
+
+-- Charges (positive) or gives back (negative) a difference that is known afterwards; several times
+-- a second and all at once, because that costs more than the request's own decision.
+function _M.correct(app_id, tokens, bytes)
+  local sum = corrections[app_id]
+  if sum == nil then
+    sum = { tokens = 0, bytes = 0 }
+    corrections[app_id] = sum
+  end
+  sum.tokens, sum.bytes = sum.tokens + tokens, sum.bytes + bytes
+end
+
+function _M.write_corrections()
+  for app_id, sum in pairs(corrections) do
+    corrections[app_id] = nil
+    correct_now(app_id, sum.tokens, sum.bytes)
   end
 end
 
