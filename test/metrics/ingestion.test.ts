@@ -146,4 +146,25 @@ describe("metrics of gateways", () => {
     `;
     expect([...stored]).toEqual([{ total_bytes: "4000000005" }]);
   });
+
+  test("are stored once when they are sent again, with an id or without", async () => {
+    const appId = await makeApplication(database);
+    for (const table of ["iops_metrics", "bandwidth_metrics"] as const) {
+      const measured = table === "iops_metrics" ? { read_ops: 3 } : { bytes_read: 3 };
+      const batch = gateway.json([
+        { timestamp: now, ...measured },
+        { timestamp: now, ...measured, metric_id: crypto.randomUUID() },
+      ]);
+      for (let time = 0; time < 2; time++) {
+        const rejected = await gateway`
+          select * from rate_limiter.${gateway(`record_${table}`)}(${appId}, ${batch})
+        `;
+        expect([...rejected]).toEqual([]);
+      }
+      const stored = await database.sql`
+        select from rate_limiter.${database.sql(table)} where app_id = ${appId}
+      `;
+      expect(stored.count).toBe(2);
+    }
+  });
 });
