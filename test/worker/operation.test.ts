@@ -110,6 +110,28 @@ describe("the admin API's functions", () => {
     }
   });
 
+  test("acknowledge an alert: one state, one notice to each channel, and a job that sends it", async () => {
+    const { users, alertId } = await makeTenant(database, "acknowledging");
+    const [alert] = await sql<{ id: string }[]>`
+      select history_id as id from rate_limiter.alert_history where alert_id = ${alertId}
+    `;
+    await database.as("rate_limiter_visitor").begin(async (visitor) => {
+      await visitor`select set_config('rate_limiter.user_id', ${users.ops_admin}, true)`;
+      await visitor`select rate_limiter_admin.acknowledge_alert(${alert?.id ?? ""})`;
+    });
+    const seen = await sql`
+      select h.status, n.event, n.channel,
+        (select count(*)::integer from graphile_worker._private_jobs as j
+          where j.payload ->> 'notice_id' = n.notice_id::text) as jobs
+      from rate_limiter.alert_history as h
+      join rate_limiter.alert_notices as n on n.history_id = h.history_id
+      where h.alert_id = ${alertId} and n.event = 'acknowledged'
+    `;
+    expect([...seen]).toEqual([
+      { status: "acknowledged", event: "acknowledged", channel: "log", jobs: 1 },
+    ]);
+  });
+
   test("replay a dead letter of one's own tenant", async () => {
     const mine = await makeTenant(database, "mine");
     const theirs = await makeTenant(database, "theirs");
