@@ -15,6 +15,8 @@ const run = promisify(execFile);
  * tens of milliseconds once.
  */
 const warmUpSeconds = 2;
+/** An offered load piles up meanwhile, and has to be worked off. */
+const pacedWarmUpSeconds = 6;
 
 export const pgbenchDriver: Driver = { name: "pgbench", run: runPgbench };
 
@@ -27,10 +29,17 @@ async function runPgbench(load: Load): Promise<Sample> {
       cwd: folder,
       env: { ...process.env, PGPASSWORD: decodeURIComponent(new URL(load.url).password) },
     });
-    return { figure: transactionsPerSecond(stderr), latency: await readLatency(folder) };
+    return {
+      figure: transactionsPerSecond(stderr, warmUpOf(load)),
+      latency: await readLatency(folder, warmUpOf(load)),
+    };
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+function warmUpOf(load: Load): number {
+  return load.offered === undefined ? warmUpSeconds : pacedWarmUpSeconds;
 }
 
 function pgbenchOptions(load: Load, script: string): string[] {
@@ -50,7 +59,7 @@ function pgbenchOptions(load: Load, script: string): string[] {
     ...[
       `--client=${load.clients}`,
       `--jobs=${threads}`,
-      `--time=${Math.ceil(load.seconds) + warmUpSeconds}`,
+      `--time=${Math.ceil(load.seconds) + warmUpOf(load)}`,
     ],
     ...[...pace, `--file=${script}`, withoutPassword(load.url)],
   ];
@@ -60,29 +69,29 @@ function pgbenchOptions(load: Load, script: string): string[] {
  * From the lines that pgbench prints each second: "progress: 2.0 s, 1234.5 tps, …". A machine that
  * is too busy for them leaves some out: then the last one has to do.
  */
-export function transactionsPerSecond(progress: string): number {
+export function transactionsPerSecond(progress: string, warmUp = warmUpSeconds): number {
   const lines = [...progress.matchAll(/^progress: ([\d.]+) s, ([\d.]+) tps/gm)];
-  const warm = lines.filter(([, second]) => Number(second) > warmUpSeconds + 0.5);
+  const warm = lines.filter(([, second]) => Number(second) > warmUp + 0.5);
   const counted = warm.length > 0 ? warm : lines.slice(-1);
   if (counted.length === 0) throw new Error(`pgbench reported no rate: ${progress}`);
   return counted.reduce((sum, [, , tps]) => sum + Number(tps), 0) / counted.length;
 }
 
-async function readLatency(folder: string): Promise<Latency> {
+async function readLatency(folder: string, warmUp: number): Promise<Latency> {
   const files = (await readdir(folder)).filter((name) => name.startsWith("latency."));
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
-  return latencyOfLog(texts.join(""));
+  return latencyOfLog(texts.join(""), warmUp);
 }
 
 /** Lines of: client, number, microseconds, script, second and microsecond of the end, … */
-export function latencyOfLog(log: string): Latency {
+export function latencyOfLog(log: string, warmUp = warmUpSeconds): Latency {
   const lines = log
     .split("\n")
     .filter(Boolean)
     .map((line) => line.split(" ").map(Number));
   const endOf = (fields: readonly number[]) => (fields[4] ?? 0) + (fields[5] ?? 0) / 1e6;
   const start = lines.reduce((least, fields) => Math.min(least, endOf(fields)), Infinity);
-  const warm = lines.filter((fields) => endOf(fields) - start >= warmUpSeconds);
+  const warm = lines.filter((fields) => endOf(fields) - start >= warmUp);
   const histogram = newHistogram();
   for (const fields of warm.length > 0 ? warm : lines) {
     histogram.recordValue(Math.max(1, fields[2] ?? 0));
