@@ -1,7 +1,11 @@
 import { createTransport } from "nodemailer";
+import { logFor } from "../../log.ts";
+import { PermanentFailure } from "./failure.ts";
 import { headline, type Notice } from "./notice.ts";
 import type { EmailChannel } from "./notification-config.ts";
 import type { AlertSettings } from "./settings.ts";
+
+const log = logFor("alerts");
 
 export type SendEmail = (channel: EmailChannel, notice: Notice) => Promise<void>;
 
@@ -22,14 +26,33 @@ export function makeSendEmail(settings: AlertSettings): SendEmail {
     disableUrlAccess: true,
   });
   return async (channel, notice) => {
-    await transport.sendMail({
+    const mail = {
       from: emailFrom,
       to: [...channel.to],
       subject: headline(notice).replace(/\s+/g, " "),
       text: text(notice),
       messageId: `<${notice.id}@storage-qos>`,
+    };
+    const { rejected } = await transport.sendMail(mail).catch((error: SmtpError) => {
+      throw isForGood(error) ? new PermanentFailure(error.message) : error;
     });
+    if (rejected.length === 0) return;
+    // To try again would send it twice to the others.
+    log.warn(
+      { notice: notice.id, refused: rejected.length },
+      "not everybody gets a notice by email",
+    );
   };
+}
+
+interface SmtpError extends Error {
+  readonly code?: string;
+  readonly responseCode?: number;
+}
+
+/** Nobody it is for takes it, and the server says so for good (RFC 5321, 4.2.1). */
+function isForGood({ code, responseCode = 0 }: SmtpError): boolean {
+  return code === "EENVELOPE" && responseCode >= 500;
 }
 
 function text(notice: Notice): string {

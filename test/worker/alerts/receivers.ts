@@ -54,6 +54,8 @@ export interface SmtpReceiver {
   readonly mails: Mail[];
   /** Refuses recipients, as a server does that is too busy. */
   isBusy: boolean;
+  /** Addresses that it does not know. */
+  readonly unknown: Set<string>;
 }
 
 /** A real mail server on this machine, as much of one as it takes (RFC 5321). */
@@ -65,7 +67,12 @@ export async function startSmtpReceiver(): Promise<SmtpReceiver> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const receiver: SmtpReceiver = { url: `smtp://127.0.0.1:${port}`, mails: [], isBusy: false };
+  const receiver: SmtpReceiver = {
+    url: `smtp://127.0.0.1:${port}`,
+    mails: [],
+    isBusy: false,
+    unknown: new Set(),
+  };
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
@@ -87,7 +94,9 @@ function converse(socket: Socket, receiver: SmtpReceiver): void {
     },
     RCPT: (line) => {
       if (receiver.isBusy) return say("451 too busy");
-      mail.to.push(/<(.*)>/.exec(line)?.[1] ?? "");
+      const address = /<(.*)>/.exec(line)?.[1] ?? "";
+      if (receiver.unknown.has(address)) return say("550 no such user");
+      mail.to.push(address);
       return say("250 ok");
     },
     DATA: () => {

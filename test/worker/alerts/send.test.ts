@@ -229,6 +229,17 @@ describe("other channels", () => {
     await expect(sendTo(channel, {})).rejects.toThrow("SMTP_URL is not set");
   });
 
+  test("mail that nobody takes is given up; that somebody takes is sent", async () => {
+    const server = await startSmtpReceiver();
+    server.unknown.add("gone@example.org");
+    const env = { SMTP_URL: server.url };
+    const nobody = sendTo({ channel: "email", to: ["gone@example.org"] }, env);
+    await expect(nobody).rejects.toBeInstanceOf(PermanentFailure);
+    await expect(nobody).rejects.toThrow(/550/);
+    await sendTo({ channel: "email", to: ["gone@example.org", "a@example.org"] }, env);
+    expect(server.mails.map((mail) => mail.to)).toEqual([["a@example.org"]]);
+  });
+
   test("the log takes everything; a channel that is gone takes nothing", async () => {
     await sendTo({ channel: "log" });
     await expect(sendTo(null)).rejects.toBeInstanceOf(PermanentFailure);
