@@ -248,6 +248,8 @@ create table rate_limiter.applications (
   auto_borrow boolean not null default false,
   tenant_is_active boolean not null default true,
   has_shadow boolean not null default false,
+  has_bandwidth boolean not null default false,
+  has_cost_rule boolean not null default false,
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
@@ -827,11 +829,13 @@ create table rate_limiter_private.partitioned_tables (
   data_type character varying(100) not null,
   vacuum_insert_scale_factor numeric not null default 0.2,
   analyze_scale_factor numeric not null default 0.1,
+  statistics_target integer,
   constraint partitioned_tables_data_type_fkey FOREIGN KEY (data_type) REFERENCES rate_limiter.retention_policies(data_type) ON DELETE RESTRICT,
   constraint partitioned_tables_period_check CHECK (period::text = ANY (ARRAY['day'::character varying, 'month'::character varying]::text[])),
   constraint partitioned_tables_pkey PRIMARY KEY (schema_name, table_name),
   constraint partitioned_tables_premake_check CHECK (premake >= 1 AND premake <= 100),
-  constraint partitioned_tables_scale_factors_check CHECK (vacuum_insert_scale_factor >= 0::numeric AND vacuum_insert_scale_factor <= 1::numeric AND analyze_scale_factor >= 0::numeric AND analyze_scale_factor <= 1::numeric)
+  constraint partitioned_tables_scale_factors_check CHECK (vacuum_insert_scale_factor >= 0::numeric AND vacuum_insert_scale_factor <= 1::numeric AND analyze_scale_factor >= 0::numeric AND analyze_scale_factor <= 1::numeric),
+  constraint partitioned_tables_statistics_check CHECK (statistics_target >= 1 AND statistics_target <= 10000)
 );
 
 create table rate_limiter_private.used_refresh_tokens (
@@ -1177,7 +1181,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0eba1cbb19da5fc2
+  -- body 3dd24d1cb18e82e0
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1189,7 +1193,7 @@ create function rate_limiter.consume_with_key(api_key text, operation text, size
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 307d013945e12ae1
+  -- body 2e25bda5d26c7019
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1327,7 +1331,7 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f5dca0cf8ac85015
+  -- body e344c78713d570ce
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
@@ -1415,7 +1419,7 @@ create function rate_limiter_admin.rollback_quota(version_id uuid, reason text)
   returns uuid
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1b3b6dd11d343b5d
+  -- body 05d28291b651dcd6
 
 create function rate_limiter_admin.rotate_api_key(api_key_id uuid, overlap interval DEFAULT NULL::interval, OUT new_api_key_id uuid, OUT api_key text, OUT prefix text, OUT old_key_expires_at timestamp with time zone)
   returns record
@@ -1427,7 +1431,7 @@ create function rate_limiter_admin.schedule_quota(reason text, valid_from timest
   returns rate_limiter.quota_configs
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e0d74efc568472bf
+  -- body 2a7857384b82e3cd
 
 create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text, max_rows integer DEFAULT 100, before timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns SETOF rate_limiter_audit.audit_logs
@@ -1497,7 +1501,7 @@ create function rate_limiter_internal.add_alert_notices(alert_id uuid, history_i
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b1015ca5c888ea49
+  -- body 2246a8579e34f840
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
   returns uuid
@@ -1550,6 +1554,11 @@ create function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
   returns jsonb
   language sql immutable parallel safe;
   -- body 67375814c7d73618
+
+create function rate_limiter_internal.bandwidth_limits_problem(limits jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body 331b4304459afa82
 
 create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
   returns text
@@ -1698,12 +1707,17 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body aef488da4c6bd2c2
+  -- body 5770ab256ee287fe
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
   -- body 78dc43cae5d1f2b4
+
+create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body e12d097e5cb5c7c9
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, allotment_ms integer, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
@@ -1741,9 +1755,9 @@ create function rate_limiter_internal.costs_before(app_id uuid, reference_ids te
   -- body d17c7fa020941f9f
 
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
-  returns void
+  returns bigint
   language plpgsql volatile parallel unsafe;
-  -- body c91066b0d90767a8
+  -- body dc4aef1ffed62ad7
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1767,6 +1781,12 @@ create function rate_limiter_internal.current_tenant_id()
   set search_path=pg_catalog, pg_temp;
   -- body 6c4e783e30578368
 
+create function rate_limiter_internal.current_tenant_name()
+  returns text
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 7a2a548346327e6e
+
 create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
@@ -1786,12 +1806,12 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
 create function rate_limiter_internal.draw_from_layer_1(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, terms_until timestamp with time zone, tokens numeric, allotment_ms integer)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 013202bad4329042
+  -- body 05887fcf81c72b0a
 
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
-  -- body efca2d43cc7ff063
+  -- body 576d1a031058d9fd
 
 create function rate_limiter_internal.flush_denials()
   returns integer
@@ -1827,6 +1847,16 @@ create function rate_limiter_internal.in_force_since(at timestamp with time zone
   returns timestamp with time zone
   language sql stable parallel safe;
   -- body 9415911e9274e7c7
+
+create function rate_limiter_internal.inflow(tokens numeric, capacity numeric, refill_rate bigint, last_refill_at timestamp with time zone, at timestamp with time zone)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body 6cda149f8d8bc03f
+
+create function rate_limiter_internal.iops_limits_problem(limits jsonb)
+  returns text
+  language sql immutable parallel safe;
+  -- body d4f2b3615b762721
 
 create function rate_limiter_internal.iops_metric_problem(sample jsonb)
   returns text
@@ -1978,10 +2008,16 @@ create function rate_limiter_internal.note_config_change()
   set search_path=pg_catalog, pg_temp;
   -- body 0b07a487cf30989b
 
+create function rate_limiter_internal.note_cost_rule()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3190fda47d73207b
+
 create function rate_limiter_internal.note_decision(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
-  returns void
+  returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body bb97f7865099260e
+  -- body d1d8b2763e4e0983
 
 create function rate_limiter_internal.note_engine_setting()
   returns trigger
@@ -2075,11 +2111,6 @@ create function rate_limiter_internal.period_start(at timestamp with time zone, 
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
 
-create function rate_limiter_internal.plain_buckets_at(at timestamp with time zone, owner_id uuid)
-  returns rate_limiter.token_buckets[]
-  language plpgsql stable parallel safe;
-  -- body 03ae8292cef7af76
-
 create function rate_limiter_internal.price_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
   language sql stable parallel safe;
@@ -2093,7 +2124,7 @@ create function rate_limiter_internal.propose_lease(at timestamp with time zone,
 create function rate_limiter_internal.publish_quota_at(at timestamp with time zone, app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body e4fb339e38add152
+  -- body df4ab013666b1ae1
 
 create function rate_limiter_internal.quota_as_json(config_id uuid)
   returns jsonb
@@ -2151,7 +2182,7 @@ create function rate_limiter_internal.record_quota_version(config_id uuid, chang
 create function rate_limiter_internal.refill(tokens numeric, capacity numeric, refill_rate bigint, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
-  -- body 0f41a3f5eb0390b1
+  -- body 808bf5e16db78de8
 
 create function rate_limiter_internal.refill_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[])
   returns rate_limiter.token_buckets[]
@@ -2163,15 +2194,10 @@ create function rate_limiter_internal.refund_at(at timestamp with time zone, app
   language plpgsql volatile parallel unsafe;
   -- body da2dec4c325c59ba
 
-create function rate_limiter_internal.refusal(at timestamp with time zone, buckets rate_limiter.token_buckets[], cost numeric, bytes numeric)
-  returns rate_limiter.decision
-  language plpgsql immutable parallel safe;
-  -- body c3a9fcbc2411dc2d
-
 create function rate_limiter_internal.refusal_at(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
   language plpgsql stable parallel safe;
-  -- body b005e9385e509a9b
+  -- body a835f05076efba33
 
 create function rate_limiter_internal.refuse_change()
   returns trigger
@@ -2262,6 +2288,11 @@ create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
+
+create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 2a4f0b0e92914b6e
 
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void
@@ -2429,7 +2460,7 @@ create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, sin
 create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body 20f367e4d8eb2442
+  -- body c2047555123a77e5
 
 create function rate_limiter_internal.write_audit(action text, entity_type text, entity_id uuid, tenant_id uuid, app_id uuid, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, status text DEFAULT 'success'::text, error_message text DEFAULT NULL::text)
   returns void
@@ -2617,9 +2648,9 @@ create function rate_limiter_private.failed_jobs()
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
-  language sql volatile parallel unsafe security definer
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 205a052135f5d27e
+  -- body c49f5e2526195915
 
 create function rate_limiter_private.has_administrator()
   returns boolean
@@ -2662,7 +2693,7 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body b46a3300aae7074a
+  -- body dc8069f584a01b73
 
 create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns SETOF text
@@ -2681,7 +2712,7 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a76e48c284061290
+  -- body af3be9e9e1764fcd
 
 create function rate_limiter_private.move_stragglers(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(table_name text, moved_rows bigint)
@@ -2834,9 +2865,9 @@ CREATE TRIGGER check_notification BEFORE INSERT OR UPDATE OF notification_config
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF tenant_id, cluster_id, name, metadata, auto_borrow, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
 CREATE TRIGGER complete_application BEFORE INSERT OR UPDATE OF tenant_id, cluster_id, tenant_is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.complete_application();
-CREATE TRIGGER notify_change AFTER DELETE OR UPDATE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
+CREATE TRIGGER notify_change AFTER DELETE OR UPDATE OF cluster_id, auto_borrow, tenant_is_active, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
 CREATE TRIGGER refuse_delete_of_application BEFORE DELETE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_application();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.applications FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
@@ -2847,6 +2878,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.clu
 CREATE TRIGGER refuse_delete_of_cluster BEFORE DELETE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_cluster();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.clusters FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('rule_id');
+CREATE TRIGGER note_cost_rule AFTER INSERT OR UPDATE OF app_id ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_cost_rule();
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('cost_rule', 'app_id');
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('quota_id');
@@ -3148,7 +3180,7 @@ create policy readable on rate_limiter.tenants as permissive for select to rate_
 
 create policy updatable on rate_limiter.tenants as permissive for update to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))
-  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR is_active)));
+  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (is_active AND ((name)::text = ( SELECT rate_limiter_internal.current_tenant_name() AS current_tenant_name))))));
 
 create policy monitored on rate_limiter.token_borrowing as permissive for select to rate_limiter_readonly
   using (true);
@@ -3473,6 +3505,7 @@ grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_bu
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may(text,text) to rate_limiter_visitor;
@@ -3648,7 +3681,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves.';
 
 comment on function rate_limiter_internal.add_alert_notices(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
-comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on. A shadow one is noted at the applications whose decisions have to look for it.';
+comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on. One that not every application has is noted at those whose decisions have to look for it.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
 comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
@@ -3659,6 +3692,7 @@ comment on function rate_limiter_internal.application_of_key_at(timestamp with t
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
+comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a bucket tokens until due_at, from a lender''s bucket or from its own future. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS422 for an amount or duration out of bounds, QS404 for an unknown bucket or lender, QS409 where the limit, a default or the lender''s reserve forbids it; then no token moves.';
 comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: refilled, and walked through every change of quota since its last change. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a new bucket is full) or dropped. Changes nothing.';
@@ -3689,6 +3723,7 @@ comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
+comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation that allotments do not pay for: draws on layer 1 for it, and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
@@ -3696,15 +3731,16 @@ comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_ca
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
 comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not.';
-comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it.';
+comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it. Answers how many operations it has counted of this application and reason.';
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
+comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need. Reads and writes no table.';
-comment on function rate_limiter_internal.draw_from_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,timestamp with time zone,numeric,integer) is 'Takes tokens out of a cluster''s bucket, with their ledger row; false where it no longer holds them or its terms changed, and then nothing is taken.';
+comment on function rate_limiter_internal.draw_from_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,timestamp with time zone,numeric,integer) is 'Takes tokens out of a cluster''s bucket, with their ledger row; false where it no longer holds them, its terms changed or it is a fixed window, and then nothing is taken.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
@@ -3713,6 +3749,8 @@ comment on function rate_limiter_internal.has_permission(pg_catalog.uuid,pg_cata
 comment on function rate_limiter_internal.has_shadow(rate_limiter_internal.bucket_charge[]) is 'Whether shadow buckets were charged too.';
 comment on function rate_limiter_internal.has_token_history(pg_catalog.uuid) is 'Whether tokens of this application or cluster were ever moved.';
 comment on function rate_limiter_internal.in_force_since(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Since when quotas for a bucket have followed each other without a gap up to a moment: when the bucket came into being. Null where none is in force.';
+comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is no fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.iops_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of operations of a quota; null if nothing is.';
 comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for iops_metrics; null if nothing is.';
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
@@ -3742,7 +3780,8 @@ comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'W
 comment on function rate_limiter_internal.moment_after(timestamp with time zone,bigint) is 'The moment so many microseconds after another; exact within 285 years.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.note_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
-comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. An admission, which writes anyway, takes the counts of earlier minutes along.';
+comment on function rate_limiter_internal.note_cost_rule() is 'Trigger: notes a cost rule at the application whose decisions have to look for it.';
+comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. An admission, which writes anyway, takes the counts of earlier minutes along. Answers the decision.';
 comment on function rate_limiter_internal.note_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
 comment on function rate_limiter_internal.note_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
 comment on function rate_limiter_internal.note_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
@@ -3759,7 +3798,6 @@ comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
-comment on function rate_limiter_internal.plain_buckets_at(timestamp with time zone,pg_catalog.uuid) is 'The buckets of one owner as they stand at a moment, where the short road of a decision can take them: under terms in force, and no shadow quota beside them; else null. refilled is what flowed in; last_refill_at and the allotment are left as they were. Locks nothing.';
 comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.propose_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval) is 'The lease that buckets, as they stand at a moment, can give of what is asked for. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards.';
@@ -3773,11 +3811,10 @@ comment on function rate_limiter_internal.recharge_buckets(rate_limiter.token_bu
 comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
-comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where there is no quota. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
 comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice; answers false for a reference that was never charged or is refunded already.';
-comment on function rate_limiter_internal.refusal(timestamp with time zone,rate_limiter.token_buckets[],numeric,numeric) is 'The denial of an operation by deciding buckets without allotments, as they stand at a moment and in the order in which a denial names them; null where they can pay, if need be because a full one takes an oversize charge.';
-comment on function rate_limiter_internal.refusal_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it; null where they can after all, or where the short road of a decision cannot tell.';
+comment on function rate_limiter_internal.refusal_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a full bucket can that takes an oversize charge, or where terms have to be looked up.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: keeps rows as they were written, whoever asks.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics or alerts is deactivated, not deleted.';
@@ -3795,6 +3832,7 @@ comment on function rate_limiter_internal.require_charge(pg_catalog.uuid,pg_cata
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
+comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Refuses whoever may not change this user (QS401, QS403, QS404).';
 comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses whoever is not signed in (QS401) or not allowed to do this (QS403).';
 comment on function rate_limiter_internal.require_quota(pg_catalog.uuid) is 'A quota of the signed-in user''s tenant, any for a system administrator; raises QS404 else.';
@@ -3827,7 +3865,7 @@ comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The te
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
 comment on function rate_limiter_internal.touch_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner look up their quota again from a moment on, which cannot lie before their last change.';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'Decides again, under another quota of the same application, on what its ledger says that it took: at the same moments, by the same arithmetic as live decisions. judged_until is before until where there was more than max_operations. Changes nothing.';
-comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.calculation_method,integer,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold what it lacks; in a fixed window until the next one starts.';
+comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.calculation_method,integer,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold what it lacks; in a fixed window until the next one starts. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb,rate_limiter.transaction_type) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
@@ -3859,7 +3897,7 @@ comment on function rate_limiter_private.expired_partitions(timestamp with time 
 comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
-comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped and hold no job.';
+comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
 comment on function rate_limiter_private.has_administrator() is 'Whether anybody administers the system: a first start makes an administrator where not.';
 comment on function rate_limiter_private.hash_password(pg_catalog.text) is 'bcrypt of a new password, at the cost of the setting password_hash_cost.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
@@ -3953,6 +3991,12 @@ comment on column rate_limiter.applications.app_id is 'The application.';
 comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
 comment on column rate_limiter.applications.created_at is 'When the row was made.';
+comment on column rate_limiter.applications.has_bandwidth is '@behavior -*
+Whether it has ever had a bandwidth quota, whose bucket decisions then look for.';
+
+comment on column rate_limiter.applications.has_cost_rule is '@behavior -*
+Whether it has ever had a cost rule, which decisions then look for.';
+
 comment on column rate_limiter.applications.has_shadow is '@behavior -*
 Whether it or its cluster has ever had a shadow quota, which decisions then look for.';
 
@@ -4255,6 +4299,7 @@ comment on column rate_limiter_private.partitioned_tables.data_type is 'The rete
 comment on column rate_limiter_private.partitioned_tables.period is 'What one partition spans: a day or a month, in UTC.';
 comment on column rate_limiter_private.partitioned_tables.premake is 'How many periods after the current one are made ahead.';
 comment on column rate_limiter_private.partitioned_tables.schema_name is 'Schema of the table.';
+comment on column rate_limiter_private.partitioned_tables.statistics_target is 'How closely its partitions'' columns are analyzed; null for the server''s default. While it looks, no dead version of a bucket can go: what grows by thousands of rows a second is looked at briefly.';
 comment on column rate_limiter_private.partitioned_tables.table_name is 'The table.';
 comment on column rate_limiter_private.partitioned_tables.vacuum_insert_scale_factor is 'autovacuum_vacuum_insert_scale_factor of its partitions (a parent cannot have one).';
 comment on column rate_limiter_private.used_refresh_tokens.session_id is 'Its session.';
