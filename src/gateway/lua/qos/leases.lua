@@ -478,15 +478,21 @@ local function tend(app_id)
   return true
 end
 
--- Done a few times a second by one worker: what nobody uses goes back.
 local tended = {}
-function _M.tend_all()
+
+-- Applications that got a lease since.
+local function collect_used()
   repeat
     local app_id = dict():lpop("used")
     if app_id then
       tended[app_id] = true
     end
   until app_id == nil
+end
+
+-- Done a few times a second by one worker: what nobody uses goes back.
+function _M.tend_all()
+  collect_used()
   for app_id in pairs(tended) do
     if not tend(app_id) then
       tended[app_id] = nil
@@ -496,6 +502,7 @@ end
 
 -- The gateway ends: everything goes back.
 function _M.hand_back_all()
+  collect_used()
   for app_id in pairs(tended) do
     pcall(_M.hand_back, app_id)
   end
