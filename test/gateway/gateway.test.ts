@@ -82,6 +82,19 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect(responses[0]?.headers.get("RateLimit-Policy")).toBeNull();
     });
 
+    test("many at once, in all workers, out of few leases that they share", async () => {
+      await addQuota(database, world, { iops: { limit: 10_000 } });
+      const direct = await counter(nginx, /^qos_database_calls_total\{call="consume"\}/);
+      const heads = Array.from({ length: 200 }, () => get("/b/o", { method: "HEAD" }));
+      const statuses = (await Promise.all(heads)).map((response) => response.status);
+      expect(new Set(statuses)).toEqual(new Set([200]));
+      const leases = await database.sql`
+        select from rate_limiter.token_leases where app_id = ${world.appId}
+      `;
+      expect(leases.length).toBeLessThanOrEqual(8);
+      expect(await counter(nginx, /^qos_database_calls_total\{call="consume"\}/)).toBe(direct);
+    });
+
     test("an S3 signature's access key id as the key", async () => {
       const scope = `${world.apiKey}/20260101/us-east-1/s3/aws4_request`;
       const header = {
@@ -209,6 +222,13 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect(admitted).toBeGreaterThan(0);
       expect(admitted).toBeLessThan(8);
       expect(storage.requests.filter((seen) => seen.url === path)).toHaveLength(admitted);
+    });
+
+    test("many at once beyond the quota with 429, and nothing else", async () => {
+      await addQuota(database, world, { iops: { limit: 10 } });
+      const heads = Array.from({ length: 200 }, () => get("/b/o", { method: "HEAD" }));
+      const statuses = (await Promise.all(heads)).map((response) => response.status);
+      expect(new Set(statuses)).toEqual(new Set([200, 429]));
     });
 
     test("names layer 1 where the cluster is short", async () => {

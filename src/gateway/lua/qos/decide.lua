@@ -14,6 +14,8 @@ local terms = require("qos.terms")
 local _M = {}
 
 local patience = 2
+-- As many as may be needed until a lease counts everybody who waits.
+local most_renewals = 4
 
 local layers = { iops_l2 = 2, bandwidth_l2 = 2, iops_l1 = 1, bandwidth_l1 = 1 }
 
@@ -134,8 +136,11 @@ end
 -- One request at a time asks the database for what no lease holds: whoever waited for it finds
 -- its denial.
 local function consume_in_turn(entry, tokens, operation, is_final)
+  local function without_asking()
+    return denied_of_late(entry, tokens, operation) or from_lease(entry, tokens, operation)
+  end
   local decision = lock.with("direct " .. entry.app_id, 5, patience, function()
-    local decided = denied_of_late(entry, tokens, operation) or from_lease(entry, tokens, operation)
+    local decided = without_asking()
     if decided then
       return decided
     end
@@ -146,8 +151,26 @@ local function consume_in_turn(entry, tokens, operation, is_final)
     -- What is in hand here would be missing there.
     leases.hand_back(entry.app_id)
     return consume(entry, tokens, operation, is_final)
-  end)
+  end, without_asking)
   return decision or without_database(entry, tokens, operation)
+end
+
+-- The decision out of a lease that is fetched for it; nil where none holds it.
+local function from_next_lease(entry, tokens, operation)
+  for _ = 1, most_renewals do
+    if leases.is_short(entry.app_id) then
+      return nil
+    end
+    local renewed, problem = leases.renew(entry.app_id, tokens, operation.size)
+    if type(problem) == "table" and problem.code then
+      return refusal(problem)
+    end
+    local decided = from_lease(entry, tokens, operation)
+    if decided or not renewed then
+      return decided
+    end
+  end
+  return nil
 end
 
 local function by_leases(entry, tokens, operation, is_final)
@@ -155,12 +178,8 @@ local function by_leases(entry, tokens, operation, is_final)
   if decided then
     return decided
   end
-  if tokens < math.huge and operation.size < math.huge and not leases.is_short(entry.app_id) then
-    local _, problem = leases.renew(entry.app_id, tokens, operation.size)
-    if problem and type(problem) == "table" and problem.code then
-      return refusal(problem)
-    end
-    decided = from_lease(entry, tokens, operation)
+  if tokens < math.huge and operation.size < math.huge then
+    decided = from_next_lease(entry, tokens, operation)
     if decided then
       return decided
     end

@@ -231,16 +231,17 @@ local function next_size(before, spent, elapsed, usual, missing)
   return math.min(math.ceil(math.max(wanted, floor)), amount.largest), rate
 end
 
-local function plan(before, left_tokens, left_bytes, tokens, bytes, now)
+-- `need`: tokens and bytes of one operation, and of all that wait.
+local function plan(before, left_tokens, left_bytes, need, now)
   local elapsed = now - (before.taken_at or now)
   local ask = {}
   ask.size_tokens, ask.rate_tokens = next_size(
     { rate = before.rate_tokens, size = before.size_tokens },
-    math.max(before.had_tokens - left_tokens, 0), elapsed, tokens, tokens - left_tokens
+    math.max(before.had_tokens - left_tokens, 0), elapsed, need.tokens, need.all_tokens - left_tokens
   )
   ask.size_bytes, ask.rate_bytes = next_size(
     { rate = before.rate_bytes, size = before.size_bytes },
-    math.max(before.had_bytes - left_bytes, 0), elapsed, bytes, bytes - left_bytes
+    math.max(before.had_bytes - left_bytes, 0), elapsed, need.bytes, need.all_bytes - left_bytes
   )
   ask.tokens = before.is_limited_tokens and math.max(ask.size_tokens - left_tokens, 0) or 0
   ask.bytes = before.is_limited_bytes and math.max(ask.size_bytes - left_bytes, 0) or 0
@@ -358,13 +359,26 @@ local function left_in(pool, kind)
   return pool[kind] and dict():get(pool[kind]) or 0
 end
 
+-- What all those need who wait for a renewal in this moment, in all workers.
+local function wait_for(app_id, tokens, bytes)
+  dict():incr("tokens waited for " .. app_id, tokens, 0, 2 * patience)
+  dict():incr("bytes waited for " .. app_id, bytes, 0, 2 * patience)
+end
+
+local function waited_for(app_id, kind)
+  return math.max(dict():get(kind .. " waited for " .. app_id) or 0, 0)
+end
+
 local function renew_alone(app_id, tokens, bytes)
   ngx.update_time()
   local now = ngx.now()
   local before = look(app_id) or nothing
   local left_tokens = left_in(before, "tokens") - owed(app_id, "tokens")
   local left_bytes = left_in(before, "bytes") - owed(app_id, "bytes")
-  local ask = plan(before, left_tokens, left_bytes, tokens, bytes, now)
+  local ask = plan(before, left_tokens, left_bytes, {
+    tokens = tokens, all_tokens = math.max(tokens, waited_for(app_id, "tokens")),
+    bytes = bytes, all_bytes = math.max(bytes, waited_for(app_id, "bytes")),
+  }, now)
   local leases = { unpack(before.leases) }
   local place = used_up(leases, left_tokens, left_bytes)
   local finished = place and table.remove(leases, place)
@@ -380,16 +394,21 @@ end
 -- needs; who waited for another's renewal looks again first.
 function _M.renew(app_id, tokens, bytes)
   local seen = look(app_id)
-  return lock.with("renewal " .. app_id, 5, patience, function()
+  local function is_renewed()
     local pool = look(app_id)
-    if pool and (seen == nil or pool.id ~= seen.id) then
+    return pool ~= nil and (seen == nil or pool.id ~= seen.id)
+  end
+  wait_for(app_id, tokens, bytes)
+  local renewed, problem = lock.with("renewal " .. app_id, 5, patience, function()
+    if is_renewed() then
       return true
-    end
-    if _M.is_short(app_id) or store.is_paused() then
+    elseif _M.is_short(app_id) or store.is_paused() then
       return nil
     end
     return renew_alone(app_id, tokens, bytes)
-  end)
+  end, is_renewed)
+  wait_for(app_id, -tokens, -bytes)
+  return renewed, problem
 end
 
 -- Whether the buckets had less than was wanted a moment ago.

@@ -5,8 +5,9 @@ local _M = {}
 local shortest_wait, longest_wait = 0.001, 0.02
 
 -- Runs `work` alone and passes its answers on; nil where that cannot be had within `patience`
--- seconds. `life`: after so long the lock goes by itself, its holder must have died.
-function _M.with(key, life, patience, work)
+-- seconds. `life`: after so long the lock goes by itself, its holder must have died. `peek` is
+-- asked while waiting: what it answers will do, without a turn.
+function _M.with(key, life, patience, work, peek)
   local locks = ngx.shared.qos_state
   local mine = ngx.worker.pid() .. ":" .. math.random()
   local give_up_at, wait = ngx.now() + patience, shortest_wait
@@ -15,6 +16,10 @@ function _M.with(key, life, patience, work)
       return nil, "busy"
     end
     ngx.sleep(wait)
+    local found = peek and peek()
+    if found then
+      return found
+    end
     wait = math.min(wait * 2, longest_wait)
   end
   local results = { pcall(work) }
