@@ -1,13 +1,1 @@
---!include chapters/01-schemas.sql
---!include chapters/02-tenancy.sql
---!include chapters/03-access.sql
---!include chapters/04-settings.sql
---!include chapters/05-costs.sql
---!include chapters/06-quotas.sql
---!include chapters/07-buckets.sql
---!include chapters/08-audit.sql
---!include chapters/09-metrics.sql
---!include chapters/10-alerts.sql
---!include chapters/11-operations.sql
---!include chapters/12-admin-api.sql
---!include all.sql
+-- The migration being written.

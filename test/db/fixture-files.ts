@@ -21,9 +21,7 @@ export function fixtureFiles(): SqlFile[] {
 
 /** The files that hold one replaceable object each. */
 export function objectFiles(): SqlFile[] {
-  return fixtureFiles().filter(
-    (file) => file.path.includes("/") && !file.path.startsWith("chapters/"),
-  );
+  return fixtureFiles().filter((file) => file.path.includes("/"));
 }
 
 /** Committed migrations without what they froze of fixtures that live on in their own file. */
