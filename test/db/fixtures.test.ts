@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { currentIsEmpty } from "../../src/migrations/current.ts";
 import { projectPath } from "../../src/paths.ts";
-import { codeOnly, fixtureFiles, objectFiles, type SqlFile } from "./fixture-files.ts";
+import { codeOnly, objectFiles, type SqlFile } from "./fixture-files.ts";
 
 const lineLimit = 100;
 const committed = readdirSync(projectPath("db/committed")).filter((name) => name.endsWith(".sql"));
