@@ -1181,7 +1181,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3dd24d1cb18e82e0
+  -- body 0bdc018f902dd4b0
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1193,7 +1193,7 @@ create function rate_limiter.consume_with_key(api_key text, operation text, size
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e25bda5d26c7019
+  -- body 0b596b4e2fbc1df4
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1757,7 +1757,7 @@ create function rate_limiter_internal.costs_before(app_id uuid, reference_ids te
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns bigint
   language plpgsql volatile parallel unsafe;
-  -- body dc4aef1ffed62ad7
+  -- body 0e44115aa40e4209
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1816,7 +1816,7 @@ create function rate_limiter_internal.expiring_rows()
 create function rate_limiter_internal.flush_denials()
   returns integer
   language plpgsql volatile parallel unsafe;
-  -- body 10783d54d8497c7d
+  -- body b7fa60e0897a2129
 
 create function rate_limiter_internal.give_back(at timestamp with time zone, charges rate_limiter_internal.bucket_charge[], transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns void
@@ -2017,7 +2017,7 @@ create function rate_limiter_internal.note_cost_rule()
 create function rate_limiter_internal.note_decision(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body d1d8b2763e4e0983
+  -- body 413c3acdf0dbe1c7
 
 create function rate_limiter_internal.note_engine_setting()
   returns trigger

@@ -1,7 +1,8 @@
 --! Previous: sha1:70cf1530bca4b42ac202660ef168cdcb77de8ce4
---! Hash: sha1:1b05db7ed469ff65a1e46271b3fce2cbaac64a2c
+--! Hash: sha1:a237fcb462f5a4c6f8a394dfac0653fa16302dca
 --! Message: functions, views, policies and grants
 
+-- The migration being written.
 --! Included all.sql
 -- Every replaceable object, one file each, in dependency order.
 
@@ -4598,15 +4599,21 @@ parallel unsafe
 as $$
 declare
   counted_minute constant text := current_setting('rate_limiter_denials.minute', true);
-  counted_keys constant text[] := string_to_array(
-    nullif(current_setting('rate_limiter_denials.keys', true), ''), ' '
-  );
+  counted_keys text[];
   written integer := 0;
 begin
   -- On a standby there is nowhere to put them: they go on being counted.
-  if counted_keys is null or current_setting('transaction_read_only')::boolean then
+  if coalesce(counted_minute, '') = '' or current_setting('transaction_read_only')::boolean then
     return 0;
   end if;
+
+  counted_keys := array(
+    select k.key
+    from generate_series(0, 255) as list (number)
+    cross join lateral unnest(string_to_array(nullif(current_setting(
+      'rate_limiter_denials.k' || lpad(to_hex(list.number), 2, '0'), true
+    ), ''), ' ')) as k (key)
+  );
 
   -- A key is the application's id without dashes and the reason.
   insert into rate_limiter.denial_counts (app_id, minute, reason, operations, tokens, bytes)
@@ -4619,9 +4626,11 @@ begin
   ) as count;
   get diagnostics written = row_count;
 
-  perform set_config('rate_limiter_denials.d' || k.key, '', false)
+  perform
+    set_config('rate_limiter_denials.d' || k.key, '', false),
+    set_config('rate_limiter_denials.k' || left(k.key, 2), '', false)
   from unnest(counted_keys) as k (key);
-  perform set_config('rate_limiter_denials.keys', '', false);
+  perform set_config('rate_limiter_denials.minute', '', false);
   return written;
 end;
 $$;
@@ -4647,6 +4656,8 @@ as $$
 declare
   this_minute constant text := div(extract(epoch from at), 60)::text;
   key constant text := replace(app_id::text, '-', '') || '_' || reason;
+  -- One list of all keys would be copied whole at each new one.
+  list constant text := 'rate_limiter_denials.k' || left(key, 2);
   counted numeric[];
   -- Assigned and not performed: that would be a query each time.
   kept text;
@@ -4660,9 +4671,7 @@ begin
   if counted is null then
     counted := array[operations, tokens, bytes];
     kept := set_config(
-      'rate_limiter_denials.keys',
-      ltrim(coalesce(current_setting('rate_limiter_denials.keys', true), '') || ' ' || key),
-      false
+      list, ltrim(coalesce(current_setting(list, true), '') || ' ' || key), false
     );
   else
     counted := array[counted[1] + operations, counted[2] + tokens, counted[3] + bytes];
@@ -4700,9 +4709,8 @@ begin
     counted := rate_limiter_internal.count_denial(
       at, app_id, decision.reason, decision.cost, coalesce(size_bytes, 0)
     );
-  elsif current_setting('rate_limiter_denials.keys', true) <> ''
-    and current_setting('rate_limiter_denials.minute', true)
-      <> div(extract(epoch from at), 60)::text
+  elsif current_setting('rate_limiter_denials.minute', true)
+    not in ('', div(extract(epoch from at), 60)::text)
   then
     perform rate_limiter_internal.flush_denials();
   end if;
@@ -7063,7 +7071,7 @@ begin
   decision := rate_limiter_internal.consume_at(
     at, app_id, operation, size_bytes, reference_id
   );
-  if not decision.allowed or current_setting('rate_limiter_denials.keys', true) <> '' then
+  if not decision.allowed or current_setting('rate_limiter_denials.minute', true) <> '' then
     return rate_limiter_internal.note_decision(at, app_id, size_bytes, decision);
   end if;
   return decision;
@@ -7132,7 +7140,7 @@ begin
   decision := rate_limiter_internal.consume_at(
     at, app_id, operation, size_bytes, reference_id
   );
-  if not decision.allowed or current_setting('rate_limiter_denials.keys', true) <> '' then
+  if not decision.allowed or current_setting('rate_limiter_denials.minute', true) <> '' then
     return rate_limiter_internal.note_decision(at, app_id, size_bytes, decision);
   end if;
   return decision;
