@@ -65,9 +65,9 @@ test("a process logs requests and faults under their ids, and ends when its answ
   await database.sql`alter table rate_limiter.roles rename column broken to description`;
   const [{ message, extensions }] = broken.errors;
   expect(message).toBe("unexpected error");
-  const fault = log().find((line) => line.errorId === extensions.errorId);
-  expect(fault).toMatchObject({ level: 50, requestId: "a-fault" });
-  expect(JSON.stringify(fault?.err)).toContain("description");
+  const fault = () => log().find((line) => line.errorId === extensions.errorId);
+  await expect.poll(fault).toMatchObject({ level: 50, requestId: "a-fault" });
+  expect(JSON.stringify(fault()?.err)).toContain("description");
 
   const blocker = await database.session("blocker");
   await blocker.sql`begin`;
