@@ -90,7 +90,7 @@ test("every command is one of the project", async () => {
     const [login = "", secret = "", what = ""] = command;
     expect([name, secrets?.includes(secret)]).toEqual([name, true]);
     expect(stdout).toMatch(new RegExp(`^ +${what} `, "m"));
-    if (login !== "postgres") expect(read("deploy/logins.sql")).toContain(`to ${login};`);
+    if (login !== "postgres") expect(read("src/deploy/logins.sql")).toContain(`to ${login};`);
   }
 });
 
@@ -117,7 +117,7 @@ test("health is asked at ports and paths that answer it", () => {
   expect(read("src/worker/http.ts")).toContain(`"${new URL(address("worker")).pathname}"`);
   const gateway = new URL(address("gateway"));
   expect(read("src/gateway/nginx.conf")).toContain(`location = ${gateway.pathname}`);
-  expect(read("deploy/gateway/listen-admin.conf")).toContain(`listen ${gateway.port};`);
+  expect(read("src/deploy/gateway/listen-admin.conf")).toContain(`listen ${gateway.port};`);
   expect(compose.services.gateway?.stop_signal).toBe("SIGQUIT");
   const script = compose.services.api?.healthcheck?.test[2] ?? "";
   expect(existsSync(projectPath(script))).toBe(true);
@@ -127,23 +127,24 @@ test("the gateway's own files replace files that nginx.conf includes, and find i
   const included = [...read("src/gateway/nginx.conf").matchAll(/include (\S+);/g)].map(
     ([, file]) => file,
   );
-  for (const file of readdirSync(projectPath("deploy/gateway"))) expect(included).toContain(file);
+  for (const file of readdirSync(projectPath("src/deploy/gateway")))
+    expect(included).toContain(file);
   const [, host = "", port = ""] =
-    /server (\w+):(\d+);/.exec(read("deploy/gateway/upstream.conf")) ?? [];
+    /server (\w+):(\d+);/.exec(read("src/deploy/gateway/upstream.conf")) ?? [];
   expect(compose.services[host]).toBeDefined();
-  expect(read("deploy/upstream/default.conf")).toContain(`listen ${port};`);
+  expect(read("src/deploy/upstream/default.conf")).toContain(`listen ${port};`);
   expect(compose.services[compose.services.gateway?.environment?.QOS_DATABASE_HOST ?? ""]).toBe(
     compose.services.postgres,
   );
   expect(compose.services.gateway?.ports).toContain("8080:8080");
   expect(read("src/gateway/listen.conf")).toContain("listen 8080;");
   expect(read("src/gateway/paths.conf")).toContain("/etc/storage-qos/lua/?.lua");
-  expect(read("deploy/gateway.Dockerfile")).toContain("COPY src/gateway /etc/storage-qos");
+  expect(read("src/deploy/gateway.Dockerfile")).toContain("COPY src/gateway /etc/storage-qos");
 });
 
 test("roles that the logins are members of exist", () => {
   const plan = read("db/bootstrap/plan.sql");
-  const granted = [...read("deploy/logins.sql").matchAll(/^grant (\w+) to/gm)].map(
+  const granted = [...read("src/deploy/logins.sql").matchAll(/^grant (\w+) to/gm)].map(
     ([, role = ""]) => role,
   );
   expect(granted).toHaveLength(3);
@@ -151,10 +152,10 @@ test("roles that the logins are members of exist", () => {
 });
 
 test("scripts parse, and every secret is made by the script that makes them", () => {
-  const scripts = readdirSync(projectPath("deploy")).filter((name) => name.endsWith(".sh"));
+  const scripts = readdirSync(projectPath("src/deploy")).filter((name) => name.endsWith(".sh"));
   expect(scripts.sort()).toEqual(["logins.sh", "make-secrets.sh", "run-service.sh"]);
-  for (const script of scripts) execFileSync("sh", ["-n", projectPath("deploy", script)]);
-  const made = read("deploy/make-secrets.sh");
+  for (const script of scripts) execFileSync("sh", ["-n", projectPath("src/deploy", script)]);
+  const made = read("src/deploy/make-secrets.sh");
   for (const [name, { file }] of Object.entries(compose.secrets)) {
     expect(file).toBe(`./secrets/${name}`);
     expect(made).toMatch(new RegExp(`\\b${name}\\b`));

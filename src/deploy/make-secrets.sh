@@ -2,7 +2,7 @@
 # Makes the passwords that docker-compose.yml hands to its services; those that are there stay.
 set -eu
 umask 077
-folder="$(dirname "$0")/../secrets"
+folder="$(dirname "$0")/../../secrets"
 mkdir -p "$folder"
 for name in postgres_password api_password worker_password gateway_password jwt_secret; do
   # Readable in the containers, where other users run; the folder keeps everybody else out.

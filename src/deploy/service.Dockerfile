@@ -7,7 +7,6 @@ RUN npm ci --omit=dev --omit=optional
 COPY db db
 COPY src src
 COPY tasks tasks
-COPY deploy/run-service.sh deploy/is-ready.ts deploy/
 RUN mkdir /archive && chown node:node /archive
 USER node
-ENTRYPOINT ["sh", "deploy/run-service.sh"]
+ENTRYPOINT ["sh", "src/deploy/run-service.sh"]

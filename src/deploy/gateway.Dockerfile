@@ -7,7 +7,7 @@ RUN apt-get update \
 RUN opm get leafo/pgmoon=1.16.0 fffonion/lua-resty-openssl=1.5.1
 
 COPY src/gateway /etc/storage-qos
-COPY deploy/gateway /etc/storage-qos
+COPY src/deploy/gateway /etc/storage-qos
 RUN mkdir /etc/storage-qos/logs
 STOPSIGNAL SIGQUIT
 CMD ["openresty", "-p", "/etc/storage-qos", "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
