@@ -1467,7 +1467,7 @@ create function rate_limiter_admin.usage_over_time(app_id uuid, since timestamp 
   returns TABLE(starts_at timestamp with time zone, tokens_consumed numeric, bytes_consumed numeric, ledger_entries bigint, denied_operations numeric, denied_tokens numeric, denied_bytes numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ac46cb86ae8f0765
+  -- body 0d906cd9624ae70e
 
 create function rate_limiter_admin.viewer()
   returns rate_limiter.users

@@ -1,5 +1,5 @@
 --! Previous: sha1:70cf1530bca4b42ac202660ef168cdcb77de8ce4
---! Hash: sha1:a237fcb462f5a4c6f8a394dfac0653fa16302dca
+--! Hash: sha1:c29bbe0f0e08acd4651c1119fc99dc74c4fc5976
 --! Message: functions, views, policies and grants
 
 -- The migration being written.
@@ -9179,9 +9179,11 @@ begin
     coalesce(d.tokens, 0),
     coalesce(d.bytes, 0)
   from generate_series(
-    date_trunc(unit, since, 'UTC'), until - interval '1 microsecond', ('1 ' || unit)::interval,
-    'UTC'
-  ) as steps (starts_at)
+    date_trunc(unit, since at time zone 'UTC'),
+    (until - interval '1 microsecond') at time zone 'UTC',
+    ('1 ' || unit)::interval
+  ) as step (utc)
+  cross join lateral (select step.utc at time zone 'UTC' as starts_at) as steps
   left join used as u on u.starts_at = steps.starts_at
   left join denied as d on d.starts_at = steps.starts_at
   order by steps.starts_at;

@@ -336,7 +336,7 @@ describe("leases", () => {
       ["too short", "QS422", lifetime, take(app, "1", "0", "99 ms")],
       ["too long", "QS422", lifetime, take(app, "1", "0", "1 hour 1 us")],
       ["backwards", "QS422", lifetime, take(app, "1", "0", "-1 s")],
-      ["for ever", "QS422", lifetime, take(app, "1", "0", "infinity")],
+      ["for ages", "QS422", lifetime, take(app, "1", "0", "178000000 years")],
       ...badAmounts.flatMap((amount): Refusal[] => [
         [`of ${amount} tokens`, "QS422", badAmount, take(app, amount, "0")],
         [`of ${amount} bytes`, "QS422", badAmount, take(app, "0", amount)],
@@ -428,7 +428,7 @@ describe("borrowing", () => {
       ["for less than no time", "QS422", notPositive, wish({ duration: "-1 s" })],
       ["for nobody knows how long", "QS422", notPositive, wish({ duration: null })],
       ["for too long", "QS422", "duration too long", wish({ duration: "3600.000001 s" })],
-      ["for ever", "QS422", "duration too long", wish({ duration: "infinity" })],
+      ["for ages", "QS422", "duration too long", wish({ duration: "178000000 years" })],
       ["more than the ratio", "QS409", "borrow limit", wish({ tokens: "60" })],
       ["from itself", "QS422", "bucket cannot lend to itself", wish({ lender: () => ids.app })],
       ["from another tenant", "QS404", "unknown lender", wish({ lender: () => ids.stranger })],
