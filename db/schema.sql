@@ -1717,7 +1717,7 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
 create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body e12d097e5cb5c7c9
+  -- body e4ef5ae0e16cf434
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, allotment_ms integer, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
@@ -1947,7 +1947,7 @@ create function rate_limiter_internal.lock_bucket(at timestamp with time zone, o
 create function rate_limiter_internal.lock_buckets(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
-  -- body 994926f80060b3f2
+  -- body cb033f773ade6166
 
 create function rate_limiter_internal.lock_in_order(at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns void
@@ -3723,7 +3723,7 @@ comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
-comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation that allotments do not pay for: draws on layer 1 for it, and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
+comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation of a fixed window, or that allotments do not pay for: charges it, draws on layer 1 for it and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
