@@ -11,7 +11,11 @@ describe.skipIf(missing !== undefined)("a gateway that speaks S3 and refunds err
   const database = await createDatabase();
   const { nginx } =
     missing === undefined
-      ? await startGateway(database, { QOS_SPEAK_S3: "on", QOS_REFUND_5XX: "on" })
+      ? await startGateway(database, {
+          QOS_SPEAK_S3: "on",
+          QOS_REFUND_5XX: "on",
+          QOS_RATE_LIMIT_FIELDS: "denied",
+        })
       : (undefined as never);
   let world: ClientWorld;
 
@@ -27,9 +31,12 @@ describe.skipIf(missing !== undefined)("a gateway that speaks S3 and refunds err
   const get = (path: string, method = "GET") =>
     fetch(nginx.url + path, { method, headers: signed(world.apiKey) });
 
-  test("answers a denial as S3 does: 503 SlowDown in XML, with the fields of the draft", async () => {
+  test("answers a denial as S3 does: 503 SlowDown in XML, with fields on denials alone", async () => {
     await addQuota(database, world, { iops: { limit: 5 } });
-    await get("/b/o", "DELETE");
+    const admitted = await get("/b/o", "DELETE");
+    expect(admitted.status).toBe(200);
+    expect(admitted.headers.get("RateLimit-Policy")).toBeNull();
+    expect(admitted.headers.get("RateLimit")).toBeNull();
     const denied = await get("/b/o", "DELETE");
     expect(denied.status).toBe(503);
     expect(denied.headers.get("Content-Type")).toBe("application/xml");

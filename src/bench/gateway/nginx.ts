@@ -104,6 +104,8 @@ function databaseSettings(url: string, bridgePort: number | undefined): Record<s
     QOS_DATABASE_USER: decodeURIComponent(username),
     QOS_DATABASE_PASSWORD: decodeURIComponent(password),
     QOS_DATABASE_TIMEOUT_MS: "5000",
+    // resty.limit.req sends none.
+    QOS_RATE_LIMIT_FIELDS: "denied",
   };
 }
 
@@ -123,6 +125,7 @@ function configuration(folder: string, port: number): string {
     pid nginx.pid;
     error_log stderr error;
     ${names.map((name) => `env QOS_DATABASE_${name};`).join("\n")}
+    env QOS_RATE_LIMIT_FIELDS;
     events { worker_connections 1024; }
     http {
       lua_package_path "${path};;";

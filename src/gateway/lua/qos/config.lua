@@ -64,6 +64,7 @@ function _M.read()
       statement_timeout_ms = statement_timeout_ms,
     },
     key_header = text("QOS_KEY_HEADER", "X-API-Key"):lower(),
+    rate_limit_fields = one_of("QOS_RATE_LIMIT_FIELDS", "always", { "always", "denied" }),
     speak_s3 = switch("QOS_SPEAK_S3", "off"),
     unknown_size = whole_number("QOS_UNKNOWN_SIZE_BYTES", 65536, 0),
     refund_5xx = switch("QOS_REFUND_5XX", "off"),

@@ -1,10 +1,12 @@
 -- The phases of a request.
 
+local base = require("resty.core.base")
 local cjson = require("cjson.safe")
 local config = require("qos.config")
 local database = require("qos.database")
 local decide = require("qos.decide")
 local denials = require("qos.denials")
+local ffi = require("ffi")
 local identity = require("qos.identity")
 local leases = require("qos.leases")
 local metrics = require("qos.metrics")
@@ -142,6 +144,14 @@ local function judge()
   return decide.decide(key, operation, is_final), operation
 end
 
+-- What is let through and not settled yet, by the address of its request: ngx.ctx would hold it
+-- too, and costs as much as two response headers.
+local under_way = {}
+
+local function address()
+  return tonumber(ffi.cast("uintptr_t", base.get_request()))
+end
+
 local function let_through(decision, operation)
   respond.set_fields(decision)
   if operation and (operation.transfers or settings.refund_5xx) then
@@ -149,12 +159,14 @@ local function let_through(decision, operation)
       operation.header_bytes = #ngx.req.raw_header()
     end
     decision.operation = operation
-    ngx.ctx.qos = decision
+    under_way[address()] = decision
   end
   return hold_back(decision)
 end
 
 function _M.access()
+  -- An address is used again, and not every request has a log phase of ours.
+  under_way[address()] = nil
   local ran, decision, operation = pcall(judge)
   if not ran then
     decision, operation = decision_when_ill(decision), nil
@@ -172,10 +184,12 @@ function _M.access()
 end
 
 function _M.log()
-  local decision = ngx.ctx.qos
+  local request = address()
+  local decision = under_way[request]
   if decision == nil then
     return
   end
+  under_way[request] = nil
   local worked, problem = pcall(settlement.finish, decision, decision.operation)
   if not worked then
     metrics.add("qos_errors_total")

@@ -10,6 +10,15 @@ local function nothing()
   return nil
 end
 
+local function path_test(path)
+  if path == nil or type(path) == "function" then
+    return path
+  end
+  return function(given)
+    return ngx.re.find(given, path, "jo") ~= nil
+  end
+end
+
 -- A function of path and arguments that answers the first rule of the list which fits.
 local function chain_of(list, place)
   local rule = list[place]
@@ -20,10 +29,10 @@ local function chain_of(list, place)
       return rule
     end
   end
-  local otherwise = chain_of(list, place + 1)
+  local otherwise, has_path = chain_of(list, place + 1), path_test(rule.path)
   return function(path, arguments)
     local fits = (rule.query == nil or arguments[rule.query] ~= nil)
-      and (rule.path == nil or ngx.re.find(path, rule.path, "jo") ~= nil)
+      and (has_path == nil or has_path(path))
     if fits then
       return rule
     end

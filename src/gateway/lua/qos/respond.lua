@@ -66,11 +66,17 @@ function _M.refused(problem)
   return refuse(status, s3_codes[problem.code] or "InvalidRequest", problem.message)
 end
 
-function _M.set_fields(decision)
+local function set_rate_limit(decision)
   if decision.entry and decision.entry.limits then
     ngx.header["RateLimit-Policy"] = rate_limit_fields.policy(decision.entry.limits)
   end
   ngx.header["RateLimit"] = rate_limit_fields.standing(decision)
+end
+
+function _M.set_fields(decision)
+  if not decision.allowed or settings.rate_limit_fields == "always" then
+    set_rate_limit(decision)
+  end
   if decision.shadow then
     ngx.header["X-RateLimit-Shadow"] = decision.shadow
   end
