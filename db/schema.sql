@@ -1181,7 +1181,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0bdc018f902dd4b0
+  -- body 4be55bbdf5e3329a
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1193,7 +1193,7 @@ create function rate_limiter.consume_with_key(api_key text, operation text, size
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0b596b4e2fbc1df4
+  -- body adfbd1169d3a0cb7
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1704,10 +1704,10 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
   language sql stable parallel safe;
   -- body c7f04ee66a382e1a
 
-create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text)
+create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 5770ab256ee287fe
+  -- body 56888843337f3f79
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1717,7 +1717,7 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
 create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body e4ef5ae0e16cf434
+  -- body e46033173f9eebb2
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, allotment_ms integer, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
@@ -1803,11 +1803,6 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
   language plpgsql immutable parallel safe;
   -- body c6dd852f5fb87b28
 
-create function rate_limiter_internal.draw_from_layer_1(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, terms_until timestamp with time zone, tokens numeric, allotment_ms integer)
-  returns boolean
-  language plpgsql volatile parallel unsafe;
-  -- body 05887fcf81c72b0a
-
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
@@ -1888,6 +1883,11 @@ create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity nu
   returns bigint
   language sql immutable parallel safe;
   -- body 4f0e1277fee0c491
+
+create function rate_limiter_internal.leaky_delay_of(app_id uuid, charge numeric)
+  returns bigint
+  language plpgsql stable parallel safe;
+  -- body 0c8015f0dc64cff7
 
 create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
   returns rate_limiter.lease_grant
@@ -2017,7 +2017,7 @@ create function rate_limiter_internal.note_cost_rule()
 create function rate_limiter_internal.note_decision(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 413c3acdf0dbe1c7
+  -- body 28c67c105cf1aa21
 
 create function rate_limiter_internal.note_engine_setting()
   returns trigger
@@ -2110,6 +2110,11 @@ create function rate_limiter_internal.period_start(at timestamp with time zone, 
   returns timestamp with time zone
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
+
+create function rate_limiter_internal.prepare_to_charge(at timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body aec2d61494d99965
 
 create function rate_limiter_internal.price_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -3721,7 +3726,7 @@ comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a
 comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and whether its cluster has a shadow quota.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
-comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'consume() at a moment of the caller''s choice: for tests and replay. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
+comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
 comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation of a fixed window, or that allotments do not pay for: charges it, draws on layer 1 for it and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
@@ -3740,7 +3745,6 @@ comment on function rate_limiter_internal.current_tenant_name() is 'The name of 
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need. Reads and writes no table.';
-comment on function rate_limiter_internal.draw_from_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,timestamp with time zone,numeric,integer) is 'Takes tokens out of a cluster''s bucket, with their ledger row; false where it no longer holds them, its terms changed or it is a fixed window, and then nothing is taken.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
@@ -3757,6 +3761,7 @@ comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) i
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
 comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What the samples of its window say of each active alert; nulls where there are none.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
+comment on function rate_limiter_internal.leaky_delay_of(pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
 comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.lease_wait_ms(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric) is 'Milliseconds until the deciding buckets have something to lease again.';
 comment on function rate_limiter_internal.lend(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
@@ -3781,7 +3786,7 @@ comment on function rate_limiter_internal.moment_after(timestamp with time zone,
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.note_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
 comment on function rate_limiter_internal.note_cost_rule() is 'Trigger: notes a cost rule at the application whose decisions have to look for it.';
-comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. An admission, which writes anyway, takes the counts of earlier minutes along. Answers the decision.';
+comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
 comment on function rate_limiter_internal.note_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
 comment on function rate_limiter_internal.note_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
 comment on function rate_limiter_internal.note_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
@@ -3798,6 +3803,7 @@ comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
+comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes the counts of earlier minutes along, as something is written anyway.';
 comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.propose_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval) is 'The lease that buckets, as they stand at a moment, can give of what is asked for. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards.';

@@ -50,17 +50,12 @@ describe("denials of the direct path", () => {
     const appId = await makeApplication(database);
     const { sql } = await database.session("gateway", "rate_limiter_owner");
     await countAt(sql, appId, "2026-01-01T00:00:00Z", 4);
-    await sql`
-      select rate_limiter_internal.note_decision(
-        '2026-01-01T00:00:30Z', ${appId}, 0, row(true, null, 1, 1, null, 0, 0)
-      )
+    const admit = (moment: string) => sql`
+      select (rate_limiter_internal.consume_at(${moment}, ${appId}, 'write_small', 0)).allowed
     `;
+    expect(await admit("2026-01-01T00:00:30Z")).toEqual([{ allowed: true }]);
     expect(await countsOf(appId)).toEqual([]);
-    await sql`
-      select rate_limiter_internal.note_decision(
-        '2026-01-01T00:01:30Z', ${appId}, 0, row(true, null, 1, 1, null, 0, 0)
-      )
-    `;
+    expect(await admit("2026-01-01T00:01:30Z")).toEqual([{ allowed: true }]);
     expect(await countsOf(appId)).toMatchObject([{ operations: "4" }]);
   });
 
