@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, test, vi } from "vitest";
+import { isDatabaseReady } from "../../src/api/http/health.ts";
 import { migrate } from "../../src/migrations/migrate.ts";
 import { serverAccount } from "../../src/postgres/account.ts";
 import { findBinaries } from "../../src/postgres/binaries.ts";
@@ -110,13 +111,10 @@ test("a base backup and archived WAL bring back the moment before a mistake", as
   const drilled = withDatabase(again, "drill");
   await withConnection(drilled, async (restoredSql) => {
     // It answers queries before it is promoted.
-    await vi.waitFor(
-      async () => {
-        const [state] = await restoredSql`select pg_is_in_recovery() as is_recovering`;
-        expect(state?.is_recovering).toBe(false);
-      },
-      { timeout: 30_000, interval: 50 },
-    );
+    await vi.waitFor(async () => expect(await isDatabaseReady(restoredSql)).toBe(true), {
+      timeout: 30_000,
+      interval: 50,
+    });
     expect(await traces(restoredSql)).toEqual(before);
     expect(await ledgerGaps(restoredSql)).toEqual([]);
     await consume(drilled, appId, 2);

@@ -76,10 +76,11 @@ async function startNginx(bench: Bench): Promise<BenchNginx> {
   for (const path of ["plain", "lease", "limited"]) {
     writeFileSync(join(folder, path, "object"), "x".repeat(1_000));
   }
-  writeFileSync(join(folder, "nginx.conf"), configuration(folder, port));
+  const settings = gatewaySettings(bench.url, bridge?.port);
+  writeFileSync(join(folder, "nginx.conf"), configuration(folder, port, Object.keys(settings)));
   const user = process.getuid?.() === 0 ? "user root;" : "";
   const child = spawn("nginx", ["-p", folder, "-c", "nginx.conf", "-g", `daemon off; ${user}`], {
-    env: { PATH: process.env.PATH, ...databaseSettings(bench.url, bridge?.port) },
+    env: { PATH: process.env.PATH, ...settings },
     stdio: ["ignore", "ignore", "inherit"],
   });
   const nginx: BenchNginx = {
@@ -95,7 +96,7 @@ async function startNginx(bench: Bench): Promise<BenchNginx> {
   return nginx;
 }
 
-function databaseSettings(url: string, bridgePort: number | undefined): Record<string, string> {
+function gatewaySettings(url: string, bridgePort: number | undefined): Record<string, string> {
   const { hostname, port, pathname, username, password } = new URL(url);
   return {
     QOS_DATABASE_HOST: bridgePort === undefined ? hostname : "127.0.0.1",
@@ -110,7 +111,7 @@ function databaseSettings(url: string, bridgePort: number | undefined): Record<s
 }
 
 /** The three locations serve alike, whatever stands before them. */
-function configuration(folder: string, port: number): string {
+function configuration(folder: string, port: number, variables: readonly string[]): string {
   const own = projectPath("src/gateway/lua/?.lua");
   const standIn = projectPath("src/gateway/stand-in/lua/?.lua");
   const database =
@@ -118,14 +119,12 @@ function configuration(folder: string, port: number): string {
       ? [standIn, own]
       : [own, join(pgmoonPath, "?.lua"), join(pgmoonPath, "?/init.lua")];
   const path = [...database, join(limitTrafficPath ?? "", "lib/?.lua")].join(";");
-  const names = ["HOST", "PORT", "NAME", "USER", "PASSWORD", "TIMEOUT_MS"];
   return `
     ${modules.map((module) => `load_module ${module};`).join("\n")}
     worker_processes 1;
     pid nginx.pid;
     error_log stderr error;
-    ${names.map((name) => `env QOS_DATABASE_${name};`).join("\n")}
-    env QOS_RATE_LIMIT_FIELDS;
+    ${variables.map((name) => `env ${name};`).join("\n")}
     events { worker_connections 1024; }
     http {
       lua_package_path "${path};;";
