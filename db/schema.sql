@@ -1189,6 +1189,12 @@ create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes
   set search_path=pg_catalog, pg_temp;
   -- body b92a03ba03ca751f
 
+create function rate_limiter.consume_together(app_ids uuid[], operations text[], sizes bigint[])
+  returns SETOF rate_limiter.decision
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 33d75aef2d8e0af4
+
 create function rate_limiter.consume_with_key(api_key text, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
@@ -1723,6 +1729,11 @@ create function rate_limiter_internal.consume_exactly(at timestamp with time zon
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
   -- body ce221f2577997494
+
+create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
+  returns SETOF rate_limiter.decision
+  language plpgsql volatile parallel unsafe;
+  -- body b9e3c047b9d6cc29
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3454,6 +3465,7 @@ grant execute on function rate_limiter.borrow_automatically(uuid,numeric) to rat
 grant execute on function rate_limiter.check_limit(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.consume(uuid,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.consume_batch(uuid,text[],bigint[],text[]) to rate_limiter_app;
+grant execute on function rate_limiter.consume_together(uuid[],text[],bigint[]) to rate_limiter_app;
 grant execute on function rate_limiter.consume_with_key(text,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.cost(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.cost_terms(uuid) to rate_limiter_app;
@@ -3582,6 +3594,7 @@ comment on function rate_limiter.borrow_automatically(pg_catalog.uuid,numeric) i
 comment on function rate_limiter.check_limit(pg_catalog.uuid,pg_catalog.text,bigint) is 'The answer that consume() would give now, without taking anything. Raises what it raises.';
 comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'Decides whether an operation of an application may run now, and charges it if so. A retry under the same reference_id is answered as before and takes nothing. A denial is an answer. Raises QS404 for an unknown application or operation, QS403 for an inactive application, tenant or operation, QS422 for a negative size.';
 comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 10000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
+comment on function rate_limiter.consume_together(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens and allotments which their applications hold, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 10000 operations.';
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_terms(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
@@ -3730,6 +3743,7 @@ comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
 comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation of a fixed window, or that allotments do not pay for: charges it, draws on layer 1 for it and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
+comment on function rate_limiter_internal.consume_together_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_together() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
 comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';

@@ -5,7 +5,6 @@ import { DirectDecisions } from "./direct-decisions.ts";
 import {
   ClosedError,
   ForbiddenError,
-  InvalidRequestError,
   type LimiterError,
   NotFoundError,
   refusesApplication,
@@ -17,6 +16,7 @@ import { Leases } from "./leases.ts";
 import type { Limits } from "./limits.ts";
 import { OperationCost } from "./operation-cost.ts";
 import { type OutagePolicy, OutageRules } from "./outage.ts";
+import { requireSize } from "./require-size.ts";
 import type { ApplicationStatus } from "./status.ts";
 import { leaseTokens } from "./store/lease-tokens.ts";
 import { refund } from "./store/refund.ts";
@@ -378,7 +378,7 @@ export class ApplicationLimiter {
 
   /** Undefined while the costs are unknown; throws what SQL would raise. */
   #needOf(operation: string, size: number): Need | undefined {
-    if (!Number.isSafeInteger(size) || size < 0) throw badSize(size);
+    requireSize(size);
     if (this.#terms === undefined) return undefined;
     const cost = this.#costsAt(performance.now()).get(operation);
     if (cost === undefined) {
@@ -645,14 +645,6 @@ class Admission implements Decision {
 
 function unavailable(): UnavailableError {
   return new UnavailableError("QS503", "the database does not answer");
-}
-
-function badSize(size: number): InvalidRequestError {
-  const message = size < 0 ? "size is negative" : "size is not a whole number of bytes";
-  return new InvalidRequestError("QS422", message, {
-    detail: `size_bytes: ${size}`,
-    hint: "Give the size of the operation in bytes, 0 or more.",
-  });
 }
 
 function unknownOperation(operation: string): NotFoundError {

@@ -1,18 +1,11 @@
+import { decideBatch, type Waiting } from "./decide-batch.ts";
 import type { Decision } from "./decision.ts";
-import { type LimiterError, UnavailableError } from "./errors.ts";
-import { consume, type Operation } from "./store/consume.ts";
-import { consumeBatch } from "./store/consume-batch.ts";
+import type { Operation } from "./store/consume.ts";
 import type { Store } from "./store/store.ts";
 
 /** Whoever comes while a call is under way, or so soon after one, goes along with the next. */
 const pauseMs = 50;
 const largestBatch = 1_000;
-
-interface Waiting {
-  readonly operation: Operation;
-  readonly resolve: (decision: Decision) => void;
-  readonly reject: (error: LimiterError) => void;
-}
 
 /**
  * What the database decides on, operation by operation, for one application: one call at a time,
@@ -30,7 +23,7 @@ export class DirectDecisions {
 
   decide(application: string, operation: Operation): Promise<Decision> {
     const decided = new Promise<Decision>((resolve, reject) => {
-      this.#queue.push({ operation, resolve, reject });
+      this.#queue.push({ application, operation, resolve, reject });
     });
     if (!this.#isBusy) void this.#work(application);
     return decided;
@@ -41,7 +34,7 @@ export class DirectDecisions {
     while (this.#queue.length > 0) {
       await pause(this.#lastCallAt + pauseMs - performance.now());
       this.#lastCallAt = performance.now();
-      await this.#decideTogether(application, this.#nextBatch());
+      await decideBatch(this.#store, application, this.#nextBatch());
     }
     this.#isBusy = false;
   }
@@ -60,39 +53,6 @@ export class DirectDecisions {
     }
     this.#queue = later;
     return batch;
-  }
-
-  async #decideTogether(application: string, batch: readonly Waiting[]): Promise<void> {
-    const [first] = batch;
-    if (first === undefined) return;
-    try {
-      if (batch.length === 1) {
-        first.resolve(await this.#store.call((sql) => consume(sql, application, first.operation)));
-      } else {
-        const operations = batch.map((waiting) => waiting.operation);
-        const decisions = await this.#store.call((sql) =>
-          consumeBatch(sql, application, operations),
-        );
-        batch.forEach((waiting, index) => {
-          waiting.resolve(decisions[index] as Decision);
-        });
-      }
-    } catch (error) {
-      await this.#afterFailure(application, batch, error as LimiterError);
-    }
-  }
-
-  /** One bad operation spoils a batch: each alone then, so that it spoils only its own. */
-  async #afterFailure(
-    application: string,
-    batch: readonly Waiting[],
-    error: LimiterError,
-  ): Promise<void> {
-    if (batch.length === 1 || error instanceof UnavailableError) {
-      for (const waiting of batch) waiting.reject(error);
-      return;
-    }
-    for (const waiting of batch) await this.#decideTogether(application, [waiting]);
   }
 }
 

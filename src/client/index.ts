@@ -1,5 +1,6 @@
 export type { ApplicationLimiter, Spent } from "./application-limiter.ts";
 export type { Change } from "./changes.ts";
+export { createDecider, type Decider, type DeciderOptions } from "./decider.ts";
 export type { Decision, Reason } from "./decision.ts";
 export {
   ClosedError,

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { LRUCache } from "lru-cache";
-import postgres from "postgres";
 import { type Logger, logFor } from "../log.ts";
 import { ApplicationLimiter, type Spent } from "./application-limiter.ts";
 import { type Change, Changes } from "./changes.ts";
@@ -9,6 +8,7 @@ import type { Decision } from "./decision.ts";
 import { ClosedError, InvalidRequestError, type LimiterError } from "./errors.ts";
 import { defaultOutagePolicy, type OutagePolicy } from "./outage.ts";
 import type { ApplicationStatus, LimiterStatus } from "./status.ts";
+import { openPool } from "./store/open-pool.ts";
 import type { Settlement } from "./store/settle.ts";
 import type { Sql } from "./store/sql.ts";
 import { Store } from "./store/store.ts";
@@ -254,17 +254,4 @@ export function createLimiter(options: LimiterOptions): Limiter {
 function ownName({ apiKey, application }: LimiterOptions): ApplicationName | undefined {
   if (apiKey !== undefined) return { apiKey };
   return application === undefined ? undefined : { application };
-}
-
-function openPool(url: string): Sql {
-  return postgres(url, {
-    max: 4,
-    connect_timeout: 5,
-    // No statement of ours has arrays; asking for their types is one more that can fail.
-    fetch_types: false,
-    // The store pauses by itself after a failure; the driver's own pauses grow to 20 seconds.
-    backoff: (tries) => Math.min(0.05 * 2 ** tries, 1),
-    connection: { application_name: "storage-qos client" },
-    onnotice: () => {},
-  });
 }

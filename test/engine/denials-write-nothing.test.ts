@@ -22,6 +22,12 @@ const denied: Record<string, (sql: Sql, appId: string) => PromiseLike<readonly u
       ${appId}, array_fill('list'::text, array[50]), array_fill(0::bigint, array[50])
     ) as d
   `,
+  // Left open, for consume() to deny: the tokens are there and the bytes are not.
+  "a decision together with others": (sql, appId) => sql`
+    select coalesce(d.allowed, false) as allowed
+    from generate_series(1, 50)
+    cross join lateral rate_limiter.consume_together(array[${appId}::uuid], '{head}', '{1}') as d
+  `,
   "a look": (sql, appId) => sql`
     select (rate_limiter.check_limit(${appId}, 'list', 0)).allowed from generate_series(1, 50)
   `,

@@ -1,0 +1,47 @@
+import type { Decision } from "./decision.ts";
+import { type LimiterError, UnavailableError } from "./errors.ts";
+import { consume, type Operation } from "./store/consume.ts";
+import { consumeBatch } from "./store/consume-batch.ts";
+import type { Store } from "./store/store.ts";
+
+/** Somebody who waits for a decision. */
+export interface Waiting {
+  readonly application: string;
+  readonly operation: Operation;
+  readonly resolve: (decision: Decision) => void;
+  readonly reject: (error: LimiterError) => void;
+}
+
+/** What waits of one application, in one call. One bad operation spoils only its own. */
+export async function decideBatch(
+  store: Store,
+  application: string,
+  batch: readonly Waiting[],
+): Promise<void> {
+  const [first] = batch;
+  if (first === undefined) return;
+  if (batch.length === 1) return decideAlone(store, first);
+  const operations = batch.map((waiting) => waiting.operation);
+  try {
+    const decisions = await store.call((sql) => consumeBatch(sql, application, operations));
+    batch.forEach((waiting, index) => {
+      waiting.resolve(decisions[index] as Decision);
+    });
+  } catch (error) {
+    if (error instanceof UnavailableError) rejectAll(batch, error);
+    else for (const waiting of batch) await decideAlone(store, waiting);
+  }
+}
+
+export async function decideAlone(store: Store, waiting: Waiting): Promise<void> {
+  const { application, operation } = waiting;
+  try {
+    waiting.resolve(await store.call((sql) => consume(sql, application, operation)));
+  } catch (error) {
+    waiting.reject(error as LimiterError);
+  }
+}
+
+export function rejectAll(batch: readonly Waiting[], error: LimiterError): void {
+  for (const waiting of batch) waiting.reject(error);
+}

@@ -1,0 +1,15 @@
+import postgres from "postgres";
+import type { Sql } from "./sql.ts";
+
+export function openPool(url: string): Sql {
+  return postgres(url, {
+    max: 4,
+    connect_timeout: 5,
+    // No statement of ours has arrays; asking for their types is one more that can fail.
+    fetch_types: false,
+    // The store pauses by itself after a failure; the driver's own pauses grow to 20 seconds.
+    backoff: (tries) => Math.min(0.05 * 2 ** tries, 1),
+    connection: { application_name: "storage-qos client" },
+    onnotice: () => {},
+  });
+}

@@ -1,0 +1,175 @@
+import pg from "pg";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import {
+  ClosedError,
+  createDecider,
+  type Decider,
+  type DeciderOptions,
+  InvalidRequestError,
+  NotFoundError,
+  UnavailableError,
+} from "../../src/client/index.ts";
+import { connect } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+import { addQuota, type ClientWorld, makeWorld } from "./world.ts";
+
+const database = await createDatabase();
+const url = database.urlAs("rate_limiter_app");
+let world: ClientWorld;
+
+beforeEach(async () => {
+  world = await makeWorld(database);
+});
+
+function deciderFor(options: Partial<DeciderOptions> = {}): Decider {
+  const decider = createDecider({ connection: url, ...options });
+  onTestFinished(() => decider.close());
+  return decider;
+}
+
+/** Counts what is asked of a pool of `pg`, and by which function. */
+function countedPool() {
+  const pool = new pg.Pool({ connectionString: url, max: 4 });
+  onTestFinished(() => pool.end());
+  const calls: string[] = [];
+  const query: pg.Pool["query"] = pool.query.bind(pool);
+  return {
+    calls,
+    pool: {
+      query(statement: { name: string; text: string; values: unknown[] }) {
+        calls.push(statement.text.match(/rate_limiter\.(\w+)\(/)?.[1] ?? "?");
+        return query(statement);
+      },
+    },
+  };
+}
+
+/** In no cluster: what these are charged needs nothing of layer 1. */
+async function manyApplications(count: number, iops: number): Promise<string[]> {
+  const made = await database.sql<{ app_id: string }[]>`
+    insert into rate_limiter.applications (tenant_id, name)
+    select ${world.tenantId}, 'one of many ' || n from generate_series(1, ${count}::int) as n
+    returning app_id
+  `;
+  const ids = made.map(({ app_id }) => app_id);
+  for (const appId of ids) await addQuota(database, { appId }, { iops: { limit: 1, burst: iops } });
+  return ids;
+}
+
+async function tokensOf(appId: string): Promise<string> {
+  const [row] = await database.as("rate_limiter_app")`
+    select trunc(remaining + cost)::text as tokens
+    from rate_limiter.check_limit(${appId}, 'head')
+  `;
+  return row?.tokens;
+}
+
+const gaps = () => database.sql`select * from rate_limiter.verify_ledger()`;
+
+describe("decide", () => {
+  test("asks the database, and answers what it says", async () => {
+    await addQuota(database, { appId: world.appId }, { iops: { limit: 1, burst: 2 } });
+    const decider = deciderFor();
+    expect(await decider.decide(world.appId, "head")).toMatchObject({
+      allowed: true,
+      remaining: 1,
+    });
+    expect(await decider.decide(world.appId, "head")).toMatchObject({ allowed: true });
+    const denied = await decider.decide(world.appId, "head");
+    expect(denied).toMatchObject({ allowed: false, layer: 2, reason: "iops_l2" });
+    expect(denied.retryAfterMs).toBeGreaterThan(0);
+  });
+
+  test("takes together what comes while it asks, each charged exactly once", async () => {
+    const ids = await manyApplications(20, 50);
+    const { pool, calls } = countedPool();
+    const decider = deciderFor({ connection: pool });
+    for (const id of ids) await decider.decide(id, "head");
+    calls.length = 0;
+
+    const asked = Array.from({ length: 200 }, (_, i) => ids[i % ids.length] as string);
+    const decisions = await Promise.all(asked.map((id) => decider.decide(id, "head")));
+    expect(decisions.every(({ allowed }) => allowed)).toBe(true);
+    expect(calls.length).toBeLessThan(asked.length / 2);
+    for (const id of ids) expect(await tokensOf(id)).toBe("39");
+    expect(await gaps()).toEqual([]);
+  });
+
+  test("takes operations of many applications in one call", async () => {
+    const ids = await manyApplications(12, 50);
+    const { pool, calls } = countedPool();
+    const decider = deciderFor({ connection: pool, callsAtOnce: 1 });
+    for (const id of ids) await decider.decide(id, "head");
+    calls.length = 0;
+    const decisions = await Promise.all(ids.map((id) => decider.decide(id, "head")));
+    expect(decisions).toMatchObject(Array(ids.length).fill({ allowed: true }));
+    // Where none is under way the first does not wait for the others.
+    expect(calls.filter((call) => call !== "consume")).toEqual(["consume_together"]);
+    expect(calls.length).toBeLessThanOrEqual(2);
+  });
+
+  test("never admits more than there is, however many ask at once", async () => {
+    const [one, two] = await manyApplications(2, 30);
+    const decider = deciderFor();
+    const asked = Array.from({ length: 120 }, (_, i) => (i % 2 === 0 ? one : two) as string);
+    const decisions = await Promise.all(asked.map((id) => decider.decide(id, "list")));
+    const admitted = decisions.filter(({ allowed }) => allowed).length;
+    // A list costs more than a token, and one a second flows in.
+    const [cost] = await database.sql`
+      select c_base from rate_limiter.operation_types where name = 'list'
+    `;
+    expect(admitted).toBeLessThanOrEqual(2 * Math.ceil(34 / Number(cost?.c_base)));
+    expect(admitted).toBeGreaterThan(0);
+    expect(decisions.some(({ allowed }) => !allowed)).toBe(true);
+    expect(await gaps()).toEqual([]);
+  });
+
+  test("under a reference charges a retry nothing", async () => {
+    await addQuota(database, { appId: world.appId }, { iops: { limit: 1, burst: 10 } });
+    const decider = deciderFor();
+    const ask = () => decider.decide(world.appId, "head", 0, { reference: "upload" });
+    expect(await Promise.all([ask(), ask()])).toMatchObject([{ allowed: true }, { allowed: true }]);
+    expect(await tokensOf(world.appId)).toBe("9");
+  });
+
+  test("one bad question spoils nobody else's answer", async () => {
+    const ids = await manyApplications(3, 50);
+    const decider = deciderFor({ callsAtOnce: 1 });
+    const answers = await Promise.allSettled([
+      ...ids.map((id) => decider.decide(id, "head")),
+      decider.decide(ids[0] as string, "no such operation"),
+      decider.decide("00000000-0000-0000-0000-000000000000", "head"),
+      decider.decide("no id", "head"),
+      decider.decide(ids[1] as string, "head", -1),
+    ]);
+    expect(answers.slice(0, 3)).toMatchObject(Array(3).fill({ value: { allowed: true } }));
+    const reasons = answers.slice(3).map((answer) => (answer as PromiseRejectedResult).reason);
+    expect(reasons[0]).toBeInstanceOf(NotFoundError);
+    expect(reasons[1]).toBeInstanceOf(NotFoundError);
+    expect(reasons[2]).toBeInstanceOf(NotFoundError);
+    expect(reasons[3]).toBeInstanceOf(InvalidRequestError);
+  });
+
+  test("says so where the database is away", async () => {
+    const decider = deciderFor({ connection: "postgres://nobody@127.0.0.1:1/nowhere" });
+    await expect(decider.decide(world.appId, "head")).rejects.toBeInstanceOf(UnavailableError);
+  });
+});
+
+describe("close", () => {
+  test("waits for what was asked, and refuses the rest", async () => {
+    await addQuota(database, { appId: world.appId }, { iops: { limit: 1, burst: 10 } });
+    const decider = deciderFor();
+    const asked = [1, 2, 3].map(() => decider.decide(world.appId, "head"));
+    await decider.close();
+    expect(await Promise.all(asked)).toMatchObject(Array(3).fill({ allowed: true }));
+    await expect(decider.decide(world.appId, "head")).rejects.toBeInstanceOf(ClosedError);
+  });
+
+  test("leaves a pool that is not its own open", async () => {
+    const sql = connect(url, { max: 1 });
+    onTestFinished(() => sql.end());
+    await createDecider({ connection: sql }).close();
+    expect(await sql`select 1 as one`).toMatchObject([{ one: 1 }]);
+  });
+});
