@@ -253,6 +253,8 @@ create table rate_limiter.applications (
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  draws_iops boolean not null default false,
+  draws_bandwidth boolean not null default false,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint app_tenant_name_unique UNIQUE (tenant_id, name),
@@ -1507,7 +1509,7 @@ create function rate_limiter_internal.add_alert_notices(alert_id uuid, history_i
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 2246a8579e34f840
+  -- body 98bd8b9cc0486993
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
   returns uuid
@@ -1698,7 +1700,7 @@ create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3e79898f68a0b0dd
+  -- body 8875baf58a5114b2
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
@@ -1713,7 +1715,7 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 56888843337f3f79
+  -- body 923a08eb9a3bdbcc
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1733,7 +1735,7 @@ create function rate_limiter_internal.consume_exactly(at timestamp with time zon
 create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body b9e3c047b9d6cc29
+  -- body 3129d3794aff4018
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3736,7 +3738,7 @@ comment on function rate_limiter_internal.check_notification() is 'Trigger: refu
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
-comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and whether its cluster has a shadow quota.';
+comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
@@ -4011,6 +4013,12 @@ comment on column rate_limiter.applications.app_id is 'The application.';
 comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
 comment on column rate_limiter.applications.created_at is 'When the row was made.';
+comment on column rate_limiter.applications.draws_bandwidth is '@behavior -*
+Whether its cluster has ever had a bandwidth quota, whose bytes decisions then draw on.';
+
+comment on column rate_limiter.applications.draws_iops is '@behavior -*
+Whether its cluster has ever had an IOPS quota, whose tokens decisions then draw on.';
+
 comment on column rate_limiter.applications.has_bandwidth is '@behavior -*
 Whether it has ever had a bandwidth quota, whose bucket decisions then look for.';
 

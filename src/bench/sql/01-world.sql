@@ -60,11 +60,12 @@ returns void
 language sql
 as $$
   insert into rate_limiter.applications (
-    app_id, tenant_id, cluster_id, name, has_bandwidth, has_cost_rule
+    app_id, tenant_id, cluster_id, name, has_bandwidth, has_cost_rule, draws_iops, draws_bandwidth
   )
   select
     md5(kind.name || ' ' || n)::uuid, tenant, case when kind.shares_layer_1 then cluster end,
-    kind.name || ' ' || n, kind.has_bandwidth, kind.has_bandwidth
+    kind.name || ' ' || n, kind.has_bandwidth, kind.has_bandwidth, kind.shares_layer_1,
+    kind.shares_layer_1
   from generate_series(first, last) as n;
 
   insert into rate_limiter_private.api_keys (key_hash, app_id, prefix)
