@@ -1,0 +1,153 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+import {
+  ledgerGaps,
+  makeApplication,
+  makeCluster,
+  moment,
+  publish,
+  type Quota,
+  setSetting,
+} from "./world.ts";
+
+const database = await createDatabase();
+
+type Decisions = readonly Record<string, unknown>[];
+
+/** The ways to ask: each decides on one or two operations of the size for each application. */
+const calls = {
+  async consume(sql: Sql, at: string, appIds: string[], size: number): Promise<Decisions> {
+    const decisions = [];
+    for (const appId of appIds) {
+      const [decision] = await sql`
+        select d.* from rate_limiter_internal.consume_at(${at}, ${appId}, 'head', ${size}) as d
+      `;
+      decisions.push({ ...decision });
+    }
+    return decisions;
+  },
+  async batch(sql: Sql, at: string, appIds: string[], size: number): Promise<Decisions> {
+    return sql`
+      select d.*
+      from unnest(${appIds}::uuid[]) as app_id
+      cross join lateral rate_limiter_internal.consume_batch_at(
+        ${at}, app_id, '{head,head}', array[${size}::bigint, ${size}::bigint]
+      ) as d
+    `;
+  },
+  async together(sql: Sql, at: string, appIds: string[], size: number): Promise<Decisions> {
+    return sql`
+      select d.*
+      from rate_limiter_internal.consume_together_at(
+        ${at}, ${appIds}::uuid[], array_fill('head'::text, array[${appIds.length}::int]),
+        array_fill(${size}::bigint, array[${appIds.length}::int])
+      ) as d
+    `;
+  },
+};
+
+const iops = fc.record({
+  iops: fc.integer({ min: 1, max: 60 }),
+  burst: fc.integer({ min: 60, max: 120 }),
+  method: fc.constantFrom<NonNullable<Quota["method"]>>(
+    "token_bucket",
+    "token_bucket",
+    "leaky_bucket",
+    "fixed_window",
+  ),
+});
+const bytes = fc.record({ bytes: fc.integer({ min: 100, max: 9000 }) });
+const quota: fc.Arbitrary<Quota> = fc.oneof(
+  fc.constant({}),
+  iops,
+  bytes,
+  fc.tuple(iops, bytes).map(([one, two]) => ({ ...one, ...two })),
+);
+const step = fc.record({
+  waitMs: fc.oneof(fc.nat(30), fc.nat(1100)),
+  call: fc.constantFrom<keyof typeof calls>("consume", "consume", "batch", "together"),
+  apps: fc.uniqueArray(fc.nat(2), { minLength: 1, maxLength: 3 }),
+  size: fc.oneof(fc.constant(0), fc.nat(800)),
+});
+const scenario = fc.record({
+  allotmentMs: fc.constantFrom(0, 20, 100, 1000),
+  shared: quota,
+  own: fc.array(quota, { minLength: 3, maxLength: 3 }),
+  steps: fc.array(step, { minLength: 3, maxLength: 25 }),
+});
+type Scenario = typeof scenario extends fc.Arbitrary<infer S> ? S : never;
+
+async function publishAny(sql: Sql, owner: Parameters<typeof publish>[1], limits: Quota) {
+  if (Object.keys(limits).length > 0) await publish(sql, owner, limits);
+}
+
+async function makeWorld(sql: Sql, { allotmentMs, shared, own }: Scenario) {
+  await setSetting(sql, "layer_1_allotment_ms", allotmentMs);
+  const clusterId = await makeCluster(sql);
+  await publishAny(sql, { clusterId }, shared);
+  const appIds: string[] = [];
+  for (const limits of own) {
+    const appId = await makeApplication(sql, { clusterId });
+    await publishAny(sql, { appId }, limits);
+    appIds.push(appId);
+  }
+  return { clusterId, appIds };
+}
+
+async function takenFrom(sql: Sql, clusterId: string, bucketType: string): Promise<number> {
+  const [row] = await sql`
+    select -coalesce(sum(tokens_change), 0)::float8 as taken
+    from rate_limiter.token_transactions
+    where owner_id = ${clusterId}
+      and bucket_type = ${bucketType}
+      and transaction_type in ('consume', 'allot', 'refund')
+  `;
+  return row?.taken;
+}
+
+/** Never, after any step, is more admitted than layer 1 had given by then. Counts admissions. */
+async function run(sql: Sql, world: Scenario): Promise<number> {
+  const { clusterId, appIds } = await makeWorld(sql, world);
+  const admitted = { count: 0, tokens: 0, bytes: 0 };
+  let ms = 0;
+  for (const { waitMs, call, apps, size } of world.steps) {
+    ms += waitMs;
+    const asking = apps.map((i) => appIds[i] as string);
+    const decisions = await calls[call](sql, moment(ms / 1000), asking, size);
+    for (const { cost } of decisions.filter(({ allowed }) => allowed === true)) {
+      admitted.count += 1;
+      admitted.tokens += Number(cost);
+      admitted.bytes += size;
+    }
+    const { tokens, bytes } = admitted;
+    if (world.shared.iops !== undefined) {
+      expect(tokens).toBeLessThanOrEqual(await takenFrom(sql, clusterId, "iops_l1"));
+    }
+    if (world.shared.bytes !== undefined) {
+      expect(bytes).toBeLessThanOrEqual(await takenFrom(sql, clusterId, "bandwidth_l1"));
+    }
+  }
+  expect(await ledgerGaps(sql)).toEqual([]);
+  return admitted.count;
+}
+
+const undo = new Error("undo");
+
+test("whoever asks, and however: no more is admitted than layer 1 gave", {
+  timeout: 120_000,
+}, async () => {
+  let admissions = 0;
+  const holds = async (world: Scenario) => {
+    const done = database.sql.begin(async (transaction) => {
+      admissions += await run(transaction as unknown as Sql, world);
+      throw undo;
+    });
+    await done.catch((error) => {
+      if (error !== undo) throw error;
+    });
+  };
+  await fc.assert(fc.asyncProperty(scenario, holds), { numRuns: 150 });
+  expect(admissions).toBeGreaterThan(500);
+});
