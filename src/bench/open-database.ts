@@ -5,6 +5,7 @@ import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "../postgres/connect.ts";
 import { startThrowawayServer } from "../postgres/throwaway-server.ts";
 import { withDatabase } from "../postgres/url.ts";
+import type { Bench } from "./types.ts";
 
 /**
  * Of the embedded server. Commits reach the disk, as in production; workloads say which of them
@@ -32,22 +33,52 @@ export async function openBenchDatabase(applications: number): Promise<BenchData
   const server = serverUrl
     ? { url: serverUrl, stop: async () => {} }
     : await startThrowawayServer(undefined, serverSettings);
+  try {
+    const database = await openDatabaseBeside(server.url);
+    const remove = async () => {
+      await database.remove();
+      await server.stop();
+    };
+    await madeWorld(database, applications);
+    return { ...database, remove };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/** One more with the same world, for what would disturb the others' figures. */
+export async function openWorldBeside({ url, applications }: Bench): Promise<BenchDatabase> {
+  const database = await openDatabaseBeside(url);
+  await madeWorld(database, applications);
+  return database;
+}
+
+/** A migrated database, and nothing in it, on the server of this URL. */
+export async function openDatabaseBeside(serverUrl: string): Promise<BenchDatabase> {
   const name = `storage_qos_bench_${randomBytes(4).toString("hex")}`;
-  const url = withDatabase(server.url, name);
+  const url = withDatabase(serverUrl, name);
+  await withConnection(serverUrl, (admin) => admin`create database ${admin(name)}`);
   const sql = connect(url, { max: 1 });
   const remove = async () => {
     await sql.end();
     await withConnection(
-      server.url,
+      serverUrl,
       (admin) => admin`drop database if exists ${admin(name)} with (force)`,
     );
-    await server.stop();
   };
   try {
-    await withConnection(server.url, (admin) => admin`create database ${admin(name)}`);
     await migrate(url);
-    await makeWorld(sql, applications);
     return { url, sql, remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function madeWorld({ sql, remove }: BenchDatabase, applications: number): Promise<void> {
+  try {
+    await makeWorld(sql, applications);
   } catch (error) {
     await remove();
     throw error;

@@ -26,7 +26,7 @@ export function charts(results: Results): Record<string, string> {
     ({ unit, median }) => unit === "per second" && median !== undefined,
   );
   const ratios = results.detail.ratios.filter(
-    ({ median, goal }) => median !== undefined && goal > 0,
+    ({ median, goal }) => median !== undefined && (goal ?? 0) > 0,
   );
   return {
     throughput: barChart(
@@ -81,9 +81,13 @@ function describe({ machine }: Results): string {
 }
 
 function workloadRow(workload: WorkloadDetail): string[] {
-  const { name, unit, says, latencyMs } = workload;
+  const { name, unit, says, latencyMs, notes = {} } = workload;
   const latencies = [latencyMs?.p50, latencyMs?.p99, latencyMs?.p999];
-  return [`\`${name}\``, unit, shown(workload), ...latencies.map((one) => String(one ?? "")), says];
+  const noted = Object.entries(notes).map(([what, value]) => `${what} ${value}`);
+  return [
+    ...[`\`${name}\``, unit, shown(workload), ...latencies.map((one) => String(one ?? ""))],
+    [says, ...noted].join("; "),
+  ];
 }
 
 function shown({ median, least, most, missing }: WorkloadDetail | RatioDetail): string {
@@ -91,16 +95,18 @@ function shown({ median, least, most, missing }: WorkloadDetail | RatioDetail): 
 }
 
 function goalOf({ goal, atMost }: RatioDetail): string {
-  return `${atMost ? "<=" : ">="} ${goal}`;
+  return goal === null ? "none" : `${atMost ? "<=" : ">="} ${goal}`;
 }
 
-function verdict({ reached, missing }: RatioDetail): string {
+function verdict({ reached, missing, goal }: RatioDetail): string {
+  if (goal === null && !missing) return "";
   if (reached === null) return missing ?? "not measured";
   return reached ? "yes" : "no";
 }
 
 function shareOfGoal({ median = Number.NaN, goal, atMost }: RatioDetail): number {
-  return atMost ? goal / median : median / goal;
+  const wanted = goal ?? Number.NaN;
+  return atMost ? wanted / median : median / wanted;
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {

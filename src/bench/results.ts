@@ -1,7 +1,7 @@
 import type { Machine } from "./machine.ts";
 import type { Measured } from "./run-rounds.ts";
 import { rounded, type Summary, summarize } from "./statistics.ts";
-import type { Latency, Ratio, Sample, Workload } from "./types.ts";
+import type { Latency, Notes, Ratio, Sample, Workload } from "./types.ts";
 
 /** What `--json` writes. */
 export interface Results {
@@ -18,7 +18,7 @@ export interface Results {
 export interface RatioDetail extends Partial<Summary> {
   readonly name: string;
   readonly says: string;
-  readonly goal: number;
+  readonly goal: number | null;
   readonly atMost: boolean;
   readonly reached: boolean | null;
   /** Why there is no number. */
@@ -30,6 +30,8 @@ export interface WorkloadDetail extends Partial<Summary> {
   readonly says: string;
   readonly unit: string;
   readonly latencyMs?: Latency;
+  /** Of its last round. */
+  readonly notes?: Notes;
   readonly missing?: string;
 }
 
@@ -51,7 +53,7 @@ export function toResults(
 }
 
 function ratioDetail(ratio: Ratio, measured: ReadonlyMap<string, Measured>): RatioDetail {
-  const { name, says, goal, atMost = false } = ratio;
+  const { name, says, goal = null, atMost = false } = ratio;
   const needed = ratio.needs.map((workload) => measured.get(workload.name));
   const missing = needed.map((one) => (one ? one.missing : "left out by --only")).find(Boolean);
   const described = { name, says, goal, atMost };
@@ -60,8 +62,12 @@ function ratioDetail(ratio: Ratio, measured: ReadonlyMap<string, Measured>): Rat
   const rounds = needed[0]?.samples.map((_, round) => needed.map((one) => one?.samples[round]));
   const values = (rounds ?? []).filter(isComplete).map((samples) => ratio.value(samples));
   const summary = summary4(values);
-  const { median } = summary;
-  return { ...described, ...summary, reached: atMost ? median <= goal : median >= goal };
+  return { ...described, ...summary, reached: isReached(summary.median, goal, atMost) };
+}
+
+function isReached(median: number, goal: number | null, atMost: boolean): boolean | null {
+  if (goal === null) return null;
+  return atMost ? median <= goal : median >= goal;
 }
 
 function isComplete(samples: readonly (Sample | undefined)[]): samples is Sample[] {
@@ -73,9 +79,11 @@ function workloadDetail({ workload, samples, missing }: Measured): WorkloadDetai
   if (missing) return { name, says, unit, missing };
   const done = samples.filter((sample) => sample !== undefined);
   const latencyMs = medianLatency(done);
+  const notes = done.at(-1)?.notes;
   return {
     ...{ name, says, unit, ...summary4(done.map((sample) => sample.figure)) },
     ...(latencyMs ? { latencyMs } : {}),
+    ...(notes ? { notes } : {}),
   };
 }
 

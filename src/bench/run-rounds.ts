@@ -25,13 +25,36 @@ export async function runRounds(
     for (const workload of workloads) {
       const missing = await workload.missing?.(bench);
       measured.set(workload.name, { workload, samples: [], ...(missing ? { missing } : {}) });
-      if (missing === undefined) running.set(workload, await workload.start(bench));
+      if (missing !== undefined || workload.afterRounds) continue;
+      running.set(workload, await workload.start(bench));
     }
     for (let round = 0; round < rounds; round++) await runRound(round, running, measured);
   } finally {
     for (const one of running.values()) await one.stop?.();
   }
+  for (const workload of workloads.filter(({ afterRounds }) => afterRounds)) {
+    if (measured.get(workload.name)?.missing === undefined) {
+      await runAfterwards(bench, workload, measured);
+    }
+  }
   return measured;
+}
+
+async function runAfterwards(
+  bench: Bench,
+  workload: Workload,
+  measured: Map<string, Measured>,
+): Promise<void> {
+  try {
+    const running = await workload.start(bench);
+    try {
+      await runRound(0, new Map([[workload, running]]), measured);
+    } finally {
+      await running.stop?.();
+    }
+  } catch (error) {
+    measured.set(workload.name, failed({ workload, samples: [] }, error));
+  }
 }
 
 async function runRound(
@@ -50,9 +73,13 @@ async function runRound(
       log.debug({ round, workload: workload.name, figure: sample?.figure }, "measured");
       measured.set(workload.name, { ...before, samples: [...before.samples, sample] });
     } catch (error) {
-      // One that fails is named in the report, and the others keep their figures.
-      log.error({ err: error, workload: workload.name }, "a workload failed");
-      measured.set(workload.name, { ...before, missing: `failed: ${(error as Error).message}` });
+      measured.set(workload.name, failed(before, error));
     }
   }
+}
+
+/** One that fails is named in the report, and the others keep their figures. */
+function failed(before: Measured, error: unknown): Measured {
+  log.error({ err: error, workload: before.workload.name }, "a workload failed");
+  return { ...before, missing: `failed: ${(error as Error).message}` };
 }

@@ -8,11 +8,15 @@ export interface Latency {
   readonly p999: number;
 }
 
+export type Notes = Readonly<Record<string, number>>;
+
 /** One round of one workload. */
 export interface Sample {
   /** In the unit of the workload. */
   readonly figure: number;
   readonly latency?: Latency;
+  /** What else is worth knowing of this round, by name. */
+  readonly notes?: Notes;
 }
 
 /** What a workload may use. */
@@ -28,6 +32,8 @@ export interface Bench {
   readonly quick: boolean;
   /** How long the sustained run takes, outside --quick. */
   readonly sustainedSeconds: number;
+  /** How far a ledger grows at most. */
+  readonly ledgerRows: number;
 }
 
 /** A workload that is ready to run. */
@@ -42,6 +48,8 @@ export interface Workload {
   readonly unit: string;
   /** Measured in the first round only: it takes long, or repeats nothing. */
   readonly once?: boolean;
+  /** Started, measured once and stopped when all rounds are over: it would disturb them. */
+  readonly afterRounds?: boolean;
   /** Why it cannot run here; undefined where it can. */
   missing?(bench: Bench): Promise<string | undefined>;
   start(bench: Bench): Promise<Running>;
@@ -50,7 +58,8 @@ export interface Workload {
 export interface Ratio {
   readonly name: string;
   readonly says: string;
-  readonly goal: number;
+  /** Left out where the ratio is only reported. */
+  readonly goal?: number;
   /** The goal is an upper bound. */
   readonly atMost?: boolean;
   readonly needs: readonly Workload[];

@@ -84,3 +84,52 @@ test("charts draw each workload that was measured, and no other", async () => {
   expect(throughput).not.toContain(">gone</text>");
   expect(throughput).not.toMatch(/NaN|undefined|Infinity/);
 });
+
+test("what would disturb the rounds starts when they are over, and stops before the next", async () => {
+  const turns: string[] = [];
+  const noted = (name: string, afterRounds: boolean): Workload => ({
+    ...{ name, says: name, unit: "per second", afterRounds },
+    start: async () => {
+      turns.push(`${name} started`);
+      return {
+        round: async () => ({ figure: turns.push(name) }),
+        stop: async () => void turns.push(`${name} stopped`),
+      };
+    },
+  });
+  const workloads = [noted("large", true), noted("huge", true), noted("a", false)];
+  const rounds = await runRounds(bench, workloads, 2);
+  expect(turns).toEqual([
+    ...["a started", "a", "a", "a stopped", "large started", "large", "large stopped"],
+    ...["huge started", "huge", "huge stopped"],
+  ]);
+  expect(rounds.get("large")?.samples).toHaveLength(1);
+});
+
+test("one that cannot even start after the rounds is named", async () => {
+  const broken = workload("broken", [], {
+    afterRounds: true,
+    start: () => Promise.reject(new Error("no room")),
+  });
+  const rounds = await runRounds(bench, [broken, workload("sound", [1])], 1);
+  expect(rounds.get("broken")?.missing).toBe("failed: no room");
+  expect(rounds.get("sound")?.samples).toEqual([{ figure: 1 }]);
+});
+
+test("a ratio without a goal is reported and neither reached nor missed; notes come with it", async () => {
+  const noting = workload("noting", [], {
+    start: async () => ({ round: async () => ({ figure: 3, notes: { rows: 7 } }) }),
+  });
+  const rounds = await runRounds(bench, [noting], 1);
+  const compared: Ratio = {
+    ...{ name: "just_so", says: "what it is", needs: [noting] },
+    value: ([only]) => only?.figure ?? Number.NaN,
+  };
+  const results = toResults(machine, rounds, [compared], []);
+  expect(results.detail.ratios[0]).toMatchObject({ median: 3, goal: null, reached: null });
+  expect(results.detail.workloads[0]?.notes).toEqual({ rows: 7 });
+  const page = renderReport(results);
+  expect(page).toContain("| `just_so` | 3 (3 to 3) | none |  |");
+  expect(page).toContain("what noting is; rows 7 |");
+  expect(charts(results).goals).not.toContain("just_so");
+});
