@@ -4,11 +4,11 @@ import { chooseDriver } from "./driver/choose-driver.ts";
 import type { Driver } from "./driver/driver.ts";
 import { describeMachine } from "./machine.ts";
 import { openBenchDatabase } from "./open-database.ts";
-import { floors, others, ratios } from "./ratios.ts";
+import { comparisons, floors, others, ratios } from "./ratios.ts";
 import { renderSummary, writeReport } from "./report.ts";
 import { type Results, toResults } from "./results.ts";
 import { runRounds } from "./run-rounds.ts";
-import type { Bench, Ratio, Workload } from "./types.ts";
+import type { Bench, Workload } from "./types.ts";
 
 export interface BenchOptions {
   readonly quick?: boolean;
@@ -16,6 +16,7 @@ export interface BenchOptions {
   readonly json?: string;
   readonly report?: string;
   readonly minutes?: string;
+  readonly ledgerRows?: string;
 }
 
 /** Sizes of a run. */
@@ -24,6 +25,7 @@ export interface Plan {
   readonly rounds: number;
   readonly seconds: number;
   readonly sustainedSeconds: number;
+  readonly ledgerRows: number;
   readonly quick: boolean;
 }
 
@@ -35,50 +37,57 @@ export async function benchCommand(options: BenchOptions): Promise<string> {
   return renderSummary(results);
 }
 
-function planOf({ quick = false, minutes = "15" }: BenchOptions): Plan {
+export function planOf(options: BenchOptions): Plan {
+  const { quick = false, minutes = "15", ledgerRows: rows = "1000000" } = options;
   const sustainedSeconds = Number(minutes) * 60;
   if (!(sustainedSeconds > 0)) {
     throw new InputError("minutes_invalid", `--minutes is no positive number: ${minutes}`);
   }
+  const ledgerRows = Number(rows);
+  if (!Number.isSafeInteger(ledgerRows) || ledgerRows < 1) {
+    throw new InputError("ledger_rows_invalid", `--ledger-rows is no count of rows: ${rows}`);
+  }
   const size = quick ? { rounds: 2, seconds: 1 } : { rounds: 7, seconds: 5 };
-  return { applications: 1000, sustainedSeconds, quick, ...size };
+  return { applications: 1000, sustainedSeconds, ledgerRows, quick, ...size };
 }
 
-/** Measures the ratios of these names, or all of them with the floors and peers. */
+/** Measures the ratios and workloads of these names, or all of them with the floors and peers. */
 export async function measure(
   plan: Plan,
   only: readonly string[],
   driver: Driver,
 ): Promise<Results> {
-  const chosen = chooseRatios(only);
+  const chosen = workloadsOf(only, plan);
   const database = await openBenchDatabase(plan.applications);
   try {
     const bench: Bench = { ...plan, url: database.url, sql: database.sql, driver };
     const machine = await describeMachine(bench);
-    const measured = await runRounds(bench, workloadsOf(chosen, only, plan), plan.rounds);
-    return toResults(machine, measured, ratios, floors);
+    const measured = await runRounds(bench, chosen, plan.rounds);
+    return toResults(machine, measured, [...ratios, ...comparisons], floors);
   } finally {
     await database.remove();
   }
 }
 
-function chooseRatios(only: readonly string[]): readonly Ratio[] {
-  const unknown = only.find((name) => !ratios.some((ratio) => ratio.name === name));
-  if (unknown !== undefined) {
-    const names = ratios.map(({ name }) => name).join(", ");
-    throw new InputError("ratio_unknown", `unknown ratio: ${unknown}`, `There are ${names}.`);
-  }
-  return only.length === 0 ? ratios : ratios.filter(({ name }) => only.includes(name));
-}
-
-function workloadsOf(
-  chosen: readonly Ratio[],
-  only: readonly string[],
-  { quick }: Plan,
-): Workload[] {
-  const besides = only.length > 0 ? [] : [...floors, ...(quick ? [] : others)];
-  const all = [...besides, ...chosen.flatMap(({ needs }) => needs)];
+function workloadsOf(only: readonly string[], plan: Plan): Workload[] {
+  const all = only.length > 0 ? only.flatMap(workloadsNamed) : everything(plan);
   // Growth changes the database for all that come after it.
   const rank = ({ name }: Workload) => Number(name.startsWith("grown"));
   return [...new Set(all)].sort((a, b) => rank(a) - rank(b));
+}
+
+function everything({ quick }: Plan): Workload[] {
+  const compared = quick ? ratios : [...ratios, ...comparisons];
+  const besides = quick ? floors : [...floors, ...others];
+  return [...besides, ...compared.flatMap(({ needs }) => needs)];
+}
+
+/** What a ratio needs, or one workload that no ratio needs. */
+function workloadsNamed(name: string): readonly Workload[] {
+  const ratio = [...ratios, ...comparisons].find((one) => one.name === name);
+  if (ratio !== undefined) return ratio.needs;
+  const workload = [...floors, ...others].find((one) => one.name === name);
+  if (workload !== undefined) return [workload];
+  const names = [...ratios, ...comparisons, ...floors, ...others].map((one) => one.name);
+  throw new InputError("ratio_unknown", `unknown ratio: ${name}`, `There are ${names.join(", ")}.`);
 }

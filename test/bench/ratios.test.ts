@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ratios } from "../../src/bench/ratios.ts";
+import { comparisons, floors, others, ratios } from "../../src/bench/ratios.ts";
 
 test("every ratio that was promised is there, with its goal", () => {
   const goals = ratios.map(({ name, goal, atMost }) => `${name} ${atMost ? "<=" : ">="} ${goal}`);
@@ -26,6 +26,12 @@ test("every ratio that was promised is there, with its goal", () => {
 });
 
 test("no two workloads share a name", () => {
-  const workloads = new Set(ratios.flatMap(({ needs }) => needs));
+  const needed = [...ratios, ...comparisons].flatMap(({ needs }) => needs);
+  const workloads = new Set([...needed, ...floors, ...others]);
   expect(new Set([...workloads].map(({ name }) => name)).size).toBe(workloads.size);
+});
+
+test("no name means both a ratio and a workload: --only takes either", () => {
+  const known = [...ratios, ...comparisons, ...floors, ...others].map(({ name }) => name);
+  expect(new Set(known).size).toBe(known.length);
 });

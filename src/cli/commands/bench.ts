@@ -6,10 +6,15 @@ export function register(program: Command): void {
     .command("bench")
     .description("measure decisions against floors and peers, side by side in one run")
     .option("--quick", "two minutes: short rounds, and nothing that grows")
-    .option("--only <ratio...>", "measure these ratios alone")
+    .option("--only <ratio...>", "measure these ratios or workloads alone")
     .option("--json <file>", "write machine, floors, ratios and detail as JSON")
     .option("--report <file>", "write a Markdown report, with charts/ beside it")
     .option("--minutes <number>", "length of the sustained run, without --quick", "15")
+    .option(
+      "--ledger-rows <number>",
+      "rows that a ledger grows to at most, without --quick; it stops before a local disk is 80% full",
+      "1000000",
+    )
     .action(async (options: BenchOptions) => {
       const { benchCommand } = await import("../../bench/bench-command.ts");
       console.log(await benchCommand(options));
