@@ -1700,7 +1700,7 @@ create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8875baf58a5114b2
+  -- body e4cc2346bd2e0b75
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
@@ -3738,7 +3738,7 @@ comment on function rate_limiter_internal.check_notification() is 'Trigger: refu
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
-comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas.';
+comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas. Where it moves, what it drew ahead from the cluster it leaves is void.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';

@@ -86,7 +86,13 @@ describe("a cluster is charged for every operation", () => {
   test("that the application was moved to", async () => {
     const clusterId = await makeCluster(database.sql);
     await publish(database.sql, { clusterId }, both);
-    const appId = await limitedApplication(database.sql, { iops: 100, burst: 500 });
+    const left = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId: left }, both);
+    const appId = await limitedApplication(
+      database.sql,
+      { iops: 100, burst: 500, bytes: 50_000 },
+      { clusterId: left },
+    );
     await decideThrice(owner, appId, 300);
     await database.sql`
       update rate_limiter.applications set cluster_id = ${clusterId} where app_id = ${appId}
