@@ -5,7 +5,6 @@ import { type Disk, hasRoomFor } from "./disk.ts";
 const log = logFor("bench");
 
 const days = 7;
-const rowsAtOnce = 1_000_000;
 /** In the table, its index and the WAL; more than there are. */
 const bytesOfRow = 500;
 
@@ -18,6 +17,7 @@ export async function growLedger(
   applications: number,
   rows: number,
   disk: () => Promise<Disk | undefined>,
+  rowsAtOnce = 1_000_000,
 ): Promise<number> {
   const buckets = applications * 2;
   const ofEach = Math.ceil(rows / buckets);

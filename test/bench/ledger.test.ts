@@ -24,7 +24,7 @@ test("a full disk keeps the ledger as it is", async () => {
 });
 
 test("rows of a week in their own partitions, and a ledger without gaps that goes on", async () => {
-  expect(await growLedger(sql, applications, 600, async () => undefined)).toBe(600);
+  expect(await growLedger(sql, applications, 600, async () => undefined, 120)).toBe(600);
   await sql`select rate_limiter.consume(md5('full 2')::uuid, 'read_small', 4096)`;
 
   const partitions = await sql<{ name: string }[]>`
@@ -38,6 +38,20 @@ test("rows of a week in their own partitions, and a ledger without gaps that goe
     join bench.full_buckets as b using (owner_id)
   `;
   expect(gaps).toEqual([]);
+});
+
+test("a disk that fills up ends it early, and only the oldest rows are missing", async () => {
+  const disks = [{ freeBytes: 1e9, bytes: 1e9 }];
+  const disk = async () => disks.pop() ?? { freeBytes: 0, bytes: 1e9 };
+  expect(await growLedger(sql, applications, 600, disk, 120)).toBe(120);
+
+  const [rows] = await sql<[{ made: number; lowest: string }]>`
+    select count(*)::int as made, min(t.seq) as lowest
+    from rate_limiter.token_transactions as t
+    join bench.full_buckets as b using (owner_id, bucket_type, mode)
+    where t.seq <= 100
+  `;
+  expect(rows).toEqual({ made: 120, lowest: "81" });
 });
 
 test("older partitions, and as many as there were where none is asked for", async () => {
