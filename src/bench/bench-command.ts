@@ -71,9 +71,7 @@ export async function measure(
 
 function workloadsOf(only: readonly string[], plan: Plan): Workload[] {
   const all = only.length > 0 ? only.flatMap(workloadsNamed) : everything(plan);
-  // Growth changes the database for all that come after it.
-  const rank = ({ name }: Workload) => Number(name.startsWith("grown"));
-  return [...new Set(all)].sort((a, b) => rank(a) - rank(b));
+  return [...new Set(all)];
 }
 
 function everything({ quick }: Plan): Workload[] {

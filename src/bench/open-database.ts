@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "../postgres/connect.ts";
@@ -28,11 +29,24 @@ export interface BenchDatabase {
 }
 
 /** A database of the benchmark's own, with its world: embedded, or on the server of DATABASE_URL. */
-export async function openBenchDatabase(applications: number): Promise<BenchDatabase> {
+export function openBenchDatabase(applications: number): Promise<BenchDatabase> {
+  return openWorld(applications, serverSettings);
+}
+
+/** On a server of its own, where that can be: with as much of the memory as PostgreSQL advises. */
+export function openLargeWorld({ applications }: Bench): Promise<BenchDatabase> {
+  const quarter = `${Math.floor(totalmem() / 4 / 2 ** 20)}MB`;
+  return openWorld(applications, { ...serverSettings, shared_buffers: quarter });
+}
+
+async function openWorld(
+  applications: number,
+  settings: Readonly<Record<string, string>>,
+): Promise<BenchDatabase> {
   const serverUrl = process.env.DATABASE_URL;
   const server = serverUrl
     ? { url: serverUrl, stop: async () => {} }
-    : await startThrowawayServer(undefined, serverSettings);
+    : await startThrowawayServer(undefined, settings);
   try {
     const database = await openDatabaseBeside(server.url);
     const remove = async () => {

@@ -6,7 +6,7 @@ import { consumeFromNode } from "./workloads/consume-from-node.ts";
 import { deniedWal } from "./workloads/denied-wal.ts";
 import { drift } from "./workloads/drift.ts";
 import { gatewayLease, limitReq } from "./workloads/gateway.ts";
-import { grown, grownMiddle, grownSmall } from "./workloads/growth.ts";
+import { growth } from "./workloads/growth.ts";
 import { hotUpdates } from "./workloads/hot-updates.ts";
 import { copy, ingestion } from "./workloads/ingestion.ts";
 import { leaseCalls } from "./workloads/lease-calls.ts";
@@ -38,7 +38,6 @@ export const others: readonly Workload[] = [
   sql.fullOffered,
   sql.select1Offered,
   replayed,
-  grownMiddle,
   ledgerMillion,
   ledgerTenMillion,
   ledgerLarge,
@@ -61,7 +60,7 @@ export const ratios: readonly Ratio[] = [
   over("gateway_lease_vs_limit_req", 0.9, gatewayLease, limitReq),
   over("ingest_vs_copy", 0.5, ingestion, copy),
   plain("hot_update_share", 0.99, hotUpdates),
-  over("apps_1m_vs_1k", 0.8, grown, grownSmall),
+  plain("apps_1m_vs_1k", 0.8, growth),
   plain("drift", 0.95, drift),
 ];
 

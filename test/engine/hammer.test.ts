@@ -78,6 +78,7 @@ class Gateway {
       () => this.#consume(appId),
       () => this.#consume(appId, `${this.#number} ${call}`),
       () => this.#batch(appId),
+      () => this.#together(),
       () => this.#takeLease(appId),
       () => this.#settleLease(),
       () => this.#retry(),
@@ -105,6 +106,20 @@ class Gateway {
       )
     `;
     for (const { allowed, cost } of decisions) if (allowed) add(appId, "consumed", cost);
+  }
+
+  /** In one order and in the other: whoever locks in the order of the question deadlocks. */
+  async #together() {
+    const ids = this.#roll(2) === 0 ? Object.values(apps) : Object.values(apps).reverse();
+    const decisions = await this.#sql<{ allowed: boolean | null; cost: string }[]>`
+      select * from rate_limiter.consume_together(
+        ${ids}, array['head', 'head', 'head'], array[10, 10, 10]::bigint[]
+      )
+    `;
+    ids.forEach((appId, i) => {
+      const decision = decisions[i];
+      if (decision?.allowed) add(appId, "consumed", decision.cost);
+    });
   }
 
   async #retry() {

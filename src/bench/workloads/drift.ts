@@ -11,7 +11,7 @@ export const drift: Workload = {
     "sustained run of full decisions, the floor for a short while beside each turn of them: " +
     "decisions over floor in the last fifth, over the same in the first",
   unit: "share",
-  once: true,
+  afterRounds: true,
   async start(bench) {
     const partSeconds = bench.quick ? bench.seconds * 2 : bench.sustainedSeconds / parts;
     const turnsOfPart = Math.ceil(partSeconds / longestTurnSeconds);

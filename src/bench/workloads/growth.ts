@@ -1,23 +1,67 @@
-import type { Bench, Workload } from "../types.ts";
+import { type BenchDatabase, openLargeWorld } from "../open-database.ts";
+import { rounded, summarize } from "../statistics.ts";
+import type { Bench, Notes, Running, Sample, Workload } from "../types.ts";
 import { full } from "./sql-workloads.ts";
 
 const applications = 1_000_000;
-const notInQuick = "growth is not measured with --quick";
+const populations = [1000, 100_000, applications];
+const turns = 5;
+/** Sessions are new in each turn, and touch most of a large memory for the first time. */
+const secondsOfTurn = 4;
 
-function growth(name: string, population: number): Workload {
-  return {
-    name,
-    says: `full decisions of ${population.toLocaleString("en")} of 1,000,000 applications`,
-    unit: "per second",
-    missing: async ({ quick }: Bench) => (quick ? notInQuick : undefined),
-    async start(bench) {
-      await bench.sql`select bench.grow(${bench.applications + 1}, ${applications})`;
-      return full.start({ ...bench, applications: population });
-    },
-  };
+/**
+ * Few and many busy applications of the same million, in turns, when all rounds are over: nothing
+ * else is measured in a database of that size.
+ */
+export const growth: Workload = {
+  name: "growth",
+  says:
+    "full decisions of 1,000,000 applications, in turns with those of 1,000 of them, on a server " +
+    "with a quarter of the memory",
+  ...{ unit: "ratio", afterRounds: true },
+  missing: async ({ quick }) => (quick ? "growth is not measured with --quick" : undefined),
+  async start(bench) {
+    const database = await openLargeWorld(bench);
+    try {
+      await database.sql`select bench.grow(${bench.applications + 1}, ${applications})`;
+      await database.sql`vacuum analyze`;
+      const loads = await Promise.all(populations.map((count) => loadOf(bench, database, count)));
+      return { round: () => inTurns(loads), stop: database.remove };
+    } catch (error) {
+      await database.remove();
+      throw error;
+    }
+  },
+};
+
+function loadOf(bench: Bench, { url, sql }: BenchDatabase, count: number): Promise<Running> {
+  const seconds = bench.seconds * secondsOfTurn;
+  return full.start({ ...bench, url, sql, seconds, applications: count });
 }
 
-/** Both in the same large database: the smaller one is what a thousand busy of them reach. */
-export const grown = growth("grown", applications);
-export const grownSmall = growth("grown-1k", 1000);
-export const grownMiddle = growth("grown-100k", 100_000);
+async function inTurns(loads: readonly Running[]): Promise<Sample> {
+  const rounds: Sample[][] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const samples: Sample[] = [];
+    for (const load of loads) samples.push(await load.round());
+    rounds.push(samples);
+  }
+  return { figure: summarize(rounds.map(ratioOf)).median, notes: notesOf(rounds) };
+}
+
+function ratioOf(samples: readonly Sample[]): number {
+  return (samples.at(-1)?.figure ?? Number.NaN) / (samples[0]?.figure ?? Number.NaN);
+}
+
+function notesOf(rounds: readonly Sample[][]): Notes {
+  const notes: Record<string, number> = {};
+  populations.forEach((count, index) => {
+    const of = (value: (sample: Sample | undefined) => number | undefined) =>
+      rounded(summarize(rounds.map((samples) => value(samples[index]) ?? Number.NaN)).median);
+    const shown = count.toLocaleString("en");
+    notes[`per second, ${shown} applications`] = of((sample) => sample?.figure);
+    notes[`p50 ms, ${shown}`] = of((sample) => sample?.latency?.p50);
+    notes[`p99 ms, ${shown}`] = of((sample) => sample?.latency?.p99);
+  });
+  return notes;
+}
