@@ -17,6 +17,7 @@ export interface BenchOptions {
   readonly report?: string;
   readonly minutes?: string;
   readonly ledgerRows?: string;
+  readonly rounds?: string;
 }
 
 /** Sizes of a run. */
@@ -43,12 +44,16 @@ export function planOf(options: BenchOptions): Plan {
   if (!(sustainedSeconds > 0)) {
     throw new InputError("minutes_invalid", `--minutes is no positive number: ${minutes}`);
   }
-  const ledgerRows = Number(rows);
-  if (!Number.isSafeInteger(ledgerRows) || ledgerRows < 1) {
-    throw new InputError("ledger_rows_invalid", `--ledger-rows is no count of rows: ${rows}`);
-  }
-  const size = quick ? { rounds: 2, seconds: 1 } : { rounds: 7, seconds: 5 };
-  return { applications: 1000, sustainedSeconds, ledgerRows, quick, ...size };
+  const ledgerRows = countOf("--ledger-rows", rows);
+  const rounds = countOf("--rounds", options.rounds ?? (quick ? "2" : "7"));
+  const seconds = quick ? 1 : 5;
+  return { applications: 1000, rounds, seconds, sustainedSeconds, ledgerRows, quick };
+}
+
+function countOf(option: string, text: string): number {
+  const count = Number(text);
+  if (Number.isSafeInteger(count) && count > 0) return count;
+  throw new InputError("count_invalid", `${option} is no count: ${text}`);
 }
 
 /** Measures the ratios and workloads of these names, or all of them with the floors and peers. */

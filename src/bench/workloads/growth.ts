@@ -5,9 +5,9 @@ import { full } from "./sql-workloads.ts";
 
 const applications = 1_000_000;
 const populations = [1000, 100_000, applications];
-const turns = 5;
+const turns = 3;
 /** Sessions are new in each turn, and touch most of a large memory for the first time. */
-const secondsOfTurn = 4;
+const roundsInTurn = 3;
 
 /**
  * Few and many busy applications of the same million, in turns, when all rounds are over: nothing
@@ -35,7 +35,7 @@ export const growth: Workload = {
 };
 
 function loadOf(bench: Bench, { url, sql }: BenchDatabase, count: number): Promise<Running> {
-  const seconds = bench.seconds * secondsOfTurn;
+  const seconds = bench.seconds * roundsInTurn;
   return full.start({ ...bench, url, sql, seconds, applications: count });
 }
 

@@ -10,6 +10,7 @@ export function register(program: Command): void {
     .option("--json <file>", "write machine, floors, ratios and detail as JSON")
     .option("--report <file>", "write a Markdown report, with charts/ beside it")
     .option("--minutes <number>", "length of the sustained run, without --quick", "15")
+    .option("--rounds <number>", "how often each workload is measured (default: 7, 2 with --quick)")
     .option(
       "--ledger-rows <number>",
       "rows that a ledger grows to at most, without --quick; it stops before a local disk is 80% full",
