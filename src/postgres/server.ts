@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
@@ -24,10 +25,11 @@ export interface RunningServer {
 /**
  * The watcher reads a pipe that only this process holds open. When the process ends, in whatever
  * way, the pipe closes and the server gets its order to shut down: no orphan, even after kill -9.
+ * A line in the pipe says that the server has ended, and nobody is to be killed under its number.
  * The watcher is forked twice because the server must not meet a child that it did not start.
  */
 const launcher = `
-({ cat > /dev/null; kill -INT $$; } <&3 > /dev/null 2>&1 &)
+({ read -r ended || kill -INT $$; } <&3 > /dev/null 2>&1 &)
 exec "$@" 3<&-
 `;
 
@@ -67,8 +69,16 @@ function launch(spec: ServerSpec): ChildProcess {
     },
   );
   closeSync(log);
-  (child.stdio[3] as unknown as { unref(): void }).unref();
+  dismissWatcherAtEnd(child);
   return child;
+}
+
+function dismissWatcherAtEnd(child: ChildProcess): void {
+  const pipe = child.stdio[3] as Socket;
+  pipe.unref();
+  // The watcher may be gone as well.
+  pipe.on("error", () => {});
+  child.once("exit", () => pipe.end("ended\n"));
 }
 
 async function becomesReady(child: ChildProcess, spec: ServerSpec): Promise<void> {

@@ -1,11 +1,11 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { withConnection } from "../../src/postgres/connect.ts";
 import { dataFolderAt } from "../../src/postgres/data-folder.ts";
@@ -46,6 +46,12 @@ afterEach(async () => {
 
 afterAll(() => rmSync(home, { recursive: true }));
 
+/** The server itself, and the watcher that was given the same arguments. */
+function processesOf(folder: string): string[] {
+  const { stdout } = spawnSync("ps", ["-eo", "args", "-ww"], { encoding: "utf8" });
+  return stdout.split("\n").filter((line) => line.includes(` -D ${folder} `));
+}
+
 const readKept = (url: string) => withConnection(url, (sql) => sql`select what from kept`);
 
 describe("the embedded server", () => {
@@ -53,6 +59,13 @@ describe("the embedded server", () => {
     const server = await open();
     expect(server.started).toBe(true);
     expect(await readKept(server.url)).toEqual([{ what: "data" }]);
+  });
+
+  test("leaves nobody behind who would kill another process under its number", async () => {
+    const server = await open();
+    expect(processesOf(data.cluster)).not.toEqual([]);
+    await server.stop();
+    await vi.waitFor(() => expect(processesOf(data.cluster)).toEqual([]), 5_000);
   });
 
   test("is used, and not stopped, by a second start on the same data", async () => {
