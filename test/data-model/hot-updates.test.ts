@@ -117,6 +117,6 @@ test("at least 99 of 100 updates of buckets are HOT", () => {
   expect((after.hot - before.hot) / updates).toBeGreaterThanOrEqual(0.99);
 });
 
-test("the table has not grown past twice its size", () => {
-  expect(after.bytes).toBeLessThanOrEqual(2 * before.bytes);
+test("the table has not grown past three times its size", () => {
+  expect(after.bytes).toBeLessThanOrEqual(3 * before.bytes);
 });

@@ -36,7 +36,7 @@ function taskOf(load: Load, thread: number, threads: number): Task {
 
 async function runWorker(task: Task): Promise<Report> {
   const worker = new Worker(new URL("./load-worker.ts", import.meta.url), { workerData: task });
-  const [report] = await once(worker, "message");
-  await once(worker, "exit");
+  // Listened for together: a worker's last message and its end may come in one turn.
+  const [[report]] = await Promise.all([once(worker, "message"), once(worker, "exit")]);
   return report as Report;
 }
