@@ -1700,7 +1700,7 @@ create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e4cc2346bd2e0b75
+  -- body 94a020e897a37cef
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
@@ -1735,7 +1735,7 @@ create function rate_limiter_internal.consume_exactly(at timestamp with time zon
 create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 3129d3794aff4018
+  -- body 35cf2da91923c954
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -2118,6 +2118,11 @@ create function rate_limiter_internal.partitions()
   set TimeZone=UTC
   set DateStyle=ISO;
   -- body 8269d8001e8c6a2b
+
+create function rate_limiter_internal.pays(bucket rate_limiter.token_buckets, charge numeric, is_drawn boolean, at timestamp with time zone)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 688973ced33b7e54
 
 create function rate_limiter_internal.period_start(at timestamp with time zone, period text, periods_later integer DEFAULT 0)
   returns timestamp with time zone
@@ -3818,6 +3823,7 @@ comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,
 comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,numeric,bigint) is 'When the tokens that a bucket owes beyond what it held will have flowed in, rounded up to a microsecond: it refills only after that.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
+comment on function rate_limiter_internal.pays(rate_limiter.token_buckets,numeric,boolean,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known, it holds the charge, and its allotment does where layer 1 is drawn on. Null where it has no quota. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes the counts of earlier minutes along, as something is written anyway.';
 comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';

@@ -105,18 +105,6 @@ async function decideOpen(sql: Sql, at: string, open: readonly Asked[]): Promise
   }
 }
 
-const undo = new Error("undo");
-
-async function undone(work: (sql: Sql) => Promise<void>): Promise<void> {
-  const done = owner.begin(async (transaction) => {
-    await work(transaction as unknown as Sql);
-    throw undo;
-  });
-  await done.catch((error) => {
-    if (error !== undo) throw error;
-  });
-}
-
 describe("what is decided together", () => {
   test("is what consume() would decide, and leaves the same behind", {
     timeout: 60_000,
@@ -134,7 +122,8 @@ describe("what is decided together", () => {
     const counts = { decided: 0, open: 0 };
 
     const agree = (calls: { waitMs: number; batch: Asked[] }[]) =>
-      undone(async (sql) => {
+      database.withTransaction("rate_limiter_owner", {}, async (transaction) => {
+        const sql = transaction as unknown as Sql;
         let ms = 0;
         for (const appId of ids) await alone(sql, moment(0), head(appId));
         for (const { waitMs, batch } of calls) {
@@ -242,6 +231,18 @@ describe("at the same time", () => {
     await first.sql`commit`;
     expect(await pending).toMatchObject([undecided]);
     expect(await tokensAt(database.sql, moment(0), appId, "bandwidth_l2")).toBe("98.000000");
+  });
+
+  test("who waits leaves a window of tokens that was published meanwhile to consume()", async () => {
+    const appId = await knownApplication({ iops: 1, burst: 10 });
+    const [first, second] = await open();
+    await first.sql`begin`;
+    await publish(first.sql, { appId }, { iops: 1, burst: 5, method: "fixed_window" }, moment(1));
+    await alone(first.sql, moment(1), head(appId));
+    const pending = second.start((sql) => together(sql, moment(1), [head(appId)]));
+    await second.waitsOnLock();
+    await first.sql`commit`;
+    expect(await pending).toMatchObject([undecided]);
   });
 
   test("who waits goes by the quota that was published meanwhile", async () => {
