@@ -6,7 +6,7 @@ import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "../postgres/connect.ts";
 import { startThrowawayServer } from "../postgres/throwaway-server.ts";
 import { withDatabase } from "../postgres/url.ts";
-import type { Bench } from "./types.ts";
+import type { Bench, Running } from "./types.ts";
 
 /**
  * Of the embedded server. Commits reach the disk, as in production; workloads say which of them
@@ -68,6 +68,20 @@ export async function openWorldBeside({ url, applications }: Bench): Promise<Ben
   return database;
 }
 
+/** What a workload runs in a database of its own, which goes with it. */
+export async function startIn(
+  opened: Promise<BenchDatabase>,
+  start: (database: BenchDatabase) => Promise<Pick<Running, "round">>,
+): Promise<Running> {
+  const database = await opened;
+  try {
+    return { ...(await start(database)), stop: database.remove };
+  } catch (error) {
+    await database.remove();
+    throw error;
+  }
+}
+
 /** A migrated database, and nothing in it, on the server of this URL. */
 export async function openDatabaseBeside(serverUrl: string): Promise<BenchDatabase> {
   const name = `storage_qos_bench_${randomBytes(4).toString("hex")}`;
@@ -100,11 +114,16 @@ async function madeWorld({ sql, remove }: BenchDatabase, applications: number): 
 }
 
 async function makeWorld(sql: Sql, applications: number): Promise<void> {
+  await loadScripts(sql);
+  await sql.unsafe(`call bench.make_world(${applications})`);
+  await sql`select naive.make_world(${applications})`;
+  await sql`vacuum analyze`;
+}
+
+/** What makes worlds, the naive one and ledgers; none of them yet. */
+export async function loadScripts(sql: Sql): Promise<void> {
   const folder = join(import.meta.dirname, "sql");
   for (const file of readdirSync(folder).sort()) {
     await sql.unsafe(readFileSync(join(folder, file), "utf8"));
   }
-  await sql.unsafe(`call bench.make_world(${applications})`);
-  await sql`select naive.make_world(${applications})`;
-  await sql`vacuum analyze`;
 }

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
+import { loadScripts } from "../../src/bench/open-database.ts";
 import { summarize } from "../../src/bench/statistics.ts";
 import { type CallCounts, explainCall } from "../../src/bench/workloads/explain-call.ts";
 import { projectPath } from "../../src/paths.ts";
@@ -12,10 +13,7 @@ const database = await createDatabase();
 const applications = 5;
 
 beforeAll(async () => {
-  const folder = projectPath("src/bench/sql");
-  for (const file of readdirSync(folder).sort()) {
-    await database.sql.unsafe(readFileSync(`${folder}/${file}`, "utf8"));
-  }
+  await loadScripts(database.sql);
   await database.sql.unsafe(`call bench.make_world(${applications})`);
 });
 

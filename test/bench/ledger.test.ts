@@ -1,18 +1,14 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { hasRoomFor } from "../../src/bench/disk.ts";
 import { growLedger } from "../../src/bench/grow-ledger.ts";
-import { projectPath } from "../../src/paths.ts";
+import { loadScripts } from "../../src/bench/open-database.ts";
 import { createDatabase } from "../harness/index.ts";
 
 const { sql } = await createDatabase();
 const applications = 3;
 
 beforeAll(async () => {
-  const folder = projectPath("src/bench/sql");
-  for (const file of readdirSync(folder).sort()) {
-    await sql.unsafe(readFileSync(`${folder}/${file}`, "utf8"));
-  }
+  await loadScripts(sql);
   await sql.unsafe(`call bench.make_world(${applications})`);
 });
 

@@ -1,4 +1,4 @@
-import { type BenchDatabase, openLargeWorld } from "../open-database.ts";
+import { type BenchDatabase, openLargeWorld, startIn } from "../open-database.ts";
 import { rounded, summarize } from "../statistics.ts";
 import type { Bench, Notes, Running, Sample, Workload } from "../types.ts";
 import { full } from "./sql-workloads.ts";
@@ -20,18 +20,13 @@ export const growth: Workload = {
     "with a quarter of the memory",
   ...{ unit: "ratio", afterRounds: true },
   missing: async ({ quick }) => (quick ? "growth is not measured with --quick" : undefined),
-  async start(bench) {
-    const database = await openLargeWorld(bench);
-    try {
+  start: (bench) =>
+    startIn(openLargeWorld(bench), async (database) => {
       await database.sql`select bench.grow(${bench.applications + 1}, ${applications})`;
       await database.sql`vacuum analyze`;
       const loads = await Promise.all(populations.map((count) => loadOf(bench, database, count)));
-      return { round: () => inTurns(loads), stop: database.remove };
-    } catch (error) {
-      await database.remove();
-      throw error;
-    }
-  },
+      return { round: () => inTurns(loads) };
+    }),
 };
 
 function loadOf(bench: Bench, { url, sql }: BenchDatabase, count: number): Promise<Running> {

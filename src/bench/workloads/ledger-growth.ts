@@ -1,6 +1,6 @@
 import { diskOf } from "../disk.ts";
 import { growLedger } from "../grow-ledger.ts";
-import { type BenchDatabase, openWorldBeside } from "../open-database.ts";
+import { type BenchDatabase, openWorldBeside, startIn } from "../open-database.ts";
 import { rounded } from "../statistics.ts";
 import type { Bench, Notes, Workload } from "../types.ts";
 import { fullBesideFloor } from "./full-beside-floor.ts";
@@ -45,9 +45,8 @@ function ledgerGrowth(
     ...{ name, unit: "per second", afterRounds: true },
     says: `full decisions over ${ledger}`,
     missing: async (bench) => (bench.quick ? notInQuick : leftOut(bench)),
-    async start(bench) {
-      const database = await openWorldBeside(bench);
-      try {
+    start: (bench) =>
+      startIn(openWorldBeside(bench), async (database) => {
         const rows = await grow(bench, database, rowsOf(bench));
         const own = { ...bench, url: database.url, sql: database.sql };
         const turn = await fullBesideFloor(own, bench.seconds * rounds);
@@ -58,13 +57,8 @@ function ledgerGrowth(
             const share = rounded(full.figure / floor.figure);
             return { ...full, notes: { ...notes, "share of the floor there": share } };
           },
-          stop: database.remove,
         };
-      } catch (error) {
-        await database.remove();
-        throw error;
-      }
-    },
+      }),
   };
 }
 

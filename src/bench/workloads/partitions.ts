@@ -1,4 +1,4 @@
-import { openWorldBeside } from "../open-database.ts";
+import { openWorldBeside, startIn } from "../open-database.ts";
 import type { Bench, Workload } from "../types.ts";
 import { full } from "./sql-workloads.ts";
 
@@ -22,9 +22,8 @@ function partitioned(name: string, says: string, days: number): Workload {
   return {
     ...{ name, says, unit: "per second" },
     missing: async ({ quick }: Bench) => (quick ? notInQuick : undefined),
-    async start(bench) {
-      const { url, sql, remove } = await openWorldBeside(bench);
-      try {
+    start: (bench) =>
+      startIn(openWorldBeside(bench), async ({ url, sql }) => {
         await sql`select bench.make_ledger_partitions(${days})`;
         const load = await full.start({ ...bench, url, sql });
         const [row] = await sql<[{ count: string }]>`
@@ -32,11 +31,7 @@ function partitioned(name: string, says: string, days: number): Workload {
           where table_name = 'token_transactions'
         `;
         const notes = { "ledger partitions": Number(row.count) };
-        return { round: async () => ({ ...(await load.round()), notes }), stop: remove };
-      } catch (error) {
-        await remove();
-        throw error;
-      }
-    },
+        return { round: async () => ({ ...(await load.round()), notes }) };
+      }),
   };
 }
