@@ -20,6 +20,8 @@ export interface BenchOptions {
   readonly rounds?: string;
 }
 
+const compared = [...ratios, ...comparisons];
+
 /** Sizes of a run. */
 export interface Plan {
   readonly applications: number;
@@ -68,7 +70,7 @@ export async function measure(
     const bench: Bench = { ...plan, url: database.url, sql: database.sql, driver };
     const machine = await describeMachine(bench);
     const measured = await runRounds(bench, chosen, plan.rounds);
-    return toResults(machine, measured, [...ratios, ...comparisons], floors);
+    return toResults(machine, measured, compared, floors);
   } finally {
     await database.remove();
   }
@@ -80,17 +82,17 @@ function workloadsOf(only: readonly string[], plan: Plan): Workload[] {
 }
 
 function everything({ quick }: Plan): Workload[] {
-  const compared = quick ? ratios : [...ratios, ...comparisons];
   const besides = quick ? floors : [...floors, ...others];
-  return [...besides, ...compared.flatMap(({ needs }) => needs)];
+  return [...besides, ...(quick ? ratios : compared).flatMap(({ needs }) => needs)];
 }
 
 /** What a ratio needs, or one workload that no ratio needs. */
 function workloadsNamed(name: string): readonly Workload[] {
-  const ratio = [...ratios, ...comparisons].find((one) => one.name === name);
+  const ratio = compared.find((one) => one.name === name);
   if (ratio !== undefined) return ratio.needs;
-  const workload = [...floors, ...others].find((one) => one.name === name);
+  const besides = [...floors, ...others];
+  const workload = besides.find((one) => one.name === name);
   if (workload !== undefined) return [workload];
-  const names = [...ratios, ...comparisons, ...floors, ...others].map((one) => one.name);
+  const names = [...compared, ...besides].map((one) => one.name);
   throw new InputError("ratio_unknown", `unknown ratio: ${name}`, `There are ${names.join(", ")}.`);
 }

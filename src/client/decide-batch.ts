@@ -13,14 +13,11 @@ export interface Waiting {
 }
 
 /** What waits of one application, in one call. One bad operation spoils only its own. */
-export async function decideBatch(
-  store: Store,
-  application: string,
-  batch: readonly Waiting[],
-): Promise<void> {
+export async function decideBatch(store: Store, batch: readonly Waiting[]): Promise<void> {
   const [first] = batch;
   if (first === undefined) return;
   if (batch.length === 1) return decideAlone(store, first);
+  const { application } = first;
   const operations = batch.map((waiting) => waiting.operation);
   try {
     const decisions = await store.call((sql) => consumeBatch(sql, application, operations));

@@ -94,12 +94,12 @@ export class Decider {
     this.#underWay += 1;
     while (this.#queue.length > 0) {
       const next = this.#queue.splice(0, largestBatch);
-      const groups = [...byApplication(next)];
-      const alike = groups.filter(([, group]) => group.length > 1);
-      const single = groups.flatMap(([, group]) => (group.length === 1 ? group : []));
+      const groups = byApplication(next);
+      const alike = groups.filter((group) => group.length > 1);
+      const single = groups.flatMap((group) => (group.length === 1 ? group : []));
       await Promise.all([
         this.#decideTogether(single),
-        ...alike.map(([application, group]) => decideBatch(this.#store, application, group)),
+        ...alike.map((group) => decideBatch(this.#store, group)),
       ]);
     }
     this.#underWay -= 1;
@@ -141,12 +141,12 @@ function requireId(application: string): void {
   });
 }
 
-function byApplication(batch: readonly Waiting[]): Map<string, Waiting[]> {
+function byApplication(batch: readonly Waiting[]): Waiting[][] {
   const groups = new Map<string, Waiting[]>();
   for (const waiting of batch) {
     const group = groups.get(waiting.application);
     if (group === undefined) groups.set(waiting.application, [waiting]);
     else group.push(waiting);
   }
-  return groups;
+  return [...groups.values()];
 }

@@ -25,16 +25,16 @@ export class DirectDecisions {
     const decided = new Promise<Decision>((resolve, reject) => {
       this.#queue.push({ application, operation, resolve, reject });
     });
-    if (!this.#isBusy) void this.#work(application);
+    if (!this.#isBusy) void this.#work();
     return decided;
   }
 
-  async #work(application: string): Promise<void> {
+  async #work(): Promise<void> {
     this.#isBusy = true;
     while (this.#queue.length > 0) {
       await pause(this.#lastCallAt + pauseMs - performance.now());
       this.#lastCallAt = performance.now();
-      await decideBatch(this.#store, application, this.#nextBatch());
+      await decideBatch(this.#store, this.#nextBatch());
     }
     this.#isBusy = false;
   }
