@@ -106,6 +106,8 @@ describe("a notice", () => {
     await withWorker(async () => {
       await until(async () => (await stateOf(id)).error !== null);
       expect(await stateOf(id)).toMatchObject({ status: "pending", attempts: 1 });
+      // The worker notes the error first and puts the job off after that.
+      await until(async () => (await pauseBefore(id)) > 0);
       const first = await pauseBefore(id);
       await hurry();
       await until(async () => (await stateOf(id)).attempts === 2);
