@@ -153,6 +153,14 @@ create type rate_limiter_internal.bucket_charge as (
   tokens numeric
 );
 
+create type rate_limiter_internal.layer_1_draw as (
+  is_possible boolean,
+  taken numeric,
+  drawn numeric,
+  kept numeric,
+  terms_until timestamp with time zone
+);
+
 create type rate_limiter_internal.quota_terms as (
   config_id uuid,
   calculation_method rate_limiter.calculation_method,
@@ -627,7 +635,6 @@ create table rate_limiter.token_buckets (
   burst_duration_seconds integer not null default 1,
   terms_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
   last_refill_at timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone,
-  allotment_expires_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   ledger_seq bigint not null default 0,
@@ -638,7 +645,6 @@ create table rate_limiter.token_buckets (
   capacity numeric(38,6),
   current_tokens numeric(38,6) not null default 0,
   refilled numeric(38,6) not null default 0,
-  allotment numeric(38,6) not null default 0,
   constraint bucket_tokens_check CHECK (current_tokens >= 0::numeric),
   constraint token_buckets_bucket_id_key UNIQUE (owner_id, bucket_id),
   constraint token_buckets_pkey PRIMARY KEY (owner_id, bucket_type, mode)
@@ -761,6 +767,15 @@ create table rate_limiter_internal.engine_settings (
   constraint engine_settings_has_one_row CHECK (is_only_row),
   constraint engine_settings_pkey PRIMARY KEY (is_only_row)
 );
+
+create unlogged table rate_limiter_internal.layer_1_stripes (
+  cluster_id uuid not null,
+  stripe integer not null,
+  expires_at timestamp with time zone not null,
+  iops numeric(38,6) not null,
+  bytes numeric(38,6) not null,
+  constraint layer_1_stripes_pkey PRIMARY KEY (cluster_id, stripe)
+) with (fillfactor=50);
 
 create table rate_limiter_private.api_keys (
   key_hash bytea not null,
@@ -1126,7 +1141,7 @@ create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
     c.name AS cluster_name,
     state.last_refill_at
    FROM rate_limiter.token_buckets tb
-     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, terms_until, last_refill_at, allotment_expires_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, allotment)
+     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, terms_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled)
      LEFT JOIN rate_limiter.applications a ON a.app_id = tb.owner_id
      LEFT JOIN rate_limiter.clusters c ON c.cluster_id = tb.owner_id
   WHERE state.capacity IS NOT NULL;
@@ -1493,7 +1508,7 @@ create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEF
   returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1efcec21bb12be6a
+  -- body 07a675a16d5a7345
 
 create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
   returns rate_limiter.token_borrowing
@@ -1521,10 +1536,10 @@ create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zo
   language plpgsql volatile parallel unsafe;
   -- body f848a64b8660dca0
 
-create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id uuid, OUT allotment_ms integer, OUT synchronous_commit boolean)
+create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id uuid, OUT synchronous_commit boolean)
   returns record
   language plpgsql stable parallel safe;
-  -- body d69cc325da8e0a6e
+  -- body 84af2881f7cd220e
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
@@ -1581,12 +1596,12 @@ create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zo
 create function rate_limiter_internal.bucket_at(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body 43f23eaaeb5e980b
+  -- body ac6aa0eb77c7a769
 
 create function rate_limiter_internal.bucket_before(at timestamp with time zone, bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
   language plpgsql stable parallel safe;
-  -- body 577e785781d91943
+  -- body d381b13be6be894e
 
 create function rate_limiter_internal.bucket_fill(at timestamp with time zone)
   returns TABLE(app_id uuid, metric_name text, value numeric)
@@ -1672,7 +1687,7 @@ create function rate_limiter_internal.check_lease(at timestamp with time zone, a
 create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
   language plpgsql stable parallel safe;
-  -- body 4277c60620677e03
+  -- body cb2ad26ca120e10f
 
 create function rate_limiter_internal.check_notification()
   returns trigger
@@ -1700,7 +1715,7 @@ create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 94a020e897a37cef
+  -- body 7ec524c695ae2ede
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
@@ -1715,27 +1730,27 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 923a08eb9a3bdbcc
+  -- body 255744eb10204bc3
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 78dc43cae5d1f2b4
+  -- body f596214515a89818
 
-create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
+create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body e46033173f9eebb2
+  -- body b42377c630b6c900
 
-create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, allotment_ms integer, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
+create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body ce221f2577997494
+  -- body 2803d361426d7459
 
 create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 35cf2da91923c954
+  -- body 76c821689811ebd5
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -1811,10 +1826,15 @@ create function rate_limiter_internal.debt_of(at timestamp with time zone, owner
   language sql stable parallel safe;
   -- body c85936de8c7697fe
 
-create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], allotment_ms integer, INOUT buckets rate_limiter.token_buckets[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean)
+create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean)
   returns record
   language plpgsql immutable parallel safe;
-  -- body c6dd852f5fb87b28
+  -- body a9f5dd39494022be
+
+create function rate_limiter_internal.draw_on_layer_1(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, draw rate_limiter_internal.layer_1_draw, allotment_ms integer)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 695cd2e3c3ad4c0e
 
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
@@ -1891,6 +1911,16 @@ create function rate_limiter_internal.judged_alerts(at timestamp with time zone)
   returns TABLE(alert_id uuid, every_sample_holds boolean, latest_holds boolean, latest_value double precision)
   language sql stable parallel safe;
   -- body 77b4bd767c49b641
+
+create function rate_limiter_internal.keep_in_stripe(at timestamp with time zone, cluster_id uuid, iops numeric, bytes numeric)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 54f22eb7c95b5490
+
+create function rate_limiter_internal.layer_1_draw_at(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, allotment_ms integer)
+  returns rate_limiter_internal.layer_1_draw
+  language plpgsql stable parallel safe;
+  -- body 31fcec752ed779af
 
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
@@ -2036,7 +2066,7 @@ create function rate_limiter_internal.note_engine_setting()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 44a6c46b88bcaf1d
+  -- body 28cdddf9eac2bb1b
 
 create function rate_limiter_internal.note_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
   returns void
@@ -2101,6 +2131,11 @@ create function rate_limiter_internal.operation_in_question(app_id uuid, operati
   language plpgsql stable parallel safe;
   -- body 77b3b26d189d3205
 
+create function rate_limiter_internal.own_stripe()
+  returns integer
+  language sql stable parallel restricted;
+  -- body 1dd86a924be2eeb4
+
 create function rate_limiter_internal.paid_back_at(last_refill_at timestamp with time zone, missing numeric, refill_rate bigint)
   returns timestamp with time zone
   language plpgsql immutable parallel safe;
@@ -2119,10 +2154,10 @@ create function rate_limiter_internal.partitions()
   set DateStyle=ISO;
   -- body 8269d8001e8c6a2b
 
-create function rate_limiter_internal.pays(bucket rate_limiter.token_buckets, charge numeric, is_drawn boolean, at timestamp with time zone)
+create function rate_limiter_internal.pays(bucket rate_limiter.token_buckets, charge numeric, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
-  -- body 688973ced33b7e54
+  -- body 269ab263cbaff48a
 
 create function rate_limiter_internal.period_start(at timestamp with time zone, period text, periods_later integer DEFAULT 0)
   returns timestamp with time zone
@@ -2159,7 +2194,7 @@ create function rate_limiter_internal.quota_as_json(config_id uuid)
 create function rate_limiter_internal.quota_buckets(config_id uuid, at timestamp with time zone)
   returns rate_limiter.token_buckets[]
   language sql stable parallel safe;
-  -- body d2719f64e9ff4b7d
+  -- body 8d592c7efec10556
 
 create function rate_limiter_internal.quota_capacity(calculation_method rate_limiter.calculation_method, quota_limit bigint, burst bigint, burst_duration_seconds integer, refill_rate bigint)
   returns numeric
@@ -2444,6 +2479,11 @@ create function rate_limiter_internal.slow_queries()
   set search_path=pg_catalog, pg_temp;
   -- body fd7199a5d42c6103
 
+create function rate_limiter_internal.stripe_pays(stripe rate_limiter_internal.layer_1_stripes, iops numeric, bytes numeric, at timestamp with time zone)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 3c5084af0122890f
+
 create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone)
   returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
   language sql stable parallel safe;
@@ -2452,7 +2492,12 @@ create function rate_limiter_internal.system_metrics(from_time timestamp with ti
 create function rate_limiter_internal.take_back(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body d927f74fc8cd36f4
+  -- body 5b93b00ae5ac861a
+
+create function rate_limiter_internal.take_from_stripe(at timestamp with time zone, cluster_id uuid, iops numeric, bytes numeric)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 466c7f348502c720
 
 create function rate_limiter_internal.tell_applications()
   returns trigger
@@ -2478,7 +2523,7 @@ create function rate_limiter_internal.touch_buckets(owner_id uuid, mode rate_lim
 create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
   returns record
   language plpgsql stable parallel safe;
-  -- body eaa2e2be6b58882c
+  -- body c88ffd320426cc4c
 
 create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
   returns bigint
@@ -2495,10 +2540,10 @@ create function rate_limiter_internal.write_bucket_audit(action text, entity_typ
   language sql volatile parallel unsafe;
   -- body 46400f5ecc4754cf
 
-create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb, layer_1_type rate_limiter.transaction_type DEFAULT NULL::rate_limiter.transaction_type)
+create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body c33599a0c39d8bda
+  -- body 6c55d9a4289f757a
 
 create function rate_limiter_internal.write_charges(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[])
   returns void
@@ -3601,7 +3646,7 @@ comment on function rate_limiter.borrow_automatically(pg_catalog.uuid,numeric) i
 comment on function rate_limiter.check_limit(pg_catalog.uuid,pg_catalog.text,bigint) is 'The answer that consume() would give now, without taking anything. Raises what it raises.';
 comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'Decides whether an operation of an application may run now, and charges it if so. A retry under the same reference_id is answered as before and takes nothing. A denial is an answer. Raises QS404 for an unknown application or operation, QS403 for an inactive application, tenant or operation, QS422 for a negative size.';
 comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 10000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
-comment on function rate_limiter.consume_together(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens and allotments which their applications hold, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 10000 operations.';
+comment on function rate_limiter.consume_together(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens which their applications hold, and which were drawn on layer 1 ahead of need, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 10000 operations.';
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_terms(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
@@ -3743,13 +3788,13 @@ comment on function rate_limiter_internal.check_notification() is 'Trigger: refu
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
-comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas. Where it moves, what it drew ahead from the cluster it leaves is void.';
+comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
-comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Decides on an operation of a fixed window, or that allotments do not pay for: charges it, draws on layer 1 for it and some ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
-comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,integer,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
+comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
+comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
 comment on function rate_limiter_internal.consume_together_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_together() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
@@ -3765,7 +3810,8 @@ comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of 
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],integer,rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. A layer-1 bucket is charged through the allotment of the layer-2 bucket of the same kind, which draws allotment_ms milliseconds of its refill ahead of need. Reads and writes no table.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. Reads and writes no table.';
+comment on function rate_limiter_internal.draw_on_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer_1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
@@ -3781,6 +3827,8 @@ comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type)
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
 comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What the samples of its window say of each active alert; nulls where there are none.';
+comment on function rate_limiter_internal.keep_in_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
+comment on function rate_limiter_internal.layer_1_draw_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of allotment_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.leaky_delay_of(pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
 comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice: for tests.';
@@ -3820,10 +3868,11 @@ comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: te
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation.';
+comment on function rate_limiter_internal.own_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,numeric,bigint) is 'When the tokens that a bucket owes beyond what it held will have flowed in, rounded up to a microsecond: it refills only after that.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
-comment on function rate_limiter_internal.pays(rate_limiter.token_buckets,numeric,boolean,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known, it holds the charge, and its allotment does where layer 1 is drawn on. Null where it has no quota. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.pays(rate_limiter.token_buckets,numeric,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. Null where it has no quota. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes the counts of earlier minutes along, as something is written anyway.';
 comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
@@ -3886,8 +3935,10 @@ comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_
 comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, forgiving: an unknown, expired or settled lease gives nothing back, and nobody spends more than was leased.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,bigint) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or there is no bucket, infinity where it never will. An oversize charge waits for a full bucket.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
+comment on function rate_limiter_internal.stripe_pays(rate_limiter_internal.layer_1_stripes,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone) is 'What the system did for each application in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
-comment on function rate_limiter_internal.take_back(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Undoes a charge of the same transaction, all of it: unlike a refund, which never lifts a bucket above its capacity. An allotment that it drew ahead is void. Nothing where nothing was charged, or there is no bucket.';
+comment on function rate_limiter_internal.take_back(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Undoes a charge of the same transaction, all of it: unlike a refund, which never lifts a bucket above its capacity. Nothing where nothing was charged, or there is no bucket.';
+comment on function rate_limiter_internal.take_from_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.tell_applications() is 'Trigger: copies to a tenant''s applications whether the tenant is active.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
@@ -3896,7 +3947,7 @@ comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.u
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.calculation_method,integer,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold what it lacks; in a fixed window until the next one starts. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
-comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb,rate_limiter.transaction_type) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
+comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
 comment on function rate_limiter_internal.write_charges(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged.';
 comment on function rate_limiter_internal.write_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
@@ -4215,8 +4266,6 @@ comment on column rate_limiter.token_borrowing.repaid_tokens is 'Tokens it has p
 comment on column rate_limiter.token_borrowing.repayment_tokens is 'Tokens it owes in all, interest included.';
 comment on column rate_limiter.token_borrowing.status is 'Where it stands.';
 comment on column rate_limiter.token_borrowing.tokens_borrowed is 'Tokens it received.';
-comment on column rate_limiter.token_buckets.allotment is 'Tokens already taken from the bucket of the layer above, for this bucket''s next charges.';
-comment on column rate_limiter.token_buckets.allotment_expires_at is 'When the allotment lapses.';
 comment on column rate_limiter.token_buckets.allow_oversize is 'Whether it admits, when full, a charge above its capacity.';
 comment on column rate_limiter.token_buckets.bucket_id is 'Names the bucket in one value.';
 comment on column rate_limiter.token_buckets.bucket_type is 'What it holds, and its layer.';
@@ -4300,6 +4349,11 @@ comment on column rate_limiter_audit.quota_version_history.version_id is 'The ve
 comment on column rate_limiter_internal.engine_settings.is_only_row is 'Always true.';
 comment on column rate_limiter_internal.engine_settings.layer_1_allotment_ms is 'Setting layer_1_allotment_ms.';
 comment on column rate_limiter_internal.engine_settings.synchronous_commit is 'Setting decision_synchronous_commit.';
+comment on column rate_limiter_internal.layer_1_stripes.bytes is 'Bytes.';
+comment on column rate_limiter_internal.layer_1_stripes.cluster_id is 'The cluster whose layer-1 buckets gave them.';
+comment on column rate_limiter_internal.layer_1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
+comment on column rate_limiter_internal.layer_1_stripes.iops is 'Tokens.';
+comment on column rate_limiter_internal.layer_1_stripes.stripe is 'Which of its stripes, 0 to 31: the number of the session''s process, modulo 32.';
 comment on column rate_limiter_private.api_keys.api_key_id is 'Names the key without its hash.';
 comment on column rate_limiter_private.api_keys.app_id is 'The application that it opens.';
 comment on column rate_limiter_private.api_keys.created_at is 'When it was made.';
@@ -4427,6 +4481,7 @@ comment on table rate_limiter_audit.quota_version_history is '@name quota_versio
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
 
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
+comment on table rate_limiter_internal.layer_1_stripes is 'Tokens that were drawn on layer 1 ahead of need, for the sessions that share the stripe. Not logged: after a crash there are none, as if they had lapsed.';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
@@ -4453,6 +4508,7 @@ comment on type rate_limiter_admin.failed_job is 'A job that failed for the last
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
+comment on type rate_limiter_internal.layer_1_draw is 'How a charge of layer 1 is paid. is_possible: false where it must be decided under locks. taken: out of the stripe. drawn: out of the cluster''s bucket, and kept of that for the stripe. terms_until: of that bucket, as it was looked at.';
 comment on type rate_limiter_internal.quota_terms is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on view column rate_limiter.v_active_quotas.app_name is 'Its name.';

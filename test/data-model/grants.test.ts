@@ -113,6 +113,7 @@ test("readonly sees every table, secrets apart", async () => {
     // Every column of it is a secret or says whose; its parent is seen.
     "rate_limiter.v_daily_quota_usage",
     "rate_limiter_internal.engine_settings",
+    "rate_limiter_internal.layer_1_stripes",
     "rate_limiter_private.used_refresh_tokens",
   ]);
 });

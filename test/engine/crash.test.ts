@@ -52,7 +52,8 @@ describe.each([
     const appIds = await withConnection(url, async (sql) => {
       await setSetting(sql, "decision_synchronous_commit", durable);
       const clusterId = await makeCluster(sql);
-      await publish(sql, { clusterId }, { iops: 1, burst: 1_000_000, bytes: 1_000_000_000 });
+      // So fast that decisions draw on it ahead of need.
+      await publish(sql, { clusterId }, { iops: 1_000_000, bytes: 1_000_000_000 });
       const quota = { iops: 1, burst: 100_000, bytes: 100_000_000 };
       return [
         await limitedApplication(sql, quota, { clusterId }),
@@ -69,6 +70,14 @@ describe.each([
 
     await withConnection(url, async (sql) => {
       expect(await ledgerGaps(sql)).toEqual([]);
+      const [drawnAhead] = await sql`
+        select
+          (select count(*)::integer from rate_limiter_internal.layer_1_stripes) as stripes,
+          count(*)::integer as draws
+        from rate_limiter.token_transactions where transaction_type = 'allot'
+      `;
+      expect(drawnAhead?.draws).toBeGreaterThan(0);
+      expect(drawnAhead?.stripes).toBe(0);
       const [tooFull] = await sql`
         select count(*) as count
         from rate_limiter.token_buckets where current_tokens > capacity or current_tokens < 0

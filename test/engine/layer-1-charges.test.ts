@@ -48,20 +48,25 @@ async function decideThrice(sql: Sql, appId: string, size: number) {
   return { cost, bytes };
 }
 
-/** What was taken from a bucket of the cluster and not merely set aside for the application. */
-async function spentOf(clusterId: string, appId: string, kind: "iops" | "bandwidth") {
-  const [row] = await database.sql`
-    select coalesce(sum(allotment), 0)::float8 as ahead from rate_limiter.token_buckets
-    where owner_id = ${appId} and bucket_type = ${`${kind}_l2`}
+/** What was taken from the cluster's buckets and not merely set aside in its stripes. */
+async function spentOf(clusterId: string) {
+  const [kept] = await database.sql`
+    select coalesce(sum(iops), 0)::float8 as iops, coalesce(sum(bytes), 0)::float8 as bytes
+    from rate_limiter_internal.layer_1_stripes
+    where cluster_id = ${clusterId}
   `;
-  const left = await tokensAt(database.sql, moment(0), clusterId, `${kind}_l1`);
-  return capacity - Number(left) - row?.ahead;
+  const leftOf = (bucketType: string) => tokensAt(database.sql, moment(0), clusterId, bucketType);
+  return {
+    tokens: capacity - Number(await leftOf("iops_l1")) - kept?.iops,
+    bytes: capacity - Number(await leftOf("bandwidth_l1")) - kept?.bytes,
+  };
 }
 
 async function expectPaid(clusterId: string, appId: string, shared: Quota, size: number) {
   const { cost, bytes } = await decideThrice(owner, appId, size);
-  if (shared.iops !== undefined) expect(await spentOf(clusterId, appId, "iops")).toBe(cost);
-  if (shared.bytes !== undefined) expect(await spentOf(clusterId, appId, "bandwidth")).toBe(bytes);
+  const spent = await spentOf(clusterId);
+  if (shared.iops !== undefined) expect(spent.tokens).toBe(cost);
+  if (shared.bytes !== undefined) expect(spent.bytes).toBe(bytes);
 }
 
 describe("a cluster is charged for every operation", () => {
@@ -104,13 +109,18 @@ describe("a cluster is charged for every operation", () => {
     const clusterId = await makeCluster(database.sql);
     await publish(database.sql, { clusterId }, both);
     const appId = await limitedApplication(database.sql, { iops: 100, burst: 500 }, { clusterId });
-    await decideThrice(owner, appId, 300);
-    const [decision] = await owner`
+    const { sql } = await database.session("caller", "rate_limiter_owner");
+    const together = () => sql`
       select * from rate_limiter_internal.consume_together_at(
-        ${moment(0)}, array[${appId}::uuid], '{head}', '{300}'
+        ${moment(0)}, array[${appId}::uuid], '{head}', '{100}'
       )
     `;
-    expect(decision?.allowed).toBeNull();
+    const [left] = await together();
+    expect(left?.allowed).toBeNull();
+    await decideThrice(sql, appId, 100);
+    const [paid] = await together();
+    expect(paid?.allowed).toBe(true);
+    expect(await spentOf(clusterId)).toEqual({ tokens: 4, bytes: 400 });
   });
 });
 

@@ -108,7 +108,9 @@ export async function dataPlane(sql: Sql): Promise<unknown> {
         from rate_limiter.charges as c) as charges,
       (select jsonb_agg(l order by l.lease_id) from rate_limiter.token_leases as l) as leases,
       (select jsonb_agg(b order by b.borrowing_id)
-        from rate_limiter.token_borrowing as b) as borrowings
+        from rate_limiter.token_borrowing as b) as borrowings,
+      (select jsonb_agg(s order by s.cluster_id, s.stripe)
+        from rate_limiter_internal.layer_1_stripes as s) as stripes
   `;
   return { ...row };
 }

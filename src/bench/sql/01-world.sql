@@ -110,7 +110,7 @@ create function bench.empty_buckets(kind bench.groups, first integer, last integ
 language sql
 as $$
   update rate_limiter.token_buckets as b
-  set current_tokens = 0, allotment = 0, last_refill_at = now() + interval '30 days'
+  set current_tokens = 0, last_refill_at = now() + interval '30 days'
   from generate_series(first, last) as n
   where b.owner_id = md5(kind.name || ' ' || n)::uuid and kind.is_empty;
 $$;

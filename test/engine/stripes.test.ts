@@ -1,0 +1,202 @@
+import { describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { createDatabase } from "../harness/index.ts";
+import {
+  ledgerGaps,
+  limitedApplication,
+  makeCluster,
+  moment,
+  publish,
+  setSetting,
+  tokensAt,
+} from "./world.ts";
+
+const database = await createDatabase();
+const { sql } = database;
+// All sessions here share one stripe, as two of 33 do by chance.
+await database.as("rate_limiter_owner")`
+  create or replace function rate_limiter_internal.own_stripe()
+  returns integer language sql stable as 'select 7'
+`;
+
+/** What the one stripe gets of 100 ms of the refill: three operations' worth. */
+const kept = 3;
+const rate = kept * 320;
+const layer1 = { iops: rate, burst: rate };
+
+/** A cluster and two of its applications, whose terms are known. */
+async function world() {
+  const clusterId = await makeCluster(sql);
+  await publish(sql, { clusterId }, layer1);
+  const quota = { iops: 1, burst: 1000 };
+  const one = await limitedApplication(sql, quota, { clusterId });
+  const two = await limitedApplication(sql, quota, { clusterId });
+  await sql`select ${consume(sql, one)}, ${consume(sql, two)}`;
+  return { clusterId, one, two };
+}
+
+const consume = (of: Sql, appId: string, seconds = 0) => of`
+  (rate_limiter_internal.consume_at(${moment(seconds)}, ${appId}, 'head', 0)).allowed
+`;
+
+async function decide(of: Sql, appId: string, seconds = 0): Promise<boolean> {
+  const [row] = await of`select ${consume(of, appId, seconds)}`;
+  return row?.allowed;
+}
+
+function together(of: Sql, appIds: string[]) {
+  return of`
+    select allowed from rate_limiter.consume_together(
+      ${appIds}, array_fill('head'::text, array[${appIds.length}::integer]),
+      array_fill(0::bigint, array[${appIds.length}::integer])
+    )
+  `;
+}
+
+async function stripeOf(clusterId: string) {
+  const rows = await sql`
+    select
+      iops::float8,
+      extract(epoch from expires_at - ${moment(0)}::timestamptz)::float8 as until
+    from rate_limiter_internal.layer_1_stripes
+    where cluster_id = ${clusterId}
+  `;
+  expect(rows.length).toBeLessThan(2);
+  return rows[0] === undefined ? undefined : { ...rows[0] };
+}
+
+/** What layer 1 gave, by its own account. */
+async function given(clusterId: string, seconds = 0): Promise<number> {
+  return rate - Number(await tokensAt(sql, moment(seconds), clusterId, "iops_l1"));
+}
+
+describe("a stripe", () => {
+  test("is filled by a decision that finds it empty, and pays for those after it", async () => {
+    const { clusterId, one, two } = await world();
+    const before = await given(clusterId);
+    for (const appId of [one, two, one, two]) expect(await decide(sql, appId)).toBe(true);
+    expect(await given(clusterId)).toBe(before + 1 + kept);
+    expect(await stripeOf(clusterId)).toEqual({ iops: 0, until: 1 });
+    expect(await decide(sql, one)).toBe(true);
+    expect(await given(clusterId)).toBe(before + 2 * (1 + kept));
+  });
+
+  test("lapses after a second", async () => {
+    const { clusterId, one, two } = await world();
+    await decide(sql, one);
+    await decide(sql, two, 0.999);
+    expect(await stripeOf(clusterId)).toEqual({ iops: kept - 1, until: 1 });
+    await decide(sql, two, 1);
+    expect(await stripeOf(clusterId)).toEqual({ iops: kept, until: 2 });
+  });
+
+  test("is void when the setting changes", async () => {
+    const { clusterId, one } = await world();
+    await decide(sql, one);
+    expect(await stripeOf(clusterId)).toMatchObject({ iops: kept });
+    await setSetting(sql, "layer_1_allotment_ms", 0);
+    expect(await stripeOf(clusterId)).toBeUndefined();
+    const before = await given(clusterId);
+    await decide(sql, one);
+    expect(await given(clusterId)).toBe(before + 1);
+    expect(await stripeOf(clusterId)).toBeUndefined();
+    await setSetting(sql, "layer_1_allotment_ms", 100);
+  });
+
+  test("gets nothing of what layer 1 keeps in reserve", async () => {
+    const clusterId = await makeCluster(sql);
+    await publish(sql, { clusterId }, { ...layer1, reserve: rate - 4 });
+    const appId = await limitedApplication(sql, { iops: 1, burst: 1000 }, { clusterId });
+    await decide(sql, appId);
+    await decide(sql, appId);
+    expect(await stripeOf(clusterId)).toMatchObject({ iops: 2 });
+    for (let i = 0; i < 4; i++) expect(await decide(sql, appId)).toBe(true);
+    expect(await given(clusterId)).toBe(6);
+    expect(await stripeOf(clusterId)).toMatchObject({ iops: 0 });
+  });
+
+  test("has its tokens again where the transaction is undone", async () => {
+    const { clusterId, one, two } = await world();
+    await decide(sql, one);
+    await database.withTransaction("rate_limiter_owner", {}, async (transaction) => {
+      expect(await decide(transaction as unknown as Sql, two)).toBe(true);
+    });
+    expect(await stripeOf(clusterId)).toMatchObject({ iops: kept });
+  });
+});
+
+describe("two sessions that share a stripe", () => {
+  /** The second comes while the first has not committed. */
+  async function raced(first: (sql: Sql) => PromiseLike<unknown>, then: typeof first) {
+    const [one, two] = [
+      await database.session("first", "rate_limiter_owner"),
+      await database.session("second", "rate_limiter_owner"),
+    ];
+    await one.sql`begin`;
+    await first(one.sql);
+    const pending = two.start<unknown>(then);
+    await two.waitsOnLock();
+    await one.sql`commit`;
+    return pending;
+  }
+
+  test("and want its last token: the one that waited draws on layer 1", async () => {
+    const { clusterId, one, two } = await world();
+    for (const appId of [one, one, one]) await decide(sql, appId);
+    expect(await stripeOf(clusterId)).toMatchObject({ iops: 1 });
+    const before = await given(clusterId);
+    const allowed = await raced(
+      (of) => decide(of, one),
+      (of) => decide(of, two),
+    );
+    expect(allowed).toBe(true);
+    expect(await given(clusterId)).toBe(before + 1 + kept);
+    const [charged] = await sql`
+      select sum(tokens_change)::float8 as tokens
+      from rate_limiter.token_transactions where owner_id = ${two}
+        and transaction_type in ('consume', 'refund')
+    `;
+    expect(charged?.tokens).toBe(-2);
+  });
+
+  test("and both fill it: nothing is lost, and all of it lapses with the first", async () => {
+    const { clusterId, one, two } = await world();
+    await raced(
+      (of) => decide(of, one),
+      (of) => decide(of, two, 0.5),
+    );
+    expect(await stripeOf(clusterId)).toEqual({ iops: 2 * kept, until: 1 });
+  });
+
+  test("neither deadlock nor admit more than layer 1 gave, sixteen at a time", async () => {
+    const { clusterId, one, two } = await world();
+    const third = await limitedApplication(sql, { iops: 1, burst: 1000 }, { clusterId });
+    const apps = [one, two, third];
+    const callers = Array.from({ length: 16 }, async (_, number) => {
+      const session = await database.session(`caller ${number}`, "rate_limiter_app");
+      let count = 0;
+      for (let call = 0; call < 40; call++) {
+        const asked = call % 2 === 0 ? apps : apps.toReversed();
+        const decisions = await ((number + call) % 4 === 0
+          ? together(session.sql, asked)
+          : session.sql`select allowed from rate_limiter.consume(${apps[call % 3] ?? ""}, 'head')`);
+        count += decisions.filter(({ allowed }) => allowed).length;
+      }
+      await session.close();
+      return count;
+    });
+    const admitted = await Promise.all(callers);
+    const [taken] = await sql`
+      select -sum(tokens_change)::float8 as tokens
+      from rate_limiter.token_transactions
+      where owner_id = ${clusterId} and transaction_type in ('consume', 'allot', 'refund')
+    `;
+    const total = admitted.reduce((sum, count) => sum + count, 0);
+    expect(total).toBeGreaterThan(400);
+    expect(total).toBeLessThanOrEqual(taken?.tokens);
+  });
+});
+
+test("the ledger explains all of it", async () => {
+  expect(await ledgerGaps(sql)).toEqual([]);
+});
