@@ -18,8 +18,8 @@ beforeAll(async () => {
 });
 
 /**
- * Medians: few calls load functions or draw allotments, as one application calls again long before
- * its allotment lapses, on a slow machine too.
+ * Medians: few calls load functions or draw on layer 1, as one session calls again long before what
+ * its stripe holds lapses, on a slow machine too.
  */
 async function countsOf(script: string): Promise<CallCounts> {
   const session = await database.session(script);
