@@ -28,12 +28,16 @@ export async function runRounds(
       if (missing !== undefined || workload.afterRounds) continue;
       running.set(workload, await workload.start(bench));
     }
-    for (let round = 0; round < rounds; round++) await runRound(round, running, measured);
+    for (let round = 0; round < rounds; round++) {
+      await runRound(round, running, measured);
+      log.info({ round: round + 1, rounds }, "a round was measured");
+    }
   } finally {
     for (const one of running.values()) await one.stop?.();
   }
   for (const workload of workloads.filter(({ afterRounds }) => afterRounds)) {
     if (measured.get(workload.name)?.missing === undefined) {
+      log.info({ workload: workload.name }, "the rounds are over: measuring one by one");
       await runAfterwards(bench, workload, measured);
     }
   }
