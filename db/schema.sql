@@ -1740,7 +1740,7 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
 create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body b42377c630b6c900
+  -- body b8081146cc9c6e2b
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]

@@ -1,5 +1,5 @@
 --! Previous: sha1:8f45fdde3e45ff6ad87983e1ca8cc2c83c2c3a67
---! Hash: sha1:a2fd4c9055d3a2ad15786300e70e86704973619d
+--! Hash: sha1:aa549c82dd51cb6b2026d2bae567aecf02b33ec3
 --! Message: Layer 1 gives ahead of need to stripes of sessions, and not to each application
 
 -- The migration being written.
@@ -894,7 +894,6 @@ declare
   is_iops_charged boolean := false;
   is_bytes_charged boolean := false;
   is_iops_drawn boolean := false;
-  is_bytes_drawn boolean := false;
 begin
   lost_race := false;
 
@@ -1039,9 +1038,6 @@ begin
     );
     perform rate_limiter_internal.take_back(
       at, cluster_id, 'iops_l1', case when is_iops_drawn then iops_draw.drawn end
-    );
-    perform rate_limiter_internal.take_back(
-      at, cluster_id, 'bandwidth_l1', case when is_bytes_drawn then bytes_draw.drawn end
     );
     return;
   end if;
