@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Sql } from "../../src/postgres/connect.ts";
 import { createDatabase } from "../harness/index.ts";
+import { pair, raced as racedIn } from "./raced.ts";
 import {
   ledgerGaps,
   limitedApplication,
@@ -33,22 +34,10 @@ const settleLease = (appId: string, leaseId: string) => (sql: Sql) =>
     select * from rate_limiter_internal.settle_lease_at(${moment(0)}, ${appId}, ${leaseId}, 0, 0)
   `;
 
-async function pair() {
-  return [
-    await database.session("first", "rate_limiter_owner"),
-    await database.session("second", "rate_limiter_owner"),
-  ] as const;
-}
-
-/** Both at once: the second comes while the first has not committed. Answers both. */
+/** The first row of what each of two at once is answered. */
 async function raced(one: (sql: Sql) => PromiseLike<unknown>, two = one) {
-  const [first, second] = await pair();
-  await first.sql`begin`;
-  const [answer] = (await one(first.sql)) as Record<string, unknown>[];
-  const pending = second.start((sql) => two(sql));
-  await second.waitsOnLock();
-  await first.sql`commit`;
-  const [later] = (await pending) as Record<string, unknown>[];
+  const answers = await racedIn(database, one, two);
+  const [answer, later] = answers.map((rows) => (rows as Record<string, unknown>[])[0]);
   return [{ ...answer }, { ...later }] as const;
 }
 
@@ -127,7 +116,7 @@ describe("a decision whose first bucket pays and whose second no longer can", ()
   test("gives the first its tokens back, and denies", async () => {
     const appId = await limitedApplication(database.sql, { iops: 1, burst: 10, bytes: 10 });
     await consume(appId, null, 1)(database.as("rate_limiter_owner"));
-    const [first, second] = await pair();
+    const [first, second] = await pair(database);
     await first.sql`begin`;
     await first.sql`
       select rate_limiter_internal.adjust_tokens_at(
@@ -159,7 +148,7 @@ test("a bucket that borrowed gets its tokens back as well", async () => {
   await database.sql`
     select rate_limiter_internal.borrow_tokens_at(${moment(0)}, ${appId}, 'iops_l2', 6, '60 s')
   `;
-  const [first, second] = await pair();
+  const [first, second] = await pair(database);
   await first.sql`begin`;
   await first.sql`
     select rate_limiter_internal.adjust_tokens_at(${moment(0)}, ${appId}, 'bandwidth_l2', -5, 'test')

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Sql } from "../../src/postgres/connect.ts";
 import { createDatabase } from "../harness/index.ts";
+import { raced } from "./raced.ts";
 import {
   ledgerGaps,
   limitedApplication,
@@ -126,26 +127,13 @@ describe("a stripe", () => {
 });
 
 describe("two sessions that share a stripe", () => {
-  /** The second comes while the first has not committed. */
-  async function raced(first: (sql: Sql) => PromiseLike<unknown>, then: typeof first) {
-    const [one, two] = [
-      await database.session("first", "rate_limiter_owner"),
-      await database.session("second", "rate_limiter_owner"),
-    ];
-    await one.sql`begin`;
-    await first(one.sql);
-    const pending = two.start<unknown>(then);
-    await two.waitsOnLock();
-    await one.sql`commit`;
-    return pending;
-  }
-
   test("and want its last token: the one that waited draws on layer 1", async () => {
     const { clusterId, one, two } = await world();
     for (const appId of [one, one, one]) await decide(sql, appId);
     expect(await stripeOf(clusterId)).toMatchObject({ iops: 1 });
     const before = await given(clusterId);
-    const allowed = await raced(
+    const [, allowed] = await raced(
+      database,
       (of) => decide(of, one),
       (of) => decide(of, two),
     );
@@ -162,6 +150,7 @@ describe("two sessions that share a stripe", () => {
   test("and both fill it: nothing is lost, and all of it lapses with the first", async () => {
     const { clusterId, one, two } = await world();
     await raced(
+      database,
       (of) => decide(of, one),
       (of) => decide(of, two, 0.5),
     );
