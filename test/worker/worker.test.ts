@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { requireSchema } from "../../src/worker/require-schema.ts";
+import { cronItems } from "../../src/worker/schedule.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { makeApplication } from "../denials/world.ts";
@@ -15,11 +16,23 @@ import { startHttpReceiver } from "./alerts/receivers.ts";
 const database = await createDatabase();
 const anywhere = { host: "127.0.0.1", port: 0 };
 
+// The clock's jobs are due at any full minute: tests say themselves what there is to do.
+beforeEach(async () => {
+  await database.sql`
+    insert into graphile_worker._private_known_crontabs (identifier, known_since, last_execution)
+    select identifier, now(), now() + interval '1 hour'
+    from unnest(${cronItems().map(({ identifier }) => identifier)}::text[]) as identifier
+    on conflict (identifier) do update set last_execution = excluded.last_execution
+  `;
+});
+
 async function startHere() {
   const worker = await startWorker({
     databaseUrl: database.urlAs("rate_limiter_worker"),
     http: anywhere,
   });
+  // A test that fails must not leave a worker behind that takes the next one's jobs.
+  onTestFinished(worker.stop);
   return { ...worker, url: worker.url ?? "" };
 }
 
