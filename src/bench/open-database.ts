@@ -6,6 +6,7 @@ import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "../postgres/connect.ts";
 import { startThrowawayServer } from "../postgres/throwaway-server.ts";
 import { withDatabase } from "../postgres/url.ts";
+import { noHugePages, reserveHugePages } from "./huge-pages.ts";
 import type { Bench, Running } from "./types.ts";
 
 /**
@@ -33,10 +34,29 @@ export function openBenchDatabase(applications: number): Promise<BenchDatabase> 
   return openWorld(applications, serverSettings);
 }
 
-/** On a server of its own, where that can be: with as much of the memory as PostgreSQL advises. */
-export function openLargeWorld({ applications }: Bench): Promise<BenchDatabase> {
-  const quarter = `${Math.floor(totalmem() / 4 / 2 ** 20)}MB`;
-  return openWorld(applications, { ...serverSettings, shared_buffers: quarter });
+export interface LargeWorld extends BenchDatabase {
+  readonly hugePages: number;
+}
+
+/**
+ * On a server of its own, where that can be: with as much of the memory as PostgreSQL advises, in
+ * huge pages where this process may reserve some.
+ */
+export async function openLargeWorld({ applications }: Bench): Promise<LargeWorld> {
+  const megabytes = Math.floor(totalmem() / 4 / 2 ** 20);
+  const pages = process.env.DATABASE_URL ? noHugePages : reserveHugePages(megabytes * 2 ** 20);
+  const settings = { ...serverSettings, shared_buffers: `${megabytes}MB` };
+  try {
+    const database = await openWorld(applications, settings);
+    const remove = async () => {
+      await database.remove();
+      pages.giveBack();
+    };
+    return { ...database, remove, hugePages: pages.count };
+  } catch (error) {
+    pages.giveBack();
+    throw error;
+  }
 }
 
 async function openWorld(
@@ -69,9 +89,9 @@ export async function openWorldBeside({ url, applications }: Bench): Promise<Ben
 }
 
 /** What a workload runs in a database of its own, which goes with it. */
-export async function startIn(
-  opened: Promise<BenchDatabase>,
-  start: (database: BenchDatabase) => Promise<Pick<Running, "round">>,
+export async function startIn<D extends BenchDatabase>(
+  opened: Promise<D>,
+  start: (database: D) => Promise<Pick<Running, "round">>,
 ): Promise<Running> {
   const database = await opened;
   try {

@@ -1,5 +1,9 @@
--- The rows that a full decision writes: two buckets and their two ledger rows.
-with charged as (
+-- The rows that a full decision writes: two buckets, their two ledger rows and a stripe of layer 1.
+with taken as (
+  update rate_limiter_internal.layer_1_stripes as s
+  set iops = s.iops - 1.500100, bytes = s.bytes - 4096
+  where s.cluster_id = md5('floor')::uuid and s.stripe = pg_backend_pid() % 32
+), charged as (
   update rate_limiter.token_buckets as b
   set
     current_tokens = b.current_tokens - 1.500100,

@@ -49,6 +49,11 @@ begin
 end;
 $$;
 
+-- What the floor of a full decision takes from: stripes of no cluster, made ahead.
+insert into rate_limiter_internal.layer_1_stripes (cluster_id, stripe, expires_at, iops, bytes)
+select md5('floor')::uuid, stripe, 'infinity', 0, 0
+from generate_series(0, 31) as stripe;
+
 create function bench.add_applications(
   kind bench.groups,
   tenant uuid,

@@ -17,7 +17,7 @@ export const growth: Workload = {
   name: "growth",
   says:
     "full decisions of 1,000,000 applications, in turns with those of 1,000 of them, on a server " +
-    "with a quarter of the memory",
+    "with a quarter of the memory, in huge pages where they can be reserved",
   ...{ unit: "ratio", afterRounds: true },
   missing: async ({ quick }) => (quick ? "growth is not measured with --quick" : undefined),
   start: (bench) =>
@@ -25,7 +25,12 @@ export const growth: Workload = {
       await database.sql`select bench.grow(${bench.applications + 1}, ${applications})`;
       await database.sql`vacuum analyze`;
       const loads = await Promise.all(populations.map((count) => loadOf(bench, database, count)));
-      return { round: () => inTurns(loads) };
+      return {
+        async round() {
+          const { figure, notes } = await inTurns(loads);
+          return { figure, notes: { "huge pages": database.hugePages, ...notes } };
+        },
+      };
     }),
 };
 

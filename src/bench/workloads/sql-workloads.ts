@@ -33,7 +33,9 @@ export const updateHotRowDurable = scripted({
 
 export const floorFull = scripted({
   script: "floor-full",
-  says: "bare statement that writes the rows of a full decision: two buckets, two ledger rows",
+  says:
+    "bare statement that writes the rows of a full decision: two buckets, two ledger rows and a " +
+    "stripe of layer 1",
 });
 
 export const floorPlain = scripted({
