@@ -1730,7 +1730,7 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 255744eb10204bc3
+  -- body eecaa27060394362
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -1740,7 +1740,7 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
 create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body b8081146cc9c6e2b
+  -- body 7700090b96dc40ec
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
@@ -1785,7 +1785,7 @@ create function rate_limiter_internal.costs_before(app_id uuid, reference_ids te
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns bigint
   language plpgsql volatile parallel unsafe;
-  -- body 0e44115aa40e4209
+  -- body e3c5e2a52a74b1d0
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1840,6 +1840,16 @@ create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
   -- body 576d1a031058d9fd
+
+create function rate_limiter_internal.fixed_window_refill(tokens numeric, capacity numeric, window_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
+  returns numeric
+  language plpgsql immutable parallel safe;
+  -- body 424d4abd2067b402
+
+create function rate_limiter_internal.fixed_window_wait_ms(at timestamp with time zone, window_seconds integer, last_refill_at timestamp with time zone)
+  returns bigint
+  language plpgsql immutable parallel safe;
+  -- body 631a12c60dc97183
 
 create function rate_limiter_internal.flush_denials()
   returns integer
@@ -2240,7 +2250,7 @@ create function rate_limiter_internal.record_quota_version(config_id uuid, chang
 create function rate_limiter_internal.refill(tokens numeric, capacity numeric, refill_rate bigint, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
-  -- body 808bf5e16db78de8
+  -- body 8e2a156b0276afd8
 
 create function rate_limiter_internal.refill_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[])
   returns rate_limiter.token_buckets[]
@@ -2528,7 +2538,7 @@ create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, sin
 create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body c2047555123a77e5
+  -- body c50fe0cc1a59cec9
 
 create function rate_limiter_internal.write_audit(action text, entity_type text, entity_id uuid, tenant_id uuid, app_id uuid, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, status text DEFAULT 'success'::text, error_message text DEFAULT NULL::text)
   returns void
@@ -3813,6 +3823,8 @@ comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_ca
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. Reads and writes no table.';
 comment on function rate_limiter_internal.draw_on_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer_1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
+comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,integer,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: all that is missing once a new window has begun, and nothing before. A function that is called, and not inlined, because most buckets are none.';
+comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,integer,timestamp with time zone) is 'wait_ms() of a fixed window: until the next one starts. A function that is called, and not inlined, because most buckets are none.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
 comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
 comment on function rate_limiter_internal.grantable(rate_limiter.token_buckets[],boolean,numeric,numeric) is 'How much of what is asked for the deciding buckets of both layers can lease: never below a min_reserve, never more than a share of a capacity.';
