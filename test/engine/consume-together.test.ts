@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Sql } from "../../src/postgres/connect.ts";
 import { createDatabase, expectSqlState } from "../harness/index.ts";
+import { raced } from "./raced.ts";
 import {
   dataPlane,
   ledgerGaps,
@@ -200,22 +201,15 @@ describe("what is decided together", () => {
 });
 
 describe("at the same time", () => {
-  const open = async () =>
-    [
-      await database.session("first", "rate_limiter_owner"),
-      await database.session("second", "rate_limiter_owner"),
-    ] as const;
-
   test("two calls about the same applications in different order do not deadlock", async () => {
     const one = await knownApplication({ iops: 1, burst: 10, bytes: 100 });
     const two = await knownApplication({ iops: 1, burst: 10, bytes: 100 });
-    const [first, second] = await open();
-    await first.sql`begin`;
-    await together(first.sql, moment(0), [head(one, 1), head(two, 1)]);
-    const pending = second.start((sql) => together(sql, moment(0), [head(two, 1), head(one, 1)]));
-    await second.waitsOnLock();
-    await first.sql`commit`;
-    expect(await pending).toMatchObject([
+    const [, second] = await raced(
+      database,
+      (sql) => together(sql, moment(0), [head(one, 1), head(two, 1)]),
+      (sql) => together(sql, moment(0), [head(two, 1), head(one, 1)]),
+    );
+    expect(second).toMatchObject([
       { allowed: true, remaining: "7.000000" },
       { allowed: true, remaining: "7.000000" },
     ]);
@@ -223,37 +217,36 @@ describe("at the same time", () => {
 
   test("who waits goes by what is left: nothing, and all of it stays", async () => {
     const appId = await knownApplication({ iops: 1, burst: 2, bytes: 100 });
-    const [first, second] = await open();
-    await first.sql`begin`;
-    await alone(first.sql, moment(0), head(appId, 1));
-    const pending = second.start((sql) => together(sql, moment(0), [head(appId, 1)]));
-    await second.waitsOnLock();
-    await first.sql`commit`;
-    expect(await pending).toMatchObject([undecided]);
+    const [, second] = await raced(
+      database,
+      (sql) => alone(sql, moment(0), head(appId, 1)),
+      (sql) => together(sql, moment(0), [head(appId, 1)]),
+    );
+    expect(second).toMatchObject([undecided]);
     expect(await tokensAt(database.sql, moment(0), appId, "bandwidth_l2")).toBe("98.000000");
   });
 
   test("who waits leaves a window of tokens that was published meanwhile to consume()", async () => {
     const appId = await knownApplication({ iops: 1, burst: 10 });
-    const [first, second] = await open();
-    await first.sql`begin`;
-    await publish(first.sql, { appId }, { iops: 1, burst: 5, method: "fixed_window" }, moment(1));
-    await alone(first.sql, moment(1), head(appId));
-    const pending = second.start((sql) => together(sql, moment(1), [head(appId)]));
-    await second.waitsOnLock();
-    await first.sql`commit`;
-    expect(await pending).toMatchObject([undecided]);
+    const [, second] = await raced(
+      database,
+      async (sql) => {
+        await publish(sql, { appId }, { iops: 1, burst: 5, method: "fixed_window" }, moment(1));
+        await alone(sql, moment(1), head(appId));
+      },
+      (sql) => together(sql, moment(1), [head(appId)]),
+    );
+    expect(second).toMatchObject([undecided]);
   });
 
   test("who waits goes by the quota that was published meanwhile", async () => {
     const appId = await knownApplication({ iops: 1, burst: 10 });
-    const [first, second] = await open();
-    await first.sql`begin`;
-    await publish(first.sql, { appId }, { iops: 1, burst: 2 }, moment(1));
-    const pending = second.start((sql) => together(sql, moment(1), [head(appId)]));
-    await second.waitsOnLock();
-    await first.sql`commit`;
-    expect(await pending).toMatchObject([undecided]);
+    const [, second] = await raced(
+      database,
+      (sql) => publish(sql, { appId }, { iops: 1, burst: 2 }, moment(1)),
+      (sql) => together(sql, moment(1), [head(appId)]),
+    );
+    expect(second).toMatchObject([undecided]);
     expect(await alone(owner, moment(1), head(appId))).toMatchObject({ remaining: "1.000000" });
   });
 });
