@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { requireSchema } from "../../src/worker/require-schema.ts";
 import { cronItems } from "../../src/worker/schedule.ts";
@@ -110,12 +110,16 @@ describe("a worker", () => {
       rename to expire_leases_elsewhere
     `;
     await database.sql`select graphile_worker.add_job('expire_leases', max_attempts => 1)`;
-    await untilDone("expire_leases");
-    await sleep(100);
-    const metrics = await (await fetch(`${worker.url}/metrics`)).text();
-    expect(metrics).toMatch(/storage_qos_jobs_given_up_total\{task="expire_leases"\} 1/);
-    expect(metrics).toMatch(/storage_qos_task_failures_total\{task="expire_leases"\} 1/);
-    expect(metrics).toMatch(/storage_qos_jobs_given_up 1/);
+    // The worker writes a failure down first and counts it after that.
+    await vi.waitFor(
+      async () => {
+        const metrics = await (await fetch(`${worker.url}/metrics`)).text();
+        expect(metrics).toMatch(/storage_qos_jobs_given_up_total\{task="expire_leases"\} 1/);
+        expect(metrics).toMatch(/storage_qos_task_failures_total\{task="expire_leases"\} 1/);
+        expect(metrics).toMatch(/storage_qos_jobs_given_up 1/);
+      },
+      { timeout: 10_000 },
+    );
     await database.sql`
       alter function rate_limiter_private.expire_leases_elsewhere(timestamptz, integer)
       rename to expire_leases
