@@ -6,25 +6,17 @@ import pg from "pg";
 import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { requireSchema } from "../../src/worker/require-schema.ts";
-import { cronItems } from "../../src/worker/schedule.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
 import { startHttpReceiver } from "./alerts/receivers.ts";
+import { holdClock } from "./hold-clock.ts";
 
 const database = await createDatabase();
 const anywhere = { host: "127.0.0.1", port: 0 };
 
-// The clock's jobs are due at any full minute: tests say themselves what there is to do.
-beforeEach(async () => {
-  await database.sql`
-    insert into graphile_worker._private_known_crontabs (identifier, known_since, last_execution)
-    select identifier, now(), now() + interval '1 hour'
-    from unnest(${cronItems().map(({ identifier }) => identifier)}::text[]) as identifier
-    on conflict (identifier) do update set last_execution = excluded.last_execution
-  `;
-});
+beforeEach(() => holdClock(database));
 
 async function startHere() {
   const worker = await startWorker({
@@ -60,7 +52,6 @@ describe("a worker", () => {
     expect(metrics).toMatch(/storage_qos_task_duration_seconds_count\{task="verify_ledger"\} 1/);
     expect(metrics).toContain("storage_qos_database_up 1");
     expect(metrics).toMatch(/storage_qos_ledger_gaps 0/);
-    await worker.stop();
   });
 
   test("asks for its numbers in a way that a standby answers too", async () => {
@@ -124,7 +115,6 @@ describe("a worker", () => {
       alter function rate_limiter_private.expire_leases_elsewhere(timestamptz, integer)
       rename to expire_leases
     `;
-    await worker.stop();
   });
 
   test("lets a running job finish before it stops", async () => {
@@ -199,13 +189,12 @@ describe("a worker", () => {
       set locked_at = now() - interval '2 minutes', locked_by = 'worker-that-died', attempts = 1
       where key = 'lost'
     `;
-    const worker = await startHere();
+    await startHere();
     await sleep(300);
     expect(await isQueued("lost")).toBe(true);
     await database.sql`select graphile_worker.add_job('release_lost_jobs')`;
     await untilDone("verify_ledger");
     expect(await isQueued("lost")).toBe(false);
-    await worker.stop();
   });
 
   test("leaves alone what a worker holds that is there", async () => {
@@ -296,7 +285,6 @@ describe("a worker refuses", () => {
       http: { host: "127.0.0.1", port: Number(port) },
     });
     await expect(second).rejects.toMatchObject({ code: "port_in_use" });
-    await first.stop();
   });
 });
 

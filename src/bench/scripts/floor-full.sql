@@ -2,7 +2,7 @@
 with taken as (
   update rate_limiter_internal.layer_1_stripes as s
   set iops = s.iops - 1.500100, bytes = s.bytes - 4096
-  where s.cluster_id = md5('floor')::uuid and s.stripe = pg_backend_pid() % 32
+  where s.cluster_id = md5('floor')::uuid and s.stripe = rate_limiter_internal.own_stripe()
 ), charged as (
   update rate_limiter.token_buckets as b
   set
