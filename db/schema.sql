@@ -775,7 +775,7 @@ create unlogged table rate_limiter_internal.layer_1_stripes (
   iops numeric(38,6) not null,
   bytes numeric(38,6) not null,
   constraint layer_1_stripes_pkey PRIMARY KEY (cluster_id, stripe)
-) with (fillfactor=50);
+) with (fillfactor=10);
 
 create table rate_limiter_private.api_keys (
   key_hash bytea not null,
@@ -1662,7 +1662,7 @@ create function rate_limiter_internal.check_amount(amount numeric, what text)
 create function rate_limiter_internal.check_batch(operations text[], sizes bigint[], reference_ids text[])
   returns void
   language plpgsql immutable parallel safe;
-  -- body 969e7c2d42422625
+  -- body 8aa2d4b1397d13bd
 
 create function rate_limiter_internal.check_borrowing(amount numeric, duration interval)
   returns void
@@ -1750,7 +1750,7 @@ create function rate_limiter_internal.consume_exactly(at timestamp with time zon
 create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 76c821689811ebd5
+  -- body fc65a875a3247b21
 
 create function rate_limiter_internal.context_text(name text)
   returns text

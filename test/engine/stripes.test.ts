@@ -104,6 +104,34 @@ describe("a stripe", () => {
     await setSetting(sql, "layer_1_allotment_ms", 100);
   });
 
+  test("is found by its key, however few there are", async () => {
+    const { clusterId, one } = await world();
+    await database.withTransaction("rate_limiter_owner", {}, async (transaction) => {
+      const tx = transaction as unknown as Sql;
+      const scans = async () => {
+        const [row] = await tx`
+          select s.seq_scan::integer as whole, s.idx_scan::integer as by_key
+          from pg_stat_xact_user_tables as s
+          where s.relname = 'layer_1_stripes'
+        `;
+        return { whole: row?.whole, byKey: row?.by_key };
+      };
+      await tx`delete from rate_limiter_internal.layer_1_stripes`;
+      await tx`
+        insert into rate_limiter_internal.layer_1_stripes
+        select c.cluster_id, s.stripe, 'infinity', 1000, 0
+        from (values (${clusterId}::uuid), (gen_random_uuid()), (gen_random_uuid())) as c (cluster_id)
+        cross join generate_series(0, 31) as s (stripe)
+      `;
+      await tx`analyze rate_limiter_internal.layer_1_stripes`;
+      const before = await scans();
+      expect(await decide(tx, one)).toBe(true);
+      const after = await scans();
+      expect(after.whole).toBe(before.whole);
+      expect(after.byKey).toBe(before.byKey + 2);
+    });
+  });
+
   test("gets nothing of what layer 1 keeps in reserve", async () => {
     const clusterId = await makeCluster(sql);
     await publish(sql, { clusterId }, { ...layer1, reserve: rate - 4 });
