@@ -25,8 +25,19 @@ export async function decideBatch(store: Store, batch: readonly Waiting[]): Prom
       waiting.resolve(decisions[index] as Decision);
     });
   } catch (error) {
-    if (error instanceof UnavailableError) rejectAll(batch, error);
-    else for (const waiting of batch) await decideAlone(store, waiting);
+    await failBatch(store, batch, error as LimiterError);
+  }
+}
+
+/** After an outage the charge may have been made; after anything else each is asked by itself. */
+export async function failBatch(
+  store: Store,
+  batch: readonly Waiting[],
+  error: LimiterError,
+): Promise<void> {
+  for (const waiting of batch) {
+    if (error instanceof UnavailableError) waiting.reject(error);
+    else await decideAlone(store, waiting);
   }
 }
 
@@ -37,8 +48,4 @@ export async function decideAlone(store: Store, waiting: Waiting): Promise<void>
   } catch (error) {
     waiting.reject(error as LimiterError);
   }
-}
-
-export function rejectAll(batch: readonly Waiting[], error: LimiterError): void {
-  for (const waiting of batch) waiting.reject(error);
 }

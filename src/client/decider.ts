@@ -1,4 +1,4 @@
-import { decideAlone, decideBatch, rejectAll, type Waiting } from "./decide-batch.ts";
+import { decideAlone, decideBatch, failBatch, type Waiting } from "./decide-batch.ts";
 import type { Decision } from "./decision.ts";
 import { ClosedError, type LimiterError, NotFoundError } from "./errors.ts";
 import { requireSize } from "./require-size.ts";
@@ -118,7 +118,7 @@ export class Decider {
         else waiting.resolve(decision);
       });
     } catch (error) {
-      rejectAll(batch, error as LimiterError);
+      await failBatch(this.#store, batch, error as LimiterError);
     }
   }
 }

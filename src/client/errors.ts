@@ -67,7 +67,10 @@ const classes: Readonly<Record<string, typeof LimiterError>> = {
   QS422: InvalidRequestError,
 };
 
-/** The typed error for whatever a query threw; everything that is not ours is an outage. */
+/** SQLSTATEs of values that no statement could take, such as a text with a NUL in it. */
+const badValue = /^22/;
+
+/** The typed error for whatever a query threw; what neither we nor a bad value caused is an outage. */
 export function fromDatabase(error: unknown): LimiterError {
   if (error instanceof LimiterError) return error;
   const { code, message, detail, hint } = error as Partial<LimiterError>;
@@ -76,6 +79,10 @@ export function fromDatabase(error: unknown): LimiterError {
   if (known !== undefined) return new known(code ?? "", message ?? "", { detail, hint }, options);
   if (code?.startsWith("QS"))
     return new LimiterError(code, message ?? "", { detail, hint }, options);
+  if (code !== undefined && badValue.test(code)) {
+    const hint = "Give values that PostgreSQL can hold.";
+    return new InvalidRequestError("QS422", message ?? "", { detail, hint }, options);
+  }
   return new UnavailableError(
     "QS503",
     "the database does not answer",

@@ -150,6 +150,38 @@ describe("decide", () => {
     expect(reasons[3]).toBeInstanceOf(InvalidRequestError);
   });
 
+  test.each([
+    ["a pool of postgres", () => url],
+    ["a pool of pg", () => countedPool().pool],
+  ])("a name that no database can hold spoils nobody else's answer, in %s", async (_, connect) => {
+    const names = [
+      "head",
+      "he\0ad",
+      "head",
+      "\ud800",
+      "head",
+      '"he\\ad"',
+      "head",
+      "{a,b}\n",
+      "head",
+    ];
+    const ids = await manyApplications(names.length, 50);
+    const decider = deciderFor({ connection: connect() as string, callsAtOnce: 1 });
+    const answers = await Promise.allSettled(
+      names.map((name, i) => decider.decide(ids[i] as string, name)),
+    );
+    for (const [i, name] of names.entries()) {
+      if (name === "head") expect(answers[i]).toMatchObject({ value: { allowed: true } });
+      else
+        expect(answers[i]).toMatchObject({ reason: { code: expect.stringMatching(/QS4(04|22)/) } });
+    }
+    expect(answers[1]).toMatchObject({ reason: expect.any(InvalidRequestError) });
+    expect(answers[5]).toMatchObject({ reason: expect.any(NotFoundError) });
+    for (const [i, id] of ids.entries()) {
+      expect(await tokensOf(id)).toBe(names[i] === "head" ? "49" : "50");
+    }
+  });
+
   test("says so where the database is away", async () => {
     const decider = deciderFor({ connection: "postgres://nobody@127.0.0.1:1/nowhere" });
     await expect(decider.decide(world.appId, "head")).rejects.toBeInstanceOf(UnavailableError);

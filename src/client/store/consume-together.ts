@@ -20,17 +20,16 @@ export async function consumeTogether(
       d.remaining::text,
       d.retry_after_ms::text,
       d.delay_ms::text
-    from (
-      select
-        array_agg(o.application) as applications,
-        array_agg(o.name) as names,
-        array_agg(o.size) as sizes
-      from jsonb_to_recordset(${JSON.stringify(asked)}::text::jsonb)
-        as o (application uuid, name text, size bigint)
-    ) as batch
-    cross join lateral rate_limiter.consume_together(
-      batch.applications, batch.names, batch.sizes
+    from rate_limiter.consume_together(
+      ${arrayOf(asked.map((one) => one.application))}::text::uuid[],
+      ${arrayOf(asked.map((one) => one.name))}::text::text[],
+      ${arrayOf(asked.map((one) => `${one.size}`))}::text::bigint[]
     ) as d
   `;
   return rows.map((row) => (row.allowed === null ? null : decisionOf(row)));
+}
+
+/** As PostgreSQL reads it: drivers send an array only if they know its type. */
+function arrayOf(values: readonly string[]): string {
+  return `{${values.map((value) => `"${value.replace(/["\\]/g, "\\$&")}"`)}}`;
 }
