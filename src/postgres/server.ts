@@ -59,6 +59,9 @@ function launch(spec: ServerSpec): ChildProcess {
     unix_socket_directories: "",
     timezone: "UTC",
     log_timezone: "UTC",
+    // What a decision reads is in memory. The default is for disks that seek, and reads a small table
+    // as a whole for each row that is asked for by its key (docs/scale.md).
+    random_page_cost: "1.1",
     ...spec.settings,
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
