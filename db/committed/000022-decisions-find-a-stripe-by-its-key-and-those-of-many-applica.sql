@@ -1,5 +1,5 @@
 --! Previous: sha1:362f282bbaf3d03df95f105f6c47f4eafa3a32b4
---! Hash: sha1:989474f3d6e3a597d04d2be1ecfce23150b06dd8
+--! Hash: sha1:f37295f4bead5426e4f5f15675f636f12a488e52
 --! Message: Decisions find a stripe by its key, and those of many applications start fewer steps
 
 -- So few rows to a page that a statement finds a stripe by its key, and does not read them all: while
@@ -127,35 +127,36 @@ begin
   -- are in the one order that cannot deadlock, and as they are once they are locked.
   locked as materialized (
     select
-      p.ordinality, p.cost, p.drawn_on,
-      case when p.draws_iops then p.cost else 0 end as iops_drawn,
-      case when p.draws_bandwidth then p.bytes else 0 end as bytes_drawn,
-      p.has_bandwidth,
-      case b.bucket_type when 'iops_l2' then p.cost else p.bytes end as charge,
+      p.ordinality, p.cost, p.drawn_on, d.iops_drawn, d.bytes_drawn, p.has_bandwidth, c.charge,
       b.owner_id, b.bucket_type, b.ledger_seq, b.current_tokens, b.last_refill_at,
       rate_limiter_internal.inflow(
         b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
       ) as refilled
     from priced as p
+    cross join lateral (
+      select
+        case when p.draws_iops then p.cost else 0 end,
+        case when p.draws_bandwidth then p.bytes else 0 end
+    ) as d (iops_drawn, bytes_drawn)
     join rate_limiter.token_buckets as b
       on b.owner_id = p.app_id
       and b.bucket_type in ('iops_l2', 'bandwidth_l2')
       and b.mode = 'enforce'
+    cross join lateral (
+      select
+        case b.bucket_type when 'iops_l2' then p.cost else p.bytes end,
+        case b.bucket_type when 'iops_l2' then p.bytes else p.cost end
+    ) as c (charge, other_charge)
     where p.cost > 0
       and (b.bucket_type = 'iops_l2' or p.has_bandwidth)
-      and rate_limiter_internal.pays(
-        b, case b.bucket_type when 'iops_l2' then p.cost else p.bytes end, at
-      )
+      and rate_limiter_internal.pays(b, c.charge, at)
       and (
         not p.has_bandwidth or (
-          select rate_limiter_internal.pays(
-            o, case o.bucket_type when 'iops_l2' then p.cost else p.bytes end, at
-          )
+          select rate_limiter_internal.pays(o, c.other_charge, at)
           from rate_limiter.token_buckets as o
           where o.owner_id = p.app_id
-            and o.bucket_type = case b.bucket_type
-              when 'iops_l2' then 'bandwidth_l2'::rate_limiter.bucket_type else 'iops_l2'
-            end
+            and o.bucket_type in ('iops_l2', 'bandwidth_l2')
+            and o.bucket_type <> b.bucket_type
             and o.mode = 'enforce'
         )
       )
@@ -164,8 +165,8 @@ begin
           select
           from stripes as s
           where s.cluster_id = p.drawn_on
-            and (s.iops >= p.cost or not p.draws_iops)
-            and (s.bytes >= p.bytes or not p.draws_bandwidth)
+            and s.iops >= d.iops_drawn
+            and s.bytes >= d.bytes_drawn
         )
       )
     order by b.owner_id, b.bucket_type
