@@ -2,6 +2,8 @@ import type { Decision } from "./decision.ts";
 import { type LimiterError, UnavailableError } from "./errors.ts";
 import { consume, type Operation } from "./store/consume.ts";
 import { consumeBatch } from "./store/consume-batch.ts";
+import { consumeTogether } from "./store/consume-together.ts";
+import type { Sql } from "./store/sql.ts";
 import type { Store } from "./store/store.ts";
 
 /** Somebody who waits for a decision. */
@@ -13,31 +15,40 @@ export interface Waiting {
 }
 
 /** What waits of one application, in one call. One bad operation spoils only its own. */
-export async function decideBatch(store: Store, batch: readonly Waiting[]): Promise<void> {
+export function decideBatch(store: Store, batch: readonly Waiting[]): Promise<void> {
+  const operations = batch.map((waiting) => waiting.operation);
+  return decideInOneCall(store, batch, (sql) =>
+    consumeBatch(sql, batch[0]?.application ?? "", operations),
+  );
+}
+
+/** What waits of many applications, one operation of each, in one call. */
+export function decideTogether(store: Store, batch: readonly Waiting[]): Promise<void> {
+  const asked = batch.map(({ application, operation }) => ({ application, ...operation }));
+  return decideInOneCall(store, batch, (sql) => consumeTogether(sql, asked));
+}
+
+async function decideInOneCall(
+  store: Store,
+  batch: readonly Waiting[],
+  ask: (sql: Sql) => Promise<readonly (Decision | null)[]>,
+): Promise<void> {
   const [first] = batch;
   if (first === undefined) return;
   if (batch.length === 1) return decideAlone(store, first);
-  const { application } = first;
-  const operations = batch.map((waiting) => waiting.operation);
   try {
-    const decisions = await store.call((sql) => consumeBatch(sql, application, operations));
+    const decisions = await store.call(ask);
     batch.forEach((waiting, index) => {
-      waiting.resolve(decisions[index] as Decision);
+      const decision = decisions[index] ?? null;
+      if (decision === null) void decideAlone(store, waiting);
+      else waiting.resolve(decision);
     });
   } catch (error) {
-    await failBatch(store, batch, error as LimiterError);
-  }
-}
-
-/** After an outage the charge may have been made; after anything else each is asked by itself. */
-export async function failBatch(
-  store: Store,
-  batch: readonly Waiting[],
-  error: LimiterError,
-): Promise<void> {
-  for (const waiting of batch) {
-    if (error instanceof UnavailableError) waiting.reject(error);
-    else await decideAlone(store, waiting);
+    for (const waiting of batch) {
+      // After an outage the charge may have been made; else each is asked by itself.
+      if (error instanceof UnavailableError) waiting.reject(error);
+      else await decideAlone(store, waiting);
+    }
   }
 }
 

@@ -1,8 +1,7 @@
-import { decideAlone, decideBatch, failBatch, type Waiting } from "./decide-batch.ts";
+import { decideAlone, decideBatch, decideTogether, type Waiting } from "./decide-batch.ts";
 import type { Decision } from "./decision.ts";
-import { ClosedError, type LimiterError, NotFoundError } from "./errors.ts";
+import { ClosedError, NotFoundError } from "./errors.ts";
 import { requireSize } from "./require-size.ts";
-import { consumeTogether } from "./store/consume-together.ts";
 import { openPool } from "./store/open-pool.ts";
 import { pgAsSql } from "./store/pg-as-sql.ts";
 import type { PgPool, Sql } from "./store/sql.ts";
@@ -98,28 +97,11 @@ export class Decider {
       const alike = groups.filter((group) => group.length > 1);
       const single = groups.flatMap((group) => (group.length === 1 ? group : []));
       await Promise.all([
-        this.#decideTogether(single),
+        decideTogether(this.#store, single),
         ...alike.map((group) => decideBatch(this.#store, group)),
       ]);
     }
     this.#underWay -= 1;
-  }
-
-  async #decideTogether(batch: readonly Waiting[]): Promise<void> {
-    const [first] = batch;
-    if (first === undefined) return;
-    if (batch.length === 1) return decideAlone(this.#store, first);
-    const asked = batch.map(({ application, operation }) => ({ application, ...operation }));
-    try {
-      const decisions = await this.#store.call((sql) => consumeTogether(sql, asked));
-      batch.forEach((waiting, index) => {
-        const decision = decisions[index] ?? null;
-        if (decision === null) void decideAlone(this.#store, waiting);
-        else waiting.resolve(decision);
-      });
-    } catch (error) {
-      await failBatch(this.#store, batch, error as LimiterError);
-    }
   }
 }
 

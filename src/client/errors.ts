@@ -67,9 +67,6 @@ const classes: Readonly<Record<string, typeof LimiterError>> = {
   QS422: InvalidRequestError,
 };
 
-/** SQLSTATEs of values that no statement could take, such as a text with a NUL in it. */
-const badValue = /^22/;
-
 /** The typed error for whatever a query threw; what neither we nor a bad value caused is an outage. */
 export function fromDatabase(error: unknown): LimiterError {
   if (error instanceof LimiterError) return error;
@@ -79,7 +76,8 @@ export function fromDatabase(error: unknown): LimiterError {
   if (known !== undefined) return new known(code ?? "", message ?? "", { detail, hint }, options);
   if (code?.startsWith("QS"))
     return new LimiterError(code, message ?? "", { detail, hint }, options);
-  if (code !== undefined && badValue.test(code)) {
+  // A value that no statement could take, such as a text with a NUL in it.
+  if (code?.startsWith("22")) {
     const hint = "Give values that PostgreSQL can hold.";
     return new InvalidRequestError("QS422", message ?? "", { detail, hint }, options);
   }

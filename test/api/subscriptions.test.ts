@@ -56,6 +56,7 @@ describe("applicationStatus", () => {
     while (new Date(second.at) <= new Date(charged?.at)) {
       second = (await live.next()).data.applicationStatus;
     }
+    expect(Date.parse(second.at)).toBeGreaterThan(Date.parse(first.at));
     const iops = second.application.buckets.nodes.find(
       (bucket: { bucketType: string }) => bucket.bucketType === "IOPS_L2",
     );
