@@ -1750,7 +1750,7 @@ create function rate_limiter_internal.consume_exactly(at timestamp with time zon
 create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 98632ff539605a58
+  -- body 6cef2db521820e72
 
 create function rate_limiter_internal.context_text(name text)
   returns text

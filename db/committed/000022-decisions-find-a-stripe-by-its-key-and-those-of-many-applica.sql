@@ -1,5 +1,5 @@
 --! Previous: sha1:362f282bbaf3d03df95f105f6c47f4eafa3a32b4
---! Hash: sha1:f37295f4bead5426e4f5f15675f636f12a488e52
+--! Hash: sha1:9902e44573ba7f3b16c2af4965c10839a2c335ac
 --! Message: Decisions find a stripe by its key, and those of many applications start fewer steps
 
 -- So few rows to a page that a statement finds a stripe by its key, and does not read them all: while
@@ -89,9 +89,8 @@ begin
   with priced as materialized (
     -- A bucket can be charged once in a statement: each application's first operation only.
     select distinct on (o.app_id)
-      o.ordinality, o.app_id, a.has_bandwidth,
+      o.ordinality, o.app_id, a.has_bandwidth, a.draws_iops, a.draws_bandwidth,
       case when a.draws_iops or a.draws_bandwidth then a.cluster_id end as drawn_on,
-      a.draws_iops, a.draws_bandwidth,
       coalesce(o.size, 0)::numeric as bytes,
       rate_limiter_internal.cost_of(
         coalesce(r.c_base_override, t.c_base), coalesce(r.c_bw_override, t.c_bw),
@@ -180,17 +179,20 @@ begin
     group by l.owner_id
     having count(*) = 2
   ),
+  due as not materialized (
+    select l.*
+    from locked as l
+    where not l.has_bandwidth or l.owner_id in (select o.owner_id from paired as o)
+  ),
   -- A stripe pays for all that its cluster's applications draw here, or for none of it. There may
   -- be several, and in any order: nothing is waited for here.
   paying as materialized (
     select d.cluster_id, d.iops, d.bytes
     from (
-      select l.drawn_on as cluster_id, sum(l.iops_drawn) as iops, sum(l.bytes_drawn) as bytes
-      from locked as l
-      where l.bucket_type = 'iops_l2'
-        and l.drawn_on is not null
-        and (not l.has_bandwidth or l.owner_id in (select o.owner_id from paired as o))
-      group by l.drawn_on
+      select d.drawn_on as cluster_id, sum(d.iops_drawn) as iops, sum(d.bytes_drawn) as bytes
+      from due as d
+      where d.bucket_type = 'iops_l2' and d.drawn_on is not null
+      group by d.drawn_on
     ) as d
     join rate_limiter_internal.layer_1_stripes as s
       on s.cluster_id = d.cluster_id and s.stripe = rate_limiter_internal.own_stripe()
@@ -207,19 +209,18 @@ begin
   charged as (
     update rate_limiter.token_buckets as b
     set
-      current_tokens = l.current_tokens + l.refilled - l.charge,
-      refilled = l.refilled,
-      last_refill_at = greatest(l.last_refill_at, at),
-      ledger_seq = l.ledger_seq + 1,
+      current_tokens = d.current_tokens + d.refilled - d.charge,
+      refilled = d.refilled,
+      last_refill_at = greatest(d.last_refill_at, at),
+      ledger_seq = d.ledger_seq + 1,
       updated_at = at
-    from locked as l
-    where (not l.has_bandwidth or l.owner_id in (select o.owner_id from paired as o))
-      and (l.drawn_on is null or l.drawn_on in (select p.cluster_id from drawn as p))
-      and b.owner_id = l.owner_id
-      and b.bucket_type = l.bucket_type
+    from due as d
+    where (d.drawn_on is null or d.drawn_on in (select p.cluster_id from drawn as p))
+      and b.owner_id = d.owner_id
+      and b.bucket_type = d.bucket_type
       and b.mode = 'enforce'
     returning
-      l.ordinality, l.cost, l.charge, b.owner_id, b.bucket_type, b.ledger_seq, b.refilled,
+      d.ordinality, d.cost, d.charge, b.owner_id, b.bucket_type, b.ledger_seq, b.refilled,
       b.current_tokens
   ),
   recorded as (
