@@ -15,10 +15,14 @@ interface Cost {
 
 const database = await createDatabase();
 const rounds = 6;
+/** Before PostgreSQL 17 each row of an insert looks at the BRIN index's pages anew. */
+let pagesOfOlderServers = 0;
 const ids = { one: "", both: "", empty: "", key: "" };
 
 beforeAll(async () => {
   const { sql } = database;
+  const [server] = await sql`select current_setting('server_version_num')::integer as version`;
+  pagesOfOlderServers = server?.version < 170_000 ? 2 : 0;
   const clusterId = await makeCluster(sql);
   await publish(sql, { clusterId }, { iops: 100_000, burst: 1_000_000, bytes: 1_000_000_000 });
   ids.one = await limitedApplication(sql, { iops: 1000, burst: 100_000 });
@@ -106,7 +110,8 @@ describe("what a call costs stays within bounds", () => {
     const cost = await costOf(call);
     const bound = bounds[name as keyof typeof bounds];
     for (const what of Object.keys(bound) as (keyof Cost)[]) {
-      expect(cost[what], `${name}: ${what}`).toBeLessThanOrEqual(bound[what]);
+      const more = what === "buffers" ? pagesOfOlderServers : 0;
+      expect(cost[what], `${name}: ${what}`).toBeLessThanOrEqual(bound[what] + more);
     }
   });
 });
