@@ -192,6 +192,26 @@ describe("checkAsync", () => {
     ]);
   });
 
+  test("references asked for together are told apart, of whatever characters", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await limiter.ready();
+    const odd = ["NULL", "null", '"', '\\"', "\\", "{a,b}", "a,b", "{}", " ", "é\n", "'"];
+    for (const references of [odd, odd.toReversed()]) {
+      const calls = limiter.status().storeCalls;
+      const decisions = await Promise.all(
+        references.map((reference) => limiter.checkAsync("head", 0, { reference })),
+      );
+      expect(decisions.every(({ allowed }) => allowed)).toBe(true);
+      expect(limiter.status().storeCalls - calls).toBeLessThan(odd.length);
+    }
+    const charges = await database.sql<{ reference_id: string }[]>`
+      select c.reference_id from rate_limiter.charges as c where c.app_id = ${world.appId}
+    `;
+    const charged = charges.map((charge) => charge.reference_id);
+    expect(charged.toSorted()).toEqual(odd.toSorted());
+  });
+
   test("a leaky bucket's delay comes from the database", async () => {
     await addQuota(database, world, { iops: { limit: 10, method: "leaky_bucket" } });
     const limiter = limiterFor();

@@ -1,5 +1,6 @@
 import type { Decision } from "../decision.ts";
 import { type Answer, decisionOf } from "./answer.ts";
+import { arrayLiteral } from "./array-literal.ts";
 import type { Sql } from "./sql.ts";
 
 export interface Asked {
@@ -21,15 +22,10 @@ export async function consumeTogether(
       d.retry_after_ms::text,
       d.delay_ms::text
     from rate_limiter.consume_together(
-      ${arrayOf(asked.map((one) => one.application))}::text::uuid[],
-      ${arrayOf(asked.map((one) => one.name))}::text::text[],
-      ${arrayOf(asked.map((one) => `${one.size}`))}::text::bigint[]
+      ${arrayLiteral(asked.map((one) => one.application))}::text::uuid[],
+      ${arrayLiteral(asked.map((one) => one.name))}::text::text[],
+      ${arrayLiteral(asked.map((one) => `${one.size}`))}::text::bigint[]
     ) as d
   `;
   return rows.map((row) => (row.allowed === null ? null : decisionOf(row)));
-}
-
-/** As PostgreSQL reads it: drivers send an array only if they know its type. */
-function arrayOf(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value.replace(/["\\]/g, "\\$&")}"`)}}`;
 }

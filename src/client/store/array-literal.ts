@@ -1,0 +1,8 @@
+/** An array as PostgreSQL reads it: drivers send one only if they know its type. */
+export function arrayLiteral(values: readonly (string | null)[]): string {
+  return `{${values.map((value) => (value === null ? "NULL" : quoted(value)))}}`;
+}
+
+function quoted(value: string): string {
+  return `"${value.replace(/["\\]/g, "\\$&")}"`;
+}
