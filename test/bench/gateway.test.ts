@@ -1,9 +1,9 @@
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { apiKey, missingForGateway, shareNginx } from "../../src/bench/gateway/nginx.ts";
 import type { Bench } from "../../src/bench/types.ts";
 import { addQuota, makeWorld } from "../client/world.ts";
 import { missing } from "../gateway/nginx.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 
 test("without a checkout of resty.limit.req, or a program, it says what is missing", async () => {
   if (process.env.LIMIT_TRAFFIC_PATH !== undefined) return;
@@ -33,7 +33,7 @@ test.skipIf(missing !== undefined)(
       // resty.limit.req sends none either.
       expect(response.headers.get("RateLimit")).toBeNull();
     }
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const leases = await database.sql`
       select from rate_limiter.token_leases where app_id = ${world.appId}
     `;

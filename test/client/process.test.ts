@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { createLimiter } from "../../src/client/index.ts";
 import { projectPath } from "../../src/paths.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { addQuota, makeWorld } from "./world.ts";
 
 const database = await createDatabase();
@@ -87,7 +87,7 @@ test("500 callers of one application cost a few database calls a second", async 
   });
   const limiter = createLimiter({ connection, apiKey: world.apiKey });
   onTestFinished(() => limiter.close());
-  await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+  await eventually(() => expect(limiter.status().changes).toBe("listening"));
   const until = performance.now() + 3_000;
   let allowed = 0;
   const caller = async () => {
@@ -108,7 +108,7 @@ test("500 callers who want ten times their quota cost no more", async () => {
   await addQuota(database, world, { iops: { limit: 2_000 } });
   const limiter = createLimiter({ connection, apiKey: world.apiKey });
   onTestFinished(() => limiter.close());
-  await vi.waitFor(() => expect(limiter.status().changes).toBe("listening"));
+  await eventually(() => expect(limiter.status().changes).toBe("listening"));
   const until = performance.now() + 3_000;
   let denied = 0;
   const caller = async () => {
