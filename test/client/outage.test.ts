@@ -7,7 +7,7 @@ import {
   type LimiterOptions,
   UnavailableError,
 } from "../../src/client/index.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { type BreakableLink, breakableLink } from "./breakable-link.ts";
 import { addQuota, type ClientWorld, makeWorld } from "./world.ts";
 
@@ -40,13 +40,10 @@ function limiterFor(options: Partial<LimiterOptions>): Limiter {
 
 /** Spends until there is a lease with something left in it, however slow the machine is. */
 async function holdLease(limiter: Limiter): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      await limiter.checkAsync("head");
-      expect(limiter.status().own?.lease.tokens).toBeGreaterThan(1);
-    },
-    { timeout: 30_000, interval: 50 },
-  );
+  await eventually(async () => {
+    await limiter.checkAsync("head");
+    expect(limiter.status().own?.lease.tokens).toBeGreaterThan(1);
+  });
 }
 
 /** Cuts the link, spends what is in hand and waits until that is noticed. */
@@ -86,10 +83,7 @@ describe("while the database is away", () => {
     await fallIntoOutage(limiter);
     expect(limiter.check("write_large").allowed).toBe(true);
     expect(limiter.status().own?.uncharged).toBeGreaterThan(0);
-    await vi.waitFor(() => expect(limiter.check("write_large").allowed).toBe(false), {
-      timeout: 30_000,
-      interval: 50,
-    });
+    await eventually(() => expect(limiter.check("write_large").allowed).toBe(false));
   });
 
   test("open, before anything was ever read", async () => {
@@ -109,13 +103,10 @@ describe("while the database is away", () => {
     onTestFinished(() => other.close());
     await holdLease(other);
     const limiter = limiterFor({ outage: { policy: "fair_share" } });
-    await vi.waitFor(
-      async () => {
-        await limiter.checkAsync("head");
-        expect(limiter.status().own?.holders).toBe(2);
-      },
-      { timeout: 30_000, interval: 50 },
-    );
+    await eventually(async () => {
+      await limiter.checkAsync("head");
+      expect(limiter.status().own?.holders).toBe(2);
+    });
     await fallIntoOutage(limiter);
     const before = limiter.status().own?.uncharged ?? 0;
     const start = performance.now();
@@ -159,14 +150,12 @@ describe("while the database is away", () => {
     const seconds = (performance.now() - since) / 1_000;
     expect(limiter.status().storeCalls - calls).toBeLessThan(12 + 2 * seconds);
     link.mend();
-    await vi.waitFor(
-      async () => expect(await limiter.checkAsync("head")).toMatchObject({ reason: null }),
-      { timeout: 30_000, interval: 50 },
+    await eventually(async () =>
+      expect(await limiter.checkAsync("head")).toMatchObject({ reason: null }),
     );
     // Leases as before: check() decides with nothing else.
-    await vi.waitFor(
-      () => expect(limiter.check("head")).toMatchObject({ allowed: true, reason: null }),
-      { timeout: 30_000, interval: 20 },
+    await eventually(() =>
+      expect(limiter.check("head")).toMatchObject({ allowed: true, reason: null }),
     );
     expect(told).toEqual(["QS503", "recovered"]);
     const warnings = lines.filter(
@@ -180,13 +169,10 @@ describe("while the database is away", () => {
     const limiter = limiterFor({ outage: { policy: "open" } });
     await holdLease(limiter);
     link.swallow();
-    await vi.waitFor(
-      async () => {
-        const decision = await limiter.checkAsync("write_large");
-        expect(decision.reason).toBe("store_unavailable");
-      },
-      { timeout: 30_000 },
-    );
+    await eventually(async () => {
+      const decision = await limiter.checkAsync("write_large");
+      expect(decision.reason).toBe("store_unavailable");
+    });
   });
 
   test("close does not hang", async () => {

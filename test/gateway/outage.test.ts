@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { counter, type GatewayWorld, startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
 
@@ -42,28 +42,22 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
 
   /** Waits until the database has answered for this key, however slow the machine is. */
   async function holdLease(gateway: GatewayWorld): Promise<void> {
-    await vi.waitFor(
-      async () => {
-        expect((await head(gateway)).status).toBe(200);
-        expect(await counter(gateway.nginx, /^qos_database_up/)).toBe(1);
-        const leases = await database.sql`
-          select from rate_limiter.token_leases where app_id = ${world.appId}
-        `;
-        expect(leases.length).toBeGreaterThan(0);
-      },
-      { timeout: 30_000, interval: 50 },
-    );
+    await eventually(async () => {
+      expect((await head(gateway)).status).toBe(200);
+      expect(await counter(gateway.nginx, /^qos_database_up/)).toBe(1);
+      const leases = await database.sql`
+        select from rate_limiter.token_leases where app_id = ${world.appId}
+      `;
+      expect(leases.length).toBeGreaterThan(0);
+    });
   }
 
   async function recover(gateway: GatewayWorld): Promise<void> {
     gateway.link.mend();
-    await vi.waitFor(
-      async () => {
-        await head(gateway);
-        expect(await counter(gateway.nginx, /^qos_database_up/)).toBe(1);
-      },
-      { timeout: 30_000, interval: 50 },
-    );
+    await eventually(async () => {
+      await head(gateway);
+      expect(await counter(gateway.nginx, /^qos_database_up/)).toBe(1);
+    });
   }
 
   test("what is in hand is spent first", async () => {
@@ -82,7 +76,7 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
     expect(Number(denied.headers.get("Retry-After"))).toBeGreaterThan(0);
     expect(await denied.text()).toContain("<Code>SlowDown</Code>");
     await recover(closed);
-    await vi.waitFor(async () => expect((await head(closed)).status).toBe(200), 30_000);
+    await eventually(async () => expect((await head(closed)).status).toBe(200));
     // Each worker counts by itself, and adds up once a second.
     await vi.waitFor(async () => {
       const told = nginx.log().match(/database does not answer/g) ?? [];
@@ -100,7 +94,7 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
     expect(new Set(statuses)).toEqual(new Set([200]));
     expect((await head(open, "qos_never_seen")).status).toBe(200);
     expect(await counter(open.nginx, /^qos_uncharged_total/)).toBeGreaterThan(0);
-    await vi.waitFor(async () => expect((await head(open)).status).toBe(503), 30_000);
+    await eventually(async () => expect((await head(open)).status).toBe(503));
     await recover(open);
   });
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { isDatabaseReady } from "../../src/api/http/health.ts";
 import { migrate } from "../../src/migrations/migrate.ts";
 import { serverAccount } from "../../src/postgres/account.ts";
@@ -14,6 +14,7 @@ import { freePort } from "../../src/postgres/free-port.ts";
 import { type RunningServer, startServer } from "../../src/postgres/server.ts";
 import { withDatabase, withRole } from "../../src/postgres/url.ts";
 import { ledgerGaps, limitedApplication } from "../engine/world.ts";
+import { eventually } from "../harness/index.ts";
 
 /** The drill of docs/backup-restore.md, with a server that archives its WAL. */
 const account = serverAccount();
@@ -111,10 +112,7 @@ test("a base backup and archived WAL bring back the moment before a mistake", as
   const drilled = withDatabase(again, "drill");
   await withConnection(drilled, async (restoredSql) => {
     // It answers queries before it is promoted.
-    await vi.waitFor(async () => expect(await isDatabaseReady(restoredSql)).toBe(true), {
-      timeout: 30_000,
-      interval: 50,
-    });
+    await eventually(async () => expect(await isDatabaseReady(restoredSql)).toBe(true));
     expect(await traces(restoredSql)).toEqual(before);
     expect(await ledgerGaps(restoredSql)).toEqual([]);
     await consume(drilled, appId, 2);
