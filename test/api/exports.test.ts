@@ -1,6 +1,8 @@
 import { once } from "node:events";
-import { get } from "node:http";
-import { describe, expect, test } from "vitest";
+import { get, type IncomingMessage } from "node:http";
+import { beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../harness/index.ts";
+import { serveApi } from "./api.ts";
 import { type RoleName, roleNames, serveTwoTenants } from "./world.ts";
 
 const { database, api, as, mine, theirs } = await serveTwoTenants({ API_MAX_EXPORT_ROWS: "2500" });
@@ -149,6 +151,16 @@ test.each([
   expect(errors[0]?.message).toBe(message ?? "span of time is empty or too long");
 });
 
+const untilNobodyExports = () =>
+  eventually(async () => {
+    const [row] = await database.sql`
+      select count(*)::integer as busy from pg_stat_activity
+      where datname = current_database() and application_name = 'storage-qos-export'
+        and state <> 'idle'
+    `;
+    expect(row?.busy).toBe(0);
+  });
+
 test("a reader that goes away frees its connection", async () => {
   await samples(mine.appId, 50_000, "many");
   await database.sql`select pg_stat_clear_snapshot()`;
@@ -158,14 +170,44 @@ test("a reader that goes away frees its connection", async () => {
   });
   await response.body?.getReader().read();
   controller.abort();
-  await expect
-    .poll(async () => {
-      const [row] = await database.sql`
-        select count(*)::integer as busy from pg_stat_activity
+  await untilNobodyExports();
+});
+
+describe("a reader that stalls", () => {
+  beforeAll(() => samples(mine.appId, 100_000, "more than buffers take"));
+
+  async function stalling(env: NodeJS.ProcessEnv = {}) {
+    const server = await serveApi(database, env);
+    const { accessToken } = await server.signIn("ops_admin@mine.example");
+    const request = get(new URL(`/export/metrics.ndjson?${span}`, server.url), {
+      headers: { authorization: `Bearer ${accessToken}` },
+    });
+    const [response] = await once(request, "response");
+    return response as IncomingMessage;
+  }
+
+  async function expectCutShort(response: IncomingMessage) {
+    response.resume();
+    await expect(once(response, "end")).rejects.toThrow("aborted");
+  }
+
+  test("is cut off when its time is over", async () => {
+    const response = await stalling({ API_EXPORT_TIMEOUT_MS: "5000" });
+    await untilNobodyExports();
+    await expectCutShort(response);
+  });
+
+  test("is cut off with the database, and the server lives on", async () => {
+    const response = await stalling();
+    await eventually(async () => {
+      const ended = await database.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and application_name = 'storage-qos-export'
-          and state <> 'idle'
+          and query like 'fetch%' and wait_event = 'ClientRead'
       `;
-      return row?.busy;
-    })
-    .toBe(0);
+      expect(ended).toHaveLength(1);
+    });
+    await expectCutShort(response);
+    expect((await as.auditor.fetch(`/export/audit.csv?${span}`)).status).toBe(200);
+  });
 });

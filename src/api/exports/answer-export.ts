@@ -44,7 +44,7 @@ export async function answerExport(
   await inContext(
     sql,
     request,
-    (transaction) => stream(transaction, wanted, response, limits.maxExportRows),
+    (transaction) => stream(transaction, wanted, response, limits),
     settings,
   );
 }
@@ -69,17 +69,19 @@ async function stream(
   sql: TransactionSql,
   wanted: ExportRequest,
   response: ServerResponse,
-  maxRows: number,
+  { maxExportRows, exportTimeoutMs }: ExportLimits,
 ): Promise<void> {
   const { header, lines } = writer(wanted.format, columns[wanted.resource]);
   let count = 0;
   async function* text() {
     if (header !== "") yield header;
-    for await (const rows of batches(sql, wanted, maxRows)) {
+    for await (const rows of batches(sql, wanted, maxExportRows)) {
       count += rows.length;
       yield lines(rows);
     }
     response.addTrailers({ "X-Exported-Rows": String(count) });
   }
-  await pipeline(Readable.from(text(), { highWaterMark: 1 }), response);
+  // A reader that stalls must not keep a transaction open, and others from exporting, for good.
+  const signal = AbortSignal.timeout(exportTimeoutMs);
+  await pipeline(Readable.from(text(), { highWaterMark: 1 }), response, { signal });
 }

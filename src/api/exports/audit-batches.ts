@@ -1,13 +1,15 @@
 import type { TransactionSql } from "../../postgres/connect.ts";
 import type { ExportRequest } from "./export-request.ts";
-import { batchSize, type Row } from "./row.ts";
+import { exportCursor, fetchBatches } from "./fetch-batches.ts";
+import type { Row } from "./row.ts";
 
-export function auditBatches(
+export async function* auditBatches(
   sql: TransactionSql,
   { since, until, appId }: ExportRequest,
   maxRows: number,
-): AsyncIterable<Row[]> {
-  return sql<Row[]>`
+): AsyncGenerator<readonly Row[]> {
+  await sql`
+    declare ${sql(exportCursor)} no scroll cursor for
     select
       to_jsonb(l.created_at) #>> '{}' as "createdAt", l.log_id as "logId",
       l.tenant_id as "tenantId", l.app_id as "appId", l.user_id as "userId", l.action,
@@ -18,5 +20,6 @@ export function auditBatches(
     from rate_limiter_admin.export_audit(
       ${since}::timestamptz, ${until}::timestamptz, ${appId}::uuid, ${maxRows}::bigint
     ) as l
-  `.cursor(batchSize);
+  `;
+  yield* fetchBatches(sql);
 }

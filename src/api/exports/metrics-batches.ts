@@ -1,14 +1,16 @@
 import type { TransactionSql } from "../../postgres/connect.ts";
 import type { ExportRequest } from "./export-request.ts";
-import { batchSize, type Row } from "./row.ts";
+import { exportCursor, fetchBatches } from "./fetch-batches.ts";
+import type { Row } from "./row.ts";
 
 /** Through JSON, moments are written as in ISO 8601. */
-export function metricsBatches(
+export async function* metricsBatches(
   sql: TransactionSql,
   { since, until, appId }: ExportRequest,
   maxRows: number,
-): AsyncIterable<Row[]> {
-  return sql<Row[]>`
+): AsyncGenerator<readonly Row[]> {
+  await sql`
+    declare ${sql(exportCursor)} no scroll cursor for
     select
       m.application_id as "appId", m.application_name as "appName",
       to_jsonb(m.measured_at) #>> '{}' as "timestamp", m.metric_name as "metricName", m.value,
@@ -16,5 +18,6 @@ export function metricsBatches(
     from rate_limiter_admin.export_metrics(
       ${since}::timestamptz, ${until}::timestamptz, ${appId}::uuid, ${maxRows}::bigint
     ) as m
-  `.cursor(batchSize);
+  `;
+  yield* fetchBatches(sql);
 }

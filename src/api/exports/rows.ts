@@ -17,7 +17,7 @@ export function batches(
   sql: TransactionSql,
   request: ExportRequest,
   maxRows: number,
-): AsyncIterable<Row[]> {
+): AsyncIterable<readonly Row[]> {
   const read = request.resource === "metrics" ? metricsBatches : auditBatches;
   return read(sql, request, maxRows);
 }

@@ -1,6 +1,7 @@
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { withConnection } from "../../postgres/connect.ts";
+import { inTransaction } from "../../postgres/transaction.ts";
 import { verifyArchive } from "./manifest.ts";
 import { moveStragglers } from "./move-stragglers.ts";
 import { type CsvRecord, parseCsv } from "./parse-csv.ts";
@@ -25,7 +26,7 @@ export async function restoreArchive(
   const { file, manifest } = await verifyArchive(store, manifestName);
   const { relation } = manifest;
   return withConnection(ownerUrl, async (sql) => {
-    const restored = await sql.begin(async (transaction) => {
+    const restored = await inTransaction(sql, async (transaction) => {
       let count = 0;
       for await (const { columns, records } of batchesOf(await reopen(store, file))) {
         count += await restoreRows(transaction, relation, columns, records);
