@@ -178,6 +178,8 @@ describe("limits", () => {
       "{ applications { ...rows } } fragment rows on ApplicationConnection { nodes { name } }",
     );
     expect(hidden.errors?.[0]?.message).toBe("page has no size");
+    const cursors = await as.system_admin.ask("{ applications { pageInfo { endCursor } } }");
+    expect(cursors.errors?.[0]?.message).toBe("page has no size");
     const large = await as.system_admin.ask("{ applications(first: 501) { nodes { name } } }");
     expect(large.errors?.[0]?.message).toBe("page is too large");
   });

@@ -125,9 +125,11 @@ function pageSizeOf(
   return size === undefined ? undefined : Math.max(size, 1);
 }
 
-/** A connection, whatever its name: nodes and edges occur nowhere else. */
+/** A connection, whatever its name: these occur nowhere else. Cursors are read from rows as well. */
 function asksForRows(selectionSet: SelectionSetNode, budget: Budget): boolean {
-  return fieldsOf(selectionSet, budget).some(({ name }) => /^(nodes|edges)$/.test(name.value));
+  return fieldsOf(selectionSet, budget).some(({ name }) =>
+    /^(nodes|edges|pageInfo)$/.test(name.value),
+  );
 }
 
 function argument(field: FieldNode, name: string, { variables }: Budget): number | undefined {
