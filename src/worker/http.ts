@@ -40,7 +40,8 @@ export async function serveOperations(operations: Operations): Promise<Operation
     },
   };
   const server = createServer((request, response) => {
-    const path = new URL(request.url ?? "/", "http://worker").pathname;
+    // Whatever a stranger sends, such as //, must not end this process.
+    const path = URL.parse(request.url ?? "/", "http://worker")?.pathname ?? "";
     const answer = request.method === "GET" ? answers[path] : undefined;
     if (answer === undefined) return say(response, 404, "not found");
     answer(response).catch((err: unknown) => {

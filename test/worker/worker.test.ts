@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { urlToHttpOptions } from "node:url";
 import pg from "pg";
 import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
@@ -86,6 +88,11 @@ describe("a worker", () => {
     expect(await status("/readyz")).toBe(200);
     expect(await status("/")).toBe(404);
     expect(await status("/metrics", { method: "POST" })).toBe(404);
+    expect(await status("/healthz?from=here")).toBe(200);
+    // No path at all: fetch would mend it.
+    const sent = request({ ...urlToHttpOptions(new URL(worker.url)), path: "//" }).end();
+    const [answer] = await once(sent, "response");
+    expect(answer.resume().statusCode).toBe(404);
     await worker.stop();
     await expect(fetch(`${worker.url}/healthz`)).rejects.toThrow();
   });
