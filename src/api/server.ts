@@ -92,7 +92,10 @@ function graphqlPool(connectionString: string, max: number): pg.Pool {
   const pool = new pg.Pool({
     ...{ connectionString, max, application_name: "storage-qos-graphql" },
   });
-  // A connection that breaks while idle is replaced; unheard, its error would end the process.
-  pool.on("error", (err) => log.warn({ err }, "lost a database connection"));
+  // A connection that breaks is replaced; unheard, its error would end the process: the pool's while
+  // it is idle, its own while a request has it.
+  const tell = (err: Error) => log.warn({ err }, "lost a database connection");
+  pool.on("error", tell);
+  pool.on("connect", (client) => client.on("error", tell));
   return pool;
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { startApi } from "../../src/api/server.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { jwtSecret } from "./api.ts";
 import { subscribe } from "./graphql-socket.ts";
 import { serveTwoTenants } from "./world.ts";
@@ -66,6 +66,25 @@ describe("health", () => {
     await database.sql`alter database ${name} with allow_connections true`;
     await expect.poll(ready, { timeout: 10_000 }).toBe(200);
   });
+});
+
+test("a connection that is lost fails the request that it works for, and no other", async () => {
+  const blocker = await database.session("blocker");
+  await blocker.sql`begin`;
+  await blocker.sql`lock table rate_limiter.roles in access exclusive mode`;
+  const asked = as.system_admin.ask("{ roles(first: 1) { nodes { name } } }");
+  await eventually(async () => {
+    const ended = await database.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and application_name = 'storage-qos-graphql'
+        and wait_event_type = 'Lock'
+    `;
+    expect(ended.length).toBeGreaterThan(0);
+  });
+  expect((await asked).errors?.[0]?.extensions.code).toBe("QS500");
+  await blocker.sql`rollback`;
+  const { data } = await as.system_admin.ask("{ roles(first: 1) { nodes { name } } }");
+  expect(data.roles.nodes).toHaveLength(1);
 });
 
 describe("headers", () => {
