@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { apiSettings } from "../../src/api/settings.ts";
 import { type Client, jwtSecret, serveApi } from "./api.ts";
+import { subscribe } from "./graphql-socket.ts";
 import { dataOf, serveTwoTenants } from "./world.ts";
 
 const issuer = "https://id.example";
@@ -23,7 +24,7 @@ await once(provider, "listening");
 afterAll(() => void provider.close());
 const { port } = provider.address() as AddressInfo;
 
-const { database, as } = await serveTwoTenants();
+const { database, as, mine } = await serveTwoTenants();
 const api = await serveApi(database, {
   ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience },
   OIDC_JWKS_URL: `http://127.0.0.1:${port}/keys`,
@@ -42,6 +43,8 @@ function token(claims: object = good, { expires = "1h", from = issuer, to = audi
 const signed = (jwt: SignJWT, alg: keyof typeof ours = "RS256") =>
   jwt.setProtectedHeader({ alg, kid: alg }).sign(ours[alg].privateKey);
 
+const statusOf = (appId: string) =>
+  `subscription { applicationStatus(appId: "${appId}") { application { name } } }`;
 const whoAmI = (client: Client) => client.ask("{ viewer { email } viewerPermissions }");
 
 describe("a token of the identity provider", () => {
@@ -83,6 +86,19 @@ describe("a token of the identity provider", () => {
       update rate_limiter.users set is_active = false where email = 'auditor@mine.example'
     `;
     expect((await whoAmI(client)).status).toBe(401);
+  });
+
+  test("ends what its user follows with the user", async () => {
+    const jwt = await signed(token({ ...good, email: "app_viewer@mine.example" }));
+    const live = await subscribe(api.url, statusOf(mine.appId), {}, jwt);
+    onTestFinished(() => live.close());
+    expect((await live.next()).data.applicationStatus.application).not.toBeNull();
+    await database.sql`
+      update rate_limiter.users set is_active = false where email = 'app_viewer@mine.example'
+    `;
+    // One more may have been on its way.
+    const ended = (await live.next()) === undefined || (await live.next()) === undefined;
+    expect(ended).toBe(true);
   });
 
   test("opens nothing where no provider is configured", async () => {

@@ -83,6 +83,29 @@ describe("applicationStatus", () => {
 });
 
 describe("alertChanged", () => {
+  test("ends with the role that let its user hear of others' alerts", async () => {
+    const email = "ops_admin@mine.example";
+    await database.sql`
+      insert into rate_limiter.user_roles (user_id, role_id)
+      select u.user_id, r.role_id
+      from rate_limiter.users as u, rate_limiter.roles as r
+      where u.email = ${email} and r.name = 'system_admin'
+    `;
+    const live = await follow(alerts, email);
+    await untilHeard(1);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await trigger(theirs, 55);
+    expect((await live.next()).data.alertChanged.actualValue).toBe(55);
+    await database.sql`
+      update rate_limiter.user_roles as ur set expires_at = now()
+      from rate_limiter.users as u, rate_limiter.roles as r
+      where u.user_id = ur.user_id and u.email = ${email}
+        and r.role_id = ur.role_id and r.name = 'system_admin'
+    `;
+    await trigger(theirs, 66);
+    expect(await live.next()).toBeUndefined();
+  });
+
   test("tells each tenant of its own alerts, and system administrators of all", async () => {
     const ours = await follow(alerts, "ops_admin@mine.example");
     const everyones = await follow(alerts, "system_admin@theirs.example");

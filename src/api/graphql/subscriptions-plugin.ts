@@ -11,6 +11,7 @@ import { extendSchema, gql } from "postgraphile/utils";
 import type { Sql } from "../../postgres/connect.ts";
 import { alertChannel } from "../live/alert-channel.ts";
 import { ticks } from "../live/ticks.ts";
+import { whileHeard } from "../live/while-heard.ts";
 import { whileSignedIn } from "../live/while-signed-in.ts";
 import type { ApiRequest } from "../request.ts";
 
@@ -28,8 +29,9 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
   const alerts = ([subscriber, request]: readonly [Subscriber | null, ApiRequest]): Subscriber => ({
     async subscribe() {
       if (subscriber === null) throw new Error("the server hears no notifications");
-      const heard = await subscriber.subscribe(await alertChannel(sql, request));
-      return whileSignedIn(sql, request, heard);
+      const channel = await alertChannel(sql, request);
+      const heard = whileSignedIn(sql, request, await subscriber.subscribe(channel));
+      return whileHeard(sql, request, channel, heard);
     },
   });
 
