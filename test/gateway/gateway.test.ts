@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { counter, type GatewayWorld, startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
 
@@ -144,6 +144,39 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       const after = await bytesAtRest();
       expect(before - after).toBeGreaterThan(300_010 - 20);
       expect(before - after).toBeLessThanOrEqual(300_010);
+    });
+
+    test.each([
+      "/b/bytes/300000?prefix",
+      "/b/bytes/300000?list-type=2",
+      // What nginx takes for a bucket is an object for the storage.
+      "/b/bytes/300000/..%2F..%2F..%2Fb",
+    ])("a download by its bytes, whatever its address looks like: %s", async (path) => {
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      await slowRefill();
+      const before = await bytesInBucket();
+      expect((await (await get(path)).arrayBuffer()).byteLength).toBe(300_000);
+      expect(before - (await bytesAtRest())).toBeGreaterThan(299_980);
+    });
+
+    test("a download that costs more than doubles multiply", async () => {
+      await addQuota(database, world, { iops: { limit: 1, burst: 1_000_000_000 } });
+      await database.sql`
+        insert into rate_limiter.cost_rules (app_id, operation_id, c_bw_override)
+        select ${world.appId}, operation_id, 9999.9999
+        from rate_limiter.operation_types where name = 'read_medium'
+      `;
+      await (await get("/bytes/5000000")).arrayBuffer();
+      // What it took beyond its lease is paid when the application comes back.
+      await eventually(async () => {
+        await get("/b/o", { method: "HEAD" });
+        const [row] = await database.sql`
+          select sum(tokens)::float8 as tokens
+          from rate_limiter.token_leases where app_id = ${world.appId}
+        `;
+        // 2 + 5000000 / 65536 * 9999.9999
+        expect(row?.tokens).toBeGreaterThan(762_941);
+      });
     });
 
     test("a chunked upload of unknown size by the bytes that came", async () => {

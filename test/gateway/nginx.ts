@@ -38,6 +38,8 @@ export interface Nginx {
   readonly adminUrl: string;
   /** What it has logged. */
   log(): string;
+  /** New workers take over; the old ones end what they have begun. */
+  reload(): void;
   /** Ends as an operator would end it: what is leased goes back. */
   stop(): Promise<void>;
 }
@@ -63,6 +65,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
     url: `http://127.0.0.1:${port}`,
     adminUrl: `http://127.0.0.1:${adminPort}`,
     log: () => logged.join(""),
+    reload: () => void child.kill("SIGHUP"),
     async stop() {
       await endNginx(child);
       rmSync(folder, { recursive: true, force: true });

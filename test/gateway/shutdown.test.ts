@@ -1,12 +1,40 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { addQuota, makeWorld } from "../client/world.ts";
-import { createDatabase } from "../harness/index.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
 import { startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
 
 describe.skipIf(missing !== undefined)("a gateway that is asked to end", async () => {
   const database = await createDatabase();
   const { nginx } = missing === undefined ? await startGateway(database) : (undefined as never);
+
+  test("settles what is under way while it is reloaded", async () => {
+    const world = await makeWorld(database);
+    await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+    const download = connect(nginx.port, "127.0.0.1");
+    await once(download, "connect");
+    const ask = (size: number) =>
+      `GET /bytes/${size} HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nConnection: close\r\n\r\n`;
+    download.write(ask(20_000_000));
+    await once(download, "readable");
+    nginx.reload();
+    await sleep(1_000);
+    download.resume();
+    await once(download, "close");
+    // What it took beyond its lease is paid when the application comes back.
+    await eventually(async () => {
+      const headers = { "X-API-Key": world.apiKey };
+      await (await fetch(`${nginx.url}/bytes/1`, { headers })).arrayBuffer();
+      const [row] = await database.sql`
+        select sum(bytes)::float8 as bytes
+        from rate_limiter.token_leases where app_id = ${world.appId}
+      `;
+      expect(row?.bytes).toBeGreaterThanOrEqual(20_000_000);
+    });
+  });
 
   test("gives back what it has leased and not spent, and settles what it knows", async () => {
     const world = await makeWorld(database);

@@ -144,12 +144,23 @@ local function as_text(connection, parameters)
   return unpack(parameters, 1, parameters.n)
 end
 
+-- Calls of this worker that have a connection or wait for one.
+local calls = 0
+
+-- Whoever finds all connections taken and gets none in time knows nothing of the database: those
+-- who have one do.
+local function why_none(connection, tried, connected, problem, is_crowded)
+  local message = tried and problem or connected
+  local is_waiting = message == "timeout" or message == "too many waiting connect operations"
+  return connection.said or { message = message, is_crowded = is_crowded and is_waiting or nil }
+end
+
 local function run(settings, statement, parameters)
-  local connection = open(settings)
+  local connection, is_crowded = open(settings), calls > settings.pool_size
   local tried, connected, problem = pcall(connection.connect, connection)
   if not tried or not connected then
     pcall(connection.sock.close, connection.sock)
-    return nil, connection.said or { message = tried and problem or connected }
+    return nil, why_none(connection, tried, connected, problem, is_crowded)
   end
   connection.last_type = nil
   local called, rows, why = pcall(
@@ -177,7 +188,9 @@ function _M.query(settings, statement, ...)
     error("only single selects that set nothing go over a pooled connection")
   end
   local parameters = { n = select("#", ...), ... }
+  calls = calls + 1
   local ran, rows, problem = pcall(run, settings, statement, parameters)
+  calls = calls - 1
   if not ran then
     return nil, { message = tostring(rows) }
   end

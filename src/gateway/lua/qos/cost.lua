@@ -1,6 +1,6 @@
 -- What an operation costs: c_base + size * c_bw / unit_quantum tokens, rounded up to a millionth.
--- Doubles divide whole numbers exactly as long as the product stays below 2^53; a size beyond that
--- costs `math.huge` here: no lease holds it, and the database decides.
+-- Doubles divide whole numbers exactly as long as the product stays below 2^53; a larger size is
+-- split. What costs more than they count is `math.huge`: no lease holds it, and the database decides.
 
 local amount = require("qos.amount")
 
@@ -28,7 +28,7 @@ function _M.new(terms)
   if share == 0 then
     self.share, self.quantum, self.exact_up_to = 0, 1, amount.largest
   elseif #terms.unit_quantum > exact_digits then
-    self.exact_up_to = -1
+    self.quantum, self.exact_up_to = 1, -1
   else
     local quantum = tonumber(terms.unit_quantum)
     local divisor = greatest_common_divisor(share, quantum)
@@ -38,9 +38,19 @@ function _M.new(terms)
   return self
 end
 
+-- Whole quanta and the rest of the size apart: neither product is much larger than the cost.
+local function of_parts(cost, size)
+  if size > amount.largest or cost.exact_up_to < cost.quantum then
+    return math.huge
+  end
+  local whole = math.floor(size / cost.quantum)
+  local tokens = whole * cost.share + _M.of(cost, size - whole * cost.quantum)
+  return tokens <= amount.largest and tokens or math.huge
+end
+
 function _M.of(cost, size)
   if size > cost.exact_up_to then
-    return math.huge
+    return of_parts(cost, size)
   end
   return cost.base + math.floor((size * cost.share + cost.quantum - 1) / cost.quantum)
 end

@@ -33,6 +33,10 @@ end
 -- Nobody answers: by the policy. Nothing is charged, so nothing is settled either.
 local function without_database(entry, tokens, operation)
   local since, wait = store.outage()
+  if entry == nil and since == nil then
+    -- A key that could not be looked up in time, among too many: the policy is for outages.
+    return { allowed = false, reason = "store_unavailable", layer = 3, retry_after_ms = 1000 }
+  end
   local limits = entry and entry.limits
   local app_id = entry and entry.app_id or "unknown"
   if outage.allows(

@@ -140,6 +140,12 @@ local function judge()
   local operation = operations.of(
     ngx.req.get_method(), ngx.var.uri, arguments, headers, settings.unknown_size
   )
+  if operation == nil then
+    return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
+  elseif operation.transfers == "up" then
+    -- Before anything waits: what comes of the body meanwhile is counted there, too.
+    operation.header_bytes = tonumber(ngx.var.request_length)
+  end
   local is_final = operation.transfers == nil and not settings.refund_5xx
   return decide.decide(key, operation, is_final), operation
 end
@@ -154,10 +160,10 @@ end
 
 local function let_through(decision, operation)
   respond.set_fields(decision)
+  if settings.key_header ~= "x-api-key" then
+    ngx.req.clear_header(settings.key_header)
+  end
   if operation and (operation.transfers or settings.refund_5xx) then
-    if operation.transfers == "up" then
-      operation.header_bytes = #ngx.req.raw_header()
-    end
     decision.operation = operation
     under_way[address()] = decision
   end
@@ -194,6 +200,11 @@ function _M.log()
   if not worked then
     metrics.add("qos_errors_total")
     ngx.log(ngx.ERR, "qos: ", problem)
+  end
+  -- After the last words of a worker nobody writes for it: it has only this request left.
+  if ngx.worker.exiting() then
+    leases.write_corrections()
+    metrics.flush()
   end
 end
 

@@ -1,6 +1,7 @@
 -- After the response: charge what was really moved. The log phase may not wait, so what the
 -- database has to know goes there behind it.
 
+local amount = require("qos.amount")
 local cost = require("qos.cost")
 local leases = require("qos.leases")
 local metrics = require("qos.metrics")
@@ -28,13 +29,47 @@ local function moved(operation)
   return math.max((tonumber(ngx.var.request_length) or 0) - operation.header_bytes, 0)
 end
 
+-- What the database has to be told yet. nginx runs no more than 256 timers of a worker at once and
+-- drops the others, so that a few of them tell everything.
+local untold = {}
+local most_tellers, tellers = 2, 0
+-- As many as an outage may leave behind.
+local most_untold = 10000
+
+local function tell(call)
+  while store.is_paused() and not ngx.worker.exiting() do
+    ngx.sleep(0.1)
+  end
+  local row, problem = store.call(call.name, unpack(call.parameters))
+  -- Nobody answered. If it was done all the same, it changes nothing the second time.
+  if row == nil and not problem.code and not problem.sqlstate and not ngx.worker.exiting() then
+    table.insert(untold, call)
+    ngx.sleep(0.1)
+  end
+end
+
+local function tell_all()
+  if tellers >= most_tellers then
+    return
+  end
+  tellers = tellers + 1
+  local call = table.remove(untold)
+  while call do
+    pcall(tell, call)
+    call = table.remove(untold)
+  end
+  tellers = tellers - 1
+end
+
 local function behind(name, ...)
-  local parameters = { ... }
-  ngx.timer.at(0, function(premature)
-    if not premature then
-      store.call(name, unpack(parameters))
-    end
-  end)
+  if #untold >= most_untold then
+    metrics.add("qos_errors_total")
+    return
+  end
+  table.insert(untold, { name = name, parameters = { ... } })
+  if tellers < most_tellers then
+    ngx.timer.at(0, tell_all)
+  end
 end
 
 local function correct(decision, operation, size)
@@ -42,10 +77,8 @@ local function correct(decision, operation, size)
   if price == nil or size == operation.size then
     return
   end
-  local tokens = cost.of(price, size) - decision.tokens
-  if tokens > -math.huge and tokens < math.huge then
-    leases.correct(decision.entry.app_id, tokens, size - operation.size)
-  end
+  local tokens = math.min(cost.of(price, size), amount.largest) - decision.tokens
+  leases.correct(decision.entry.app_id, tokens, size - operation.size)
 end
 
 local function refund(decision, operation)

@@ -13,6 +13,9 @@ local function fail(state, problem)
   if state:add("down since", now) then
     ngx.log(ngx.WARN, "the database does not answer: ", problem.message or "")
     metrics.add("qos_outages_total")
+  elseif now < (state:get("paused until") or 0) then
+    -- Calls that were under way together count once.
+    return
   end
   local pause = math.min(first_pause * 2 ^ (state:incr("failures", 1, 0) - 1), longest_pause)
   state:set("paused until", now + pause * (0.5 + math.random() / 2))
@@ -58,7 +61,9 @@ function _M.call(name, ...)
     return nil, problem
   end
   problem = problem or { message = "no row" }
-  fail(state, problem)
+  if not problem.is_crowded then
+    fail(state, problem)
+  end
   return nil, { message = problem.message, sqlstate = problem.code }
 end
 

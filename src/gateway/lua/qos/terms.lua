@@ -5,6 +5,7 @@ local cjson = require("cjson.safe")
 local cost = require("qos.cost")
 local lock = require("qos.lock")
 local lrucache = require("resty.lrucache")
+local semaphore = require("ngx.semaphore")
 local store = require("qos.store")
 
 local _M = {}
@@ -16,8 +17,12 @@ local patience = 2
 local refresh_s
 local decoded = lrucache.new(20000)
 
+-- Half of the connections: whoever makes up keys takes none from those who have one.
+local turns
+
 function _M.use(config)
   refresh_s = config.refresh_s
+  turns = semaphore.new(math.max(math.floor(config.database.pool_size / 2), 1))
 end
 
 local function limits_of(answer)
@@ -105,11 +110,15 @@ local function read_ahead(api_key)
     if entry and entry.read_at >= asked_at then
       return entry
     end
-    local _, problem = read(api_key)
-    if problem then
+    if not turns:wait(patience) then
       return entry
     end
-    return newest(api_key)
+    local ran, record = pcall(read, api_key)
+    turns:post()
+    if not ran then
+      error(record)
+    end
+    return record and newest(api_key) or entry
   end)
 end
 

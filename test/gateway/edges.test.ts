@@ -1,0 +1,157 @@
+import { once } from "node:events";
+import { Agent, request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { freePort } from "../../src/postgres/free-port.ts";
+import { addQuota, makeWorld } from "../client/world.ts";
+import { createDatabase, eventually } from "../harness/index.ts";
+import { counter, startGateway } from "./gateway-world.ts";
+import { missing, pgmoonPath } from "./nginx.ts";
+
+describe.skipIf(missing !== undefined)("a gateway", async () => {
+  const database = await createDatabase();
+
+  describe("with a header, a list of operations and a protocol of its own", async () => {
+    const http2 = await freePort();
+    const operations = `{
+      { method = "GET", operation = "head" },
+      { method = "PUT", operation = "write_small", transfers = "up" },
+    }`;
+    const edit = (text: string) =>
+      text
+        .replace("include listen.conf;", `$& listen 127.0.0.1:${http2} http2;`)
+        .replace("init_by_lua_block {", `$& package.loaded["qos.operation_map"] = ${operations}`);
+    const { nginx, storage } =
+      missing === undefined
+        ? await startGateway(database, { QOS_KEY_HEADER: "X-Tenant" }, { edit })
+        : (undefined as never);
+
+    test("keeps the key to itself, and passes the host on as it was said", async () => {
+      const { apiKey } = await makeWorld(database);
+      const response = await fetch(`${nginx.url}/b/o`, { headers: { "X-Tenant": apiKey } });
+      expect(response.status).toBe(200);
+      expect(storage.requests.at(-1)?.headers).toMatchObject({ host: `127.0.0.1:${nginx.port}` });
+      expect(JSON.stringify(storage.requests.at(-1))).not.toContain(apiKey);
+    });
+
+    test("refuses what is no operation", async () => {
+      const { apiKey } = await makeWorld(database);
+      const seen = storage.requests.length;
+      for (const key of [apiKey, "qos_nobodys"]) {
+        const response = await fetch(`${nginx.url}/b/o`, {
+          method: "DELETE",
+          headers: { "X-Tenant": key },
+        });
+        expect(response.status).toBe(404);
+        expect(await response.json()).toMatchObject({ title: "unknown operation" });
+      }
+      expect(storage.requests).toHaveLength(seen);
+    });
+
+    test("charges an upload over HTTP/2 by the bytes that came", async () => {
+      const world = await makeWorld(database);
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      const session = connectHttp2(`http://127.0.0.1:${http2}`);
+      const upload = session.request({
+        ":method": "PUT",
+        ":path": "/b/o",
+        "x-tenant": world.apiKey,
+      });
+      for (let i = 0; i < 3; i += 1) upload.write("x".repeat(50_000));
+      upload.end();
+      const [headers] = await once(upload, "response");
+      upload.resume();
+      await once(upload, "close");
+      session.close();
+      expect(headers[":status"]).toBe(200);
+      expect(storage.requests.at(-1)?.bytes).toBe(150_000);
+      await eventually(async () => {
+        const settled = await counter(nginx, /^qos_settled_bytes_total\{direction="up"\}/);
+        expect(settled).toBeCloseTo(150_000, -3);
+      });
+    });
+  });
+
+  describe("with a single worker", async () => {
+    // A connection of nginx and 64 who wait for it are all there is.
+    const { nginx } =
+      missing === undefined
+        ? await startGateway(database, { QOS_DATABASE_POOL_SIZE: "1" }, { workers: 1 })
+        : (undefined as never);
+    const patient =
+      missing === undefined
+        ? await startGateway(
+            database,
+            { QOS_DATABASE_TIMEOUT_MS: "30000", QOS_DATABASE_POOL_SIZE: "16" },
+            { workers: 1 },
+          )
+        : (undefined as never);
+    const agent = new Agent({ keepAlive: true });
+
+    async function get(url: string, apiKey: string): Promise<number> {
+      const asking = request(url, { agent, headers: { "X-API-Key": apiKey } });
+      asking.end();
+      const [response] = await once(asking, "response");
+      response.resume();
+      await once(response, "end");
+      return response.statusCode;
+    }
+    const many = <T>(count: number, ask: (index: number) => Promise<T>) =>
+      Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
+
+    test("settles everything that comes to its end at once", async () => {
+      const { nginx, storage } = patient;
+      const world = await makeWorld(database);
+      await addQuota(database, world, {
+        iops: { limit: 100_000, burst: 100_000, method: "leaky_bucket" },
+      });
+      // Uploads that have begun, and are all given up while the database is slow.
+      const uploads = Array.from({ length: 300 }, () => {
+        const upload = request(`${nginx.url}/b/o`, {
+          agent: false,
+          method: "PUT",
+          headers: { "X-API-Key": world.apiKey, "Transfer-Encoding": "chunked" },
+        });
+        upload.on("error", () => {});
+        upload.flushHeaders();
+        return upload;
+      });
+      await eventually(async () => expect(storage.requests).toHaveLength(300));
+      await database.sql.begin(async (sql) => {
+        await sql`lock table rate_limiter.charges`;
+        for (const upload of uploads) upload.destroy();
+        await sleep(1_000);
+      });
+      await eventually(async () => {
+        const [row] = await database.sql`
+          select count(*)::int as charged, count(settled_at)::int as settled
+          from rate_limiter.charges where app_id = ${world.appId}
+        `;
+        expect(row).toEqual({ charged: 300, settled: 300 });
+      });
+    });
+
+    // Only pgmoon has a pool that can be full.
+    describe.skipIf(pgmoonPath === undefined)("takes its own crowds for no outage", () => {
+      test("made-up keys", async () => {
+        const statuses = await many(300, (index) =>
+          get(`${nginx.url}/b/o`, `qos_made_up_${index}`),
+        );
+        for (const status of statuses) expect([401, 503]).toContain(status);
+        expect(statuses).toContain(401);
+        expect(await counter(nginx, /^qos_outages_total/)).toBe(0);
+      });
+
+      test("an application whose every request the database decides on", async () => {
+        const world = await makeWorld(database);
+        await addQuota(database, world, {
+          iops: { limit: 100_000, burst: 100_000, method: "leaky_bucket" },
+        });
+        const statuses = await many(300, () => get(`${nginx.url}/b/o`, world.apiKey));
+        expect(statuses).toContain(200);
+        expect(await counter(nginx, /^qos_outages_total/)).toBe(0);
+      });
+    });
+  });
+});
