@@ -1,10 +1,11 @@
-import { decimalOf } from "./amount.ts";
+import { decimalOf, largestAmount } from "./amount.ts";
 import { type Decision, denial } from "./decision.ts";
 import { type DenialCount, DenialCounts, denialsAsJson, RecentDenials } from "./denials.ts";
 import { DirectDecisions } from "./direct-decisions.ts";
 import {
   ClosedError,
   ForbiddenError,
+  InvalidRequestError,
   type LimiterError,
   NotFoundError,
   refusesApplication,
@@ -86,6 +87,8 @@ export class ApplicationLimiter {
   #denied = 0;
   #uncharged = 0;
   #terms: Terms | undefined;
+  /** Known for as long as there may be leases to settle, whatever becomes of the terms. */
+  #application: string | undefined;
   #refusal: LimiterError | undefined;
   #isClosed = false;
   #isLimited = { tokens: true, bytes: true };
@@ -170,11 +173,13 @@ export class ApplicationLimiter {
     const announced = this.#needOf(spent.operation, spent.sizeBytes ?? 0);
     const actual = this.#needOf(spent.operation, actualSize);
     if (announced !== undefined && actual !== undefined) this.#move(announced, actual);
+    else this.#whenKnown(() => this.settleSpent(spent, actualSize));
   }
 
   refundSpent(spent: Spent): void {
     const charged = this.#needOf(spent.operation, spent.sizeBytes ?? 0);
     if (charged !== undefined) this.#move(charged, { ...charged, tokens: 0, bytes: 0 });
+    else this.#whenKnown(() => this.refundSpent(spent));
   }
 
   /** Resolves when costs and limits are known; rejects where the application is refused. */
@@ -189,7 +194,7 @@ export class ApplicationLimiter {
     const { current } = this.#leases;
     return {
       state: this.#state(),
-      application: this.#terms?.application,
+      application: this.#application,
       lease: {
         tokens: current.tokensLeft / 1_000_000,
         bytes: current.bytesLeft,
@@ -450,11 +455,15 @@ export class ApplicationLimiter {
     if (this.#store.isPaused(now)) return;
     try {
       this.#terms = await readTerms(this.#store, this.#name, this.#holders);
+      this.#application = this.#terms.application;
       this.#refusal = undefined;
       this.#costsAt(performance.now());
       this.#options.onUse(this);
     } catch (error) {
-      if (refusesApplication(error as LimiterError)) await this.#refuse(error as LimiterError);
+      // What is no key and no id at all is refused, too: no outage policy lets it through.
+      const isRefused =
+        refusesApplication(error as LimiterError) || error instanceof InvalidRequestError;
+      if (isRefused) await this.#refuse(error as LimiterError);
     }
   }
 
@@ -589,7 +598,7 @@ export class ApplicationLimiter {
   }
 
   async #settle(lease: Lease): Promise<void> {
-    const application = this.#terms?.application;
+    const application = this.#application;
     const { id, spent } = lease;
     if (application === undefined || id === null) return;
     const denials = this.#counts.take();
@@ -610,10 +619,23 @@ export class ApplicationLimiter {
 
   // Settling operations
 
+  /** Terms were forgotten since the operation ran: they are read again for it. */
+  #whenKnown(settle: () => void): void {
+    const settleNow = () => {
+      if (this.#terms !== undefined && !this.#isClosed) settle();
+    };
+    // What is no operation any more costs nothing.
+    void this.refresh()
+      .then(settleNow)
+      .catch(() => {});
+  }
+
   #move(from: Need, to: Need): void {
     if (this.#terms?.limits.isDirect) return;
-    this.#leases.charge(Math.max(to.tokens - from.tokens, 0), Math.max(to.bytes - from.bytes, 0));
-    this.#leases.putBack(Math.max(from.tokens - to.tokens, 0), Math.max(from.bytes - to.bytes, 0));
+    const tokens = Math.min(to.tokens, largestAmount) - Math.min(from.tokens, largestAmount);
+    const bytes = to.bytes - from.bytes;
+    this.#leases.charge(Math.max(tokens, 0), Math.max(bytes, 0));
+    this.#leases.putBack(Math.max(-tokens, 0), Math.max(-bytes, 0));
   }
 
   #state(): ApplicationStatus["state"] {

@@ -76,8 +76,8 @@ export function fromDatabase(error: unknown): LimiterError {
   if (known !== undefined) return new known(code ?? "", message ?? "", { detail, hint }, options);
   if (code?.startsWith("QS"))
     return new LimiterError(code, message ?? "", { detail, hint }, options);
-  // A value that no statement could take, such as a text with a NUL in it.
-  if (code?.startsWith("22")) {
+  // A value that no statement could take, such as a text with a NUL in it, or none at all.
+  if (code?.startsWith("22") || code === "UNDEFINED_VALUE") {
     const hint = "Give values that PostgreSQL can hold.";
     return new InvalidRequestError("QS422", message ?? "", { detail, hint }, options);
   }

@@ -52,6 +52,9 @@ export interface LimiterHooks {
   readonly onChange?: (change: Change) => void;
 }
 
+/** Those that close because the process is asked to end: it ends when the last of them has. */
+const ending = new Set<Limiter>();
+
 /** Decides on storage operations out of leases; one for each process. */
 export class Limiter {
   readonly #sql: Sql;
@@ -168,15 +171,17 @@ export class Limiter {
     clearInterval(this.#ticker);
     process.off("SIGTERM", this.#onSigterm);
     await this.#changes.stop();
-    const limiters = new Set([...this.#applications.values(), ...this.#active]);
-    await Promise.all([...limiters].map((limiter) => limiter.close()));
+    await Promise.all([...this.#everybody()].map((limiter) => limiter.close()));
     this.#active.clear();
     this.#applications.clear();
     if (this.#ownsPool) await this.#sql.end({ timeout: 5 });
   }
 
   async #closeAndEnd(): Promise<void> {
+    ending.add(this);
     await this.close();
+    ending.delete(this);
+    if (ending.size > 0) return;
     // With a handler of ours the process no longer ends by itself.
     if (process.listenerCount("SIGTERM") === 0) process.kill(process.pid, "SIGTERM");
   }
@@ -203,6 +208,13 @@ export class Limiter {
   #letGo(limiter: ApplicationLimiter): void {
     this.#active.delete(limiter);
     void limiter.handBack();
+    // Whoever kept it may use it again, and nobody tells it of changes until then.
+    limiter.forgetTerms();
+  }
+
+  /** Also those that are in use though others took their places. */
+  #everybody(): Set<ApplicationLimiter> {
+    return new Set([...this.#applications.values(), ...this.#active]);
   }
 
   #tick(): void {
@@ -217,7 +229,7 @@ export class Limiter {
 
   #noteChange(change: Change): void {
     this.#options.hooks?.onChange?.(change);
-    for (const limiter of this.#applications.values()) {
+    for (const limiter of this.#everybody()) {
       if (!limiter.isAbout(change.owner_id)) continue;
       // What concerns everybody must not make everybody ask in the same moment.
       const delay = change.owner_id === null ? everybodyMs * Math.random() : 0;
@@ -232,7 +244,7 @@ export class Limiter {
   }
 
   #refreshAll(): void {
-    for (const limiter of this.#applications.values()) this.#readAgain(limiter, 0);
+    for (const limiter of this.#everybody()) this.#readAgain(limiter, 0);
   }
 
   #noteStore(isDown: boolean, error: LimiterError | undefined): void {

@@ -146,6 +146,7 @@ describe("decide", () => {
       decider.decide("00000000-0000-0000-0000-000000000000", "head"),
       decider.decide("no id", "head"),
       decider.decide(ids[1] as string, "head", -1),
+      decider.decide(ids[2] as string, undefined as unknown as string),
     ]);
     expect(answers.slice(0, 3)).toMatchObject(Array(3).fill({ value: { allowed: true } }));
     const reasons = answers.slice(3).map((answer) => (answer as PromiseRejectedResult).reason);
@@ -153,6 +154,7 @@ describe("decide", () => {
     expect(reasons[1]).toBeInstanceOf(NotFoundError);
     expect(reasons[2]).toBeInstanceOf(NotFoundError);
     expect(reasons[3]).toBeInstanceOf(InvalidRequestError);
+    expect(reasons[4]).toBeInstanceOf(InvalidRequestError);
   });
 
   test.each([

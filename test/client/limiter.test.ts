@@ -275,6 +275,41 @@ describe("settle and refund in the lease", () => {
   });
 });
 
+describe("operations without a reference that end late", () => {
+  test("are settled though nobody needed the terms meanwhile", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ idleMs: 100 });
+    await limiter.checkAsync("head");
+    await eventually(() => expect(limiter.status().changes).toBe("listening"));
+    await eventually(() => expect(limiter.status().own?.lease.tokens).toBe(0));
+    await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 1, burst: 2_000 } });
+    await eventually(() => expect(limiter.status().own?.state).toBe("loading"));
+    limiter.settleSpent({ operation: "head" }, 0);
+    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    await eventually(() => expect(limiter.status().own?.state).toBe("ready"));
+    await eventually(() => expect(limiter.check("head").allowed).toBe(true));
+    await limiter.close();
+    expect(await tokensInBucket()).toBeLessThan(1_000 - 104);
+  });
+
+  test("leave numbers, whatever was said of their size", async () => {
+    await addQuota(database, world, slowQuota);
+    await database.sql`
+      insert into rate_limiter.cost_rules (app_id, operation_id, c_bw_override)
+      select ${world.appId}, operation_id, 9999.9999
+      from rate_limiter.operation_types where name = 'list'
+    `;
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    const most = Number.MAX_SAFE_INTEGER;
+    limiter.settleSpent({ operation: "list", sizeBytes: most }, most - 1);
+    limiter.settleSpent({ operation: "list" }, most);
+    limiter.settleSpent({ operation: "list", sizeBytes: most }, 0);
+    expect((await limiter.checkAsync("head")).allowed).toBe(true);
+    expect(limiter.status().own?.lease.tokens).toBeGreaterThan(0);
+  });
+});
+
 describe("leases", () => {
   test("a busy caller never waits once its rate is known", async () => {
     await addQuota(database, world, { iops: { limit: 100_000, burst: 200_000 } });
@@ -474,4 +509,35 @@ describe("many applications in one process", () => {
     await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
     expect((await first.checkAsync("head")).allowed).toBe(true);
   });
+
+  test("one that was kept hears of changes, though another one took its place", async () => {
+    await addQuota(database, world, slowQuota);
+    const other = await makeWorld(database);
+    const limiter = limiterFor({ maxApplications: 1, idleMs: 60_000, leaseMs: 600_000 });
+    await eventually(() => expect(limiter.status().changes).toBe("listening"));
+    const kept = limiter.application({ application: world.appId });
+    await kept.checkAsync("head");
+    limiter.application({ application: other.appId });
+    expect(limiter.application({ application: world.appId })).not.toBe(kept);
+    expect((await kept.checkAsync("head")).allowed).toBe(true);
+    await database.sql`
+      update rate_limiter.applications set is_active = false where app_id = ${world.appId}
+    `;
+    await eventually(() => expect(kept.status().state).toBe("refused"));
+  });
+
+  test.each([
+    ["a key", { apiKey: "a\0b" }],
+    ["a key", { apiKey: undefined as unknown as string }],
+    ["an id", { application: "no id" }],
+  ])(
+    "what is not even %s is refused, by every policy, and nobody else's outage",
+    async (_, name) => {
+      const limiter = limiterFor({ outage: { policy: "open" } });
+      const nobody = limiter.application(name);
+      await expect(nobody.checkAsync("head")).rejects.toBeInstanceOf(InvalidRequestError);
+      expect(() => nobody.check("head")).toThrow(InvalidRequestError);
+      expect(limiter.status()).toMatchObject({ isDown: false, outages: 0 });
+    },
+  );
 });

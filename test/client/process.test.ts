@@ -52,6 +52,30 @@ test("on SIGTERM what is held goes back, and the process ends of that signal", a
   expect(await tokens(appId)).toBeGreaterThanOrEqual(999);
 });
 
+test("on SIGTERM a process waits for all of its limiters", async () => {
+  const { appId } = await makeWorld(database);
+  await addQuota(database, { appId }, { iops: { limit: 1, burst: 1_000 } });
+  const quick = `
+    const quick = createLimiter({
+      connection: ${JSON.stringify(connection)},
+      closeOnSigterm: true,
+    });
+  `;
+  const slow = `
+    const close = limiter.close.bind(limiter);
+    limiter.close = () => new Promise((resolve) => setTimeout(resolve, 500)).then(close);
+    console.log("ready");
+    setInterval(() => {}, 1_000);
+  `;
+  const child = run(slow, appId, quick);
+  await once(createInterface(child.stdout), "line");
+  expect(await tokens(appId)).toBeLessThan(999);
+  child.kill("SIGTERM");
+  const [, signal] = await once(child, "exit");
+  expect(signal).toBe("SIGTERM");
+  expect(await tokens(appId)).toBeGreaterThanOrEqual(999);
+});
+
 test("no timer of ours keeps a process alive", async () => {
   const { appId } = await makeWorld(database);
   await addQuota(database, { appId }, { iops: { limit: 1, burst: 1_000 } });

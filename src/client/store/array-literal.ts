@@ -4,5 +4,6 @@ export function arrayLiteral(values: readonly (string | null)[]): string {
 }
 
 function quoted(value: string): string {
-  return `"${value.replace(/["\\]/g, "\\$&")}"`;
+  // Callers without types give anything: whatever it means, it spoils no other's call.
+  return `"${String(value).replace(/["\\]/g, "\\$&")}"`;
 }
