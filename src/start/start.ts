@@ -30,13 +30,14 @@ export async function start(
     started.push({ name: "database", stop: databases.stop });
     await migrate(databases.admin);
     await databases.createLogins();
-    const demo = await seedDemo(databases.admin);
-    const administrator = await firstAdministrator(databases.admin);
     const { jwtSecretFile } = databases;
     const api = await startApi({ databaseUrl: databases.api, ...address, jwtSecretFile, env });
     started.push(api);
     const http = env.WORKER_PORT ? workerAddress(env) : undefined;
     started.push(await startWorker({ databaseUrl: databases.worker, http, env }));
+    // Last: what is made once and shown once must not be made by a start that fails.
+    const demo = await seedDemo(databases.admin);
+    const administrator = await firstAdministrator(databases.admin);
     const facts = { psql: databases.psql, apiUrl: api.url, administrator, demo };
     return { greeting: greeting(facts), stop };
   } catch (error) {
