@@ -1,3 +1,17 @@
+import { UserError } from "../user-error.ts";
+
+/** The URL that a variable holds, if any. An error does not repeat it: it may hold a password. */
+export function urlFrom(env: NodeJS.ProcessEnv, variable: string): string | undefined {
+  const url = env[variable];
+  if (!url) return undefined;
+  if (URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol)) return url;
+  throw new UserError(
+    "database_url_invalid",
+    `${variable} is not a connection URL`,
+    "It looks like postgres://login:password@host:5432/database.",
+  );
+}
+
 /** A copy of the connection URL for another database. */
 export function withDatabase(url: string, database: string): string {
   const changed = new URL(url);

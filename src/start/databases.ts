@@ -4,7 +4,7 @@ import { withConnection } from "../postgres/connect.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-server.ts";
 import { ensureLogin } from "../postgres/logins.ts";
 import { passwordFor } from "../postgres/pgpass.ts";
-import { withDatabase, withLogin, withRole } from "../postgres/url.ts";
+import { urlFrom, withDatabase, withLogin, withRole } from "../postgres/url.ts";
 
 const databaseName = "storage_qos";
 
@@ -25,22 +25,25 @@ export interface Databases {
 
 /** The databases of DATABASE_URL and its companions, else those of the embedded server. */
 export async function openDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
-  return env.DATABASE_URL ? givenDatabases(env.DATABASE_URL, env) : embeddedDatabases(env);
+  const given = urlFrom(env, "DATABASE_URL");
+  return given === undefined ? embeddedDatabases(env) : givenDatabases(given, env);
 }
 
 function givenDatabases(admin: string, env: NodeJS.ProcessEnv): Databases {
   return {
     admin,
-    api: env.API_DATABASE_URL ?? borrowedLogin(admin, "authenticator", "API_DATABASE_URL"),
-    worker: env.WORKER_DATABASE_URL ?? borrowedLogin(admin, "worker", "WORKER_DATABASE_URL"),
+    api: loginFrom(env, "API_DATABASE_URL", admin, "authenticator"),
+    worker: loginFrom(env, "WORKER_DATABASE_URL", admin, "worker"),
     psql: 'psql "$DATABASE_URL"',
     createLogins: async () => {},
     stop: async () => {},
   };
 }
 
-/** Good enough to try the product, not to run it: such a session could go back to its login. */
-function borrowedLogin(admin: string, role: string, variable: string): string {
+/** Borrowed is good enough to try the product, not to run it: such a session could go back. */
+function loginFrom(env: NodeJS.ProcessEnv, variable: string, admin: string, role: string): string {
+  const url = urlFrom(env, variable);
+  if (url !== undefined) return url;
   logFor("start").warn(`${variable} is not set: sessions of DATABASE_URL become the ${role}`);
   return withRole(admin, `rate_limiter_${role}`);
 }

@@ -37,6 +37,25 @@ describe("the commands that need a database", () => {
     expect(stderr).not.toContain("secret");
   });
 
+  test.each([
+    ["api", "API_DATABASE_URL"],
+    ["worker", "WORKER_DATABASE_URL"],
+  ])("%s says so of its own database", async (command, variable) => {
+    const { code, stderr } = await runCli([command], { [variable]: "secret" });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(`error: ${variable} is not a connection URL (database_url_invalid)`);
+    expect(stderr).not.toContain("secret");
+  });
+
+  test("take an empty LOG_LEVEL for none, and refuse one that there is not", async () => {
+    const env = { DATABASE_URL: "none" };
+    const usual = await runCli(["worker"], { ...env, LOG_LEVEL: "" });
+    expect(usual.stderr).toContain("(database_url_invalid)");
+    const { code, stderr } = await runCli(["worker"], { ...env, LOG_LEVEL: "loud" });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: LOG_LEVEL is none of .*: loud \(log_level_invalid\)\n$/);
+  });
+
   test("say so when no server answers, without a stack", async () => {
     const url = `postgres://login:secret@127.0.0.1:${await freePort()}/none`;
     const { code, stderr } = await runCli(["migrate"], { DATABASE_URL: url });

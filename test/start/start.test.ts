@@ -75,6 +75,16 @@ describe("npm start", () => {
     expect(second.greeting).toContain("http://api");
   });
 
+  test("shows them at the first start that succeeds", async () => {
+    const late = { ...env, QOS_DATA_FOLDER: join(home, "late") };
+    const failing: Parts = { ...noted, startWorker: () => Promise.reject(new Error("no worker")) };
+    await expect(start(late, failing)).rejects.toThrow("no worker");
+    const product = await start(late, noted);
+    await product.stop();
+    expect(product.greeting).toContain("Password (shown once)");
+    expect(product.greeting).toContain("API key (shown once)");
+  });
+
   test("greets with a decision that runs as it stands", async () => {
     const database = await createDatabase();
     const product = await start({ DATABASE_URL: database.url, API_PORT: "0" }, noted);
@@ -121,6 +131,20 @@ describe("npm start", () => {
     await product.stop();
     expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
   });
+
+  test.each(["DATABASE_URL", "API_DATABASE_URL", "WORKER_DATABASE_URL"])(
+    "refuses a %s that is no connection URL",
+    async (variable) => {
+      const urls = {
+        DATABASE_URL: "postgres://127.0.0.1/none",
+        [variable]: "mysql://u:secret@h/d",
+      };
+      await expect(start({ ...urls, API_PORT: "0" }, noted)).rejects.toMatchObject({
+        code: "database_url_invalid",
+        message: `${variable} is not a connection URL`,
+      });
+    },
+  );
 
   test.each(["-1", "65536", "http"])("refuses an API port that is none: %s", async (port) => {
     await expect(start({ ...env, API_PORT: port }, noted)).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { logFor } from "../../log.ts";
 import { UserError } from "../../user-error.ts";
 
@@ -39,11 +39,12 @@ function keyOf(secret: string): Uint8Array {
   );
 }
 
+/** Written under another name first: a disk that is full leaves no key that is none. */
 function keptSecret(file: string): string {
   if (!existsSync(file)) {
-    const descriptor = openSync(file, "wx", 0o600);
-    writeSync(descriptor, randomBytes(48).toString("base64url"));
-    closeSync(descriptor);
+    const draft = `${file}.${process.pid}`;
+    writeFileSync(draft, randomBytes(48).toString("base64url"), { mode: 0o600, flush: true });
+    renameSync(draft, file);
   }
   return readFileSync(file, "utf8").trim();
 }

@@ -9,11 +9,12 @@ export function register(program: Command): void {
       const { apiAddress } = await import("../../start/api-address.ts");
       const { databaseUrl } = await import("../database-url.ts");
       const { untilStopped } = await import("../until-stopped.ts");
-      const { withRole } = await import("../../postgres/url.ts");
+      const { urlFrom, withRole } = await import("../../postgres/url.ts");
       const { env } = process;
       const api = await startApi({
         databaseUrl:
-          env.API_DATABASE_URL || withRole(databaseUrl(env), "rate_limiter_authenticator"),
+          urlFrom(env, "API_DATABASE_URL") ??
+          withRole(databaseUrl(env), "rate_limiter_authenticator"),
         ...apiAddress(env),
       });
       console.log(`admin API at ${api.url}`);

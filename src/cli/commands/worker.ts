@@ -6,12 +6,13 @@ export function register(program: Command): void {
     .description("work off the job queue of WORKER_DATABASE_URL, until Ctrl-C")
     .action(async () => {
       const { databaseUrl } = await import("../database-url.ts");
+      const { urlFrom } = await import("../../postgres/url.ts");
       const { untilStopped } = await import("../until-stopped.ts");
       const { startWorker } = await import("../../worker/worker.ts");
       const { workerAddress } = await import("../../worker/address.ts");
       const { env } = process;
       const worker = await startWorker({
-        databaseUrl: env.WORKER_DATABASE_URL || databaseUrl(env),
+        databaseUrl: urlFrom(env, "WORKER_DATABASE_URL") ?? databaseUrl(env),
         http: workerAddress(env),
       });
       console.log(`worker runs; metrics and health: ${worker.url}`);
