@@ -134,6 +134,22 @@ test.each([
   }
 });
 
+test("nothing is followed over HTTP, where no limit of sockets holds", async () => {
+  const { ask } = await api.signIn("ops_admin@mine.example");
+  const named = `query a { viewer { email } } ${status.replace("subscription", "subscription b")}`;
+  for (const query of [alerts, status]) {
+    expect((await ask(query, { appId: mine.appId })).errors?.[0]).toMatchObject({
+      ...{ message: "subscription needs a WebSocket", extensions: { code: "QS400" } },
+    });
+  }
+  const response = await api.nobody.fetch("/graphql", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query: named, operationName: "b", variables: { appId: mine.appId } }),
+  });
+  expect(response.status).toBe(400);
+});
+
 test("a socket that sends more than subscriptions take is hung up on", async () => {
   const socket = new WebSocket(new URL("/graphql", api.url.replace("http", "ws")), [
     "graphql-transport-ws",

@@ -2,7 +2,7 @@ import { SafeError } from "postgraphile/grafast";
 import { type DocumentNode, NoSchemaIntrospectionCustomRule, parse } from "postgraphile/graphql";
 import "postgraphile/grafserv";
 import { ApiError } from "../api-error.ts";
-import { checkLimits, type Limits } from "./limits.ts";
+import { checkLimits, type Limits, operationOf } from "./limits.ts";
 import { type PersistedOperations, persistedQuery } from "./persisted-operations.ts";
 
 export interface RequestRules {
@@ -22,10 +22,10 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
           if (!rules.introspection) event.validationRules.push(NoSchemaIntrospectionCustomRule);
           return next();
         },
-        processGraphQLRequestBody(next, { body }) {
+        processGraphQLRequestBody(next, { body, graphqlWsContext }) {
           readably(() => {
             if (rules.persisted) body.query = persistedQuery(body, rules.persisted);
-            checkBody(body, limits);
+            checkBody(body, limits, graphqlWsContext !== undefined);
           });
           return next();
         },
@@ -40,11 +40,24 @@ interface Body {
   readonly variableValues: unknown;
 }
 
-function checkBody({ query, operationName, variableValues }: Body, limits: Limits): void {
+function checkBody(
+  { query, operationName, variableValues }: Body,
+  limits: Limits,
+  isOverSocket: boolean,
+): void {
   const document = parsed(query);
   if (document === undefined) return;
   const name = typeof operationName === "string" ? operationName : undefined;
+  // The library would stream it over HTTP, past all that limits sockets.
+  if (!isOverSocket && operationOf(document, name)?.operation === "subscription") {
+    throw subscriptionNeedsSocket();
+  }
   checkLimits(document, name, (variableValues ?? {}) as Record<string, unknown>, limits);
+}
+
+function subscriptionNeedsSocket(): ApiError {
+  const hint = "Connect by the protocol graphql-transport-ws.";
+  return new ApiError("QS400", "subscription needs a WebSocket", hint);
 }
 
 /** Errors become the kind that grafserv passes on from here. */

@@ -54,7 +54,8 @@ export function checkLimits(
   spend(operation.selectionSet, { depth: 1, times: 1 }, budget);
 }
 
-function operationOf(document: DocumentNode, name: string | null | undefined) {
+/** The operation that a request asks for, as far as it names one that is there. */
+export function operationOf(document: DocumentNode, name: string | null | undefined) {
   return document.definitions.find(
     (node): node is OperationDefinitionNode =>
       node.kind === Kind.OPERATION_DEFINITION && (!name || node.name?.value === name),
