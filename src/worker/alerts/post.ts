@@ -44,6 +44,11 @@ export function makePost(guard: AddressGuard, timeoutMilliseconds: number): Post
       );
       const late = new Error(`${target.host} did not answer in ${timeoutMilliseconds} ms`);
       sent.on("error", (error) => reject(signal.aborted ? late : error));
+      // Else nothing would tell of a receiver that wants to go on in another protocol.
+      sent.on("upgrade", (response, socket) => {
+        socket.destroy();
+        resolve(statusOf(response));
+      });
       sent.end(body);
     });
     judge(status, target);

@@ -26,6 +26,9 @@ export async function startHttpReceiver(): Promise<HttpReceiver> {
       receiver.received.push({ headers: request.headers, body });
       if (receiver.answer === "never") return;
       if (receiver.location) response.setHeader("location", receiver.location);
+      if (receiver.answer === 101) {
+        response.setHeader("connection", "upgrade").setHeader("upgrade", "websocket");
+      }
       response.writeHead(receiver.answer).end("thanks");
     });
   });

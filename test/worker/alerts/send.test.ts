@@ -65,7 +65,7 @@ describe("a webhook", () => {
     await expect(sent).rejects.not.toBeInstanceOf(PermanentFailure);
   });
 
-  test.each([400, 404, 410, 301])("that answers %i is not", async (status) => {
+  test.each([400, 404, 410, 301, 101])("that answers %i is not", async (status) => {
     const receiver = await startHttpReceiver();
     receiver.answer = status;
     const sent = sendTo({ channel: "webhook", url: receiver.url });
