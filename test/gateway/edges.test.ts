@@ -73,6 +73,48 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
     });
   });
 
+  describe("whose workers meet in one moment", async () => {
+    // Stands in for another worker, which settles while a lease is followed by the next.
+    const meeting = `
+      local leases, dict = require("qos.leases"), ngx.shared.qos_leases
+      local set = dict.set
+      dict.set = function(self, key, ...)
+        if key:find("^pool id ") then
+          leases.correct(key:sub(9), 0, 1000)
+          leases.write_corrections()
+        end
+        return set(self, key, ...)
+      end
+    `;
+    const edit = (text: string) =>
+      text.replace("init_worker_by_lua_block {", `$& ${meeting.replaceAll("$", "$$$$")}`);
+    const { nginx } =
+      missing === undefined ? await startGateway(database, {}, { edit }) : (undefined as never);
+
+    test("loses nothing that was charged", async () => {
+      const world = await makeWorld(database);
+      await addQuota(database, world, { iops: { limit: 1_000_000 }, bytesPerSecond: 1_000_000 });
+      const headers = { "X-API-Key": world.apiKey };
+      const charged = async () => {
+        const [row] = await database.sql`
+          select count(*)::int as leases, sum(coalesce(spent_bytes, 0))::float8 as bytes
+          from rate_limiter.token_leases where app_id = ${world.appId}
+        `;
+        return row as { leases: number; bytes: number };
+      };
+      await eventually(async () => {
+        for (let i = 0; i < 20; i += 1)
+          await fetch(`${nginx.url}/b/o`, { method: "HEAD", headers });
+        expect((await charged()).leases).toBeGreaterThan(10);
+      });
+      await eventually(async () => {
+        const { leases, bytes } = await charged();
+        // What was charged with the last one may be owed yet.
+        expect(bytes).toBeGreaterThanOrEqual((leases - 2) * 1_000);
+      });
+    });
+  });
+
   describe("with a single worker", async () => {
     // A connection of nginx and 64 who wait for it are all there is.
     const { nginx } =

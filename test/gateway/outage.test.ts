@@ -113,6 +113,20 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
     await recover(fair);
   });
 
+  test("fair_share: what is denied for its bytes costs nobody a token", async () => {
+    world = await makeWorld(database);
+    // A download of unknown size, as 64 KiB, takes a minute's bytes and two seconds' tokens.
+    await addQuota(database, world, { iops: { limit: 1, burst: 5 }, bytesPerSecond: 1_000 });
+    const get = () => fetch(`${fair.nginx.url}/b/o`, { headers: { "X-API-Key": world.apiKey } });
+    await holdLease(fair);
+    await fallIntoOutage(fair);
+    await eventually(async () => expect((await get()).status).toBe(200));
+    await sleep(2_500);
+    for (let i = 0; i < 5; i += 1) expect((await get()).status).toBe(503);
+    expect((await head(fair)).status).toBe(200);
+    await recover(fair);
+  });
+
   test("a database that refuses the gateway's own statements is an outage, and no 500", async () => {
     await database.sql`
       revoke execute on function rate_limiter.application_of_key(text) from rate_limiter_app

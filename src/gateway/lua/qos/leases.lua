@@ -114,38 +114,25 @@ local function renew_behind(app_id, tokens, bytes)
   end
 end
 
--- Takes tokens (millionths) and bytes; nil where the pool does not hold them. Answers what is
--- left of either.
-function _M.take(app_id, tokens, bytes)
-  local pool = known[app_id] or look(app_id)
-  if pool == nil or ngx.now() >= pool.expires_at then
-    pool = look(app_id)
+-- Takes all that is in a counter, so that nobody else can: what others took or put back in that
+-- moment counts as well.
+local function empty(counter)
+  local left = dict():get(counter)
+  if left == nil or left == 0 then
+    return 0
   end
-  if pool == nil or ngx.now() >= pool.expires_at then
-    return nil
+  local change = dict():incr(counter, -left) or 0
+  if change ~= 0 then
+    dict():incr(counter, -change)
   end
-  local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
-  if not took then
-    local changed = look(app_id)
-    if changed == nil or changed.id == pool.id then
-      return nil
-    end
-    pool = changed
-    took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
-    if not took then
-      return nil
-    end
-  end
-  if tokens_left < pool.low_tokens or bytes_left < pool.low_bytes then
-    renew_behind(app_id, tokens, bytes)
-  end
-  return true, tokens_left, bytes_left
+  return left + change
 end
 
 -- What is to be charged, or given back, once there is a lease again.
 local function owe(app_id, kind, change)
   if change > 0 then
     dict():incr("debt of " .. kind .. " " .. app_id, change, 0, longest_debt)
+    dict():expire("debt of " .. kind .. " " .. app_id, longest_debt)
   elseif change < 0 then
     -- Its bucket has refilled before long: it counts no more then.
     dict():incr("credit of " .. kind .. " " .. app_id, -change, 0, settings.lease_ms / 1000)
@@ -158,10 +145,7 @@ local function owed(app_id, kind)
 end
 
 local function take_owed(app_id, kind)
-  local change = owed(app_id, kind)
-  dict():delete("debt of " .. kind .. " " .. app_id)
-  dict():delete("credit of " .. kind .. " " .. app_id)
-  return change
+  return empty("debt of " .. kind .. " " .. app_id) - empty("credit of " .. kind .. " " .. app_id)
 end
 
 local function correct_one(app_id, counter, kind, change)
@@ -179,6 +163,49 @@ local function correct_now(app_id, tokens, bytes)
   if pool.is_limited_bytes then
     correct_one(app_id, pool.bytes, "bytes", bytes)
   end
+  return pool
+end
+
+-- Whoever changed a counter in the moment in which its pool was followed by another changed what
+-- nobody looks at any more: it moves along.
+local function move_along(app_id, pool)
+  local tokens = pool.tokens and empty(pool.tokens) or 0
+  local bytes = pool.bytes and empty(pool.bytes) or 0
+  if tokens ~= 0 or bytes ~= 0 then
+    correct_now(app_id, -tokens, -bytes)
+  end
+end
+
+-- Takes tokens (millionths) and bytes; nil where the pool does not hold them. Answers what is
+-- left of either.
+function _M.take(app_id, tokens, bytes)
+  local pool = known[app_id] or look(app_id)
+  if pool == nil or ngx.now() >= pool.expires_at then
+    pool = look(app_id)
+  end
+  if pool == nil or ngx.now() >= pool.expires_at then
+    return nil
+  end
+  local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
+  if not took then
+    local changed = look(app_id)
+    if changed and changed.id == pool.id then
+      return nil
+    end
+    move_along(app_id, pool)
+    if changed == nil then
+      return nil
+    end
+    pool = changed
+    took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
+    if not took then
+      return nil
+    end
+  end
+  if tokens_left < pool.low_tokens or bytes_left < pool.low_bytes then
+    renew_behind(app_id, tokens, bytes)
+  end
+  return true, tokens_left, bytes_left
 end
 
 -- Corrections of this worker that shared memory does not know yet.
@@ -198,7 +225,10 @@ end
 function _M.write_corrections()
   for app_id, sum in pairs(corrections) do
     corrections[app_id] = nil
-    correct_now(app_id, sum.tokens, sum.bytes)
+    local pool = correct_now(app_id, sum.tokens, sum.bytes)
+    if pool ~= nothing and (look(app_id) or nothing).id ~= pool.id then
+      move_along(app_id, pool)
+    end
   end
 end
 
@@ -209,16 +239,6 @@ function _M.debts(app_id)
   local tokens = pool.tokens and dict():get(pool.tokens) or 0
   local bytes = pool.bytes and dict():get(pool.bytes) or 0
   return math.max(owed(app_id, "tokens") - tokens, 0), math.max(owed(app_id, "bytes") - bytes, 0)
-end
-
--- Takes all that is in a counter, so that nobody else can: what others took in that moment is
--- theirs.
-local function empty(counter)
-  local left = dict():get(counter)
-  if left == nil or left == 0 then
-    return 0
-  end
-  return left + math.min(dict():incr(counter, -left) or 0, 0)
 end
 
 -- How much the pool should hold: what is spent in half a second, as of late.
@@ -346,6 +366,7 @@ local function publish(app_id, before, leases, ask, grant, now)
   dict():set(pool.bytes, pool.had_bytes, life)
   dict():set("pool " .. app_id, cjson.encode(pool), life)
   dict():set("pool id " .. app_id, id, life)
+  move_along(app_id, before)
   dict():set("holders " .. app_id, pool.holders)
   dict():delete("quiet " .. app_id)
   dict():rpush("used", app_id)

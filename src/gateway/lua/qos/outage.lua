@@ -32,20 +32,24 @@ end
 
 -- Whoever comes when the last one is paid for may go, and is paid for by waiting: the rate holds
 -- exactly, whatever one operation costs. `clock`: the moment up to which all is paid, in
--- microseconds, shared by the workers.
-local function pays(clock, wanted, rate)
+-- microseconds, shared by the workers. Answers the price, nil where it cannot be paid now.
+local function pay(clock, wanted, rate)
   if rate == math.huge or wanted <= 0 then
-    return true
+    return 0
   end
   local state, now = ngx.shared.qos_state, ngx.now() * 1000000
   local paid_until = state:get(clock)
   if paid_until == nil or paid_until < now then
     state:set(clock, now)
   elseif paid_until > now then
-    return false
+    return nil
   end
   local price = math.ceil(wanted / rate * 1000000)
-  return state:incr(clock, price, now) - price <= now + 1
+  if state:incr(clock, price, now) - price <= now + 1 then
+    return price
+  end
+  state:incr(clock, -price)
+  return nil
 end
 
 -- `since`: when the outage began. `holders`: the clients last seen.
@@ -60,8 +64,16 @@ function _M.allows(app_id, limits, tokens, bytes, since, holders)
     return false
   end
   tokens = math.min(tokens, amount.largest) / 1000000
-  return pays("share of tokens " .. app_id, tokens, _M.slowest(limits, "iops") / holders)
-    and pays("share of bytes " .. app_id, bytes, _M.slowest(limits, "bandwidth") / holders)
+  local clock = "share of tokens " .. app_id
+  local price = pay(clock, tokens, _M.slowest(limits, "iops") / holders)
+  if price == nil then
+    return false
+  end
+  if pay("share of bytes " .. app_id, bytes, _M.slowest(limits, "bandwidth") / holders) then
+    return true
+  end
+  ngx.shared.qos_state:incr(clock, -price)
+  return false
 end
 
 return _M
