@@ -37,11 +37,14 @@ export const schedule: readonly ScheduledTask[] = [
 /** A run that fails is tried again soon; the next one by the clock follows anyway. */
 const attempts = 5;
 
+/** Before what is queued otherwise: notices to receivers that are slow must not hold it up. */
+const priority = -1;
+
 export function cronItems() {
   return parseCronItems(
     schedule.map(({ task, at, backfill = 0, payload }): CronItem => {
       const identifier = [task, ...Object.values(payload ?? {})].join("_");
-      const options = { backfillPeriod: backfill, maxAttempts: attempts };
+      const options = { backfillPeriod: backfill, maxAttempts: attempts, priority };
       return { task, match: at, identifier, options, ...(payload && { payload: { ...payload } }) };
     }),
   );

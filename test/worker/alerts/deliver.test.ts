@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../src/worker/worker.ts";
 import { makeApplication } from "../../denials/world.ts";
 import { createDatabase } from "../../harness/index.ts";
+import { holdClock } from "../hold-clock.ts";
 import { startHttpReceiver } from "./receivers.ts";
 
 const database = await createDatabase();
@@ -175,4 +176,33 @@ describe("a notice", () => {
     `;
     expect(await stateOf(lostId)).toMatchObject({ status: "dead", error: "its job was lost" });
   });
+});
+
+test("notices that nobody takes hold up nothing that the clock has run", async () => {
+  const receiver = await startHttpReceiver();
+  receiver.answer = "never";
+  const channel = { channel: "webhook", url: receiver.url };
+  await triggeredAlert({ channels: Array.from({ length: 20 }, () => channel) });
+  await holdClock(database);
+  await sql`
+    update graphile_worker._private_known_crontabs
+    set known_since = now() - interval '3 days', last_execution = now() - interval '25 hours'
+    where identifier = 'verify_ledger'
+  `;
+  // They have waited for longer than what is made up now.
+  await sql`update graphile_worker._private_jobs set run_at = now() - interval '2 days'`;
+  const worker = await startWorker({
+    databaseUrl: database.urlAs("rate_limiter_worker"),
+    env: {
+      ...{ ALERT_ALLOWED_NETWORKS: "127.0.0.0/8", ALERT_TIMEOUT_MS: "1000" },
+      WORKER_CONCURRENCY: "1",
+    },
+  });
+  onTestFinished(worker.stop);
+  await until(async () => (await sql`select from rate_limiter_private.ledger_checks`).count > 0);
+  const [waiting] = await sql`
+    select count(*)::integer as notices from rate_limiter.alert_notices
+    where app_id = ${appId} and attempts = 0
+  `;
+  expect(waiting?.notices).toBeGreaterThan(10);
 });
