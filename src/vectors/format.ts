@@ -20,7 +20,9 @@ const offset = { type: "integer", minimum: -9e15, maximum: 9e15 } as const;
 const openEnd = { anyOf: [offset, { type: "null" }] } as const;
 const name = { type: "string", minLength: 1 } as const;
 const amount = { type: ["string", "number"], pattern: "^-?\\d+(\\.\\d{1,6})?$" } as const;
-const size = { type: ["integer", "null"] } as const;
+/** JavaScript reads larger numbers as their neighbours. */
+const largest = Number.MAX_SAFE_INTEGER;
+const size = { type: ["integer", "null"], minimum: -largest, maximum: largest } as const;
 const seconds = { type: "number" } as const;
 
 function listOf(properties: object, required: readonly string[]): object {

@@ -24,6 +24,11 @@ interface Owned {
   readonly id: string;
 }
 
+/** Not what every object has, such as a `constructor`. */
+function idOf(ids: Readonly<Record<string, string>> | null, name: string): string {
+  return ids !== null && Object.hasOwn(ids, name) ? (ids[name] as string) : NOBODY;
+}
+
 /** Where the steps of one file happen, and what they named on the way. */
 export class Scene {
   readonly sql: Sql;
@@ -42,15 +47,13 @@ export class Scene {
   }
 
   application(name: string): string {
-    return this.#names.applications?.[name] ?? NOBODY;
+    return idOf(this.#names.applications, name);
   }
 
   /** `app:NAME` or `cluster:NAME` */
   owner(text: string): string {
     const name = text.slice(text.indexOf(":") + 1);
-    return text.startsWith("app:")
-      ? this.application(name)
-      : (this.#names.clusters?.[name] ?? NOBODY);
+    return text.startsWith("app:") ? this.application(name) : idOf(this.#names.clusters, name);
   }
 
   /** Of a bucket of this type that the application draws on: itself, or its cluster at layer 1. */

@@ -103,6 +103,25 @@ describe("vectors", () => {
     expect(told).toHaveLength(3);
   });
 
+  it("knows no application and no cluster but those of the file", async () => {
+    const steps = [
+      { at_us: 0, call: "consume", app: "constructor", operation: "head" },
+      {
+        at_us: 0,
+        call: "borrow",
+        app: "a",
+        id: "b",
+        kind: "iops_l2",
+        tokens: "1",
+        lender: "cluster:toString",
+        duration_seconds: 1,
+      },
+    ];
+    const expected = [{ error: "unknown_application" }, { error: "unknown_lender" }];
+    const { passed, told } = await run(true, fileOf({ ...world, steps, expect: expected }));
+    expect({ passed, told }).toMatchObject({ passed: true });
+  });
+
   it.each([
     ["not JSON", "{", /not JSON/],
     ["an array", [], /must be object/],
@@ -122,6 +141,14 @@ describe("vectors", () => {
       "a fraction of a microsecond",
       { ...world, steps: [{ at_us: 0.5, call: "repay", id: "x" }] },
       /at_us/,
+    ],
+    [
+      "a size that is no number of JavaScript's",
+      {
+        ...world,
+        steps: [{ at_us: 0, call: "consume", app: "a", operation: "head", size: 2 ** 53 }],
+      },
+      /\/steps\/0\/size/,
     ],
     ["too few answers", { ...world, expect: [] }, /5 steps and 0 answers/],
     ["nothing to check", { ...world, expect: undefined }, /no expect/],
