@@ -5,6 +5,7 @@ import { makePgService } from "postgraphile/adaptors/pg";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import type { Sql } from "../postgres/connect.ts";
+import { decimalPlugin } from "./graphql/decimal-plugin.ts";
 import { durationPlugin } from "./graphql/duration-plugin.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
@@ -44,6 +45,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
     plugins: [
       inflectionPlugin,
       durationPlugin,
+      decimalPlugin,
       limitsPlugin({
         limits: settings,
         introspection: settings.introspection,

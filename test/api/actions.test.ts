@@ -359,6 +359,26 @@ test("settings are changed by system administrators, within their bounds", async
   );
 });
 
+test("a span of time is answered as it was given, in ISO 8601", async () => {
+  const { retentionPolicyByDataType: charges } = await dataOf(
+    as.system_admin.ask(
+      '{ retentionPolicyByDataType(dataType: "charges") { policyId retainFor } }',
+    ),
+  );
+  expect(charges.retainFor).toBe("P30D");
+  const { updateRetentionPolicy } = await dataOf(
+    as.system_admin.ask(
+      `mutation ($policyId: UUID!) {
+        updateRetentionPolicy(input: { policyId: $policyId, patch: { retainFor: "P31DT1H" } }) {
+          retentionPolicy { retainFor }
+        }
+      }`,
+      charges,
+    ),
+  );
+  expect(updateRetentionPolicy.retentionPolicy.retainFor).toBe("P31DT1H");
+});
+
 describe("cost rules", () => {
   test("are made, changed and refused where they overlap", async () => {
     const { appId } = await newApplication();

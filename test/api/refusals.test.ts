@@ -161,3 +161,37 @@ test("an update of nothing says so, with a code", async () => {
     { message: expect.stringContaining("no new values"), extensions: { code: "QS400" } },
   ]);
 });
+
+test.each(["NaN", "Infinity", "0x10", " 1", ""])(
+  "a BigFloat is a number: not %j",
+  async (number) => {
+    const costRule = { appId: mine.appId, operationId: await operationId(), cBaseOverride: number };
+    const answers = await Promise.all([
+      as.app_admin.ask(
+        `mutation ($input: CreateCostRuleInput!) {
+        createCostRule(input: $input) { clientMutationId }
+      }`,
+        { input: { costRule } },
+      ),
+      as.app_admin.ask(`mutation { adjustTokens(input: {
+      ownerId: "${mine.appId}", bucketType: IOPS_L2, tokensChange: "${number}", reason: "r"
+    }) { tokens } }`),
+    ]);
+    for (const { errors } of answers) {
+      expect(errors?.[0]?.message).toContain("A BigFloat is written as a decimal number");
+    }
+  },
+);
+
+test.each([
+  "{ applications(first: -1) { nodes { name } } }",
+  "{ applications(first: 1, offset: -1) { nodes { name } } }",
+  `mutation { borrowTokens(input: {
+    ownerId: "${mine.appId}", bucketType: IOPS_L2, tokens: "1", duration: "PT999999999999H"
+  }) { clientMutationId } }`,
+])("a number out of range is no fault of the server: %s", async (query) => {
+  const { errors } = await as.app_admin.ask(query);
+  expect(errors).toMatchObject([
+    { message: "number is out of range", extensions: { code: "QS422" } },
+  ]);
+});

@@ -13,6 +13,9 @@ function duration(value: unknown): string {
 
 const durationCodec = {
   ...TYPES.interval,
+  // Selected as text, in the session's style, and not as seven numbers.
+  castFromPg: undefined,
+  listCastFromPg: undefined,
   fromPg: (value: string) => value,
   toPg: (value: string) => value,
 } as unknown as typeof TYPES.interval;
