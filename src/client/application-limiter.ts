@@ -10,6 +10,7 @@ import {
   NotFoundError,
   refusesApplication,
   UnavailableError,
+  unavailable,
 } from "./errors.ts";
 import { type Balance, Lease } from "./lease.ts";
 import { LeaseSize } from "./lease-size.ts";
@@ -280,7 +281,17 @@ export class ApplicationLimiter {
     this.#isClosed = true;
     this.#useCosts(noCosts);
     await this.#renewal?.catch(() => {});
+    await this.#payDebt();
     await this.handBack();
+  }
+
+  /** There is no next lease to pay it: this one is for nothing else. */
+  async #payDebt(): Promise<void> {
+    const { tokens, bytes } = this.#leases.debt;
+    const application = this.#application;
+    const isDue = tokens > 0 || bytes > 0;
+    if (!isDue || application === undefined || this.#store.isPaused(performance.now())) return;
+    await this.#takeLease(application);
   }
 
   // Deciding
@@ -663,10 +674,6 @@ class Admission implements Decision {
   get remaining(): number {
     return this.#remaining();
   }
-}
-
-function unavailable(): UnavailableError {
-  return new UnavailableError("QS503", "the database does not answer");
 }
 
 function unknownOperation(operation: string): NotFoundError {

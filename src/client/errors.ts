@@ -49,6 +49,10 @@ export class UnavailableError extends LimiterError {
   override readonly name = "UnavailableError";
 }
 
+export function unavailable(detail?: string, options?: ErrorOptions): UnavailableError {
+  return new UnavailableError("QS503", "the database does not answer", { detail }, options);
+}
+
 /** The limiter was closed. */
 export class ClosedError extends LimiterError {
   override readonly name = "ClosedError";
@@ -81,12 +85,7 @@ export function fromDatabase(error: unknown): LimiterError {
     const hint = "Give values that PostgreSQL can hold.";
     return new InvalidRequestError("QS422", message ?? "", { detail, hint }, options);
   }
-  return new UnavailableError(
-    "QS503",
-    "the database does not answer",
-    { detail: message },
-    options,
-  );
+  return unavailable(message, options);
 }
 
 /** Whether the database refused the application itself, until somebody changes something. */

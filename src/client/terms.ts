@@ -23,7 +23,7 @@ export async function readTerms(
 ): Promise<Terms> {
   const application =
     "apiKey" in name
-      ? await store.call((sql) => applicationOfKey(sql, name.apiKey))
+      ? await store.callInTurn((sql) => applicationOfKey(sql, name.apiKey))
       : name.application;
   const now = performance.now();
   const [costs, limits] = await Promise.all([

@@ -292,6 +292,17 @@ describe("operations without a reference that end late", () => {
     expect(await tokensInBucket()).toBeLessThan(1_000 - 104);
   });
 
+  test("are charged at close at the latest", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    await limiter.close();
+    // 1 and 104.8576.
+    expect(await tokensInBucket()).toBeLessThan(900);
+    expect(await tokensInBucket()).toBeGreaterThan(890);
+  });
+
   test("leave numbers, whatever was said of their size", async () => {
     await addQuota(database, world, slowQuota);
     await database.sql`

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/amount.ts";
 import { DenialCounts, denialsAsJson, RecentDenials } from "../../src/client/denials.ts";
@@ -7,6 +8,7 @@ import { LeaseSize } from "../../src/client/lease-size.ts";
 import { Leases } from "../../src/client/leases.ts";
 import { type Limits, limitsOf } from "../../src/client/limits.ts";
 import { OutageRules } from "../../src/client/outage.ts";
+import { Store } from "../../src/client/store/store.ts";
 
 const largest = Number.MAX_SAFE_INTEGER;
 
@@ -241,6 +243,39 @@ describe("the outage policy", () => {
       if (rules.decide(large, limits, outage, now).allowed) admittedAt.push(now);
     }
     expect(admittedAt).toEqual([4_000, 8_000]);
+  });
+});
+
+describe("calls of what anybody can make up", () => {
+  // A database that answers one call after the other.
+  function storeOf(timeoutMs: number) {
+    let last: Promise<unknown> = Promise.resolve();
+    const outages: boolean[] = [];
+    const store = new Store(undefined as never, timeoutMs, (isDown) => outages.push(isDown));
+    const answer = () => {
+      last = last.then(() => sleep(10));
+      return last;
+    };
+    return { store, outages, answer };
+  }
+
+  test("wait for each other, and are not late for it", async () => {
+    const { store, outages, answer } = storeOf(1_000);
+    const calls = Array.from({ length: 200 }, () => store.callInTurn(answer));
+    await sleep(50);
+    await store.call(answer);
+    await Promise.all(calls);
+    expect(outages).toEqual([]);
+  });
+
+  test("are not made while the database is away", async () => {
+    const { store, outages } = storeOf(100);
+    const calls = Array.from({ length: 20 }, () => store.callInTurn(() => new Promise(() => {})));
+    const answers = await Promise.allSettled(calls);
+    for (const answer of answers)
+      expect(answer).toMatchObject({ reason: expect.any(UnavailableError) });
+    expect(outages).toEqual([true]);
+    expect(store.status.calls).toBeLessThan(20);
   });
 });
 

@@ -1,4 +1,4 @@
-import { fromDatabase, type LimiterError, UnavailableError } from "../errors.ts";
+import { fromDatabase, type LimiterError, UnavailableError, unavailable } from "../errors.ts";
 import type { Sql } from "./sql.ts";
 
 export interface StoreStatus {
@@ -13,6 +13,8 @@ export interface StoreStatus {
 
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
+/** Calls in turn that are under way at once. */
+const mostInTurn = 8;
 
 /**
  * The database as this process sees it: every call has a deadline, and after one that nobody
@@ -28,6 +30,8 @@ export class Store {
   #downSince: number | undefined;
   #nextTryAt = 0;
   #lastError: LimiterError | undefined;
+  #inTurn = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(
     sql: Sql,
@@ -54,6 +58,23 @@ export class Store {
     }
   }
 
+  /**
+   * The same for what anybody can make up, such as a key: a few at once, so that no crowd of them
+   * keeps others waiting, and is late itself, which would be an outage.
+   */
+  async callInTurn<T>(statement: (sql: Sql) => Promise<T>): Promise<T> {
+    if (this.#inTurn < mostInTurn) this.#inTurn += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      if (this.isPaused(performance.now())) throw unavailable();
+      return await this.call(statement);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#inTurn -= 1;
+      else next();
+    }
+  }
+
   /** Whether to leave the database alone for now. */
   isPaused(now: number): boolean {
     return this.#downSince !== undefined && now < this.#nextTryAt;
@@ -74,8 +95,7 @@ export class Store {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        const detail = `no answer in ${this.#timeoutMs} ms`;
-        reject(new UnavailableError("QS503", "the database does not answer", { detail }));
+        reject(unavailable(`no answer in ${this.#timeoutMs} ms`));
       }, this.#timeoutMs);
       timer.unref();
     });
