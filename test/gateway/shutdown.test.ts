@@ -11,15 +11,21 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
   const database = await createDatabase();
   const { nginx } = missing === undefined ? await startGateway(database) : (undefined as never);
 
+  /** Of 20 megabytes, which come when it is resumed. */
+  async function beginDownload(apiKey: string) {
+    const download = connect(nginx.port, "127.0.0.1");
+    await once(download, "connect");
+    download.write(
+      `GET /bytes/20000000 HTTP/1.1\r\nHost: h\r\nX-API-Key: ${apiKey}\r\nConnection: close\r\n\r\n`,
+    );
+    await once(download, "readable");
+    return download;
+  }
+
   test("settles what is under way while it is reloaded", async () => {
     const world = await makeWorld(database);
     await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
-    const download = connect(nginx.port, "127.0.0.1");
-    await once(download, "connect");
-    const ask = (size: number) =>
-      `GET /bytes/${size} HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nConnection: close\r\n\r\n`;
-    download.write(ask(20_000_000));
-    await once(download, "readable");
+    const download = await beginDownload(world.apiKey);
     nginx.reload();
     await sleep(1_000);
     download.resume();
@@ -36,7 +42,7 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     });
   });
 
-  test("gives back what it has leased and not spent, and settles what it knows", async () => {
+  test("gives back what it has leased and not spent, and settles what it knows and what comes yet", async () => {
     const world = await makeWorld(database);
     await addQuota(database, world, {
       iops: { limit: 1, method: "fixed_window", seconds: 3_600 },
@@ -46,7 +52,18 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     for (let i = 0; i < 3; i += 1) {
       await (await fetch(`${nginx.url}/bytes/1000`, { headers })).arrayBuffer();
     }
-    await nginx.stop();
+    const other = await makeWorld(database);
+    await addQuota(database, other, { bytesPerSecond: 1_000_000_000 });
+    const download = await beginDownload(other.apiKey);
+    const stopped = nginx.stop();
+    await sleep(1_000);
+    download.resume();
+    await stopped;
+    const [late] = await database.sql`
+      select sum(spent_bytes)::float8 as bytes
+      from rate_limiter.token_leases where app_id = ${other.appId}
+    `;
+    expect(late?.bytes).toBeGreaterThanOrEqual(20_000_000);
     const [row] = await database.sql`
       select
         count(*) filter (where settled_at is null)::int as open,

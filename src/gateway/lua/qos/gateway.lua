@@ -201,9 +201,9 @@ function _M.log()
     metrics.add("qos_errors_total")
     ngx.log(ngx.ERR, "qos: ", problem)
   end
-  -- After the last words of a worker nobody writes for it: it has only this request left.
-  if ngx.worker.exiting() then
-    leases.write_corrections()
+  -- After the last words of a worker nobody writes for it: it has only such requests left.
+  if ngx.worker.exiting() and decision.entry then
+    leases.settle_at_once(decision.entry.app_id)
     metrics.flush()
   end
 end

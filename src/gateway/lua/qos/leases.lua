@@ -540,12 +540,35 @@ function _M.tend_all()
   end
 end
 
+-- What is owed may have no other lease to be paid from. Then all goes back.
+local function pay_and_hand_back(app_id)
+  local tokens_owed, bytes_owed = _M.debts(app_id)
+  if tokens_owed + bytes_owed > 0 then
+    _M.renew(app_id, 0, 0)
+  end
+  _M.hand_back(app_id)
+end
+
 -- The gateway ends: everything goes back.
 function _M.hand_back_all()
   collect_used()
   for app_id in pairs(tended) do
-    pcall(_M.hand_back, app_id)
+    pcall(pay_and_hand_back, app_id)
   end
+end
+
+local settling = {}
+
+-- The last words of a worker are said, and a request comes to its end.
+function _M.settle_at_once(app_id)
+  _M.write_corrections()
+  if settling[app_id] then
+    return
+  end
+  settling[app_id] = ngx.timer.at(0, function()
+    settling[app_id] = nil
+    pay_and_hand_back(app_id)
+  end)
 end
 
 return _M
