@@ -55,3 +55,20 @@ export async function subscribe(
     close: () => socket.close(),
   };
 }
+
+/** A socket that the server has greeted, for what one subscription alone does not show. */
+export async function openSocket(url: string, accessToken: string): Promise<WebSocket> {
+  const socket = new WebSocket(new URL("/graphql", url.replace("http", "ws")), [
+    "graphql-transport-ws",
+  ]);
+  await new Promise((resolve) => {
+    socket.onopen = resolve;
+  });
+  const payload = { authorization: `Bearer ${accessToken}` };
+  const greeted = new Promise((resolve) => {
+    socket.onmessage = resolve;
+  });
+  socket.send(JSON.stringify({ type: "connection_init", payload }));
+  await greeted;
+  return socket;
+}

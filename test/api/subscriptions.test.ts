@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { subscribe } from "./graphql-socket.ts";
+import { eventually } from "../harness/index.ts";
+import { openSocket, subscribe } from "./graphql-socket.ts";
 import { serveTwoTenants, type TenantWorld } from "./world.ts";
 
 const { database, api, mine, theirs } = await serveTwoTenants();
@@ -148,6 +149,31 @@ test("nothing is followed over HTTP, where no limit of sockets holds", async () 
     body: JSON.stringify({ query: named, operationName: "b", variables: { appId: mine.appId } }),
   });
   expect(response.status).toBe(400);
+});
+
+test("a socket follows no more than a hundred things at once", async () => {
+  const { accessToken } = await api.signIn("ops_admin@mine.example");
+  const socket = await openSocket(api.url, accessToken);
+  onTestFinished(() => socket.close());
+  const refused: unknown[] = [];
+  const following = new Set<string>();
+  socket.onmessage = ({ data }) => {
+    const { type, id, payload } = JSON.parse(data);
+    if (type === "next") following.add(id);
+    if (type === "error") refused.push(payload);
+  };
+  const followAnother = (id: number) => {
+    const query = `subscription { applicationStatus(appId: "${mine.appId}") { at } }`;
+    socket.send(JSON.stringify({ id: `${id}`, type: "subscribe", payload: { query } }));
+  };
+  for (let id = 0; id < 100; id++) followAnother(id);
+  await eventually(() => expect(following.size).toBe(100));
+  followAnother(100);
+  await eventually(() =>
+    expect(refused).toMatchObject([
+      [{ message: "too many subscriptions", extensions: { code: "QS429" } }],
+    ]),
+  );
 });
 
 test("a socket that sends more than subscriptions take is hung up on", async () => {

@@ -24,6 +24,7 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
         },
         processGraphQLRequestBody(next, { body, graphqlWsContext }) {
           readably(() => {
+            if (graphqlWsContext) checkSocket(graphqlWsContext);
             if (rules.persisted) body.query = persistedQuery(body, rules.persisted);
             checkBody(body, limits, graphqlWsContext !== undefined);
           });
@@ -32,6 +33,15 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
       },
     },
   };
+}
+
+/** Each costs a few statements a second, though its client sends nothing any more. */
+const followedBySocket = 100;
+
+function checkSocket({ subscriptions }: { readonly subscriptions: object }): void {
+  if (Object.keys(subscriptions).length <= followedBySocket) return;
+  const hint = `Follow ${followedBySocket} things at once on a socket, and no more.`;
+  throw new ApiError("QS429", "too many subscriptions", hint);
 }
 
 interface Body {
