@@ -1186,7 +1186,7 @@ create function rate_limiter.borrow_automatically(app_id uuid, tokens numeric)
   returns numeric
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1497a1b1609d2c2c
+  -- body 15ff7c228b072716
 
 create function rate_limiter.check_limit(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns rate_limiter.decision
@@ -1270,7 +1270,7 @@ create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_token
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a0f7564e8f9c0a46
+  -- body 74110d2b4a71f5d6
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
@@ -1288,7 +1288,7 @@ create function rate_limiter.verify_ledger(from_time timestamp with time zone DE
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e7f0d1db8dfa36de
+  -- body cd12de3deb0d7edf
 
 create function rate_limiter_admin.acknowledge_alert(history_id uuid)
   returns rate_limiter.alert_history
@@ -1591,7 +1591,7 @@ create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
 create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid, OUT borrowing_id uuid, OUT tokens numeric, OUT repayment_tokens numeric, OUT due_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body bddbcdceb70bc2f4
+  -- body 435f4e2c82561011
 
 create function rate_limiter_internal.bucket_at(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
@@ -1617,12 +1617,12 @@ create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_bucke
 create function rate_limiter_internal.bucket_under_terms(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body e4f9ca1f71dd9f30
+  -- body 5ca61ca0a7520438
 
 create function rate_limiter_internal.bucket_verdict(at timestamp with time zone, bucket rate_limiter.token_buckets, charge numeric, OUT verdict text, OUT passes_at timestamp with time zone)
   returns record
   language sql stable parallel safe;
-  -- body 008dda989be47e1d
+  -- body 9dbce29a21c8ed85
 
 create function rate_limiter_internal.buckets_at(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
@@ -1637,7 +1637,7 @@ create function rate_limiter_internal.cancel_borrowing_at(at timestamp with time
 create function rate_limiter_internal.cancel_quota_at(at timestamp with time zone, quota rate_limiter.quota_configs, reason text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b7a04add83b406f6
+  -- body be69ec59a5c06ba6
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -1662,12 +1662,12 @@ create function rate_limiter_internal.check_amount(amount numeric, what text)
 create function rate_limiter_internal.check_batch(operations text[], sizes bigint[], reference_ids text[])
   returns void
   language plpgsql immutable parallel safe;
-  -- body 8aa2d4b1397d13bd
+  -- body daccaccb928617bc
 
-create function rate_limiter_internal.check_borrowing(amount numeric, duration interval)
+create function rate_limiter_internal.check_borrowing(at timestamp with time zone, amount numeric, duration interval)
   returns void
   language plpgsql stable parallel safe;
-  -- body 11db08472cd91a2e
+  -- body 14ee4f6565275ee2
 
 create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric)
   returns void
@@ -1677,7 +1677,7 @@ create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buc
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
   language plpgsql stable parallel restricted;
-  -- body 65a42e079948db60
+  -- body aac11995b62679f9
 
 create function rate_limiter_internal.check_lease(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
@@ -1780,12 +1780,17 @@ create function rate_limiter_internal.costs_at(at timestamp with time zone, app_
 create function rate_limiter_internal.costs_before(app_id uuid, reference_ids text[])
   returns numeric[]
   language plpgsql stable parallel safe;
-  -- body d17c7fa020941f9f
+  -- body 2504a0ab414127ff
 
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns bigint
   language plpgsql volatile parallel unsafe;
   -- body e3c5e2a52a74b1d0
+
+create function rate_limiter_internal.credit_bucket(at timestamp with time zone, bucket rate_limiter.token_buckets, tokens numeric)
+  returns rate_limiter.token_buckets
+  language plpgsql immutable parallel safe;
+  -- body f07878a51e658677
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1859,7 +1864,12 @@ create function rate_limiter_internal.flush_denials()
 create function rate_limiter_internal.give_back(at timestamp with time zone, charges rate_limiter_internal.bucket_charge[], transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body f5791ed7407c565d
+  -- body 462918aaf171cf73
+
+create function rate_limiter_internal.grant_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text)
+  returns rate_limiter.lease_grant
+  language plpgsql volatile parallel unsafe;
+  -- body 1037f2d7c3a45a2b
 
 create function rate_limiter_internal.grantable(buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, max_share numeric)
   returns numeric
@@ -1911,6 +1921,11 @@ create function rate_limiter_internal.is_layer_1(bucket_type rate_limiter.bucket
   language sql immutable parallel safe;
   -- body 8263d4940709301c
 
+create function rate_limiter_internal.is_list(list anyarray)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 41a66bdf43a250e4
+
 create function rate_limiter_internal.is_system_admin()
   returns boolean
   language sql stable parallel safe security definer
@@ -1935,7 +1950,7 @@ create function rate_limiter_internal.layer_1_draw_at(at timestamp with time zon
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
   language sql immutable parallel safe;
-  -- body 4f0e1277fee0c491
+  -- body e702fe7fbd571a12
 
 create function rate_limiter_internal.leaky_delay_of(app_id uuid, charge numeric)
   returns bigint
@@ -1945,7 +1960,7 @@ create function rate_limiter_internal.leaky_delay_of(app_id uuid, charge numeric
 create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 643db4a38f6b76e0
+  -- body 4726ed064249d117
 
 create function rate_limiter_internal.lease_wait_ms(at timestamp with time zone, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric)
   returns bigint
@@ -2000,12 +2015,17 @@ create function rate_limiter_internal.lock_bucket(at timestamp with time zone, o
 create function rate_limiter_internal.lock_buckets(at timestamp with time zone, app_id uuid, cluster_id uuid)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
-  -- body cb033f773ade6166
+  -- body d17190a17f1a6670
 
 create function rate_limiter_internal.lock_in_order(at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns void
   language plpgsql volatile parallel unsafe;
   -- body b1d7becd717adab2
+
+create function rate_limiter_internal.lock_owners(at timestamp with time zone, owner_ids uuid[])
+  returns rate_limiter.token_buckets[]
+  language plpgsql volatile parallel unsafe;
+  -- body ebb13d7550cc00d7
 
 create function rate_limiter_internal.locked_bucket_at(at timestamp with time zone, stored rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
@@ -2053,7 +2073,7 @@ create function rate_limiter_internal.moment_after(epoch timestamp with time zon
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
   language plpgsql stable parallel restricted;
-  -- body 2e9da828a43389db
+  -- body ba0f17a279b11844
 
 create function rate_limiter_internal.note_config_change()
   returns trigger
@@ -2139,7 +2159,7 @@ create function rate_limiter_internal.oldest_row(schema_name name, table_name na
 create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
   returns record
   language plpgsql stable parallel safe;
-  -- body 77b3b26d189d3205
+  -- body 3a6d172501aa14af
 
 create function rate_limiter_internal.own_stripe()
   returns integer
@@ -2187,7 +2207,7 @@ create function rate_limiter_internal.price_at(at timestamp with time zone, app_
 create function rate_limiter_internal.propose_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval)
   returns rate_limiter.lease_grant
   language plpgsql stable parallel safe;
-  -- body debd8c22721e7f53
+  -- body 78ae0fc0b9069e86
 
 create function rate_limiter_internal.publish_quota_at(at timestamp with time zone, app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
   returns uuid
@@ -2226,15 +2246,15 @@ create function rate_limiter_internal.random_token()
   language sql volatile parallel safe;
   -- body dd79119870c874f5
 
-create function rate_limiter_internal.recharge_buckets(buckets rate_limiter.token_buckets[], charged rate_limiter_internal.bucket_charge[], cost numeric, bytes numeric)
+create function rate_limiter_internal.recharge_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[], charged rate_limiter_internal.bucket_charge[], cost numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql immutable parallel safe;
-  -- body 98c7ed46a4192b6b
+  -- body 4b5774d188c59686
 
 create function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 94271211892ef924
+  -- body 90c371b9a85a58b8
 
 create function rate_limiter_internal.record_quota_change()
   returns trigger
@@ -2311,6 +2331,11 @@ create function rate_limiter_internal.refuse_version_change()
   returns trigger
   language plpgsql volatile parallel unsafe;
   -- body f7564328a1eeaed8
+
+create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
+  returns rate_limiter.lease_grant
+  language plpgsql volatile parallel unsafe;
+  -- body affb205cbdea5b86
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -2461,7 +2486,7 @@ create function rate_limiter_internal.setting_numeric(key text)
 create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric)
   returns text
   language sql immutable parallel safe;
-  -- body 29392f551146b1cf
+  -- body 0364766d223c7b91
 
 create function rate_limiter_internal.setting_text(key text)
   returns text
@@ -2471,7 +2496,7 @@ create function rate_limiter_internal.setting_text(key text)
 create function rate_limiter_internal.settle_at(at timestamp with time zone, app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe;
-  -- body 5d9ba539c16aae86
+  -- body 349072dff48552b5
 
 create function rate_limiter_internal.settle_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns rate_limiter.lease_settlement
@@ -2538,7 +2563,7 @@ create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, sin
 create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body c50fe0cc1a59cec9
+  -- body d09236d3f27afb39
 
 create function rate_limiter_internal.write_audit(action text, entity_type text, entity_id uuid, tenant_id uuid, app_id uuid, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, status text DEFAULT 'success'::text, error_message text DEFAULT NULL::text)
   returns void
@@ -2558,7 +2583,7 @@ create function rate_limiter_internal.write_buckets(at timestamp with time zone,
 create function rate_limiter_internal.write_charges(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body ba77c00f610c8c63
+  -- body 14c97e31e0fc534a
 
 create function rate_limiter_internal.write_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, holder text)
   returns uuid
@@ -3654,7 +3679,7 @@ comment on composite type column rate_limiter_admin.iops_limits.refill_rate is '
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.borrow_automatically(pg_catalog.uuid,numeric) is 'Borrows tokens from the future of an application''s IOPS bucket for the longest duration; answers what it holds now. For gateways that were denied for want of IOPS tokens, where the application allows it (auto_borrow), else QS403; raises what borrowing raises.';
 comment on function rate_limiter.check_limit(pg_catalog.uuid,pg_catalog.text,bigint) is 'The answer that consume() would give now, without taking anything. Raises what it raises.';
-comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'Decides whether an operation of an application may run now, and charges it if so. A retry under the same reference_id is answered as before and takes nothing. A denial is an answer. Raises QS404 for an unknown application or operation, QS403 for an inactive application, tenant or operation, QS422 for a negative size.';
+comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'Decides whether an operation of an application may run now, and charges it if so. A retry under the same reference_id is answered as before and takes nothing, until the charge is refunded. A denial is an answer. Raises QS404 for an unknown application or operation, QS403 for an inactive application, tenant or operation, QS422 for a negative size.';
 comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 10000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
 comment on function rate_limiter.consume_together(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens which their applications hold, and which were drawn on layer 1 ahead of need, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 10000 operations.';
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
@@ -3667,9 +3692,9 @@ comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.
 comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once. Raises QS404, QS403 as consume(), QS422 for what is no batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
 comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Settles a lease and takes the next in one round trip. A lease that is unknown or has expired counts as spent. Raises what lease_tokens() raises.';
-comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the costs of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
+comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
 comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb) is 'Ends a lease and gives back what was not spent of it. Settling again gives back nothing. Raises QS404 for an unknown lease or another application''s, QS410 for an expired one, QS422 where more was spent than leased.';
-comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says. No row: the ledger explains every token.';
+comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says, unless all its rows have expired. No row: the ledger explains every token.';
 comment on function rate_limiter_admin.acknowledge_alert(pg_catalog.uuid) is '@resultFieldName alert
 Says that somebody takes care of an alert. One that is resolved already stays resolved.';
 
@@ -3780,7 +3805,7 @@ comment on function rate_limiter_internal.bucket_before(timestamp with time zone
 comment on function rate_limiter_internal.bucket_fill(timestamp with time zone) is 'How full the applications'' buckets are at a moment, in percent.';
 comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is 'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds without having to see the quotas behind it.';
 comment on function rate_limiter_internal.bucket_under_terms(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the terms in force at a moment, as it stood when they took force: refilled under each of the terms up to the next. adjusted: tokens that changes of terms added or took.';
-comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity. passes_at: when it can, if nobody else draws on it; null for never.';
+comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity. passes_at: when it can, if nobody else draws on it, in a hundred years at the latest; null for never.';
 comment on function rate_limiter_internal.buckets_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them. Locks nothing.';
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment, or before it began; its neighbour takes over its time. Raises QS409 for one that is over.';
@@ -3788,8 +3813,8 @@ comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_cat
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
 comment on function rate_limiter_internal.charges_of(rate_limiter.token_buckets[],numeric,numeric,boolean) is 'What each of the buckets was charged for an operation, in lock order.';
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
-comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven or names an operation twice.';
-comment on function rate_limiter_internal.check_borrowing(numeric,interval) is 'Raises QS422 for an amount or a duration that cannot be borrowed.';
+comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven, of arrays that are no plain lists, or names an operation twice.';
+comment on function rate_limiter_internal.check_borrowing(timestamp with time zone,numeric,interval) is 'Raises QS422 for an amount or a duration that cannot be borrowed at a moment.';
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Raises QS404 for a bucket without a quota in force, QS409 for one that is in default or would hold more than max_borrow_ratio times its capacity.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_lease(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS410 for one that expired unsettled, QS422 where more was spent than leased.';
@@ -3801,7 +3826,7 @@ comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a
 comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
-comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
+comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
 comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
 comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
@@ -3811,8 +3836,9 @@ comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The
 comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
-comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not.';
+comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for.';
 comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it. Answers how many operations it has counted of this application and reason.';
+comment on function rate_limiter_internal.credit_bucket(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'A bucket, as it stands at a moment, after tokens were given back to it: up to its capacity, and what is more than fits shortens the time that it still pays back in, rounded down to a microsecond.';
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
@@ -3826,7 +3852,8 @@ comment on function rate_limiter_internal.expiring_rows() is 'The tables that ar
 comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,integer,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: all that is missing once a new window has begun, and nothing before. A function that is called, and not inlined, because most buckets are none.';
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,integer,timestamp with time zone) is 'wait_ms() of a fixed window: until the next one starts. A function that is called, and not inlined, because most buckets are none.';
 comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
-comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity; a bucket whose quota is gone gets nothing.';
+comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity: see credit_bucket. A bucket whose quota is gone gets nothing.';
+comment on function rate_limiter_internal.grant_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing.';
 comment on function rate_limiter_internal.grantable(rate_limiter.token_buckets[],boolean,numeric,numeric) is 'How much of what is asked for the deciding buckets of both layers can lease: never below a min_reserve, never more than a share of a capacity.';
 comment on function rate_limiter_internal.has_permission(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Whether one of the user''s roles allows this, while the user, the tenant and the role last.';
 comment on function rate_limiter_internal.has_shadow(rate_limiter_internal.bucket_charge[]) is 'Whether shadow buckets were charged too.';
@@ -3837,6 +3864,7 @@ comment on function rate_limiter_internal.iops_limits_problem(pg_catalog.jsonb) 
 comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for iops_metrics; null if nothing is.';
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
+comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
 comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What the samples of its window say of each active alert; nulls where there are none.';
 comment on function rate_limiter_internal.keep_in_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
@@ -3856,6 +3884,7 @@ comment on function rate_limiter_internal.lock_borrowing(pg_catalog.uuid,pg_cata
 comment on function rate_limiter_internal.lock_bucket(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since its last change is written down first. Callers lock in the order of chapter buckets: layer 2 before layer 1, then by owner.';
 comment on function rate_limiter_internal.lock_buckets(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Like buckets_at, and locks the buckets until the end of the transaction: layer 2 first, which is also the order they are returned in.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2 before layer 1, then by owner, type and mode.';
+comment on function rate_limiter_internal.lock_owners(timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment. The caller names applications first, then clusters, each kind in order.';
 comment on function rate_limiter_internal.locked_bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket that the caller has locked, as it stands at a moment. A change of quota since its last change is written down first.';
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
@@ -3879,7 +3908,7 @@ comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tel
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
-comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation.';
+comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none.';
 comment on function rate_limiter_internal.own_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,numeric,bigint) is 'When the tokens that a bucket owes beyond what it held will have flowed in, rounded up to a microsecond: it refills only after that.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
@@ -3896,7 +3925,7 @@ comment on function rate_limiter_internal.quota_capacity(rate_limiter.calculatio
 comment on function rate_limiter_internal.quota_terms_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'What the quotas of an owner mean for one bucket at a moment: always one row, its capacity null where none is in force, and terms_until the moment of the next change.';
 comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
-comment on function rate_limiter_internal.recharge_buckets(rate_limiter.token_buckets[],rate_limiter_internal.bucket_charge[],numeric,numeric) is 'Buckets after an operation that they were charged for turned out to cost something else: less is given back, more is taken, if need be out of what flows in later.';
+comment on function rate_limiter_internal.recharge_buckets(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter_internal.bucket_charge[],numeric,numeric) is 'Buckets, as they stand at a moment, after an operation that they were charged for turned out to cost something else: less is given back, more is taken, if need be out of what flows in later.';
 comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
@@ -3912,6 +3941,7 @@ comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: 
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
+comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text) is 'renew_lease() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, up to what it still owes, and credits the lender up to its capacity. paid: by this call. owed: what is left. Past due and grace it is in default, and stays owed. Raises QS404 for an unknown borrowing.';
 comment on function rate_limiter_internal.replay_batch(pg_catalog.uuid,timestamp with time zone,bigint[],pg_catalog.text[],bigint[]) is 'Decides recorded operations at their own moments, in order: each takes the same road as a live one. For tests and tools only.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to this application (QS404).';
@@ -3960,7 +3990,7 @@ comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
-comment on function rate_limiter_internal.write_charges(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged.';
+comment on function rate_limiter_internal.write_charges(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many. Call it until it answers less than batch_size.';

@@ -473,6 +473,14 @@ describe("whyThrottled", () => {
     );
   });
 
+  test("asks for a moment that a clock can say", async () => {
+    const { appId } = await newApplication();
+    for (const at of ["infinity", "-infinity"]) {
+      const asked = as.app_admin.ask(why, { appId, operation: "list", at });
+      expect(await refusalOf(asked)).toBe("QS422 moment is not finite");
+    }
+  });
+
   test("shows a cluster's balance to system administrators alone", async () => {
     await dataOf(
       as.system_admin.ask(

@@ -285,3 +285,15 @@ describe("rollback_quota", () => {
     );
   });
 });
+
+test("a quota that is cancelled at the very moment it would begin never was in force", () =>
+  owner(async (sql) => {
+    await publish(sql, 100);
+    const id = await publish(sql, 200, "1 day");
+    await sql`
+      select rate_limiter_internal.cancel_quota_at(c.valid_from, c, 'called off')
+      from rate_limiter.quota_configs as c
+      where c.config_id = ${id}
+    `;
+    expect(await timeline(sql)).toEqual([[0, null, 100]]);
+  }));

@@ -77,6 +77,35 @@ describe("a borrowing", () => {
     expect(await tokensAt(database.sql, moment(30), appId)).toBe("150.000000");
   });
 
+  test("is kept where a quota that was to follow is cancelled", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await borrow(appId, 50);
+    await publish(database.sql, { appId }, { ...quota, burst: 200 }, moment(1000));
+    await database.sql`
+      select rate_limiter_internal.cancel_quota_at(${moment(1)}, c, 'test')
+      from rate_limiter.quota_configs as c
+      where c.app_id = ${appId} and c.valid_from = ${moment(1000)}
+    `;
+    expect(await tokensAt(database.sql, moment(2000), appId)).toBe("150.000000");
+    await adjust(appId, -1);
+    expect(await tokensAt(database.sql, moment(2), appId)).toBe("149.000000");
+  });
+
+  test("lasts at least a moment, however its duration is spelled", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    for (const duration of ["-1 mon 30 days 1 minute", "1 mon -31 days"]) {
+      await expectSqlState(
+        database.sql`
+          select rate_limiter_internal.borrow_tokens_at(
+            ${moment(0)}, ${appId}, 'iops_l2', 1, ${duration}
+          )
+        `,
+        "QS422",
+        "duration is not positive",
+      );
+    }
+  });
+
   test("rounds its interest up to a millionth", async () => {
     const appId = await limitedApplication(database.sql, quota);
     expect(await borrow(appId, 0.000001)).toMatchObject({ repayment_tokens: "0.000002" });

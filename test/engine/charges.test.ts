@@ -115,6 +115,71 @@ describe("settling an operation", () => {
   });
 });
 
+describe("what is owed in time", () => {
+  const bytes = (appId: string, seconds: number) =>
+    tokensAt(database.sql, moment(seconds), appId, "bandwidth_l2");
+  const large = { bytes: 1000, oversize: true };
+
+  test("is forgiven by the refund of the charge that it comes from", async () => {
+    const appId = await limitedApplication(database.sql, large);
+    await consume(appId, "r", 1_000_000);
+    await refund(appId, "r");
+    expect(await bytes(appId, 0)).toBe("1000.000000");
+    await consume(appId, "s", 1000);
+    expect(await bytes(appId, 0.5)).toBe("500.000000");
+  });
+
+  test("becomes as much less as a settle gives back", async () => {
+    const appId = await limitedApplication(database.sql, large);
+    await consume(appId, "r", 6000);
+    // 1000 fit into the bucket; 1000 of the 5000 owed are left.
+    await settle(appId, "r", 1000);
+    await consume(appId, "s", 1000);
+    expect([await bytes(appId, 1), await bytes(appId, 1.5)]).toEqual(["0.000000", "500.000000"]);
+  });
+
+  test("is not forgiven beyond the moment, nor what was paid back meanwhile", async () => {
+    const appId = await limitedApplication(database.sql, large);
+    await consume(appId, "r", 6000);
+    await refund(appId, "r", moment(4));
+    expect(await bytes(appId, 4)).toBe("1000.000000");
+    await consume(appId, "s", 1000, moment(4));
+    expect(await bytes(appId, 4.5)).toBe("500.000000");
+  });
+
+  test("of a cluster ends with the refund for all its applications", async () => {
+    const clusterId = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId }, { bytes: 1000 });
+    const appId = await limitedApplication(database.sql, quota, { clusterId });
+    await consume(appId, "r", 10);
+    await settle(appId, "r", "9223372036854775807");
+    await refund(appId, "r");
+    expect(await tokensAt(database.sql, moment(0), clusterId, "bandwidth_l1")).toBe("1000.000000");
+    const other = await limitedApplication(database.sql, quota, { clusterId });
+    await consume(other, "s", 1000);
+    const later = await consume(other, "t", 500, moment(0.5));
+    // A hundred years were owed, and a hundred years are forgiven.
+    expect(later).toMatchObject({ allowed: true });
+  });
+});
+
+describe("an application that moved", () => {
+  test("settles with the cluster that was charged", async () => {
+    const [from, to] = [await makeCluster(database.sql), await makeCluster(database.sql)];
+    for (const clusterId of [from, to]) await publish(database.sql, { clusterId }, quota);
+    const appId = await limitedApplication(database.sql, quota, { clusterId: from });
+    await consume(appId, "r", 0);
+    await database.sql`
+      update rate_limiter.applications set cluster_id = ${to} where app_id = ${appId}
+    `;
+    await settle(appId, "r", 409_600);
+    const layer1 = (clusterId: string) => tokensAt(database.sql, moment(0), clusterId, "iops_l1");
+    expect([await layer1(from), await layer1(to)]).toEqual(["98.990000", "100.000000"]);
+    await refund(appId, "r");
+    expect([await layer1(from), await layer1(to)]).toEqual(["100.000000", "100.000000"]);
+  });
+});
+
 describe("a refund", () => {
   test("gives the whole charge back, once", async () => {
     const appId = await limitedApplication(database.sql, quota);
@@ -155,6 +220,18 @@ describe("a refund", () => {
     await consume(appId, "r");
     await refund(appId, "r");
     expect(await settle(appId, "r", 409_600)).toMatchObject({ settled: false });
+    expect(await held(appId)).toEqual(["100.000000", "1000000.000000"]);
+  });
+
+  test("ends its reference: what runs under it later is charged, and can be refunded again", async () => {
+    const appId = await limitedApplication(database.sql, quota);
+    await consume(appId, "r");
+    await refund(appId, "r");
+    await consume(appId, "r", 40_960);
+    await consume(appId, "r", 40_960);
+    expect(await held(appId)).toEqual(["98.999000", "959040.000000"]);
+    expect(await settle(appId, "r", 4096)).toMatchObject({ settled: true, cost: "1.000100" });
+    expect(await refund(appId, "r")).toBe(true);
     expect(await held(appId)).toEqual(["100.000000", "1000000.000000"]);
   });
 

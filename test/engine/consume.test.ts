@@ -248,3 +248,33 @@ describe("a retry under the same reference", () => {
     expect(answer).toMatchObject({ allowed: true, remaining: "0.000000" });
   });
 });
+
+describe("what takes longer than a clock can say", () => {
+  const longest = "9223372036854775807";
+  const consumeAt = (appId: string, operation: string, size: string) =>
+    owner`
+      select allowed, reason, retry_after_ms, delay_ms
+      from rate_limiter_internal.consume_at(
+        ${moment(0)}, ${appId}, ${operation}, ${size}::text::bigint
+      )
+    `;
+
+  test("is answered with the longest wait that there is", async () => {
+    const appId = await makeApplication(database.sql);
+    await database.sql`
+      select rate_limiter_internal.publish_quota_at(
+        ${moment(0)}, ${appId}, null, 'enforce', null, null, null,
+        ${JSON.stringify({
+          ...{ bandwidth_limit_bps: 1, bandwidth_burst_bps: "1000000000000000000" },
+          ...{ burst_duration_seconds: 1, refill_rate_bps: 1, allow_oversize: false },
+        })}::text::jsonb,
+        'test'
+      )
+    `;
+    const size = "1000000000000000000";
+    expect(await consumeAt(appId, "head", size)).toMatchObject([{ allowed: true }]);
+    expect(await consumeAt(appId, "head", size)).toMatchObject([
+      { allowed: false, reason: "bandwidth_l2", retry_after_ms: longest },
+    ]);
+  });
+});

@@ -5,6 +5,7 @@ import { pair, raced as racedIn } from "./raced.ts";
 import {
   ledgerGaps,
   limitedApplication,
+  makeApplication,
   makeCluster,
   moment,
   publish,
@@ -136,6 +137,88 @@ describe("a decision whose first bucket pays and whose second no longer can", ()
     });
     expect(await tokensAt(database.sql, moment(0), appId)).toBe("9.000000");
   });
+});
+
+describe("renewing a lease", () => {
+  const renew = (appId: string, leaseId: string) => (sql: Sql) =>
+    sql`
+      select * from rate_limiter_internal.renew_lease_at(
+        ${moment(0)}, ${appId}, ${leaseId}, 0, 0, 5, 0, '10 s'
+      )
+    `;
+  const owner = database.as("rate_limiter_owner");
+
+  test("after a move locks both clusters in the order that all do", async () => {
+    const clusters = [await makeCluster(database.sql), await makeCluster(database.sql)].sort();
+    for (const clusterId of clusters) {
+      await publish(database.sql, { clusterId }, { iops: 1, burst: 100 });
+    }
+    const [low, high] = clusters as [string, string];
+    const appId = await limitedApplication(
+      database.sql,
+      { iops: 1, burst: 100 },
+      { clusterId: high },
+    );
+    const [grant] = await lease(appId, 4)(owner);
+    await database.sql`
+      update rate_limiter.applications set cluster_id = ${low} where app_id = ${appId}
+    `;
+    const [first, second] = await pair(database);
+    await first.sql`begin`;
+    await first.sql`
+      select from rate_limiter.token_buckets where owner_id = ${low} for update
+    `;
+    const pending = second.start(renew(appId, grant?.lease_id));
+    await second.waitsOnLock();
+    // It waits for the first of them and holds nothing of the second.
+    await first.sql`
+      select from rate_limiter.token_buckets where owner_id = ${high} for update nowait
+    `;
+    await first.sql`commit`;
+    expect(await pending).toMatchObject([{ tokens: "5" }]);
+    const layer1 = (clusterId: string) => tokensAt(database.sql, moment(0), clusterId, "iops_l1");
+    expect([await layer1(low), await layer1(high)]).toEqual(["95.000000", "100.000000"]);
+  });
+
+  test("leaves a bucket alone that came while it waited", async () => {
+    const clusterId = await makeCluster(database.sql);
+    await publish(database.sql, { clusterId }, { iops: 1, burst: 100 });
+    const appId = await makeApplication(database.sql, { clusterId });
+    const [grant] = await lease(appId, 4)(owner);
+    const [first, second] = await pair(database);
+    await first.sql`begin`;
+    await first.sql`
+      select from rate_limiter.token_buckets where owner_id = ${clusterId} for update
+    `;
+    const pending = second.start(renew(appId, grant?.lease_id));
+    await second.waitsOnLock();
+    await publish(database.sql, { appId }, { iops: 1, burst: 50 });
+    // A decision that has the new bucket and waits for the cluster's, as the renewal does.
+    const third = await database.session("third", "rate_limiter_owner");
+    const decision = third.start(consume(appId, "r"));
+    await third.waitsOnLock();
+    await first.sql`commit`;
+    expect(await pending).toMatchObject([{ tokens: "5" }]);
+    expect(await decision).toMatchObject([{ allowed: true }]);
+    expect(await tokensAt(database.sql, moment(0), appId)).toBe("49.000000");
+  });
+});
+
+test("two batches of an application without buckets meet at their references in one order", async () => {
+  const appId = await makeApplication(database.sql);
+  const references = Array.from({ length: 3000 }, (_, index) => `r${index}`);
+  const batch = (names: string[]) =>
+    database.as("rate_limiter_app")`
+      select from rate_limiter.consume_batch(
+        ${appId}, ${names.map(() => "head")}::text[], ${names.map(() => 0)}::bigint[],
+        ${names}::text[]
+      )
+    `;
+  await Promise.all([batch(references), batch(references.toReversed())]);
+  const [row] = await database.sql`
+    select count(*) as charges from rate_limiter.charges where app_id = ${appId}
+  `;
+  expect(row?.charges).toBe("3000");
 });
 
 test("the ledger explains every race", async () => {

@@ -86,7 +86,7 @@ beforeAll(async () => {
   `;
   await sql`
     update rate_limiter.applications set auto_borrow = true
-    where app_id in (${ids.app}, ${ids.unlimited}, ${ids.defaulter})
+    where app_id in (${ids.app}, ${ids.unlimited}, ${ids.defaulter}, ${ids.ofInactiveTenant})
   `;
 });
 
@@ -234,12 +234,24 @@ describe("references and batches", () => {
   const reference = "reference is not of 1 to 255 characters";
   const length = "batch is not of 1 to 10000 operations";
   const uneven = "arrays of a batch differ in length";
+  const plain = "array of a batch is not a plain list";
+  const spelled = (operations: string, sizes: string, references: string) => (sql: Sql) =>
+    sql`
+      select rate_limiter.consume_batch(
+        ${ids.app}, ${operations}::text::text[], ${sizes}::text::bigint[],
+        ${references}::text::text[]
+      )
+    `;
+  const fromZero = spelled("[0:1]={head,list}", "[0:1]={1,2}", "[0:1]={a,b}");
+  const square = spelled("{{head},{list}}", "{1,2}", "{a,b}");
   const heads = (count: number) => Array<string>(count).fill("head");
   refused(
     [
       ["an empty reference", "QS422", reference, named("")],
       ["a reference too long", "QS422", reference, named("x".repeat(256))],
       ["a bad reference in a batch", "QS422", reference, batch(["head"], [0], [""])],
+      ["a batch that counts from zero", "QS422", plain, fromZero],
+      ["a batch in two dimensions", "QS422", plain, square],
       ["an empty batch", "QS422", length, batch([], [])],
       ["a batch too long", "QS422", length, batch(heads(10_001), Array(10_001).fill(0))],
       ["fewer sizes", "QS422", uneven, batch(heads(2), [0])],
@@ -315,12 +327,20 @@ describe("leases", () => {
       )
     `;
   const app = () => ids.app;
+  const withDenials = (sql: Sql) =>
+    sql`
+      select rate_limiter.lease_tokens(
+        null, 1, 0,
+        denials => '[{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 1}]'
+      )
+    `;
   const lifetime = "lifetime is not between 100 milliseconds and one hour";
   const overspent = "spent more than was leased";
 
   refused(
     [
       ["for an unknown application", "QS404", "unknown application", take(() => nobody, "1", "0")],
+      ["for none, with denials", "QS404", "unknown application", withDenials],
       [
         "for an inactive application",
         "QS403",
@@ -388,6 +408,7 @@ describe("automatic borrowing", () => {
     [
       ["switched off", "QS403", off, borrowing(() => ids.sibling, "1")],
       ["for nobody", "QS403", off, borrowing(() => nobody, "1")],
+      ["in an inactive tenant", "QS403", off, borrowing(() => ids.ofInactiveTenant, "1")],
       ["of nothing", "QS422", "amount is not positive", borrowing(() => ids.app, "0")],
       ["beyond the ratio", "QS409", "borrow limit", borrowing(() => ids.app, "100")],
       ["without a quota", "QS404", "unknown bucket", borrowing(() => ids.unlimited, "1")],

@@ -81,7 +81,7 @@ export class Limiter {
 
   consume(at: bigint, app: string, operation: string, size: bigint, reference?: string): Decision {
     const known = reference === undefined ? undefined : this.#charges.get(reference);
-    if (known !== undefined) {
+    if (known !== undefined && !known.refunded) {
       return { ...this.#answer(app, known.cost, at)(), allowed: true, reason: null };
     }
     const cost = costOf(this.#world, app, operation, size, at);
@@ -283,8 +283,12 @@ export class Limiter {
     if (bucket === undefined) return;
     const { level, terms } = bucket;
     const added = min(max(terms.capacity - level.tokens, 0n), amount);
+    // What a charge took beyond the bucket is owed in time.
+    const owed = terms.method === "fixed_window" ? 0n : max(level.last - at, 0n);
+    const sooner = min(owed, (amount - added) / terms.rate);
     // Nothing changed is nothing written, the refill neither.
-    if (added > 0n) this.#levels.set(key, { ...level, tokens: level.tokens + added });
+    if (added === 0n && sooner === 0n) return;
+    this.#levels.set(key, { ...level, tokens: level.tokens + added, last: level.last - sooner });
   }
 
   #grant(app: string, resource: "iops" | "bandwidth", asked: bigint, at: bigint) {

@@ -55,6 +55,28 @@ describe("the nightly check of the ledger", () => {
     expect((await verify(86_500))?.gap_count).toBe("0");
   });
 
+  test("does not look for rows that have expired", async () => {
+    await consume(1);
+    await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
+    expect((await verify(10))?.gap_count).toBe("1");
+    // Since then no row is kept that could tell of it: it is older than the oldest partition.
+    await sql`
+      update rate_limiter.token_buckets set created_at = now() - interval '10 years'
+      where owner_id = ${appId}
+    `;
+    expect((await verify(20))?.gap_count).toBe("0");
+    await consume(30);
+    await consume(31);
+    await sql`
+      delete from rate_limiter.token_transactions
+      where owner_id = ${appId} and seq = (
+        select ledger_seq from rate_limiter.token_buckets
+        where owner_id = ${appId} and bucket_type = 'iops_l2'
+      )
+    `;
+    expect((await verify(40))?.gap_count).toBe("1");
+  });
+
   test("is not misled by a clock that stepped back over the start of its span", async () => {
     const span = 10_000;
     await consume(span + 5);
