@@ -253,7 +253,7 @@ describe("calls of what anybody can make up", () => {
     const outages: boolean[] = [];
     const store = new Store(undefined as never, timeoutMs, (isDown) => outages.push(isDown));
     const answer = () => {
-      last = last.then(() => sleep(10));
+      last = last.then(() => sleep(2));
       return last;
     };
     return { store, outages, answer };
@@ -261,7 +261,7 @@ describe("calls of what anybody can make up", () => {
 
   test("wait for each other, and are not late for it", async () => {
     const { store, outages, answer } = storeOf(1_000);
-    const calls = Array.from({ length: 200 }, () => store.callInTurn(answer));
+    const calls = Array.from({ length: 1_000 }, () => store.callInTurn(answer));
     await sleep(50);
     await store.call(answer);
     await Promise.all(calls);
@@ -270,12 +270,13 @@ describe("calls of what anybody can make up", () => {
 
   test("are not made while the database is away", async () => {
     const { store, outages } = storeOf(100);
-    const calls = Array.from({ length: 20 }, () => store.callInTurn(() => new Promise(() => {})));
+    const unanswered = () => new Promise(() => {});
+    const calls = Array.from({ length: 100 }, () => store.callInTurn(unanswered));
     const answers = await Promise.allSettled(calls);
     for (const answer of answers)
       expect(answer).toMatchObject({ reason: expect.any(UnavailableError) });
     expect(outages).toEqual([true]);
-    expect(store.status.calls).toBeLessThan(20);
+    expect(store.status.calls).toBeLessThan(100);
   });
 });
 

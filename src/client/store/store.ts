@@ -14,7 +14,7 @@ export interface StoreStatus {
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
 /** Calls in turn that are under way at once. */
-const mostInTurn = 8;
+const mostInTurn = 64;
 
 /**
  * The database as this process sees it: every call has a deadline, and after one that nobody
