@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool } from "pg";
 import { Gauge, type Registry } from "prom-client";
 import { logFor } from "../log.ts";
 
 const log = logFor("worker");
+
+/** Less than Prometheus waits for a scrape, which else would say nothing at all. */
+const patienceMilliseconds = 5_000;
 
 interface Sample {
   readonly name: string;
@@ -67,9 +71,11 @@ function labelsOf(name: string, value: string | null): Record<string, string> {
 
 async function snapshot(pool: Pool): Promise<readonly Sample[] | undefined> {
   try {
-    const answer = await pool.query<Sample>(
-      "select * from rate_limiter_private.metrics_snapshot()",
-    );
+    const answer = await Promise.race([
+      pool.query<Sample>("select * from rate_limiter_private.metrics_snapshot()"),
+      sleep(patienceMilliseconds, undefined, { ref: false }),
+    ]);
+    if (answer === undefined) throw new Error(`no answer in ${patienceMilliseconds} ms`);
     return answer.rows;
   } catch (err) {
     log.warn({ err }, "the database did not answer a scrape");

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { startApi } from "../../src/api/server.ts";
+import { breakableLink } from "../client/breakable-link.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { jwtSecret } from "./api.ts";
 import { subscribe } from "./graphql-socket.ts";
@@ -85,6 +86,25 @@ test("a connection that is lost fails the request that it works for, and no othe
   await blocker.sql`rollback`;
   const { data } = await as.system_admin.ask("{ roles(first: 1) { nodes { name } } }");
   expect(data.roles.nodes).toHaveLength(1);
+});
+
+test("is not ready while the database takes everything and answers nothing", async () => {
+  const link = await breakableLink(databaseUrl);
+  const service = await startApi({
+    ...{ databaseUrl: link.url, host: "127.0.0.1", port: 0 },
+    env: { JWT_SECRET: jwtSecret },
+  });
+  onTestFinished(async () => {
+    link.mend();
+    await service.stop();
+    await link.close();
+  });
+  const ready = async () => (await fetch(new URL("/readyz", service.url))).status;
+  expect(await ready()).toBe(200);
+  link.swallow();
+  expect(await ready()).toBe(503);
+  link.mend();
+  await eventually(async () => expect(await ready()).toBe(200));
 });
 
 describe("headers", () => {

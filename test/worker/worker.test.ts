@@ -10,6 +10,7 @@ import { projectPath } from "../../src/paths.ts";
 import { requireSchema } from "../../src/worker/require-schema.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { breakableLink } from "../client/breakable-link.ts";
 import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
 import { startHttpReceiver } from "./alerts/receivers.ts";
@@ -95,6 +96,22 @@ describe("a worker", () => {
     expect(answer.resume().statusCode).toBe(404);
     await worker.stop();
     await expect(fetch(`${worker.url}/healthz`)).rejects.toThrow();
+  });
+
+  test("says that the database is away, also where it takes everything and answers nothing", async () => {
+    const link = await breakableLink(database.urlAs("rate_limiter_worker"));
+    const worker = await startWorker({ databaseUrl: link.url, http: anywhere });
+    onTestFinished(async () => {
+      link.mend();
+      await worker.stop();
+      await link.close();
+    });
+    const metrics = async () => (await fetch(`${worker.url}/metrics`)).text();
+    expect(await metrics()).toContain("storage_qos_database_up 1");
+    link.swallow();
+    const away = await metrics();
+    expect(away).toContain("storage_qos_database_up 0");
+    expect(away).not.toMatch(/^storage_qos_jobs_ready /m);
   });
 
   test("counts a job that fails for the last time", async () => {

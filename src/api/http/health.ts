@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Sql } from "../../postgres/connect.ts";
 
-/** Whether the database answers. */
-export async function isDatabaseReady(sql: Sql): Promise<boolean> {
-  try {
-    return (await sql`select pg_catalog.pg_is_in_recovery() as replica`)[0]?.replica === false;
-  } catch {
-    return false;
-  }
+const patienceMilliseconds = 2_000;
+
+/** Whether the database answers, and soon: a link that swallows everything is no answer. */
+export function isDatabaseReady(sql: Sql): Promise<boolean> {
+  const asked = sql`select pg_catalog.pg_is_in_recovery() as replica`.then(
+    (rows) => rows[0]?.replica === false,
+    () => false,
+  );
+  return Promise.race([asked, sleep(patienceMilliseconds, false, { ref: false })]);
 }
