@@ -9,6 +9,12 @@ const program = new Command("storage-qos")
   .configureOutput({ outputError: () => {} })
   .exitOverride();
 
+// A reader that has seen enough, such as head, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 try {
   await loadCommands(program, process.argv[2]);
   await program.parseAsync();

@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
+import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
@@ -18,6 +21,15 @@ describe("the command line", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain("Did you mean migrate?");
   });
+});
+
+test("a reader that has seen enough is no error", async () => {
+  const main = projectPath("src/cli/main.ts");
+  const child = spawn(process.execPath, [main, "--help"], { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  const stderr = text(child.stderr);
+  expect(await once(child, "exit")).toEqual([0, null]);
+  expect(await stderr).toBe("");
 });
 
 describe("the commands that need a database", () => {

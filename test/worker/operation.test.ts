@@ -63,6 +63,10 @@ describe("the command line", () => {
     expect((await qos("retention")).stdout).toBe("nothing has expired\n");
     expect((await qos("archive", "list", folder)).stdout).toBe("nothing has been archived\n");
     expect(await qos("archive", "list")).toMatchObject({ code: 2 });
+    expect(await qos("archive", "list", join(folder, "none"))).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^error: \S+none is not there \(archive_folder_missing\)\n$/),
+    });
     expect(await qos("archive", "verify", join(folder, "none"))).toMatchObject({ code: 2 });
     const marked = await qos("jobs", "aggregate", "--from", "2026-01-01Z", "--to", "2026-01-02Z");
     expect(marked.stdout).toContain("aggregate: 0");

@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
+import { InputError } from "../../user-error.ts";
 import { draftEnding, newDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
 
@@ -23,7 +24,9 @@ export function folderStore(folder: string): ArchiveStore {
       return handle?.createReadStream();
     },
     async list() {
-      const names = await readdir(folder, { recursive: true });
+      const names = await readdir(folder, { recursive: true }).catch((cause) => {
+        throw isMissing(cause) ? folderMissing(folder, cause) : cause;
+      });
       return names
         .filter((name) => !name.endsWith(draftEnding))
         .map((name) => name.replaceAll(sep, "/"))
@@ -46,7 +49,15 @@ async function openThere(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+function folderMissing(folder: string, cause: unknown): InputError {
+  return new InputError("archive_folder_missing", `${folder} is not there`, undefined, { cause });
 }
