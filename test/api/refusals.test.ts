@@ -195,3 +195,19 @@ test.each([
     { message: "number is out of range", extensions: { code: "QS422" } },
   ]);
 });
+
+test.each([
+  ["{ applications(first: 1, filter: { and: [{}] }) { totalCount } }", "filter says nothing"],
+  ["{ applications(first: 1, filter: { name: null }) { totalCount } }", "filter says nothing"],
+  [
+    '{ auditLogs(first: 1, filter: { createdAt: { lessThan: "2026-01-01T00:00:00+20:00" } }) { totalCount } }',
+    "value is not of its type",
+  ],
+  [
+    '{ auditLogs(first: 1, filter: { createdAt: { lessThan: "2026-01-01 Mars/Base" } }) { totalCount } }',
+    "value is not of its type",
+  ],
+])("a query that makes no sense is no fault of the server: %s", async (query, message) => {
+  const { errors } = await as.auditor.ask(query);
+  expect(errors).toMatchObject([{ message, extensions: { code: "QS400" } }]);
+});

@@ -26,6 +26,8 @@ export const refusals: Readonly<
   "22001": ["QS422", "value is too long", "See the description of the field."],
   "22003": ["QS422", "number is out of range", "See the description of the field."],
   "22007": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
+  "22009": ["QS400", "value is not of its type", "A time zone is fifteen hours away at most."],
+  "22023": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
   "22008": ["QS422", "moment is out of range", "Give a moment nearer to the present."],
   "22015": ["QS422", "number is out of range", "Give a shorter span of time."],
   "2201W": ["QS422", "number is out of range", "first and last are zero or more."],
@@ -88,7 +90,16 @@ export function meantToBeRead(error: DatabaseError): PublicError | undefined {
     const extensions = { code: "QS404", hint: "Check the id: what you may not see is not there." };
     return { message: "nothing to change", extensions };
   }
+  if (isEmptyFilter(error)) {
+    const extensions = { code: "QS400", hint: "Leave out what is to filter nothing." };
+    return { message: "filter says nothing", extensions };
+  }
   return refusalOf(error);
+}
+
+/** The words of its plugin for filters. */
+function isEmptyFilter({ message }: Error): boolean {
+  return /^(Empty objects|Null literals) are forbidden in filter argument input/.test(message);
 }
 
 /** PostGraphile's words for an update or delete that found no row that it may change. */
