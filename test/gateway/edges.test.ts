@@ -73,6 +73,79 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
     });
   });
 
+  describe("whose workers come and go", async () => {
+    // Which process it is, and of how many applications it knows the leases.
+    const tell = `
+      location = /known {
+        content_by_lua_block {
+          local count, index = 0, 1
+          local name, known = debug.getupvalue(require("qos.leases").take, index)
+          while name ~= "known" do
+            index = index + 1
+            name, known = debug.getupvalue(require("qos.leases").take, index)
+          end
+          for _ in pairs(known) do
+            count = count + 1
+          end
+          ngx.print(ngx.worker.id(), " ", ngx.worker.pid(), " ", count)
+        }
+      }
+    `;
+    const edit = (text: string) => text.replace("location = /healthz {", `${tell} $&`);
+    const { nginx } =
+      missing === undefined
+        ? await startGateway(database, { QOS_LEASE_MS: "600000" }, { edit })
+        : (undefined as never);
+    const brief =
+      missing === undefined
+        ? await startGateway(database, { QOS_LEASE_MS: "1000" }, { edit })
+        : (undefined as never);
+
+    async function ask(url: string, headers = {}): Promise<string> {
+      const asking = request(url, { agent: false, headers });
+      asking.end();
+      const [response] = await once(asking, "response");
+      return (await response.toArray()).join("");
+    }
+    /** Process and count of each worker. */
+    async function workersOf({ adminUrl }: { readonly adminUrl: string }) {
+      const workers = new Map<number, { pid: number; known: number }>();
+      await eventually(async () => {
+        const told = (await ask(`${adminUrl}/known`)).split(" ").map(Number);
+        const [id, pid, known] = told as [number, number, number];
+        workers.set(id, { pid, known });
+        expect(workers.size).toBe(2);
+      });
+      return workers;
+    }
+
+    test("keeps nothing of an application that comes no more", async () => {
+      const { apiKey } = await makeWorld(database);
+      await eventually(async () => {
+        await ask(`${brief.nginx.url}/b/o`, { "X-API-Key": apiKey });
+        expect((await workersOf(brief.nginx)).get(1)?.known).toBe(1);
+      });
+      await eventually(async () => expect((await workersOf(brief.nginx)).get(1)?.known).toBe(0));
+    });
+
+    test("gives back what a worker held that died", async () => {
+      const world = await makeWorld(database);
+      await addQuota(database, world, { iops: { limit: 1, burst: 1_000 } });
+      const open = () => database.sql`
+        select from rate_limiter.token_leases
+        where app_id = ${world.appId} and settled_at is null
+      `;
+      const { pid } = (await workersOf(nginx)).get(0) as { pid: number };
+      // It looks for leases twice a second, and knows of this one by then.
+      for (let i = 0; i < 8; i += 1) {
+        await ask(`${nginx.url}/b/o`, { "X-API-Key": world.apiKey });
+        await sleep(100);
+      }
+      process.kill(pid, "SIGKILL");
+      await eventually(async () => expect(await open()).toHaveLength(0));
+    });
+  });
+
   describe("whose workers meet in one moment", async () => {
     // Stands in for another worker, which settles while a lease is followed by the next.
     const meeting = `

@@ -20,7 +20,7 @@ local terms = require("qos.terms")
 local _M = {}
 
 local settings
-local tend_every, write_every = 0.5, 0.05
+local tend_every, write_every, forget_every = 0.5, 0.05, 5
 
 -- Quotas changed, or the key is gone: what was leased under the old terms goes back.
 local function on_change(before, after)
@@ -77,8 +77,10 @@ function _M.init_worker()
   math.randomseed(ngx.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
   every(write_every, leases.write_corrections)
+  every(forget_every, leases.forget_expired)
   at_the_end(leases.write_corrections)
   if ngx.worker.id() == 0 then
+    leases.adopt()
     every(tend_every, leases.tend_all)
     at_the_end(leases.hand_back_all)
   end

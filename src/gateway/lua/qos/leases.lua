@@ -59,6 +59,15 @@ local function look(app_id)
   return pool
 end
 
+-- A worker that an application comes to no more keeps nothing of it.
+function _M.forget_expired()
+  for app_id, pool in pairs(known) do
+    if ngx.now() >= pool.expires_at then
+      known[app_id] = nil
+    end
+  end
+end
+
 local function forget(app_id)
   dict():delete("pool id " .. app_id)
   dict():delete("pool " .. app_id)
@@ -528,6 +537,16 @@ local function collect_used()
       tended[app_id] = true
     end
   until app_id == nil
+end
+
+-- What another worker looked after that has died.
+function _M.adopt()
+  for _, key in ipairs(dict():get_keys(0)) do
+    local app_id = key:match("^pool id (.+)$")
+    if app_id then
+      tended[app_id] = true
+    end
+  end
 end
 
 -- Done a few times a second by one worker: what nobody uses goes back.
