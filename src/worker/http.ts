@@ -50,7 +50,7 @@ export async function serveOperations(operations: Operations): Promise<Operation
     });
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(refusal(error, port)));
+    server.once("error", (error) => reject(refusal(error, host, port)));
     server.listen(port, host, resolve);
   });
   const address = server.address() as AddressInfo;
@@ -68,11 +68,19 @@ function say(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { "content-type": "text/plain" }).end(`${text}\n`);
 }
 
-function refusal(error: Error, port: number): Error {
-  if (!("code" in error) || error.code !== "EADDRINUSE") return error;
+function refusal(cause: NodeJS.ErrnoException, host: string, port: number): Error {
+  if (cause.code === "EADDRINUSE") {
+    return new UserError(
+      "port_in_use",
+      `port ${port} is taken by another program`,
+      "Choose another with WORKER_PORT.",
+      { cause },
+    );
+  }
   return new UserError(
-    "port_in_use",
-    `port ${port} is taken by another program`,
-    "Choose another with WORKER_PORT.",
+    "address_unusable",
+    `nothing listens on port ${port} of ${host}: ${cause.code ?? cause.message}`,
+    "Choose an address of this machine with WORKER_HOST, and a port that this account may use.",
+    { cause },
   );
 }

@@ -394,6 +394,9 @@ test("a port that is taken is told from other mistakes", async () => {
   const { port } = taken.address() as { port: number };
   const options = { databaseUrl, host: "127.0.0.1", port, env: { JWT_SECRET: jwtSecret } };
   await expect(startApi(options)).rejects.toMatchObject({ code: "port_in_use" });
+  // An address for documents (RFC 5737), which no machine has.
+  const elsewhere = startApi({ ...options, host: "203.0.113.1", port: 0 });
+  await expect(elsewhere).rejects.toMatchObject({ code: "address_unusable" });
 });
 
 test("the audit knows the address that a trusted proxy tells, and no other", async () => {

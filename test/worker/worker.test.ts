@@ -301,14 +301,14 @@ describe("a worker refuses", () => {
     }
   });
 
-  test("a port that is taken", async () => {
+  test("a port that is taken, and an address that is not there", async () => {
     const first = await startHere();
     const { port } = new URL(first.url);
-    const second = startWorker({
-      databaseUrl: database.urlAs("rate_limiter_worker"),
-      http: { host: "127.0.0.1", port: Number(port) },
-    });
+    const databaseUrl = database.urlAs("rate_limiter_worker");
+    const second = startWorker({ databaseUrl, http: { host: "127.0.0.1", port: Number(port) } });
     await expect(second).rejects.toMatchObject({ code: "port_in_use" });
+    const elsewhere = startWorker({ databaseUrl, http: { host: "203.0.113.1", port: 0 } });
+    await expect(elsewhere).rejects.toMatchObject({ code: "address_unusable" });
   });
 });
 

@@ -15,12 +15,19 @@ export async function listen(server: Server, host: string, port: number): Promis
   return `http://${host.includes(":") ? `[${host}]` : host}:${actual}/`;
 }
 
-function readable(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code !== "EADDRINUSE") return error;
+function readable(cause: NodeJS.ErrnoException, host: string, port: number): Error {
+  if (cause.code === "EADDRINUSE") {
+    return new UserError(
+      "port_in_use",
+      `port ${port} of ${host} is in use`,
+      "Set API_PORT to another port, or stop what uses this one.",
+      { cause },
+    );
+  }
   return new UserError(
-    "port_in_use",
-    `port ${port} of ${host} is in use`,
-    "Set API_PORT to another port, or stop what uses this one.",
-    { cause: error },
+    "address_unusable",
+    `nothing listens on port ${port} of ${host}: ${cause.code ?? cause.message}`,
+    "Set API_HOST to an address of this machine, and API_PORT to a port that this account may use.",
+    { cause },
   );
 }
