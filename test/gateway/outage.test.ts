@@ -142,10 +142,12 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
   describe("while it is ill itself", async () => {
     const withoutMemory = (text: string) => text.replace("lua_shared_dict qos_leases 16m;", "");
     const illOpen = await start({ QOS_OUTAGE_POLICY: "open" }, withoutMemory);
+    const illFair = await start({ QOS_OUTAGE_POLICY: "fair_share" }, withoutMemory);
     const illClosed = await start({ QOS_OUTAGE_POLICY: "closed" }, withoutMemory);
 
     test.each([
       ["open", illOpen, 200],
+      ["fair_share", illFair, 503],
       ["closed", illClosed, 503],
     ])("%s: the outage policy decides, and it is no 500", async (_, gateway, status) => {
       expect((await head(gateway)).status).toBe(status);

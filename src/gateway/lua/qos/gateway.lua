@@ -120,11 +120,11 @@ local function hold_back(decision)
   end
 end
 
--- The limiter is ill: that is an outage, and no 500.
+-- The limiter is ill: that is an outage, and no 500. Without it no share can be counted.
 local function decision_when_ill(problem)
   ngx.log(ngx.ERR, "qos: ", problem)
   metrics.add("qos_errors_total")
-  local allowed = settings.outage.policy ~= "closed"
+  local allowed = settings.outage.policy == "open"
   return {
     allowed = allowed, reason = "store_unavailable", layer = 3, is_uncharged = allowed,
     retry_after_ms = 1000,
