@@ -49,15 +49,17 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
       expect(storage.requests).toHaveLength(seen);
     });
 
-    test("charges an upload over HTTP/2 by the bytes that came", async () => {
+    test.each([
+      ["an upload", "PUT"],
+      ["a body that no operation takes", "GET"],
+    ])("charges %s over HTTP/2 by the bytes that came", async (_, method) => {
       const world = await makeWorld(database);
       await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      const settled = () => counter(nginx, /^qos_settled_bytes_total\{direction="up"\}/);
+      const before = await settled();
       const session = connectHttp2(`http://127.0.0.1:${http2}`);
-      const upload = session.request({
-        ":method": "PUT",
-        ":path": "/b/o",
-        "x-tenant": world.apiKey,
-      });
+      const asked = { ":method": method, ":path": "/b/o", "x-tenant": world.apiKey };
+      const upload = session.request(asked, { endStream: false });
       for (let i = 0; i < 3; i += 1) upload.write("x".repeat(50_000));
       upload.end();
       const [headers] = await once(upload, "response");
@@ -67,10 +69,141 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
       expect(headers[":status"]).toBe(200);
       expect(storage.requests.at(-1)?.bytes).toBe(150_000);
       await eventually(async () => {
-        const settled = await counter(nginx, /^qos_settled_bytes_total\{direction="up"\}/);
-        expect(settled).toBeCloseTo(150_000, -3);
+        expect((await settled()) - before).toBeCloseTo(150_000, -3);
       });
     });
+  });
+
+  describe("whose callers put their keys into the query", async () => {
+    const { nginx, storage } =
+      missing === undefined ? await startGateway(database) : (undefined as never);
+    const scoped = (key: string) => encodeURIComponent(`${key}/20260101/us-east-1/s3/aws4_request`);
+
+    test("passes the address on as it was said, and charges by the path", async () => {
+      const world = await makeWorld(database);
+      await addQuota(database, world, { iops: { limit: 1, burst: 1_000, method: "leaky_bucket" } });
+      for (const [path, operation] of [
+        ["//b%2Fo//%C3%A4%3F%0A+", "read_medium"],
+        ["/b/", "list"],
+      ]) {
+        const url = `${path}?a=%2F&X-Amz-Credential=${scoped(world.apiKey)}`;
+        expect(await ask(url)).toBe(200);
+        expect(storage.requests.at(-1)?.url).toBe(url);
+        const [row] = await database.sql`
+          select operation from rate_limiter.charges
+          where app_id = ${world.appId} order by charged_at desc limit 1
+        `;
+        expect(row).toEqual({ operation });
+      }
+    });
+
+    test("keeps them out of its log", async () => {
+      const { apiKey } = await makeWorld(database);
+      await storage.close();
+      const tooLarge = { "Content-Length": "6000000000" };
+      for (const query of [
+        `X-Amz-Credential=${scoped(apiKey)}`,
+        `a=1&AWSAccessKeyId=${apiKey}`,
+        `%41WSAccessKeyId=${apiKey}`,
+      ]) {
+        const Referer = `http://h/b/o?${query}`;
+        expect(await ask(`/b/o?${query}`)).toBe(502);
+        expect(await ask(`/b/o?${query}`, tooLarge, "PUT")).toBe(413);
+        expect(await ask("/b/o", { Referer, "X-API-Key": apiKey })).toBe(502);
+      }
+      expect(await ask("/b/other", { "X-API-Key": apiKey })).toBe(502);
+      await eventually(() => expect(nginx.log()).toContain("/b/other"));
+      expect(nginx.log()).not.toContain(apiKey);
+    });
+
+    async function ask(path: string, headers = {}, method = "GET"): Promise<number> {
+      const { port } = nginx;
+      const asking = request({ host: "127.0.0.1", port, path, method, headers, agent: false });
+      asking.flushHeaders();
+      if (method === "GET") asking.end();
+      const [response] = await once(asking, "response");
+      response.resume();
+      asking.on("error", () => {});
+      asking.destroy();
+      return response.statusCode;
+    }
+  });
+
+  describe("whose clock steps back", async () => {
+    const clock = `
+      require("resty.core")
+      local now = ngx.now
+      ngx.now = function()
+        return now() - (ngx.shared.steps:get("back") or 0)
+      end
+    `;
+    const step = `
+      location = /step-back {
+        content_by_lua_block { ngx.shared.steps:incr("back", 3600, 0) ngx.print("ok") }
+      }
+    `;
+    const edit = (text: string) =>
+      text
+        .replace("init_by_lua_block {", `lua_shared_dict steps 1m; $& ${clock}`)
+        .replace("location = /healthz {", `${step} $&`);
+    const { nginx, link } =
+      missing === undefined ? await startGateway(database, {}, { edit }) : (undefined as never);
+    const stepBack = () => fetch(`${nginx.adminUrl}/step-back`);
+    const head = async (apiKey: string) => {
+      const headers = { "X-API-Key": apiKey };
+      return (await fetch(`${nginx.url}/b/o`, { method: "HEAD", headers })).status;
+    };
+
+    test("asks the database again", async () => {
+      link.cut();
+      const health = async () => (await fetch(`${nginx.adminUrl}/healthz`)).json();
+      await eventually(async () => {
+        await head((await makeWorld(database)).apiKey);
+        expect(await health()).toMatchObject({ database: "down" });
+      });
+      await stepBack();
+      link.mend();
+      const { apiKey } = await makeWorld(database);
+      await eventually(async () => expect(await head(apiKey)).toBe(200));
+    });
+
+    test("knows a key no longer than else", async () => {
+      const { appId, apiKey } = await makeWorld(database);
+      for (let i = 0; i < 8; i += 1) expect(await head(apiKey)).toBe(200);
+      await stepBack();
+      await database.sql`
+        update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+        where app_id = ${appId}
+      `;
+      await eventually(async () => {
+        for (let i = 0; i < 8; i += 1) expect(await head(apiKey)).toBe(401);
+      });
+    });
+  });
+
+  test("reads again what it knows, whatever keys are made up", async () => {
+    // The first key that was never seen gets a turn, and no other one.
+    const crowd = `
+      local turns = 0
+      require("ngx.semaphore").wait = function()
+        turns = turns + 1
+        return turns == 1
+      end
+    `;
+    const edit = (text: string) => text.replace("init_by_lua_block {", `$& ${crowd}`);
+    const { nginx } = await startGateway(database, {}, { edit, workers: 1 });
+    const status = async (apiKey: string) =>
+      (await fetch(`${nginx.url}/b/o`, { headers: { "X-API-Key": apiKey } })).status;
+    const { appId, apiKey } = await makeWorld(database);
+    expect(await status(apiKey)).toBe(200);
+    await database.sql`
+      update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+      where app_id = ${appId}
+    `;
+    // Used rarely enough, it is read before it is used.
+    await sleep(5_100);
+    expect(await status(apiKey)).toBe(401);
+    expect(await status("qos_nobodys")).toBe(503);
   });
 
   describe("whose workers come and go", async () => {

@@ -76,6 +76,16 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect(response.headers.get("RateLimit")).toMatch(/^"iops_l2";r=\d+, "bandwidth_l2";r=\d+$/);
     });
 
+    test("with numbers that are none of a structured field's as the largest of those", async () => {
+      await addQuota(database, world, {
+        iops: { limit: 100, method: "leaky_bucket" },
+        bytesPerSecond: 4_000_000_000_000_000,
+      });
+      const { headers } = await get("/bucket/object");
+      expect(headers.get("RateLimit-Policy")).toContain('"bandwidth_l2";q=999999999999999;');
+      expect(headers.get("RateLimit")).toContain('"bandwidth_l2";r=999999999999999');
+    });
+
     test("everything where no quota limits, without a word of one", async () => {
       const responses = await Promise.all(Array.from({ length: 20 }, () => get("/b/o")));
       expect(responses.map((response) => response.status)).toEqual(Array(20).fill(200));
@@ -103,6 +113,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect((await fetch(`${nginx.url}/b/o`, { headers: header })).status).toBe(200);
       const query = `X-Amz-Credential=${encodeURIComponent(scope)}`;
       expect((await fetch(`${nginx.url}/b/o?${query}`)).status).toBe(200);
+      expect((await fetch(`${nginx.url}/b/o?AWSAccessKeyId=${world.apiKey}`)).status).toBe(200);
       const old = { Authorization: `AWS ${world.apiKey}:c2ln` };
       expect((await fetch(`${nginx.url}/b/o`, { headers: old })).status).toBe(200);
     });
@@ -177,6 +188,28 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
         // 2 + 5000000 / 65536 * 9999.9999
         expect(row?.tokens).toBeGreaterThan(762_941);
       });
+    });
+
+    test.each([
+      ["GET", { "Content-Length": "100000" }],
+      ["HEAD", { "Content-Length": "100000" }],
+      ["DELETE", { "Transfer-Encoding": "chunked" }],
+      ["PROPFIND", { "Content-Length": "100000" }],
+    ])("a body by its bytes, whatever the method: %s", async (method, framing) => {
+      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+      await slowRefill();
+      const before = await bytesInBucket();
+      const asking = request(`${nginx.url}/b/o`, {
+        method,
+        headers: { "X-API-Key": world.apiKey, ...framing },
+      });
+      asking.end("x".repeat(100_000));
+      const [response] = await once(asking, "response");
+      response.resume();
+      expect(storage.requests.at(-1)).toMatchObject({ method, bytes: 100_000 });
+      const charged = before - (await bytesAtRest());
+      expect(charged).toBeGreaterThanOrEqual(99_900);
+      expect(charged).toBeLessThan(100_100);
     });
 
     test("a chunked upload of unknown size by the bytes that came", async () => {

@@ -20,7 +20,7 @@ local terms = require("qos.terms")
 local _M = {}
 
 local settings
-local tend_every, write_every, forget_every = 0.5, 0.05, 5
+local tend_every, write_every, forget_every, watch_every = 0.5, 0.05, 5, 1
 
 -- Quotas changed, or the key is gone: what was leased under the old terms goes back.
 local function on_change(before, after)
@@ -73,11 +73,31 @@ local function at_the_end(work)
   ngx.timer.at(3600, wait)
 end
 
+local last_seen = 0
+
+-- A clock that steps back makes all last longer that ends by it, shared memory's keys as well: that
+-- is forgotten, and what is leased goes back.
+local function watch_clock()
+  ngx.update_time()
+  local before, now = last_seen, ngx.now()
+  last_seen = now
+  if now >= before then
+    return
+  end
+  ngx.log(ngx.WARN, "qos: the clock stepped back: what was known is read again")
+  ngx.shared.qos_state:flush_all()
+  terms.forget()
+  if ngx.worker.id() == 0 then
+    leases.start_over()
+  end
+end
+
 function _M.init_worker()
   math.randomseed(ngx.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
   every(write_every, leases.write_corrections)
   every(forget_every, leases.forget_expired)
+  every(watch_every, watch_clock)
   at_the_end(leases.write_corrections)
   if ngx.worker.id() == 0 then
     leases.adopt()
@@ -132,10 +152,10 @@ local function decision_when_ill(problem)
 end
 
 -- The decision and its operation; or what is wrong with the key.
-local function judge()
+local function judge(is_silent)
   local headers = ngx.req.get_headers()
   local arguments = ngx.var.args and ngx.req.get_uri_args() or nil
-  local key, why = identity.key(headers, arguments, settings.key_header)
+  local key, why = identity.key(headers, is_silent and arguments or nil, settings.key_header)
   if key == nil then
     return nil, why
   end
@@ -144,11 +164,11 @@ local function judge()
   )
   if operation == nil then
     return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
-  elseif operation.transfers == "up" then
+  elseif operation.up then
     -- Before anything waits: what comes of the body meanwhile is counted there, too.
     operation.header_bytes = tonumber(ngx.var.request_length)
   end
-  local is_final = operation.transfers == nil and not settings.refund_5xx
+  local is_final = not (operation.up or operation.down or settings.refund_5xx)
   return decide.decide(key, operation, is_final), operation
 end
 
@@ -165,17 +185,18 @@ local function let_through(decision, operation)
   if settings.key_header ~= "x-api-key" then
     ngx.req.clear_header(settings.key_header)
   end
-  if operation and (operation.transfers or settings.refund_5xx) then
+  if operation and (operation.up or operation.down or settings.refund_5xx) then
     decision.operation = operation
     under_way[address()] = decision
   end
   return hold_back(decision)
 end
 
-function _M.access()
+-- `is_silent`: the location writes no request line to any log, and a key may stand in the query.
+function _M.access(is_silent)
   -- An address is used again, and not every request has a log phase of ours.
   under_way[address()] = nil
-  local ran, decision, operation = pcall(judge)
+  local ran, decision, operation = pcall(judge, is_silent)
   if not ran then
     decision, operation = decision_when_ill(decision), nil
   elseif decision == nil then

@@ -576,6 +576,17 @@ function _M.hand_back_all()
   end
 end
 
+-- The clock stepped back: what was to end by it ends now.
+function _M.start_over()
+  for _, key in ipairs(dict():get_keys(0)) do
+    if key:find("^short ") or key:find("^renewing ") then
+      dict():delete(key)
+    end
+  end
+  _M.adopt()
+  _M.hand_back_all()
+end
+
 local settling = {}
 
 -- The last words of a worker are said, and a request comes to its end.

@@ -5,7 +5,8 @@
 -- that they do not know, so never let one alone make something cheap of a request.
 -- path: a regular expression, or a function of the path, which costs a request less.
 -- operation: its name, or a list of { largest size in bytes, name } (no size: for all others).
--- transfers: "down" or "up" where the bytes of the answer or of the request are charged.
+-- transfers: "down" where the bytes of the answer are charged; "up" where those of the request say
+-- what it is. They are charged in any case.
 
 local read = { { 4096, "read_small" }, { 65536, "read_medium" }, { nil, "read_large" } }
 local write = { { 4096, "write_small" }, { 65536, "write_medium" }, { nil, "write_large" } }

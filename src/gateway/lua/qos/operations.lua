@@ -119,8 +119,15 @@ local function upload_size(headers, unknown_size)
   return rawget(headers, "transfer-encoding") and unknown_size or 0
 end
 
+-- Whether a request brings a body, whatever its method: the storage gets it. HTTP/2 need not say.
+local function brings_body(headers)
+  local length = rawget(headers, "content-length")
+  return length ~= nil and length ~= "0" or rawget(headers, "transfer-encoding") ~= nil
+    or ngx.var.server_protocol >= "HTTP/2"
+end
+
 -- The operation of a request: its name, its size in bytes (with digits where no double holds it),
--- and which way the bytes go (nil: none are counted). `headers`: by names in lower case;
+-- and which ways bytes go that are counted, `up` and `down`. `headers`: by names in lower case;
 -- `arguments`: nil where there is no query.
 function _M.of(method, path, arguments, headers, unknown_size)
   local chains = by_method[method]
@@ -128,15 +135,18 @@ function _M.of(method, path, arguments, headers, unknown_size)
   if rule == nil then
     return nil
   end
-  local size, digits = 0, nil
-  if rule.transfers == "up" then
-    size, digits = upload_size(headers, unknown_size)
-  elseif rule.transfers == "down" then
+  local down = rule.transfers == "down"
+  local up = rule.transfers == "up" or brings_body(headers)
+  local size, uploaded, digits = 0, 0, nil
+  if down then
     size = range_size(rawget(headers, "range")) or unknown_size
   end
+  if up then
+    uploaded, digits = upload_size(headers, unknown_size)
+  end
   return {
-    name = rule.name_of and rule.name_of(size) or rule.operation,
-    size = size, digits = digits, transfers = rule.transfers,
+    name = rule.name_of and rule.name_of(down and size or uploaded) or rule.operation,
+    size = size + uploaded, digits = digits, up = up, down = down,
   }
 end
 

@@ -13,8 +13,12 @@ local function window(limit)
   return math.max(math.ceil(tonumber(limit.capacity) / tonumber(limit.refill_rate)), 1)
 end
 
+-- A structured field has no number of more digits.
+local largest = "999999999999999"
+
 local function whole(text)
-  return text:match("^%d+")
+  local digits = text:match("^%d+") or "0"
+  return #digits > #largest and largest or digits
 end
 
 local function policy(limits)
@@ -41,17 +45,17 @@ end
 -- `remaining`: a whole number, or digits of the database.
 local function digits_of(remaining)
   if type(remaining) == "string" then
-    return whole(remaining) or "0"
+    return whole(remaining)
   elseif remaining < 0 then
     return "0"
   end
-  return remaining < 1e14 and remaining or string.format("%.0f", remaining)
+  return remaining < 1e14 and remaining or whole(string.format("%.0f", remaining))
 end
 
 local function item(name, remaining, reason, retry_after_ms)
   local text = '"' .. name .. '";r=' .. digits_of(remaining)
   if reason == name and retry_after_ms then
-    return text .. ";t=" .. math.ceil(retry_after_ms / 1000)
+    return text .. ";t=" .. digits_of(math.ceil(retry_after_ms / 1000))
   end
   return text
 end

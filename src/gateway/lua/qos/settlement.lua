@@ -20,13 +20,23 @@ function _M.use(config)
   settings = config
 end
 
--- Bytes that moved: of the body that was sent down, or of the one that came up (with the framing
+local function count(direction, bytes)
+  metrics.add(settled_bytes[direction], bytes)
+  return bytes
+end
+
+-- Bytes that moved: of the body that was sent down, and of the one that came up (with the framing
 -- of chunks).
 local function moved(operation)
-  if operation.transfers == "down" then
-    return tonumber(ngx.var.body_bytes_sent) or 0
+  local bytes = 0
+  if operation.down then
+    bytes = count("down", tonumber(ngx.var.body_bytes_sent) or 0)
   end
-  return math.max((tonumber(ngx.var.request_length) or 0) - operation.header_bytes, 0)
+  if operation.up then
+    local all = tonumber(ngx.var.request_length) or 0
+    bytes = bytes + count("up", math.max(all - operation.header_bytes, 0))
+  end
+  return bytes
 end
 
 -- What the database has to be told yet. nginx runs no more than 256 timers of a worker at once and
@@ -92,7 +102,6 @@ end
 
 local function settle(decision, operation)
   local size = moved(operation)
-  metrics.add(settled_bytes[operation.transfers], size)
   if decision.reference then
     if size ~= operation.size then
       behind("settle", decision.entry.app_id, decision.reference, string.format("%.0f", size))
@@ -110,7 +119,7 @@ function _M.finish(decision, operation)
   if settings.refund_5xx and ngx.status >= 500 then
     return refund(decision, operation)
   end
-  if operation.transfers then
+  if operation.up or operation.down then
     settle(decision, operation)
   end
 end

@@ -25,6 +25,10 @@ function _M.use(config)
   turns = semaphore.new(math.max(math.floor(config.database.pool_size / 2), 1))
 end
 
+function _M.forget()
+  decoded:flush_all()
+end
+
 local function limits_of(answer)
   local limits = { list = answer.limits, is_direct = false, cluster_id = answer.cluster_id }
   for _, limit in ipairs(answer.limits) do
@@ -64,6 +68,8 @@ local function read(api_key)
   if row == nil and not problem.code then
     return nil, problem
   end
+  -- Of what the clock said before it stepped back nothing is kept.
+  read_at = math.min(read_at, ngx.now())
   local record = { read_at = read_at, row = row, problem = problem }
   ngx.shared.qos_state:set(shared_key(api_key), cjson.encode(record), 600)
   return record
@@ -101,6 +107,19 @@ local function read_behind(api_key)
   end
 end
 
+-- What anybody can make up waits for the others of its kind.
+local function read_in_turn(api_key)
+  if not turns:wait(patience) then
+    return nil
+  end
+  local ran, record = pcall(read, api_key)
+  turns:post()
+  if not ran then
+    error(record)
+  end
+  return record
+end
+
 -- Waits for the database: nothing usable is known. One request does, the others for it.
 local function read_ahead(api_key)
   local asked_at = ngx.now()
@@ -110,15 +129,8 @@ local function read_ahead(api_key)
     if entry and entry.read_at >= asked_at then
       return entry
     end
-    if not turns:wait(patience) then
-      return entry
-    end
-    local ran, record = pcall(read, api_key)
-    turns:post()
-    if not ran then
-      error(record)
-    end
-    return record and newest(api_key) or entry
+    local reads = entry and not entry.problem and read or read_in_turn
+    return reads(api_key) and newest(api_key) or entry
   end)
 end
 
