@@ -15,7 +15,7 @@ export async function loadCommands(program: Command, asked: string | undefined):
     .filter((file) => file.endsWith(".ts"))
     .map((file) => file.slice(0, -".ts".length));
   for (const name of names.includes(asked ?? "") ? [asked] : names) {
-    const file: CommandFile = await import(join(folder, `${name}.ts`));
+    const file: CommandFile = await import(`./commands/${name}.ts`);
     file.register(program);
   }
 }

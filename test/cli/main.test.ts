@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
 import { runCli } from "./run-cli.ts";
@@ -21,6 +23,17 @@ describe("the command line", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain("Did you mean migrate?");
   });
+});
+
+test("the project may lie in a folder of any name", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "it's #1 %41 a?b "));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const part of ["src", "package.json"]) {
+    cpSync(projectPath(part), join(folder, part), { recursive: true });
+  }
+  symlinkSync(projectPath("node_modules"), join(folder, "node_modules"));
+  const { code, stderr } = await runCli(["--help"], {}, join(folder, "src/cli/main.ts"));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 });
 
 test("a reader that has seen enough is no error", async () => {

@@ -8,8 +8,11 @@ export interface CliAnswer {
 }
 
 /** The command line as a person meets it: a process with its own streams and exit code. */
-export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CliAnswer> {
-  const main = projectPath("src/cli/main.ts");
+export function runCli(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  main: string = projectPath("src/cli/main.ts"),
+): Promise<CliAnswer> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
