@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { logFor } from "../log.ts";
+import { databaseOf } from "./url.ts";
 
 export type Sql = postgres.Sql;
 export type TransactionSql = postgres.TransactionSql;
@@ -12,11 +13,14 @@ const log = logFor("postgres");
  */
 export function connect(url: string, options: postgres.Options<never> = {}): Sql {
   return postgres(url, {
+    // The library would take a name such as my%20db for what it is not.
+    database: databaseOf(url),
     max: 4,
-    connection: { application_name: "storage-qos" },
     onnotice: (notice) => log.debug({ code: notice.code }, notice.message ?? "notice"),
     types: { timestamptz },
     ...options,
+    // Whatever a database of other programs has been set to: dates are read in ISO 8601.
+    connection: { application_name: "storage-qos", DateStyle: "ISO", ...options.connection },
   }) as unknown as Sql;
 }
 

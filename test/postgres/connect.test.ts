@@ -1,0 +1,22 @@
+import { expect, onTestFinished, test } from "vitest";
+import { withConnection } from "../../src/postgres/connect.ts";
+import { withDatabase } from "../../src/postgres/url.ts";
+import { createDatabase } from "../harness/index.ts";
+
+const database = await createDatabase();
+
+test("a database of any name and any style of dates is read as every other", async () => {
+  const name = `${database.name} %41/ü`;
+  await database.sql`create database ${database.sql(name)}`;
+  onTestFinished(async () => {
+    await withConnection(database.url, (sql) => sql`drop database ${sql(name)}`);
+  });
+  await database.sql`alter database ${database.sql(name)} set datestyle = 'German'`;
+  const rows = await withConnection(
+    withDatabase(database.url, name),
+    (sql) => sql`
+      select current_database() as name, '2026-01-31 12:00+00'::timestamptz as moment
+    `,
+  );
+  expect(rows).toEqual([{ name, moment: expect.stringMatching(/^2026-01-31 /) }]);
+});
