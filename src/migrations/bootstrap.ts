@@ -17,7 +17,7 @@ export async function bootstrap(sql: Sql): Promise<void> {
   for (let attempt = 1; attempt <= attempts; attempt++) {
     const plan = await readPlan(sql);
     if (plan.length === 0) return;
-    if (await carryOut(sql, plan)) return;
+    if (await carryOut(sql, plan)) return confirm(sql);
     await sleep(20 * attempt * Math.random());
   }
   throw new UserError("bootstrap_contended", "other sessions keep changing the same roles");
@@ -44,7 +44,13 @@ async function carryOut(sql: Sql, plan: readonly string[]): Promise<boolean> {
   return true;
 }
 
-function forbidden(statements: readonly string[], cause: unknown): UserError {
+/** Who may not grant a right on a database, and has another one there, is only warned. */
+async function confirm(sql: Sql): Promise<void> {
+  const left = await readPlan(sql);
+  if (left.length > 0) throw forbidden(left);
+}
+
+function forbidden(statements: readonly string[], cause?: unknown): UserError {
   return new UserError(
     "bootstrap_forbidden",
     "this login may not prepare the database: roles, memberships or grants are missing",

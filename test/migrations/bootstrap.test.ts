@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { bootstrap } from "../../src/migrations/bootstrap.ts";
 import { migrate } from "../../src/migrations/migrate.ts";
 import { projectPath } from "../../src/paths.ts";
 import { withConnection } from "../../src/postgres/connect.ts";
@@ -62,6 +63,17 @@ describe("a login without rights", () => {
 
     await migrate(url);
     expect(await isMigrated(url)).toBe(true);
+  });
+
+  test("is told so of a second database too, where the roles are there", async () => {
+    await withConnection(server.url, bootstrap);
+    const url = await prepareLogin("second", "in role rate_limiter_migrator", false);
+    await expect(withConnection(url, bootstrap)).rejects.toMatchObject({
+      code: "bootstrap_forbidden",
+      hint: expect.stringMatching(/\n {2}grant create on database second to rate_limiter_owner;$/),
+    });
+    await asAdministrator("second", "grant create on database second to rate_limiter_owner");
+    await withConnection(url, bootstrap);
   });
 });
 
