@@ -5,6 +5,7 @@ import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-se
 import { ensureLogin } from "../postgres/logins.ts";
 import { passwordFor } from "../postgres/pgpass.ts";
 import { urlFrom, withDatabase, withLogin, withRole } from "../postgres/url.ts";
+import { UserError } from "../user-error.ts";
 
 const databaseName = "storage_qos";
 
@@ -34,8 +35,12 @@ function givenDatabases(admin: string, env: NodeJS.ProcessEnv): Databases {
     admin,
     api: loginFrom(env, "API_DATABASE_URL", admin, "authenticator"),
     worker: loginFrom(env, "WORKER_DATABASE_URL", admin, "worker"),
-    psql: 'psql "$DATABASE_URL"',
-    createLogins: async () => {},
+    // The URL's own login may have no right but to become the owner.
+    psql: `PGOPTIONS='-c role=rate_limiter_owner' psql "$DATABASE_URL"`,
+    createLogins: async () => {
+      // The worker's role needs nothing: the owner is a member of it.
+      if (urlFrom(env, "API_DATABASE_URL") === undefined) await lendAuthenticator(admin);
+    },
     stop: async () => {},
   };
 }
@@ -48,6 +53,31 @@ function loginFrom(env: NodeJS.ProcessEnv, variable: string, admin: string, role
   return withRole(admin, `rate_limiter_${role}`);
 }
 
+/** Lets the login become it, as far as it may do so itself. */
+async function lendAuthenticator(admin: string): Promise<void> {
+  await withConnection(admin, async (sql) => {
+    const [login] = await sql<{ name: string; mayBecome: boolean }[]>`
+      select
+        quote_ident(current_user) as name,
+        pg_has_role(
+          current_user, 'rate_limiter_authenticator',
+          -- From PostgreSQL 16 on a membership alone does not let the member become the role.
+          case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end
+        ) as "mayBecome"
+    `;
+    if (login === undefined || login.mayBecome) return;
+    const statement = `grant rate_limiter_authenticator to ${login.name}`;
+    await sql.unsafe(statement).catch((cause: unknown) => {
+      throw new UserError(
+        "api_login_missing",
+        "the login of DATABASE_URL may not become rate_limiter_authenticator, as the API does",
+        `Set API_DATABASE_URL to a login in that role, or let a database administrator run: ${statement};`,
+        { cause },
+      );
+    });
+  });
+}
+
 async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
   const server = await openEmbeddedServer(env);
   const admin = withDatabase(server.url, databaseName);
@@ -58,11 +88,16 @@ async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
     admin,
     api: as("qos_api"),
     worker: as("qos_worker"),
-    psql: `PGPASSFILE=${passwords} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
+    psql: `PGPASSFILE=${forShell(passwords)} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
     jwtSecretFile: join(server.data.folder, "jwt-secret"),
     createLogins: () => createLogins(server),
     stop: server.stop,
   };
+}
+
+/** A path as a line to copy has it. */
+function forShell(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function createDatabase(server: EmbeddedServer): Promise<void> {

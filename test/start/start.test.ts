@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { withConnection } from "../../src/postgres/connect.ts";
+import { withLogin } from "../../src/postgres/url.ts";
 import type { Service } from "../../src/service.ts";
 import type { Parts } from "../../src/start/parts.ts";
 import { start } from "../../src/start/start.ts";
@@ -130,6 +132,42 @@ describe("npm start", () => {
     const product = await start({ DATABASE_URL: database.url, API_PORT: "0" }, noted);
     await product.stop();
     expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
+  });
+
+  test("says what a login lacks that may not become the API's role", async () => {
+    const database = await createDatabase();
+    const login = `${database.name}_login`;
+    const env = { DATABASE_URL: withLogin(database.url, login, "secret"), API_PORT: "0" };
+    await database.sql.unsafe(`create role ${login} login password 'secret'`);
+    onTestFinished(async () => {
+      const leaving = `drop owned by ${login}; drop role ${login}`;
+      await withConnection(database.url, (sql) => sql.unsafe(leaving));
+    });
+    await database.sql.unsafe(`grant rate_limiter_migrator to ${login}`);
+    await database.sql.unsafe(`grant create on database ${database.name} to rate_limiter_owner`);
+    const statement = `grant rate_limiter_authenticator to ${login}`;
+    await expect(start(env, noted)).rejects.toMatchObject({
+      code: "api_login_missing",
+      hint: expect.stringContaining(`run: ${statement};`),
+    });
+
+    // A login that made the roles may not become them from PostgreSQL 16 on, and may let itself.
+    await database.sql.unsafe(`${statement} with admin true, inherit false, set false`);
+    const product = await start(env, noted);
+    await product.stop();
+    expect(roles).toEqual({ api: "rate_limiter_authenticator", worker: "rate_limiter_worker" });
+    expect(product.greeting).toContain(`PGOPTIONS='-c role=rate_limiter_owner' psql`);
+  });
+
+  test("greets with a path that a shell reads as one", async () => {
+    const folder = join(home, "it's mine #1");
+    const product = await start({ ...env, QOS_DATA_FOLDER: folder }, noted);
+    await product.stop();
+    const [, assignment = ""] = /(PGPASSFILE=.*) psql /.exec(product.greeting) ?? [];
+    const read = execFileSync("sh", ["-c", `${assignment}; printf %s "$PGPASSFILE"`], {
+      encoding: "utf8",
+    });
+    expect(read).toBe(join(folder, "pgpass"));
   });
 
   test.each(["DATABASE_URL", "API_DATABASE_URL", "WORKER_DATABASE_URL"])(
