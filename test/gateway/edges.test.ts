@@ -181,6 +181,24 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
     });
   });
 
+  test("admits who comes back so late that counts of his denials are gone", async () => {
+    const late = `
+      location = /late {
+        content_by_lua_block {
+          ngx.shared.qos_state:rpush("counts " .. ngx.var.arg_app, "1700000040 iops_l2")
+          ngx.print("ok")
+        }
+      }
+    `;
+    const edit = (text: string) => text.replace("location = /healthz {", `${late} $&`);
+    const { nginx } = await startGateway(database, {}, { edit });
+    const { appId, apiKey } = await makeWorld(database);
+    await addQuota(database, { appId }, { iops: { limit: 100 } });
+    await fetch(`${nginx.adminUrl}/late?app=${appId}`);
+    const response = await fetch(`${nginx.url}/b/o`, { headers: { "X-API-Key": apiKey } });
+    expect(response.status).toBe(200);
+  });
+
   test("reads again what it knows, whatever keys are made up", async () => {
     // The first key that was never seen gets a turn, and no other one.
     const crowd = `

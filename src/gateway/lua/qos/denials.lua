@@ -84,13 +84,17 @@ function _M.take(app_id)
     end
     local minute, reason = name:match("^(%d+) (.+)$")
     local key = "count " .. app_id .. " " .. name
-    rows[#rows + 1] = {
+    local row = {
       minute = tonumber(minute),
       reason = reason,
       operations = take_number(key .. " operations"),
       tokens = take_number(key .. " tokens"),
       bytes = take_number(key .. " bytes"),
     }
+    -- The database takes no count of none: the application came too late for it.
+    if row.operations > 0 then
+      rows[#rows + 1] = row
+    end
   end
   return #rows > 0 and rows or nil
 end
