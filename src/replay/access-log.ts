@@ -1,4 +1,4 @@
-import { LARGEST_SIZE } from "./csv.ts";
+import { LARGEST_SIZE, LATEST_OFFSET } from "./csv.ts";
 import type { Line } from "./lines.ts";
 import type { Kind, Trace } from "./trace.ts";
 
@@ -82,7 +82,8 @@ function parseTime(text: string): bigint | undefined {
     second < 61;
   if (!isReal) return undefined;
   const zone = (zoneHours * 60 + zoneMinutes) * (fields[7] === "-" ? -60_000 : 60_000);
-  return BigInt(local.getTime() - zone) * MICROSECONDS_PER_MILLISECOND;
+  const at = BigInt(local.getTime() - zone) * MICROSECONDS_PER_MILLISECOND;
+  return at >= 0n && at <= LATEST_OFFSET ? at : undefined;
 }
 
 function nameBadLine({ badLines }: Leftovers, line: number, reason: string): void {

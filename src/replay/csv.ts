@@ -6,7 +6,7 @@ export const CSV_HEADER = "offset_us,operation,size_bytes";
 /** The end of bigint. */
 export const LARGEST_SIZE = 9_223_372_036_854_775_807n;
 /** 285 years: as far as microseconds are exact in an interval's arithmetic. */
-const LATEST_OFFSET = 9_007_199_254_740_991n;
+export const LATEST_OFFSET = 9_007_199_254_740_991n;
 
 const KIND_OF: Readonly<Record<string, Kind>> = {
   read: "read",

@@ -90,6 +90,15 @@ describe("an access log", () => {
     });
   });
 
+  it.each(["0050", "1969", "2256", "9999"])("has no time in the year %s", async (year) => {
+    const { operations, leftovers } = await read(
+      entry("10/Oct/2025:00:00:01 +0000", "GET / HTTP/1.1", 1),
+      entry(`10/Oct/${year}:00:00:01 +0000`, "GET / HTTP/1.1", 1),
+    );
+    expect(operations).toHaveLength(1);
+    expect(leftovers.badLines.first).toEqual([{ line: 2, reason: "no valid time" }]);
+  });
+
   it("names only the first of very many bad lines", async () => {
     const good = entry("10/Oct/2025:00:00:01 +0000", "GET / HTTP/1.1", 1);
     const { leftovers } = await read(good, ...Array<string>(100).fill("garbage"));
