@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** What a running server says about itself in postmaster.pid. */
@@ -35,7 +35,7 @@ function isServerOf(cluster: string, pid: number): boolean {
   }
   if (!existsSync("/proc/self/cwd")) return true;
   try {
-    return readlinkSync(`/proc/${pid}/cwd`) === cluster;
+    return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(cluster);
   } catch {
     return false;
   }

@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, onTestFinished, test } from "vitest";
 import { livePostmaster, readPostmaster } from "../../src/postgres/postmaster.ts";
 
 const cluster = mkdtempSync(join(tmpdir(), "storage-qos-postmaster-"));
@@ -35,3 +36,16 @@ test.runIf(existsSync("/proc/self/cwd"))(
     expect(existsSync(file)).toBe(false);
   },
 );
+
+test("a server that runs is found by way of a symbolic link too, and its file stays", () => {
+  const server = spawn("sleep", ["60"], { cwd: cluster });
+  const link = `${cluster}-link`;
+  symlinkSync(cluster, link);
+  onTestFinished(() => {
+    server.kill();
+    rmSync(link);
+  });
+  write(Number(server.pid), "ready");
+  expect(livePostmaster(link)).toMatchObject({ pid: server.pid, ready: true });
+  expect(existsSync(file)).toBe(true);
+});
