@@ -351,8 +351,8 @@ create table rate_limiter.cost_rules (
   valid_from timestamp with time zone not null default CURRENT_TIMESTAMP,
   valid_to timestamp with time zone,
   is_active boolean not null default true,
-  constraint cost_rule_c_base_check CHECK (c_base_override >= 0::numeric),
-  constraint cost_rule_c_bw_check CHECK (c_bw_override >= 0::numeric),
+  constraint cost_rule_c_base_check CHECK (c_base_override >= 0::numeric AND c_base_override <> 'NaN'::numeric),
+  constraint cost_rule_c_bw_check CHECK (c_bw_override >= 0::numeric AND c_bw_override <> 'NaN'::numeric),
   constraint cost_rule_overlap_check EXCLUDE USING gist ((app_id::text || operation_id::text) WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (is_active),
   constraint cost_rule_time_is_finite CHECK (isfinite(valid_from) AND isfinite(valid_to)),
   constraint cost_rule_time_order CHECK (valid_to > valid_from),
@@ -477,8 +477,8 @@ create table rate_limiter.operation_types (
   description text,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
-  constraint operation_c_base_check CHECK (c_base >= 0::numeric),
-  constraint operation_c_bw_check CHECK (c_bw >= 0::numeric),
+  constraint operation_c_base_check CHECK (c_base >= 0::numeric AND c_base <> 'NaN'::numeric),
+  constraint operation_c_bw_check CHECK (c_bw >= 0::numeric AND c_bw <> 'NaN'::numeric),
   constraint operation_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint operation_types_name_key UNIQUE (name),
   constraint operation_types_pkey PRIMARY KEY (operation_id),
@@ -530,6 +530,7 @@ create table rate_limiter.retention_policies (
   constraint retention_action_check CHECK (action::text = ANY (ARRAY['drop_partitions'::character varying, 'delete_rows'::character varying, 'archive_rows'::character varying]::text[])),
   constraint retention_has_one_period CHECK (num_nonnulls(retain_for, setting_key) = 1),
   constraint retention_is_a_day_at_least CHECK (retain_for >= '1 day'::interval),
+  constraint retention_is_a_thousand_years_at_most CHECK (retain_for <= '1000 years'::interval),
   constraint retention_policies_data_type_key UNIQUE (data_type),
   constraint retention_policies_pkey PRIMARY KEY (policy_id),
   constraint retention_policies_setting_key_fkey FOREIGN KEY (setting_key) REFERENCES rate_limiter.system_settings(key) ON DELETE RESTRICT,
@@ -1288,7 +1289,7 @@ create function rate_limiter.verify_ledger(from_time timestamp with time zone DE
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body cd12de3deb0d7edf
+  -- body 7ccee706cb0e1c2f
 
 create function rate_limiter_admin.acknowledge_alert(history_id uuid)
   returns rate_limiter.alert_history
@@ -1354,13 +1355,13 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e344c78713d570ce
+  -- body 6e0ff0a0a8f93e14
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 635ef50404e13c4b
+  -- body 2de9eda71b1964a5
 
 create function rate_limiter_admin.export_audit(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
   returns SETOF rate_limiter_audit.audit_logs
@@ -1534,7 +1535,12 @@ create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mo
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
   language plpgsql volatile parallel unsafe;
-  -- body f848a64b8660dca0
+  -- body 4ccd03b0c3e3cfc5
+
+create function rate_limiter_internal.administers_until(user_ids uuid[])
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body 59853a1ff58076e8
 
 create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id uuid, OUT synchronous_commit boolean)
   returns record
@@ -1544,12 +1550,12 @@ create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id u
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe;
-  -- body f6c6b5b2d20ff82f
+  -- body 4daf52d4d2ef64e4
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe;
-  -- body ab62b85cc9f6dfaf
+  -- body 2110ba216f4531a2
 
 create function rate_limiter_internal.alert_holds(value double precision, condition text, threshold_value double precision)
   returns boolean
@@ -1647,7 +1653,7 @@ create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
 create function rate_limiter_internal.channel_problem(channel jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body 1bdfc856d32a09aa
+  -- body 684419e30b44920d
 
 create function rate_limiter_internal.charges_of(buckets rate_limiter.token_buckets[], cost numeric, bytes numeric, with_shadow boolean)
   returns rate_limiter_internal.bucket_charge[]
@@ -1677,7 +1683,7 @@ create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buc
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
   language plpgsql stable parallel restricted;
-  -- body aac11995b62679f9
+  -- body c045a931995005f4
 
 create function rate_limiter_internal.check_lease(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
@@ -1715,7 +1721,7 @@ create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7ec524c695ae2ede
+  -- body 97528a76fc6fa434
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
@@ -1730,17 +1736,17 @@ create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_a
 create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body eecaa27060394362
+  -- body 6cb6e64f9ce562a8
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body f596214515a89818
+  -- body e487013c8d7c78d0
 
 create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 7700090b96dc40ec
+  -- body 7eb8bc389518209c
 
 create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
   returns rate_limiter.decision[]
@@ -1790,7 +1796,7 @@ create function rate_limiter_internal.count_denial(at timestamp with time zone, 
 create function rate_limiter_internal.credit_bucket(at timestamp with time zone, bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
   language plpgsql immutable parallel safe;
-  -- body f07878a51e658677
+  -- body 8db035fcec227dd9
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1935,7 +1941,13 @@ create function rate_limiter_internal.is_system_admin()
 create function rate_limiter_internal.judged_alerts(at timestamp with time zone)
   returns TABLE(alert_id uuid, every_sample_holds boolean, latest_holds boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 77b4bd767c49b641
+  -- body 99b25a3548a82944
+
+create function rate_limiter_internal.keep_administrator()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3d989d93a014f480
 
 create function rate_limiter_internal.keep_in_stripe(at timestamp with time zone, cluster_id uuid, iops numeric, bytes numeric)
   returns void
@@ -2063,7 +2075,7 @@ create function rate_limiter_internal.may_manage_user(user_id uuid)
 create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body ed923cbefa6a2c48
+  -- body 437c96f0301b7ef9
 
 create function rate_limiter_internal.moment_after(epoch timestamp with time zone, offset_us bigint)
   returns timestamp with time zone
@@ -2073,7 +2085,7 @@ create function rate_limiter_internal.moment_after(epoch timestamp with time zon
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
   language plpgsql stable parallel restricted;
-  -- body ba0f17a279b11844
+  -- body 1b1c6e4d5aebdbd4
 
 create function rate_limiter_internal.note_config_change()
   returns trigger
@@ -2410,7 +2422,7 @@ create function rate_limiter_internal.require_quota_owner(app_id uuid, cluster_i
 create function rate_limiter_internal.require_reason(reason text)
   returns void
   language plpgsql immutable parallel safe;
-  -- body b10aefdee41cbc1e
+  -- body cb109908051a5711
 
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
@@ -2486,7 +2498,7 @@ create function rate_limiter_internal.setting_numeric(key text)
 create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric)
   returns text
   language sql immutable parallel safe;
-  -- body 0364766d223c7b91
+  -- body 3c6cf90cd4fefebc
 
 create function rate_limiter_internal.setting_text(key text)
   returns text
@@ -2612,7 +2624,7 @@ create function rate_limiter_private.apply_retention(at timestamp with time zone
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, row_count bigint)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
+  set lock_timeout=500ms;
   -- body d5e5794cfe543631
 
 create function rate_limiter_private.audit_login(user_id uuid, action text, status text, error_message text, ip_address inet, user_agent text)
@@ -2669,21 +2681,21 @@ create function rate_limiter_private.drop_exported_partition(partition_name text
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
+  set lock_timeout=500ms;
   -- body 1964291e11854ed3
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
+  set lock_timeout=500ms;
   -- body 61b06d0b4a15acac
 
 create function rate_limiter_private.drop_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, dry_run boolean DEFAULT false)
   returns TABLE(partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
+  set lock_timeout=500ms;
   -- body b5a71f0c7ecdb167
 
 create function rate_limiter_private.end_retention()
@@ -2725,7 +2737,7 @@ create function rate_limiter_private.expired_partitions(at timestamp with time z
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ae3267a9a1cbbd91
+  -- body 41c54d8b9e3972b5
 
 create function rate_limiter_private.export_partition(partition_name text)
   returns SETOF text
@@ -2755,10 +2767,10 @@ create function rate_limiter_private.forget_workers(worker_ids text[])
   set search_path=pg_catalog, pg_temp;
   -- body c49f5e2526195915
 
-create function rate_limiter_private.has_administrator()
+create function rate_limiter_private.has_administrator(until timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns boolean
   language sql stable parallel safe;
-  -- body 086d4c03299ca59b
+  -- body a97f19a56984d95e
 
 create function rate_limiter_private.hash_password(password text)
   returns text
@@ -2779,7 +2791,7 @@ create function rate_limiter_private.login(email text, password text, ip_address
 create function rate_limiter_private.login_at(at timestamp with time zone, email text, password text, ip_address inet DEFAULT NULL::inet, user_agent text DEFAULT NULL::text, tenant text DEFAULT NULL::text, OUT outcome text, OUT retry_after_ms bigint, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 6b5d15a1c6d9ed0e
+  -- body 451deec26bea929a
 
 create function rate_limiter_private.logout(session_id uuid)
   returns boolean
@@ -2796,7 +2808,7 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body dc8069f584a01b73
+  -- body 55ae2a204e1d9ec1
 
 create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns SETOF text
@@ -2822,7 +2834,7 @@ create function rate_limiter_private.move_stragglers(at timestamp with time zone
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=5s;
-  -- body 4c7ddf4f521b422d
+  -- body 38d05ab4fded4d14
 
 create function rate_limiter_private.move_stragglers_of(schema_name name, table_name name, at timestamp with time zone)
   returns bigint
@@ -2943,11 +2955,11 @@ create function rate_limiter_private.straggler_periods(schema_name name, table_n
   language plpgsql stable parallel safe;
   -- body fdf95a9e4d61fea4
 
-create function rate_limiter_private.user_of_email(email text)
+create function rate_limiter_private.user_of_email(email text, tenant text DEFAULT NULL::text)
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0d34f13a9e2fb64b
+  -- body 9ea6bc880cdbc4b0
 
 create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), OUT gap_count bigint, OUT first_gaps jsonb)
   returns record
@@ -3011,13 +3023,17 @@ CREATE TRIGGER notify_change AFTER UPDATE ON rate_limiter.system_settings FOR EA
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('tenant_id');
+CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER notify_tenant_change AFTER UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.notify_tenant_change();
 CREATE TRIGGER refuse_delete_of_tenant BEFORE DELETE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_tenant();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER tell_applications AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.tell_applications();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_role_id');
+CREATE TRIGGER keep_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER set_assigned_by BEFORE INSERT ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_assigned_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_id');
+CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.users FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit_logs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
@@ -3660,7 +3676,7 @@ grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limi
 grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.session_lasts(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
-grant execute on function rate_limiter_private.user_of_email(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_email(text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone) to rate_limiter_worker;
 
 -- comments
@@ -3789,9 +3805,10 @@ comment on function rate_limiter_internal.add_alert_notices(pg_catalog.uuid,pg_c
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on. One that not every application has is noted at those whose decisions have to look for it.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
+comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
 comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
-comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One without samples keeps what it has.';
-comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One without samples keeps what it has.';
+comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
+comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.alert_holds(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
@@ -3838,7 +3855,7 @@ comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint)
 comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
 comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for.';
 comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it. Answers how many operations it has counted of this application and reason.';
-comment on function rate_limiter_internal.credit_bucket(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'A bucket, as it stands at a moment, after tokens were given back to it: up to its capacity, and what is more than fits shortens the time that it still pays back in, rounded down to a microsecond.';
+comment on function rate_limiter_internal.credit_bucket(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'A bucket, as it stands at a moment, after tokens were given back to it: what it owes in time is shortened first, rounded down to a microsecond, and what is left is held, up to its capacity. Of a window the tokens come first, and none that has begun begins anew.';
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
@@ -3866,7 +3883,8 @@ comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type)
 comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
-comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What the samples of its window say of each active alert; nulls where there are none.';
+comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What samples say of each active alert: those of its window, null where there are none, and the latest of the window and the day before it.';
+comment on function rate_limiter_internal.keep_administrator() is 'Trigger: somebody stays who administers the system, for as long as before.';
 comment on function rate_limiter_internal.keep_in_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.layer_1_draw_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of allotment_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
@@ -4019,7 +4037,7 @@ comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'T
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
-comment on function rate_limiter_private.has_administrator() is 'Whether anybody administers the system: a first start makes an administrator where not.';
+comment on function rate_limiter_private.has_administrator(timestamp with time zone) is 'Whether anybody administers the system, now and up to a moment: a first start makes an administrator where not.';
 comment on function rate_limiter_private.hash_password(pg_catalog.text) is 'bcrypt of a new password, at the cost of the setting password_hash_cost.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
 comment on function rate_limiter_private.login(pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text,pg_catalog.text) is 'Signs a user in by email and password. The outcome is ok (with a session and its refresh token, shown this once), invalid, slowed (with the time to wait after too many failures) or ambiguous (the same address and password with several tenants: name the tenant). Failures are counted, so the caller must commit whatever the outcome.';
@@ -4052,7 +4070,7 @@ comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog
 comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notice went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
 comment on function rate_limiter_private.start_session(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,pg_catalog.text) is 'Makes a session and its first refresh token, which is stored as a hash only.';
 comment on function rate_limiter_private.straggler_periods(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'The periods whose rows wait in the default partition of a table.';
-comment on function rate_limiter_private.user_of_email(pg_catalog.text) is 'The one active user with this address, which an identity provider has verified; null where there is none, or several tenants have one.';
+comment on function rate_limiter_private.user_of_email(pg_catalog.text,pg_catalog.text) is 'The one active user with this address, which an identity provider has verified, of the tenant of this name or, without one, of all; null where there is none, or several tenants have one.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone) is 'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
 comment on function rate_limiter_private.verify_password(pg_catalog.uuid,pg_catalog.text) is 'Whether this is the user''s password. Takes as long as the hash costs, and counts no failure.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';

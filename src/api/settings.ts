@@ -31,6 +31,10 @@ export interface OidcSettings {
   readonly issuer: string;
   readonly audience: string;
   readonly jwksUrl: string;
+  /** The name of the tenant whose users sign in this way; undefined for any. */
+  readonly tenant: string | undefined;
+  /** The claim that names the user's tenant, instead. */
+  readonly tenantClaim: string | undefined;
 }
 
 export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
@@ -59,8 +63,22 @@ export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
 
 function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
   const { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, OIDC_JWKS_URL: jwksUrl } = env;
-  if (!issuer && !audience && !jwksUrl) return undefined;
-  if (issuer && audience && jwksUrl && URL.canParse(jwksUrl)) return { issuer, audience, jwksUrl };
+  const { OIDC_TENANT: tenant, OIDC_TENANT_CLAIM: tenantClaim } = env;
+  const any = [issuer, audience, jwksUrl, tenant, tenantClaim].some(Boolean);
+  if (!any) return undefined;
+  if (tenant && tenantClaim) {
+    throw new UserError(
+      "oidc_tenant_twice",
+      "OIDC_TENANT and OIDC_TENANT_CLAIM exclude each other",
+      "Set the one for a provider of one tenant, the other for a provider that names it.",
+    );
+  }
+  if (issuer && audience && jwksUrl && URL.canParse(jwksUrl)) {
+    return {
+      ...{ issuer, audience, jwksUrl },
+      ...{ tenant: tenant || undefined, tenantClaim: tenantClaim || undefined },
+    };
+  }
   throw new UserError(
     "oidc_incomplete",
     "OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL go together",

@@ -1,4 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { expectSqlState } from "../harness/index.ts";
 import { dataOf, refusalOf, serveTwoTenants } from "./world.ts";
 
 const { database, api, as, mine, theirs } = await serveTwoTenants();
@@ -337,6 +339,94 @@ describe("roles", () => {
     ).toBe("QS409 last system administrator");
     expect((await dataOf(as.system_admin.ask("{ viewer { email } }"))).viewer).toEqual({
       email: "system_admin@mine.example",
+    });
+  });
+
+  describe("of the last system administrator end neither", () => {
+    const role = "system_admin";
+    const admin = mine.users.system_admin;
+    const other = theirs.users.system_admin;
+    const until = "2100-01-01T00:00:00Z";
+    const last = "QS409 last system administrator";
+    const setUser = `mutation ($id: UUID!, $active: Boolean!) {
+      updateUser(input: { userId: $id, patch: { isActive: $active } }) { user { isActive } }
+    }`;
+    const setTenant = `mutation ($id: UUID!, $active: Boolean!) {
+      updateTenant(input: { tenantId: $id, patch: { isActive: $active } }) { tenant { isActive } }
+    }`;
+    const deleteUser = `mutation ($id: UUID!) {
+      deleteUser(input: { userId: $id }) { user { userId } }
+    }`;
+    const ask = (query: string, variables: object) => as.system_admin.ask(query, { ...variables });
+    const give = (user: string, expiresAt: string | null = null) =>
+      dataOf(ask(assign, { user, role, until: expiresAt }));
+
+    beforeEach(async () => {
+      await give(admin);
+      await database.sql`
+        delete from rate_limiter.user_roles as ur using rate_limiter.roles as r
+        where r.role_id = ur.role_id and r.name = ${role} and ur.user_id <> ${admin}
+      `;
+    });
+
+    test.each<[string, string, object]>([
+      ["later", assign, { user: admin, role, until }],
+      ["with the user", setUser, { id: admin, active: false }],
+      ["with the tenant", setTenant, { id: mine.tenantId, active: false }],
+    ])("%s", async (_, query, variables) => {
+      expect(await refusalOf(ask(query, variables))).toBe(last);
+      // Whoever is one for a time only is none to leave it to.
+      await give(other, until);
+      expect(await refusalOf(ask(query, variables))).toBe(last);
+    });
+
+    test.each<[string, string, object]>([
+      ["at once", expire, { user: other, role }],
+      ["a little earlier", assign, { user: other, role, until }],
+      ["with the user", setUser, { id: other, active: false }],
+      ["with the tenant", setTenant, { id: theirs.tenantId, active: false }],
+      ["with the user's row", deleteUser, { id: other }],
+    ])("%s, where the others are some for a time only", async (_, query, variables) => {
+      await give(other);
+      await give(admin, "2200-01-01T00:00:00Z");
+      expect(await refusalOf(ask(query, variables))).toBe(last);
+    });
+
+    test("with who is inactive, or whose tenant is", async () => {
+      await give(other);
+      await dataOf(ask(setUser, { id: other, active: false }));
+      expect(await refusalOf(ask(expire, { user: admin, role }))).toBe(last);
+      await dataOf(ask(setUser, { id: other, active: true }));
+      await dataOf(ask(setTenant, { id: theirs.tenantId, active: false }));
+      expect(await refusalOf(ask(setUser, { id: admin, active: false }))).toBe(last);
+      await dataOf(ask(expire, { user: other, role }));
+      await dataOf(ask(setTenant, { id: theirs.tenantId, active: true }));
+    });
+
+    test("where two end each other at once", async () => {
+      await give(other);
+      const [a, b] = [await database.session("a"), await database.session("b")];
+      const deactivate = (id: string) => (sql: Sql) =>
+        sql`
+        update rate_limiter.users set is_active = false where user_id = ${id}
+      `;
+      await a.sql`begin`;
+      await deactivate(other)(a.sql);
+      const second = b.start(deactivate(admin));
+      await b.waitsOnLock();
+      await a.sql`commit`;
+      await expectSqlState(second, "QS409", "last system administrator");
+      await dataOf(ask(setUser, { id: other, active: true }));
+    });
+
+    test("while others change as before", async () => {
+      await give(other);
+      await dataOf(ask(expire, { user: other, role }));
+      await dataOf(ask(setUser, { id: other, active: false }));
+      await dataOf(ask(setUser, { id: other, active: true }));
+      const { updateTenant } = await dataOf(ask(setTenant, { id: theirs.tenantId, active: false }));
+      expect(updateTenant.tenant).toEqual({ isActive: false });
+      await dataOf(ask(setTenant, { id: theirs.tenantId, active: true }));
     });
   });
 });

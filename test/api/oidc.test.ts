@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { apiSettings } from "../../src/api/settings.ts";
 import { type Client, jwtSecret, serveApi } from "./api.ts";
 import { subscribe } from "./graphql-socket.ts";
@@ -24,11 +24,12 @@ await once(provider, "listening");
 afterAll(() => void provider.close());
 const { port } = provider.address() as AddressInfo;
 
-const { database, as, mine } = await serveTwoTenants();
-const api = await serveApi(database, {
+const { database, as, mine, theirs } = await serveTwoTenants();
+const configuration = {
   ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience },
   OIDC_JWKS_URL: `http://127.0.0.1:${port}/keys`,
-});
+};
+const api = await serveApi(database, configuration);
 
 const email = "ops_admin@mine.example";
 const good = { email, email_verified: true };
@@ -101,6 +102,45 @@ describe("a token of the identity provider", () => {
     expect(ended).toBe(true);
   });
 
+  describe("whose address another tenant's administrator gives a user too", () => {
+    const ours = { ...good, email: "app_admin@mine.example" };
+    const serve = (env: NodeJS.ProcessEnv) => serveApi(database, { ...configuration, ...env });
+    const make = `mutation ($user: UserInput!) { createUser(input: { user: $user }) { clientMutationId } }`;
+
+    beforeAll(async () => {
+      const admin = await api.signIn("tenant_admin@theirs.example");
+      const user = { email: ours.email.toUpperCase(), tenantId: theirs.tenantId, username: "x" };
+      await dataOf(admin.ask(make, { user }));
+    });
+
+    test("is the user of the tenant that is configured", async () => {
+      const here = await serve({ OIDC_TENANT: "mine" });
+      const { viewer } = await dataOf(whoAmI(here.bearing(await signed(token(ours)))));
+      expect(viewer.email).toBe(ours.email);
+      const stranger = await signed(token({ ...good, email: "auditor@theirs.example" }));
+      expect((await whoAmI(here.bearing(stranger))).status).toBe(401);
+      expect((await whoAmI(api.bearing(stranger))).status).toBe(200);
+    });
+
+    test("is the user of the tenant that the provider names", async () => {
+      const here = await serve({ OIDC_TENANT_CLAIM: "https://qos.example/tenant" });
+      const emailOf = async (claims: object) =>
+        (await whoAmI(here.bearing(await signed(token({ ...ours, ...claims }))))).data?.viewer
+          ?.email;
+      expect(await emailOf({ "https://qos.example/tenant": "mine" })).toBe(ours.email);
+      expect(await emailOf({ "https://qos.example/tenant": "theirs" })).toBe(
+        ours.email.toUpperCase(),
+      );
+      for (const named of ["nobody's", "", ["mine"], null, undefined]) {
+        expect(await emailOf({ "https://qos.example/tenant": named })).toBeUndefined();
+      }
+    });
+
+    test("is nobody where neither says which", async () => {
+      expect((await whoAmI(api.bearing(await signed(token(ours))))).status).toBe(401);
+    });
+  });
+
   test("opens nothing where no provider is configured", async () => {
     const plain = await serveApi(database);
     expect((await whoAmI(plain.bearing(await signed(token())))).status).toBe(401);
@@ -113,4 +153,7 @@ test("passwords go on to work beside it", async () => {
 
 test("half a configuration is none", () => {
   expect(() => apiSettings({ OIDC_ISSUER: issuer })).toThrow("go together");
+  expect(() => apiSettings({ OIDC_TENANT: "mine" })).toThrow("go together");
+  const both = { ...configuration, OIDC_TENANT: "mine", OIDC_TENANT_CLAIM: "tenant" };
+  expect(() => apiSettings(both)).toThrow("exclude each other");
 });

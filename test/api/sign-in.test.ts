@@ -4,7 +4,7 @@ import { makeTwoTenants } from "../data-model/world.ts";
 import { createApiDatabase, givePasswords, jwtSecret, password, serveApi } from "./api.ts";
 
 const database = await createApiDatabase();
-const { mine } = await makeTwoTenants(database);
+const { mine, theirs } = await makeTwoTenants(database);
 await givePasswords(database);
 const api = await serveApi(database);
 
@@ -88,6 +88,51 @@ describe("login", () => {
     expect(ambiguous.errors?.[0]?.extensions.code).toBe("QS409");
     const named = await api.nobody.ask(login, { input: { ...input, tenant: "mine" } });
     expect(named.data.login.accessToken).toMatch(/^ey/);
+  });
+
+  test("slows and audits who guesses by way of a user of the same address", async () => {
+    const victim = "app_admin@mine.example";
+    const admin = await api.signIn("tenant_admin@theirs.example");
+    const made = await admin.ask(
+      `mutation ($user: UserInput!) { createUser(input: { user: $user }) { user { userId } } }`,
+      { user: { email: victim, tenantId: theirs.tenantId, username: "namesake" } },
+    );
+    const guess = async (newPassword: string) => {
+      await admin.ask(
+        `mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { clientMutationId } }`,
+        { input: { userId: made.data.createUser.user.userId, newPassword } },
+      );
+      const { errors } = await api.nobody.ask(login, {
+        input: { email: victim, password: newPassword },
+      });
+      return errors?.[0]?.extensions.code ?? "signed in";
+    };
+    const failures = async () => {
+      const rows = await database.sql`
+        select l.status from rate_limiter_audit.audit_logs as l
+        where l.user_id = ${mine.users.app_admin} and l.action = 'login'
+      `;
+      return rows.map((row) => row.status);
+    };
+
+    // As after many guesses: the next one makes the account wait for a quarter of an hour.
+    await database.sql`
+      update rate_limiter_private.user_secrets
+      set failed_attempts = 20, last_failed_at = now()
+      where user_id = ${mine.users.app_admin}
+    `;
+    expect(await guess("a wrong guess or so")).toBe("signed in");
+    expect(await failures()).toEqual(["failure"]);
+    expect(await guess(password), "a hit looks like a miss").toBe("signed in");
+    await database.sql`
+      update rate_limiter_private.user_secrets set locked_until = null, failed_attempts = 0
+    `;
+    expect(await guess(password)).toBe("QS409");
+    expect(await failures(), "a hit is audited too").toEqual(["failure", "failure"]);
+    await admin.ask(
+      "mutation ($id: UUID!) { deleteUser(input: { userId: $id }) { clientMutationId } }",
+      { id: made.data.createUser.user.userId },
+    );
   });
 
   test("slows guessing at one account, however right the next guess is", async () => {

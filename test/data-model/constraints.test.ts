@@ -135,6 +135,7 @@ const violations: Readonly<Record<string, string>> = {
   alert_notice_sent_check: `${notices} status = 'sent'`,
   retention_has_one_period: `${policy} retain_for = null, setting_key = null`,
   retention_is_a_day_at_least: `${policy} retain_for = '1 hour', setting_key = null`,
+  retention_is_a_thousand_years_at_most: `${policy} retain_for = '1001 years', setting_key = null`,
   retention_action_check: `${policy} action = 'forget'`,
   partitioned_tables_period_check: `${registry} period = 'week'`,
   partitioned_tables_premake_check: `${registry} premake = 0`,
@@ -179,5 +180,16 @@ test.each(Object.entries(violations))("%s holds", async (constraint, statement) 
 test.each(Object.entries(hidden))("%s is kept by a trigger already", async (_, statement) => {
   await database.withTransaction("rate_limiter_owner", {}, (sql) =>
     expectSqlState(sql.unsafe(statement), "QS422"),
+  );
+});
+
+test.each([
+  ["operation_types", "c_base"],
+  ["operation_types", "c_bw"],
+  ["cost_rules", "c_base_override"],
+  ["cost_rules", "c_bw_override"],
+])("%s.%s is a number", async (table, column) => {
+  await database.withTransaction("rate_limiter_owner", {}, (sql) =>
+    expectSqlState(sql.unsafe(`update rate_limiter.${table} set ${column} = 'NaN'`), "23514"),
   );
 });

@@ -161,6 +161,33 @@ describe("make_partitions", () => {
     expect(made.length).toBeGreaterThan(0);
     await writer.sql`commit`;
   });
+
+  test("of the present waits for who writes, and refuses nobody", async () => {
+    const fresh = await createDatabase();
+    const [today] = await fresh.sql`
+      select p.partition_name as name
+      from rate_limiter_internal.partitions() as p
+      where p.table_name = 'metrics' and now() >= p.starts_at and now() < p.ends_at
+    `;
+    await fresh.sql`drop table rate_limiter_partitions.${fresh.sql(today?.name)}`;
+    const maker = await fresh.session("maker", "rate_limiter_owner");
+    const writer = await fresh.session("writer");
+    await maker.sql`begin`;
+    await maker.sql`select rate_limiter_private.make_partitions()`;
+    const written = writer.start(
+      (sql) => sql`
+        insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
+        values (${app}, now(), 'x', 1)
+      `,
+    );
+    await writer.waitsOnLock();
+    await maker.sql`commit`;
+    await written;
+    const [row] = await fresh.sql`
+      select tableoid::regclass::text as home from rate_limiter.metrics
+    `;
+    expect(row?.home).toBe(`rate_limiter_partitions.${today?.name}`);
+  });
 });
 
 describe("a row without a partition of its own", () => {
@@ -256,6 +283,19 @@ describe("drop_partitions", () => {
       expect(await expired(sql, "2024-05-09T23:59:59.999999Z")).toEqual([]);
       // 2024-02-09 ended 90 days before this.
       expect(await expired(sql, "2024-05-10T00:00:00Z")).toEqual(["metrics_y2024m02d09"]);
+    });
+  });
+
+  test("goes through tables in the order in which decisions write them", async () => {
+    await undone(async (sql) => {
+      const rows = await sql<{ table: string }[]>`
+        select e.table_name as table
+        from rate_limiter_private.expired_partitions('2100-01-01') as e
+        where e.table_name in ('denial_counts', 'token_transactions')
+      `;
+      const tables = rows.map(({ table }) => table);
+      expect(new Set(tables).size).toBe(2);
+      expect(tables).toEqual(tables.toSorted());
     });
   });
 

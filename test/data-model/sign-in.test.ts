@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Sql, TransactionSql } from "../../src/postgres/connect.ts";
 import { createDatabase, expectSqlState } from "../harness/index.ts";
 import { makeTwoTenants } from "./world.ts";
@@ -249,6 +249,88 @@ describe("guessing", () => {
     });
     expect((await loginAt(at(3), "wrong password")).outcome).toBe("invalid");
     expect((await loginAt(at(3), password)).retry_after_ms).toBe("4000");
+  });
+
+  describe("by way of another tenant's user of the address", () => {
+    const namesake = theirs.users.app_viewer;
+    const own = "password of the namesake";
+    const setPassword = (secret: string) =>
+      sql`select rate_limiter_private.set_password(${namesake}, ${secret})`;
+    const failuresOf = async (id: string) =>
+      (
+        await sql`
+          select failed_attempts as count from rate_limiter_private.user_secrets
+          where user_id = ${id}
+        `
+      )[0]?.count;
+    const auditOf = async (id: string, userAgent: string | null = null) => {
+      const rows = await sql`
+        select status, error_message as why, ip_address as ip, user_agent
+        from rate_limiter_audit.audit_logs
+        where user_id = ${id} and action = 'login'
+          and user_agent is not distinct from ${userAgent}
+        order by created_at desc limit 1
+      `;
+      return rows[0];
+    };
+
+    beforeEach(async () => {
+      await reset();
+      await sql`update rate_limiter.users set email = ${email} where user_id = ${namesake}`;
+      await setPassword(own);
+    });
+    afterEach(async () => {
+      await reset();
+      await sql`
+        update rate_limiter.users set email = 'app_viewer@theirs.example'
+        where user_id = ${namesake}
+      `;
+    });
+
+    test("is slowed as fast, and a hit looks like a miss then", async () => {
+      for (let failure = 1; failure <= 5; failure += 1) {
+        expect(await loginAt(at(0), own)).toMatchObject({ outcome: "ok", user_id: namesake });
+      }
+      expect(await failuresOf(user)).toBe(5);
+      await setPassword(password);
+      expect(await loginAt(at(0.9), password)).toMatchObject({ outcome: "ok", user_id: namesake });
+      expect(await failuresOf(user)).toBe(5);
+      expect((await loginAt(at(1), password)).outcome).toBe("ambiguous");
+    });
+
+    test("is in the audit of each account, and tells nobody from where another signs in", async () => {
+      const loginFrom = (secret: string, agent: string) => api`
+        select from rate_limiter_private.login(${email}, ${secret}, '192.0.2.9', ${agent})
+      `;
+      await loginFrom(own, "namesake's");
+      expect(await auditOf(user)).toEqual({
+        ...{ status: "failure", why: "wrong password", ip: null, user_agent: null },
+      });
+      await loginFrom(password, "user's");
+      expect(await auditOf(namesake)).toEqual({
+        ...{ status: "failure", why: "wrong password", ip: null, user_agent: null },
+      });
+      expect(await auditOf(namesake, "user's")).toBeUndefined();
+      await setPassword(password);
+      await loginFrom(password, "anybody's");
+      for (const id of [user, namesake]) {
+        expect(await auditOf(id, "anybody's")).toMatchObject({
+          ...{ status: "failure", why: "tenant not named", ip: "192.0.2.9" },
+        });
+      }
+    });
+
+    test("does not count for the network of whoever signs in", async () => {
+      await loginAt(at(0), password, "192.0.2.10");
+      expect(await sql`select from rate_limiter_private.login_addresses`).toHaveLength(0);
+      await loginAt(at(0), "wrong password", "192.0.2.10");
+      expect(await sql`select from rate_limiter_private.login_addresses`).toHaveLength(1);
+    });
+
+    test("is none where the tenant is named", async () => {
+      expect((await login(email, own, null, "theirs")).outcome).toBe("ok");
+      expect(await failuresOf(user)).toBe(0);
+    });
   });
 
   test("is forgotten after a success", async () => {

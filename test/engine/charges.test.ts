@@ -132,10 +132,40 @@ describe("what is owed in time", () => {
   test("becomes as much less as a settle gives back", async () => {
     const appId = await limitedApplication(database.sql, large);
     await consume(appId, "r", 6000);
-    // 1000 fit into the bucket; 1000 of the 5000 owed are left.
+    // As if 1000 had been asked for: nothing is owed any more, and nothing there.
     await settle(appId, "r", 1000);
-    await consume(appId, "s", 1000);
-    expect([await bytes(appId, 1), await bytes(appId, 1.5)]).toEqual(["0.000000", "500.000000"]);
+    expect(await consume(appId, "s", 1)).toMatchObject({ allowed: false });
+    expect([await bytes(appId, 0), await bytes(appId, 0.5)]).toEqual(["0.000000", "500.000000"]);
+  });
+
+  test("is forgiven before anything is there to spend again", async () => {
+    const appId = await limitedApplication(database.sql, large);
+    const uploads = ["a", "b", "c", "d"];
+    for (const upload of uploads) await consume(appId, upload, 1);
+    await consume(appId, "the rest", 996);
+    for (const upload of uploads) {
+      await settle(appId, upload, 5000);
+      await refund(appId, upload);
+      const answer = await consume(appId, `after ${upload}`, 5);
+      expect(answer).toMatchObject({ allowed: false });
+    }
+    expect(await bytes(appId, 0)).toBe("4.000000");
+  });
+
+  test("of a window ends with it, and none begins twice", async () => {
+    const appId = await limitedApplication(database.sql, {
+      ...{ iops: 10, burst: 10, method: "fixed_window" },
+    });
+    await consume(appId, "r", 0, moment(0.2));
+    await settle(appId, "r", 1_099_511_627_776, moment(0.2));
+    await refund(appId, "r", moment(0.3));
+    const tokens = (seconds: number) => tokensAt(database.sql, moment(seconds), appId);
+    expect([await tokens(0.3), await tokens(1.5), await tokens(2.5)]).toEqual(
+      Array(3).fill("10.000000"),
+    );
+    for (let index = 0; index < 10; index++) await consume(appId, `w${index}`, 0, moment(0.4));
+    expect(await tokens(1.5)).toBe("0.000000");
+    expect(await tokens(2.5)).toBe("10.000000");
   });
 
   test("is not forgiven beyond the moment, nor what was paid back meanwhile", async () => {

@@ -139,6 +139,62 @@ describe("a decision whose first bucket pays and whose second no longer can", ()
   });
 });
 
+describe("a settle that is owed in time alone", () => {
+  test.each([
+    ["a bandwidth quota", {}],
+    ["both quotas", { iops: 1, burst: 10 }],
+  ])("is not lost to a decision on %s that looked before it", async (_, also) => {
+    const appId = await limitedApplication(database.sql, { ...also, bytes: 1000, oversize: true });
+    const owner = database.as("rate_limiter_owner");
+    await consume(appId, "upload", 1500)(owner);
+    const [first, second] = await pair(database);
+    await first.sql`begin`;
+    await first.sql`
+      select from rate_limiter.token_buckets
+      where owner_id = ${appId} order by bucket_type for update
+    `;
+    // It sees what flowed in since the 500 bytes were paid back, and waits to take it.
+    const pending = second.start(
+      (sql) => sql`
+        select * from rate_limiter_internal.consume_at(${moment(1.5)}, ${appId}, 'head', 900)
+      `,
+    );
+    await second.waitsOnLock();
+    await first.sql`
+      select rate_limiter_internal.settle_at(${moment(0)}, ${appId}, 'upload', 11500)
+    `;
+    await first.sql`commit`;
+    expect(await pending).toMatchObject([{ allowed: false, reason: "bandwidth_l2" }]);
+    expect(await tokensAt(database.sql, moment(10.5), appId, "bandwidth_l2")).toBe("0.000000");
+    expect(await tokensAt(database.sql, moment(11), appId, "bandwidth_l2")).toBe("500.000000");
+  });
+});
+
+test("an application moves while its tenant is deactivated", async () => {
+  const clusterId = await makeCluster(database.sql);
+  const appId = await makeApplication(database.sql);
+  const [first, second] = await pair(database);
+  await first.sql`begin`;
+  await first.sql`select from rate_limiter.applications where app_id = ${appId} for update`;
+  const pending = second.start(
+    (sql) => sql`
+      update rate_limiter.tenants as t set is_active = false
+      from rate_limiter.applications as a
+      where a.tenant_id = t.tenant_id and a.app_id = ${appId}
+    `,
+  );
+  await second.waitsOnLock();
+  await first.sql`
+    update rate_limiter.applications set cluster_id = ${clusterId} where app_id = ${appId}
+  `;
+  await first.sql`commit`;
+  await pending;
+  const [row] = await database.sql`
+    select cluster_id, tenant_is_active from rate_limiter.applications where app_id = ${appId}
+  `;
+  expect({ ...row }).toEqual({ cluster_id: clusterId, tenant_is_active: false });
+});
+
 describe("renewing a lease", () => {
   const renew = (appId: string, leaseId: string) => (sql: Sql) =>
     sql`

@@ -400,6 +400,20 @@ describe("settle and refund", () => {
   );
 });
 
+test("denials are read alike whatever a session makes of backslashes", async () => {
+  await database.withTransaction("rate_limiter_app", {}, async (sql) => {
+    await sql`set local standard_conforming_strings = off`;
+    await sql`set local escape_string_warning = off`;
+    const count = { minute: "2026-01-01T00:00Z", reason: "iops_l2", operations: 1 };
+    const denials = JSON.stringify([{ ...count, tokens: "1x5" }]);
+    await expectSqlState(
+      sql`select rate_limiter.lease_tokens(${ids.app}, 1, 0, denials => ${denials}::text::jsonb)`,
+      "QS422",
+      "denials are malformed",
+    );
+  });
+});
+
 describe("automatic borrowing", () => {
   const borrowing = (app: () => string, tokens: string | null) => (sql: Sql) =>
     sql`select rate_limiter.borrow_automatically(${app()}, ${tokens}::text::numeric)`;

@@ -98,6 +98,22 @@ describe("aggregates", () => {
     expect([...(await differences("metrics_hourly"))]).toEqual([]);
   });
 
+  test("of samples that have expired stay as they were, whatever comes late", async () => {
+    await record([1, 2, 3]);
+    await aggregate();
+    await database.sql`delete from rate_limiter.metrics where app_id = ${appId}`;
+    await record([100], 30);
+    await aggregate();
+    for (const table of ["metrics_hourly", "metrics_daily"]) {
+      const [kept] = await database.sql`
+        select sample_count::integer as count, max_value as most
+        from rate_limiter.${database.sql(table)}
+        where app_id = ${appId}
+      `;
+      expect({ ...kept }).toEqual({ count: 3, most: 3 });
+    }
+  });
+
   test("lose no sample whose transaction is open while they are made", async () => {
     await record([1]);
     await aggregate();

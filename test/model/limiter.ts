@@ -282,10 +282,15 @@ export class Limiter {
     const bucket = this.#bucketOf(key, at);
     if (bucket === undefined) return;
     const { level, terms } = bucket;
-    const added = min(max(terms.capacity - level.tokens, 0n), amount);
-    // What a charge took beyond the bucket is owed in time.
-    const owed = terms.method === "fixed_window" ? 0n : max(level.last - at, 0n);
-    const sooner = min(owed, (amount - added) / terms.rate);
+    const isWindow = terms.method === "fixed_window";
+    const room = (tokens: bigint) => max(terms.capacity - tokens, 0n);
+    const held = level.tokens === 0n && !isWindow ? 0n : min(room(level.tokens), amount);
+    // What a charge took beyond the bucket is owed in time, and paid first.
+    const earliest = isWindow ? nextWindow(terms, at, this.#epoch) : at;
+    const owed = max(level.last - earliest, 0n);
+    const sooner = min(owed, (amount - held) / terms.rate);
+    const left = sooner === owed ? amount - held - sooner * terms.rate : 0n;
+    const added = held + min(room(level.tokens + held), left);
     // Nothing changed is nothing written, the refill neither.
     if (added === 0n && sooner === 0n) return;
     this.#levels.set(key, { ...level, tokens: level.tokens + added, last: level.last - sooner });

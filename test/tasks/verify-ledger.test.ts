@@ -56,25 +56,37 @@ describe("the nightly check of the ledger", () => {
   });
 
   test("does not look for rows that have expired", async () => {
+    const lose = () => sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
     await consume(1);
-    await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
+    await lose();
     expect((await verify(10))?.gap_count).toBe("1");
-    // Since then no row is kept that could tell of it: it is older than the oldest partition.
+    // Nobody has drawn on it since before the oldest partition.
     await sql`
-      update rate_limiter.token_buckets set created_at = now() - interval '10 years'
+      update rate_limiter.token_buckets set updated_at = now() - interval '10 years'
       where owner_id = ${appId}
     `;
     expect((await verify(20))?.gap_count).toBe("0");
     await consume(30);
-    await consume(31);
+    await lose();
+    expect((await verify(40))?.gap_count).toBe("1");
+    await sql`delete from rate_limiter.token_buckets where owner_id = ${appId}`;
+  });
+
+  test("does not take a change of quota for a row", async () => {
+    const look = (seconds: number) =>
+      sql`select rate_limiter_internal.lock_buckets(${at(seconds)}, ${appId}, null)`;
+    // A full bucket and the one row that says so, which expires.
+    await look(1);
+    await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
     await sql`
-      delete from rate_limiter.token_transactions
-      where owner_id = ${appId} and seq = (
-        select ledger_seq from rate_limiter.token_buckets
-        where owner_id = ${appId} and bucket_type = 'iops_l2'
+      select rate_limiter_internal.publish_quota_at(
+        ${at(2000)}, ${appId}, null, 'enforce', null, null,
+        '{"iops_limit": 20, "iops_burst": 2000, "burst_duration_seconds": 1, "refill_rate": 20}',
+        null, 'test'
       )
     `;
-    expect((await verify(40))?.gap_count).toBe("1");
+    await look(3000);
+    expect(await verify(3010)).toMatchObject({ gap_count: "0", first_gaps: [] });
   });
 
   test("is not misled by a clock that stepped back over the start of its span", async () => {

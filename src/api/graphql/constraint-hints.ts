@@ -35,5 +35,6 @@ export const constraintHints: Readonly<Record<string, string>> = {
   alert_cooldown_check: "A cooldown is zero seconds or more.",
   alert_notification_is_object: "A notification config is a JSON object.",
   retention_is_a_day_at_least: "Keep it for a day at least.",
+  retention_is_a_thousand_years_at_most: "Keep it for a thousand years at most.",
   retention_has_one_period: "The setting that the policy names says how long.",
 };

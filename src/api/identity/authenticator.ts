@@ -41,6 +41,6 @@ async function foreignIdentity(
   token: string,
 ): Promise<Identity | undefined> {
   const claims = await oidc.verify(token);
-  const userId = claims && (await userOfEmail(sql, claims.email));
+  const userId = claims && (await userOfEmail(sql, claims.email, claims.tenant));
   return userId ? { userId, expiresAt: claims.expiresAt } : undefined;
 }

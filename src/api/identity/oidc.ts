@@ -6,6 +6,8 @@ const algorithms = ["RS256", "PS256", "ES256", "EdDSA"];
 
 export interface OidcClaims {
   readonly email: string;
+  /** The name of the user's tenant, where the settings say which or by what claim. */
+  readonly tenant: string | undefined;
   readonly expiresAt: number;
 }
 
@@ -16,7 +18,8 @@ export interface OidcVerifier {
   verify(token: string): Promise<OidcClaims | undefined>;
 }
 
-export function oidcVerifier({ issuer, audience, jwksUrl }: OidcSettings): OidcVerifier {
+export function oidcVerifier(settings: OidcSettings): OidcVerifier {
+  const { issuer, audience, jwksUrl } = settings;
   const keys = createRemoteJWKSet(new URL(jwksUrl));
   return {
     claims: (token) => issuerOf(token) === issuer,
@@ -28,7 +31,7 @@ export function oidcVerifier({ issuer, audience, jwksUrl }: OidcSettings): OidcV
           audience,
           requiredClaims: ["exp", "email"],
         });
-        return verifiedClaims(payload);
+        return verifiedClaims(payload, settings);
       } catch (error) {
         if (error instanceof errors.JOSEError) return undefined;
         throw error;
@@ -46,8 +49,13 @@ function issuerOf(token: string): string | undefined {
 }
 
 /** An address that the provider has not verified could be anybody's. */
-function verifiedClaims(payload: JWTPayload): OidcClaims | undefined {
+function verifiedClaims(
+  payload: JWTPayload,
+  { tenant, tenantClaim }: OidcSettings,
+): OidcClaims | undefined {
   const { email, email_verified: verified, exp } = payload;
   if (typeof email !== "string" || verified !== true || exp === undefined) return undefined;
-  return { email, expiresAt: exp };
+  if (tenantClaim === undefined) return { email, tenant, expiresAt: exp };
+  const named = payload[tenantClaim];
+  return typeof named === "string" ? { email, tenant: named, expiresAt: exp } : undefined;
 }

@@ -116,6 +116,15 @@ describe("an alert", () => {
     expect(await occurrences(alertId)).toEqual([["triggered", 11]]);
   });
 
+  test("is resolved by a sample that came between the windows of two looks", async () => {
+    const alertId = await watch();
+    await sample(10, 11);
+    expect(await evaluate(15)).toBe(1);
+    await sample(20, 9);
+    expect(await evaluate(1000)).toBe(1);
+    expect(await occurrences(alertId)).toEqual([["resolved", 9]]);
+  });
+
   test("is triggered once while it lasts, and not again within its cooldown", async () => {
     const alertId = await watch({ cooldown: 300 });
     for (const [seconds, value, changes] of [
