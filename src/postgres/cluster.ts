@@ -1,6 +1,14 @@
 import { execFile } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
@@ -22,19 +30,44 @@ export function clusterExists(folder: string): boolean {
   return existsSync(join(folder, "PG_VERSION"));
 }
 
-/** Made under another name first, so that an interrupted initdb never passes for a cluster. */
+/**
+ * Made under another name first, so that an interrupted initdb never passes for a cluster. Another
+ * process may make the same cluster meanwhile: the first one stays.
+ */
 export async function createCluster(spec: ClusterSpec): Promise<void> {
-  const draft = `${spec.folder}.new`;
-  const passwordFile = `${spec.folder}.password`;
-  rmSync(draft, { recursive: true, force: true });
-  mkdirSync(draft, { mode: 0o700 });
-  writeFileSync(passwordFile, spec.superuserPassword, { mode: 0o600 });
-  giveTo(spec.account, draft, passwordFile);
+  removeLeftDrafts(spec.folder);
+  const draft = `${spec.folder}.new-${process.pid}`;
+  const passwordFile = `${draft}.password`;
   try {
+    mkdirSync(draft, { mode: 0o700 });
+    writeFileSync(passwordFile, spec.superuserPassword, { mode: 0o600 });
+    giveTo(spec.account, draft, passwordFile);
     await initdb(spec, draft, passwordFile);
     renameSync(draft, spec.folder);
+  } catch (error) {
+    if (!clusterExists(spec.folder)) throw error;
   } finally {
-    rmSync(passwordFile);
+    rmSync(passwordFile, { force: true });
+    rmSync(draft, { recursive: true, force: true });
+  }
+}
+
+/** What processes that were killed meanwhile left behind. */
+function removeLeftDrafts(folder: string): void {
+  const home = dirname(folder);
+  for (const name of readdirSync(home)) {
+    if (!name.startsWith(`${basename(folder)}.new`)) continue;
+    const pid = Number(/\.new-(\d+)/.exec(name)?.[1]);
+    if (pid !== process.pid && isAlive(pid)) continue;
+    rmSync(join(home, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 

@@ -40,14 +40,23 @@ export async function openEmbeddedServer(
     data,
   });
 
-  const running = livePostmaster(data.cluster);
-  if (running !== undefined) {
+  const attach = async (running: Postmaster) => {
     await isReady(data, running);
     log.info({ port: running.port }, "using the server that already runs on this data");
     return { ...describe(running.port), started: false, stop: async () => {} };
+  };
+
+  const running = livePostmaster(data.cluster);
+  if (running !== undefined) return attach(running);
+  try {
+    const server = await start(data, binaries, account, password, env.QOS_POSTGRES_PORT);
+    return { ...describe(server.port), started: true, stop: server.stop };
+  } catch (error) {
+    // Another process may have been faster with the same data.
+    const other = livePostmaster(data.cluster);
+    if (other === undefined) throw error;
+    return attach(other);
   }
-  const server = await start(data, binaries, account, password, env.QOS_POSTGRES_PORT);
-  return { ...describe(server.port), started: true, stop: server.stop };
 }
 
 async function start(

@@ -6,7 +6,9 @@ import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:f
  * password file format, so that psql can use the file too (PGPASSFILE).
  */
 export function passwordFor(file: string, login: string): string {
-  return findPassword(file, login) ?? addPassword(file, login);
+  if (findPassword(file, login) === undefined) addPassword(file, login);
+  // Another process may have added one meanwhile: the first line is the one that counts.
+  return findPassword(file, login) ?? "";
 }
 
 export function findPassword(file: string, login: string): string | undefined {
@@ -17,10 +19,9 @@ export function findPassword(file: string, login: string): string | undefined {
   return entries.find(([, , , user]) => user === login)?.[4];
 }
 
-function addPassword(file: string, login: string): string {
+function addPassword(file: string, login: string): void {
   const password = randomBytes(24).toString("base64url");
   const descriptor = openSync(file, "a", 0o600);
   writeSync(descriptor, `*:*:*:${login}:${password}\n`);
   closeSync(descriptor);
-  return password;
 }

@@ -1,10 +1,19 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { withConnection } from "../../src/postgres/connect.ts";
@@ -52,6 +61,24 @@ function processesOf(folder: string): string[] {
   return stdout.split("\n").filter((line) => line.includes(` -D ${folder} `));
 }
 
+/** A process that opens the server on the folder, says so, and stops it when it is told to. */
+function openElsewhere(folder: string) {
+  const module = (path: string) => JSON.stringify(pathToFileURL(projectPath(path)));
+  const program = `
+    import { openEmbeddedServer } from ${module("src/postgres/embedded-server.ts")};
+    import { withConnection } from ${module("src/postgres/connect.ts")};
+    const server = await openEmbeddedServer();
+    await withConnection(server.url, (sql) => sql\`select\`);
+    console.log(server.started);
+    process.stdin.resume().once("end", () => server.stop());
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+    env: { ...process.env, QOS_DATA_FOLDER: folder, LOG_LEVEL: "silent" },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  return { child, started: once(child.stdout, "data").then(([said]) => String(said).trim()) };
+}
+
 const readKept = (url: string) => withConnection(url, (sql) => sql`select what from kept`);
 
 describe("the embedded server", () => {
@@ -74,6 +101,16 @@ describe("the embedded server", () => {
     expect(second).toMatchObject({ started: false, port: first.port });
     await second.stop();
     expect(await readKept(first.url)).toEqual([{ what: "data" }]);
+  });
+
+  test("is made once, and used by both, when two start at once", async () => {
+    const folder = join(home, "fresh");
+    const both = [openElsewhere(folder), openElsewhere(folder)];
+    const started = await Promise.all(both.map((one) => one.started));
+    expect(started.sort()).toEqual(["false", "true"]);
+    for (const { child } of both) child.stdin.end();
+    await Promise.all(both.map(({ child }) => once(child, "exit")));
+    expect(readdirSync(folder).sort()).toEqual(["pgdata", "pgpass", "postgres.log"]);
   });
 
   test("starts again after it was killed", async () => {
