@@ -17,7 +17,7 @@ export function taskNames(): string[] {
 export async function loadTasks(settings: WorkerSettings): Promise<TaskList> {
   const tasks: TaskList = {};
   for (const name of taskNames()) {
-    const file: { makeTask: MakeTask } = await import(projectPath("tasks", `${name}.ts`));
+    const file: { makeTask: MakeTask } = await import(`../../tasks/${name}.ts`);
     tasks[name] = file.makeTask(settings);
   }
   return tasks;

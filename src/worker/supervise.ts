@@ -41,10 +41,15 @@ export function makeEvents(): WorkerEvents {
 export async function supervise(work: Work): Promise<Supervised> {
   let runner: Runner | undefined = await startRunner(work);
   const stopping = new AbortController();
+  const stopped = new Promise((resolve) => stopping.signal.addEventListener("abort", resolve));
 
   const supervision = (async () => {
     while (!stopping.signal.aborted) {
-      await runner?.promise.catch((err: unknown) => log.error({ err }, "the job runner ended"));
+      const ended = runner?.promise.catch((err: unknown) =>
+        log.error({ err }, "the job runner ended"),
+      );
+      // One that failed while it stopped never tells that it ended.
+      await Promise.race([ended, stopped]);
       runner = undefined;
       if (stopping.signal.aborted) return;
       await sleep(restartMilliseconds, undefined, { signal: stopping.signal }).catch(() => {});

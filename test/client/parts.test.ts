@@ -8,6 +8,7 @@ import { LeaseSize } from "../../src/client/lease-size.ts";
 import { Leases } from "../../src/client/leases.ts";
 import { type Limits, limitsOf } from "../../src/client/limits.ts";
 import { OutageRules } from "../../src/client/outage.ts";
+import { openPool } from "../../src/client/store/open-pool.ts";
 import { Store } from "../../src/client/store/store.ts";
 
 const largest = Number.MAX_SAFE_INTEGER;
@@ -303,4 +304,11 @@ describe("errors of the database", () => {
       expect(fromDatabase({ code, message: "m" })).toBeInstanceOf(UnavailableError);
     }
   });
+});
+
+test.each([
+  ["postgres://login@host/my%20db?sslmode=disable", "my db"],
+  ["postgres://login:pass%2Fword@one:5432,two:5433/quotas", "quotas"],
+])("a pool of %s is of %j", (url, database) => {
+  expect(openPool(url).options.database).toBe(database);
 });
