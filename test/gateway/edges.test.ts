@@ -286,12 +286,13 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
         select from rate_limiter.token_leases
         where app_id = ${world.appId} and settled_at is null
       `;
-      const { pid } = (await workersOf(nginx)).get(0) as { pid: number };
-      // It looks for leases twice a second, and knows of this one by then.
-      for (let i = 0; i < 8; i += 1) {
+      const { pid } = await eventually(async () => {
         await ask(`${nginx.url}/b/o`, { "X-API-Key": world.apiKey });
-        await sleep(100);
-      }
+        const looksAfterLeases = (await workersOf(nginx)).get(0);
+        expect(looksAfterLeases?.known).toBeGreaterThan(0);
+        return looksAfterLeases as { pid: number };
+      });
+      expect(await open()).not.toHaveLength(0);
       process.kill(pid, "SIGKILL");
       await eventually(async () => expect(await open()).toHaveLength(0));
     });

@@ -94,15 +94,19 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
 
     test("many at once, in all workers, out of few leases that they share", async () => {
       await addQuota(database, world, { iops: { limit: 10_000 } });
-      const direct = await counter(nginx, /^qos_database_calls_total\{call="consume"\}/);
-      const heads = Array.from({ length: 200 }, () => get("/b/o", { method: "HEAD" }));
-      const statuses = (await Promise.all(heads)).map((response) => response.status);
-      expect(new Set(statuses)).toEqual(new Set([200]));
-      const leases = await database.sql`
-        select from rate_limiter.token_leases where app_id = ${world.appId}
-      `;
-      expect(leases.length).toBeLessThanOrEqual(8);
-      expect(await counter(nginx, /^qos_database_calls_total\{call="consume"\}/)).toBe(direct);
+      const leases = async () =>
+        (await database.sql`select from rate_limiter.token_leases where app_id = ${world.appId}`)
+          .length;
+      // On a busy machine others may be faster at every lease that one of them fetches: it asks then.
+      await eventually(async () => {
+        const direct = await counter(nginx, /^qos_database_calls_total\{call="consume"\}/);
+        const leasesBefore = await leases();
+        const heads = Array.from({ length: 200 }, () => get("/b/o", { method: "HEAD" }));
+        const statuses = (await Promise.all(heads)).map((response) => response.status);
+        expect(new Set(statuses)).toEqual(new Set([200]));
+        expect((await leases()) - leasesBefore).toBeLessThanOrEqual(8);
+        expect(await counter(nginx, /^qos_database_calls_total\{call="consume"\}/)).toBe(direct);
+      });
     });
 
     test("an S3 signature's access key id as the key", async () => {
