@@ -5,6 +5,7 @@ import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/node";
 import { logFor } from "../log.ts";
 import { connect } from "../postgres/connect.ts";
+import { hearLosses } from "../postgres/hear-losses.ts";
 import type { StartApi } from "../service.ts";
 import { requestHandler } from "./http/handler.ts";
 import { inFlight } from "./http/in-flight.ts";
@@ -92,10 +93,6 @@ function graphqlPool(connectionString: string, max: number): pg.Pool {
   const pool = new pg.Pool({
     ...{ connectionString, max, application_name: "storage-qos-graphql" },
   });
-  // A connection that breaks is replaced; unheard, its error would end the process: the pool's while
-  // it is idle, its own while a request has it.
-  const tell = (err: Error) => log.warn({ err }, "lost a database connection");
-  pool.on("error", tell);
-  pool.on("connect", (client) => client.on("error", tell));
+  hearLosses(pool, log);
   return pool;
 }

@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
+import { processLives } from "./process-lives.ts";
 
 const run = promisify(execFile);
 
@@ -58,16 +59,8 @@ function removeLeftDrafts(folder: string): void {
   for (const name of readdirSync(home)) {
     if (!name.startsWith(`${basename(folder)}.new`)) continue;
     const pid = Number(/\.new-(\d+)/.exec(name)?.[1]);
-    if (pid !== process.pid && isAlive(pid)) continue;
+    if (pid !== process.pid && processLives(pid)) continue;
     rmSync(join(home, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
   }
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { processLives } from "./process-lives.ts";
 
 /** What a running server says about itself in postmaster.pid. */
 export interface Postmaster {
@@ -28,11 +29,7 @@ export function livePostmaster(cluster: string): Postmaster | undefined {
  * start. A server always sits in its own data folder; without /proc the number has to do.
  */
 function isServerOf(cluster: string, pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+  if (!processLives(pid)) return false;
   if (!existsSync("/proc/self/cwd")) return true;
   try {
     return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(cluster);

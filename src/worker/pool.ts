@@ -1,8 +1,8 @@
 import pg from "pg";
 import { logFor } from "../log.ts";
+import { hearLosses } from "../postgres/hear-losses.ts";
 import { cancelStatements } from "./cancel-statements.ts";
 
-const log = logFor("worker");
 const patienceMilliseconds = 2_000;
 
 export interface WorkerPool {
@@ -21,10 +21,7 @@ export function openPool(connectionString: string, size: number): WorkerPool {
     application_name: "storage-qos worker",
     keepAlive: true,
   });
-  pool.on("error", (err) => log.warn({ err }, "an idle database connection was lost"));
-  pool.on("connect", (client) =>
-    client.on("error", (err) => log.warn({ err }, "a database connection was lost")),
-  );
+  hearLosses(pool, logFor("worker"));
   const busy = new Set<pg.PoolClient>();
   pool.on("acquire", (client) => busy.add(client));
   pool.on("release", (_error, client) => busy.delete(client));

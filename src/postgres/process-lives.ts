@@ -1,0 +1,8 @@
+/** Whether a process of this number runs, and this one may signal it. */
+export function processLives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
