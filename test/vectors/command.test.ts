@@ -117,7 +117,7 @@ describe("vectors", () => {
         duration_seconds: 1,
       },
     ];
-    const expected = [{ error: "unknown_application" }, { error: "unknown_lender" }];
+    const expected = [{ error: "unknown_application" }, { error: "lender_not_allowed" }];
     const { passed, told } = await run(true, fileOf({ ...world, steps, expect: expected }));
     expect({ passed, told }).toMatchObject({ passed: true });
   });
@@ -143,10 +143,10 @@ describe("vectors", () => {
       /at_us/,
     ],
     [
-      "a size that is no number of JavaScript's",
+      "a size that is not whole",
       {
         ...world,
-        steps: [{ at_us: 0, call: "consume", app: "a", operation: "head", size: 2 ** 53 }],
+        steps: [{ at_us: 0, call: "consume", app: "a", operation: "head", size: 0.5 }],
       },
       /\/steps\/0\/size/,
     ],

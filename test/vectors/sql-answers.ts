@@ -1,8 +1,8 @@
 import type { Sql } from "../../src/postgres/connect.ts";
 import { answerStep } from "../../src/vectors/answer-step.ts";
 import type { Answer, VectorFile } from "../../src/vectors/format.ts";
-import { loadWorld } from "../../src/vectors/load-world.ts";
-import { Scene } from "../../src/vectors/scene.ts";
+import { loadWorld } from "../../src/worlds/load-world.ts";
+import { NameRegistry } from "../../src/worlds/name-registry.ts";
 
 const undo = Symbol("undo");
 
@@ -19,8 +19,8 @@ export async function sqlAnswers(
   try {
     await pool.begin(async (transaction) => {
       const sql = transaction as unknown as Sql;
-      const scene = new Scene(sql, file, await loadWorld(sql, JSON.stringify(file)));
-      for (const step of file.steps) answers.push(await undisturbed(sql, scene, step));
+      const names = new NameRegistry(sql, file, await loadWorld(sql, JSON.stringify(file)));
+      for (const step of file.steps) answers.push(await undisturbed(sql, names, step));
       await inspect(sql);
       throw undo;
     });
@@ -31,9 +31,9 @@ export async function sqlAnswers(
 }
 
 /** A refusal aborts its statement alone, as it would without the transaction around it. */
-async function undisturbed(sql: Sql, scene: Scene, step: VectorFile["steps"][number]) {
+async function undisturbed(sql: Sql, names: NameRegistry, step: VectorFile["steps"][number]) {
   await sql`savepoint step`;
-  const answer = await answerStep(scene, step);
+  const answer = await answerStep(names, step);
   if ("error" in answer) await sql`rollback to savepoint step`;
   await sql`release savepoint step`;
   return answer;
