@@ -40,7 +40,9 @@ create type rate_limiter.bucket_type as enum (
   'iops_l2',
   'bandwidth_l2',
   'iops_l1',
-  'bandwidth_l1'
+  'bandwidth_l1',
+  'iops_reserve',
+  'bandwidth_reserve'
 );
 
 create type rate_limiter.calculation_method as enum (
@@ -112,7 +114,8 @@ create type rate_limiter.transaction_type as enum (
   'adjust',
   'lease',
   'settle',
-  'allot'
+  'prefetch',
+  'owed'
 );
 
 create type rate_limiter_admin.bandwidth_limits as (
@@ -121,6 +124,12 @@ create type rate_limiter_admin.bandwidth_limits as (
   burst_duration_seconds integer,
   refill_rate_bps bigint,
   allow_oversize boolean
+);
+
+create type rate_limiter_admin.ceiling_limits as (
+  max_limit bigint,
+  max_burst bigint,
+  max_capacity numeric
 );
 
 create type rate_limiter_admin.failed_job as (
@@ -147,21 +156,28 @@ create type rate_limiter_admin.time_resolution as enum (
 );
 
 create type rate_limiter_internal.bucket_charge as (
+  shard_key integer,
   owner_id uuid,
   bucket_type rate_limiter.bucket_type,
   mode rate_limiter.quota_mode,
   tokens numeric
 );
 
-create type rate_limiter_internal.layer_1_draw as (
+create type rate_limiter_internal.cost_rates as (
+  c_base numeric,
+  c_bw numeric,
+  unit_quantum bigint
+);
+
+create type rate_limiter_internal.layer1_draw as (
   is_possible boolean,
   taken numeric,
   drawn numeric,
   kept numeric,
-  terms_until timestamp with time zone
+  quota_valid_until timestamp with time zone
 );
 
-create type rate_limiter_internal.quota_terms as (
+create type rate_limiter_internal.quota_snapshot as (
   config_id uuid,
   calculation_method rate_limiter.calculation_method,
   capacity numeric,
@@ -169,7 +185,7 @@ create type rate_limiter_internal.quota_terms as (
   burst_duration_seconds integer,
   min_reserve bigint,
   allow_oversize boolean,
-  terms_until timestamp with time zone
+  quota_valid_until timestamp with time zone
 );
 
 
@@ -223,8 +239,8 @@ create table rate_limiter.alert_history (
 ) partition by range (triggered_at);
 alter table rate_limiter.alert_history enable row level security;
 
-create table rate_limiter.alert_notices (
-  notice_id uuid not null default gen_random_uuid(),
+create table rate_limiter.alert_notifications (
+  notification_id uuid not null default gen_random_uuid(),
   app_id uuid not null,
   alert_id uuid not null,
   history_id uuid not null,
@@ -237,34 +253,65 @@ create table rate_limiter.alert_notices (
   last_error text,
   created_at timestamp with time zone not null default clock_timestamp(),
   sent_at timestamp with time zone,
-  constraint alert_notice_event_check CHECK (event::text = ANY (ARRAY['triggered'::character varying, 'acknowledged'::character varying, 'resolved'::character varying]::text[])),
-  constraint alert_notice_sent_check CHECK ((status::text = 'sent'::text) = (sent_at IS NOT NULL)),
-  constraint alert_notice_status_check CHECK (status::text = ANY (ARRAY['pending'::character varying, 'sent'::character varying, 'dead'::character varying]::text[])),
   constraint alert_notices_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES rate_limiter.alert_configs(alert_id) ON DELETE RESTRICT,
   constraint alert_notices_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE RESTRICT,
   constraint alert_notices_history_key UNIQUE (history_id, event, channel_number),
-  constraint alert_notices_pkey PRIMARY KEY (notice_id)
+  constraint alert_notices_pkey PRIMARY KEY (notification_id),
+  constraint alert_notification_event_check CHECK (event::text = ANY (ARRAY['triggered'::character varying, 'acknowledged'::character varying, 'resolved'::character varying]::text[])),
+  constraint alert_notification_sent_check CHECK ((status::text = 'sent'::text) = (sent_at IS NOT NULL)),
+  constraint alert_notification_status_check CHECK (status::text = ANY (ARRAY['pending'::character varying, 'sent'::character varying, 'dead'::character varying]::text[]))
 );
-alter table rate_limiter.alert_notices enable row level security;
+alter table rate_limiter.alert_notifications enable row level security;
+
+create table rate_limiter.app_costs (
+  shard_key integer not null,
+  app_id uuid not null,
+  operation character varying(255) not null,
+  valid_from timestamp with time zone not null,
+  valid_to timestamp with time zone,
+  c_base numeric(10,4) not null,
+  c_bw numeric(10,4) not null,
+  unit_quantum bigint not null,
+  rule_id uuid not null,
+  constraint app_costs_pkey PRIMARY KEY (shard_key, app_id, operation, valid_from)
+);
+alter table rate_limiter.app_costs enable row level security;
+
+create table rate_limiter.app_facts (
+  shard_key integer not null,
+  app_id uuid not null,
+  tenant_id uuid not null,
+  cluster_id uuid,
+  suspended_until timestamp with time zone,
+  is_active boolean not null,
+  tenant_is_active boolean not null,
+  auto_borrow boolean not null,
+  has_shadow boolean not null,
+  has_iops boolean not null,
+  has_bandwidth boolean not null,
+  has_cost_rule boolean not null,
+  draws_iops boolean not null,
+  draws_bandwidth boolean not null,
+  needs_iops_quota boolean not null,
+  needs_bandwidth_quota boolean not null,
+  constraint app_facts_pkey PRIMARY KEY (shard_key, app_id)
+) with (fillfactor=70);
+alter table rate_limiter.app_facts enable row level security;
 
 create table rate_limiter.applications (
   app_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
   cluster_id uuid,
+  shard_key integer not null,
   name character varying(255) not null,
   metadata jsonb not null default '{}'::jsonb,
   auto_borrow boolean not null default false,
-  tenant_is_active boolean not null default true,
-  has_shadow boolean not null default false,
-  has_bandwidth boolean not null default false,
-  has_cost_rule boolean not null default false,
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
-  draws_iops boolean not null default false,
-  draws_bandwidth boolean not null default false,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
+  constraint app_shard_key_unique UNIQUE (shard_key, app_id),
   constraint app_tenant_name_unique UNIQUE (tenant_id, name),
   constraint applications_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE SET NULL,
   constraint applications_pkey PRIMARY KEY (app_id),
@@ -273,6 +320,7 @@ create table rate_limiter.applications (
 alter table rate_limiter.applications enable row level security;
 
 create table rate_limiter.bandwidth_metrics (
+  shard_key integer not null,
   app_id uuid not null,
   "timestamp" timestamp with time zone not null,
   metric_id uuid not null default gen_random_uuid(),
@@ -284,7 +332,7 @@ create table rate_limiter.bandwidth_metrics (
   connection_count integer not null default 0,
   tags jsonb not null default '{}'::jsonb,
   constraint bandwidth_metrics_counts_check CHECK (bytes_read >= 0 AND bytes_written >= 0 AND connection_count >= 0),
-  constraint bandwidth_metrics_pkey PRIMARY KEY (app_id, "timestamp", metric_id),
+  constraint bandwidth_metrics_pkey PRIMARY KEY (shard_key, app_id, "timestamp", metric_id),
   constraint bandwidth_metrics_tags_is_object CHECK (jsonb_typeof(tags) = 'object'::text),
   constraint bandwidth_metrics_throughput_check CHECK (avg_throughput_mbps >= 0::numeric AND peak_throughput_mbps >= 0::numeric)
 ) partition by range ("timestamp");
@@ -304,41 +352,50 @@ create table rate_limiter.bandwidth_quotas (
   constraint bandwidth_quotas_config_id_fkey FOREIGN KEY (config_id) REFERENCES rate_limiter.quota_configs(config_id) ON DELETE CASCADE,
   constraint bandwidth_quotas_config_id_key UNIQUE (config_id),
   constraint bandwidth_quotas_pkey PRIMARY KEY (quota_id),
-  constraint bandwidth_refill_rate_check CHECK (refill_rate_bps > 0)
+  constraint bandwidth_refill_rate_check CHECK (refill_rate_bps >= 1 AND refill_rate_bps <= bandwidth_limit_bps)
 );
 alter table rate_limiter.bandwidth_quotas enable row level security;
 
 create table rate_limiter.charges (
+  shard_key integer not null,
   app_id uuid not null,
   reference_id character varying(255) not null,
   operation character varying(255) not null,
   size_bytes bigint not null,
+  asked_size_bytes bigint,
   cost numeric(38,6) not null,
+  cost_rates rate_limiter_internal.cost_rates not null,
   charged rate_limiter_internal.bucket_charge[] not null,
   charged_at timestamp with time zone not null,
   settled_at timestamp with time zone,
   refunded_at timestamp with time zone,
-  constraint charges_pkey PRIMARY KEY (app_id, reference_id)
+  constraint charges_pkey PRIMARY KEY (shard_key, app_id, reference_id)
 );
 alter table rate_limiter.charges enable row level security;
 
 create table rate_limiter.clusters (
   cluster_id uuid not null default gen_random_uuid(),
+  shard_key integer generated always as identity not null,
   name character varying(255) not null,
   region character varying(100) not null,
   endpoint character varying(500),
   max_capacity bigint not null default 0,
   health_status character varying(50) not null default 'unknown'::character varying,
   health_check_url character varying(500),
+  health_checked_at timestamp with time zone,
+  health_streak integer not null default 0,
+  health_message character varying(200),
   is_active boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint cluster_capacity_check CHECK (max_capacity >= 0),
+  constraint cluster_health_check_url_check CHECK (health_check_url::text ~ '^https?://[^\s/@]+(/\S*)?$'::text),
   constraint cluster_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint cluster_region_not_empty CHECK (region::text ~ '\S'::text),
   constraint cluster_status_check CHECK (health_status::text = ANY (ARRAY['healthy'::character varying, 'degraded'::character varying, 'unhealthy'::character varying, 'unknown'::character varying]::text[])),
   constraint clusters_name_key UNIQUE (name),
-  constraint clusters_pkey PRIMARY KEY (cluster_id)
+  constraint clusters_pkey PRIMARY KEY (cluster_id),
+  constraint clusters_shard_key_key UNIQUE (shard_key)
 );
 alter table rate_limiter.clusters enable row level security;
 
@@ -363,6 +420,7 @@ create table rate_limiter.cost_rules (
 alter table rate_limiter.cost_rules enable row level security;
 
 create table rate_limiter.denial_counts (
+  shard_key integer not null,
   app_id uuid not null,
   minute timestamp with time zone not null,
   reason character varying(50) not null,
@@ -372,13 +430,14 @@ create table rate_limiter.denial_counts (
   bytes numeric(38,0) not null,
   recorded_at timestamp with time zone not null default clock_timestamp(),
   constraint denial_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric),
-  constraint denial_counts_pkey PRIMARY KEY (app_id, minute, reason, count_id),
-  constraint denial_minute_check CHECK (minute = date_trunc('minute'::text, minute)),
-  constraint denial_reason_check CHECK (reason::text = ANY (ARRAY['iops_l2'::character varying, 'bandwidth_l2'::character varying, 'iops_l1'::character varying, 'bandwidth_l1'::character varying, 'exceeds_capacity'::character varying]::text[]))
+  constraint denial_counts_pkey PRIMARY KEY (shard_key, app_id, minute, reason, count_id),
+  constraint denial_minute_check CHECK (minute = date_trunc('minute'::text, minute, 'UTC'::text)),
+  constraint denial_reason_check CHECK (reason::text = ANY (ARRAY['iops_l2'::character varying, 'bandwidth_l2'::character varying, 'iops_l1'::character varying, 'bandwidth_l1'::character varying, 'exceeds_capacity'::character varying, 'no_quota'::character varying]::text[]))
 ) partition by range (minute);
 alter table rate_limiter.denial_counts enable row level security;
 
 create table rate_limiter.iops_metrics (
+  shard_key integer not null,
   app_id uuid not null,
   "timestamp" timestamp with time zone not null,
   metric_id uuid not null default gen_random_uuid(),
@@ -392,7 +451,7 @@ create table rate_limiter.iops_metrics (
   tags jsonb not null default '{}'::jsonb,
   constraint iops_metrics_counts_check CHECK (read_ops >= 0 AND write_ops >= 0 AND error_count >= 0),
   constraint iops_metrics_latencies_check CHECK (avg_latency_ms >= 0::numeric AND p95_latency_ms >= 0::numeric AND p99_latency_ms >= 0::numeric),
-  constraint iops_metrics_pkey PRIMARY KEY (app_id, "timestamp", metric_id),
+  constraint iops_metrics_pkey PRIMARY KEY (shard_key, app_id, "timestamp", metric_id),
   constraint iops_metrics_tags_is_object CHECK (jsonb_typeof(tags) = 'object'::text)
 ) partition by range ("timestamp");
 alter table rate_limiter.iops_metrics enable row level security;
@@ -413,11 +472,25 @@ create table rate_limiter.iops_quotas (
   constraint iops_quotas_config_id_fkey FOREIGN KEY (config_id) REFERENCES rate_limiter.quota_configs(config_id) ON DELETE CASCADE,
   constraint iops_quotas_config_id_key UNIQUE (config_id),
   constraint iops_quotas_pkey PRIMARY KEY (quota_id),
-  constraint iops_refill_rate_check CHECK (refill_rate > 0)
+  constraint iops_refill_rate_check CHECK (refill_rate >= 1 AND refill_rate <= iops_limit)
 );
 alter table rate_limiter.iops_quotas enable row level security;
 
+create table rate_limiter.late_charges (
+  shard_key integer not null,
+  app_id uuid not null,
+  idempotency_key character varying(255) not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,6) not null,
+  charged rate_limiter_internal.bucket_charge[] not null,
+  charged_at timestamp with time zone not null,
+  constraint late_charge_amounts_check CHECK (tokens >= 0::numeric AND bytes >= 0::numeric),
+  constraint late_charges_pkey PRIMARY KEY (shard_key, app_id, idempotency_key)
+);
+alter table rate_limiter.late_charges enable row level security;
+
 create table rate_limiter.metrics (
+  shard_key integer not null,
   app_id uuid not null,
   "timestamp" timestamp with time zone not null,
   metric_id uuid not null default gen_random_uuid(),
@@ -427,12 +500,13 @@ create table rate_limiter.metrics (
   unit character varying(50),
   constraint metric_name_not_empty CHECK (metric_name::text ~ '\S'::text),
   constraint metric_tags_is_object CHECK (jsonb_typeof(tags) = 'object'::text),
-  constraint metric_value_is_finite CHECK (value > '-Infinity'::double precision AND value < 'Infinity'::double precision),
-  constraint metrics_pkey PRIMARY KEY (app_id, "timestamp", metric_id)
+  constraint metric_value_is_bounded CHECK (value >= '-1000000000000000000000000000000'::numeric::double precision AND value <= '1000000000000000000000000000000'::numeric::double precision),
+  constraint metrics_pkey PRIMARY KEY (shard_key, app_id, "timestamp", metric_id)
 ) partition by range ("timestamp");
 alter table rate_limiter.metrics enable row level security;
 
 create table rate_limiter.metrics_daily (
+  shard_key integer not null,
   app_id uuid not null,
   metric_name character varying(255) not null,
   bucket timestamp with time zone not null,
@@ -444,12 +518,13 @@ create table rate_limiter.metrics_daily (
   p99_value double precision not null,
   sample_count bigint not null,
   constraint metrics_daily_bucket_check CHECK (bucket = date_trunc('day'::text, bucket, 'UTC'::text)),
-  constraint metrics_daily_pkey PRIMARY KEY (app_id, metric_name, bucket),
+  constraint metrics_daily_pkey PRIMARY KEY (shard_key, app_id, metric_name, bucket),
   constraint metrics_daily_sample_count_check CHECK (sample_count > 0)
 );
 alter table rate_limiter.metrics_daily enable row level security;
 
 create table rate_limiter.metrics_hourly (
+  shard_key integer not null,
   app_id uuid not null,
   metric_name character varying(255) not null,
   bucket timestamp with time zone not null,
@@ -461,7 +536,7 @@ create table rate_limiter.metrics_hourly (
   p99_value double precision not null,
   sample_count bigint not null,
   constraint metrics_hourly_bucket_check CHECK (bucket = date_trunc('hour'::text, bucket, 'UTC'::text)),
-  constraint metrics_hourly_pkey PRIMARY KEY (app_id, metric_name, bucket),
+  constraint metrics_hourly_pkey PRIMARY KEY (shard_key, app_id, metric_name, bucket),
   constraint metrics_hourly_sample_count_check CHECK (sample_count > 0)
 );
 alter table rate_limiter.metrics_hourly enable row level security;
@@ -500,7 +575,8 @@ create table rate_limiter.quota_configs (
   config_id uuid not null default gen_random_uuid(),
   app_id uuid,
   cluster_id uuid,
-  owner_id uuid not null generated always as (COALESCE(app_id, cluster_id)) stored,
+  default_cluster_id uuid,
+  owner_id uuid not null generated always as (COALESCE(app_id, cluster_id, default_cluster_id)) stored,
   mode rate_limiter.quota_mode not null default 'enforce'::rate_limiter.quota_mode,
   valid_from timestamp with time zone not null default CURRENT_TIMESTAMP,
   valid_to timestamp with time zone,
@@ -508,13 +584,54 @@ create table rate_limiter.quota_configs (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint quota_configs_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
   constraint quota_configs_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE CASCADE,
+  constraint quota_configs_default_cluster_id_fkey FOREIGN KEY (default_cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE CASCADE,
   constraint quota_configs_pkey PRIMARY KEY (config_id),
-  constraint quota_has_one_owner CHECK (num_nonnulls(app_id, cluster_id) = 1),
+  constraint quota_default_enforces CHECK (default_cluster_id IS NULL OR mode = 'enforce'::rate_limiter.quota_mode),
+  constraint quota_has_one_owner CHECK (num_nonnulls(app_id, cluster_id, default_cluster_id) = 1),
   constraint quota_time_is_finite CHECK (isfinite(valid_from) AND isfinite(valid_to)),
   constraint quota_time_order CHECK (valid_to > valid_from),
-  constraint quota_time_overlap_check EXCLUDE USING gist (owner_id WITH =, mode WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (is_active)
+  constraint quota_time_overlap_check EXCLUDE USING gist (owner_id WITH =, (
+CASE
+    WHEN default_cluster_id IS NULL THEN 0
+    ELSE 1
+END) WITH =, mode WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (is_active)
 );
 alter table rate_limiter.quota_configs enable row level security;
+
+create unlogged table rate_limiter.recent_denials (
+  shard_key integer not null,
+  app_id uuid not null,
+  minute timestamp with time zone not null,
+  reason character varying(50) not null,
+  writer integer not null,
+  count_id uuid not null default gen_random_uuid(),
+  operations bigint not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,0) not null,
+  recorded_at timestamp with time zone not null default clock_timestamp(),
+  constraint recent_denial_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric),
+  constraint recent_denial_minute_check CHECK (minute = date_trunc('minute'::text, minute)),
+  constraint recent_denial_reason_check CHECK (reason::text = ANY (ARRAY['iops_l2'::character varying, 'bandwidth_l2'::character varying, 'iops_l1'::character varying, 'bandwidth_l1'::character varying, 'exceeds_capacity'::character varying, 'no_quota'::character varying]::text[])),
+  constraint recent_denials_pkey PRIMARY KEY (shard_key, app_id, minute, reason, writer, count_id)
+) with (fillfactor=50);
+alter table rate_limiter.recent_denials enable row level security;
+
+create table rate_limiter.reservations (
+  app_id uuid not null,
+  cluster_id uuid not null,
+  reserved_iops bigint,
+  reserved_bps bigint,
+  reservation_seconds integer not null default 1,
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint reservation_is_positive CHECK (reserved_iops > 0 AND reserved_bps > 0),
+  constraint reservation_reserves_something CHECK (num_nonnulls(reserved_iops, reserved_bps) > 0),
+  constraint reservation_seconds_check CHECK (reservation_seconds >= 1 AND reservation_seconds <= 60),
+  constraint reservations_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
+  constraint reservations_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE CASCADE,
+  constraint reservations_pkey PRIMARY KEY (app_id)
+);
+alter table rate_limiter.reservations enable row level security;
 
 create table rate_limiter.retention_policies (
   policy_id uuid not null default gen_random_uuid(),
@@ -528,6 +645,7 @@ create table rate_limiter.retention_policies (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_by uuid,
   constraint retention_action_check CHECK (action::text = ANY (ARRAY['drop_partitions'::character varying, 'delete_rows'::character varying, 'archive_rows'::character varying]::text[])),
+  constraint retention_has_no_negative_part CHECK (LEAST(EXTRACT(year FROM retain_for), EXTRACT(month FROM retain_for), EXTRACT(day FROM retain_for), EXTRACT(hour FROM retain_for), EXTRACT(minute FROM retain_for), EXTRACT(second FROM retain_for)) >= 0::numeric),
   constraint retention_has_one_period CHECK (num_nonnulls(retain_for, setting_key) = 1),
   constraint retention_is_a_day_at_least CHECK (retain_for >= '1 day'::interval),
   constraint retention_is_a_thousand_years_at_most CHECK (retain_for <= '1000 years'::interval),
@@ -565,6 +683,28 @@ create table rate_limiter.roles (
 );
 alter table rate_limiter.roles enable row level security;
 
+create table rate_limiter.suspensions (
+  suspension_id uuid not null default gen_random_uuid(),
+  tenant_id uuid not null,
+  app_id uuid,
+  api_key_id uuid,
+  reason text not null,
+  suspended_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  suspended_until timestamp with time zone,
+  lifted_at timestamp with time zone,
+  lift_reason text,
+  constraint suspension_lifted_with_reason CHECK ((lifted_at IS NULL) = (lift_reason IS NULL)),
+  constraint suspension_of_a_key_names_its_application CHECK (api_key_id IS NULL OR app_id IS NOT NULL),
+  constraint suspension_reason_not_empty CHECK (reason ~ '\S'::text),
+  constraint suspension_time_is_finite CHECK (isfinite(suspended_until)),
+  constraint suspension_time_order CHECK (suspended_until > suspended_at),
+  constraint suspensions_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES rate_limiter_private.api_keys(api_key_id) ON DELETE CASCADE,
+  constraint suspensions_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
+  constraint suspensions_pkey PRIMARY KEY (suspension_id),
+  constraint suspensions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE CASCADE
+);
+alter table rate_limiter.suspensions enable row level security;
+
 create table rate_limiter.system_settings (
   setting_id uuid not null default gen_random_uuid(),
   key character varying(255) not null,
@@ -572,12 +712,14 @@ create table rate_limiter.system_settings (
   value_type text not null default 'text'::text,
   minimum numeric,
   maximum numeric,
+  choices text[],
   description text not null,
   is_sensitive boolean not null default false,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_by uuid,
   constraint setting_bounds_are_for_numbers CHECK ((value_type = ANY (ARRAY['integer'::text, 'numeric'::text])) OR minimum IS NULL AND maximum IS NULL),
   constraint setting_bounds_in_order CHECK (minimum <= maximum),
+  constraint setting_choices_are_for_texts CHECK (value_type = 'text'::text OR choices IS NULL),
   constraint setting_key_format CHECK (key::text ~ '^[a-z][a-z0-9_]*$'::text),
   constraint setting_value_type_check CHECK (value_type = ANY (ARRAY['integer'::text, 'numeric'::text, 'boolean'::text, 'text'::text])),
   constraint system_settings_key_key UNIQUE (key),
@@ -586,11 +728,35 @@ create table rate_limiter.system_settings (
 );
 alter table rate_limiter.system_settings enable row level security;
 
+create table rate_limiter.tenant_ceilings (
+  ceiling_id uuid not null default gen_random_uuid(),
+  tenant_id uuid not null,
+  cluster_id uuid,
+  iops_limit bigint,
+  iops_burst bigint,
+  iops_capacity numeric(38,0),
+  bandwidth_limit_bps bigint,
+  bandwidth_burst_bps bigint,
+  bandwidth_capacity numeric(38,0),
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint ceiling_bandwidth_check CHECK (bandwidth_limit_bps >= 0 AND bandwidth_burst_bps >= bandwidth_limit_bps AND bandwidth_capacity >= bandwidth_limit_bps::numeric),
+  constraint ceiling_bandwidth_is_whole CHECK (num_nonnulls(bandwidth_limit_bps, bandwidth_burst_bps, bandwidth_capacity) = ANY (ARRAY[0, 3])),
+  constraint ceiling_iops_check CHECK (iops_limit >= 0 AND iops_burst >= iops_limit AND iops_capacity >= iops_limit::numeric),
+  constraint ceiling_iops_is_whole CHECK (num_nonnulls(iops_limit, iops_burst, iops_capacity) = ANY (ARRAY[0, 3])),
+  constraint ceiling_is_of_a_kind CHECK (num_nonnulls(iops_limit, bandwidth_limit_bps) > 0),
+  constraint tenant_ceilings_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE CASCADE,
+  constraint tenant_ceilings_pkey PRIMARY KEY (ceiling_id),
+  constraint tenant_ceilings_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE CASCADE
+);
+alter table rate_limiter.tenant_ceilings enable row level security;
+
 create table rate_limiter.tenants (
   tenant_id uuid not null default gen_random_uuid(),
   name character varying(255) not null,
   description text,
   is_active boolean not null default true,
+  requires_second_factor boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint tenant_name_not_empty CHECK (name::text ~ '\S'::text),
@@ -600,6 +766,7 @@ create table rate_limiter.tenants (
 alter table rate_limiter.tenants enable row level security;
 
 create table rate_limiter.token_borrowing (
+  shard_key integer not null,
   owner_id uuid not null,
   borrowing_id uuid not null default gen_random_uuid(),
   bucket_type rate_limiter.bucket_type not null,
@@ -620,21 +787,22 @@ create table rate_limiter.token_borrowing (
   constraint borrowing_lender_is_a_bucket CHECK (num_nonnulls(lender_owner_id, lender_bucket_type) = ANY (ARRAY[0, 2])),
   constraint borrowing_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint borrowing_repaid_check CHECK (repaid_tokens >= 0::numeric AND repaid_tokens <= repayment_tokens),
-  constraint borrowing_repaid_status_check CHECK ((status = 'repaid'::rate_limiter.borrowing_status) = (repaid_tokens = repayment_tokens)),
+  constraint borrowing_repaid_status_check CHECK ((status = ANY (ARRAY['repaid'::rate_limiter.borrowing_status, 'defaulted'::rate_limiter.borrowing_status])) = (repaid_tokens = repayment_tokens)),
   constraint borrowing_repayment_check CHECK (repayment_tokens >= tokens_borrowed),
   constraint borrowing_tokens_check CHECK (tokens_borrowed > 0::numeric),
-  constraint token_borrowing_pkey PRIMARY KEY (owner_id, borrowing_id)
+  constraint token_borrowing_pkey PRIMARY KEY (shard_key, owner_id, borrowing_id)
 );
 alter table rate_limiter.token_borrowing enable row level security;
 
 create table rate_limiter.token_buckets (
+  shard_key integer not null,
   owner_id uuid not null,
   bucket_type rate_limiter.bucket_type not null,
   mode rate_limiter.quota_mode not null default 'enforce'::rate_limiter.quota_mode,
   calculation_method rate_limiter.calculation_method not null default 'token_bucket'::rate_limiter.calculation_method,
   allow_oversize boolean not null default false,
   burst_duration_seconds integer not null default 1,
-  terms_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  quota_valid_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
   last_refill_at timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
@@ -646,15 +814,23 @@ create table rate_limiter.token_buckets (
   capacity numeric(38,6),
   current_tokens numeric(38,6) not null default 0,
   refilled numeric(38,6) not null default 0,
-  constraint bucket_tokens_check CHECK (current_tokens >= 0::numeric),
-  constraint token_buckets_bucket_id_key UNIQUE (owner_id, bucket_id),
-  constraint token_buckets_pkey PRIMARY KEY (owner_id, bucket_type, mode)
+  last_capacity numeric(38,6),
+  prorated_since timestamp with time zone,
+  headroom numeric(38,6),
+  reserved_rate bigint,
+  leased numeric(38,6),
+  reserve_cluster_id uuid,
+  constraint bucket_reserve_has_cluster CHECK ((bucket_type = ANY (ARRAY['iops_reserve'::rate_limiter.bucket_type, 'bandwidth_reserve'::rate_limiter.bucket_type])) = (reserve_cluster_id IS NOT NULL)),
+  constraint token_buckets_bucket_id_key UNIQUE (shard_key, owner_id, bucket_id),
+  constraint token_buckets_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
 alter table rate_limiter.token_buckets enable row level security;
 
 create table rate_limiter.token_leases (
+  shard_key integer not null,
   app_id uuid not null,
   lease_id uuid not null default gen_random_uuid(),
+  cluster_id uuid,
   holder character varying(255),
   tokens numeric(38,6) not null,
   bytes numeric(38,6) not null,
@@ -664,14 +840,16 @@ create table rate_limiter.token_leases (
   settled_at timestamp with time zone,
   spent_tokens numeric(38,6),
   spent_bytes numeric(38,6),
+  revoked_at timestamp with time zone,
   constraint lease_amounts_check CHECK (tokens >= 0::numeric AND bytes >= 0::numeric),
   constraint lease_spent_check CHECK (spent_tokens >= 0::numeric AND spent_tokens <= tokens AND spent_bytes >= 0::numeric AND spent_bytes <= bytes),
   constraint lease_time_order CHECK (expires_at > granted_at),
-  constraint token_leases_pkey PRIMARY KEY (app_id, lease_id)
+  constraint token_leases_pkey PRIMARY KEY (shard_key, app_id, lease_id)
 );
 alter table rate_limiter.token_leases enable row level security;
 
 create table rate_limiter.token_transactions (
+  shard_key integer not null,
   owner_id uuid not null,
   created_at timestamp with time zone not null,
   seq bigint not null,
@@ -683,9 +861,24 @@ create table rate_limiter.token_transactions (
   balance_after numeric(38,6) not null,
   reference_id character varying(255),
   metadata jsonb,
-  constraint token_transactions_pkey PRIMARY KEY (owner_id, bucket_type, mode, created_at, seq)
+  constraint token_transactions_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode, created_at, seq)
 ) partition by range (created_at);
 alter table rate_limiter.token_transactions enable row level security;
+
+create table rate_limiter.uncharged_counts (
+  shard_key integer not null,
+  app_id uuid not null,
+  minute timestamp with time zone not null,
+  reason character varying(50) not null,
+  operations bigint not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,6) not null,
+  constraint uncharged_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric),
+  constraint uncharged_counts_pkey PRIMARY KEY (shard_key, app_id, minute, reason),
+  constraint uncharged_minute_check CHECK (minute = date_trunc('minute'::text, minute)),
+  constraint uncharged_reason_check CHECK (reason::text = ANY (ARRAY['settle'::character varying, 'lease'::character varying, 'owed'::character varying]::text[]))
+);
+alter table rate_limiter.uncharged_counts enable row level security;
 
 create table rate_limiter.user_roles (
   user_role_id uuid not null default gen_random_uuid(),
@@ -746,6 +939,7 @@ create table rate_limiter_audit.quota_version_history (
   config_id uuid not null,
   app_id uuid,
   cluster_id uuid,
+  default_cluster_id uuid,
   old_config jsonb,
   new_config jsonb,
   change_reason text,
@@ -753,49 +947,122 @@ create table rate_limiter_audit.quota_version_history (
   changed_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   archived_at timestamp with time zone,
   constraint quota_version_changes_something CHECK (old_config IS DISTINCT FROM new_config),
-  constraint quota_version_has_one_owner CHECK (num_nonnulls(app_id, cluster_id) = 1),
+  constraint quota_version_has_one_owner CHECK (num_nonnulls(app_id, cluster_id, default_cluster_id) = 1),
   constraint quota_version_history_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE RESTRICT,
   constraint quota_version_history_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE RESTRICT,
   constraint quota_version_history_config_id_fkey FOREIGN KEY (config_id) REFERENCES rate_limiter.quota_configs(config_id) ON DELETE RESTRICT,
+  constraint quota_version_history_default_cluster_id_fkey FOREIGN KEY (default_cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE RESTRICT,
   constraint quota_version_history_pkey PRIMARY KEY (version_id)
 );
 alter table rate_limiter_audit.quota_version_history enable row level security;
 
+create table rate_limiter_audit.reservation_history (
+  change_id uuid not null default gen_random_uuid(),
+  app_id uuid not null,
+  cluster_id uuid not null,
+  old_values jsonb,
+  new_values jsonb,
+  change_reason text,
+  changed_by uuid,
+  changed_at timestamp with time zone not null default clock_timestamp(),
+  constraint reservation_history_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE RESTRICT,
+  constraint reservation_history_changes_something CHECK (old_values IS DISTINCT FROM new_values),
+  constraint reservation_history_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE RESTRICT,
+  constraint reservation_history_pkey PRIMARY KEY (change_id)
+);
+alter table rate_limiter_audit.reservation_history enable row level security;
+
 create table rate_limiter_internal.engine_settings (
   is_only_row boolean not null default true,
   synchronous_commit boolean not null,
-  layer_1_allotment_ms integer not null,
+  layer1_prefetch_ms integer not null,
+  max_debt_seconds integer not null,
+  max_cluster_debt_seconds integer not null,
+  lease_fairness boolean not null,
+  lease_seconds integer not null,
+  lease_max_share numeric not null,
+  lease_common_share numeric not null,
   constraint engine_settings_has_one_row CHECK (is_only_row),
   constraint engine_settings_pkey PRIMARY KEY (is_only_row)
 );
 
-create unlogged table rate_limiter_internal.layer_1_stripes (
-  cluster_id uuid not null,
+create table rate_limiter_internal.job_locks (
+  job character varying(100) not null,
+  constraint job_locks_pkey PRIMARY KEY (job)
+);
+
+create unlogged table rate_limiter_internal.late_shares (
+  shard_key integer not null,
+  tenant_id uuid not null,
+  bucket_type rate_limiter.bucket_type not null,
+  charged_at timestamp with time zone not null,
+  tokens numeric(38,6) not null,
+  constraint late_shares_pkey PRIMARY KEY (shard_key, tenant_id, bucket_type)
+) with (fillfactor=50);
+
+create unlogged table rate_limiter_internal.layer1_stripes (
+  shard_key integer not null,
   stripe integer not null,
   expires_at timestamp with time zone not null,
   iops numeric(38,6) not null,
   bytes numeric(38,6) not null,
-  constraint layer_1_stripes_pkey PRIMARY KEY (cluster_id, stripe)
+  constraint layer1_stripes_pkey PRIMARY KEY (shard_key, stripe)
 ) with (fillfactor=10);
+
+create unlogged table rate_limiter_internal.lease_shares (
+  shard_key integer not null,
+  app_id uuid not null,
+  tenant_id uuid not null,
+  asked_at timestamp with time zone not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,6) not null,
+  constraint lease_shares_pkey PRIMARY KEY (shard_key, app_id)
+) with (fillfactor=50);
+
+create table rate_limiter_internal.placement (
+  is_only_row boolean not null,
+  constraint placement_pkey PRIMARY KEY (is_only_row)
+);
+
+create table rate_limiter_internal.retention_lock (
+  is_only_row boolean not null,
+  constraint retention_lock_pkey PRIMARY KEY (is_only_row)
+);
 
 create table rate_limiter_private.api_keys (
   key_hash bytea not null,
   app_id uuid not null,
   api_key_id uuid not null default gen_random_uuid(),
   prefix character varying(12) not null,
+  is_registered boolean not null default false,
   name character varying(255),
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   created_by uuid,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
   revoked_by uuid,
+  suspended_until timestamp with time zone,
   constraint api_key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
-  constraint api_key_prefix_format CHECK (prefix::text ~ '^qos_[A-Za-z0-9_-]{8}$'::text),
+  constraint api_key_prefix_format CHECK (
+CASE
+    WHEN is_registered THEN prefix::text ~ '^[!-~]{1,12}$'::text
+    ELSE prefix::text ~ '^qos_[A-Za-z0-9_-]{8}$'::text
+END),
   constraint api_keys_api_key_id_key UNIQUE (api_key_id),
   constraint api_keys_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
   constraint api_keys_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
   constraint api_keys_pkey PRIMARY KEY (key_hash),
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
+);
+
+create table rate_limiter_private.job_failures (
+  job character varying(100) not null,
+  subject character varying(255) not null,
+  failures bigint not null default 1,
+  last_failed_at timestamp with time zone not null default clock_timestamp(),
+  last_error text not null,
+  constraint job_failures_count_check CHECK (failures > 0),
+  constraint job_failures_pkey PRIMARY KEY (job, subject)
 );
 
 create table rate_limiter_private.job_progress (
@@ -820,13 +1087,14 @@ create table rate_limiter_private.ledger_checks (
   constraint ledger_checks_pkey PRIMARY KEY (check_id)
 );
 
-create table rate_limiter_private.login_addresses (
-  address inet not null,
+create table rate_limiter_private.login_failures (
+  account bytea not null,
+  network inet not null,
   failed_attempts integer not null default 0,
   last_failed_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   locked_until timestamp with time zone,
-  constraint login_addresses_failed_attempts_check CHECK (failed_attempts >= 0),
-  constraint login_addresses_pkey PRIMARY KEY (address)
+  constraint login_failures_failed_attempts_check CHECK (failed_attempts >= 0),
+  constraint login_failures_pkey PRIMARY KEY (account, network)
 );
 
 create table rate_limiter_private.metric_changes (
@@ -837,6 +1105,23 @@ create table rate_limiter_private.metric_changes (
   change_id bigint generated always as identity not null,
   constraint metric_changes_grain_check CHECK (grain::text = ANY (ARRAY['hour'::character varying, 'day'::character varying]::text[])),
   constraint metric_changes_pkey PRIMARY KEY (grain, app_id, metric_name, bucket, change_id)
+);
+
+create table rate_limiter_private.partition_drains (
+  schema_name name not null,
+  table_name name not null,
+  partition_names text[] not null,
+  starts_at timestamp with time zone[] not null,
+  ends_at timestamp with time zone[] not null,
+  rest_name text not null,
+  max_rest integer not null,
+  next_block bigint not null,
+  end_block bigint not null,
+  time_column name not null,
+  columns text not null,
+  key_columns name[] not null,
+  constraint partition_drains_pkey PRIMARY KEY (schema_name, table_name),
+  constraint partition_drains_table_fkey FOREIGN KEY (schema_name, table_name) REFERENCES rate_limiter_private.partitioned_tables(schema_name, table_name) ON DELETE RESTRICT
 );
 
 create table rate_limiter_private.partitioned_tables (
@@ -856,6 +1141,24 @@ create table rate_limiter_private.partitioned_tables (
   constraint partitioned_tables_statistics_check CHECK (statistics_target >= 1 AND statistics_target <= 10000)
 );
 
+create table rate_limiter_private.provider_accounts (
+  user_id uuid not null,
+  last_seen_at timestamp with time zone,
+  refused_before timestamp with time zone,
+  constraint provider_accounts_pkey PRIMARY KEY (user_id),
+  constraint provider_accounts_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
+create table rate_limiter_private.second_factors (
+  user_id uuid not null,
+  encrypted_secret bytea not null,
+  enrolled_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  confirmed_at timestamp with time zone,
+  last_used_step bigint not null default 0,
+  constraint second_factors_pkey PRIMARY KEY (user_id),
+  constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
 create table rate_limiter_private.used_refresh_tokens (
   token_hash bytea not null,
   session_id uuid not null,
@@ -868,11 +1171,7 @@ create table rate_limiter_private.user_secrets (
   user_id uuid not null,
   password_hash text not null,
   password_changed_at timestamp with time zone not null default CURRENT_TIMESTAMP,
-  failed_attempts integer not null default 0,
-  last_failed_at timestamp with time zone,
-  locked_until timestamp with time zone,
-  constraint user_secrets_failed_attempts_check CHECK (failed_attempts >= 0),
-  constraint user_secrets_hash_is_bcrypt CHECK (password_hash ~ '^\$2[abxy]\$'::text),
+  constraint user_secrets_hash_is_scrypt CHECK (password_hash ~ '^\$scrypt\$ln=\d{1,2},r=\d{1,2},p=\d{1,2}\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$'::text),
   constraint user_secrets_pkey PRIMARY KEY (user_id),
   constraint user_secrets_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
@@ -893,7 +1192,7 @@ create table rate_limiter_private.user_sessions (
   constraint user_sessions_pkey PRIMARY KEY (session_id),
   constraint user_sessions_refresh_token_hash_key UNIQUE (refresh_token_hash),
   constraint user_sessions_refresh_within_session CHECK (refresh_expires_at <= expires_at),
-  constraint user_sessions_revoke_reason_check CHECK ((revoked_at IS NULL) = (revoke_reason IS NULL) AND (revoke_reason::text = ANY (ARRAY['logout'::character varying, 'logout_everywhere'::character varying, 'password_changed'::character varying, 'refresh_token_reused'::character varying, 'user_deactivated'::character varying, 'administrator'::character varying]::text[]))),
+  constraint user_sessions_revoke_reason_check CHECK ((revoked_at IS NULL) = (revoke_reason IS NULL) AND (revoke_reason::text = ANY (ARRAY['logout'::character varying, 'logout_everywhere'::character varying, 'password_changed'::character varying, 'refresh_token_reused'::character varying, 'user_deactivated'::character varying, 'tenant_deactivated'::character varying, 'role_lost'::character varying, 'email_changed'::character varying, 'second_factor_changed'::character varying, 'administrator'::character varying]::text[]))),
   constraint user_sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
@@ -907,10 +1206,12 @@ CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (
 CREATE INDEX idx_alert_history_app ON rate_limiter.alert_history USING btree (app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_status ON rate_limiter.alert_history USING btree (status) WHERE ((status)::text <> 'resolved'::text);
 CREATE INDEX idx_alert_history_triggered ON rate_limiter.alert_history USING btree (triggered_at DESC);
-CREATE INDEX idx_alert_notices_alert ON rate_limiter.alert_notices USING btree (alert_id);
-CREATE INDEX idx_alert_notices_app ON rate_limiter.alert_notices USING btree (app_id, created_at DESC);
-CREATE INDEX idx_alert_notices_created ON rate_limiter.alert_notices USING btree (created_at);
-CREATE INDEX idx_alert_notices_unsent ON rate_limiter.alert_notices USING btree (status, created_at) WHERE ((status)::text <> 'sent'::text);
+CREATE INDEX idx_alert_notices_alert ON rate_limiter.alert_notifications USING btree (alert_id);
+CREATE INDEX idx_alert_notices_app ON rate_limiter.alert_notifications USING btree (app_id, created_at DESC);
+CREATE INDEX idx_alert_notices_created ON rate_limiter.alert_notifications USING btree (created_at);
+CREATE INDEX idx_alert_notices_unsent ON rate_limiter.alert_notifications USING btree (status, created_at) WHERE ((status)::text <> 'sent'::text);
+CREATE INDEX idx_app_facts_app ON rate_limiter.app_facts USING btree (app_id);
+CREATE INDEX idx_app_facts_cluster ON rate_limiter.app_facts USING btree (cluster_id);
 CREATE INDEX idx_applications_active ON rate_limiter.applications USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_applications_cluster ON rate_limiter.applications USING btree (cluster_id);
 CREATE INDEX idx_applications_metadata ON rate_limiter.applications USING gin (metadata);
@@ -926,6 +1227,7 @@ CREATE INDEX idx_cost_rules_operation ON rate_limiter.cost_rules USING btree (op
 CREATE INDEX idx_denial_counts_recorded ON rate_limiter.denial_counts USING brin (recorded_at);
 CREATE INDEX idx_iops_metrics_tags ON rate_limiter.iops_metrics USING gin (tags jsonb_path_ops);
 CREATE INDEX idx_iops_metrics_time ON rate_limiter.iops_metrics USING brin ("timestamp");
+CREATE INDEX idx_late_charges_charged ON rate_limiter.late_charges USING brin (charged_at);
 CREATE INDEX idx_metrics_app_name_time ON rate_limiter.metrics USING btree (app_id, metric_name, "timestamp" DESC);
 CREATE INDEX idx_metrics_name ON rate_limiter.metrics USING btree (metric_name, "timestamp" DESC);
 CREATE INDEX idx_metrics_tags ON rate_limiter.metrics USING gin (tags jsonb_path_ops);
@@ -938,26 +1240,38 @@ CREATE INDEX idx_operation_types_category ON rate_limiter.operation_types USING 
 CREATE INDEX idx_quota_configs_active ON rate_limiter.quota_configs USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_quota_configs_app ON rate_limiter.quota_configs USING btree (app_id);
 CREATE INDEX idx_quota_configs_cluster ON rate_limiter.quota_configs USING btree (cluster_id);
+CREATE INDEX idx_quota_configs_default_cluster ON rate_limiter.quota_configs USING btree (default_cluster_id);
+CREATE INDEX idx_quota_configs_end ON rate_limiter.quota_configs USING btree (owner_id, mode, COALESCE(valid_to, 'infinity'::timestamp with time zone)) WHERE is_active;
 CREATE INDEX idx_quota_configs_owner ON rate_limiter.quota_configs USING btree (owner_id, mode, valid_from) WHERE is_active;
 CREATE INDEX idx_quota_configs_time ON rate_limiter.quota_configs USING btree (valid_from, valid_to);
+CREATE INDEX idx_reservations_cluster ON rate_limiter.reservations USING btree (cluster_id);
 CREATE INDEX idx_retention_policies_setting ON rate_limiter.retention_policies USING btree (setting_key);
 CREATE INDEX idx_retention_policies_updated_by ON rate_limiter.retention_policies USING btree (updated_by);
 CREATE INDEX idx_role_permissions_granted_by ON rate_limiter.role_permissions USING btree (granted_by);
 CREATE INDEX idx_role_permissions_permission ON rate_limiter.role_permissions USING btree (permission_id);
 CREATE INDEX idx_roles_system ON rate_limiter.roles USING btree (is_system);
+CREATE INDEX idx_suspensions_api_key ON rate_limiter.suspensions USING btree (api_key_id);
+CREATE INDEX idx_suspensions_app ON rate_limiter.suspensions USING btree (app_id);
+CREATE INDEX idx_suspensions_tenant ON rate_limiter.suspensions USING btree (tenant_id);
+CREATE UNIQUE INDEX suspension_unique ON rate_limiter.suspensions USING btree (tenant_id, app_id, api_key_id) NULLS NOT DISTINCT WHERE (lifted_at IS NULL);
 CREATE INDEX idx_system_settings_updated_by ON rate_limiter.system_settings USING btree (updated_by);
+CREATE INDEX idx_tenant_ceilings_cluster ON rate_limiter.tenant_ceilings USING btree (cluster_id);
+CREATE UNIQUE INDEX tenant_ceiling_unique ON rate_limiter.tenant_ceilings USING btree (tenant_id, COALESCE(cluster_id, tenant_id));
 CREATE INDEX idx_tenants_active ON rate_limiter.tenants USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_tenants_name ON rate_limiter.tenants USING gin (to_tsvector('english'::regconfig, (name)::text));
-CREATE INDEX idx_token_borrowing_bucket ON rate_limiter.token_borrowing USING btree (owner_id, bucket_type, status);
-CREATE INDEX idx_token_borrowing_collect ON rate_limiter.token_borrowing USING btree (collect_at) WHERE (status = ANY (ARRAY['active'::rate_limiter.borrowing_status, 'defaulted'::rate_limiter.borrowing_status]));
+CREATE INDEX idx_token_borrowing_bucket ON rate_limiter.token_borrowing USING btree (shard_key, owner_id, bucket_type, status);
+CREATE INDEX idx_token_borrowing_collect ON rate_limiter.token_borrowing USING btree (collect_at) WHERE (status = 'active'::rate_limiter.borrowing_status);
 CREATE INDEX idx_token_borrowing_created ON rate_limiter.token_borrowing USING btree (borrowed_at DESC);
-CREATE INDEX idx_token_borrowing_due ON rate_limiter.token_borrowing USING btree (due_at) WHERE (status = ANY (ARRAY['active'::rate_limiter.borrowing_status, 'defaulted'::rate_limiter.borrowing_status]));
+CREATE INDEX idx_token_borrowing_due ON rate_limiter.token_borrowing USING btree (due_at) WHERE (status = 'active'::rate_limiter.borrowing_status);
 CREATE INDEX idx_token_borrowing_lender ON rate_limiter.token_borrowing USING btree (lender_owner_id, lender_bucket_type) WHERE (lender_owner_id IS NOT NULL);
 CREATE INDEX idx_token_borrowing_status ON rate_limiter.token_borrowing USING btree (status);
+CREATE INDEX idx_token_buckets_reserve ON rate_limiter.token_buckets USING btree (reserve_cluster_id) WHERE (reserve_cluster_id IS NOT NULL);
+CREATE INDEX idx_token_leases_cluster ON rate_limiter.token_leases USING btree (shard_key, cluster_id, expires_at) WHERE (settled_at IS NULL);
 CREATE INDEX idx_token_leases_granted ON rate_limiter.token_leases USING brin (granted_at);
-CREATE INDEX idx_token_leases_open ON rate_limiter.token_leases USING btree (app_id, expires_at) WHERE (settled_at IS NULL);
+CREATE INDEX idx_token_leases_open ON rate_limiter.token_leases USING btree (shard_key, app_id, expires_at) WHERE (settled_at IS NULL);
 CREATE INDEX idx_token_transactions_created ON rate_limiter.token_transactions USING brin (created_at) WITH (pages_per_range='16');
-CREATE INDEX idx_token_transactions_ref ON rate_limiter.token_transactions USING btree (owner_id, reference_id) WHERE (reference_id IS NOT NULL);
+CREATE INDEX idx_token_transactions_ref ON rate_limiter.token_transactions USING btree (shard_key, owner_id, reference_id) WHERE (reference_id IS NOT NULL);
+CREATE INDEX idx_uncharged_counts_minute ON rate_limiter.uncharged_counts USING btree (minute);
 CREATE INDEX idx_user_roles_assigned_by ON rate_limiter.user_roles USING btree (assigned_by);
 CREATE INDEX idx_user_roles_expires ON rate_limiter.user_roles USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX idx_user_roles_role ON rate_limiter.user_roles USING btree (role_id);
@@ -978,13 +1292,17 @@ CREATE INDEX idx_quota_history_app ON rate_limiter_audit.quota_version_history U
 CREATE INDEX idx_quota_history_changed ON rate_limiter_audit.quota_version_history USING btree (changed_at DESC);
 CREATE INDEX idx_quota_history_cluster ON rate_limiter_audit.quota_version_history USING btree (cluster_id, changed_at DESC) WHERE (cluster_id IS NOT NULL);
 CREATE INDEX idx_quota_history_config ON rate_limiter_audit.quota_version_history USING btree (config_id, changed_at DESC);
+CREATE INDEX idx_quota_history_default_cluster ON rate_limiter_audit.quota_version_history USING btree (default_cluster_id, changed_at DESC) WHERE (default_cluster_id IS NOT NULL);
 CREATE INDEX idx_quota_history_user ON rate_limiter_audit.quota_version_history USING btree (changed_by, changed_at DESC);
+CREATE INDEX idx_reservation_history_app ON rate_limiter_audit.reservation_history USING btree (app_id, changed_at DESC);
+CREATE INDEX idx_reservation_history_cluster ON rate_limiter_audit.reservation_history USING btree (cluster_id, changed_at DESC);
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_job_failures_failed ON rate_limiter_private.job_failures USING btree (last_failed_at);
 CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btree (seen_at);
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
-CREATE INDEX idx_login_addresses_last_failed ON rate_limiter_private.login_addresses USING btree (last_failed_at);
+CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_metric_changes_bucket ON rate_limiter_private.metric_changes USING btree (bucket);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
@@ -1017,13 +1335,51 @@ create view rate_limiter.v_active_quotas with (security_invoker=true) as
     b.bandwidth_burst_bps,
     c.mode,
     c.valid_from,
-    c.valid_to
+    c.valid_to,
+    false AS is_default
    FROM rate_limiter.applications a
      JOIN rate_limiter.tenants t ON t.tenant_id = a.tenant_id
      JOIN rate_limiter.quota_configs c ON c.app_id = a.app_id
      LEFT JOIN rate_limiter.iops_quotas i ON i.config_id = c.config_id
      LEFT JOIN rate_limiter.bandwidth_quotas b ON b.config_id = c.config_id
-  WHERE c.is_active AND c.valid_from <= CURRENT_TIMESTAMP AND (c.valid_to IS NULL OR c.valid_to > CURRENT_TIMESTAMP);
+  WHERE c.is_active AND c.valid_from <= CURRENT_TIMESTAMP AND (c.valid_to IS NULL OR c.valid_to > CURRENT_TIMESTAMP)
+UNION ALL
+ SELECT a.app_id,
+    a.name AS app_name,
+    t.name AS tenant_name,
+    c.config_id,
+        CASE
+            WHEN NOT own.has_iops THEN i.iops_limit
+            ELSE NULL::integer
+        END AS iops_limit,
+        CASE
+            WHEN NOT own.has_iops THEN i.iops_burst
+            ELSE NULL::integer
+        END AS iops_burst,
+        CASE
+            WHEN NOT own.has_bandwidth THEN b.bandwidth_limit_bps
+            ELSE NULL::bigint
+        END AS bandwidth_limit_bps,
+        CASE
+            WHEN NOT own.has_bandwidth THEN b.bandwidth_burst_bps
+            ELSE NULL::bigint
+        END AS bandwidth_burst_bps,
+    c.mode,
+    c.valid_from,
+    c.valid_to,
+    true AS is_default
+   FROM rate_limiter.applications a
+     JOIN rate_limiter.tenants t ON t.tenant_id = a.tenant_id
+     JOIN rate_limiter.quota_configs c ON c.default_cluster_id = a.cluster_id
+     LEFT JOIN rate_limiter.iops_quotas i ON i.config_id = c.config_id
+     LEFT JOIN rate_limiter.bandwidth_quotas b ON b.config_id = c.config_id
+     CROSS JOIN LATERAL ( SELECT count(oi.config_id) > 0 AS has_iops,
+            count(ob.config_id) > 0 AS has_bandwidth
+           FROM rate_limiter.quota_configs o
+             LEFT JOIN rate_limiter.iops_quotas oi ON oi.config_id = o.config_id
+             LEFT JOIN rate_limiter.bandwidth_quotas ob ON ob.config_id = o.config_id
+          WHERE o.app_id = a.app_id AND o.mode = 'enforce'::rate_limiter.quota_mode AND o.is_active AND o.valid_from <= CURRENT_TIMESTAMP AND (o.valid_to IS NULL OR o.valid_to > CURRENT_TIMESTAMP)) own
+  WHERE c.is_active AND c.valid_from <= CURRENT_TIMESTAMP AND (c.valid_to IS NULL OR c.valid_to > CURRENT_TIMESTAMP) AND (i.config_id IS NOT NULL AND NOT own.has_iops OR b.config_id IS NOT NULL AND NOT own.has_bandwidth);
 
 create view rate_limiter.v_daily_quota_usage with (security_barrier=true) as
  SELECT date,
@@ -1037,6 +1393,29 @@ create view rate_limiter.v_daily_quota_usage with (security_barrier=true) as
   WHERE ( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
            FROM rate_limiter.applications a
           WHERE a.tenant_id = (( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+
+create view rate_limiter.v_denial_counts with (security_invoker=true) as
+ SELECT d.app_id,
+    d.minute,
+    d.reason,
+    d.count_id,
+    d.operations,
+    d.tokens,
+    d.bytes,
+    d.recorded_at,
+    d.shard_key
+   FROM rate_limiter.denial_counts d
+UNION ALL
+ SELECT r.app_id,
+    r.minute,
+    r.reason,
+    r.count_id,
+    r.operations,
+    r.tokens,
+    r.bytes,
+    r.recorded_at,
+    r.shard_key
+   FROM rate_limiter_internal.recent_denials() r(shard_key, app_id, minute, reason, writer, count_id, operations, tokens, bytes, recorded_at);
 
 create view rate_limiter.v_index_usage as
  SELECT COALESCE(pn.nspname, s.schemaname) AS schema_name,
@@ -1133,6 +1512,7 @@ create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
     state.refill_rate,
     round(state.current_tokens / state.capacity * 100::numeric, 2) AS fill_percentage,
         CASE
+            WHEN state.current_tokens < 0::numeric THEN 'debt'::text
             WHEN state.current_tokens < (state.capacity * 0.2) THEN 'critical'::text
             WHEN state.current_tokens < (state.capacity * 0.5) THEN 'warning'::text
             ELSE 'healthy'::text
@@ -1140,12 +1520,14 @@ create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
     tb.owner_id,
     tb.mode,
     c.name AS cluster_name,
-    state.last_refill_at
+    state.last_refill_at,
+    GREATEST(- state.current_tokens, 0::numeric) AS debt,
+    rate_limiter_internal.debt_seconds(statement_timestamp(), state.*) AS debt_seconds
    FROM rate_limiter.token_buckets tb
-     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, terms_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled)
+     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(shard_key, owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, quota_valid_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, last_capacity, prorated_since, headroom, reserved_rate, leased, reserve_cluster_id)
      LEFT JOIN rate_limiter.applications a ON a.app_id = tb.owner_id
-     LEFT JOIN rate_limiter.clusters c ON c.cluster_id = tb.owner_id
-  WHERE state.capacity IS NOT NULL;
+     LEFT JOIN rate_limiter.clusters c ON c.cluster_id = COALESCE(tb.reserve_cluster_id, tb.owner_id)
+  WHERE state.capacity IS NOT NULL OR state.current_tokens < 0::numeric;
 
 create view rate_limiter_admin.api_keys with (security_barrier=true) as
  SELECT k.api_key_id,
@@ -1156,10 +1538,22 @@ create view rate_limiter_admin.api_keys with (security_barrier=true) as
     k.created_by,
     k.expires_at,
     k.revoked_at,
-    k.revoked_by
+    k.revoked_by,
+    k.suspended_until,
+    k.is_registered
    FROM rate_limiter_private.api_keys k
      JOIN rate_limiter.applications a ON a.app_id = k.app_id
   WHERE ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR a.tenant_id = (( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)));
+
+create view rate_limiter_admin.cluster_details with (security_barrier=true) as
+ SELECT cluster_id,
+    endpoint,
+    max_capacity,
+    health_check_url,
+    health_message,
+    health_streak
+   FROM rate_limiter.clusters c
+  WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
 
 create view rate_limiter_admin.user_sessions with (security_barrier=true) as
  SELECT session_id,
@@ -1177,21 +1571,54 @@ create view rate_limiter_admin.user_sessions with (security_barrier=true) as
 
 -- functions
 
+create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
+  returns SETOF jsonb
+  language sql stable parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 677e357cb6295aa9
+
 create function rate_limiter.application_of_key(api_key text)
   returns uuid
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 0d159584371ffcce
 
+create function rate_limiter.applications_needs_bandwidth_quota(application rate_limiter.applications)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 1d49473d7f95c7fb
+
+create function rate_limiter.applications_needs_iops_quota(application rate_limiter.applications)
+  returns boolean
+  language sql stable parallel safe;
+  -- body ae140f42bc157cd5
+
+create function rate_limiter.applications_suspended_until(application rate_limiter.applications)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body d62c7b355dc3dd42
+
 create function rate_limiter.borrow_automatically(app_id uuid, tokens numeric)
   returns numeric
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 15ff7c228b072716
+  -- body bb944a393fb87ba1
+
+create function rate_limiter.charge_owed(app_id uuid, tokens numeric, bytes numeric, idempotency_key text)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 64b21de125b81de0
+
+create function rate_limiter.charge_owed_many(app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
+  returns boolean[]
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body d27657627108b4a5
 
 create function rate_limiter.check_limit(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns rate_limiter.decision
-  language plpgsql stable parallel safe security definer
+  language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
   -- body 5d838087c5047374
 
@@ -1199,43 +1626,49 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4be55bbdf5e3329a
+  -- body d988f854c89f584a
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body b92a03ba03ca751f
+  -- body b8104049bb1fe856
 
-create function rate_limiter.consume_together(app_ids uuid[], operations text[], sizes bigint[])
+create function rate_limiter.consume_many(app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 33d75aef2d8e0af4
+  -- body 00e1597afce1a8d8
 
 create function rate_limiter.consume_with_key(api_key text, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body adfbd1169d3a0cb7
+  -- body 28839a1710a8d88f
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 134541795a9da801
+  -- body 3d4d519feb5d73d1
 
-create function rate_limiter.cost_terms(app_id uuid)
+create function rate_limiter.cost_rules_in_force(app_id uuid)
   returns TABLE(operation text, c_base numeric, c_bw numeric, unit_quantum bigint, is_active boolean, valid_from timestamp with time zone, valid_to timestamp with time zone)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4b54c893497f880b
+  -- body ab9c0994fcf3d196
+
+create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
+  returns jsonb
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 62e589a1dc0af267
 
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ca9b77f763d7e70e
+  -- body 139d57eebadbc8e2
 
 create function rate_limiter.limits_in_force(app_id uuid)
   returns jsonb
@@ -1243,65 +1676,83 @@ create function rate_limiter.limits_in_force(app_id uuid)
   set search_path=pg_catalog, pg_temp;
   -- body 02aebbd164eace11
 
-create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb)
-  returns SETOF rate_limiter.rejected_sample
-  language plpgsql volatile parallel unsafe security definer
+create function rate_limiter.operation_costs()
+  returns TABLE(operation text, c_base numeric, c_bw numeric, unit_quantum bigint, is_active boolean)
+  language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e4b8a23c0ba79748
+  -- body b2b80ac4842525d5
 
-create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb)
-  returns SETOF rate_limiter.rejected_sample
-  language plpgsql volatile parallel unsafe security definer
+create function rate_limiter.quota_configs_warnings(quota rate_limiter.quota_configs)
+  returns text[]
+  language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body cb67e77f288234e8
+  -- body 6c0b5a089218d28d
 
-create function rate_limiter.record_metrics(app_id uuid, samples jsonb)
+create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d647754af358f597
+  -- body a246999dc128a294
+
+create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
+  returns SETOF rate_limiter.rejected_sample
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 591c73a10f97d1bc
+
+create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
+  returns SETOF rate_limiter.rejected_sample
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ee184155fd80a8e1
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 50d40fbe9dc7d0c5
+  -- body a4ae430965989e56
 
-create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb)
+create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 74110d2b4a71f5d6
+  -- body d24be823b1173f81
+
+create function rate_limiter.report_denials(app_id uuid, denials jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fa0bcd492ed4e081
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9a976c9a21f8a455
+  -- body f1238e4bfddbb0cd
 
-create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb)
+create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9141d513564415d9
+  -- body c49a487107a17340
 
 create function rate_limiter.verify_ledger(from_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, to_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7ccee706cb0e1c2f
+  -- body 6d415b3697c68c31
 
 create function rate_limiter_admin.acknowledge_alert(history_id uuid)
   returns rate_limiter.alert_history
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 990bcdfe6579e3a7
+  -- body 445632a90175cf89
 
 create function rate_limiter_admin.adjust_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5deafef6015d45a2
+  -- body 2146eddfaa42a930
 
 create function rate_limiter_admin.alert_channel()
   returns text
@@ -1313,31 +1764,31 @@ create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3b6cb6ed76034219
+  -- body a4724fff096d4b40
 
 create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid, max_rows bigint)
   returns bigint
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 34df22ef4726f8dc
+  -- body 3d4a153048b16305
 
 create function rate_limiter_admin.borrow_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 70aa5772c5db5662
+  -- body 253a2fa47128529b
 
 create function rate_limiter_admin.cancel_quota(config_id uuid, reason text)
   returns rate_limiter.quota_configs
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2ff46823af317d76
+  -- body 72c1a4fa9017a479
 
-create function rate_limiter_admin.change_password(current_password text, new_password text)
-  returns text
-  language plpgsql volatile parallel unsafe security definer
+create function rate_limiter_admin.ceiling_usage(tenant_id uuid DEFAULT NULL::uuid)
+  returns TABLE(ceiling_id uuid, cluster_id uuid, kind text, max_limit numeric, max_burst numeric, max_capacity numeric, current_limit numeric, current_burst numeric, current_capacity numeric, peak_limit numeric, peak_burst numeric, peak_capacity numeric)
+  language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9d52dcb14640b0bc
+  -- body 796711a6d9852ea2
 
 create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
   returns TABLE(field text, value text, other_value text)
@@ -1355,7 +1806,7 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6e0ff0a0a8f93e14
+  -- body 02773ca8fc1b5899
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
@@ -1371,13 +1822,25 @@ create function rate_limiter_admin.export_audit(since timestamp with time zone, 
 create function rate_limiter_admin.export_metrics(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
   returns TABLE(application_id uuid, application_name text, measured_at timestamp with time zone, metric_name text, value double precision, unit text, tags jsonb)
   language sql stable parallel safe;
-  -- body 5485c9c278f75bdc
+  -- body cc62637bb6ce4ed7
 
 create function rate_limiter_admin.failed_jobs()
   returns SETOF rate_limiter_admin.failed_job
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
   -- body 335a0fd94761e540
+
+create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registered integer, OUT unchanged integer)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 8efaaf33d434950b
+
+create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
+  returns rate_limiter.suspensions
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5e490b7d5cc13286
 
 create function rate_limiter_admin.logout()
   returns boolean
@@ -1391,35 +1854,47 @@ create function rate_limiter_admin.logout_everywhere()
   set search_path=pg_catalog, pg_temp;
   -- body d2be3f6803057406
 
-create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid DEFAULT NULL::uuid)
-  returns void
+create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT from_cluster_id uuid, OUT to_cluster_id uuid, OUT open_leases bigint, OUT open_borrowings bigint, OUT ended_reservation rate_limiter.reservations, OUT default_quota rate_limiter.quota_configs, OUT moved_at timestamp with time zone)
+  returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 40c201083d38b017
+  -- body 0442e9705ccbe20a
 
-create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode)
+create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.quota_configs
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 412375edbf4f44dc
+  -- body 6b40eeac98f9e450
+
+create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 169178b8fe7206d4
+
+create function rate_limiter_admin.remove_reservation(app_id uuid, reason text)
+  returns rate_limiter.reservations
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 55221010177c1eae
 
 create function rate_limiter_admin.repay_borrowing(owner_id uuid, borrowing_id uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 771ddab0a9eb7d29
+  -- body 13d5540a872a09e1
 
-create function rate_limiter_admin.replay_notice(notice_id uuid)
-  returns rate_limiter.alert_notices
+create function rate_limiter_admin.replay_notification(notification_id uuid)
+  returns rate_limiter.alert_notifications
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f4eb15d2b1acdd2f
+  -- body 0aca5302d2165d16
 
-create function rate_limiter_admin.reset_password(user_id uuid, new_password text)
-  returns void
+create function rate_limiter_admin.reset_second_factor(user_id uuid)
+  returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7b2c6d895c89a920
+  -- body 2d4336afcb179458
 
 create function rate_limiter_admin.retry_jobs(job_ids bigint[] DEFAULT NULL::bigint[])
   returns integer
@@ -1437,31 +1912,37 @@ create function rate_limiter_admin.revoke_session(session_id uuid)
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body b5160b29e898c295
+  -- body 0a1dbe004f732517
 
 create function rate_limiter_admin.rollback_quota(version_id uuid, reason text)
   returns uuid
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 05d28291b651dcd6
+  -- body 1837289be1e050bb
 
 create function rate_limiter_admin.rotate_api_key(api_key_id uuid, overlap interval DEFAULT NULL::interval, OUT new_api_key_id uuid, OUT api_key text, OUT prefix text, OUT old_key_expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 96b2fe24a1f78113
+  -- body b1e416c84102a6cc
 
-create function rate_limiter_admin.schedule_quota(reason text, valid_from timestamp with time zone, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode)
+create function rate_limiter_admin.schedule_quota(reason text, valid_from timestamp with time zone, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
   returns rate_limiter.quota_configs
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2a7857384b82e3cd
+  -- body 7292e86064493ad5
 
 create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text, max_rows integer DEFAULT 100, before timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns SETOF rate_limiter_audit.audit_logs
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 04b8056d33191b5b
+  -- body fa4fa337dc8ca94e
+
+create function rate_limiter_admin.set_reservation(app_id uuid, reserved_iops bigint DEFAULT NULL::bigint, reserved_bps bigint DEFAULT NULL::bigint, reservation_seconds integer DEFAULT 1, reason text DEFAULT NULL::text, OUT reservation rate_limiter.reservations, OUT unpaid_operations text[], OUT blocked_operations text[])
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 6a2f389d439da4a1
 
 create function rate_limiter_admin.set_setting(key text, value text)
   returns rate_limiter.system_settings
@@ -1469,29 +1950,53 @@ create function rate_limiter_admin.set_setting(key text, value text)
   set search_path=pg_catalog, pg_temp;
   -- body 718b058a1d6d1afc
 
-create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone)
-  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, throttled_operations bigint, throttled_tokens numeric, throttled_bytes numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, judged_until timestamp with time zone)
-  language plpgsql stable parallel safe security definer
+create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason text, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.ceiling_limits DEFAULT NULL::rate_limiter_admin.ceiling_limits, bandwidth rate_limiter_admin.ceiling_limits DEFAULT NULL::rate_limiter_admin.ceiling_limits, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
+  returns rate_limiter.tenant_ceilings
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 809d4a00875c6c26
+  -- body 62d4b23ec4b1cdcf
+
+create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone)
+  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text)
+  language plpgsql stable parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5196a0af728020bc
+
+create function rate_limiter_admin.suspend_api_key(api_key_id uuid, reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
+  returns rate_limiter.suspensions
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body bda2428f5393ab90
+
+create function rate_limiter_admin.suspend_application(app_id uuid, reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
+  returns rate_limiter.suspensions
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5644779524a19d87
+
+create function rate_limiter_admin.suspend_tenant(tenant_id uuid, reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
+  returns rate_limiter.suspensions
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c8caaa6cc2dd742b
 
 create function rate_limiter_admin.top_consumers(since timestamp with time zone, until timestamp with time zone, bucket_type rate_limiter.bucket_type DEFAULT 'iops_l2'::rate_limiter.bucket_type, max_rows integer DEFAULT 10)
   returns TABLE(app_id uuid, app_name text, tenant_name text, tokens_consumed numeric, percentage numeric, denied_operations numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a676549a936221fd
+  -- body be764b7f06f90c01
 
-create function rate_limiter_admin.try_quota(config_id uuid, since timestamp with time zone, until timestamp with time zone, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
+create function rate_limiter_admin.try_quota(since timestamp with time zone, until timestamp with time zone, config_id uuid DEFAULT NULL::uuid, app_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[])
   returns record
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 12973785f3feb319
+  -- body 925a46055a44372d
 
 create function rate_limiter_admin.usage_over_time(app_id uuid, since timestamp with time zone, until timestamp with time zone, resolution rate_limiter_admin.time_resolution DEFAULT 'hour'::rate_limiter_admin.time_resolution)
   returns TABLE(starts_at timestamp with time zone, tokens_consumed numeric, bytes_consumed numeric, ledger_entries bigint, denied_operations numeric, denied_tokens numeric, denied_bytes numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0d906cd9624ae70e
+  -- body 0b1a6615978466f7
 
 create function rate_limiter_admin.viewer()
   returns rate_limiter.users
@@ -1506,113 +2011,170 @@ create function rate_limiter_admin.viewer_permissions()
   -- body 890e275a80aed9a2
 
 create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEFAULT NULL::text, size_bytes bigint DEFAULT 0, at timestamp with time zone DEFAULT NULL::timestamp with time zone, reference_id text DEFAULT NULL::text)
-  returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
+  returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, debt_paid_at timestamp with time zone, owed numeric, reserve_tokens numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 07a675a16d5a7345
+  -- body 79d44612f4948c5b
 
 create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e2c25b1767c138d2
+  -- body 11a36714f5f50d0d
 
-create function rate_limiter_internal.add_alert_notices(alert_id uuid, history_id uuid, event text)
+create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at timestamp with time zone)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 2f0ab7c7b74f950d
+
+create function rate_limiter_internal.add_alert_notifications(alert_id uuid, history_id uuid, event text)
   returns integer
-  language plpgsql volatile parallel unsafe;
-  -- body 5d7da24a60a61fe9
+  language plpgsql volatile parallel unsafe
+  set TimeZone=UTC
+  set extra_float_digits=1;
+  -- body c6b5308b0b2e03cc
 
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 98bd8b9cc0486993
+  -- body 294003f060326a90
 
-create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
+create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body e8101fec53cf1abf
+
+create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 83f169d67d54c589
+  -- body 7ac1a823a1b4fb47
 
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
   language plpgsql volatile parallel unsafe;
-  -- body 4ccd03b0c3e3cfc5
+  -- body 4811238b835e78a2
 
 create function rate_limiter_internal.administers_until(user_ids uuid[])
   returns timestamp with time zone
   language sql stable parallel safe;
   -- body 59853a1ff58076e8
 
-create function rate_limiter_internal.admission_of(app_id uuid, OUT cluster_id uuid, OUT synchronous_commit boolean)
+create function rate_limiter_internal.administrator_can_sign_in(until timestamp with time zone)
+  returns boolean
+  language sql stable parallel safe;
+  -- body c1b058a64703178a
+
+create function rate_limiter_internal.admission_of(app_id uuid, at timestamp with time zone DEFAULT clock_timestamp(), OUT shard_key integer, OUT cluster_id uuid, OUT expected rate_limiter.bucket_type[], OUT synchronous_commit boolean)
   returns record
   language plpgsql stable parallel safe;
-  -- body 84af2881f7cd220e
+  -- body 5e779df45de6caab
+
+create function rate_limiter_internal.aggregate_buckets(grain text, app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body a83fb615eafce79e
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe;
-  -- body 4daf52d4d2ef64e4
+  -- body da9426579a382c0e
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe;
-  -- body 2110ba216f4531a2
+  -- body db20c92db7ae925c
 
-create function rate_limiter_internal.alert_holds(value double precision, condition text, threshold_value double precision)
-  returns boolean
-  language sql immutable parallel safe;
-  -- body f8541fc49cf8d94d
+create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
+  language sql stable parallel safe;
+  -- body ba21e4e8c7383b03
+
+create function rate_limiter_internal.app_shard_key(app_id uuid)
+  returns integer
+  language plpgsql stable parallel safe;
+  -- body 51480caac49e500a
+
+create function rate_limiter_internal.application_config_at(at timestamp with time zone, api_key text, app_id uuid)
+  returns jsonb
+  language plpgsql stable parallel unsafe;
+  -- body 90434ece3b66478b
 
 create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text)
   returns uuid
   language plpgsql stable parallel safe;
-  -- body dec84b7960486efa
+  -- body 7e9ee8db49298568
 
 create function rate_limiter_internal.apply_durability(synchronous_commit boolean)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 16c7d386c16b1d8e
 
+create function rate_limiter_internal.asked_lately(shard_key integer, at timestamp with time zone, app_id uuid)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body 3b3e1755df1374eb
+
+create function rate_limiter_internal.asked_of_quota(app_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer)
+  returns TABLE(moment timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric)
+  language plpgsql stable parallel safe;
+  -- body 634aa39c889c9625
+
 create function rate_limiter_internal.audit_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set TimeZone=UTC;
+  set TimeZone=UTC
+  set IntervalStyle=postgres
+  set extra_float_digits=1
+  set bytea_output=hex;
   -- body ded3fdf1b8e69019
+
+create function rate_limiter_internal.audit_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body b1f022b13279d227
 
 create function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
   returns jsonb
   language sql immutable parallel safe;
-  -- body 67375814c7d73618
+  -- body 69c11338a96c8005
 
 create function rate_limiter_internal.bandwidth_limits_problem(limits jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body 331b4304459afa82
+  -- body 991876172fe32891
 
 create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
   returns text
   language sql immutable parallel safe;
   -- body 3fbe6ddb0abb7e92
 
+create function rate_limiter_internal.blocked_by_headroom(at timestamp with time zone, cluster_id uuid)
+  returns text[]
+  language sql stable parallel safe;
+  -- body 7270afd5c73ac8a4
+
 create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid, OUT borrowing_id uuid, OUT tokens numeric, OUT repayment_tokens numeric, OUT due_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 435f4e2c82561011
+  -- body de95f3eebe9387f7
 
 create function rate_limiter_internal.bucket_at(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body ac6aa0eb77c7a769
+  -- body 7f204239c45d84a0
 
 create function rate_limiter_internal.bucket_before(at timestamp with time zone, bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
   language plpgsql stable parallel safe;
-  -- body d381b13be6be894e
+  -- body ac007b5739094a7d
 
-create function rate_limiter_internal.bucket_fill(at timestamp with time zone)
+create function rate_limiter_internal.bucket_fill(at timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body d4748efbd3d3e8a0
+  -- body 15b5eb33e2ec2df2
 
 create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
@@ -1620,30 +2182,60 @@ create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_bucke
   set search_path=pg_catalog, pg_temp;
   -- body 16b8875b5b8cfc7f
 
-create function rate_limiter_internal.bucket_under_terms(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
+create function rate_limiter_internal.bucket_verdict(at timestamp with time zone, bucket rate_limiter.token_buckets, reserve rate_limiter.token_buckets, charge numeric, is_unknown_size boolean, OUT verdict text, OUT passes_at timestamp with time zone)
   returns record
   language plpgsql stable parallel safe;
-  -- body 5ca61ca0a7520438
+  -- body 97975a634ab161a9
 
-create function rate_limiter_internal.bucket_verdict(at timestamp with time zone, bucket rate_limiter.token_buckets, charge numeric, OUT verdict text, OUT passes_at timestamp with time zone)
-  returns record
-  language sql stable parallel safe;
-  -- body 9dbce29a21c8ed85
-
-create function rate_limiter_internal.buckets_at(at timestamp with time zone, app_id uuid, cluster_id uuid)
+create function rate_limiter_internal.buckets_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, expected rate_limiter.bucket_type[] DEFAULT '{}'::rate_limiter.bucket_type[])
   returns rate_limiter.token_buckets[]
   language plpgsql stable parallel safe;
-  -- body 00e9a356945f5173
+  -- body 89938e3118f728c7
+
+create function rate_limiter_internal.can_pay(bucket rate_limiter.token_buckets, charge numeric, at timestamp with time zone)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 60572c7b3a86168f
+
+create function rate_limiter_internal.can_sign_in(user_id uuid)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 3b8b55917c8fca1c
 
 create function rate_limiter_internal.cancel_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, reason text)
   returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 551cbd5b2cfbfb7e
+  language plpgsql volatile parallel unsafe
+  set TimeZone=UTC;
+  -- body ef5774682e1b7132
 
 create function rate_limiter_internal.cancel_quota_at(at timestamp with time zone, quota rate_limiter.quota_configs, reason text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body be69ec59a5c06ba6
+  -- body 915472ea4ff93a6c
+
+create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id uuid, is_bandwidth boolean)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 9e77b4c4fbb35c74
+
+create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid)
+  returns text
+  language sql stable parallel safe
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 2303be6b20ce8fcd
+
+create function rate_limiter_internal.ceiling_use(at timestamp with time zone, tenant_id uuid)
+  returns TABLE(ceiling_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
+  language sql stable parallel safe;
+  -- body 4f210a15c60020fe
+
+create function rate_limiter_internal.change_alerts(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns integer
+  language plpgsql volatile parallel unsafe
+  set plan_cache_mode=force_custom_plan
+  set extra_float_digits=1;
+  -- body a43b9542e371b5c3
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -1655,51 +2247,98 @@ create function rate_limiter_internal.channel_problem(channel jsonb)
   language sql immutable parallel safe;
   -- body 684419e30b44920d
 
-create function rate_limiter_internal.charges_of(buckets rate_limiter.token_buckets[], cost numeric, bytes numeric, with_shadow boolean)
+create function rate_limiter_internal.charge_late(shard_key integer, at timestamp with time zone, app_id uuid, charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns rate_limiter_internal.bucket_charge[]
-  language plpgsql immutable parallel safe;
-  -- body c8aabae8c7c932ab
+  language plpgsql volatile parallel unsafe;
+  -- body b2cd2f4a9678f8ec
+
+create function rate_limiter_internal.charge_owed_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text DEFAULT NULL::text)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 869337b6b248ccfb
+
+create function rate_limiter_internal.charge_owed_many_at(at timestamp with time zone, app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
+  returns boolean[]
+  language plpgsql volatile parallel unsafe;
+  -- body 725cdacc1f80f64b
+
+create function rate_limiter_internal.cheapest_costs(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone)
+  returns TABLE(operation text, size_bytes bigint, base_cost numeric, usual_cost numeric)
+  language sql stable parallel safe;
+  -- body 8344218eb63b089e
 
 create function rate_limiter_internal.check_amount(amount numeric, what text)
   returns void
   language plpgsql immutable parallel safe;
-  -- body f955eb6e92ec7a5e
+  -- body f70821672d2f70d3
+
+create function rate_limiter_internal.check_auto_borrow()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fbd8ad7c7beac10c
 
 create function rate_limiter_internal.check_batch(operations text[], sizes bigint[], reference_ids text[])
   returns void
   language plpgsql immutable parallel safe;
-  -- body daccaccb928617bc
+  -- body fa4801fcaff4b72c
 
-create function rate_limiter_internal.check_borrowing(at timestamp with time zone, amount numeric, duration interval)
+create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buckets, amount numeric, repayment_tokens numeric)
   returns void
   language plpgsql stable parallel safe;
-  -- body 14ee4f6565275ee2
-
-create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric)
-  returns void
-  language plpgsql stable parallel safe;
-  -- body 92cf2f10c71781af
+  -- body 66a54f7b34377760
 
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
   language plpgsql stable parallel restricted;
-  -- body c045a931995005f4
+  -- body 37d690ef9cb4eac2
 
-create function rate_limiter_internal.check_lease(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+create function rate_limiter_internal.check_duration(at timestamp with time zone, duration interval)
   returns void
   language plpgsql stable parallel safe;
-  -- body 8992bf0dac6393b1
+  -- body 1da9f34147843406
+
+create function rate_limiter_internal.check_holder(holder text)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 221f7ff1ab4e5cd9
+
+create function rate_limiter_internal.check_idempotency_keys(idempotency_keys text[])
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 67436907b0016fa1
 
 create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
-  language plpgsql stable parallel safe;
-  -- body cb2ad26ca120e10f
+  language plpgsql stable parallel restricted;
+  -- body d0324560e8d183e1
+
+create function rate_limiter_internal.check_loan(owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body a1856e2e9487d378
+
+create function rate_limiter_internal.check_max_capacity()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 589041797b67fd05
 
 create function rate_limiter_internal.check_notification()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 6c5aaee674a127ed
+
+create function rate_limiter_internal.check_operation(operation text)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body c8b1b86537f37666
+
+create function rate_limiter_internal.check_quota(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, default_cluster_id uuid DEFAULT NULL::uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body aeaa0c7a8f4ca8e7
 
 create function rate_limiter_internal.check_reference(reference_id text)
   returns void
@@ -1715,48 +2354,98 @@ create function rate_limiter_internal.check_setting()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d2128a0d536edf97
+  -- body d527ed9c9a45e36a
+
+create function rate_limiter_internal.clock_was_set_back(last_refill_at timestamp with time zone, at timestamp with time zone)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body fef3dff0e2779d7f
+
+create function rate_limiter_internal.cluster_health()
+  returns TABLE(app_id uuid, metric_name text, value numeric)
+  language sql stable parallel safe;
+  -- body 6e9c3fd5ea9a2fa6
+
+create function rate_limiter_internal.cluster_lease_room(shard_key integer, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, held_by_app numeric, common_share numeric)
+  returns numeric
+  language plpgsql stable parallel safe;
+  -- body 76baad6cc1d5280c
+
+create function rate_limiter_internal.cluster_share(shard_key integer, tenant_id uuid, cluster_id uuid, OUT tenants bigint, OUT siblings bigint)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 7292ef520df08344
+
+create function rate_limiter_internal.coarse_verdict(bucket rate_limiter.token_buckets, reserve rate_limiter.token_buckets, charge numeric)
+  returns text
+  language sql immutable parallel safe;
+  -- body c8078d5be5d47b88
+
+create function rate_limiter_internal.commit_locally()
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body f42e9dd942ca87cc
+
+create function rate_limiter_internal.compensate(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 22b6548063f09dc2
 
 create function rate_limiter_internal.complete_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 97528a76fc6fa434
+  -- body cc5c77a8bf5d09e9
 
 create function rate_limiter_internal.complete_bandwidth_limits(limits rate_limiter_admin.bandwidth_limits)
   returns jsonb
   language sql stable parallel safe;
   -- body 4360ca8ccb1115e7
 
+create function rate_limiter_internal.complete_ceiling(limits rate_limiter_admin.ceiling_limits)
+  returns rate_limiter_admin.ceiling_limits
+  language sql stable parallel safe;
+  -- body 8c87e372b2232cac
+
 create function rate_limiter_internal.complete_iops_limits(limits rate_limiter_admin.iops_limits)
   returns jsonb
   language sql stable parallel safe;
   -- body c7f04ee66a382e1a
 
-create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, counts_denials boolean DEFAULT false)
+create function rate_limiter_internal.complete_minutes(at timestamp with time zone, OUT evaluated_until timestamp with time zone, OUT complete_until timestamp with time zone)
+  returns record
+  language sql stable parallel safe;
+  -- body bff959f71d757268
+
+create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body f8541fc49cf8d94d
+
+create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 6cb6e64f9ce562a8
+  -- body 007d7c896ae90b75
 
 create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body e487013c8d7c78d0
+  -- body fc22ce1d90a867df
 
-create function rate_limiter_internal.consume_by_draw(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
-  returns record
-  language plpgsql volatile parallel unsafe;
-  -- body 7eb8bc389518209c
-
-create function rate_limiter_internal.consume_exactly(at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[])
+create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 2803d361426d7459
+  -- body 6fb2f9c1e26a5a46
 
-create function rate_limiter_internal.consume_together_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
+create function rate_limiter_internal.consume_many_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 6cef2db521820e72
+  -- body 420a69dfa7899a85
+
+create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 9abf30ec17a1a3e7
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -1768,35 +2457,55 @@ create function rate_limiter_internal.copied_columns(relation oid)
   language sql stable parallel safe;
   -- body 55bc07e52da43305
 
-create function rate_limiter_internal.cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
+create function rate_limiter_internal.cost_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
   language plpgsql stable parallel safe;
-  -- body a9b5c69253a401c5
+  -- body c7c0e6b861799f6e
 
 create function rate_limiter_internal.cost_of(c_base numeric, c_bw numeric, unit_quantum bigint, size_bytes bigint)
   returns numeric
   language sql immutable parallel safe;
   -- body aa5a6591a9b8a54a
 
-create function rate_limiter_internal.costs_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[])
-  returns numeric[]
+create function rate_limiter_internal.cost_rates_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[])
+  returns rate_limiter_internal.cost_rates[]
   language plpgsql stable parallel safe;
-  -- body 4e40540ea8a6331b
+  -- body 0dfc9aa479010db2
 
-create function rate_limiter_internal.costs_before(app_id uuid, reference_ids text[])
+create function rate_limiter_internal.costs_before(shard_key integer, app_id uuid, reference_ids text[], operations text[], sizes bigint[])
   returns numeric[]
   language plpgsql stable parallel safe;
-  -- body 2504a0ab414127ff
+  -- body 6291f9b116b95401
 
 create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
-  returns bigint
+  returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body e3c5e2a52a74b1d0
+  -- body 45aff616ee6d7e69
 
-create function rate_limiter_internal.credit_bucket(at timestamp with time zone, bucket rate_limiter.token_buckets, tokens numeric)
+create function rate_limiter_internal.count_if_denied(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
+  returns rate_limiter.decision
+  language plpgsql volatile parallel unsafe;
+  -- body b0be706c282a6a5a
+
+create function rate_limiter_internal.count_uncharged(shard_key integer, at timestamp with time zone, app_id uuid, reason text, for_bytes boolean, amount numeric)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body f324b8ace8b0493a
+
+create function rate_limiter_internal.counted_window(app_id uuid, metric_name text, condition text, threshold_value double precision, minutes integer, until timestamp with time zone, OUT every_one_holds boolean, OUT any_holds boolean, OUT latest_value double precision)
+  returns record
+  language sql stable parallel safe;
+  -- body 9cc8722f6bc21499
+
+create function rate_limiter_internal.credit_bucket(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
   language plpgsql immutable parallel safe;
-  -- body 8db035fcec227dd9
+  -- body 0853dedb5580d52b
+
+create function rate_limiter_internal.credit_charges(at timestamp with time zone, charges rate_limiter_internal.bucket_charge[], transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body c9092b8ef03969c9
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -1830,87 +2539,227 @@ create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ea2ea63a6431c199
+  -- body 80355edfa7fd9ba6
 
-create function rate_limiter_internal.debt_of(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type)
+create function rate_limiter_internal.debit_lender(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body ebf85499e79f29a7
+
+create function rate_limiter_internal.debt_limit(bucket rate_limiter.token_buckets)
+  returns numeric
+  language plpgsql stable parallel safe;
+  -- body 82661dd85429f387
+
+create function rate_limiter_internal.debt_of(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns numeric
   language sql stable parallel safe;
-  -- body c85936de8c7697fe
+  -- body b46df654985c08be
 
-create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean)
+create function rate_limiter_internal.debt_seconds(at timestamp with time zone, bucket rate_limiter.token_buckets)
+  returns numeric
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3ac8e58dbc01c309
+
+create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, INOUT prefetched numeric[] DEFAULT '{0,0}'::numeric[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean, OUT reserve_paid numeric[])
   returns record
-  language plpgsql immutable parallel safe;
-  -- body a9f5dd39494022be
+  language plpgsql stable parallel safe;
+  -- body 511f19559d985726
 
-create function rate_limiter_internal.draw_on_layer_1(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, draw rate_limiter_internal.layer_1_draw, allotment_ms integer)
+create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
+  returns record
+  language sql stable parallel safe;
+  -- body 4405d2b9e8f3b560
+
+create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
+  returns rate_limiter.decision
+  language plpgsql stable parallel restricted;
+  -- body 6173446741fa2476
+
+create function rate_limiter_internal.drain_target(drain rate_limiter_private.partition_drains, moment timestamp with time zone)
+  returns text
+  language sql immutable parallel safe;
+  -- body 00a22cbf8c6096ff
+
+create function rate_limiter_internal.draw_layer1(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, draw rate_limiter_internal.layer1_draw, prefetch_ms integer)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 695cd2e3c3ad4c0e
+  -- body 04e411efffd04c32
+
+create function rate_limiter_internal.end_sessions_at_role_loss()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c3fa4dcea52574ff
+
+create function rate_limiter_internal.end_sessions_of_tenant()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f014a7d68d2e9d24
+
+create function rate_limiter_internal.end_sessions_of_user()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 9ecf18ff65d1020e
+
+create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 16510b78506a261c
+
+create function rate_limiter_internal.exchange_leases_at(at timestamp with time zone, renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
+  returns jsonb
+  language plpgsql volatile parallel unsafe;
+  -- body d8e3ea7f4aa87250
+
+create function rate_limiter_internal.expected_buckets(has_iops boolean, has_bandwidth boolean, draws_iops boolean, draws_bandwidth boolean)
+  returns rate_limiter.bucket_type[]
+  language sql immutable parallel safe;
+  -- body 33e83b760a160408
+
+create function rate_limiter_internal.expire_leases_of(shard_key integer, at timestamp with time zone, cluster_id uuid, batch_size integer)
+  returns rate_limiter_internal.bucket_charge[]
+  language sql volatile parallel unsafe;
+  -- body 4ef40960412eb592
 
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
-  -- body 576d1a031058d9fd
+  -- body ef90fbff976c214a
 
-create function rate_limiter_internal.fixed_window_refill(tokens numeric, capacity numeric, window_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
-  returns numeric
-  language plpgsql immutable parallel safe;
-  -- body 424d4abd2067b402
-
-create function rate_limiter_internal.fixed_window_wait_ms(at timestamp with time zone, window_seconds integer, last_refill_at timestamp with time zone)
-  returns bigint
-  language plpgsql immutable parallel safe;
-  -- body 631a12c60dc97183
-
-create function rate_limiter_internal.flush_denials()
-  returns integer
-  language plpgsql volatile parallel unsafe;
-  -- body b7fa60e0897a2129
-
-create function rate_limiter_internal.give_back(at timestamp with time zone, charges rate_limiter_internal.bucket_charge[], transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
+create function rate_limiter_internal.finish_move(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 462918aaf171cf73
+  -- body 96473bc074c73cfb
 
-create function rate_limiter_internal.grant_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text)
+create function rate_limiter_internal.fixed_quotas(at timestamp with time zone, app_id uuid)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body df13107916019c97
+
+create function rate_limiter_internal.fixed_window_refill(tokens numeric, capacity numeric, refill_rate bigint, window_seconds integer, prorated_since timestamp with time zone, last_refill_at timestamp with time zone, at timestamp with time zone)
+  returns numeric
+  language plpgsql immutable parallel safe;
+  -- body 10555fc86f4ecc24
+
+create function rate_limiter_internal.fixed_window_wait_ms(at timestamp with time zone, tokens numeric, capacity numeric, refill_rate bigint, window_seconds integer, prorated_since timestamp with time zone, last_refill_at timestamp with time zone, wanted numeric)
+  returns bigint
+  language plpgsql immutable parallel safe;
+  -- body 4354a77eadd7ab34
+
+create function rate_limiter_internal.flush_denials(counts text, most integer DEFAULT NULL::integer)
+  returns text
+  language plpgsql volatile parallel unsafe;
+  -- body dcd95e79a90c23e7
+
+create function rate_limiter_internal.follow_durability()
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body b6220c95a7a5f763
+
+create function rate_limiter_internal.grant_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 1037f2d7c3a45a2b
+  -- body 625b7fc8dc2a0c1c
 
-create function rate_limiter_internal.grantable(buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, max_share numeric)
-  returns numeric
-  language sql immutable parallel safe;
-  -- body b7537c4c863eeb49
+create function rate_limiter_internal.grantable_until(role_id uuid)
+  returns timestamp with time zone
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body d676d00d32e5d6fe
+
+create function rate_limiter_internal.guard_email_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe;
+  -- body e5273050a2e56746
+
+create function rate_limiter_internal.has_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body 659fd80e8f49fbe5
+
+create function rate_limiter_internal.has_layer2(buckets rate_limiter.token_buckets[])
+  returns boolean
+  language plpgsql immutable parallel safe;
+  -- body b0fca62d435073ae
 
 create function rate_limiter_internal.has_permission(user_id uuid, resource text, action text)
   returns boolean
   language sql stable parallel safe;
   -- body 1769d05f7b5c2f6a
 
-create function rate_limiter_internal.has_shadow(charges rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.has_quota(buckets rate_limiter.token_buckets[], bucket_type rate_limiter.bucket_type)
   returns boolean
   language sql immutable parallel safe;
-  -- body 475d5707dfbe4637
+  -- body 0e5fa4fc0f2e0ead
 
 create function rate_limiter_internal.has_token_history(owner_id uuid)
   returns boolean
   language sql stable parallel safe;
-  -- body c4635aa3648f8cb9
+  -- body e0bea825bb2ae915
 
-create function rate_limiter_internal.in_force_since(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
-  returns timestamp with time zone
+create function rate_limiter_internal.has_way_in(user_id uuid)
+  returns boolean
   language sql stable parallel safe;
-  -- body 9415911e9274e7c7
+  -- body 9e9b444561ac59a3
+
+create function rate_limiter_internal.heal_buckets(buckets rate_limiter.token_buckets[], with_tokens boolean, with_bytes boolean)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body eb9676d0e38f9eab
+
+create function rate_limiter_internal.health_after(status text, streak integer, is_up boolean, OUT new_status text, OUT new_streak integer)
+  returns record
+  language sql immutable parallel safe;
+  -- body 9443a9e98bc64c5a
+
+create function rate_limiter_internal.held_by_debt(at timestamp with time zone, tenant_id uuid)
+  returns TABLE(cluster_id uuid, is_bandwidth boolean, until timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
+  language sql stable parallel safe;
+  -- body 5251eafa73bab55d
+
+create function rate_limiter_internal.held_shard_key(app_id uuid)
+  returns integer
+  language plpgsql volatile parallel unsafe;
+  -- body 71e369452c4f447b
+
+create function rate_limiter_internal.hold_application(shard_key integer, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body c894e759cda5bc0f
 
 create function rate_limiter_internal.inflow(tokens numeric, capacity numeric, refill_rate bigint, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
   -- body 6cda149f8d8bc03f
 
+create function rate_limiter_internal.inflow_wait_us(lacking numeric, refill_rate numeric, starts_us numeric)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body e5f68fe1ba82b3f7
+
+create function rate_limiter_internal.invalidate_bucket_quota(owner_id uuid, mode rate_limiter.quota_mode, moment timestamp with time zone)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 57fd18ea47e2a907
+
+create function rate_limiter_internal.invalidate_quota(config rate_limiter.quota_configs, moment timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 04c4ac31d1dc87a0
+
+create function rate_limiter_internal.iops_capacity(limits jsonb)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body 01bc9a8cb7cd6b10
+
 create function rate_limiter_internal.iops_limits_problem(limits jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body d4f2b3615b762721
+  -- body 15c6ae9f023517ca
 
 create function rate_limiter_internal.iops_metric_problem(sample jsonb)
   returns text
@@ -1920,12 +2769,33 @@ create function rate_limiter_internal.iops_metric_problem(sample jsonb)
 create function rate_limiter_internal.is_bandwidth(bucket_type rate_limiter.bucket_type)
   returns boolean
   language sql immutable parallel safe;
-  -- body 9b73d9a2f80828d0
+  -- body f857cf43849b7a15
 
-create function rate_limiter_internal.is_layer_1(bucket_type rate_limiter.bucket_type)
+create function rate_limiter_internal.is_counted_by_minute(metric_name text)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 89492e33b851398d
+
+create function rate_limiter_internal.is_lasting_system_admin()
+  returns boolean
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 95f24ea458aa7ab8
+
+create function rate_limiter_internal.is_layer1(bucket_type rate_limiter.bucket_type)
   returns boolean
   language sql immutable parallel safe;
   -- body 8263d4940709301c
+
+create function rate_limiter_internal.is_layer1_short(buckets rate_limiter.token_buckets[])
+  returns boolean
+  language sql stable parallel safe;
+  -- body bca7babfecd6094c
+
+create function rate_limiter_internal.is_leased_out(buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
+  returns boolean
+  language sql stable parallel safe;
+  -- body f73fbbd0e16c13ef
 
 create function rate_limiter_internal.is_list(list anyarray)
   returns boolean
@@ -1938,111 +2808,148 @@ create function rate_limiter_internal.is_system_admin()
   set search_path=pg_catalog, pg_temp;
   -- body 4594f7678c400e66
 
-create function rate_limiter_internal.judged_alerts(at timestamp with time zone)
-  returns TABLE(alert_id uuid, every_sample_holds boolean, latest_holds boolean, latest_value double precision)
-  language sql stable parallel safe;
-  -- body 99b25a3548a82944
+create function rate_limiter_internal.judge_entry(at timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric, INOUT buckets rate_limiter.token_buckets[], OUT throttled bigint, OUT short_tokens numeric, OUT short_bytes numeric, OUT reasons jsonb, OUT wait_ms bigint)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 3d3b6326986e6d9a
+
+create function rate_limiter_internal.keep_admin_permissions()
+  returns trigger
+  language plpgsql volatile parallel unsafe;
+  -- body af181281f8be6677
 
 create function rate_limiter_internal.keep_administrator()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3d989d93a014f480
+  -- body 729973b89142e765
 
-create function rate_limiter_internal.keep_in_stripe(at timestamp with time zone, cluster_id uuid, iops numeric, bytes numeric)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 54f22eb7c95b5490
-
-create function rate_limiter_internal.layer_1_draw_at(at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, allotment_ms integer)
-  returns rate_limiter_internal.layer_1_draw
+create function rate_limiter_internal.lacks_quota(shard_key integer, app_id uuid, without_iops boolean, without_bandwidth boolean, misses_iops boolean DEFAULT false, misses_bandwidth boolean DEFAULT false)
+  returns boolean
   language plpgsql stable parallel safe;
-  -- body 31fcec752ed779af
+  -- body dc11896db5557e29
+
+create function rate_limiter_internal.late_share_at(shard_key integer, at timestamp with time zone, app_id uuid, layer1 rate_limiter.token_buckets, OUT tenant_id uuid, OUT allowance numeric)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 5b5cf1c1e1a49c13
+
+create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
+  returns rate_limiter_internal.layer1_draw
+  language plpgsql stable parallel safe;
+  -- body 71fd7fc13462464d
 
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
   language sql immutable parallel safe;
   -- body e702fe7fbd571a12
 
-create function rate_limiter_internal.leaky_delay_of(app_id uuid, charge numeric)
+create function rate_limiter_internal.leaky_delay_of(shard_key integer, app_id uuid, charge numeric)
   returns bigint
   language plpgsql stable parallel safe;
-  -- body 0c8015f0dc64cff7
+  -- body e680a105afbb04b9
+
+create function rate_limiter_internal.lease_amount(at timestamp with time zone, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, held_by_app numeric, cluster_room numeric, max_share numeric, is_denied boolean, allowance numeric, share_rate numeric, OUT granted numeric, OUT reserve_paid numeric, OUT charges_shadow boolean, OUT is_limited boolean, OUT retry_after_ms bigint)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 396ba3174b213adb
+
+create function rate_limiter_internal.lease_share_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], for_bytes boolean, OUT allowance numeric, OUT rate numeric)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body bc69f3dadcb8e025
 
 create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 4726ed064249d117
+  -- body 3d8d81b7737c8112
 
-create function rate_limiter_internal.lease_wait_ms(at timestamp with time zone, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric)
-  returns bigint
-  language sql immutable parallel safe;
-  -- body cd320993a28103f5
-
-create function rate_limiter_internal.lend(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 0f44bcf129e24f13
-
-create function rate_limiter_internal.lender_bucket_type(owner_id uuid, bucket_type rate_limiter.bucket_type, lender_owner_id uuid)
-  returns rate_limiter.bucket_type
+create function rate_limiter_internal.leased_at(shard_key integer, at timestamp with time zone, app_id uuid, holder text, OUT tokens numeric, OUT bytes numeric, OUT leases integer, OUT other_holders integer)
+  returns record
   language plpgsql stable parallel safe;
-  -- body 4b84b03c72fb7559
+  -- body 59e7e916f9a35eb2
 
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
-  -- body d41f034cbb5dd0cb
+  -- body 2bcc84f50d6ab222
 
-create function rate_limiter_internal.load_world(world jsonb)
-  returns jsonb
-  language plpgsql volatile parallel unsafe;
-  -- body 42a9926d1fe180bb
+create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
+  returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
+  language sql stable parallel safe;
+  -- body e9f68327d6b2cda9
 
-create function rate_limiter_internal.load_world_costs(world jsonb)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 196e06f9d8f1b423
-
-create function rate_limiter_internal.load_world_quotas(world jsonb)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 402c3669f258ef59
-
-create function rate_limiter_internal.load_world_settings(world jsonb)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 9bee9665c757ef70
-
-create function rate_limiter_internal.lock_borrowing(owner_id uuid, borrowing_id uuid)
+create function rate_limiter_internal.lock_borrowing(shard_key integer, owner_id uuid, borrowing_id uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe;
-  -- body cc187b6c65257837
+  -- body 87de6f167dd4f041
 
-create function rate_limiter_internal.lock_bucket(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
+create function rate_limiter_internal.lock_bucket(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
   returns rate_limiter.token_buckets
   language plpgsql volatile parallel unsafe;
-  -- body cead3966e0d4e7c8
+  -- body 56be8d72c89e36e2
 
-create function rate_limiter_internal.lock_buckets(at timestamp with time zone, app_id uuid, cluster_id uuid)
-  returns rate_limiter.token_buckets[]
+create function rate_limiter_internal.lock_buckets(shard_key integer, INOUT at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean, writes_changes boolean DEFAULT true, OUT buckets rate_limiter.token_buckets[], OUT prefetched numeric[], OUT unwritten rate_limiter.token_buckets[])
+  returns record
   language plpgsql volatile parallel unsafe;
-  -- body d17190a17f1a6670
+  -- body ad286a72ae031973
 
-create function rate_limiter_internal.lock_in_order(at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.lock_ceilings(tenant_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 69c31671e3c846c6
+
+create function rate_limiter_internal.lock_in_order(INOUT at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe;
+  -- body 407ed482977add95
+
+create function rate_limiter_internal.lock_job(job text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b1d7becd717adab2
+  -- body 547bf6715cde815c
 
-create function rate_limiter_internal.lock_owners(at timestamp with time zone, owner_ids uuid[])
-  returns rate_limiter.token_buckets[]
+create function rate_limiter_internal.lock_owners(INOUT at timestamp with time zone, shard_keys integer[], owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
+  returns record
   language plpgsql volatile parallel unsafe;
-  -- body ebb13d7550cc00d7
+  -- body 19861bc23a38fd0a
+
+create function rate_limiter_internal.lock_placement(is_changed boolean)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ed43f8335106bd26
+
+create function rate_limiter_internal.lock_placement_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 43f64234b7772331
+
+create function rate_limiter_internal.lock_quota_owner(app_id uuid, cluster_id uuid, default_cluster_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 5e538e3adeb346e7
+
+create function rate_limiter_internal.lock_rank(bucket_type rate_limiter.bucket_type)
+  returns integer
+  language sql immutable parallel safe;
+  -- body 8fedea763c272e6a
+
+create function rate_limiter_internal.lock_suspended(tenant_id uuid, app_id uuid, api_key_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body afe08b483e6a3595
 
 create function rate_limiter_internal.locked_bucket_at(at timestamp with time zone, stored rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
   language plpgsql volatile parallel unsafe;
-  -- body df4a5c366a2c5c19
+  -- body 34e922939508fd00
+
+create function rate_limiter_internal.login_account(tenant text, email text)
+  returns bytea
+  language sql immutable parallel safe;
+  -- body 8710adcd3d848c47
 
 create function rate_limiter_internal.login_delay(failures integer, allowed_failures bigint, longest interval)
   returns interval
@@ -2060,11 +2967,27 @@ create function rate_limiter_internal.may(resource text, action text)
   set search_path=pg_catalog, pg_temp;
   -- body 6ede1fdc4151f962
 
+create function rate_limiter_internal.may_change(resource text, action text)
+  returns boolean
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 261527a1520d1aa5
+
 create function rate_limiter_internal.may_grant_role(role_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d9e1666d24f30ccf
+
+create function rate_limiter_internal.may_grant_role_until(role_id uuid, until timestamp with time zone)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 035e261e49269d1f
+
+create function rate_limiter_internal.may_lend(borrower_id uuid, bucket_type rate_limiter.bucket_type, lender_id uuid)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body 15be7ee68dea97b6
 
 create function rate_limiter_internal.may_manage_user(user_id uuid)
   returns boolean
@@ -2075,52 +2998,57 @@ create function rate_limiter_internal.may_manage_user(user_id uuid)
 create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body 437c96f0301b7ef9
-
-create function rate_limiter_internal.moment_after(epoch timestamp with time zone, offset_us bigint)
-  returns timestamp with time zone
-  language sql stable parallel safe;
-  -- body fb640a206722a2c1
+  -- body b062336d2cfe8a65
 
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
-  language plpgsql stable parallel restricted;
+  language plpgsql stable parallel unsafe;
   -- body 1b1c6e4d5aebdbd4
 
-create function rate_limiter_internal.note_config_change()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 0b07a487cf30989b
-
-create function rate_limiter_internal.note_cost_rule()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 3190fda47d73207b
-
-create function rate_limiter_internal.note_decision(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
-  returns rate_limiter.decision
-  language plpgsql volatile parallel unsafe;
-  -- body 28c67c105cf1aa21
-
-create function rate_limiter_internal.note_engine_setting()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 28cdddf9eac2bb1b
-
-create function rate_limiter_internal.note_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
+create function rate_limiter_internal.move_buckets(from_key integer, to_key integer, app_id uuid)
   returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body b1f022b13279d227
+  language plpgsql volatile parallel unsafe;
+  -- body ff9a7a12dfe6f956
 
-create function rate_limiter_internal.note_quota_change()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 7621f25be8a002dd
+create function rate_limiter_internal.move_charge(shard_key integer, at timestamp with time zone, app_id uuid, charges rate_limiter_internal.bucket_charge[], for_bytes boolean, difference numeric, reference_id text, metadata jsonb)
+  returns rate_limiter_internal.bucket_charge[]
+  language plpgsql volatile parallel unsafe;
+  -- body 66fac1a0b270df24
+
+create function rate_limiter_internal.move_charges(from_key integer, to_key integer, app_id uuid, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body e6f7a80503d7934c
+
+create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 0e0bf793ae8852e7
+
+create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
+  returns rate_limiter_internal.bucket_charge[]
+  language plpgsql immutable parallel safe;
+  -- body cd01705eac9d6449
+
+create function rate_limiter_internal.needs_healing(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body a0321360d0f68ff8
+
+create function rate_limiter_internal.needs_quota(tenant_id uuid, cluster_id uuid, is_bandwidth boolean)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 3156ff7a91f1ddbf
+
+create function rate_limiter_internal.needs_quota_of_kind(bucket rate_limiter.token_buckets)
+  returns boolean
+  language sql stable parallel safe;
+  -- body d2d8d2069f98a385
+
+create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone)
+  returns text
+  language sql stable parallel safe;
+  -- body 4d451c8a594356e6
 
 create function rate_limiter_internal.notification_channels(config jsonb)
   returns TABLE(channel_number integer, channel jsonb)
@@ -2138,6 +3066,11 @@ create function rate_limiter_internal.notify_alert()
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC;
   -- body e8e438f39685505b
+
+create function rate_limiter_internal.notify_applications(app_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body ae44b01a70e88974
 
 create function rate_limiter_internal.notify_change()
   returns trigger
@@ -2160,7 +3093,12 @@ create function rate_limiter_internal.notify_tenant_change()
 create function rate_limiter_internal.number_problem(sample jsonb, field text, maximum numeric, is_whole boolean DEFAULT false)
   returns text
   language sql immutable parallel safe;
-  -- body 90dd3d1c97441a4f
+  -- body 847ff3f694da143c
+
+create function rate_limiter_internal.offer_wait_ms(at timestamp with time zone, bucket rate_limiter.token_buckets, held_back numeric, reserve rate_limiter.token_buckets, wanted numeric)
+  returns bigint
+  language plpgsql immutable parallel safe;
+  -- body 9b7ee26d84a71820
 
 create function rate_limiter_internal.oldest_row(schema_name name, table_name name)
   returns timestamp with time zone
@@ -2171,17 +3109,12 @@ create function rate_limiter_internal.oldest_row(schema_name name, table_name na
 create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
   returns record
   language plpgsql stable parallel safe;
-  -- body 3a6d172501aa14af
+  -- body 4800809b557eee2e
 
-create function rate_limiter_internal.own_stripe()
-  returns integer
-  language sql stable parallel restricted;
-  -- body 1dd86a924be2eeb4
-
-create function rate_limiter_internal.paid_back_at(last_refill_at timestamp with time zone, missing numeric, refill_rate bigint)
-  returns timestamp with time zone
-  language plpgsql immutable parallel safe;
-  -- body 2c5a61bf2506ba44
+create function rate_limiter_internal.operations_of(metadata jsonb)
+  returns bigint
+  language sql immutable parallel safe;
+  -- body 0dabd8e242a752b0
 
 create function rate_limiter_internal.partition_name(table_name text, period text, starts_at timestamp with time zone)
   returns text
@@ -2196,35 +3129,50 @@ create function rate_limiter_internal.partitions()
   set DateStyle=ISO;
   -- body 8269d8001e8c6a2b
 
-create function rate_limiter_internal.pays(bucket rate_limiter.token_buckets, charge numeric, at timestamp with time zone)
-  returns boolean
-  language sql immutable parallel safe;
-  -- body 269ab263cbaff48a
+create function rate_limiter_internal.past_cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
+  returns numeric
+  language sql stable parallel safe;
+  -- body 9f7afaaa347ec531
+
+create function rate_limiter_internal.payable_seconds(bucket rate_limiter.token_buckets, most integer)
+  returns numeric
+  language plpgsql stable parallel safe;
+  -- body c17125025cf6e049
 
 create function rate_limiter_internal.period_start(at timestamp with time zone, period text, periods_later integer DEFAULT 0)
   returns timestamp with time zone
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
 
+create function rate_limiter_internal.prefetched_at(shard_key integer, at timestamp with time zone)
+  returns numeric[]
+  language plpgsql stable parallel restricted;
+  -- body 0eba65420d54899c
+
 create function rate_limiter_internal.prepare_to_charge(at timestamp with time zone)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body aec2d61494d99965
+  -- body 8bcef045c323dbf9
 
-create function rate_limiter_internal.price_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
-  returns numeric
-  language sql stable parallel safe;
-  -- body 6f4463ebc04e55ea
-
-create function rate_limiter_internal.propose_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval)
-  returns rate_limiter.lease_grant
+create function rate_limiter_internal.propose_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, OUT lease rate_limiter.lease_grant, OUT charged rate_limiter_internal.bucket_charge[], OUT is_layer1_short boolean, OUT share_left_tokens numeric, OUT share_left_bytes numeric)
+  returns record
   language plpgsql stable parallel safe;
-  -- body 78ae0fc0b9069e86
+  -- body e0a4f44bf1bc2729
 
-create function rate_limiter_internal.publish_quota_at(at timestamp with time zone, app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text)
+create function rate_limiter_internal.publish_quota_at(at timestamp with time zone, app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body df4ab013666b1ae1
+  -- body e5ae40be7ecf0ab6
+
+create function rate_limiter_internal.queue_cleanup(at timestamp with time zone, due_at timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 81633dfd2baa7bd6
+
+create function rate_limiter_internal.queue_deliveries(notification_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body c361091aaa772a10
 
 create function rate_limiter_internal.quota_as_json(config_id uuid)
   returns jsonb
@@ -2233,40 +3181,75 @@ create function rate_limiter_internal.quota_as_json(config_id uuid)
   set TimeZone=UTC;
   -- body 6c569bc5bd5dce03
 
-create function rate_limiter_internal.quota_buckets(config_id uuid, at timestamp with time zone)
+create function rate_limiter_internal.quota_buckets(iops jsonb, bandwidth jsonb, at timestamp with time zone)
   returns rate_limiter.token_buckets[]
   language sql stable parallel safe;
-  -- body 8d592c7efec10556
+  -- body acf70e21856ae21a
 
 create function rate_limiter_internal.quota_capacity(calculation_method rate_limiter.calculation_method, quota_limit bigint, burst bigint, burst_duration_seconds integer, refill_rate bigint)
   returns numeric
   language sql immutable parallel safe;
   -- body 773b7aa8b9ecdf4a
 
-create function rate_limiter_internal.quota_terms_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode)
-  returns rate_limiter_internal.quota_terms
+create function rate_limiter_internal.quota_flags(at timestamp with time zone, app_ids uuid[])
+  returns TABLE(app_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_cost_rule boolean, draws_iops boolean, draws_bandwidth boolean)
   language sql stable parallel safe;
-  -- body 80f5c8f3176e1764
+  -- body 1b256e787df721c0
+
+create function rate_limiter_internal.quota_parts(config_id uuid)
+  returns TABLE(is_bandwidth boolean, calculation_method rate_limiter.calculation_method, quota_limit numeric, burst numeric, capacity numeric, refill_rate bigint, allow_oversize boolean)
+  language sql stable parallel safe;
+  -- body 0f7f109d2a53bfba
+
+create function rate_limiter_internal.quota_since(at timestamp with time zone, bucket rate_limiter.token_buckets)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body 03f51d9572da8ac2
+
+create function rate_limiter_internal.quota_snapshot_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, cluster_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter_internal.quota_snapshot
+  language plpgsql stable parallel safe;
+  -- body 3248040380ea592f
+
+create function rate_limiter_internal.quota_spans(at timestamp with time zone, app_id uuid, is_bandwidth boolean)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body 524198ec2d19a2e6
 
 create function rate_limiter_internal.quota_version_of(config_id uuid, at timestamp with time zone)
   returns uuid
   language sql stable parallel safe;
   -- body 3fc64060979452cf
 
+create function rate_limiter_internal.quota_warnings(config_id uuid)
+  returns text[]
+  language sql stable parallel safe;
+  -- body 2b5fde9dce073485
+
+create function rate_limiter_internal.quotas_needed(shard_key integer, app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT iops boolean, OUT bandwidth boolean, OUT expected rate_limiter.bucket_type[])
+  returns record
+  language plpgsql stable parallel safe;
+  -- body c9cd27414d0a03c8
+
 create function rate_limiter_internal.random_token()
   returns text
   language sql volatile parallel safe;
-  -- body dd79119870c874f5
+  -- body 02d788dfbb059483
 
-create function rate_limiter_internal.recharge_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[], charged rate_limiter_internal.bucket_charge[], cost numeric, bytes numeric)
-  returns rate_limiter.token_buckets[]
-  language plpgsql immutable parallel safe;
-  -- body 4b5774d188c59686
+create function rate_limiter_internal.recent_denials()
+  returns SETOF rate_limiter.recent_denials
+  language plpgsql stable parallel safe;
+  -- body e475c9f7b307ad98
 
 create function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 90c371b9a85a58b8
+  -- body 35dd7c545dbf7758
+
+create function rate_limiter_internal.record_owed(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, INOUT tokens numeric, INOUT bytes numeric)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body bc6009ccb082a7dc
 
 create function rate_limiter_internal.record_quota_change()
   returns trigger
@@ -2277,27 +3260,22 @@ create function rate_limiter_internal.record_quota_change()
 create function rate_limiter_internal.record_quota_version(config_id uuid, change_reason text DEFAULT NULL::text)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body dce350d5b3c69587
+  -- body c207a33580d34b65
 
-create function rate_limiter_internal.refill(tokens numeric, capacity numeric, refill_rate bigint, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, last_refill_at timestamp with time zone, at timestamp with time zone)
+create function rate_limiter_internal.refill(tokens numeric, capacity numeric, refill_rate bigint, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, prorated_since timestamp with time zone, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
-  -- body 8e2a156b0276afd8
+  -- body 9fa3bbe193f666d5
 
 create function rate_limiter_internal.refill_buckets(at timestamp with time zone, buckets rate_limiter.token_buckets[])
   returns rate_limiter.token_buckets[]
   language plpgsql immutable parallel safe;
-  -- body 30e93a72b5b8e13f
+  -- body a4aebaf9df5e9c9d
 
 create function rate_limiter_internal.refund_at(at timestamp with time zone, app_id uuid, reference_id text, OUT refunded boolean)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body da2dec4c325c59ba
-
-create function rate_limiter_internal.refusal_at(at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
-  returns rate_limiter.decision
-  language plpgsql stable parallel safe;
-  -- body a835f05076efba33
+  -- body 703453f62dd4f7f4
 
 create function rate_limiter_internal.refuse_change()
   returns trigger
@@ -2314,13 +3292,13 @@ create function rate_limiter_internal.refuse_delete_of_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ec3d67f7546d1f4c
+  -- body 2e9aa5d688880678
 
 create function rate_limiter_internal.refuse_delete_of_cluster()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6722326d8e801627
+  -- body e0a371a16c5bfdd3
 
 create function rate_limiter_internal.refuse_delete_of_quota()
   returns trigger
@@ -2344,25 +3322,41 @@ create function rate_limiter_internal.refuse_version_change()
   language plpgsql volatile parallel unsafe;
   -- body f7564328a1eeaed8
 
-create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
+create function rate_limiter_internal.release_leased(charged rate_limiter_internal.bucket_charge[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 4affff93ce12f372
+
+create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body affb205cbdea5b86
+  -- body acfc8ac989829ba3
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body e94395bd7e9d4b4c
+  -- body 89fc340be6cceec4
 
-create function rate_limiter_internal.replay_batch(app_id uuid, epoch timestamp with time zone, offsets_us bigint[], operations text[], sizes bigint[])
-  returns TABLE(allowed boolean, cost numeric)
-  language plpgsql volatile parallel unsafe;
-  -- body 03b708c89c09a0eb
+create function rate_limiter_internal.require_access_to_give(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 95bf1a6fc4ea9621
+
+create function rate_limiter_internal.require_account_of_another(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body e90ded5f6a84227c
 
 create function rate_limiter_internal.require_application(app_id uuid, resource text, action text)
   returns void
   language plpgsql stable parallel safe;
   -- body c89a7927a26a889a
+
+create function rate_limiter_internal.require_application_exists(app_id uuid)
+  returns integer
+  language plpgsql stable parallel safe;
+  -- body 15f342f391ff8a1f
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -2374,10 +3368,25 @@ create function rate_limiter_internal.require_bucket_owner(owner_id uuid, resour
   language plpgsql stable parallel safe;
   -- body fbe299618f7759f3
 
-create function rate_limiter_internal.require_charge(app_id uuid, reference_id text)
+create function rate_limiter_internal.require_buckets(shard_key integer, app_id uuid, missing rate_limiter.bucket_type[])
   returns void
   language plpgsql stable parallel safe;
-  -- body 7c8b6638399e2752
+  -- body 3de6778ef3af1daa
+
+create function rate_limiter_internal.require_ceiling_limits(limits rate_limiter_admin.ceiling_limits)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 95d2a099a80a43bb
+
+create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 71e4ae2792701e56
+
+create function rate_limiter_internal.require_charge(shard_key integer, app_id uuid, reference_id text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 36fb11b4b1ee1e24
 
 create function rate_limiter_internal.require_cluster(cluster_id uuid)
   returns void
@@ -2389,40 +3398,92 @@ create function rate_limiter_internal.require_expired(data_type text, cutoff tim
   language plpgsql stable parallel safe;
   -- body 6d044ea1b86edee2
 
+create function rate_limiter_internal.require_few_new_applications(tenant_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body be612315393fe970
+
+create function rate_limiter_internal.require_few_scheduled_quotas(owner_id uuid, mode rate_limiter.quota_mode)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body e750dc6df7d6cad6
+
+create function rate_limiter_internal.require_fixed_quotas(at timestamp with time zone, app_id uuid, before jsonb)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 321ce703186136c0
+
 create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
 
-create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb)
+create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 2a4f0b0e92914b6e
+  -- body 4133c5da39f31d5a
 
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void
   language plpgsql stable parallel safe;
   -- body 6dffe498c6901912
 
+create function rate_limiter_internal.require_not_moved(shard_key integer, app_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 5f4212a7b678946c
+
+create function rate_limiter_internal.require_open_lease(at timestamp with time zone, lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 11793a65ae223a4b
+
+create function rate_limiter_internal.require_out_of_debt(bucket rate_limiter.token_buckets)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 8895da31f4c44296
+
 create function rate_limiter_internal.require_permission(resource text, action text)
   returns void
   language plpgsql stable parallel safe;
-  -- body aa768e649c9a2578
+  -- body 8d70d6a107ed9d98
 
 create function rate_limiter_internal.require_quota(config_id uuid)
   returns rate_limiter.quota_configs
   language plpgsql stable parallel safe;
   -- body 6e062941831c61e3
 
-create function rate_limiter_internal.require_quota_owner(app_id uuid, cluster_id uuid, action text)
+create function rate_limiter_internal.require_quota_allowed(at timestamp with time zone, app_id uuid, cluster_id uuid, default_cluster_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 647e01590760127f
+
+create function rate_limiter_internal.require_quota_mode(mode rate_limiter.quota_mode, default_cluster_id uuid)
   returns void
   language plpgsql stable parallel safe;
-  -- body a76b1af29ba7c32b
+  -- body 52085087e06bf75c
+
+create function rate_limiter_internal.require_quota_owner(app_id uuid, cluster_id uuid, default_cluster_id uuid, action text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 0ac9bde62f12937e
+
+create function rate_limiter_internal.require_read_committed()
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 805bb09faa5240e5
 
 create function rate_limiter_internal.require_reason(reason text)
   returns void
   language plpgsql immutable parallel safe;
   -- body cb109908051a5711
+
+create function rate_limiter_internal.require_reservations(at timestamp with time zone, cluster_id uuid)
+  returns void
+  language plpgsql stable parallel safe
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 2f066791a1bc6780
 
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
@@ -2434,10 +3495,40 @@ create function rate_limiter_internal.require_system_admin(resource text, action
   language plpgsql stable parallel safe;
   -- body 540b2af540a0acaa
 
+create function rate_limiter_internal.require_tenant_not_suspended()
+  returns void
+  language plpgsql stable parallel safe;
+  -- body b3b7b7353ea04a36
+
+create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body abddbc77009f9789
+
+create function rate_limiter_internal.reserve_limits(cluster_id uuid)
+  returns TABLE(app_id uuid, bucket_type rate_limiter.bucket_type, refill_rate bigint, capacity numeric)
+  language sql stable parallel safe;
+  -- body ca9103d4fdad89e5
+
+create function rate_limiter_internal.reserved_on(cluster_id uuid)
+  returns TABLE(is_bandwidth boolean, reserved numeric, headroom numeric)
+  language sql stable parallel safe;
+  -- body d7f628ffdd5669b3
+
+create function rate_limiter_internal.reset_health()
+  returns trigger
+  language plpgsql volatile parallel unsafe;
+  -- body 49c5890f2c87a16c
+
+create function rate_limiter_internal.retained_since(at timestamp with time zone, data_type text)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body 61b558b27c188fd0
+
 create function rate_limiter_internal.retention_cutoff(at timestamp with time zone, data_type text)
   returns timestamp with time zone
   language sql stable parallel safe;
-  -- body ae02cc7d37592968
+  -- body c4803f072acf1e02
 
 create function rate_limiter_internal.retention_period(data_type text)
   returns interval
@@ -2445,15 +3536,56 @@ create function rate_limiter_internal.retention_period(data_type text)
   set search_path=pg_catalog, pg_temp;
   -- body 59078489786ff693
 
-create function rate_limiter_internal.sample_id(sample jsonb)
+create function rate_limiter_internal.retention_steps(at timestamp with time zone)
+  returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, source text)
+  language sql stable parallel restricted;
+  -- body f1a6b4831d52d837
+
+create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 8c93d26070207b21
+
+create function rate_limiter_internal.roll_buckets(owner_id uuid, mode rate_limiter.quota_mode, moment timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body ce1f65224f59c10f
+
+create function rate_limiter_internal.roll_denials(list text, this_second bigint)
+  returns text
+  language plpgsql volatile parallel unsafe;
+  -- body 13be4d29fd33a147
+
+create function rate_limiter_internal.roll_forward(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 77b5a49a6ecc251a
+
+create function rate_limiter_internal.round_alert_duration()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 76c728595ea0f3b2
+
+create function rate_limiter_internal.sample_id(sample jsonb, reporter text)
   returns uuid
   language sql immutable parallel safe;
-  -- body 22a54f264c69b3f8
+  -- body 6f1653cf2da7f72b
 
 create function rate_limiter_internal.sample_problem(sample jsonb, not_before timestamp with time zone, not_after timestamp with time zone)
   returns text
+  language sql stable parallel unsafe;
+  -- body 730f754338e57cc7
+
+create function rate_limiter_internal.sample_reporter(reporter text)
+  returns text
+  language plpgsql stable parallel restricted;
+  -- body 51dba0a143b42574
+
+create function rate_limiter_internal.session_stripe()
+  returns integer
   language sql stable parallel restricted;
-  -- body e0cbd9a19e6a872e
+  -- body 1dd86a924be2eeb4
 
 create function rate_limiter_internal.set_assigned_by()
   returns trigger
@@ -2495,10 +3627,10 @@ create function rate_limiter_internal.setting_numeric(key text)
   language plpgsql stable parallel safe strict;
   -- body f77a7c8e3cc2ea37
 
-create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric)
+create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric, choices text[])
   returns text
   language sql immutable parallel safe;
-  -- body 3c6cf90cd4fefebc
+  -- body 9932c61e81932e7b
 
 create function rate_limiter_internal.setting_text(key text)
   returns text
@@ -2508,17 +3640,42 @@ create function rate_limiter_internal.setting_text(key text)
 create function rate_limiter_internal.settle_at(at timestamp with time zone, app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe;
-  -- body 349072dff48552b5
+  -- body 319dd8b82038ddd4
 
-create function rate_limiter_internal.settle_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
+  returns rate_limiter.token_buckets[]
+  language plpgsql volatile parallel unsafe;
+  -- body 690b6326e3a3c16c
+
+create function rate_limiter_internal.settle_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe;
-  -- body f81a79446b608ef9
+  -- body 95f5180278f1d0ba
 
-create function rate_limiter_internal.shortage(tokens numeric, capacity numeric, charge numeric, allow_oversize boolean, refill_rate bigint)
+create function rate_limiter_internal.settle_lease_part(shard_key integer, at timestamp with time zone, app_id uuid, charged rate_limiter_internal.bucket_charge[], for_bytes boolean, left_over numeric, metadata jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body f3857878ed85348c
+
+create function rate_limiter_internal.settle_owed_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 58a23c12b4899d30
+
+create function rate_limiter_internal.shard_key_of(owner_id uuid)
+  returns integer
+  language plpgsql stable parallel safe;
+  -- body edf6d92ecb8f87db
+
+create function rate_limiter_internal.share_of_charges(charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric)
+  returns rate_limiter_internal.bucket_charge[]
+  language plpgsql immutable parallel safe;
+  -- body 5df5e0c050da37f8
+
+create function rate_limiter_internal.shortage(offered numeric, most numeric, charge numeric, allow_oversize boolean, debt_limit numeric)
   returns numeric
   language sql immutable parallel safe;
-  -- body 20f3b93b6d70e4e1
+  -- body 5953a8fe3c03d833
 
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
@@ -2526,61 +3683,198 @@ create function rate_limiter_internal.slow_queries()
   set search_path=pg_catalog, pg_temp;
   -- body fd7199a5d42c6103
 
-create function rate_limiter_internal.stripe_pays(stripe rate_limiter_internal.layer_1_stripes, iops numeric, bytes numeric, at timestamp with time zone)
+create function rate_limiter_internal.spend_prefetched(shard_key integer, before numeric[], after numeric[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 90f145b9773626ed
+
+create function rate_limiter_internal.standing_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, OUT remaining numeric, OUT remaining_bytes numeric, OUT short_of rate_limiter.bucket_type)
+  returns record
+  language sql stable parallel safe;
+  -- body 40136a7c07916110
+
+create function rate_limiter_internal.stored_wait_ms(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
+  returns numeric
+  language plpgsql stable parallel safe;
+  -- body 4933dd4a1dd44c78
+
+create function rate_limiter_internal.stripe_can_pay(stripe rate_limiter_internal.layer1_stripes, iops numeric, bytes numeric, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
   -- body 3c5084af0122890f
 
-create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone)
-  returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
-  language sql stable parallel safe;
-  -- body 1b2bfd14344c5946
+create function rate_limiter_internal.stripe_holds(stripe rate_limiter_internal.layer1_stripes, at timestamp with time zone)
+  returns numeric[]
+  language sql immutable parallel safe;
+  -- body 6b13e7d57f4864af
 
-create function rate_limiter_internal.take_back(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
+create function rate_limiter_internal.suspend(tenant_id uuid, app_id uuid, api_key_id uuid, reason text, until timestamp with time zone)
+  returns rate_limiter.suspensions
+  language plpgsql volatile parallel unsafe;
+  -- body d7e280b867fb32e5
+
+create function rate_limiter_internal.suspended_until(tenant_id uuid, app_id uuid)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body a9fcdd39b7fbe5d6
+
+create function rate_limiter_internal.sweep_denials(this_second bigint, spared_list text DEFAULT NULL::text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 5b93b00ae5ac861a
+  -- body 5429a76a9b8329bd
 
-create function rate_limiter_internal.take_from_stripe(at timestamp with time zone, cluster_id uuid, iops numeric, bytes numeric)
-  returns boolean
-  language plpgsql volatile parallel unsafe;
-  -- body 466c7f348502c720
-
-create function rate_limiter_internal.tell_applications()
+create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body eb97ddc5844955f8
+  -- body ef0ef7dca016b2b6
+
+create function rate_limiter_internal.sync_config_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 948433f9af4ee926
+
+create function rate_limiter_internal.sync_cost_rule()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 6fa3cd04ab38960d
+
+create function rate_limiter_internal.sync_engine_setting()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e473a86d9297d72d
+
+create function rate_limiter_internal.sync_needed_quotas(tenant_id uuid DEFAULT NULL::uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 62e52871c7f70fa1
+
+create function rate_limiter_internal.sync_operation_costs()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5e01ff20f8bdd132
+
+create function rate_limiter_internal.sync_quota_change()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 10767c785facc017
+
+create function rate_limiter_internal.sync_quota_flags(at timestamp with time zone, app_ids uuid[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 6eb158d2829b67da
+
+create function rate_limiter_internal.sync_reserves(cluster_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 5ff4a2ebcd5c44da
+
+create function rate_limiter_internal.sync_reserves_at(at timestamp with time zone, cluster_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 4fac26794ea2f05b
+
+create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 8ecf033e453dae35
+
+create function rate_limiter_internal.sync_tenant_active()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 57c83c503fb7d238
+
+create function rate_limiter_internal.sync_without_quota()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b5455e616bea0a67
+
+create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
+  language sql stable parallel safe;
+  -- body e3f619cc059db394
+
+create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.token_buckets[], INOUT tokens numeric, INOUT bytes numeric)
+  returns record
+  language plpgsql immutable parallel safe;
+  -- body b57da7d8be5d6858
+
+create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 369d7d96a3078f8d
 
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
   language sql stable parallel safe;
-  -- body 0778b323b4794fed
+  -- body c3a80c0b852c00f4
 
 create function rate_limiter_internal.token_hash(token text)
   returns bytea
   language sql immutable parallel safe;
   -- body 56ec977c2e94da0b
 
-create function rate_limiter_internal.touch_buckets(owner_id uuid, mode rate_limiter.quota_mode, moment timestamp with time zone)
+create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
   returns void
-  language sql volatile parallel unsafe;
-  -- body 2eacb57633e001e0
+  language plpgsql volatile parallel unsafe;
+  -- body 06145952bc576cce
 
-create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT throttled_operations bigint, OUT throttled_tokens numeric, OUT throttled_bytes numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT judged_until timestamp with time zone)
+create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
+  returns record
+  language plpgsql stable parallel unsafe;
+  -- body 0aba3950208b2472
+
+create function rate_limiter_internal.try_lock_job(job text)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 756e7ceda350b3b6
+
+create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, iops jsonb DEFAULT NULL::jsonb, bandwidth jsonb DEFAULT NULL::jsonb, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[])
   returns record
   language plpgsql stable parallel safe;
-  -- body c88ffd320426cc4c
+  -- body 38e88f921cf245c7
 
-create function rate_limiter_internal.wait_ms(at timestamp with time zone, calculation_method rate_limiter.calculation_method, burst_duration_seconds integer, refill_rate bigint, last_refill_at timestamp with time zone, shortage numeric)
+create function rate_limiter_internal.unpaid_by_reserve(at timestamp with time zone, app_id uuid, iops_reserve numeric, bandwidth_reserve numeric)
+  returns text[]
+  language sql stable parallel safe;
+  -- body fcc69bc9e7731314
+
+create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 1758a155aa73cbc3
+
+create function rate_limiter_internal.wait_ms(at timestamp with time zone, refill_rate bigint, last_refill_at timestamp with time zone, lacking numeric)
   returns bigint
   language sql immutable parallel safe;
-  -- body d09236d3f27afb39
+  -- body 5e0458d17e3c20f0
+
+create function rate_limiter_internal.with_tokens(bucket rate_limiter.token_buckets, tokens numeric)
+  returns rate_limiter.token_buckets
+  language plpgsql immutable parallel safe;
+  -- body e064eab093364a5c
+
+create function rate_limiter_internal.write_app_costs(operation_id uuid, rule_id uuid DEFAULT NULL::uuid)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 1f4d1679f3f2c5a1
+
+create function rate_limiter_internal.write_app_facts(at timestamp with time zone, app_id uuid)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body b828dac09b2f5ee5
 
 create function rate_limiter_internal.write_audit(action text, entity_type text, entity_id uuid, tenant_id uuid, app_id uuid, old_values jsonb DEFAULT NULL::jsonb, new_values jsonb DEFAULT NULL::jsonb, status text DEFAULT 'success'::text, error_message text DEFAULT NULL::text)
   returns void
   language sql volatile parallel unsafe;
-  -- body 50a5bbe0afb715e9
+  -- body 0132bcee4d0bd44f
 
 create function rate_limiter_internal.write_bucket_audit(action text, entity_type text, entity_id uuid, owner_id uuid, new_values jsonb)
   returns void
@@ -2590,17 +3884,48 @@ create function rate_limiter_internal.write_bucket_audit(action text, entity_typ
 create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 6c55d9a4289f757a
+  -- body 56ec1a55e028705b
 
-create function rate_limiter_internal.write_charges(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[])
+create function rate_limiter_internal.write_changes_of_charged(at timestamp with time zone, unwritten rate_limiter.token_buckets[], INOUT before rate_limiter.token_buckets[], INOUT after rate_limiter.token_buckets[], costs numeric[], sizes bigint[], costs_before numeric[], decisions rate_limiter.decision[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 561790a1f4fa0502
+
+create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[], reserve_paid numeric[], cost_rates rate_limiter_internal.cost_rates[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 14c97e31e0fc534a
+  -- body 8eb9902250add0fe
 
-create function rate_limiter_internal.write_lease(at timestamp with time zone, app_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, holder text)
+create function rate_limiter_internal.write_denials(app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
+  returns numeric[]
+  language plpgsql volatile parallel unsafe;
+  -- body 961bc93081df859b
+
+create function rate_limiter_internal.write_late_share(shard_key integer, at timestamp with time zone, tenant_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 3fadcb3db7acaeba
+
+create function rate_limiter_internal.write_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, charged rate_limiter_internal.bucket_charge[], holder text)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 40fcb0e235f62fa0
+  -- body 72071375829cca12
+
+create function rate_limiter_internal.write_lease_share(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body fe85aaefa0647da7
+
+create function rate_limiter_internal.write_reservation_history(before rate_limiter.reservations, after rate_limiter.reservations, reason text)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 7b5ccd4c2e42af50
+
+create function rate_limiter_internal.write_system_metrics(at timestamp with time zone, from_time timestamp with time zone, to_time timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns void
+  language plpgsql volatile parallel unsafe
+  set plan_cache_mode=force_custom_plan;
+  -- body a5a7e8ee69bae588
 
 create function rate_limiter_private.access_token_seconds()
   returns bigint
@@ -2612,7 +3937,7 @@ create function rate_limiter_private.aggregate_metrics(grain text, batch_size in
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 95044e6afad752cd
+  -- body 1e7ee0e22cb71428
 
 create function rate_limiter_private.applied_migrations()
   returns SETOF text
@@ -2621,105 +3946,208 @@ create function rate_limiter_private.applied_migrations()
   -- body cb11df0fa4551ce4
 
 create function rate_limiter_private.apply_retention(at timestamp with time zone DEFAULT clock_timestamp())
-  returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, row_count bigint)
+  returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone)
   language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=500ms;
-  -- body d5e5794cfe543631
+  set search_path=pg_catalog, pg_temp;
+  -- body 667e89ddc505a0fe
 
 create function rate_limiter_private.audit_login(user_id uuid, action text, status text, error_message text, ip_address inet, user_agent text)
   returns void
   language sql volatile parallel unsafe;
-  -- body e025907ae7a10582
+  -- body cca98c8eddf65628
+
+create function rate_limiter_private.begin_drain(schema_name name, table_name name, at timestamp with time zone)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body cdcc232b9fe504f6
+
+create function rate_limiter_private.begin_login(tenant text, email text, ip_address inet, OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
+  returns record
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 89c2485ce8a66a3e
+
+create function rate_limiter_private.begin_login_at(at timestamp with time zone, tenant text, email text, ip_address inet, OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body b2c51342f64d0b9e
+
+create function rate_limiter_private.begin_password_check(OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 85df09bf41f903aa
 
 create function rate_limiter_private.begin_retention()
   returns boolean
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body f6dcb06a41259942
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=30ms;
+  -- body adad737eb596f738
 
-create function rate_limiter_private.bury_lost_notifications(at timestamp with time zone DEFAULT clock_timestamp())
-  returns integer
-  language sql volatile parallel unsafe security definer
+create function rate_limiter_private.change_email(at timestamp with time zone, checked_hash text, new_email text)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 98775095e19003e2
+  -- body a3f3e9bda7002f22
+
+create function rate_limiter_private.change_password(at timestamp with time zone, checked_hash text, new_hash text)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5f919c75c2d829d8
+
+create function rate_limiter_private.cleanup_is_done(at timestamp with time zone DEFAULT clock_timestamp())
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ba547d1cba56bfe0
+
+create function rate_limiter_private.cleanup_is_due(at timestamp with time zone DEFAULT clock_timestamp())
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 86a54dd3be4f9a77
 
 create function rate_limiter_private.collect_borrowings(at timestamp with time zone, batch_size integer DEFAULT 200)
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8696e9a08ae76b93
+  -- body f443dff69168ad51
 
-create function rate_limiter_private.count_login_failure(at timestamp with time zone, user_ids uuid[], ip_address inet)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 450ef2ee7e14ffb9
+create function rate_limiter_private.complete_login_at(at timestamp with time zone, user_id uuid, checked_hash text, code_step bigint, ip_address inet, user_agent text, OUT outcome text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f50cb3abf1cab051
 
-create function rate_limiter_private.create_administrator(tenant text, username text, email text, password text)
+create function rate_limiter_private.confirm_password_check(at timestamp with time zone, checked_hash text)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 5ca44457c47c512a
+  -- body 6968cb7fc98ab2ac
+
+create function rate_limiter_private.confirm_second_factor(at timestamp with time zone, checked_hash text, code_step bigint)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ed41009298b11410
+
+create function rate_limiter_private.continue_drain(schema_name name, table_name name, batch_size integer)
+  returns bigint
+  language plpgsql volatile parallel unsafe;
+  -- body 14f5d515acc1743c
+
+create function rate_limiter_private.copy_misplaced()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 34f60ebfbc511b31
+
+create function rate_limiter_private.count_login_attempt(at timestamp with time zone, account bytea, ip_address inet, is_known boolean)
+  returns bigint
+  language plpgsql volatile parallel unsafe;
+  -- body 9e2a9454daa49cca
+
+create function rate_limiter_private.create_administrator(tenant text, username text, email text, password_hash text)
+  returns uuid
+  language plpgsql volatile parallel unsafe;
+  -- body 75e21a4a9182f263
+
+create function rate_limiter_private.create_partition_table(registered rate_limiter_private.partitioned_tables, partition_name text)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 91c3aea733e701bd
+
+create function rate_limiter_private.dead_letter_stale_notifications(at timestamp with time zone DEFAULT clock_timestamp())
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 31794d4eaf867622
 
 create function rate_limiter_private.dead_notifications()
-  returns SETOF rate_limiter.alert_notices
+  returns SETOF rate_limiter.alert_notifications
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 64b83481e15e646c
+  -- body 7666b8135c137112
 
 create function rate_limiter_private.default_partition_has(schema_name name, table_name name, starts_at timestamp with time zone, ends_at timestamp with time zone)
   returns boolean
   language plpgsql stable parallel safe;
-  -- body 7fffabad6b174fa3
+  -- body b0433d787b183fd5
 
-create function rate_limiter_private.deliver_notification(notice_id uuid, OUT event text, OUT channel jsonb, OUT content jsonb)
+create function rate_limiter_private.default_partition_is_small(schema_name name, table_name name)
+  returns boolean
+  language sql stable parallel safe;
+  -- body dc7d60d31dbdc44b
+
+create function rate_limiter_private.deliver_notification(notification_id uuid, OUT event text, OUT channel jsonb, OUT content jsonb)
   returns SETOF record
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 114c289931e2527d
+  -- body abbf69a7c8e238b7
+
+create function rate_limiter_private.drain_default_partition(schema_name name, table_name name, at timestamp with time zone, batch_size integer, OUT step text, OUT moved_rows bigint)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 1c5f8c1a1b024d8a
+
+create function rate_limiter_private.drain_default_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, batch_size integer DEFAULT 5000)
+  returns TABLE(table_name text, step text, moved_rows bigint)
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=30ms
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 097c69727dbc7e36
 
 create function rate_limiter_private.drop_exported_partition(partition_name text, row_count bigint, min_time timestamp with time zone, max_time timestamp with time zone)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=500ms;
+  set lock_timeout=30ms;
   -- body 1964291e11854ed3
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=500ms;
-  -- body 61b06d0b4a15acac
-
-create function rate_limiter_private.drop_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, dry_run boolean DEFAULT false)
-  returns TABLE(partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone)
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=500ms;
-  -- body b5a71f0c7ecdb167
-
-create function rate_limiter_private.end_retention()
-  returns boolean
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body efefb0092aa4fb4a
+  set lock_timeout=30ms;
+  -- body f719c4e5404bccc1
 
 create function rate_limiter_private.end_session(session_id uuid, user_id uuid, reason text)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body bbc61c2729dcdc8b
 
+create function rate_limiter_private.enrol_at_login(user_id uuid, checked_hash text, encrypted_secret bytea)
+  returns boolean
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3b4c7c6c9bcb812b
+
+create function rate_limiter_private.enrol_second_factor(at timestamp with time zone, checked_hash text, encrypted_secret bytea)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 51ab1a4dcd495b28
+
 create function rate_limiter_private.evaluate_alerts(at timestamp with time zone DEFAULT clock_timestamp())
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4532c1babb55606b
+  -- body a6e0bc1bff4c20d4
+
+create function rate_limiter_private.excuse_login(at timestamp with time zone, user_id uuid, ip_address inet)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4e57428bb932559b
 
 create function rate_limiter_private.expire_leases(at timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
-  language sql volatile parallel unsafe security definer
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 19e488885bbc3a26
+  -- body b6d6e67479984909
 
 create function rate_limiter_private.expire_rows(data_type text, cutoff timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
@@ -2731,20 +4159,24 @@ create function rate_limiter_private.expire_sessions(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body cc4a3758852598a5
+  -- body e11fac0a12dc9cb3
 
 create function rate_limiter_private.expired_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 41c54d8b9e3972b5
+  -- body 41e2429e7746bf5b
 
 create function rate_limiter_private.export_partition(partition_name text)
   returns SETOF text
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
-  set DateStyle=ISO;
+  set DateStyle=ISO
+  set IntervalStyle=postgres
+  set extra_float_digits=1
+  set bytea_output=hex
+  set quote_all_identifiers=off;
   -- body ef14d344e90254cf
 
 create function rate_limiter_private.export_rows(data_type text, cutoff timestamp with time zone)
@@ -2752,8 +4184,24 @@ create function rate_limiter_private.export_rows(data_type text, cutoff timestam
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
-  set DateStyle=ISO;
+  set DateStyle=ISO
+  set IntervalStyle=postgres
+  set extra_float_digits=1
+  set bytea_output=hex
+  set quote_all_identifiers=off;
   -- body 1366052409263b07
+
+create function rate_limiter_private.fail_login(user_id uuid, reason text, ip_address inet, user_agent text)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 80155dc8d01987ee
+
+create function rate_limiter_private.fail_unknown_jobs(known_tasks text[], patience interval DEFAULT '00:10:00'::interval)
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 9f63956aa31152ef
 
 create function rate_limiter_private.failed_jobs()
   returns SETOF rate_limiter_admin.failed_job
@@ -2761,37 +4209,64 @@ create function rate_limiter_private.failed_jobs()
   set search_path=pg_catalog, pg_temp;
   -- body a366a83f5ca7ac3a
 
+create function rate_limiter_private.finish_drain(schema_name name, table_name name)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body d4aefbce3f2b2543
+
+create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e40d23d751edd3c0
+
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c49f5e2526195915
+  -- body 80a567082c1587f2
 
-create function rate_limiter_private.has_administrator(until timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
+create function rate_limiter_private.forgive_login_attempt(at timestamp with time zone, user_id uuid, ip_address inet, forgets boolean)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 8dde88f431755545
+
+create function rate_limiter_private.has_administrator()
   returns boolean
   language sql stable parallel safe;
-  -- body a97f19a56984d95e
+  -- body b505d5cfb958d7b9
 
-create function rate_limiter_private.hash_password(password text)
-  returns text
-  language plpgsql volatile parallel safe;
-  -- body 207c0ce967abde2c
+create function rate_limiter_private.has_overdue_jobs(tasks text[], patience interval DEFAULT '00:00:05'::interval)
+  returns boolean
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 226aaca02dda59dd
+
+create function rate_limiter_private.heartbeat_workers(worker_ids text[])
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f1ca407f38847310
+
+create function rate_limiter_private.import_access_keys(entries jsonb, OUT registered integer, OUT unchanged integer)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body db4d9a43bf2ba693
+
+create function rate_limiter_private.is_known_network(user_id uuid, ip_address inet)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 4e02e182b775cf61
 
 create function rate_limiter_private.issue_api_key(app_id uuid, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT api_key text, OUT prefix text)
   returns record
   language plpgsql volatile parallel unsafe;
   -- body a236722a337d9e5a
 
-create function rate_limiter_private.login(email text, password text, ip_address inet DEFAULT NULL::inet, user_agent text DEFAULT NULL::text, tenant text DEFAULT NULL::text, OUT outcome text, OUT retry_after_ms bigint, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
-  returns record
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 638e082569e58714
-
-create function rate_limiter_private.login_at(at timestamp with time zone, email text, password text, ip_address inet DEFAULT NULL::inet, user_agent text DEFAULT NULL::text, tenant text DEFAULT NULL::text, OUT outcome text, OUT retry_after_ms bigint, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
-  returns record
-  language plpgsql volatile parallel unsafe;
-  -- body 451deec26bea929a
+create function rate_limiter_private.login_counters(account bytea, ip_address inet, is_known boolean)
+  returns TABLE(account bytea, network inet)
+  language sql stable parallel safe;
+  -- body bfec339b7036e0a7
 
 create function rate_limiter_private.logout(session_id uuid)
   returns boolean
@@ -2808,14 +4283,16 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body 55ae2a204e1d9ec1
+  -- body 804f328361a08f67
 
-create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
+create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, batch_size integer DEFAULT NULL::integer)
   returns SETOF text
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
-  -- body 0c28f9b6214104bb
+  set lock_timeout=30ms
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 9ed73c3d4473002e
 
 create function rate_limiter_private.mark_for_aggregation(from_time timestamp with time zone, to_time timestamp with time zone)
   returns bigint
@@ -2827,25 +4304,12 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body af3be9e9e1764fcd
+  -- body 4f28bd796f0e9739
 
-create function rate_limiter_private.move_stragglers(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
-  returns TABLE(table_name text, moved_rows bigint)
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=5s;
-  -- body 38d05ab4fded4d14
-
-create function rate_limiter_private.move_stragglers_of(schema_name name, table_name name, at timestamp with time zone)
-  returns bigint
-  language plpgsql volatile parallel unsafe;
-  -- body 7fb3e40ea75cc161
-
-create function rate_limiter_private.note_workers(worker_ids text[])
-  returns void
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body f1ca407f38847310
+create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
+  returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
+  language plpgsql stable parallel safe;
+  -- body e8c2f12efaf39a35
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
@@ -2853,11 +4317,35 @@ create function rate_limiter_private.partition_extent(partition_name text, OUT r
   set search_path=pg_catalog, pg_temp;
   -- body e2fbe8713bb4b463
 
+create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::uuid, OUT shortest bigint, OUT hash_cost bigint, OUT names text[])
+  returns record
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 7f299d1e541fd28d
+
+create function rate_limiter_private.probe_clusters(at timestamp with time zone DEFAULT clock_timestamp(), batch_size integer DEFAULT 16)
+  returns TABLE(cluster_id uuid, health_check_url text, asked_at timestamp with time zone)
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body d1d606e8d1b59174
+
+create function rate_limiter_private.record_cluster_health(cluster_id uuid, asked_at timestamp with time zone, is_up boolean, message text)
+  returns text
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 9293259faf628a3a
+
+create function rate_limiter_private.record_job_failure(job text, subject text, error_code text, error_message text)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body ba2c5fb28d726242
+
 create function rate_limiter_private.record_system_metrics(at timestamp with time zone, batch_minutes integer DEFAULT 60)
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a8135c5be178f337
+  -- body ce98bcbeda47e28f
 
 create function rate_limiter_private.refresh_daily_quota_usage()
   returns void
@@ -2874,37 +4362,58 @@ create function rate_limiter_private.refresh_session(refresh_token text, OUT out
 create function rate_limiter_private.refresh_session_at(at timestamp with time zone, refresh_token text, OUT outcome text, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT new_refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 727d1fd6756be9d0
+  -- body 49087b36afe1670a
 
-create function rate_limiter_private.release_lost_jobs(silence interval DEFAULT '00:01:00'::interval)
+create function rate_limiter_private.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 2de46dec6ea89999
+
+create function rate_limiter_private.remove_second_factor(at timestamp with time zone, checked_hash text, code_step bigint)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 0d79708e84fe23c6
+
+create function rate_limiter_private.replay_notifications(notification_ids uuid[] DEFAULT NULL::uuid[])
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c8d04e3752a9d287
-
-create function rate_limiter_private.replay_notifications(notice_ids uuid[] DEFAULT NULL::uuid[])
-  returns integer
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 4329ff62e77160a5
+  -- body 01eedafe9af0fadd
 
 create function rate_limiter_private.require_live_api_key(api_key_id uuid)
   returns rate_limiter_private.api_keys
   language plpgsql volatile parallel unsafe;
   -- body b25b93cd5b40f547
 
+create function rate_limiter_private.rescue_stuck_jobs(silence interval DEFAULT '00:01:00'::interval)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 4b0d9d4017bade20
+
+create function rate_limiter_private.reset_password(user_id uuid, new_hash text)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 056b982496715120
+
 create function rate_limiter_private.restore_rows(relation regclass, columns text[], records jsonb)
   returns integer
   language plpgsql volatile parallel unsafe
   set TimeZone=UTC
-  set DateStyle=ISO;
-  -- body e7364a3468d181f2
+  set DateStyle=ISO
+  set IntervalStyle=postgres
+  set extra_float_digits=1
+  set bytea_output=hex
+  set quote_all_identifiers=off;
+  -- body 4b24ae8becbcb56e
 
 create function rate_limiter_private.retention_plan(at timestamp with time zone DEFAULT clock_timestamp())
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, row_count bigint)
-  language plpgsql stable parallel restricted security definer
+  language plpgsql stable parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a5b96d9501645a56
+  -- body f04a8f53d8382508
 
 create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::bigint[])
   returns integer
@@ -2915,7 +4424,7 @@ create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::b
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
-  -- body 4ee4eaa1f5f4ea2a
+  -- body b3f63d674c5968e4
 
 create function rate_limiter_private.rows_extent(data_type text, cutoff timestamp with time zone, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
@@ -2926,51 +4435,65 @@ create function rate_limiter_private.rows_extent(data_type text, cutoff timestam
 create function rate_limiter_private.seed_demo()
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body 5606caa1607bd861
+  -- body 5f9cb4695f550e95
 
-create function rate_limiter_private.session_lasts(user_id uuid, session_id uuid)
+create function rate_limiter_private.session_is_active(user_id uuid, session_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 07603cc77faa3276
+  -- body 8c847a35995cb4b3
 
-create function rate_limiter_private.set_password(user_id uuid, password text, keep_session_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_private.set_password(user_id uuid, password_hash text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 4651f16a56329c99
+  -- body 57b8a5b7155459ec
 
-create function rate_limiter_private.settle_notification(notice_id uuid, status text, error text DEFAULT NULL::text)
+create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
   returns void
   language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 35a808d27b3708bb
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body 426d602b4c77ce6b
 
 create function rate_limiter_private.start_session(at timestamp with time zone, user_id uuid, ip_address inet, user_agent text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
   -- body 18e52c906fe0018b
 
-create function rate_limiter_private.straggler_periods(schema_name name, table_name name, at timestamp with time zone)
-  returns SETOF timestamp with time zone
-  language plpgsql stable parallel safe;
-  -- body fdf95a9e4d61fea4
+create function rate_limiter_private.store_second_factor(user_id uuid, encrypted_secret bytea)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body a2912df910d6b5f8
 
-create function rate_limiter_private.user_of_email(email text, tenant text DEFAULT NULL::text)
+create function rate_limiter_private.sync_quota_flags(at timestamp with time zone DEFAULT clock_timestamp())
+  returns bigint
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fededa734cb5ff51
+
+create function rate_limiter_private.tenant_of_session(user_id uuid, session_id uuid)
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9ea6bc880cdbc4b0
+  -- body 374b4a59b2b1dd09
+
+create function rate_limiter_private.use_one_time_code(at timestamp with time zone, user_id uuid, step bigint)
+  returns boolean
+  language plpgsql volatile parallel unsafe;
+  -- body 324edad010564f66
+
+create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone)
+  returns uuid
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3c27631e74045417
 
 create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), OUT gap_count bigint, OUT first_gaps jsonb)
   returns record
   language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 3a8540434098ccda
-
-create function rate_limiter_private.verify_password(user_id uuid, password text)
-  returns boolean
-  language sql stable parallel safe;
-  -- body 6f2ad8e3a975b507
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body ffb786386d1398e5
 
 
 -- triggers
@@ -2978,78 +4501,99 @@ create function rate_limiter_private.verify_password(user_id uuid, password text
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('alert_id', 'notification_config');
 CREATE TRIGGER check_notification BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_notification();
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
+CREATE TRIGGER round_duration BEFORE INSERT OR UPDATE OF metric_name, duration_seconds ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.round_alert_duration();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF tenant_id, cluster_id, name, metadata, auto_borrow, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
-CREATE TRIGGER complete_application BEFORE INSERT OR UPDATE OF tenant_id, cluster_id, tenant_is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.complete_application();
-CREATE TRIGGER notify_change AFTER DELETE OR UPDATE OF cluster_id, auto_borrow, tenant_is_active, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
+CREATE TRIGGER check_auto_borrow BEFORE UPDATE OF auto_borrow ON rate_limiter.applications FOR EACH ROW WHEN (old.auto_borrow <> new.auto_borrow) EXECUTE FUNCTION rate_limiter_internal.check_auto_borrow();
+CREATE TRIGGER complete_application BEFORE INSERT OR UPDATE OF tenant_id, cluster_id, shard_key ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.complete_application();
+CREATE TRIGGER lock_placement_change BEFORE UPDATE OF cluster_id ON rate_limiter.applications FOR EACH STATEMENT EXECUTE FUNCTION rate_limiter_internal.lock_placement_change();
+CREATE TRIGGER notify_change AFTER DELETE OR UPDATE OF cluster_id, auto_borrow, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('application', 'app_id');
 CREATE TRIGGER refuse_delete_of_application BEFORE DELETE ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_application();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.applications FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER sync_application AFTER INSERT OR UPDATE OF tenant_id, cluster_id, is_active, auto_borrow ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_application();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('quota_id');
-CREATE TRIGGER note_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_quota_change();
 CREATE TRIGGER notify_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_quota_change();
+CREATE TRIGGER sync_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('cluster_id');
+CREATE TRIGGER check_max_capacity BEFORE UPDATE OF max_capacity ON rate_limiter.clusters FOR EACH ROW WHEN (new.max_capacity > 0 AND new.max_capacity IS DISTINCT FROM old.max_capacity) EXECUTE FUNCTION rate_limiter_internal.check_max_capacity();
+CREATE TRIGGER lock_placement_change BEFORE DELETE ON rate_limiter.clusters FOR EACH STATEMENT EXECUTE FUNCTION rate_limiter_internal.lock_placement_change();
 CREATE TRIGGER refuse_delete_of_cluster BEFORE DELETE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_cluster();
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.clusters FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER reset_health BEFORE UPDATE OF health_check_url ON rate_limiter.clusters FOR EACH ROW WHEN (old.health_check_url::text IS DISTINCT FROM new.health_check_url::text) EXECUTE FUNCTION rate_limiter_internal.reset_health();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.clusters FOR EACH ROW WHEN (old.name::text IS DISTINCT FROM new.name::text OR old.region::text IS DISTINCT FROM new.region::text OR old.endpoint::text IS DISTINCT FROM new.endpoint::text OR old.max_capacity IS DISTINCT FROM new.max_capacity OR old.health_check_url::text IS DISTINCT FROM new.health_check_url::text OR old.is_active IS DISTINCT FROM new.is_active) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('rule_id');
-CREATE TRIGGER note_cost_rule AFTER INSERT OR UPDATE OF app_id ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_cost_rule();
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('cost_rule', 'app_id');
+CREATE TRIGGER sync_cost_rule AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.cost_rules FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_cost_rule();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('quota_id');
-CREATE TRIGGER note_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_quota_change();
 CREATE TRIGGER notify_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_quota_change();
+CREATE TRIGGER sync_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.iops_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.operation_types FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('operation_id');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.operation_types FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('operation_type');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.operation_types FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER sync_operation_costs AFTER UPDATE OF name, c_base, c_bw, unit_quantum, is_active ON rate_limiter.operation_types FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_operation_costs();
 CREATE CONSTRAINT TRIGGER record_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.record_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('config_id');
-CREATE TRIGGER note_config_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.note_config_change();
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('quota', 'owner_id');
 CREATE TRIGGER refuse_delete_of_quota BEFORE DELETE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_quota();
+CREATE TRIGGER sync_config_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.quota_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_config_change();
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.reservations FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.reservations FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.retention_policies FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('policy_id');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.retention_policies FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.retention_policies FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('role_permission_id');
+CREATE TRIGGER keep_admin_permissions BEFORE DELETE OR UPDATE ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_admin_permissions();
 CREATE TRIGGER set_granted_by BEFORE INSERT ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_granted_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('role_id');
 CREATE TRIGGER refuse_delete_of_system_role BEFORE DELETE ON rate_limiter.roles FOR EACH ROW WHEN (old.is_system) EXECUTE FUNCTION rate_limiter_internal.refuse_system_role_change();
 CREATE TRIGGER refuse_update_of_system_role BEFORE UPDATE OF name, is_system ON rate_limiter.roles FOR EACH ROW WHEN (old.is_system AND (new.name::text IS DISTINCT FROM old.name::text OR new.is_system IS DISTINCT FROM old.is_system)) EXECUTE FUNCTION rate_limiter_internal.refuse_system_role_change();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.roles FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.suspensions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('suspension_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('setting_id');
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_setting();
-CREATE TRIGGER note_engine_setting AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (new.key::text = ANY (ARRAY['decision_synchronous_commit'::character varying, 'layer_1_allotment_ms'::character varying]::text[])) EXECUTE FUNCTION rate_limiter_internal.note_engine_setting();
 CREATE TRIGGER notify_change AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.notify_change('settings');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
+CREATE TRIGGER sync_engine_setting AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (new.key::text = ANY (ARRAY['decision_synchronous_commit'::character varying, 'layer1_prefetch_ms'::character varying, 'max_debt_seconds'::character varying, 'max_cluster_debt_seconds'::character varying, 'lease_fairness'::character varying, 'lease_seconds'::character varying, 'lease_max_share'::character varying, 'lease_common_share'::character varying]::text[])) EXECUTE FUNCTION rate_limiter_internal.sync_engine_setting();
+CREATE TRIGGER sync_needed_quotas AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (new.key::text = 'without_quota'::text AND new.value <> old.value) EXECUTE FUNCTION rate_limiter_internal.sync_without_quota();
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.tenant_ceilings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('ceiling_id');
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenant_ceilings FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('tenant_id');
+CREATE TRIGGER end_sessions AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.end_sessions_of_tenant();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER notify_tenant_change AFTER UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.notify_tenant_change();
 CREATE TRIGGER refuse_delete_of_tenant BEFORE DELETE ON rate_limiter.tenants FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_tenant();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
-CREATE TRIGGER tell_applications AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.tell_applications();
+CREATE TRIGGER sync_tenant_active AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.sync_tenant_active();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_role_id');
+CREATE TRIGGER end_sessions AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (new.expires_at <= CURRENT_TIMESTAMP AND (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
+CREATE TRIGGER end_sessions_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER keep_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER set_assigned_by BEFORE INSERT ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_assigned_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_id');
+CREATE TRIGGER end_sessions AFTER UPDATE OF is_active, email ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active OR lower(new.email::text) <> lower(old.email::text)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_of_user();
+CREATE TRIGGER guard_email_change BEFORE UPDATE OF email ON rate_limiter.users FOR EACH ROW WHEN (new.email::text IS DISTINCT FROM old.email::text) EXECUTE FUNCTION rate_limiter_internal.guard_email_change();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.users FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit_logs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 
 -- policies
 
 create policy deletable on rate_limiter.alert_configs as permissive for delete to rate_limiter_visitor
-  using (((( SELECT rate_limiter_internal.may('system'::text, 'monitor'::text) AS may) OR ( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using (((( SELECT rate_limiter_internal.may_change('system'::text, 'monitor'::text) AS may_change) OR ( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
 create policy insertable on rate_limiter.alert_configs as permissive for insert to rate_limiter_visitor
-  with check (((( SELECT rate_limiter_internal.may('system'::text, 'monitor'::text) AS may) OR ( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  with check (((( SELECT rate_limiter_internal.may_change('system'::text, 'monitor'::text) AS may_change) OR ( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
@@ -3062,10 +4606,10 @@ create policy readable on rate_limiter.alert_configs as permissive for select to
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
 create policy updatable on rate_limiter.alert_configs as permissive for update to rate_limiter_visitor
-  using (((( SELECT rate_limiter_internal.may('system'::text, 'monitor'::text) AS may) OR ( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using (((( SELECT rate_limiter_internal.may_change('system'::text, 'monitor'::text) AS may_change) OR ( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))))
-  with check (((( SELECT rate_limiter_internal.may('system'::text, 'monitor'::text) AS may) OR ( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  with check (((( SELECT rate_limiter_internal.may_change('system'::text, 'monitor'::text) AS may_change) OR ( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
@@ -3077,16 +4621,25 @@ create policy readable on rate_limiter.alert_history as permissive for select to
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
-create policy monitored on rate_limiter.alert_notices as permissive for select to rate_limiter_readonly
+create policy monitored on rate_limiter.alert_notifications as permissive for select to rate_limiter_readonly
   using (true);
 
-create policy readable on rate_limiter.alert_notices as permissive for select to rate_limiter_visitor
+create policy readable on rate_limiter.alert_notifications as permissive for select to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
+create policy monitored on rate_limiter.app_costs as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy monitored on rate_limiter.app_facts as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.app_facts as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+
 create policy deletable on rate_limiter.applications as permissive for delete to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('application'::text, 'delete'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+  using ((( SELECT rate_limiter_internal.may_change('application'::text, 'delete'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy monitored on rate_limiter.applications as permissive for select to rate_limiter_readonly
   using (true);
@@ -3095,8 +4648,8 @@ create policy readable on rate_limiter.applications as permissive for select to 
   using ((( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy updatable on rate_limiter.applications as permissive for update to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))
-  with check ((( SELECT rate_limiter_internal.may('application'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+  using ((( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))
+  with check ((( SELECT rate_limiter_internal.may_change('application'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy monitored on rate_limiter.bandwidth_metrics as permissive for select to rate_limiter_readonly
   using (true);
@@ -3138,14 +4691,10 @@ create policy updatable on rate_limiter.clusters as permissive for update to rat
   with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy deletable on rate_limiter.cost_rules as permissive for delete to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('quota'::text, 'delete'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
-   FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+  using ((( SELECT rate_limiter_internal.may('quota'::text, 'delete'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy insertable on rate_limiter.cost_rules as permissive for insert to rate_limiter_visitor
-  with check ((( SELECT rate_limiter_internal.may('quota'::text, 'create'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
-   FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+  with check ((( SELECT rate_limiter_internal.may('quota'::text, 'create'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy monitored on rate_limiter.cost_rules as permissive for select to rate_limiter_readonly
   using (true);
@@ -3156,12 +4705,8 @@ create policy readable on rate_limiter.cost_rules as permissive for select to ra
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
 create policy updatable on rate_limiter.cost_rules as permissive for update to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('quota'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
-   FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))))
-  with check ((( SELECT rate_limiter_internal.may('quota'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
-   FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+  using ((( SELECT rate_limiter_internal.may('quota'::text, 'update'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)))
+  with check ((( SELECT rate_limiter_internal.may('quota'::text, 'update'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy monitored on rate_limiter.denial_counts as permissive for select to rate_limiter_readonly
   using (true);
@@ -3185,6 +4730,14 @@ create policy monitored on rate_limiter.iops_quotas as permissive for select to 
 create policy readable on rate_limiter.iops_quotas as permissive for select to rate_limiter_visitor
   using ((config_id IN ( SELECT qc.config_id
    FROM rate_limiter.quota_configs qc)));
+
+create policy monitored on rate_limiter.late_charges as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.late_charges as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
 create policy monitored on rate_limiter.metrics as permissive for select to rate_limiter_readonly
   using (true);
@@ -3235,6 +4788,22 @@ create policy monitored on rate_limiter.quota_configs as permissive for select t
 create policy readable on rate_limiter.quota_configs as permissive for select to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.may('quota'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))) OR (default_cluster_id = ANY (( SELECT rate_limiter_internal.current_cluster_ids() AS current_cluster_ids)::uuid[])))));
+
+create policy monitored on rate_limiter.recent_denials as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.recent_denials as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+
+create policy monitored on rate_limiter.reservations as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.reservations as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('quota'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
 create policy monitored on rate_limiter.retention_policies as permissive for select to rate_limiter_readonly
@@ -3251,7 +4820,7 @@ create policy deletable on rate_limiter.role_permissions as permissive for delet
   using ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy insertable on rate_limiter.role_permissions as permissive for insert to rate_limiter_visitor
-  with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
+  with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_lasting_system_admin() AS is_lasting_system_admin)));
 
 create policy monitored on rate_limiter.role_permissions as permissive for select to rate_limiter_readonly
   using (true);
@@ -3275,6 +4844,12 @@ create policy updatable on rate_limiter.roles as permissive for update to rate_l
   using ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)))
   with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
+create policy monitored on rate_limiter.suspensions as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.suspensions as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+
 create policy monitored on rate_limiter.system_settings as permissive for select to rate_limiter_readonly
   using ((NOT is_sensitive));
 
@@ -3285,11 +4860,17 @@ create policy updatable on rate_limiter.system_settings as permissive for update
   using ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)))
   with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
+create policy monitored on rate_limiter.tenant_ceilings as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.tenant_ceilings as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('quota'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+
 create policy deletable on rate_limiter.tenants as permissive for delete to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('tenant'::text, 'delete'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
+  using ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'delete'::text) AS may_change) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy insertable on rate_limiter.tenants as permissive for insert to rate_limiter_visitor
-  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'create'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'create'::text) AS may_change) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
 create policy monitored on rate_limiter.tenants as permissive for select to rate_limiter_readonly
   using (true);
@@ -3298,8 +4879,8 @@ create policy readable on rate_limiter.tenants as permissive for select to rate_
   using ((( SELECT rate_limiter_internal.may('tenant'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy updatable on rate_limiter.tenants as permissive for update to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))
-  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (is_active AND ((name)::text = ( SELECT rate_limiter_internal.current_tenant_name() AS current_tenant_name))))));
+  using ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (is_active AND ((name)::text = ( SELECT rate_limiter_internal.current_tenant_name() AS current_tenant_name))))));
 
 create policy monitored on rate_limiter.token_borrowing as permissive for select to rate_limiter_readonly
   using (true);
@@ -3333,11 +4914,19 @@ create policy readable on rate_limiter.token_transactions as permissive for sele
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
+create policy monitored on rate_limiter.uncharged_counts as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.uncharged_counts as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+
 create policy deletable on rate_limiter.user_roles as permissive for delete to rate_limiter_visitor
-  using ((rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)));
+  using ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)));
 
 create policy insertable on rate_limiter.user_roles as permissive for insert to rate_limiter_visitor
-  with check ((rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)));
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role_until(role_id, expires_at)));
 
 create policy monitored on rate_limiter.user_roles as permissive for select to rate_limiter_readonly
   using (true);
@@ -3347,14 +4936,14 @@ create policy readable on rate_limiter.user_roles as permissive for select to ra
    FROM rate_limiter.users u)));
 
 create policy updatable on rate_limiter.user_roles as permissive for update to rate_limiter_visitor
-  using ((rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)))
-  with check ((rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)));
+  using ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role(role_id)))
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id) AND rate_limiter_internal.may_grant_role_until(role_id, expires_at)));
 
 create policy deletable on rate_limiter.users as permissive for delete to rate_limiter_visitor
-  using (((user_id <> ( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) AND rate_limiter_internal.may_manage_user(user_id)));
+  using (((user_id <> ( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) AND ( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id)));
 
 create policy insertable on rate_limiter.users as permissive for insert to rate_limiter_visitor
-  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy monitored on rate_limiter.users as permissive for select to rate_limiter_readonly
   using (true);
@@ -3363,8 +4952,8 @@ create policy readable on rate_limiter.users as permissive for select to rate_li
   using (((user_id = ( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) OR ( SELECT rate_limiter_internal.may('audit'::text, 'read'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))))));
 
 create policy updatable on rate_limiter.users as permissive for update to rate_limiter_visitor
-  using (rate_limiter_internal.may_manage_user(user_id))
-  with check ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+  using ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND rate_limiter_internal.may_manage_user(user_id)))
+  with check ((( SELECT rate_limiter_internal.may_change('tenant'::text, 'update'::text) AS may_change) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
 
 create policy monitored on rate_limiter_audit.audit_logs as permissive for select to rate_limiter_readonly
   using (true);
@@ -3376,6 +4965,14 @@ create policy monitored on rate_limiter_audit.quota_version_history as permissiv
   using (true);
 
 create policy readable on rate_limiter_audit.quota_version_history as permissive for select to rate_limiter_visitor
+  using (((( SELECT rate_limiter_internal.may('quota'::text, 'read'::text) AS may) OR ( SELECT rate_limiter_internal.may('audit'::text, 'read'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+   FROM rate_limiter.applications a
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))) OR (default_cluster_id = ANY (( SELECT rate_limiter_internal.current_cluster_ids() AS current_cluster_ids)::uuid[])))));
+
+create policy monitored on rate_limiter_audit.reservation_history as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter_audit.reservation_history as permissive for select to rate_limiter_visitor
   using (((( SELECT rate_limiter_internal.may('quota'::text, 'read'::text) AS may) OR ( SELECT rate_limiter_internal.may('audit'::text, 'read'::text) AS may)) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
@@ -3398,8 +4995,11 @@ grant usage on schema rate_limiter_private to rate_limiter_worker;
 grant delete, select on table rate_limiter.alert_configs to rate_limiter_visitor;
 grant select on table rate_limiter.alert_history to rate_limiter_readonly;
 grant select on table rate_limiter.alert_history to rate_limiter_visitor;
-grant select on table rate_limiter.alert_notices to rate_limiter_readonly;
-grant select on table rate_limiter.alert_notices to rate_limiter_visitor;
+grant select on table rate_limiter.alert_notifications to rate_limiter_readonly;
+grant select on table rate_limiter.alert_notifications to rate_limiter_visitor;
+grant select on table rate_limiter.app_costs to rate_limiter_readonly;
+grant select on table rate_limiter.app_facts to rate_limiter_readonly;
+grant select on table rate_limiter.app_facts to rate_limiter_visitor;
 grant delete, select on table rate_limiter.applications to rate_limiter_visitor;
 grant select on table rate_limiter.applications to rate_limiter_readonly;
 grant select on table rate_limiter.bandwidth_metrics to rate_limiter_readonly;
@@ -3408,7 +5008,7 @@ grant select on table rate_limiter.bandwidth_quotas to rate_limiter_readonly;
 grant select on table rate_limiter.bandwidth_quotas to rate_limiter_visitor;
 grant select on table rate_limiter.charges to rate_limiter_readonly;
 grant select on table rate_limiter.charges to rate_limiter_visitor;
-grant delete, select on table rate_limiter.clusters to rate_limiter_visitor;
+grant delete on table rate_limiter.clusters to rate_limiter_visitor;
 grant select on table rate_limiter.clusters to rate_limiter_readonly;
 grant delete, select on table rate_limiter.cost_rules to rate_limiter_visitor;
 grant select on table rate_limiter.cost_rules to rate_limiter_readonly;
@@ -3418,6 +5018,8 @@ grant select on table rate_limiter.iops_metrics to rate_limiter_readonly;
 grant select on table rate_limiter.iops_metrics to rate_limiter_visitor;
 grant select on table rate_limiter.iops_quotas to rate_limiter_readonly;
 grant select on table rate_limiter.iops_quotas to rate_limiter_visitor;
+grant select on table rate_limiter.late_charges to rate_limiter_readonly;
+grant select on table rate_limiter.late_charges to rate_limiter_visitor;
 grant select on table rate_limiter.metrics to rate_limiter_readonly;
 grant select on table rate_limiter.metrics to rate_limiter_visitor;
 grant select on table rate_limiter.metrics_daily to rate_limiter_readonly;
@@ -3431,14 +5033,22 @@ grant select on table rate_limiter.permissions to rate_limiter_readonly;
 grant select on table rate_limiter.permissions to rate_limiter_visitor;
 grant select on table rate_limiter.quota_configs to rate_limiter_readonly;
 grant select on table rate_limiter.quota_configs to rate_limiter_visitor;
+grant select on table rate_limiter.recent_denials to rate_limiter_readonly;
+grant select on table rate_limiter.recent_denials to rate_limiter_visitor;
+grant select on table rate_limiter.reservations to rate_limiter_readonly;
+grant select on table rate_limiter.reservations to rate_limiter_visitor;
 grant select on table rate_limiter.retention_policies to rate_limiter_readonly;
 grant select on table rate_limiter.retention_policies to rate_limiter_visitor;
 grant delete, select on table rate_limiter.role_permissions to rate_limiter_visitor;
 grant select on table rate_limiter.role_permissions to rate_limiter_readonly;
 grant delete, select on table rate_limiter.roles to rate_limiter_visitor;
 grant select on table rate_limiter.roles to rate_limiter_readonly;
+grant select on table rate_limiter.suspensions to rate_limiter_readonly;
+grant select on table rate_limiter.suspensions to rate_limiter_visitor;
 grant select on table rate_limiter.system_settings to rate_limiter_readonly;
 grant select on table rate_limiter.system_settings to rate_limiter_visitor;
+grant select on table rate_limiter.tenant_ceilings to rate_limiter_readonly;
+grant select on table rate_limiter.tenant_ceilings to rate_limiter_visitor;
 grant delete, select on table rate_limiter.tenants to rate_limiter_visitor;
 grant select on table rate_limiter.tenants to rate_limiter_readonly;
 grant select on table rate_limiter.token_borrowing to rate_limiter_readonly;
@@ -3449,6 +5059,8 @@ grant select on table rate_limiter.token_leases to rate_limiter_readonly;
 grant select on table rate_limiter.token_leases to rate_limiter_visitor;
 grant select on table rate_limiter.token_transactions to rate_limiter_readonly;
 grant select on table rate_limiter.token_transactions to rate_limiter_visitor;
+grant select on table rate_limiter.uncharged_counts to rate_limiter_readonly;
+grant select on table rate_limiter.uncharged_counts to rate_limiter_visitor;
 grant delete, select on table rate_limiter.user_roles to rate_limiter_visitor;
 grant select on table rate_limiter.user_roles to rate_limiter_readonly;
 grant delete, select on table rate_limiter.users to rate_limiter_visitor;
@@ -3456,6 +5068,8 @@ grant select on table rate_limiter.users to rate_limiter_readonly;
 grant select on table rate_limiter.v_active_quotas to rate_limiter_readonly;
 grant select on table rate_limiter.v_active_quotas to rate_limiter_visitor;
 grant select on table rate_limiter.v_daily_quota_usage to rate_limiter_visitor;
+grant select on table rate_limiter.v_denial_counts to rate_limiter_readonly;
+grant select on table rate_limiter.v_denial_counts to rate_limiter_visitor;
 grant select on table rate_limiter.v_index_usage to rate_limiter_readonly;
 grant select on table rate_limiter.v_metrics_summary_24h to rate_limiter_readonly;
 grant select on table rate_limiter.v_metrics_summary_24h to rate_limiter_visitor;
@@ -3465,17 +5079,23 @@ grant select on table rate_limiter.v_table_sizes to rate_limiter_readonly;
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonly;
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
+grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_readonly;
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_visitor;
+grant select on table rate_limiter_audit.reservation_history to rate_limiter_readonly;
+grant select on table rate_limiter_audit.reservation_history to rate_limiter_visitor;
+grant select on table rate_limiter_private.job_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_progress to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_workers to rate_limiter_readonly;
 grant select on table rate_limiter_private.ledger_checks to rate_limiter_readonly;
-grant select on table rate_limiter_private.login_addresses to rate_limiter_readonly;
+grant select on table rate_limiter_private.login_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.metric_changes to rate_limiter_readonly;
+grant select on table rate_limiter_private.partition_drains to rate_limiter_readonly;
 grant select on table rate_limiter_private.partitioned_tables to rate_limiter_readonly;
+grant select on table rate_limiter_private.provider_accounts to rate_limiter_readonly;
 grant select on column rate_limiter.alert_configs.alert_id to rate_limiter_readonly;
 grant insert on column rate_limiter.alert_configs.app_id to rate_limiter_visitor;
 grant select on column rate_limiter.alert_configs.app_id to rate_limiter_readonly;
@@ -3500,13 +5120,17 @@ grant update on column rate_limiter.applications.auto_borrow to rate_limiter_vis
 grant update on column rate_limiter.applications.is_active to rate_limiter_visitor;
 grant update on column rate_limiter.applications.metadata to rate_limiter_visitor;
 grant update on column rate_limiter.applications.name to rate_limiter_visitor;
+grant select on column rate_limiter.clusters.cluster_id to rate_limiter_visitor;
+grant select on column rate_limiter.clusters.created_at to rate_limiter_visitor;
 grant insert, update on column rate_limiter.clusters.endpoint to rate_limiter_visitor;
 grant insert, update on column rate_limiter.clusters.health_check_url to rate_limiter_visitor;
-grant insert, update on column rate_limiter.clusters.health_status to rate_limiter_visitor;
-grant update on column rate_limiter.clusters.is_active to rate_limiter_visitor;
+grant select on column rate_limiter.clusters.health_checked_at to rate_limiter_visitor;
+grant select on column rate_limiter.clusters.health_status to rate_limiter_visitor;
+grant select, update on column rate_limiter.clusters.is_active to rate_limiter_visitor;
 grant insert, update on column rate_limiter.clusters.max_capacity to rate_limiter_visitor;
-grant insert, update on column rate_limiter.clusters.name to rate_limiter_visitor;
-grant insert, update on column rate_limiter.clusters.region to rate_limiter_visitor;
+grant insert, select, update on column rate_limiter.clusters.name to rate_limiter_visitor;
+grant insert, select, update on column rate_limiter.clusters.region to rate_limiter_visitor;
+grant select on column rate_limiter.clusters.updated_at to rate_limiter_visitor;
 grant insert on column rate_limiter.cost_rules.app_id to rate_limiter_visitor;
 grant insert, update on column rate_limiter.cost_rules.c_base_override to rate_limiter_visitor;
 grant insert, update on column rate_limiter.cost_rules.c_bw_override to rate_limiter_visitor;
@@ -3532,6 +5156,7 @@ grant update on column rate_limiter.system_settings.value to rate_limiter_visito
 grant insert, update on column rate_limiter.tenants.description to rate_limiter_visitor;
 grant update on column rate_limiter.tenants.is_active to rate_limiter_visitor;
 grant insert, update on column rate_limiter.tenants.name to rate_limiter_visitor;
+grant update on column rate_limiter.tenants.requires_second_factor to rate_limiter_visitor;
 grant insert, update on column rate_limiter.user_roles.expires_at to rate_limiter_visitor;
 grant insert on column rate_limiter.user_roles.role_id to rate_limiter_visitor;
 grant insert on column rate_limiter.user_roles.user_id to rate_limiter_visitor;
@@ -3544,13 +5169,14 @@ grant select on column rate_limiter_private.api_keys.app_id to rate_limiter_read
 grant select on column rate_limiter_private.api_keys.created_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.created_by to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.api_keys.is_registered to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.name to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.prefix to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_by to rate_limiter_readonly;
-grant select on column rate_limiter_private.user_secrets.failed_attempts to rate_limiter_readonly;
-grant select on column rate_limiter_private.user_secrets.last_failed_at to rate_limiter_readonly;
-grant select on column rate_limiter_private.user_secrets.locked_until to rate_limiter_readonly;
+grant select on column rate_limiter_private.second_factors.confirmed_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.second_factors.enrolled_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.second_factors.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.password_changed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.created_at to rate_limiter_readonly;
@@ -3563,24 +5189,34 @@ grant select on column rate_limiter_private.user_sessions.revoked_at to rate_lim
 grant select on column rate_limiter_private.user_sessions.session_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_agent to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_id to rate_limiter_readonly;
+grant execute on function rate_limiter.application_configs(text[],uuid[]) to rate_limiter_app;
 grant execute on function rate_limiter.application_of_key(text) to rate_limiter_app;
+grant execute on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) to rate_limiter_visitor;
+grant execute on function rate_limiter.applications_needs_iops_quota(rate_limiter.applications) to rate_limiter_visitor;
+grant execute on function rate_limiter.applications_suspended_until(rate_limiter.applications) to rate_limiter_visitor;
 grant execute on function rate_limiter.borrow_automatically(uuid,numeric) to rate_limiter_app;
+grant execute on function rate_limiter.charge_owed(uuid,numeric,numeric,text) to rate_limiter_app;
+grant execute on function rate_limiter.charge_owed_many(uuid[],numeric[],numeric[],text[]) to rate_limiter_app;
 grant execute on function rate_limiter.check_limit(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.consume(uuid,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.consume_batch(uuid,text[],bigint[],text[]) to rate_limiter_app;
-grant execute on function rate_limiter.consume_together(uuid[],text[],bigint[]) to rate_limiter_app;
+grant execute on function rate_limiter.consume_many(uuid[],text[],bigint[]) to rate_limiter_app;
 grant execute on function rate_limiter.consume_with_key(text,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.cost(uuid,text,bigint) to rate_limiter_app;
-grant execute on function rate_limiter.cost_terms(uuid) to rate_limiter_app;
+grant execute on function rate_limiter.cost_rules_in_force(uuid) to rate_limiter_app;
+grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
 grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
-grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb) to rate_limiter_app;
-grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb) to rate_limiter_app;
-grant execute on function rate_limiter.record_metrics(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
+grant execute on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) to rate_limiter_visitor;
+grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb,text) to rate_limiter_app;
+grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb,text) to rate_limiter_app;
+grant execute on function rate_limiter.record_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
-grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric) to rate_limiter_app;
+grant execute on function rate_limiter.report_denials(uuid,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
-grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric) to rate_limiter_app;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_readonly;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
@@ -3590,7 +5226,7 @@ grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp wit
 grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.change_password(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.ceiling_usage(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
@@ -3598,85 +5234,123 @@ grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limi
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.register_access_key(uuid,text,text,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.remove_reservation(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.replay_notice(uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.reset_password(uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text,integer,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.set_reservation(uuid,bigint,bigint,integer,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_setting(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.set_tenant_ceiling(uuid,text,uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.suspend_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.suspend_application(uuid,text,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.suspend_tenant(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.try_quota(uuid,timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.usage_over_time(uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.viewer() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.viewer_permissions() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.why_throttled(uuid,text,bigint,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.write_off_borrowing(uuid,uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.audit_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.may_change(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_grant_role(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.may_grant_role_until(uuid,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.note_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.oldest_row(name,name) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.recent_denials() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.recent_denials() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_access_to_give(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
 grant execute on function rate_limiter_private.apply_retention(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.begin_login(text,text,inet) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.begin_password_check() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.begin_retention() to rate_limiter_worker;
-grant execute on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.change_email(timestamp with time zone,text,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.change_password(timestamp with time zone,text,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.cleanup_is_done(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.complete_login_at(timestamp with time zone,uuid,text,bigint,inet,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.confirm_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.dead_letter_stale_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
 grant execute on function rate_limiter_private.deliver_notification(uuid) to rate_limiter_worker;
+grant execute on function rate_limiter_private.drain_default_partitions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_exported_partition(text,bigint,timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partition(text,timestamp with time zone) to rate_limiter_worker;
-grant execute on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) to rate_limiter_worker;
-grant execute on function rate_limiter_private.end_retention() to rate_limiter_worker;
+grant execute on function rate_limiter_private.enrol_at_login(uuid,text,bytea) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.enrol_second_factor(timestamp with time zone,text,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.evaluate_alerts(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.excuse_login(timestamp with time zone,uuid,inet) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.expire_leases(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expire_rows(text,timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.expired_partitions(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.export_partition(text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.export_rows(text,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.fail_login(uuid,text,inet,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.fail_unknown_jobs(text[],interval) to rate_limiter_worker;
 grant execute on function rate_limiter_private.failed_jobs() to rate_limiter_worker;
+grant execute on function rate_limiter_private.fold_denials(integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.forget_workers(text[]) to rate_limiter_worker;
-grant execute on function rate_limiter_private.login(text,text,inet,text,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.has_overdue_jobs(text[],interval) to rate_limiter_worker;
+grant execute on function rate_limiter_private.heartbeat_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.make_partitions(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.make_partitions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
-grant execute on function rate_limiter_private.move_stragglers(timestamp with time zone) to rate_limiter_worker;
-grant execute on function rate_limiter_private.note_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.partition_extent(text) to rate_limiter_worker;
+grant execute on function rate_limiter_private.password_rules(uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.probe_clusters(timestamp with time zone,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.record_cluster_health(uuid,timestamp with time zone,boolean,text) to rate_limiter_worker;
+grant execute on function rate_limiter_private.record_job_failure(text,text,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_daily_quota_usage() to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_session(text) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.release_lost_jobs(interval) to rate_limiter_worker;
+grant execute on function rate_limiter_private.remove_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.replay_notifications(uuid[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.rescue_stuck_jobs(interval) to rate_limiter_worker;
+grant execute on function rate_limiter_private.reset_password(uuid,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.retention_plan(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
-grant execute on function rate_limiter_private.session_lasts(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
-grant execute on function rate_limiter_private.user_of_email(text,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone) to rate_limiter_worker;
 
 -- comments
@@ -3685,43 +5359,61 @@ comment on composite type column rate_limiter_admin.bandwidth_limits.allow_overs
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_burst_bps is 'Bytes per second while bursting; the sustained ones where absent.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_limit_bps is 'Bytes per second, sustained.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.burst_duration_seconds is 'Seconds that a full bucket sustains the burst; the setting default_burst_duration where absent.';
-comment on composite type column rate_limiter_admin.bandwidth_limits.refill_rate_bps is 'Bytes that flow in each second; the sustained ones where absent.';
+comment on composite type column rate_limiter_admin.bandwidth_limits.refill_rate_bps is 'Bytes that flow in each second, at most the sustained ones, which it is where absent.';
+comment on composite type column rate_limiter_admin.ceiling_limits.max_burst is 'The most that their bursts may come to; the same as the limits where absent.';
+comment on composite type column rate_limiter_admin.ceiling_limits.max_capacity is 'The most that their full buckets may hold together; where absent what one quota of this limit and burst would hold, for the setting default_burst_duration.';
+comment on composite type column rate_limiter_admin.ceiling_limits.max_limit is 'The most that their limits may come to, in tokens or bytes a second.';
 comment on composite type column rate_limiter_admin.iops_limits.burst_duration_seconds is 'Seconds that a full bucket sustains the burst, or the length of a fixed window; the setting default_burst_duration where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.calculation_method is 'How the bucket refills; as a token bucket where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.iops_burst is 'Tokens per second while bursting; the sustained ones where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.iops_limit is 'Tokens per second, sustained.';
 comment on composite type column rate_limiter_admin.iops_limits.min_reserve is 'Tokens that leases and lending never touch; none where absent.';
-comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second; the sustained ones where absent.';
-comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked.';
+comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second, at most the sustained ones, which it is where absent.';
+comment on composite type column rate_limiter_internal.bucket_charge.shard_key is '@behavior -*';
+comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
+comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
+comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
+Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
+
+comment on function rate_limiter.applications_needs_iops_quota(rate_limiter.applications) is '@notNull
+Whether it is denied (no_quota) while no IOPS quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
+
+comment on function rate_limiter.applications_suspended_until(rate_limiter.applications) is 'Until when it is suspended, itself or with its tenant: null for not at all, infinity until the suspension is lifted.';
 comment on function rate_limiter.borrow_automatically(pg_catalog.uuid,numeric) is 'Borrows tokens from the future of an application''s IOPS bucket for the longest duration; answers what it holds now. For gateways that were denied for want of IOPS tokens, where the application allows it (auto_borrow), else QS403; raises what borrowing raises.';
+comment on function rate_limiter.charge_owed(pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'Charges an application what was used beyond its leases, whatever became of those: below zero if need be, as far as debt limits go; what is left is counted as uncharged. Charges once under a key: answers false where it did before. Raises QS404 for an unknown application, QS422 for an amount or a key out of bounds.';
+comment on function rate_limiter.charge_owed_many(pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'charge_owed() for many applications in one call, each place of the lists a charge. A key that charged before, with less than then, gives back the difference: what was announced and not used. Answers for each place whether it changed anything: false for a charge that is known, and for an application that is not. Raises QS422 for lists of different lengths or of more than 1000, for a key or an amount out of bounds.';
 comment on function rate_limiter.check_limit(pg_catalog.uuid,pg_catalog.text,bigint) is 'The answer that consume() would give now, without taking anything. Raises what it raises.';
 comment on function rate_limiter.consume(pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text) is 'Decides whether an operation of an application may run now, and charges it if so. A retry under the same reference_id is answered as before and takes nothing, until the charge is refunded. A denial is an answer. Raises QS404 for an unknown application or operation, QS403 for an inactive application, tenant or operation, QS422 for a negative size.';
-comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 10000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
-comment on function rate_limiter.consume_together(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens which their applications hold, and which were drawn on layer 1 ahead of need, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 10000 operations.';
+comment on function rate_limiter.consume_batch(pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Decides on up to 1000 operations one after the other at one moment, each as consume() would, and answers in their order. Raises what consume() raises, for the whole batch.';
+comment on function rate_limiter.consume_many(pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Admits operations of many applications at one moment, as consume() would each: those that need nothing but tokens which their applications hold, and which were drawn on layer 1 ahead of need, one of each application. Answers in their order, with a row of nulls for every other operation: nothing was charged for it, and consume() decides on it, or says what is wrong with it. To be called in a transaction of its own. Raises QS422 for arrays that differ in length or hold more than 1000 operations.';
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
-comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
-comment on function rate_limiter.cost_terms(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
-comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. Raises QS404, QS403 as consume(), QS422 for amounts or a lifetime out of bounds.';
-comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds"}]}. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
-comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
-comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
-comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once. Raises QS404, QS403 as consume(), QS422 for what is no batch.';
+comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown application or operation, QS403 for an inactive one, QS422 for a negative size.';
+comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, and for anything else.';
+comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds.';
+comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
+comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is 'What surprises about these limits: operations that can never pass at their usual size, by name, and leases that are always empty.';
+comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
+comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
+comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once: the same metric_id, or without one the same content of the same reporter (by default the address and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
-comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Settles a lease and takes the next in one round trip. A lease that is unknown or has expired counts as spent. Raises what lease_tokens() raises.';
+comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
+comment on function rate_limiter.report_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Takes counts of denials that a client made in its memory, where no call about a lease is due that could take them along. Raises QS404 for an unknown application, QS422 for malformed counts.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
-comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb) is 'Ends a lease and gives back what was not spent of it. Settling again gives back nothing. Raises QS404 for an unknown lease or another application''s, QS410 for an expired one, QS422 where more was spent than leased.';
+comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
 comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says, unless all its rows have expired. No row: the ledger explains every token.';
 comment on function rate_limiter_admin.acknowledge_alert(pg_catalog.uuid) is '@resultFieldName alert
-Says that somebody takes care of an alert. One that is resolved already stays resolved.';
+Acknowledges an alert. One that is resolved already stays resolved.';
 
 comment on function rate_limiter_admin.adjust_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is '@resultFieldName tokens
-Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now.';
+Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now. Only a system administrator adds tokens, or forgives debt in that way.';
 
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
-Gives a user of your tenant a role, for good or until a moment. Nobody gives a role that allows more than their own do.';
+Gives a user of your tenant a role, for good or until a moment. A user gives no role that allows more than their own do, or that lasts longer.';
 
 comment on function rate_limiter_admin.begin_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
 Refuses who may not export (QS401, QS403), notes in the audit who does, and answers how many rows there are to come: max_rows + 1 where there are more than max_rows.';
@@ -3730,15 +5422,18 @@ comment on function rate_limiter_admin.borrow_tokens(pg_catalog.uuid,rate_limite
 Lends a bucket tokens for a time: from another application of the tenant, from the cluster, or without a lender from its own future. They are paid back with interest when due.';
 
 comment on function rate_limiter_admin.cancel_quota(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName quota
-Takes a quota back. A scheduled one never comes into force, and what was to end for it goes on. One in force ends now: the version that was to follow starts at once; without one nothing is limited any more.';
+Takes a quota back. A scheduled one never comes into force, and what was to end for it goes on. One in force ends now: the version that was to follow starts at once; without one the default of the cluster counts, or nothing is limited any more. A tenant''s people do this within their ceilings.';
 
-comment on function rate_limiter_admin.change_password(pg_catalog.text,pg_catalog.text) is 'Changes your password and ends your other sessions. Answers ok, invalid (the current password is not that) or slowed (after too many failures).';
+comment on function rate_limiter_admin.ceiling_usage(pg_catalog.uuid) is '@behavior -connection +list
+@listSuffix omit
+What the quotas of a tenant''s applications come to under each of its ceilings: now, and at the most with everything that is scheduled. Of your tenant where none is named.';
+
 comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
 What differs between two versions of quotas, field by field, such as iops.iops_limit.';
 
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
-comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant, or none.';
+comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -3749,330 +5444,541 @@ comment on function rate_limiter_admin.export_metrics(timestamp with time zone,t
 Samples of a span of time for the export, by application and time.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
+comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
+Ends a suspension before its time. For system administrators.';
+
 comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
 comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
-comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket.';
-comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) is '@resultFieldName quota
-Puts a new version of an application''s or a cluster''s quota in force, from now until the next one that is scheduled. With mode SHADOW the quota is a candidate: measured beside the live one, it never denies.';
+comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket. Its own quotas, their buckets and its cost rules go with it. The reservation that it had ends. Open leases stay good and what is left of them goes back to the cluster that gave it, as what settling or refunding an earlier reference changes does. Loans stay and are paid, to lenders on the old cluster too. Where it has no quota of its own it comes under the default of the new cluster. Refused (QS403) where the ceiling of its tenant there is too low for it. For system administrators.';
+comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,timestamp with time zone) is '@resultFieldName quota
+Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
+
+comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued (AKIA…) a key of an application: requests that are signed with it are charged to the application. 1 to 128 visible ASCII characters. Revoke it as any other key; it is rotated at the storage. For system administrators.';
+comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation
+Ends the reservation of an application at once; answers what it was. For system administrators.';
 
 comment on function rate_limiter_admin.repay_borrowing(pg_catalog.uuid,pg_catalog.uuid) is '@resultFieldName borrowing
 Pays a borrowing back with what its bucket holds now; the rest stays owed.';
 
-comment on function rate_limiter_admin.replay_notice(pg_catalog.uuid) is '@resultFieldName notice
-Sends a notice of an alert again that could not be sent.';
+comment on function rate_limiter_admin.replay_notification(pg_catalog.uuid) is '@resultFieldName notification
+Sends a notification of an alert again that could not be sent.';
 
-comment on function rate_limiter_admin.reset_password(pg_catalog.uuid,pg_catalog.text) is 'Gives a user of your tenant a new password and ends the user''s sessions.';
+comment on function rate_limiter_admin.reset_second_factor(pg_catalog.uuid) is 'Removes the second factor of another user, who lost it, and ends that user''s sessions; answers whether there was one.';
 comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName retried
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
-comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota.';
+comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
-comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode) is '@resultFieldName quota
-Puts a new version of an application''s or a cluster''s quota in force from valid_from to valid_to. What is in force then ends there, and goes on afterwards. With mode SHADOW the quota is a candidate: measured beside the live one, it never denies.';
+comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean) is '@resultFieldName quota
+Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
 
 comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,integer,timestamp with time zone) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after; at most 1,000. For the next page say before which row.';
+comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,bigint,bigint,integer,pg_catalog.text) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
 comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text) is '@resultFieldName setting
 Changes a setting of the whole system. A value that does not fit its type and bounds is refused.';
 
+comment on function rate_limiter_admin.set_tenant_ceiling(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) is '@resultFieldName ceiling
+Sets the most that the quotas of a tenant''s applications may come to together at any moment: of those on one cluster, or of all of them. Within it the tenant''s own people set quotas, and an application without a quota of that kind is denied. A kind that is neither given nor removed (removeIops, removeBandwidth) stays as it is. Refused (QS409) below what quotas in force and scheduled come to. For system administrators.';
+
 comment on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) is '@behavior -connection +list
 @listSuffix omit
-Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out on what its application was really admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on.';
+Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out as tryQuota does on what its application asked and was admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on. problem says why a candidate could not be judged; the others are.';
+
+comment on function rate_limiter_admin.suspend_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
+Refuses the requests that come with a key, until a moment or until liftSuspension; other keys of the application work on. For system administrators.';
+
+comment on function rate_limiter_admin.suspend_application(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
+Refuses the requests of an application, until a moment or until liftSuspension. For system administrators.';
+
+comment on function rate_limiter_admin.suspend_tenant(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
+Refuses the requests of all applications of a tenant, until a moment or until liftSuspension. Its people can still sign in. For system administrators.';
 
 comment on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) is '@behavior -connection +list
 @listSuffix omit
 The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100.';
 
-comment on function rate_limiter_admin.try_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'What a quota, live or candidate, would have throttled of what its application was really admitted in a span of at most 31 days: decided again at the same moments from full buckets. Stops after 20,000 operations: go on from judgedUntil. throttledBy counts by reason.';
+comment on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What a quota, or limits that are none yet (a candidate, with the application that they are for), would have throttled of what the application asked and was admitted in a span of at most 31 days: decided again at the same moments from full buckets. A batch is unfolded into its operations, each at the mean of the batch (unfoldedOperations). What was spent of leases is not on record by operation: the throttled amounts take it to be spent evenly over a lease''s life, the maxima all at once. throttledOperations and throttledBy are about operations that were decided one by one. denied… counts what was denied then, which is not decided again. notes says which of this applies. Stops after 20,000 operations: go on from judgedUntil.';
 comment on function rate_limiter_admin.usage_over_time(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) is '@behavior -connection +list
 @listSuffix omit
 What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too. Used is what was taken less what came back.';
 
-comment on function rate_limiter_admin.viewer() is 'Who is signed in; null for nobody.';
+comment on function rate_limiter_admin.viewer() is 'The signed-in user; null without one.';
 comment on function rate_limiter_admin.viewer_permissions() is '@behavior -connection +list
 @listSuffix omit
 What the signed-in user may do, such as quota:update: for what to show and what to hide.';
 
 comment on function rate_limiter_admin.why_throttled(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is '@behavior -connection +list
 @listSuffix omit
-Explains the decision on an operation at a moment (now where absent), or on one that was admitted under a reference: each bucket with what it held, what it was asked for, what it owes, the version of its quota, and when it could pay. verdict: enough, short or exceeds_capacity. Of a cluster''s buckets only a system administrator sees the balance.';
+Explains the decision on an operation at a moment (now where absent), or on one that was admitted under a reference: each bucket with what it held, what it was asked for, its debt (tokens below zero, and when refill has paid them), what loans it owes, the version of its quota, and when it could pay. A null size is not known yet. verdict: enough, short, exceeds_capacity, or no_quota where the application is denied without a quota. Of a cluster''s buckets only a system administrator sees the balance: others learn whether a sixteenth was left, at the full minute. reserveTokens are the application''s own. Asked about now, it raises QS403 for an application that is suspended or inactive, or whose tenant is, as decisions do.';
 
 comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is '@resultFieldName borrowing
-Forgives what is still owed of a borrowing; no token moves.';
+Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
-comment on function rate_limiter_internal.add_alert_notices(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
-comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, unless it is there. It is full when first drawn on. One that not every application has is noted at those whose decisions have to look for it.';
-comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version.';
-comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Raises QS404 for an unknown bucket, QS422 where it would leave 0 to capacity.';
+comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
+comment on function rate_limiter_internal.add_alert_notifications(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
+comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
+comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
+comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. Raises QS422 where too many are scheduled.';
+comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
-comment on function rate_limiter_internal.admission_of(pg_catalog.uuid) is 'What a decision needs to know of an application, and the settings of the engine. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter_internal.administrator_can_sign_in(timestamp with time zone) is 'Whether a user who can sign in administers the system, now and up to a moment.';
+comment on function rate_limiter_internal.admission_of(pg_catalog.uuid,timestamp with time zone) is 'What a decision at a moment needs to know of an application, the buckets that it has to find (see buckets_at) among it, and the settings of the engine. Raises QS404 for an unknown application, QS403 for one that is suspended then or inactive, or whose tenant is inactive.';
+comment on function rate_limiter_internal.aggregate_buckets(pg_catalog.text,pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
-comment on function rate_limiter_internal.alert_holds(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
+comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert, or of those of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
+comment on function rate_limiter_internal.app_shard_key(pg_catalog.uuid) is 'The shard key of an application; null for an unknown one.';
+comment on function rate_limiter_internal.application_config_at(timestamp with time zone,pg_catalog.text,pg_catalog.uuid) is 'The config of one application, by key or by id, or the error that there is.';
 comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
+comment on function rate_limiter_internal.asked_lately(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether it is on record, since a second at the most, that an application leases: an empty lease says so no more often, and earns its share in between all the same.';
+comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
+comment on function rate_limiter_internal.audit_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
-comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a bucket tokens until due_at, from a lender''s bucket or from its own future. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS422 for an amount or duration out of bounds, QS404 for an unknown bucket or lender, QS409 where the limit, a default or the lender''s reserve forbids it; then no token moves.';
-comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: refilled, and walked through every change of quota since its last change. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a new bucket is full) or dropped. Changes nothing.';
-comment on function rate_limiter_internal.bucket_before(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stood just before a moment of the past, by its ledger and its quotas. What an oversize charge still had to pay back then is not in the ledger, and not seen here.';
-comment on function rate_limiter_internal.bucket_fill(timestamp with time zone) is 'How full the applications'' buckets are at a moment, in percent.';
+comment on function rate_limiter_internal.blocked_by_headroom(timestamp with time zone,pg_catalog.uuid) is 'The operations, at their usual size (unit_quantum) and cost, that layer 1 of a cluster can never offer an application without a reservation, beside what reservations keep.';
+comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it; then no token moves.';
+comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: rolled through every change of quota since it was last written, and refilled. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a bucket''s first quota finds it full) or dropped. Changes nothing.';
+comment on function rate_limiter_internal.bucket_before(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stood just before a moment of the past, debt included, by its ledger and its quotas. Reservations are those of now.';
+comment on function rate_limiter_internal.bucket_fill(timestamp with time zone,pg_catalog.uuid) is 'How full the applications'' buckets, or those of one, are at a moment, in percent.';
 comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is 'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds without having to see the quotas behind it.';
-comment on function rate_limiter_internal.bucket_under_terms(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the terms in force at a moment, as it stood when they took force: refilled under each of the terms up to the next. adjusted: tokens that changes of terms added or took.';
-comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity. passes_at: when it can, if nobody else draws on it, in a hundred years at the latest; null for never.';
-comment on function rate_limiter_internal.buckets_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them. Locks nothing.';
+comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,rate_limiter.token_buckets,numeric,boolean) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity; at layer 1 with the application''s reserve (null for none). A charge of zero is always paid, unless its size is not known yet: then a debt has to be paid first. passes_at: when it can, if no other charge comes, in a hundred years at the latest; null for never.';
+comment on function rate_limiter_internal.buckets_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them, and its reserves. Locks nothing. Raises QS409 where an enforcing one that is expected is missing.';
+comment on function rate_limiter_internal.can_pay(rate_limiter.token_buckets,numeric,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. Null where it has no quota. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Whether a user is active and has a way in.';
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
-comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment, or before it began; its neighbour takes over its time. Raises QS409 for one that is over.';
+comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
+comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
+comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling, with the values; null where all of them fit.';
+comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications in debt have given up counts until they have paid (held_by_debt).';
+comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
-comment on function rate_limiter_internal.charges_of(rate_limiter.token_buckets[],numeric,numeric,boolean) is 'What each of the buckets was charged for an operation, in lock order.';
+comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit; layer 1 no further than its headroom above its own, no more than layer 2 took, and beyond its half no more than the tenant''s part (late_share_at) and the reserve. What is left is counted as uncharged. Answers the charges with what was taken added.';
+comment on function rate_limiter_internal.charge_owed_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges whenever it is called.';
+comment on function rate_limiter_internal.charge_owed_many_at(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'charge_owed_many() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.cheapest_costs(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The least that each active operation costs in a span of time: without any bytes, and at its usual size, which is one unit (unit_quantum). For one application, for all that a cluster hosts, or with neither by the default costs.';
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
-comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven, of arrays that are no plain lists, or names an operation twice.';
-comment on function rate_limiter_internal.check_borrowing(timestamp with time zone,numeric,interval) is 'Raises QS422 for an amount or a duration that cannot be borrowed at a moment.';
-comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Raises QS404 for a bucket without a quota in force, QS409 for one that is in default or would hold more than max_borrow_ratio times its capacity.';
+comment on function rate_limiter_internal.check_auto_borrow() is 'Trigger: only a system administrator lets gateways borrow for an application, or stops it (QS403).';
+comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven, of arrays that are not plain lists, or names an operation twice.';
+comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,numeric,numeric) is 'Raises QS409 for a bucket that would hold, or owe in all, more than max_borrow_ratio times its capacity, or would owe more than its debt limit.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
-comment on function rate_limiter_internal.check_lease(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS410 for one that expired unsettled, QS422 where more was spent than leased.';
+comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
+comment on function rate_limiter_internal.check_holder(pg_catalog.text) is 'Raises QS422 for the name of a holder that cannot be stored; null is none.';
+comment on function rate_limiter_internal.check_idempotency_keys(pg_catalog.text[]) is 'Raises QS422 unless each charge of what is owed has a key that can be stored.';
 comment on function rate_limiter_internal.check_limit_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
-comment on function rate_limiter_internal.check_notification() is 'Trigger: refuses an alert whose notices could not be delivered (QS422).';
+comment on function rate_limiter_internal.check_loan(pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Raises QS422 for an amount that cannot be borrowed, or a bucket that is not of layer 2.';
+comment on function rate_limiter_internal.check_max_capacity() is 'Trigger: refuses a max_capacity below the quotas of the cluster that are in force or scheduled.';
+comment on function rate_limiter_internal.check_notification() is 'Trigger: refuses an alert whose notifications could not be delivered (QS422).';
+comment on function rate_limiter_internal.check_operation(pg_catalog.text) is 'Raises QS422 for what cannot be the name of an operation. Called before an unknown operation is named in an error: the look-up of one that exists needs no check.';
+comment on function rate_limiter_internal.check_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.uuid) is 'Raises QS422 for limits of operations above max_capacity of their cluster, and for limits under which no operation could ever pass. The owner''s row is locked by the caller.';
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
-comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for what is no batch of samples.';
-comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type and bounds of its setting.';
-comment on function rate_limiter_internal.complete_application() is 'Trigger: copies to an application what decisions would have to look up elsewhere: whether its tenant is active, and of which kinds its cluster has quotas.';
+comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for an invalid batch of samples.';
+comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
+comment on function rate_limiter_internal.clock_was_set_back(timestamp with time zone,timestamp with time zone) is 'Whether a bucket was last written so far ahead of a moment that the clock must have been set back: its time then goes on from that moment. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.cluster_health() is 'How the clusters are whose applications watch it: 1 healthy, 0.5 degraded, 0 unhealthy.';
+comment on function rate_limiter_internal.cluster_lease_room(integer,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric) is 'How much of one resource an application may lease of layer 1 beside what open leases hold of it: the common share of the capacity first come, first served, and beyond that its own share, which the leases of others leave alone: its reserve''s capacity and, of what neither is common nor reserved, an equal part by tenant and then by application. held_by_app: what its own open leases hold.';
+comment on function rate_limiter_internal.cluster_share(integer,pg_catalog.uuid,pg_catalog.uuid) is 'How many tenants have active applications on a cluster, this one included, and how many of those applications are its own. What is shared there is shared by tenant first.';
+comment on function rate_limiter_internal.coarse_verdict(rate_limiter.token_buckets,rate_limiter.token_buckets,numeric) is 'Whether a cluster''s bucket is short, for those who may not see what it holds: enough where the application''s reserve (null for none) pays, or a sixteenth of the capacity is left to all. The size that is asked about changes nothing, or sizes would tell the balance.';
+comment on function rate_limiter_internal.commit_locally() is 'Before a change by an administrator locks buckets: the commit waits for the disk and, unless decisions do (setting decision_synchronous_commit), for no standby, because decisions wait for those buckets meanwhile.';
+comment on function rate_limiter_internal.compensate(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Undoes a charge of the same transaction, all of it: unlike a refund, which never lifts a bucket above its capacity. Nothing where nothing was charged, or there is no bucket.';
+comment on function rate_limiter_internal.complete_application() is 'Trigger: locks what the facts of a new application, or of one that changes its tenant or cluster, are read from, and its own buckets, which follow its old cluster up to that moment.';
 comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter_admin.bandwidth_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
+comment on function rate_limiter_internal.complete_ceiling(rate_limiter_admin.ceiling_limits) is 'A ceiling of one kind with what was left out filled in.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
-comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay, which count no denials. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a short road that locks nothing ahead; all others, and those that lose three races, the one of consume_exactly.';
-comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice: for tests and replay.';
-comment on function rate_limiter_internal.consume_by_draw(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then.';
-comment on function rate_limiter_internal.consume_exactly(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. The road for everything that the short one of consume_at does not take.';
-comment on function rate_limiter_internal.consume_together_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_together() at a moment of the caller''s choice: for tests.';
-comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, request_id, ip_address, user_agent, change_reason); null where it did not.';
+comment on function rate_limiter_internal.complete_minutes(timestamp with time zone) is 'Up to which minute''s end alerts on the system''s counts were evaluated, null for never, and up to which they can be; null where nothing was counted yet.';
+comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
+comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
+comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
+comment on function rate_limiter_internal.consume_many_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_many() at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
+comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
-comment on function rate_limiter_internal.cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
+comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
-comment on function rate_limiter_internal.costs_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'cost_at of many operations, in their order.';
-comment on function rate_limiter_internal.costs_before(pg_catalog.uuid,pg_catalog.text[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for.';
-comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The first denial of another minute writes down the counts of the one before (flush_denials), so that however many are denied, a session writes once a minute and one row for each application and reason. A session that ends takes the counts of its last minute with it. Answers how many operations it has counted of this application and reason.';
-comment on function rate_limiter_internal.credit_bucket(timestamp with time zone,rate_limiter.token_buckets,numeric) is 'A bucket, as it stands at a moment, after tokens were given back to it: what it owes in time is shortened first, rounded down to a microsecond, and what is left is held, up to its capacity. Of a window the tokens come first, and none that has begun begins anew.';
+comment on function rate_limiter_internal.cost_rates_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'What operations cost an application at a moment, by their size, in their order. Raises what cost_at() raises.';
+comment on function rate_limiter_internal.costs_before(integer,pg_catalog.uuid,pg_catalog.text[],pg_catalog.text[],bigint[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for. Raises QS409 where a reference was charged for another operation or a smaller size.';
+comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
+comment on function rate_limiter_internal.count_if_denied(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
+comment on function rate_limiter_internal.count_uncharged(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,boolean,numeric) is 'Counts what a late charge left uncharged, by application, minute and reason.';
+comment on function rate_limiter_internal.counted_window(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,timestamp with time zone) is 'Whether every minute of a window, and whether any, meets the condition of an alert on a count of the system. A minute without a sample counts as zero.';
+comment on function rate_limiter_internal.credit_bucket(rate_limiter.token_buckets,numeric) is 'A bucket after tokens were given back to it: none lifts it above its capacity, or above its last one while it is dormant.';
+comment on function rate_limiter_internal.credit_charges(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Gives buckets that the caller has locked (lock_in_order) back what they were charged, up to their capacity: see credit_bucket.';
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
-comment on function rate_limiter_internal.debt_of(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. Reads and writes no table.';
-comment on function rate_limiter_internal.draw_on_layer_1(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer_1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
+comment on function rate_limiter_internal.debit_lender(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
+comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
+comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
+comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. Reads no table but the engine''s settings.';
+comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
+comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer.';
+comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
+comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
+comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
+comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
+comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';
+comment on function rate_limiter_internal.end_suspension(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends the suspension of a thing, if there is one.';
+comment on function rate_limiter_internal.exchange_leases_at(timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'exchange_leases() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.expected_buckets(boolean,boolean,boolean,boolean) is 'The enforcing buckets that a decision has to find, by the facts of its application: one that is missing would be no limit.';
+comment on function rate_limiter_internal.expire_leases_of(integer,timestamp with time zone,pg_catalog.uuid,integer) is 'Settles up to batch_size expired leases of a cluster as spent; answers what they were charged, which the caller releases.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
-comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,integer,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: all that is missing once a new window has begun, and nothing before. A function that is called, and not inlined, because most buckets are none.';
-comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,integer,timestamp with time zone) is 'wait_ms() of a fixed window: until the next one starts. A function that is called, and not inlined, because most buckets are none.';
-comment on function rate_limiter_internal.flush_denials() is 'Writes down what this session has counted of denials, a row for each application and reason, and starts counting anew; answers how many rows.';
-comment on function rate_limiter_internal.give_back(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Credits buckets with what they were charged, none above its capacity: see credit_bucket. A bucket whose quota is gone gets nothing.';
-comment on function rate_limiter_internal.grant_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing.';
-comment on function rate_limiter_internal.grantable(rate_limiter.token_buckets[],boolean,numeric,numeric) is 'How much of what is asked for the deciding buckets of both layers can lease: never below a min_reserve, never more than a share of a capacity.';
+comment on function rate_limiter_internal.finish_move(integer,integer,pg_catalog.uuid) is 'Moves what else there is of an application to another shard key: its reserves, which are locked after layer 1, and what was added to its history since move_history() was called first.';
+comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas: the kinds without a ceiling, unless the user is a system administrator; null for nothing.';
+comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: a capacity for each window that began, and for the first one after prorated_since only what flowed in since then, at the limit (refill_rate). A function that is called, and not inlined, because most buckets are not windows.';
+comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
+comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
+comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
+comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing.';
+comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
+comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
+comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
+comment on function rate_limiter_internal.has_layer2(rate_limiter.token_buckets[]) is 'Whether a bucket of layer 2 is among these.';
 comment on function rate_limiter_internal.has_permission(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Whether one of the user''s roles allows this, while the user, the tenant and the role last.';
-comment on function rate_limiter_internal.has_shadow(rate_limiter_internal.bucket_charge[]) is 'Whether shadow buckets were charged too.';
+comment on function rate_limiter_internal.has_quota(rate_limiter.token_buckets[],rate_limiter.bucket_type) is 'Whether buckets with a quota in force include an enforcing one of a type.';
 comment on function rate_limiter_internal.has_token_history(pg_catalog.uuid) is 'Whether tokens of this application or cluster were ever moved.';
-comment on function rate_limiter_internal.in_force_since(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Since when quotas for a bucket have followed each other without a gap up to a moment: when the bucket came into being. Null where none is in force.';
-comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is no fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.has_way_in(pg_catalog.uuid) is 'Whether a user has a password, or an identity provider that vouched for the user within the last 90 days.';
+comment on function rate_limiter_internal.heal_buckets(rate_limiter.token_buckets[],boolean,boolean) is 'Lets the time of locked buckets, as they stand at a moment, go on from there where the clock was set back: of those that hold tokens, and of those that hold bytes, as asked. No token moves.';
+comment on function rate_limiter_internal.health_after(pg_catalog.text,integer,boolean) is 'The health of a cluster after one more probe: degraded after the first failure, unhealthy after the third in a row; from there degraded after the first success, healthy after the second in a row. Unknown where it could not be asked (null).';
+comment on function rate_limiter_internal.held_by_debt(timestamp with time zone,pg_catalog.uuid) is 'What the applications of a tenant that are in debt hold of its ceilings beyond their quotas in force: the most of what they had within max_debt_seconds, until the debt is paid; until is null while nothing pays it. Otherwise a tenant would leave its debts with one application and give the quota to the next.';
+comment on function rate_limiter_internal.held_shard_key(pg_catalog.uuid) is 'The shard key of an application, which it keeps until the end of the transaction; null for an unknown one. Waits for a move that is under way: not for callers that have locked buckets.';
+comment on function rate_limiter_internal.hold_application(integer,pg_catalog.uuid) is 'Keeps an application under its shard key until the end of the transaction, for callers that add rows and have not locked a bucket of its layer 2. Raises QS409 where it has moved or is being moved.';
+comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is not a fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.inflow_wait_us(numeric,numeric,numeric) is 'Whole microseconds, rounded up, until so many tokens have flowed in, where that begins after starts_us.';
+comment on function rate_limiter_internal.invalidate_bucket_quota(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner, and the reserves on a cluster, look up their quota again from a moment on; null changes nothing.';
+comment on function rate_limiter_internal.invalidate_quota(rate_limiter.quota_configs,timestamp with time zone) is 'Makes the buckets that a quota concerns look up their quota again from a moment on: those of its owner, or of every application that has it by default. Null changes nothing.';
+comment on function rate_limiter_internal.iops_capacity(pg_catalog.jsonb) is 'Tokens that a bucket holds under limits of operations as quota_as_json() shows them.';
 comment on function rate_limiter_internal.iops_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of operations of a quota; null if nothing is.';
 comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for iops_metrics; null if nothing is.';
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
-comment on function rate_limiter_internal.is_layer_1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
+comment on function rate_limiter_internal.is_counted_by_minute(pg_catalog.text) is 'Whether a metric is one of the system''s counts: a sample for each minute, stamped with its end; a minute without one counts as zero once it is complete.';
+comment on function rate_limiter_internal.is_lasting_system_admin() is 'Whether the signed-in user is a system administrator for good, and may change what roles allow: that has no end either.';
+comment on function rate_limiter_internal.is_layer1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
+comment on function rate_limiter_internal.is_layer1_short(rate_limiter.token_buckets[]) is 'Whether leases share what layer 1 has: less than half is there of what it can give beyond what it holds back.';
+comment on function rate_limiter_internal.is_leased_out(rate_limiter.token_buckets[],numeric,numeric) is 'Whether layer-1 buckets count so much as leased that what is asked does not fit beside it into what is common to all applications: what has expired is in the way.';
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
-comment on function rate_limiter_internal.judged_alerts(timestamp with time zone) is 'What samples say of each active alert: those of its window, null where there are none, and the latest of the window and the day before it.';
-comment on function rate_limiter_internal.keep_administrator() is 'Trigger: somebody stays who administers the system, for as long as before.';
-comment on function rate_limiter_internal.keep_in_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
-comment on function rate_limiter_internal.layer_1_draw_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of allotment_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
+comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
+comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
+comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
+comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Whether an application without enforcing quotas of these kinds is denied for want of one. misses_…: there is no bucket of the kind. Null where the application has moved meanwhile. Raises QS409 where it has a missing bucket by its facts.';
+comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What late charges of an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all: an equal part, by tenant, of what is not reserved of its refill, and at most one second of it. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
+comment on function rate_limiter_internal.layer1_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
-comment on function rate_limiter_internal.leaky_delay_of(pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
-comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice: for tests.';
-comment on function rate_limiter_internal.lease_wait_ms(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric) is 'Milliseconds until the deciding buckets have something to lease again.';
-comment on function rate_limiter_internal.lend(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
-comment on function rate_limiter_internal.lender_bucket_type(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'The bucket of a lender that an owner may borrow from: of the same kind in the same tenant, or layer 1 of its own cluster. Raises QS404 or QS422 where there is none.';
+comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
+comment on function rate_limiter_internal.lease_amount(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric,numeric,boolean,numeric,numeric) is 'How much of one resource buckets, as they stand at a moment, lease of what is asked: never below a min_reserve or into the headroom of others, and no more than the capacity of layer 2 together with what its open leases hold (held_by_app), and than layer 1 has room for (cluster_room: cluster_lease_room). retry_after_ms: when they offer the smaller of what was asked and a tenth of a second of refill; null for never. reserve_paid: what the application''s reserve pays of it. charges_shadow: whether its shadow buckets can give it too. is_denied: no quota, and one is needed. allowance, share_rate: its share of layer 1 (lease_share_at), null where it is not limited.';
+comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
+comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
-comment on function rate_limiter_internal.load_world(pg_catalog.jsonb) is 'Fills an empty database with the world of a vector file or a replay, and answers the identifiers of its applications and clusters by name. For tests and tools only.';
-comment on function rate_limiter_internal.load_world_costs(pg_catalog.jsonb) is 'Inserts the operation types and cost rules of a world. For tests and tools only: load_world() calls it.';
-comment on function rate_limiter_internal.load_world_quotas(pg_catalog.jsonb) is 'Inserts the quotas of a world. For tests and tools only: load_world() calls it.';
-comment on function rate_limiter_internal.load_world_settings(pg_catalog.jsonb) is 'Sets the settings of a world. For tests and tools only: load_world() calls it.';
-comment on function rate_limiter_internal.lock_borrowing(pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, which everybody does before its buckets. Raises QS404 for an unknown one.';
-comment on function rate_limiter_internal.lock_bucket(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since its last change is written down first. Callers lock in the order of chapter buckets: layer 2 before layer 1, then by owner.';
-comment on function rate_limiter_internal.lock_buckets(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Like buckets_at, and locks the buckets until the end of the transaction: layer 2 first, which is also the order they are returned in.';
-comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2 before layer 1, then by owner, type and mode.';
-comment on function rate_limiter_internal.lock_owners(timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment. The caller names applications first, then clusters, each kind in order.';
-comment on function rate_limiter_internal.locked_bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket that the caller has locked, as it stands at a moment. A change of quota since its last change is written down first.';
+comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
+comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
+comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
+comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then.';
+comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
+comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
+comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
+comment on function rate_limiter_internal.lock_owners(timestamp with time zone,integer[],pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
+comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
+comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
+comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
+comment on function rate_limiter_internal.lock_rank(rate_limiter.bucket_type) is 'Place of a kind of bucket in the lock order of chapter buckets: layer 2, layer 1, reserves.';
+comment on function rate_limiter_internal.lock_suspended(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a suspension is about, in the lock order of chapter buckets: a key, or the tenant and the applications that are told.';
+comment on function rate_limiter_internal.locked_bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket that the caller has locked, as it stands at a moment. A change of quota since it was last written is written first.';
+comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catalog.text) is 'The account that a sign-in names, existing or not, as failures are counted for it.';
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
-comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: nobody gives what they do not hold, and only a system administrator makes another.';
-comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one: somebody of the same tenant who holds no role that the signed-in user could not give.';
+comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
+comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: a user gives only what they hold, and only a system administrator makes another.';
+comment on function rate_limiter_internal.may_grant_role_until(pg_catalog.uuid,timestamp with time zone) is 'Whether the signed-in user may hand out this role up to a moment, or for good where that is null.';
+comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'Whether an application may borrow from another one: of the same tenant, on the same cluster, with a bucket of the same kind. True without a lender: from its own future.';
+comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one: a user of the same tenant who holds no role that the signed-in user could not give.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
-comment on function rate_limiter_internal.moment_after(timestamp with time zone,bigint) is 'The moment so many microseconds after another; exact within 285 years.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
-comment on function rate_limiter_internal.note_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
-comment on function rate_limiter_internal.note_cost_rule() is 'Trigger: notes a cost rule at the application whose decisions have to look for it.';
-comment on function rate_limiter_internal.note_decision(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
-comment on function rate_limiter_internal.note_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
-comment on function rate_limiter_internal.note_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
-comment on function rate_limiter_internal.note_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
+comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
+comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
+comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
+comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, samples, their aggregates and counts of denials.';
+comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
+comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
+comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
+comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is 'Whether a bucket is of an application that is denied without a quota of its kind, as under a ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
+comment on function rate_limiter_internal.never_paid(numeric,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The operations, at their usual size, that a bucket of this capacity can never pay in a span of time, in words; null where it can pay all of them.';
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
-comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names whom it is about (none: everybody). One transaction tells the same only once.';
+comment on function rate_limiter_internal.notify_applications(pg_catalog.uuid[]) is 'Tells clients and gateways that what they hold copies of has changed for these applications.';
+comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names its application or tenant (none: all). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
+comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets,numeric) is 'Milliseconds, rounded up, from a moment until a bucket, as it then stands, offers what is wanted: its tokens beyond what is held back (headroom, min_reserve), and at layer 1 the application''s reserve (null for none). wanted is at most the most that it ever offers.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
-comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none.';
-comment on function rate_limiter_internal.own_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
-comment on function rate_limiter_internal.paid_back_at(timestamp with time zone,numeric,bigint) is 'When the tokens that a bucket owes beyond what it held will have flowed in, rounded up to a microsecond: it refills only after that.';
+comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
+comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
-comment on function rate_limiter_internal.pays(rate_limiter.token_buckets,numeric,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. Null where it has no quota. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
+comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
-comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes the counts of earlier minutes along, as something is written anyway.';
-comment on function rate_limiter_internal.price_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
-comment on function rate_limiter_internal.propose_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval) is 'The lease that buckets, as they stand at a moment, can give of what is asked for. Writes nothing. Raises QS422 for a lifetime out of bounds.';
-comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards.';
+comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
+comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Refuses a transaction that is not read committed (QS422).';
+comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
+comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';
+comment on function rate_limiter_internal.queue_cleanup(timestamp with time zone,timestamp with time zone) is 'Queues a cleanup that is due within a minute; the clock asks again then for a later one. There is one such job at most.';
+comment on function rate_limiter_internal.queue_deliveries(pg_catalog.uuid[]) is 'Queues the delivery of notifications: one of each tenant runs at a time, so that a receiver that does not answer holds up no other tenant.';
 comment on function rate_limiter_internal.quota_as_json(pg_catalog.uuid) is 'A quota with both of its parts as one JSON object, moments in UTC; null where there is none.';
-comment on function rate_limiter_internal.quota_buckets(pg_catalog.uuid,timestamp with time zone) is 'The buckets that a quota of an application would make, full at a moment: for trying it out on what happened.';
+comment on function rate_limiter_internal.quota_buckets(pg_catalog.jsonb,pg_catalog.jsonb,timestamp with time zone) is 'The buckets that limits of an application, as quota_as_json() shows them, would make, full at a moment: for trying them out on what happened.';
 comment on function rate_limiter_internal.quota_capacity(rate_limiter.calculation_method,bigint,bigint,integer,bigint) is 'Tokens that a bucket holds when full: enough to sustain the burst for its duration, or a whole fixed window.';
-comment on function rate_limiter_internal.quota_terms_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'What the quotas of an owner mean for one bucket at a moment: always one row, its capacity null where none is in force, and terms_until the moment of the next change.';
+comment on function rate_limiter_internal.quota_flags(timestamp with time zone,pg_catalog.uuid[]) is 'What decisions on applications have to look for, by the quotas and cost rules that are in force at a moment or scheduled.';
+comment on function rate_limiter_internal.quota_parts(pg_catalog.uuid) is 'The parts of a quota, of IOPS and of bandwidth, with the capacity of the bucket of each.';
+comment on function rate_limiter_internal.quota_since(timestamp with time zone,rate_limiter.token_buckets) is 'Since when a bucket has had the quota that it has at a moment; null where that is its first one.';
+comment on function rate_limiter_internal.quota_snapshot_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode,pg_catalog.uuid) is 'What quotas mean for one bucket at a moment: always one row, its capacity null where none is in force, and quota_valid_until the moment of the next change. The refill rate of a fixed window is its limit. cluster_id: of a reserve, which is in force while its cluster''s quota is.';
+comment on function rate_limiter_internal.quota_spans(timestamp with time zone,pg_catalog.uuid,boolean) is 'What enforcing quotas of an application say of one kind from a moment on, span by span, whichever versions say it.';
 comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
+comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
+comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
-comment on function rate_limiter_internal.recharge_buckets(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter_internal.bucket_charge[],numeric,numeric) is 'Buckets, as they stand at a moment, after an operation that they were charged for turned out to cost something else: less is given back, more is taken, if need be out of what flows in later.';
+comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see; none on a standby.';
 comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
+comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
-comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where there is no quota. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where no quota is in force. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
-comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice; answers false for a reference that was never charged or is refunded already.';
-comment on function rate_limiter_internal.refusal_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a full bucket can that takes an oversize charge, or where terms have to be looked up.';
-comment on function rate_limiter_internal.refuse_change() is 'Trigger: keeps rows as they were written, whoever asks.';
+comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice, null for live; answers false for a reference that was never charged or is refunded already.';
+comment on function rate_limiter_internal.refuse_change() is 'Trigger: refuses every change of rows once written, by any role.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
-comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics or alerts is deactivated, not deleted.';
+comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics, alerts, suspensions or reservations is deactivated, not deleted: made anew it would start with full buckets.';
 comment on function rate_limiter_internal.refuse_delete_of_cluster() is 'Trigger: a cluster with applications, quotas or a ledger is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: a quota with versions is cancelled, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
-comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text) is 'renew_lease() at a moment of the caller''s choice: for tests.';
-comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, up to what it still owes, and credits the lender up to its capacity. paid: by this call. owed: what is left. Past due and grace it is in default, and stays owed. Raises QS404 for an unknown borrowing.';
-comment on function rate_limiter_internal.replay_batch(pg_catalog.uuid,timestamp with time zone,bigint[],pg_catalog.text[],bigint[]) is 'Decides recorded operations at their own moments, in order: each takes the same road as a live one. For tests and tools only.';
-comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to this application (QS404).';
+comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
+comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric) is 'renew_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
+comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
+comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
+comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
+comment on function rate_limiter_internal.require_application_exists(pg_catalog.uuid) is 'Raises QS404 for an unknown application; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
-comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this (QS401, QS403) or not to the buckets of this owner (QS404).';
-comment on function rate_limiter_internal.require_charge(pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged.';
+comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
+comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
+comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
+comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more than one of its ceilings at any moment from now on. The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
+comment on function rate_limiter_internal.require_few_new_applications(pg_catalog.uuid) is 'Raises QS403 where the people of a tenant created as many applications in 24 hours as the setting new_applications_per_day allows: the buckets of each are full once, and a loop would take more than any ceiling.';
+comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
+comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
-comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
-comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Refuses whoever may not change this user (QS401, QS403, QS404).';
-comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses whoever is not signed in (QS401) or not allowed to do this (QS403).';
+comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb,boolean,boolean) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
+comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
+comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
+comment on function rate_limiter_internal.require_open_lease(timestamp with time zone,rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased, QS409 for one that is settled and QS410 for one that expired.';
+comment on function rate_limiter_internal.require_out_of_debt(rate_limiter.token_buckets) is 'Raises QS409 for a bucket that holds less than nothing.';
+comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses a caller who is not signed in (QS401) or not allowed to do this (QS403), and a change by people of a suspended tenant (QS403) or in a transaction that is not read committed (QS422).';
 comment on function rate_limiter_internal.require_quota(pg_catalog.uuid) is 'A quota of the signed-in user''s tenant, any for a system administrator; raises QS404 else.';
-comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Refuses whoever may not do this to the quotas of this application or cluster (QS401, QS403, QS404); only a system administrator limits a cluster.';
+comment on function rate_limiter_internal.require_quota_allowed(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Ends a change of quotas of an application, of a cluster or of its default: raises QS403 beyond a ceiling and QS422 where reservations do not fit, and notes at the applications concerned which quotas there are now.';
+comment on function rate_limiter_internal.require_quota_mode(rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses a quota in shadow mode of a user who does not administer the system (QS403), and one for a default (QS422).';
+comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Refuses a user who may not do this to the quotas of this application or cluster (QS401, QS403, QS404); only a system administrator limits a cluster, or its applications by default.';
+comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given.';
+comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
-comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Refuses whoever may not do this, or is no system administrator (QS401, QS403).';
+comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
+comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
+comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
+comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
+comment on function rate_limiter_internal.reserved_on(pg_catalog.uuid) is 'What the reservations of a cluster''s active applications come to, of each kind: tokens or bytes a second, and the headroom that they keep.';
+comment on function rate_limiter_internal.reset_health() is 'Trigger: what is known of the health of a cluster was found at its former health_check_url.';
+comment on function rate_limiter_internal.retained_since(timestamp with time zone,pg_catalog.text) is 'The moment before which this type of data is not kept, as seen from another moment and at least a day before that; null for an unknown type.';
 comment on function rate_limiter_internal.retention_cutoff(timestamp with time zone,pg_catalog.text) is 'What ended before this moment has expired; null where nothing goes.';
 comment on function rate_limiter_internal.retention_period(pg_catalog.text) is 'How long this type of data is kept.';
-comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb) is 'What tells a sample apart: its metric_id, or its content where it has none.';
+comment on function rate_limiter_internal.retention_steps(timestamp with time zone) is 'What the retention policies would have go at a moment. source: the rows of a step, as in a query that takes the cutoff as $1; there may be none.';
+comment on function rate_limiter_internal.revoke_leases(timestamp with time zone,pg_catalog.uuid[]) is 'Takes the open leases of applications that may not decide any more off what their clusters count as leased. They can still be settled until they expire.';
+comment on function rate_limiter_internal.roll_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Rolls the buckets of an owner through the changes of quota before a new one: a decision never meets more changes than may be scheduled at once.';
+comment on function rate_limiter_internal.roll_denials(pg_catalog.text,bigint) is 'Begins another second in a list that count_denial() keeps in this session''s memory, and answers it: what was counted there in another minute is written, and what was counted before a pause is forgotten then. In the session''s first list of the second, the others are swept.';
+comment on function rate_limiter_internal.roll_forward(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the quota in force at a moment, as it stood when that took force: rolled through each change of quota since it was last written, refilled under each up to the next. adjusted: tokens that changes of quota added (its first one) or dropped.';
+comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an alert on a count of the system lasts whole minutes, as its samples do: a shorter duration is rounded up.';
+comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
+comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
+comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
 comment on function rate_limiter_internal.set_updated_at() is 'Trigger: says when a row last changed.';
-comment on function rate_limiter_internal.set_updated_by() is 'Trigger: says who changed a row last; nobody where no user is signed in.';
+comment on function rate_limiter_internal.set_updated_by() is 'Trigger: stores which user changed a row last; null where no user is signed in.';
 comment on function rate_limiter_internal.setting_boolean(pg_catalog.text) is 'Value of a boolean setting.';
 comment on function rate_limiter_internal.setting_integer(pg_catalog.text) is 'Value of an integer setting.';
 comment on function rate_limiter_internal.setting_interval_seconds(pg_catalog.text) is 'Value of a setting that counts seconds, as an interval.';
 comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'Value of a numeric or integer setting.';
-comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric) is 'Why a value does not fit a setting of this type and bounds; null where it fits.';
+comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
-comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice; settled is false for a reference that was never charged, or that is settled or refunded already.';
-comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, forgiving: an unknown, expired or settled lease gives nothing back, and nobody spends more than was leased.';
-comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,bigint) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or there is no bucket, infinity where it never will. An oversize charge waits for a full bucket.';
+comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
+comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
+comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.settle_lease_part(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.jsonb) is 'Gives the buckets that a lease was taken from back what is left over of one resource; less than nothing, because the holder used more than it had, is a late charge on them.';
+comment on function rate_limiter_internal.settle_owed_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'Moves a late charge down to what was used in the end: the difference goes back to the buckets that were charged. Answers false for an unknown charge, and for one that is not larger.';
+comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The shard key of an owner of buckets, an application or a cluster; null for an unknown one.';
+comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
+comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
-comment on function rate_limiter_internal.stripe_pays(rate_limiter_internal.layer_1_stripes,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
-comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone) is 'What the system did for each application in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
-comment on function rate_limiter_internal.take_back(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Undoes a charge of the same transaction, all of it: unlike a refund, which never lifts a bucket above its capacity. Nothing where nothing was charged, or there is no bucket.';
-comment on function rate_limiter_internal.take_from_stripe(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
-comment on function rate_limiter_internal.tell_applications() is 'Trigger: copies to a tenant''s applications whether the tenant is active.';
+comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
+comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
+comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
+comment on function rate_limiter_internal.stripe_can_pay(rate_limiter_internal.layer1_stripes,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.layer1_stripes,timestamp with time zone) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
+comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
+comment on function rate_limiter_internal.suspended_until(pg_catalog.uuid,pg_catalog.uuid) is 'Until when an application is suspended, itself or with its tenant; null for not at all.';
+comment on function rate_limiter_internal.sweep_denials(bigint,pg_catalog.text) is 'Once a second: writes what count_denial() counted in this session''s memory in earlier seconds, a few counts of each list.';
+comment on function rate_limiter_internal.sync_application() is 'Trigger: writes the facts of an application, by which decisions know it. One that comes to a cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; one that leaves ends its reservation, which counts while the application is active; the leases of one that is deactivated are revoked.';
+comment on function rate_limiter_internal.sync_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
+comment on function rate_limiter_internal.sync_cost_rule() is 'Trigger: copies what a cost rule comes to, and whether an application has one, to where decisions look for it.';
+comment on function rate_limiter_internal.sync_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
+comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells clients of those that change.';
+comment on function rate_limiter_internal.sync_operation_costs() is 'Trigger: copies a change of the list to the costs of applications, whose rules may leave a part of it as it is.';
+comment on function rate_limiter_internal.sync_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
+comment on function rate_limiter_internal.sync_quota_flags(timestamp with time zone,pg_catalog.uuid[]) is 'Writes into the facts of applications what their decisions have to look for, and no more: what is over costs them nothing any longer. Locks the applications, whose rows guard their facts.';
+comment on function rate_limiter_internal.sync_reserves(pg_catalog.uuid) is 'Brings the reserves of a cluster, and what its layer 1 keeps for them, in line with the reservations of its active applications.';
+comment on function rate_limiter_internal.sync_reserves_at(timestamp with time zone,pg_catalog.uuid) is 'sync_reserves() at a moment of the caller''s choice, null for live: makes, changes and empties the reserves of a cluster, with ledger rows for what they lose, and writes the headroom of its layer 1. A change keeps what a reserve holds, up to its new capacity.';
+comment on function rate_limiter_internal.sync_suspension(rate_limiter.suspensions) is 'Writes to the key, or into the facts of the applications that a suspension is about, until when they are suspended, tells clients, and revokes their leases. The caller holds them (lock_suspended).';
+comment on function rate_limiter_internal.sync_tenant_active() is 'Trigger: copies to a tenant''s applications whether the tenant is active. Their reservations count while it is; their leases are revoked when it no longer is.';
+comment on function rate_limiter_internal.sync_without_quota() is 'Trigger: notes at every application of which kinds it needs a quota.';
+comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What the system did for each application, or for one, in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
+comment on function rate_limiter_internal.take_available(rate_limiter.token_buckets[],numeric,numeric) is 'Takes as much of tokens and bytes out of an application''s buckets as they hold; answers the buckets and what they were short of.';
+comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
-comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them.';
-comment on function rate_limiter_internal.touch_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner look up their quota again from a moment on, which cannot lie before their last change.';
-comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'Decides again, under another quota of the same application, on what its ledger says that it took: at the same moments, by the same arithmetic as live decisions. judged_until is before until where there was more than max_operations. Changes nothing.';
-comment on function rate_limiter_internal.wait_ms(timestamp with time zone,rate_limiter.calculation_method,integer,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until a bucket will hold what it lacks; in a fixed window until the next one starts. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
+comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
+comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
+comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
+comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';
+comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'The operations that reserves of these capacities cannot pay for an application, at their usual size, which is one unit (unit_quantum). A reserve that is null reserves nothing of its kind.';
+comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
+comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.with_tokens(rate_limiter.token_buckets,numeric) is 'A bucket that holds so many tokens instead.';
+comment on function rate_limiter_internal.write_app_costs(pg_catalog.uuid,pg_catalog.uuid) is 'Copies what an operation costs by all of its active cost rules, or by one, to where decisions look for it. The caller has removed older copies, and holds the operation.';
+comment on function rate_limiter_internal.write_app_facts(timestamp with time zone,pg_catalog.uuid) is 'Writes all facts of an application, by what the control plane says at a moment. The caller holds the application, and, where it is new or changes its place, what complete_application() locks.';
 comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.text) is 'Writes one audit row about what the caller just did. Values must hold no secret.';
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
-comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order.';
-comment on function rate_limiter_internal.write_charges(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
-comment on function rate_limiter_internal.write_lease(timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
+comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
+comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
+comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
+comment on function rate_limiter_internal.write_denials(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
+comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
+comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
+comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
+comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
+comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
-comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many, and null while another session does. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
-comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: drops every expired partition that need not be exported, and answers what is left to do in transactions of their own: partitions to export (export_partition, then drop_exported_partition) and rows to expire (export_rows where asked for, then expire_rows).';
-comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from.';
-comment on function rate_limiter_private.begin_retention() is 'Whether this session may carry out retention now: one does at a time, until end_retention() or the end of the session.';
-comment on function rate_limiter_private.bury_lost_notifications(timestamp with time zone) is 'Job: gives up notices that no job will send any more, because their worker was killed at the last attempt or somebody deleted the job: as dead letters they are seen and can be replayed.';
-comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Call it in transactions of their own until it answers less than batch_size. What is still owed is tried again a minute later.';
-comment on function rate_limiter_private.count_login_failure(timestamp with time zone,pg_catalog.uuid[],pg_catalog.inet) is 'Counts a failed sign-in against the accounts and the address, and slows their next one.';
+comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: what retention has to do now, each step in transactions of its own: partitions to drop (drop_partition), or to export before that (export_partition, then drop_exported_partition), and rows to expire (export_rows where asked for, then expire_rows).';
+comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from; without user and tenant where no account was named.';
+comment on function rate_limiter_private.begin_drain(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the tables that the rows in the default partition of a table are copied to, and has what is written there meanwhile copied too; answers whether there was anything to do.';
+comment on function rate_limiter_private.begin_login(pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'Counts a sign-in, and answers what its password is checked by. The outcome is check (also for an account that does not exist: without a hash) or slowed (with the time to wait after too many failures). The caller checks one password, commits whatever the outcome, and calls complete_login() or fail_login().';
+comment on function rate_limiter_private.begin_login_at(timestamp with time zone,pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'begin_login() at a given moment.';
+comment on function rate_limiter_private.begin_password_check() is 'As begin_login(), for the signed-in user who proves to know the password: a stolen token guesses no faster than a sign-in.';
+comment on function rate_limiter_private.begin_retention() is 'Whether this transaction may have retention carried out: one does at a time, until it ends. Call it in a transaction of a connection of its own, which then stays idle: the steps of retention run in transactions of another.';
+comment on function rate_limiter_private.change_email(timestamp with time zone,pg_catalog.text,pg_catalog.text) is 'Changes the signed-in user''s address, after begin_password_check(), and ends the other sessions. Needs tenant:update, as the address of any user does.';
+comment on function rate_limiter_private.change_password(timestamp with time zone,pg_catalog.text,pg_catalog.text) is 'Changes the signed-in user''s password, after begin_password_check(), and ends the other sessions.';
+comment on function rate_limiter_private.cleanup_is_done(timestamp with time zone) is 'Notes that a cleanup was carried out at a moment, and queues the next one if it is due within a minute.';
+comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
+comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
+comment on function rate_limiter_private.complete_login_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.inet,pg_catalog.text) is 'Starts the session of a user whose password was right. at is the counted_at of begin_login(), checked_hash the hash that the password was checked by, code_step the time step of a one-time code that was right. The outcome is ok, or invalid where the account has changed since or the code was used before.';
+comment on function rate_limiter_private.confirm_password_check(timestamp with time zone,pg_catalog.text) is 'Ends what begin_password_check() began, where the password was right, and answers the user; raises QS403 where the password has changed since.';
+comment on function rate_limiter_private.confirm_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Confirms the second factor of the signed-in user by a first code, after begin_password_check(), and ends the other sessions; false where the code was used before.';
+comment on function rate_limiter_private.continue_drain(pg_catalog.name,pg_catalog.name,integer) is 'Copies the next blocks of a default partition that is being drained, with at most batch_size rows; answers how many rows it copied for new partitions. Decisions wait for nothing here.';
+comment on function rate_limiter_private.copy_misplaced() is 'Has what changes in a default partition while it is drained change in the copies too.';
+comment on function rate_limiter_private.count_login_attempt(timestamp with time zone,pg_catalog.bytea,pg_catalog.inet,boolean) is 'Counts a sign-in as a failure, until forgive_login_attempt() takes it back; answers null, or the milliseconds to wait where failures slow it.';
 comment on function rate_limiter_private.create_administrator(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Makes a system administrator, and the tenant to put one in where it is missing. For the operator of the database: granted to no role.';
-comment on function rate_limiter_private.dead_notifications() is 'The notices that could not be sent, the oldest first.';
+comment on function rate_limiter_private.create_partition_table(rate_limiter_private.partitioned_tables,pg_catalog.text) is 'Makes a table that can become a partition of a registered table. Blocks no other session.';
+comment on function rate_limiter_private.dead_letter_stale_notifications(timestamp with time zone) is 'Job: gives up notifications that no job will send any more, because their worker was killed at the last attempt or the job was deleted. Dead letters are listed and can be replayed.';
+comment on function rate_limiter_private.dead_notifications() is 'The notifications that could not be sent, the oldest first.';
 comment on function rate_limiter_private.default_partition_has(pg_catalog.name,pg_catalog.name,timestamp with time zone,timestamp with time zone) is 'Whether rows of this span of time wait in the default partition of a table.';
-comment on function rate_limiter_private.deliver_notification(pg_catalog.uuid) is 'Job: begins an attempt to send a notice; answers what to tell and through which channel, or no row where it was sent or given up already.';
+comment on function rate_limiter_private.default_partition_is_small(pg_catalog.name,pg_catalog.name) is 'Whether the default partition of a table, if it has one, can be read while it is locked.';
+comment on function rate_limiter_private.deliver_notification(pg_catalog.uuid) is 'Job: begins an attempt to send a notification. Returns its content and channel, or no row where it was sent or given up already.';
+comment on function rate_limiter_private.drain_default_partition(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The next step of moving the rows in the default partition of a table to partitions of their own: begin, copy (as often as it takes), finish; null where there is nothing to do.';
+comment on function rate_limiter_private.drain_default_partitions(timestamp with time zone,integer) is 'Job: moves rows that came too early or too late for a partition of their own out of the default partitions, a step at each call: call it in transactions of their own until it answers no row. A step copies at most batch_size rows, or holds locks that decisions wait for and copies hardly any. Rows are seen all the time. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.drop_exported_partition(pg_catalog.text,bigint,timestamp with time zone,timestamp with time zone) is 'Drops an expired partition that still holds what its export says, and nothing more.';
-comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestamp with time zone) is 'Drops one partition that has expired. Where its policy says export first, that is the caller''s to have done.';
-comment on function rate_limiter_private.drop_partitions(timestamp with time zone,boolean) is 'Drops every expired partition that need not be exported first; answers which, and with dry_run only that.';
-comment on function rate_limiter_private.end_retention() is 'Lets others carry out retention.';
+comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestamp with time zone) is 'Drops one partition that has expired, under locks that last until the end of the transaction: call it in one of its own. Where its policy says export first, that is the caller''s to have done. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.end_session(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends one session of a user; answers whether there was one to end.';
-comment on function rate_limiter_private.evaluate_alerts(timestamp with time zone) is 'Job: triggers each alert whose condition every sample of its window meets, unless it is triggered already or was within its cooldown; resolves what the latest sample no longer meets. Each change is told once through each channel. Answers how many alerts changed.';
-comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.enrol_at_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.bytea) is 'Begins the second factor of a user who is asked for one, has none, and knows the password; false where the account has changed since that was checked.';
+comment on function rate_limiter_private.enrol_second_factor(timestamp with time zone,pg_catalog.text,pg_catalog.bytea) is 'Begins a second factor of the signed-in user, after begin_password_check(): it counts once a code has confirmed it.';
+comment on function rate_limiter_private.evaluate_alerts(timestamp with time zone) is 'Job: triggers each alert whose condition every sample of its window meets, unless it is triggered already or was within its cooldown; resolves what the latest sample no longer meets. Of the system''s counts each minute is judged a minute after its end, and with the next one once more; two that do not meet the condition resolve. Each change is told once through each channel. Answers how many alerts changed, and null while another session does. An application whose alerts cannot be evaluated is left out and counted in job_failures.';
+comment on function rate_limiter_private.excuse_login(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet) is 'Takes back the failure that begin_login() counted, where the password was right and a one-time code is still to come. Earlier failures stay, so that codes are guessed no faster.';
+comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size. Revokes open leases of suspended and inactive applications.';
 comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
-comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that nobody slows any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that delay no attempt any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
 comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
+comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes a failed sign-in into the audit, of an account that does not exist too: else the time would tell which do.';
+comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
+comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
+comment on function rate_limiter_private.fold_denials(integer) is 'Moves up to batch_size rows of recent_denials to denial_counts, where a crash does not take them, added up by application, minute and reason; answers how many. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
-comment on function rate_limiter_private.has_administrator(timestamp with time zone) is 'Whether anybody administers the system, now and up to a moment: a first start makes an administrator where not.';
-comment on function rate_limiter_private.hash_password(pg_catalog.text) is 'bcrypt of a new password, at the cost of the setting password_hash_cost.';
+comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
+comment on function rate_limiter_private.has_administrator() is 'Whether a user administers the system: a first start makes an administrator where not.';
+comment on function rate_limiter_private.has_overdue_jobs(pg_catalog.text[],interval) is 'Whether a job of these tasks has been due for so long and was taken up by no worker. A worker that is idle meanwhile is not ready.';
+comment on function rate_limiter_private.heartbeat_workers(pg_catalog.text[]) is 'These workers are there now.';
+comment on function rate_limiter_private.import_access_keys(pg_catalog.jsonb) is 'Registers a batch of access key ids, all or none: an array of objects with app_id, access_key_id, name and expires_at. An id that the same application has already stays as it is. DETAIL of the error is JSON: how many entries are refused, and the first hundred of them.';
+comment on function rate_limiter_private.is_known_network(pg_catalog.uuid,pg_catalog.inet) is 'Whether the user signed in from this network before, as far as sessions are kept.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
-comment on function rate_limiter_private.login(pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text,pg_catalog.text) is 'Signs a user in by email and password. The outcome is ok (with a session and its refresh token, shown this once), invalid, slowed (with the time to wait after too many failures) or ambiguous (the same address and password with several tenants: name the tenant). Failures are counted, so the caller must commit whatever the outcome.';
-comment on function rate_limiter_private.login_at(timestamp with time zone,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text,pg_catalog.text) is 'login() at a given moment.';
+comment on function rate_limiter_private.login_counters(pg_catalog.bytea,pg_catalog.inet,boolean) is 'What a sign-in counts for: its source, the account from this source and, where the account was not signed in to from there before, the account from all such sources together.';
 comment on function rate_limiter_private.logout(pg_catalog.uuid) is 'Ends a session; answers whether there was one to end.';
 comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is 'Ends every session of a user; answers how many there were.';
 comment on function rate_limiter_private.make_partition(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partition of a registered table that starts at a moment; answers its name.';
-comment on function rate_limiter_private.make_partitions(timestamp with time zone) is 'Makes the partitions that are missing around a moment, from the period before it to as many after it as each table says; answers their names.';
+comment on function rate_limiter_private.make_partitions(timestamp with time zone,integer) is 'Job: makes partitions that are missing around a moment, from the period before it to as many after it as each table says, at most batch_size; answers their names. Each is attached under locks that last until the end of the transaction: call it with 1 until it answers none. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
-comment on function rate_limiter_private.move_stragglers(timestamp with time zone) is 'Moves rows that came too early or too late for a partition of their own out of the default partitions; answers how many of which table.';
-comment on function rate_limiter_private.move_stragglers_of(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partitions that rows in the default partition of a table wait for, and moves the rows; answers how many.';
-comment on function rate_limiter_private.note_workers(pg_catalog.text[]) is 'These workers are there now.';
+comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
 comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
-comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were. Running twice changes nothing.';
+comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
+comment on function rate_limiter_private.probe_clusters(timestamp with time zone,integer) is 'Job: the clusters whose health is to be asked for now, longest unasked first; answered once in 50 seconds, however many workers ask. record_cluster_health takes what is found.';
+comment on function rate_limiter_private.record_cluster_health(pg_catalog.uuid,timestamp with time zone,boolean,pg_catalog.text) is 'Takes what a probe found (null: the cluster could not be asked) and answers the health that follows; nothing where the cluster was asked again, or got another health_check_url, since.';
+comment on function rate_limiter_private.record_job_failure(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Counts and logs a part of a job that failed, so that the job can go on with the others. Only for what is wrong with that part: after a deadlock, a lock timeout or a full disk the whole job is tried again.';
+comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is and how the clusters are, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were, and null while another session does. Running twice changes nothing. An application whose numbers cannot be written is left out and counted in job_failures.';
 comment on function rate_limiter_private.refresh_daily_quota_usage() is 'Job: brings mv_daily_quota_usage up to date while it goes on being read.';
 comment on function rate_limiter_private.refresh_session(pg_catalog.text) is 'Continues a session with its refresh token, which is spent by this and replaced. The outcome is ok, invalid, or reused: a spent token came back, and the session was ended.';
 comment on function rate_limiter_private.refresh_session_at(timestamp with time zone,pg_catalog.text) is 'refresh_session() at a given moment.';
-comment on function rate_limiter_private.release_lost_jobs(interval) is 'Job: unlocks what workers hold that have been silent so long, for others to take up; answers how many workers were lost. One that was only paused may then do a job twice: every task allows for that.';
+comment on function rate_limiter_private.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued a key of an application. An id whose key was revoked or has expired can be registered again. Stores no more than half of the id in clear.';
+comment on function rate_limiter_private.remove_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Removes the second factor of the signed-in user by a code of it, after begin_password_check(), and ends the other sessions; false where the code was used before.';
 comment on function rate_limiter_private.replay_notifications(pg_catalog.uuid[]) is 'Sends dead letters again: the ones named, or all of them; answers how many.';
 comment on function rate_limiter_private.require_live_api_key(pg_catalog.uuid) is 'Locks a key that works and that the signed-in user may change; refuses any other.';
-comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
+comment on function rate_limiter_private.rescue_stuck_jobs(interval) is 'Job: unlocks jobs and queues of workers that have been silent so long, for others to take up; answers how many workers were lost. One that was only paused may then do a job twice: every task allows for that.';
+comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catalog.text) is 'Gives another user, whom the signed-in one may manage, a new password, and ends that user''s sessions.';
+comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there, those of the data plane under the shard key that their owner has now; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
 comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
 comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
-comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many.';
+comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an identity provider issued to the user before work no more.';
 comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
-comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with one cluster, two applications and their quotas in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
-comment on function rate_limiter_private.session_lasts(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: the API asks before each request, so that a logout counts at once.';
+comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a ceiling on one cluster, and two applications whose quotas divide it, in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
+comment on function rate_limiter_private.session_is_active(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: asked while a subscription lasts.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
-comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notice went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
+comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notification went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
 comment on function rate_limiter_private.start_session(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,pg_catalog.text) is 'Makes a session and its first refresh token, which is stored as a hash only.';
-comment on function rate_limiter_private.straggler_periods(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'The periods whose rows wait in the default partition of a table.';
-comment on function rate_limiter_private.user_of_email(pg_catalog.text,pg_catalog.text) is 'The one active user with this address, which an identity provider has verified, of the tenant of this name or, without one, of all; null where there is none, or several tenants have one.';
+comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_catalog.bytea) is 'Keeps the secret of a second factor that is still to be confirmed by a code; false where the user has one that is confirmed.';
+comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
+comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
+comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
+comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone) is 'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
-comment on function rate_limiter_private.verify_password(pg_catalog.uuid,pg_catalog.text) is 'Whether this is the user''s password. Takes as long as the hash costs, and counts no failure.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.app_name is 'Its name.';
 comment on materialized view column rate_limiter.mv_daily_quota_usage.bucket_type is 'The bucket drawn on.';
@@ -4085,73 +5991,83 @@ comment on schema rate_limiter is 'Tables and views of the rate limiter, and the
 comment on schema rate_limiter_admin is 'Functions of the admin API.';
 comment on schema rate_limiter_audit is 'Who changed what: audit rows and quota versions.';
 comment on schema rate_limiter_internal is 'Helpers that are never exposed: token arithmetic, and functions that take the moment as an argument.';
-comment on schema rate_limiter_partitions is 'Partitions of the time-partitioned tables: nobody is granted anything here, rows are reached through the parents alone.';
+comment on schema rate_limiter_partitions is 'Partitions of the time-partitioned tables: no role is granted anything here, rows are reached through the parents alone.';
 comment on schema rate_limiter_private is 'Secrets (API keys, password hashes, sessions) and the functions of the jobs.';
 comment on column rate_limiter.alert_configs.alert_id is 'The alert.';
 comment on column rate_limiter.alert_configs.app_id is 'The application watched.';
 comment on column rate_limiter.alert_configs.condition is 'How a sample is compared with the threshold: >, <, >=, <=, = or !=.';
 comment on column rate_limiter.alert_configs.cooldown_seconds is 'How long after one trigger the next is held back.';
 comment on column rate_limiter.alert_configs.created_at is 'When the row was made.';
-comment on column rate_limiter.alert_configs.duration_seconds is 'How long every sample must meet the condition before the alert is triggered.';
+comment on column rate_limiter.alert_configs.duration_seconds is 'How long every sample must meet the condition before the alert is triggered; of a count of the system (qos_…) whole minutes, rounded up.';
 comment on column rate_limiter.alert_configs.is_active is 'Whether it is watched for.';
 comment on column rate_limiter.alert_configs.metric_name is 'The metric watched.';
 comment on column rate_limiter.alert_configs.notification_config is '@behavior -select -filterBy -orderBy
-Where to send notices. May hold secrets of webhooks: never audited.';
+Where to send notifications. May hold secrets of webhooks: never audited.';
 
 comment on column rate_limiter.alert_configs.severity is 'info, warning or critical.';
 comment on column rate_limiter.alert_configs.threshold_value is 'The threshold.';
 comment on column rate_limiter.alert_configs.updated_at is 'When the row last changed.';
-comment on column rate_limiter.alert_history.acknowledged_at is 'When somebody took care of it.';
+comment on column rate_limiter.alert_history.acknowledged_at is 'When a user acknowledged it.';
 comment on column rate_limiter.alert_history.acknowledged_by is 'Who did; kept when the user is deleted.';
 comment on column rate_limiter.alert_history.actual_value is 'The measurement that triggered it.';
 comment on column rate_limiter.alert_history.alert_id is 'The alert.';
 comment on column rate_limiter.alert_history.app_id is 'The application.';
 comment on column rate_limiter.alert_history.description is 'What happened, in words.';
 comment on column rate_limiter.alert_history.history_id is 'The occurrence.';
-comment on column rate_limiter.alert_history.notification_sent is 'Which notices were sent, and how that went.';
+comment on column rate_limiter.alert_history.notification_sent is 'Which notifications were sent, and how that went.';
 comment on column rate_limiter.alert_history.resolved_at is 'When the condition no longer held.';
 comment on column rate_limiter.alert_history.status is 'triggered, acknowledged or resolved.';
 comment on column rate_limiter.alert_history.threshold_value is 'The threshold at that time.';
 comment on column rate_limiter.alert_history.triggered_at is 'When it was triggered.';
-comment on column rate_limiter.alert_notices.alert_id is 'The alert.';
-comment on column rate_limiter.alert_notices.app_id is 'The application.';
-comment on column rate_limiter.alert_notices.attempts is 'How often sending it was begun.';
-comment on column rate_limiter.alert_notices.channel is 'webhook, slack, email or log.';
-comment on column rate_limiter.alert_notices.channel_number is 'Which of the alert''s channels, counted from 1.';
-comment on column rate_limiter.alert_notices.content is 'What is told.';
-comment on column rate_limiter.alert_notices.created_at is 'When the alert changed its state.';
-comment on column rate_limiter.alert_notices.event is 'triggered, acknowledged or resolved.';
-comment on column rate_limiter.alert_notices.history_id is 'The occurrence.';
-comment on column rate_limiter.alert_notices.last_error is 'Why the last attempt failed.';
-comment on column rate_limiter.alert_notices.notice_id is 'The notice; receivers know a repeated one by it.';
-comment on column rate_limiter.alert_notices.sent_at is 'When it was sent.';
-comment on column rate_limiter.alert_notices.status is 'pending, sent, or dead: given up, until somebody replays it.';
+comment on column rate_limiter.alert_notifications.alert_id is 'The alert.';
+comment on column rate_limiter.alert_notifications.app_id is 'The application.';
+comment on column rate_limiter.alert_notifications.attempts is 'How often sending it was begun.';
+comment on column rate_limiter.alert_notifications.channel is 'webhook, slack, email or log.';
+comment on column rate_limiter.alert_notifications.channel_number is 'Which of the alert''s channels, counted from 1.';
+comment on column rate_limiter.alert_notifications.content is 'What is told.';
+comment on column rate_limiter.alert_notifications.created_at is 'When the alert changed its state.';
+comment on column rate_limiter.alert_notifications.event is 'triggered, acknowledged or resolved.';
+comment on column rate_limiter.alert_notifications.history_id is 'The occurrence.';
+comment on column rate_limiter.alert_notifications.last_error is 'Why the last attempt failed.';
+comment on column rate_limiter.alert_notifications.notification_id is 'The notification; receivers know a repeated one by it.';
+comment on column rate_limiter.alert_notifications.sent_at is 'When it was sent.';
+comment on column rate_limiter.alert_notifications.status is 'pending, sent, or dead: given up, until it is replayed.';
+comment on column rate_limiter.app_costs.app_id is 'The application.';
+comment on column rate_limiter.app_costs.c_base is 'Tokens for the operation itself.';
+comment on column rate_limiter.app_costs.c_bw is 'Tokens for each unit of size.';
+comment on column rate_limiter.app_costs.operation is 'The name of the operation.';
+comment on column rate_limiter.app_costs.rule_id is 'The cost rule that it is a copy of.';
+comment on column rate_limiter.app_costs.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter.app_costs.unit_quantum is 'Bytes in a unit of size.';
+comment on column rate_limiter.app_costs.valid_from is 'First moment it holds.';
+comment on column rate_limiter.app_costs.valid_to is 'First moment it no longer holds; null where it has no end.';
+comment on column rate_limiter.app_facts.app_id is 'The application.';
+comment on column rate_limiter.app_facts.auto_borrow is 'Whether a gateway may borrow for it when it is denied.';
+comment on column rate_limiter.app_facts.cluster_id is 'The cluster that hosts it, null for none.';
+comment on column rate_limiter.app_facts.draws_bandwidth is 'Whether its cluster has a bandwidth quota in force or scheduled: decisions draw on its bytes.';
+comment on column rate_limiter.app_facts.draws_iops is 'Whether its cluster has an IOPS quota in force or scheduled: decisions draw on its tokens.';
+comment on column rate_limiter.app_facts.has_bandwidth is 'Whether it, or its cluster by default, has a bandwidth quota in force or scheduled: then it has the bucket, and decisions look for it.';
+comment on column rate_limiter.app_facts.has_cost_rule is 'Whether it has a cost rule that is not over: decisions look for its costs in app_costs.';
+comment on column rate_limiter.app_facts.has_iops is 'Whether it, or its cluster by default, has an IOPS quota in force or scheduled: then it has the bucket.';
+comment on column rate_limiter.app_facts.has_shadow is 'Whether it or its cluster has a shadow quota in force or scheduled: decisions look for it.';
+comment on column rate_limiter.app_facts.is_active is 'Whether it is active itself.';
+comment on column rate_limiter.app_facts.needs_bandwidth_quota is 'Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
+comment on column rate_limiter.app_facts.needs_iops_quota is 'Whether it is denied (no_quota) while no IOPS quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
+comment on column rate_limiter.app_facts.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter.app_facts.suspended_until is 'Until when it is suspended, itself or with its tenant: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter.app_facts.tenant_id is 'The tenant that owns it.';
+comment on column rate_limiter.app_facts.tenant_is_active is 'Whether its tenant is active.';
 comment on column rate_limiter.applications.app_id is 'The application.';
-comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens.';
+comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens. Only a system administrator changes it.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
 comment on column rate_limiter.applications.created_at is 'When the row was made.';
-comment on column rate_limiter.applications.draws_bandwidth is '@behavior -*
-Whether its cluster has ever had a bandwidth quota, whose bytes decisions then draw on.';
-
-comment on column rate_limiter.applications.draws_iops is '@behavior -*
-Whether its cluster has ever had an IOPS quota, whose tokens decisions then draw on.';
-
-comment on column rate_limiter.applications.has_bandwidth is '@behavior -*
-Whether it has ever had a bandwidth quota, whose bucket decisions then look for.';
-
-comment on column rate_limiter.applications.has_cost_rule is '@behavior -*
-Whether it has ever had a cost rule, which decisions then look for.';
-
-comment on column rate_limiter.applications.has_shadow is '@behavior -*
-Whether it or its cluster has ever had a shadow quota, which decisions then look for.';
-
 comment on column rate_limiter.applications.is_active is 'Requests of an inactive application are refused.';
 comment on column rate_limiter.applications.metadata is 'Free attributes, a JSON object.';
 comment on column rate_limiter.applications.name is 'Name, unique in its tenant, never blank.';
-comment on column rate_limiter.applications.tenant_id is 'The tenant that owns it.';
-comment on column rate_limiter.applications.tenant_is_active is '@behavior -*
-Copy of its tenant''s is_active, kept by triggers, so that a decision reads one row.';
+comment on column rate_limiter.applications.shard_key is '@behavior -*
+The number under which its rows of the data plane are: that of its cluster, or one of its own without a cluster. A trigger sets it, and a move to another cluster changes it.';
 
+comment on column rate_limiter.applications.tenant_id is 'The tenant that owns it.';
 comment on column rate_limiter.applications.updated_at is 'When the row last changed.';
 comment on column rate_limiter.bandwidth_metrics."timestamp" is 'The end of the interval.';
 comment on column rate_limiter.bandwidth_metrics.app_id is 'The application.';
@@ -4161,6 +6077,9 @@ comment on column rate_limiter.bandwidth_metrics.bytes_written is 'Bytes written
 comment on column rate_limiter.bandwidth_metrics.connection_count is 'Connections open at the end of the interval.';
 comment on column rate_limiter.bandwidth_metrics.metric_id is 'The sample; the same id sent twice is stored once.';
 comment on column rate_limiter.bandwidth_metrics.peak_throughput_mbps is 'Highest throughput in megabits per second.';
+comment on column rate_limiter.bandwidth_metrics.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.bandwidth_metrics.tags is 'Labels, a JSON object.';
 comment on column rate_limiter.bandwidth_metrics.total_bytes is 'Both together.';
 comment on column rate_limiter.bandwidth_quotas.allow_oversize is 'Whether a full bucket admits an operation larger than its capacity, paid back in time.';
@@ -4169,25 +6088,36 @@ comment on column rate_limiter.bandwidth_quotas.bandwidth_limit_bps is 'Bytes pe
 comment on column rate_limiter.bandwidth_quotas.burst_duration_seconds is 'Seconds that a full bucket sustains the burst.';
 comment on column rate_limiter.bandwidth_quotas.config_id is 'The version it belongs to.';
 comment on column rate_limiter.bandwidth_quotas.quota_id is 'The quota.';
-comment on column rate_limiter.bandwidth_quotas.refill_rate_bps is 'Bytes that flow in each second.';
+comment on column rate_limiter.bandwidth_quotas.refill_rate_bps is 'Bytes that flow in each second: at most bandwidth_limit_bps.';
 comment on column rate_limiter.charges.app_id is 'The application.';
-comment on column rate_limiter.charges.charged is 'What each bucket was charged.';
+comment on column rate_limiter.charges.asked_size_bytes is 'Size that the caller announced, in bytes; null where it was not known yet.';
+comment on column rate_limiter.charges.charged is 'What each bucket with a quota in force was charged, those with nothing included.';
 comment on column rate_limiter.charges.charged_at is 'When it was admitted.';
 comment on column rate_limiter.charges.cost is 'Tokens that were charged for it.';
+comment on column rate_limiter.charges.cost_rates is 'What it cost then, by size.';
 comment on column rate_limiter.charges.operation is 'The operation.';
 comment on column rate_limiter.charges.reference_id is 'Its name for the operation.';
 comment on column rate_limiter.charges.refunded_at is 'When its charge was given back.';
 comment on column rate_limiter.charges.settled_at is 'When its actual size was settled.';
+comment on column rate_limiter.charges.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.charges.size_bytes is 'Size that was charged, in bytes: the announced one, or the actual one once settled.';
 comment on column rate_limiter.clusters.cluster_id is 'The cluster.';
 comment on column rate_limiter.clusters.created_at is 'When the row was made.';
-comment on column rate_limiter.clusters.endpoint is 'Address of its storage service.';
-comment on column rate_limiter.clusters.health_check_url is 'Where its health can be asked for.';
-comment on column rate_limiter.clusters.health_status is 'Last known health: healthy, degraded, unhealthy or unknown.';
+comment on column rate_limiter.clusters.endpoint is 'Address of its storage service: a label for the operator, which nothing calls.';
+comment on column rate_limiter.clusters.health_check_url is 'What the job probe_clusters asks every minute: 2xx means that the cluster is up.';
+comment on column rate_limiter.clusters.health_checked_at is 'When it was last asked.';
+comment on column rate_limiter.clusters.health_message is 'What the last probe found, in words.';
+comment on column rate_limiter.clusters.health_status is 'healthy, degraded, unhealthy, or unknown where health_check_url is missing or cannot be asked. The job probe_clusters writes it.';
+comment on column rate_limiter.clusters.health_streak is 'How many times in a row it was up, or, below zero, was not.';
 comment on column rate_limiter.clusters.is_active is 'An inactive cluster takes no new application; its limits stay in force.';
-comment on column rate_limiter.clusters.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
+comment on column rate_limiter.clusters.max_capacity is 'What the hardware is rated for, in operations per second: the limit of its quotas stays within it. 0 where it is not known.';
 comment on column rate_limiter.clusters.name is 'Unique name, never blank.';
 comment on column rate_limiter.clusters.region is 'Where it stands.';
+comment on column rate_limiter.clusters.shard_key is '@behavior -*
+The number under which its buckets and the rows of its applications are. It never changes.';
+
 comment on column rate_limiter.clusters.updated_at is 'When the row last changed.';
 comment on column rate_limiter.cost_rules.app_id is 'The application it is for.';
 comment on column rate_limiter.cost_rules.c_base_override is 'Tokens for the operation itself; null keeps the default.';
@@ -4202,8 +6132,9 @@ comment on column rate_limiter.denial_counts.bytes is 'Bytes that they would hav
 comment on column rate_limiter.denial_counts.count_id is 'Tells the rows of a minute apart.';
 comment on column rate_limiter.denial_counts.minute is 'The start of the minute.';
 comment on column rate_limiter.denial_counts.operations is 'Operations that were denied.';
-comment on column rate_limiter.denial_counts.reason is 'The bucket that was short, or exceeds_capacity.';
-comment on column rate_limiter.denial_counts.recorded_at is 'When the count was handed in.';
+comment on column rate_limiter.denial_counts.reason is 'The bucket that was short, exceeds_capacity or no_quota.';
+comment on column rate_limiter.denial_counts.recorded_at is 'When the count came here.';
+comment on column rate_limiter.denial_counts.shard_key is 'The number of its cluster, or of the application without one.';
 comment on column rate_limiter.denial_counts.tokens is 'Tokens that they would have cost.';
 comment on column rate_limiter.iops_metrics."timestamp" is 'The end of the interval.';
 comment on column rate_limiter.iops_metrics.app_id is 'The application.';
@@ -4213,6 +6144,9 @@ comment on column rate_limiter.iops_metrics.metric_id is 'The sample; the same i
 comment on column rate_limiter.iops_metrics.p95_latency_ms is '95th percentile of the latency.';
 comment on column rate_limiter.iops_metrics.p99_latency_ms is '99th percentile of the latency.';
 comment on column rate_limiter.iops_metrics.read_ops is 'Reads in the interval.';
+comment on column rate_limiter.iops_metrics.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.iops_metrics.tags is 'Labels, a JSON object.';
 comment on column rate_limiter.iops_metrics.total_ops is 'Both together.';
 comment on column rate_limiter.iops_metrics.write_ops is 'Writes in the interval.';
@@ -4223,14 +6157,26 @@ comment on column rate_limiter.iops_quotas.iops_burst is 'Tokens per second whil
 comment on column rate_limiter.iops_quotas.iops_limit is 'Tokens per second, sustained.';
 comment on column rate_limiter.iops_quotas.min_reserve is 'Tokens that leases and lending never touch.';
 comment on column rate_limiter.iops_quotas.quota_id is 'The quota.';
-comment on column rate_limiter.iops_quotas.refill_rate is 'Tokens that flow in each second.';
+comment on column rate_limiter.iops_quotas.refill_rate is 'Tokens that flow in each second: at most iops_limit.';
+comment on column rate_limiter.late_charges.app_id is 'The application.';
+comment on column rate_limiter.late_charges.bytes is 'Bytes that were handed in.';
+comment on column rate_limiter.late_charges.charged is 'What each bucket was charged; empty for what came with a lease: see the ledger.';
+comment on column rate_limiter.late_charges.charged_at is 'When it was charged.';
+comment on column rate_limiter.late_charges.idempotency_key is 'Its name for the charge.';
+comment on column rate_limiter.late_charges.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
+comment on column rate_limiter.late_charges.tokens is 'Tokens that were handed in.';
 comment on column rate_limiter.metrics."timestamp" is 'The moment it was measured.';
 comment on column rate_limiter.metrics.app_id is 'The application.';
 comment on column rate_limiter.metrics.metric_id is 'The sample; the same id sent twice is stored once.';
 comment on column rate_limiter.metrics.metric_name is 'What was measured.';
+comment on column rate_limiter.metrics.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.metrics.tags is 'Labels, a JSON object.';
 comment on column rate_limiter.metrics.unit is 'Unit of the value.';
-comment on column rate_limiter.metrics.value is 'The measurement, a finite number.';
+comment on column rate_limiter.metrics.value is 'The measurement, from -1e30 to 1e30.';
 comment on column rate_limiter.metrics_daily.app_id is 'The application.';
 comment on column rate_limiter.metrics_daily.avg_value is 'Mean.';
 comment on column rate_limiter.metrics_daily.bucket is 'The start of the day.';
@@ -4241,6 +6187,9 @@ comment on column rate_limiter.metrics_daily.min_value is 'Smallest.';
 comment on column rate_limiter.metrics_daily.p95_value is '95th percentile.';
 comment on column rate_limiter.metrics_daily.p99_value is '99th percentile.';
 comment on column rate_limiter.metrics_daily.sample_count is 'Samples in the day.';
+comment on column rate_limiter.metrics_daily.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.metrics_hourly.app_id is 'The application.';
 comment on column rate_limiter.metrics_hourly.avg_value is 'Mean.';
 comment on column rate_limiter.metrics_hourly.bucket is 'The start of the hour.';
@@ -4251,6 +6200,9 @@ comment on column rate_limiter.metrics_hourly.min_value is 'Smallest.';
 comment on column rate_limiter.metrics_hourly.p95_value is '95th percentile.';
 comment on column rate_limiter.metrics_hourly.p99_value is '99th percentile.';
 comment on column rate_limiter.metrics_hourly.sample_count is 'Samples in the hour.';
+comment on column rate_limiter.metrics_hourly.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.operation_types.c_base is 'Tokens for the operation itself.';
 comment on column rate_limiter.operation_types.c_bw is 'Tokens for each unit of size.';
 comment on column rate_limiter.operation_types.category is 'Its kind: read, write, metadata…';
@@ -4265,15 +6217,33 @@ comment on column rate_limiter.permissions.action is 'What is done to it.';
 comment on column rate_limiter.permissions.description is 'The same in words.';
 comment on column rate_limiter.permissions.permission_id is 'The permission.';
 comment on column rate_limiter.permissions.resource is 'The kind of resource.';
-comment on column rate_limiter.quota_configs.app_id is 'The application it limits (layer 2); null for a cluster''s.';
-comment on column rate_limiter.quota_configs.cluster_id is 'The cluster it limits (layer 1); null for an application''s.';
+comment on column rate_limiter.quota_configs.app_id is 'The application it limits (layer 2); null for any other.';
+comment on column rate_limiter.quota_configs.cluster_id is 'The cluster it limits (layer 1); null for any other.';
 comment on column rate_limiter.quota_configs.config_id is 'The version.';
 comment on column rate_limiter.quota_configs.created_at is 'When the row was made.';
+comment on column rate_limiter.quota_configs.default_cluster_id is 'The cluster whose applications it limits, each by itself (layer 2), while they have no quota of that kind of their own in force; null for any other.';
 comment on column rate_limiter.quota_configs.is_active is 'An inactive version is never in force and overlaps with nothing.';
 comment on column rate_limiter.quota_configs.mode is 'Whether it denies or only measures.';
-comment on column rate_limiter.quota_configs.owner_id is 'Whichever of the two it has.';
+comment on column rate_limiter.quota_configs.owner_id is 'Whichever of the three it has.';
 comment on column rate_limiter.quota_configs.valid_from is 'First moment it is in force.';
 comment on column rate_limiter.quota_configs.valid_to is 'First moment it no longer is; null where it has no end.';
+comment on column rate_limiter.recent_denials.app_id is 'The application.';
+comment on column rate_limiter.recent_denials.bytes is 'Bytes that they would have moved.';
+comment on column rate_limiter.recent_denials.count_id is 'Tells the rows of a session and minute apart: where one is locked, the session adds another.';
+comment on column rate_limiter.recent_denials.minute is 'The start of the minute.';
+comment on column rate_limiter.recent_denials.operations is 'Operations that were denied.';
+comment on column rate_limiter.recent_denials.reason is 'The bucket that was short, exceeds_capacity or no_quota.';
+comment on column rate_limiter.recent_denials.recorded_at is 'When it was last added to.';
+comment on column rate_limiter.recent_denials.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter.recent_denials.tokens is 'Tokens that they would have cost.';
+comment on column rate_limiter.recent_denials.writer is 'The number of the process whose session writes this row.';
+comment on column rate_limiter.reservations.app_id is 'The application.';
+comment on column rate_limiter.reservations.cluster_id is 'Its cluster: the reservation ends when the application leaves it.';
+comment on column rate_limiter.reservations.created_at is 'When the row was made.';
+comment on column rate_limiter.reservations.reservation_seconds is 'Seconds of its reservation that its reserve holds when full: the largest operation that it can pay, and for how long it may be kept waiting.';
+comment on column rate_limiter.reservations.reserved_bps is 'Bytes a second of the cluster''s bandwidth that are kept for it; null for none.';
+comment on column rate_limiter.reservations.reserved_iops is 'Tokens a second of the cluster''s IOPS that are kept for it; null for none.';
+comment on column rate_limiter.reservations.updated_at is 'When the row last changed.';
 comment on column rate_limiter.retention_policies.action is 'drop_partitions, delete_rows (in small batches) or archive_rows (marked, never deleted).';
 comment on column rate_limiter.retention_policies.data_type is 'The type of data.';
 comment on column rate_limiter.retention_policies.export_first is 'Whether it is exported, and the export verified, before it goes.';
@@ -4295,6 +6265,16 @@ comment on column rate_limiter.roles.is_system is 'One of the six that come with
 comment on column rate_limiter.roles.name is 'Unique name, never blank.';
 comment on column rate_limiter.roles.role_id is 'The role.';
 comment on column rate_limiter.roles.updated_at is 'When the row last changed.';
+comment on column rate_limiter.suspensions.api_key_id is 'The key that is suspended; null where the application or the tenant is.';
+comment on column rate_limiter.suspensions.app_id is 'The application that is suspended; null where the whole tenant is.';
+comment on column rate_limiter.suspensions.lift_reason is 'Why it was lifted.';
+comment on column rate_limiter.suspensions.lifted_at is 'When it was lifted, or another one took its place.';
+comment on column rate_limiter.suspensions.reason is 'Why.';
+comment on column rate_limiter.suspensions.suspended_at is 'Since when.';
+comment on column rate_limiter.suspensions.suspended_until is 'Until when; null until it is lifted.';
+comment on column rate_limiter.suspensions.suspension_id is 'The suspension.';
+comment on column rate_limiter.suspensions.tenant_id is 'The tenant that it is about.';
+comment on column rate_limiter.system_settings.choices is 'The values that are accepted; null where any text is.';
 comment on column rate_limiter.system_settings.description is 'What it does, and its unit.';
 comment on column rate_limiter.system_settings.is_sensitive is 'Shown to system administrators only, and never written into the audit.';
 comment on column rate_limiter.system_settings.key is 'Its name, which code asks for.';
@@ -4305,10 +6285,22 @@ comment on column rate_limiter.system_settings.updated_at is 'When the value las
 comment on column rate_limiter.system_settings.updated_by is 'Who changed it last.';
 comment on column rate_limiter.system_settings.value is 'Its value, as text.';
 comment on column rate_limiter.system_settings.value_type is 'What the value must be: integer, numeric, boolean or text.';
+comment on column rate_limiter.tenant_ceilings.bandwidth_burst_bps is 'The most that their bandwidth_burst_bps may come to.';
+comment on column rate_limiter.tenant_ceilings.bandwidth_capacity is 'The most bytes that their buckets may hold when all of them are full.';
+comment on column rate_limiter.tenant_ceilings.bandwidth_limit_bps is 'The most that their bandwidth_limit_bps may come to; null for no ceiling of bandwidth.';
+comment on column rate_limiter.tenant_ceilings.ceiling_id is 'The ceiling.';
+comment on column rate_limiter.tenant_ceilings.cluster_id is 'The cluster whose applications count; null where all of the tenant''s do. Both bind.';
+comment on column rate_limiter.tenant_ceilings.created_at is 'When the row was made.';
+comment on column rate_limiter.tenant_ceilings.iops_burst is 'The most that their iops_burst may come to.';
+comment on column rate_limiter.tenant_ceilings.iops_capacity is 'The most tokens that their buckets may hold when all of them are full.';
+comment on column rate_limiter.tenant_ceilings.iops_limit is 'The most that their iops_limit may come to; null for no ceiling of IOPS.';
+comment on column rate_limiter.tenant_ceilings.tenant_id is 'The tenant that it binds.';
+comment on column rate_limiter.tenant_ceilings.updated_at is 'When the row last changed.';
 comment on column rate_limiter.tenants.created_at is 'When the row was made.';
 comment on column rate_limiter.tenants.description is 'Free text for people.';
 comment on column rate_limiter.tenants.is_active is 'An inactive tenant''s users cannot sign in and its applications are refused.';
 comment on column rate_limiter.tenants.name is 'Unique name, never blank.';
+comment on column rate_limiter.tenants.requires_second_factor is 'Whether its users sign in by password only with a one-time code.';
 comment on column rate_limiter.tenants.tenant_id is 'The tenant.';
 comment on column rate_limiter.tenants.updated_at is 'When the row last changed.';
 comment on column rate_limiter.token_borrowing.borrowed_at is 'When it borrowed.';
@@ -4324,34 +6316,49 @@ comment on column rate_limiter.token_borrowing.owner_id is 'The owner of the bor
 comment on column rate_limiter.token_borrowing.repaid_at is 'When it had paid back all of it.';
 comment on column rate_limiter.token_borrowing.repaid_tokens is 'Tokens it has paid back.';
 comment on column rate_limiter.token_borrowing.repayment_tokens is 'Tokens it owes in all, interest included.';
+comment on column rate_limiter.token_borrowing.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.token_borrowing.status is 'Where it stands.';
 comment on column rate_limiter.token_borrowing.tokens_borrowed is 'Tokens it received.';
-comment on column rate_limiter.token_buckets.allow_oversize is 'Whether it admits, when full, a charge above its capacity.';
+comment on column rate_limiter.token_buckets.allow_oversize is 'Whether it admits a charge above its capacity, and is in debt after it.';
 comment on column rate_limiter.token_buckets.bucket_id is 'Names the bucket in one value.';
 comment on column rate_limiter.token_buckets.bucket_type is 'What it holds, and its layer.';
 comment on column rate_limiter.token_buckets.burst_duration_seconds is 'Length of a fixed window in seconds.';
 comment on column rate_limiter.token_buckets.calculation_method is 'How it refills.';
-comment on column rate_limiter.token_buckets.capacity is 'Tokens it holds when full; null while no quota is in force: it then sets no limit.';
+comment on column rate_limiter.token_buckets.capacity is 'Tokens it holds when full; null while no quota is in force: it is dormant then.';
 comment on column rate_limiter.token_buckets.config_id is 'The version of the quota in force.';
 comment on column rate_limiter.token_buckets.created_at is 'When the row was made.';
-comment on column rate_limiter.token_buckets.current_tokens is 'Tokens after the last change; above capacity only while it borrows.';
-comment on column rate_limiter.token_buckets.last_refill_at is 'Up to when it has refilled; in the future while an oversize charge is being paid back.';
+comment on column rate_limiter.token_buckets.current_tokens is 'Tokens after the last change: above capacity only while it borrows, below zero in debt.';
+comment on column rate_limiter.token_buckets.headroom is 'Layer 1: capacities of the reserves of its active applications together; null for none.';
+comment on column rate_limiter.token_buckets.last_capacity is 'Capacity under the last quota while it is dormant: what is given back goes up to it.';
+comment on column rate_limiter.token_buckets.last_refill_at is 'When it was last written: up to when it has refilled.';
+comment on column rate_limiter.token_buckets.leased is 'Layer 1: what unsettled leases of its applications hold of it together; null for none.';
 comment on column rate_limiter.token_buckets.ledger_seq is 'Number of its last row in the ledger; they count from 1 without a gap.';
 comment on column rate_limiter.token_buckets.min_reserve is 'Tokens that leases and lending never touch.';
 comment on column rate_limiter.token_buckets.mode is 'Whether it decides or only measures, as its quota says.';
 comment on column rate_limiter.token_buckets.owner_id is 'The application (layer 2) or the cluster (layer 1).';
+comment on column rate_limiter.token_buckets.prorated_since is 'Fixed window: when its terms changed or its clock was set back; the next window start gives only what flowed in since then.';
+comment on column rate_limiter.token_buckets.quota_valid_until is 'First moment at which the quota has to be looked up again.';
 comment on column rate_limiter.token_buckets.refill_rate is 'Tokens per second.';
 comment on column rate_limiter.token_buckets.refilled is 'Tokens that flowed in between the last two changes.';
-comment on column rate_limiter.token_buckets.terms_until is 'First moment at which the quota has to be looked up again.';
-comment on column rate_limiter.token_buckets.updated_at is 'Moment of the last change.';
+comment on column rate_limiter.token_buckets.reserve_cluster_id is 'The cluster whose layer 1 a reserve guarantees a part of; null for every other bucket.';
+comment on column rate_limiter.token_buckets.reserved_rate is 'Layer 1: refill of those reserves together, in tokens a second; null for none.';
+comment on column rate_limiter.token_buckets.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter.token_buckets.updated_at is 'Moment of the last change of its tokens: that of its last row in the ledger.';
 comment on column rate_limiter.token_leases.app_id is 'The application.';
 comment on column rate_limiter.token_leases.bytes is 'Bytes that were granted.';
 comment on column rate_limiter.token_leases.charged is 'What each bucket gave.';
+comment on column rate_limiter.token_leases.cluster_id is 'The cluster whose layer 1 it was taken from.';
 comment on column rate_limiter.token_leases.expires_at is 'Until when it may be spent.';
 comment on column rate_limiter.token_leases.granted_at is 'When it was granted.';
 comment on column rate_limiter.token_leases.holder is 'Who holds it: the client''s name for itself.';
 comment on column rate_limiter.token_leases.lease_id is 'The lease.';
+comment on column rate_limiter.token_leases.revoked_at is 'When its application was suspended or deactivated: it counts as open no more, and what was not spent goes back if it is settled before it expires.';
 comment on column rate_limiter.token_leases.settled_at is 'When it was settled; a lease that expired is settled by the clean-up as spent.';
+comment on column rate_limiter.token_leases.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.token_leases.spent_bytes is 'Bytes that were spent of it.';
 comment on column rate_limiter.token_leases.spent_tokens is 'Tokens that were spent of it.';
 comment on column rate_limiter.token_leases.tokens is 'Tokens that were granted.';
@@ -4364,8 +6371,20 @@ comment on column rate_limiter.token_transactions.owner_id is 'The owner of the 
 comment on column rate_limiter.token_transactions.reference_id is 'The caller''s name for the operation.';
 comment on column rate_limiter.token_transactions.refilled is 'Tokens that flowed in since the row before, ahead of the change.';
 comment on column rate_limiter.token_transactions.seq is 'Number of the row among its bucket''s, from 1 without a gap.';
+comment on column rate_limiter.token_transactions.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
 comment on column rate_limiter.token_transactions.tokens_change is 'Tokens added (positive) or taken (negative).';
 comment on column rate_limiter.token_transactions.transaction_type is 'Why the tokens changed.';
+comment on column rate_limiter.uncharged_counts.app_id is 'The application.';
+comment on column rate_limiter.uncharged_counts.bytes is 'Bytes that were not charged.';
+comment on column rate_limiter.uncharged_counts.minute is 'The start of the minute.';
+comment on column rate_limiter.uncharged_counts.operations is 'Late charges that were cut.';
+comment on column rate_limiter.uncharged_counts.reason is 'What was charged late: settle (an operation), lease (a lease''s settlement), owed (by itself).';
+comment on column rate_limiter.uncharged_counts.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
+comment on column rate_limiter.uncharged_counts.tokens is 'Tokens that were not charged.';
 comment on column rate_limiter.user_roles.assigned_at is 'Since when.';
 comment on column rate_limiter.user_roles.assigned_by is 'Who gave it.';
 comment on column rate_limiter.user_roles.expires_at is 'When it lapses by itself; never where null.';
@@ -4396,34 +6415,70 @@ comment on column rate_limiter_audit.audit_logs.status is 'success or failure.';
 comment on column rate_limiter_audit.audit_logs.tenant_id is 'The tenant that the changed thing belongs to; null for what belongs to the whole system.';
 comment on column rate_limiter_audit.audit_logs.user_agent is 'The client that sent it.';
 comment on column rate_limiter_audit.audit_logs.user_id is 'Who did it; null for the system itself.';
-comment on column rate_limiter_audit.quota_version_history.app_id is 'The application that it limits, or null for a cluster''s.';
+comment on column rate_limiter_audit.quota_version_history.app_id is 'The application that it limits, or null for any other.';
 comment on column rate_limiter_audit.quota_version_history.archived_at is 'When it was put aside by the retention policy; versions are never deleted.';
 comment on column rate_limiter_audit.quota_version_history.change_reason is 'Why it was changed.';
 comment on column rate_limiter_audit.quota_version_history.changed_at is 'When.';
 comment on column rate_limiter_audit.quota_version_history.changed_by is 'Who changed it; kept when the user is deleted.';
-comment on column rate_limiter_audit.quota_version_history.cluster_id is 'The cluster that it limits, or null for an application''s.';
+comment on column rate_limiter_audit.quota_version_history.cluster_id is 'The cluster that it limits, or null for any other.';
 comment on column rate_limiter_audit.quota_version_history.config_id is 'The quota.';
+comment on column rate_limiter_audit.quota_version_history.default_cluster_id is 'The cluster whose applications it limits by default, or null for any other.';
 comment on column rate_limiter_audit.quota_version_history.new_config is 'The quota after the change.';
 comment on column rate_limiter_audit.quota_version_history.old_config is 'The quota before the change; null for a new one.';
 comment on column rate_limiter_audit.quota_version_history.version_id is 'The version.';
+comment on column rate_limiter_audit.reservation_history.app_id is 'The application.';
+comment on column rate_limiter_audit.reservation_history.change_id is 'The change.';
+comment on column rate_limiter_audit.reservation_history.change_reason is 'Why: what was given, or that the application left the cluster.';
+comment on column rate_limiter_audit.reservation_history.changed_at is 'When.';
+comment on column rate_limiter_audit.reservation_history.changed_by is 'Who changed it; kept when the user is deleted.';
+comment on column rate_limiter_audit.reservation_history.cluster_id is 'The cluster on which it was reserved.';
+comment on column rate_limiter_audit.reservation_history.new_values is 'The reservation after; null where it ended.';
+comment on column rate_limiter_audit.reservation_history.old_values is 'The reservation before; null where there was none.';
 comment on column rate_limiter_internal.engine_settings.is_only_row is 'Always true.';
-comment on column rate_limiter_internal.engine_settings.layer_1_allotment_ms is 'Setting layer_1_allotment_ms.';
+comment on column rate_limiter_internal.engine_settings.layer1_prefetch_ms is 'Setting layer1_prefetch_ms.';
+comment on column rate_limiter_internal.engine_settings.lease_common_share is 'Setting lease_common_share.';
+comment on column rate_limiter_internal.engine_settings.lease_fairness is 'Setting lease_fairness.';
+comment on column rate_limiter_internal.engine_settings.lease_max_share is 'Setting lease_max_share.';
+comment on column rate_limiter_internal.engine_settings.lease_seconds is 'Setting lease_seconds.';
+comment on column rate_limiter_internal.engine_settings.max_cluster_debt_seconds is 'Setting max_cluster_debt_seconds.';
+comment on column rate_limiter_internal.engine_settings.max_debt_seconds is 'Setting max_debt_seconds.';
 comment on column rate_limiter_internal.engine_settings.synchronous_commit is 'Setting decision_synchronous_commit.';
-comment on column rate_limiter_internal.layer_1_stripes.bytes is 'Bytes.';
-comment on column rate_limiter_internal.layer_1_stripes.cluster_id is 'The cluster whose layer-1 buckets gave them.';
-comment on column rate_limiter_internal.layer_1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
-comment on column rate_limiter_internal.layer_1_stripes.iops is 'Tokens.';
-comment on column rate_limiter_internal.layer_1_stripes.stripe is 'Which of its stripes, 0 to 31: the number of the session''s process, modulo 32.';
+comment on column rate_limiter_internal.job_locks.job is 'The job; partitions for all jobs that make and fill partitions.';
+comment on column rate_limiter_internal.late_shares.bucket_type is 'The layer-1 bucket.';
+comment on column rate_limiter_internal.late_shares.charged_at is 'When the last of these late charges was made.';
+comment on column rate_limiter_internal.late_shares.shard_key is 'The number of the cluster.';
+comment on column rate_limiter_internal.late_shares.tenant_id is 'The tenant.';
+comment on column rate_limiter_internal.late_shares.tokens is 'What the tenant had left of its part then.';
+comment on column rate_limiter_internal.layer1_stripes.bytes is 'Bytes.';
+comment on column rate_limiter_internal.layer1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
+comment on column rate_limiter_internal.layer1_stripes.iops is 'Tokens.';
+comment on column rate_limiter_internal.layer1_stripes.shard_key is 'The number of the cluster whose layer-1 buckets gave them.';
+comment on column rate_limiter_internal.layer1_stripes.stripe is 'Which of its stripes, 0 to 31: the number of the session''s process, modulo 32.';
+comment on column rate_limiter_internal.lease_shares.app_id is 'The application.';
+comment on column rate_limiter_internal.lease_shares.asked_at is 'When it last asked.';
+comment on column rate_limiter_internal.lease_shares.bytes is 'Bytes that it had left of its share then.';
+comment on column rate_limiter_internal.lease_shares.shard_key is 'The number of the cluster.';
+comment on column rate_limiter_internal.lease_shares.tenant_id is 'Its tenant: shares are by tenant, then by application.';
+comment on column rate_limiter_internal.lease_shares.tokens is 'Tokens that it had left of its share then.';
+comment on column rate_limiter_internal.placement.is_only_row is 'Never written.';
+comment on column rate_limiter_internal.retention_lock.is_only_row is 'Never written.';
 comment on column rate_limiter_private.api_keys.api_key_id is 'Names the key without its hash.';
 comment on column rate_limiter_private.api_keys.app_id is 'The application that it opens.';
 comment on column rate_limiter_private.api_keys.created_at is 'When it was made.';
 comment on column rate_limiter_private.api_keys.created_by is 'The user who made it.';
 comment on column rate_limiter_private.api_keys.expires_at is 'When it stops working; set on the old keys by a rotation.';
+comment on column rate_limiter_private.api_keys.is_registered is 'An access key id that the storage issued, and not a key that was made here. Such an id is not a secret: it counts only in a request that the storage finds signed.';
 comment on column rate_limiter_private.api_keys.key_hash is 'SHA-256 of the whole key.';
 comment on column rate_limiter_private.api_keys.name is 'What people call it.';
-comment on column rate_limiter_private.api_keys.prefix is 'First 12 characters of the key.';
+comment on column rate_limiter_private.api_keys.prefix is 'First 12 characters of the key; of a registered access key id at most the first half.';
 comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken back.';
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter_private.job_failures.failures is 'How often it failed.';
+comment on column rate_limiter_private.job_failures.job is 'The job.';
+comment on column rate_limiter_private.job_failures.last_error is 'SQLSTATE and message of the last failure.';
+comment on column rate_limiter_private.job_failures.last_failed_at is 'When it last failed.';
+comment on column rate_limiter_private.job_failures.subject is 'What failed: an application, a partition, a type of data.';
 comment on column rate_limiter_private.job_progress.done_until is 'What lies before this moment is done.';
 comment on column rate_limiter_private.job_progress.job is 'The job.';
 comment on column rate_limiter_private.job_workers.seen_at is 'When it last said so.';
@@ -4433,15 +6488,28 @@ comment on column rate_limiter_private.ledger_checks.checked_at is 'When, and up
 comment on column rate_limiter_private.ledger_checks.first_gaps is 'The first hundred of them.';
 comment on column rate_limiter_private.ledger_checks.from_time is 'Ledger rows from here on were checked.';
 comment on column rate_limiter_private.ledger_checks.gap_count is 'Places where a balance does not follow: none, if all is well.';
-comment on column rate_limiter_private.login_addresses.address is 'An IPv4 address, or the /64 network of an IPv6 address.';
-comment on column rate_limiter_private.login_addresses.failed_attempts is 'Failures in a row, counted from one again after a quiet hour.';
-comment on column rate_limiter_private.login_addresses.last_failed_at is 'The latest failure.';
-comment on column rate_limiter_private.login_addresses.locked_until is 'Before this moment no password from here is even looked at.';
+comment on column rate_limiter_private.login_failures.account is 'SHA-256 of the names of the tenant and the user; empty for all accounts together.';
+comment on column rate_limiter_private.login_failures.failed_attempts is 'Failures in a row, counted from one again after a quiet hour.';
+comment on column rate_limiter_private.login_failures.last_failed_at is 'The latest failure.';
+comment on column rate_limiter_private.login_failures.locked_until is 'Before this moment no password is even looked at.';
+comment on column rate_limiter_private.login_failures.network is 'An IPv4 address, or the /64 network of an IPv6 address; 0.0.0.0/0 for all from which the account was not signed in to before.';
 comment on column rate_limiter_private.metric_changes.app_id is 'The application.';
 comment on column rate_limiter_private.metric_changes.bucket is 'The start of the hour or day.';
 comment on column rate_limiter_private.metric_changes.change_id is 'Tells the rows apart.';
 comment on column rate_limiter_private.metric_changes.grain is 'hour or day.';
 comment on column rate_limiter_private.metric_changes.metric_name is 'What was measured.';
+comment on column rate_limiter_private.partition_drains.columns is 'The columns to copy, quoted.';
+comment on column rate_limiter_private.partition_drains.end_block is 'Blocks from this one on hold only rows that a trigger copies.';
+comment on column rate_limiter_private.partition_drains.ends_at is 'Where each of them ends.';
+comment on column rate_limiter_private.partition_drains.key_columns is 'The columns of the primary key.';
+comment on column rate_limiter_private.partition_drains.max_rest is 'How many of those there may be.';
+comment on column rate_limiter_private.partition_drains.next_block is 'Blocks of the default partition before this one are copied.';
+comment on column rate_limiter_private.partition_drains.partition_names is 'The tables that will be its partitions.';
+comment on column rate_limiter_private.partition_drains.rest_name is 'The table for rows that will stay in the default partition.';
+comment on column rate_limiter_private.partition_drains.schema_name is 'Schema of the table.';
+comment on column rate_limiter_private.partition_drains.starts_at is 'Where each of them starts.';
+comment on column rate_limiter_private.partition_drains.table_name is 'The table.';
+comment on column rate_limiter_private.partition_drains.time_column is 'The column that the table is partitioned by.';
 comment on column rate_limiter_private.partitioned_tables.analyze_scale_factor is 'autovacuum_analyze_scale_factor of its partitions.';
 comment on column rate_limiter_private.partitioned_tables.data_type is 'The retention policy that it follows.';
 comment on column rate_limiter_private.partitioned_tables.period is 'What one partition spans: a day or a month, in UTC.';
@@ -4450,14 +6518,19 @@ comment on column rate_limiter_private.partitioned_tables.schema_name is 'Schema
 comment on column rate_limiter_private.partitioned_tables.statistics_target is 'How closely its partitions'' columns are analyzed; null for the server''s default. While it looks, no dead version of a bucket can go: what grows by thousands of rows a second is looked at briefly.';
 comment on column rate_limiter_private.partitioned_tables.table_name is 'The table.';
 comment on column rate_limiter_private.partitioned_tables.vacuum_insert_scale_factor is 'autovacuum_vacuum_insert_scale_factor of its partitions (a parent cannot have one).';
+comment on column rate_limiter_private.provider_accounts.last_seen_at is 'When a token of the provider was accepted last, to a day; null where never.';
+comment on column rate_limiter_private.provider_accounts.refused_before is 'Tokens issued up to this moment work no more, as the user''s sessions were ended.';
+comment on column rate_limiter_private.provider_accounts.user_id is 'The user.';
+comment on column rate_limiter_private.second_factors.confirmed_at is 'When a first code proved that the user has the secret; before that it is not asked for.';
+comment on column rate_limiter_private.second_factors.encrypted_secret is 'The secret, encrypted by a key that only the API has.';
+comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
+comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
+comment on column rate_limiter_private.second_factors.user_id is 'The user.';
 comment on column rate_limiter_private.used_refresh_tokens.session_id is 'Its session.';
 comment on column rate_limiter_private.used_refresh_tokens.token_hash is 'SHA-256 of the spent token.';
 comment on column rate_limiter_private.used_refresh_tokens.used_at is 'When it was spent.';
-comment on column rate_limiter_private.user_secrets.failed_attempts is 'Failures since the last success, counted from one again after a quiet hour.';
-comment on column rate_limiter_private.user_secrets.last_failed_at is 'The latest failure.';
-comment on column rate_limiter_private.user_secrets.locked_until is 'Before this moment no password is even looked at.';
 comment on column rate_limiter_private.user_secrets.password_changed_at is 'When the password was set.';
-comment on column rate_limiter_private.user_secrets.password_hash is 'bcrypt, with its salt.';
+comment on column rate_limiter_private.user_secrets.password_hash is 'scrypt with its costs and salt, as a PHC string.';
 comment on column rate_limiter_private.user_secrets.user_id is 'The user.';
 comment on column rate_limiter_private.user_sessions.created_at is 'When the user signed in.';
 comment on column rate_limiter_private.user_sessions.expires_at is 'When the session ends, however often it is refreshed.';
@@ -4474,63 +6547,89 @@ comment on table rate_limiter.alert_configs is 'A condition on a metric of an ap
 comment on table rate_limiter.alert_history is '@name alert
 Each time an alert was triggered, and when it was acknowledged and resolved.';
 
-comment on table rate_limiter.alert_notices is 'What is told of each state change of an alert, through which channel, and how that went.';
+comment on table rate_limiter.alert_notifications is 'What is told of each state change of an alert, through which channel, and how that went.';
+comment on table rate_limiter.app_costs is 'What active operations cost an application by its active cost rules, where operation_types has the cost for all others: copies that the control plane writes in the transaction that changes a rule or the list.';
+comment on table rate_limiter.app_facts is '@behavior -*
+What a decision has to know of an application, one row each: copies that the control plane writes in the transaction that changes what they are copies of.';
+
 comment on table rate_limiter.applications is 'A client of the storage whose traffic is limited. Its own quotas are layer 2.';
-comment on table rate_limiter.bandwidth_metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName bandwidthMetrics
+comment on table rate_limiter.bandwidth_metrics is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName bandwidthMetrics
 Bytes moved by an application in one interval of a gateway.';
 
 comment on table rate_limiter.bandwidth_quotas is '@behavior -query:resource:list -query:resource:connection -query:resource:single
 Bytes per second that a quota allows.';
 
-comment on table rate_limiter.charges is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName charges
+comment on table rate_limiter.charges is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName charges
 Operations that were admitted under a reference: what settle and refund work on, and what makes a retry harmless.';
 
 comment on table rate_limiter.clusters is 'A storage cluster. Its own quotas are layer 1, shared by every application it hosts.';
 comment on table rate_limiter.cost_rules is 'What an operation costs one application instead; the two overrides count each on its own.';
-comment on table rate_limiter.denial_counts is 'Operations that were denied, by application, minute and reason: one row for each session or client that counted some.';
-comment on table rate_limiter.iops_metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName iopsMetrics
+comment on table rate_limiter.denial_counts is '@behavior -*
+Operations that were denied, by application, minute and reason: one row for each time that fold_denials moved some here. v_denial_counts adds those that it has yet to move.';
+
+comment on table rate_limiter.iops_metrics is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName iopsMetrics
 Operations of an application in one interval of a gateway.';
 
 comment on table rate_limiter.iops_quotas is '@behavior -query:resource:list -query:resource:connection -query:resource:single
 Tokens of operations that a quota allows.';
 
-comment on table rate_limiter.metrics is '@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName metrics
+comment on table rate_limiter.late_charges is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName lateCharges
+What holders of leases used beyond them and handed in, each under a key that charges once: "lease" and its id for what came with the settlement or renewal of a lease.';
+
+comment on table rate_limiter.metrics is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName metrics
 Samples of any named metric of an application.';
 
 comment on table rate_limiter.metrics_daily is '@name daily_metric
-@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName dailyMetrics
+@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName dailyMetrics
 Each metric by day (UTC), kept by a job where TimescaleDB does not.';
 
 comment on table rate_limiter.metrics_hourly is '@name hourly_metric
-@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName hourlyMetrics
+@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName hourlyMetrics
 Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
 
 comment on table rate_limiter.operation_types is 'Storage operations and what each costs where an application has no rule of its own.';
 comment on table rate_limiter.permissions is 'What can be allowed: an action on a kind of resource. Code asks for them by name.';
 comment on table rate_limiter.quota_configs is '@name quota
-A version of the quotas of one application or one cluster. It takes force at exactly valid_from, with no job in between.';
+A version of the quotas of one application or one cluster, or of the quotas that applications of a cluster have by default. It takes force at exactly valid_from, with no job in between.';
+
+comment on table rate_limiter.recent_denials is '@behavior -*
+Counts of denials that fold_denials has yet to move to denial_counts. Not logged: a crash of PostgreSQL empties it, and a standby cannot read it.';
+
+comment on table rate_limiter.reservations is '@behavior -insert -update -delete
+What an application is guaranteed of its cluster, whatever the other applications do.';
 
 comment on table rate_limiter.retention_policies is 'How long each type of data is kept, and what happens to it then.';
 comment on table rate_limiter.role_permissions is 'Which role allows what.';
 comment on table rate_limiter.roles is 'A set of permissions that a user can hold.';
+comment on table rate_limiter.suspensions is '@behavior -insert -update -delete
+@foreignKey (api_key_id) references rate_limiter_admin.api_keys (api_key_id)
+Tenants, applications and keys that the operator suspended, with a reason and an end.';
+
 comment on table rate_limiter.system_settings is '@behavior -update
 Configuration of the whole system.';
 
+comment on table rate_limiter.tenant_ceilings is '@name ceiling
+@behavior -insert -update -delete
+The most that the quotas of a tenant''s active applications, defaults included, may come to together at any moment. Within its ceilings a tenant''s own people set their quotas.';
+
 comment on table rate_limiter.tenants is 'A customer organisation: the boundary that no user, key or row crosses.';
 comment on table rate_limiter.token_borrowing is '@name borrowing
-@foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName borrowings
+@foreignKey (shard_key, owner_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName borrowings
 Tokens that a bucket borrowed, from another bucket or from its own future, with interest.';
 
 comment on table rate_limiter.token_buckets is '@behavior -*
 Tokens of an application (layer 2) or a cluster (layer 1) as the last change left them; v_token_bucket_status shows what they hold now.';
 
 comment on table rate_limiter.token_leases is '@name lease
-@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName leases
+@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName leases
 Tokens and bytes that were taken out of the buckets for a holder to spend in its memory (layer 3). What a lease does not settle before it expires counts as spent.';
 
 comment on table rate_limiter.token_transactions is '@name ledger_entry
-@foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName ledger
+@foreignKey (shard_key, owner_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName ledger
 The ledger: every change of a bucket''s tokens, written in the transaction that made it. For any bucket, the balance before plus refilled plus tokens_change is balance_after.';
+
+comment on table rate_limiter.uncharged_counts is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName unchargedCounts
+Late charges that found buckets at their debt limit, by application, minute and reason: what was used and could not be charged.';
 
 comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
 Which user holds which role, and until when.';
@@ -4540,17 +6639,29 @@ comment on table rate_limiter_audit.audit_logs is 'Every change of the control p
 comment on table rate_limiter_audit.quota_version_history is '@name quota_version
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
 
+comment on table rate_limiter_audit.reservation_history is '@name reservation_change
+Every change of every reservation, with the reason for it.';
+
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
-comment on table rate_limiter_internal.layer_1_stripes is 'Tokens that were drawn on layer 1 ahead of need, for the sessions that share the stripe. Not logged: after a crash there are none, as if they had lapsed.';
+comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one session runs at a time: rows that are locked and never changed. See lock_job() and try_lock_job().';
+comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, so that each has an equal part of it. Not logged: after a crash each starts anew.';
+comment on table rate_limiter_internal.layer1_stripes is 'Tokens that were drawn on layer 1 ahead of need, for the sessions that share the stripe. Not logged: after a crash there are none, as if they had lapsed.';
+comment on table rate_limiter_internal.lease_shares is 'Applications that leased while their cluster''s layer 1 was short, so that they share what it has. Not logged: after a crash each starts anew.';
+comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
+comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
 comment on table rate_limiter_private.ledger_checks is 'Each time the ledger was verified, and what was found.';
-comment on table rate_limiter_private.login_addresses is 'Failed sign-ins by network address, so that guessing at many accounts is slowed too.';
+comment on table rate_limiter_private.login_failures is 'Failed sign-ins by account and source, whether or not the account exists: what slows guessing tells nothing, and guesses from elsewhere do not keep the owner of an account out.';
 comment on table rate_limiter_private.metric_changes is 'Hours and days of metrics that got samples since they were last aggregated.';
+comment on table rate_limiter_private.partition_drains is 'Default partitions whose rows are being moved to partitions of their own.';
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
+comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
+comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
 comment on table rate_limiter_private.used_refresh_tokens is 'Spent refresh tokens: a second use means that one was stolen, and ends the session.';
-comment on table rate_limiter_private.user_secrets is 'Password hashes, and the count of failures that slows guessing at one account.';
+comment on table rate_limiter_private.user_secrets is 'Password hashes, made by the admin API.';
 comment on table rate_limiter_private.user_sessions is 'One sign-in: what a refresh token continues and a logout ends.';
 comment on type rate_limiter.borrowing_status is 'Where a borrowing stands.';
 comment on type rate_limiter.bucket_type is 'What a bucket holds and at which layer, in the order in which a denial names them.';
@@ -4564,12 +6675,14 @@ comment on type rate_limiter.rejected_sample is 'A sample of a batch that was no
 comment on type rate_limiter.settlement is 'Whether a charge was settled by this call, and what the operation is charged now.';
 comment on type rate_limiter.transaction_type is 'Why the tokens of a bucket changed.';
 comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
-comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits for somebody to retry it.';
+comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas of one kind of a tenant''s applications may come to together.';
+comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
-comment on type rate_limiter_internal.layer_1_draw is 'How a charge of layer 1 is paid. is_possible: false where it must be decided under locks. taken: out of the stripe. drawn: out of the cluster''s bucket, and kept of that for the stripe. terms_until: of that bucket, as it was looked at.';
-comment on type rate_limiter_internal.quota_terms is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
+comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';
+comment on type rate_limiter_internal.layer1_draw is 'How a charge of layer 1 is paid. is_possible: false where it must be decided under locks. taken: out of the stripe. drawn: out of the cluster''s bucket, and kept of that for the stripe. quota_valid_until: of that bucket, as it was looked at.';
+comment on type rate_limiter_internal.quota_snapshot is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on view column rate_limiter.v_active_quotas.app_name is 'Its name.';
 comment on view column rate_limiter.v_active_quotas.bandwidth_burst_bps is 'Bytes per second while bursting.';
@@ -4577,6 +6690,7 @@ comment on view column rate_limiter.v_active_quotas.bandwidth_limit_bps is 'Byte
 comment on view column rate_limiter.v_active_quotas.config_id is 'The quota.';
 comment on view column rate_limiter.v_active_quotas.iops_burst is 'Tokens per second while bursting.';
 comment on view column rate_limiter.v_active_quotas.iops_limit is 'Tokens per second, sustained.';
+comment on view column rate_limiter.v_active_quotas.is_default is 'Whether it is the default of the application''s cluster, and not its own.';
 comment on view column rate_limiter.v_active_quotas.mode is 'Whether it denies or only measures.';
 comment on view column rate_limiter.v_active_quotas.tenant_name is 'Its tenant''s name.';
 comment on view column rate_limiter.v_active_quotas.valid_from is 'Since when it is in force.';
@@ -4588,6 +6702,33 @@ comment on view column rate_limiter.v_daily_quota_usage.date is 'The day (UTC).'
 comment on view column rate_limiter.v_daily_quota_usage.tokens_consumed is 'Tokens taken, less what leases and settlements returned.';
 comment on view column rate_limiter.v_daily_quota_usage.tokens_refunded is 'Tokens refunded.';
 comment on view column rate_limiter.v_daily_quota_usage.transaction_count is 'Rows of the ledger.';
+comment on view column rate_limiter.v_denial_counts.app_id is '@notNull
+The application.';
+
+comment on view column rate_limiter.v_denial_counts.bytes is '@notNull
+Bytes that they would have moved.';
+
+comment on view column rate_limiter.v_denial_counts.count_id is '@notNull
+Tells the rows of a minute apart.';
+
+comment on view column rate_limiter.v_denial_counts.minute is '@notNull
+The start of the minute.';
+
+comment on view column rate_limiter.v_denial_counts.operations is '@notNull
+Operations that were denied.';
+
+comment on view column rate_limiter.v_denial_counts.reason is '@notNull
+The bucket that was short, exceeds_capacity or no_quota.';
+
+comment on view column rate_limiter.v_denial_counts.recorded_at is '@notNull
+When the count was recorded.';
+
+comment on view column rate_limiter.v_denial_counts.shard_key is '@behavior -*
+The number of its cluster, or of the application without one.';
+
+comment on view column rate_limiter.v_denial_counts.tokens is '@notNull
+Tokens that they would have cost.';
+
 comment on view column rate_limiter.v_index_usage.index_bytes is 'Size of the index in bytes.';
 comment on view column rate_limiter.v_index_usage.index_name is 'The index.';
 comment on view column rate_limiter.v_index_usage.index_scans is 'Scans of the index.';
@@ -4619,27 +6760,37 @@ comment on view column rate_limiter.v_table_sizes.schema_name is 'Schema of the 
 comment on view column rate_limiter.v_table_sizes.table_bytes is 'Rows alone, in bytes.';
 comment on view column rate_limiter.v_table_sizes.table_name is 'The table.';
 comment on view column rate_limiter.v_table_sizes.total_bytes is 'All of it, in bytes.';
-comment on view column rate_limiter.v_token_bucket_status.app_name is 'The application, for a layer-2 bucket.';
+comment on view column rate_limiter.v_token_bucket_status.app_name is 'The application, for a layer-2 bucket or a reserve.';
 comment on view column rate_limiter.v_token_bucket_status.bucket_id is 'The bucket.';
 comment on view column rate_limiter.v_token_bucket_status.bucket_type is 'What it holds, and its layer.';
 comment on view column rate_limiter.v_token_bucket_status.capacity is 'Tokens when full.';
-comment on view column rate_limiter.v_token_bucket_status.cluster_name is 'The cluster, for a layer-1 bucket.';
-comment on view column rate_limiter.v_token_bucket_status.current_tokens is 'Tokens now.';
-comment on view column rate_limiter.v_token_bucket_status.fill_percentage is 'How full it is; above 100 while it borrows.';
-comment on view column rate_limiter.v_token_bucket_status.last_refill_at is 'Up to when it has refilled; in the future while an oversize charge is paid back.';
+comment on view column rate_limiter.v_token_bucket_status.cluster_name is 'The cluster, for a layer-1 bucket or a reserve on it.';
+comment on view column rate_limiter.v_token_bucket_status.current_tokens is 'Tokens now; below zero in debt.';
+comment on view column rate_limiter.v_token_bucket_status.debt is 'Tokens below zero, which refill pays first.';
+comment on view column rate_limiter.v_token_bucket_status.debt_seconds is 'Seconds until refill has paid the debt; 0 without one, null where nothing flows in.';
+comment on view column rate_limiter.v_token_bucket_status.fill_percentage is 'How full it is: above 100 while it borrows, below zero in debt.';
+comment on view column rate_limiter.v_token_bucket_status.last_refill_at is 'Up to when it has refilled.';
 comment on view column rate_limiter.v_token_bucket_status.mode is 'Whether it decides or only measures.';
 comment on view column rate_limiter.v_token_bucket_status.owner_id is 'The application or the cluster.';
 comment on view column rate_limiter.v_token_bucket_status.refill_rate is 'Tokens per second.';
-comment on view column rate_limiter.v_token_bucket_status.status is 'critical below a fifth, warning below half, else healthy.';
+comment on view column rate_limiter.v_token_bucket_status.status is 'debt below zero, critical below a fifth, warning below half, else healthy.';
 comment on view column rate_limiter_admin.api_keys.api_key_id is 'Names the key.';
 comment on view column rate_limiter_admin.api_keys.app_id is 'The application that it opens.';
 comment on view column rate_limiter_admin.api_keys.created_at is 'When it was made.';
 comment on view column rate_limiter_admin.api_keys.created_by is 'The user who made it.';
 comment on view column rate_limiter_admin.api_keys.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.api_keys.is_registered is 'An access key id that the storage issued, and not a key that was made here.';
 comment on view column rate_limiter_admin.api_keys.name is 'What people call it.';
-comment on view column rate_limiter_admin.api_keys.prefix is 'First 12 characters of the key.';
+comment on view column rate_limiter_admin.api_keys.prefix is 'First 12 characters of the key; of a registered access key id at most the first half.';
 comment on view column rate_limiter_admin.api_keys.revoked_at is 'When it was taken back.';
 comment on view column rate_limiter_admin.api_keys.revoked_by is 'The user who took it back.';
+comment on view column rate_limiter_admin.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on view column rate_limiter_admin.cluster_details.cluster_id is 'The cluster.';
+comment on view column rate_limiter_admin.cluster_details.endpoint is 'Address of its storage service: a label, which nothing calls.';
+comment on view column rate_limiter_admin.cluster_details.health_check_url is 'What is asked every minute whether the cluster is up.';
+comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
+comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
+comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
 comment on view column rate_limiter_admin.user_sessions.created_at is 'When.';
 comment on view column rate_limiter_admin.user_sessions.expires_at is 'When it ends by itself.';
 comment on view column rate_limiter_admin.user_sessions.ip_address is 'Where from.';
@@ -4651,11 +6802,15 @@ comment on view column rate_limiter_admin.user_sessions.user_agent is 'With whic
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
 comment on view rate_limiter.v_active_quotas is '@name active_quota
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas
-The quotas of applications that are in force now.';
+The quotas of applications that are in force now, their own and the defaults of clusters.';
 
 comment on view rate_limiter.v_daily_quota_usage is '@name daily_quota_usage
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName dailyQuotaUsages
 What each application used by day (UTC), as of the last refresh: your tenant''s part of mv_daily_quota_usage.';
+
+comment on view rate_limiter.v_denial_counts is '@name denial_count
+@primaryKey app_id,minute,reason,count_id
+Operations that were denied, by application, minute and reason, from a second after they were: add the rows up. A row of the last minute grows, and is replaced by another within half a minute.';
 
 comment on view rate_limiter.v_index_usage is 'How often each index is used, the partitions'' counted with their parent''s.';
 comment on view rate_limiter.v_metrics_summary_24h is '@name metrics_summary
@@ -4669,11 +6824,15 @@ comment on view rate_limiter.v_table_sizes is 'Size of each table, its partition
 comment on view rate_limiter.v_token_bucket_status is '@name bucket
 @primaryKey bucket_id
 @foreignKey (owner_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName buckets
-What each bucket holds now: refilled on reading, however long nobody drew on it.';
+What each bucket holds now: refilled on reading, however long ago its last charge was.';
 
 comment on view rate_limiter_admin.api_keys is '@primaryKey api_key_id
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName apiKeys
 The keys of your tenant''s applications, by their first characters.';
+
+comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
+@foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
+What of a cluster only system administrators see.';
 
 comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions

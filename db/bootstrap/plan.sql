@@ -42,7 +42,17 @@ plan (stage, ordinal, statement) as (
 
   union all
 
-  select 2, m.ordinal, format('grant %I to %I', m.role, m.member)
+  -- Counts where an administrator lets one of them log in by itself. Their members have to be set
+  -- likewise: a login does not inherit settings.
+  select
+    2, r.ordinal,
+    format('alter role %I set default_transaction_isolation = %L', r.name, 'read committed')
+  from wanted_roles as r
+  where to_regrole(r.name) is null
+
+  union all
+
+  select 3, m.ordinal, format('grant %I to %I', m.role, m.member)
   from wanted_memberships as m
   where not exists (
     select
@@ -54,7 +64,7 @@ plan (stage, ordinal, statement) as (
   union all
 
   -- From PostgreSQL 16 on a membership alone does not let the member become the role.
-  select 3, 1, format('grant rate_limiter_migrator to %I', current_user)
+  select 4, 1, format('grant rate_limiter_migrator to %I', current_user)
   where not coalesce(
     pg_has_role(
       current_user,
@@ -67,7 +77,7 @@ plan (stage, ordinal, statement) as (
   union all
 
   select
-    4, p.ordinal,
+    5, p.ordinal,
     format('grant %s on database %I to %I', p.privilege, current_database(), p.role)
   from wanted_privileges as p
   where not coalesce(
@@ -79,10 +89,29 @@ plan (stage, ordinal, statement) as (
   union all
 
   -- Wanted for finding slow queries, never required: not a trusted extension.
-  select 5, 1, 'create extension if not exists pg_stat_statements with schema public'
+  select 6, 1, 'create extension if not exists pg_stat_statements with schema public'
   where (select rolsuper from pg_roles where rolname = current_user)
     and exists (select from pg_available_extensions where name = 'pg_stat_statements')
     and not exists (select from pg_extension where extname = 'pg_stat_statements')
+
+  union all
+
+  -- Where a platform keeps extensions, or where PUBLIC lost its usage.
+  select 7, 1, format('grant usage on schema %I to rate_limiter_owner', s.nspname)
+  from (
+    select n.nspname
+    from pg_namespace as n
+    where n.nspname = 'public'
+      or n.oid in (
+        select e.extnamespace
+        from pg_extension as e
+        where e.extname in ('btree_gin', 'btree_gist', 'pg_trgm', 'pgcrypto')
+      )
+  ) as s
+  where not coalesce(
+    has_schema_privilege(to_regrole('rate_limiter_owner'), s.nspname, 'usage'),
+    has_schema_privilege('public', s.nspname, 'usage')
+  )
 )
 select statement
 from plan

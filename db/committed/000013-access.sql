@@ -1,0 +1,2226 @@
+--! Previous: sha1:bfde2b75ecd29bad651505746127f500a61b654e
+--! Hash: sha1:787f8dad101253b59363a40ccb6071908b5a5380
+--! Message: access
+
+-- Context
+--! Included rate_limiter_internal/context/require_read_committed.sql
+create or replace function rate_limiter_internal.require_read_committed()
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  -- What PostgreSQL calls read uncommitted is read committed.
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    raise exception using
+      errcode = 'QS422',
+      message = 'transaction isolation is not read committed',
+      detail = format('transaction_isolation: %s', current_setting('transaction_isolation')),
+      hint = 'Call it outside of that transaction, in a session or a login whose '
+        'default_transaction_isolation is read committed.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_read_committed() is
+  'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: '
+  'its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 '
+  'wherever another transaction was faster.';
+--! EndIncluded rate_limiter_internal/context/require_read_committed.sql
+--! Included rate_limiter_internal/context/context_text.sql
+create or replace function rate_limiter_internal.context_text(name text)
+returns text
+language sql
+stable
+parallel safe
+return nullif(current_setting('rate_limiter.' || name, true), '');
+
+comment on function rate_limiter_internal.context_text(text) is
+  'What the API said of this request (user_id, session_id, token_issued_at, request_id, '
+  'ip_address, user_agent, change_reason); null where it did not.';
+--! EndIncluded rate_limiter_internal/context/context_text.sql
+--! Included rate_limiter_internal/context/accepts_token_of.sql
+create or replace function rate_limiter_internal.accepts_token_of(
+  user_id uuid,
+  issued_at timestamptz
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select not exists (
+    select
+    from rate_limiter_private.provider_accounts as p
+    where p.user_id = accepts_token_of.user_id
+      and p.refused_before >= accepts_token_of.issued_at
+  );
+$$;
+
+comment on function rate_limiter_internal.accepts_token_of(uuid, timestamptz) is
+  'Whether a token that an identity provider issued then still opens the account of the user: not '
+  'where the user''s sessions were ended since.';
+--! EndIncluded rate_limiter_internal/context/accepts_token_of.sql
+--! Included rate_limiter_internal/context/current_user_id.sql
+create or replace function rate_limiter_internal.current_user_id()
+returns uuid
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select u.user_id
+  from rate_limiter.users as u
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  where u.user_id = nullif(current_setting('rate_limiter.user_id', true), '')::uuid
+    and u.is_active
+    and t.is_active
+    -- A logout takes effect at once, not when the access token lapses.
+    and (
+      nullif(current_setting('rate_limiter.session_id', true), '') is null
+      or exists (
+        select
+        from rate_limiter_private.user_sessions as s
+        where s.session_id = nullif(current_setting('rate_limiter.session_id', true), '')::uuid
+          and s.user_id = u.user_id
+          and s.revoked_at is null
+          and s.expires_at > current_timestamp
+      )
+    )
+    and (
+      nullif(current_setting('rate_limiter.token_issued_at', true), '') is null
+      or rate_limiter_internal.accepts_token_of(
+        u.user_id, nullif(current_setting('rate_limiter.token_issued_at', true), '')::timestamptz
+      )
+    );
+$$;
+
+comment on function rate_limiter_internal.current_user_id() is
+  'The signed-in user of this transaction; null where there is none, or the user, the tenant or '
+  'the session is no longer active.';
+grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_user_id.sql
+--! Included rate_limiter_internal/context/current_tenant_id.sql
+create or replace function rate_limiter_internal.current_tenant_id()
+returns uuid
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select u.tenant_id
+  from rate_limiter.users as u
+  where u.user_id = rate_limiter_internal.current_user_id();
+$$;
+
+comment on function rate_limiter_internal.current_tenant_id() is
+  'The tenant of the signed-in user.';
+grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_tenant_id.sql
+--! Included rate_limiter_internal/context/current_tenant_name.sql
+create or replace function rate_limiter_internal.current_tenant_name()
+returns text
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select t.name
+  from rate_limiter.tenants as t
+  where t.tenant_id = rate_limiter_internal.current_tenant_id();
+$$;
+
+comment on function rate_limiter_internal.current_tenant_name() is
+  'The name of the tenant of the signed-in user.';
+grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_tenant_name.sql
+--! Included rate_limiter_internal/context/current_cluster_ids.sql
+create or replace function rate_limiter_internal.current_cluster_ids()
+returns uuid[]
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(distinct a.cluster_id), '{}')
+  from rate_limiter.applications as a
+  where a.tenant_id = rate_limiter_internal.current_tenant_id()
+    and a.cluster_id is not null;
+$$;
+
+comment on function rate_limiter_internal.current_cluster_ids() is
+  'The clusters that host an application of the signed-in user''s tenant.';
+grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_cluster_ids.sql
+--! Included rate_limiter_internal/context/has_permission.sql
+create or replace function rate_limiter_internal.has_permission(
+  user_id uuid,
+  resource text,
+  action text
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select exists (
+    select
+    from rate_limiter.users as u
+    join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+    join rate_limiter.user_roles as ur on ur.user_id = u.user_id
+    join rate_limiter.role_permissions as rp on rp.role_id = ur.role_id
+    join rate_limiter.permissions as p on p.permission_id = rp.permission_id
+    where u.user_id = has_permission.user_id
+      and u.is_active
+      and t.is_active
+      and (ur.expires_at is null or ur.expires_at > current_timestamp)
+      and p.resource = has_permission.resource
+      and p.action = has_permission.action
+  );
+$$;
+
+comment on function rate_limiter_internal.has_permission(uuid, text, text) is
+  'Whether one of the user''s roles allows this, while the user, the tenant and the role last.';
+--! EndIncluded rate_limiter_internal/context/has_permission.sql
+--! Included rate_limiter_internal/context/may.sql
+create or replace function rate_limiter_internal.may(resource text, action text)
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select rate_limiter_internal.has_permission(
+    rate_limiter_internal.current_user_id(), may.resource, may.action
+  );
+$$;
+
+comment on function rate_limiter_internal.may(text, text) is
+  'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is '
+  'asked once a statement, not once a row.';
+grant execute on function rate_limiter_internal.may(text, text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/may.sql
+--! Included rate_limiter_internal/context/may_change.sql
+create or replace function rate_limiter_internal.may_change(resource text, action text)
+returns boolean
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not rate_limiter_internal.may(may_change.resource, may_change.action) then
+    return false;
+  end if;
+  perform rate_limiter_internal.require_tenant_not_suspended();
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_internal.may_change(text, text) is
+  'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant '
+  'is suspended.';
+grant execute on function rate_limiter_internal.may_change(text, text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/may_change.sql
+--! Included rate_limiter_internal/context/is_system_admin.sql
+create or replace function rate_limiter_internal.is_system_admin()
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = rate_limiter_internal.current_user_id()
+      and (ur.expires_at is null or ur.expires_at > current_timestamp)
+      and r.name = 'system_admin'
+      and r.is_system
+  );
+$$;
+
+comment on function rate_limiter_internal.is_system_admin() is
+  'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
+grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/is_system_admin.sql
+--! Included rate_limiter_internal/context/may_grant_role.sql
+create or replace function rate_limiter_internal.may_grant_role(role_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select rate_limiter_internal.is_system_admin()
+    or exists (
+      select
+      from rate_limiter.roles as r
+      where r.role_id = may_grant_role.role_id
+        and r.name <> 'system_admin'
+        and not exists (
+          select
+          from rate_limiter.role_permissions as rp
+          join rate_limiter.permissions as p on p.permission_id = rp.permission_id
+          where rp.role_id = r.role_id
+            and not rate_limiter_internal.may(p.resource, p.action)
+        )
+    );
+$$;
+
+comment on function rate_limiter_internal.may_grant_role(uuid) is
+  'Whether the signed-in user may hand out this role: a user gives only what they hold, and '
+  'only a system administrator makes another.';
+grant execute on function rate_limiter_internal.may_grant_role(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/may_grant_role.sql
+--! Included rate_limiter_internal/context/grantable_until.sql
+create or replace function rate_limiter_internal.grantable_until(role_id uuid)
+returns timestamptz
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with held as (
+    select ur.role_id, r.name, coalesce(ur.expires_at, 'infinity') as until
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = rate_limiter_internal.current_user_id()
+      and (ur.expires_at is null or ur.expires_at > current_timestamp)
+  ),
+  needed as (
+    select rp.permission_id
+    from rate_limiter.role_permissions as rp
+    where rp.role_id = grantable_until.role_id
+    union
+    select p.permission_id
+    from rate_limiter.permissions as p
+    where p.resource = 'tenant' and p.action = 'update'
+  ),
+  covered as (
+    select (
+      select max(h.until)
+      from held as h
+      join rate_limiter.role_permissions as rp on rp.role_id = h.role_id
+      where rp.permission_id = n.permission_id
+    ) as until
+    from needed as n
+  )
+  select greatest(
+    (select max(h.until) from held as h where h.name = 'system_admin'),
+    (
+      select case when bool_and(c.until is not null) then min(c.until) end
+      from covered as c
+      where not exists (
+        select
+        from rate_limiter.roles as r
+        where r.role_id = grantable_until.role_id
+          and r.name = 'system_admin'
+      )
+    )
+  );
+$$;
+
+comment on function rate_limiter_internal.grantable_until(uuid) is
+  'Until when the signed-in user may hand out this role: what the user gives lasts no longer than '
+  'what the user holds; infinity for good, null where the user may not give it.';
+grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/grantable_until.sql
+--! Included rate_limiter_internal/context/may_grant_role_until.sql
+create or replace function rate_limiter_internal.may_grant_role_until(
+  role_id uuid,
+  until timestamptz
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select coalesce(
+    coalesce(may_grant_role_until.until, 'infinity')
+      <= rate_limiter_internal.grantable_until(may_grant_role_until.role_id),
+    false
+  );
+$$;
+
+comment on function rate_limiter_internal.may_grant_role_until(uuid, timestamptz) is
+  'Whether the signed-in user may hand out this role up to a moment, or for good where that is '
+  'null.';
+grant execute on function rate_limiter_internal.may_grant_role_until(uuid, timestamptz)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/may_grant_role_until.sql
+--! Included rate_limiter_internal/context/is_lasting_system_admin.sql
+create or replace function rate_limiter_internal.is_lasting_system_admin()
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select rate_limiter_internal.grantable_until(r.role_id) = 'infinity'
+      from rate_limiter.roles as r
+      where r.name = 'system_admin'
+    ),
+    false
+  );
+$$;
+
+comment on function rate_limiter_internal.is_lasting_system_admin() is
+  'Whether the signed-in user is a system administrator for good, and may change what roles allow: '
+  'that has no end either.';
+grant execute on function rate_limiter_internal.is_lasting_system_admin()
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/is_lasting_system_admin.sql
+--! Included rate_limiter_internal/context/may_manage_user.sql
+create or replace function rate_limiter_internal.may_manage_user(user_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select rate_limiter_internal.may('tenant', 'update')
+    and (
+      rate_limiter_internal.is_system_admin()
+      or exists (
+        select
+        from rate_limiter.users as u
+        where u.user_id = may_manage_user.user_id
+          and u.tenant_id = rate_limiter_internal.current_tenant_id()
+          -- Expired roles count too: their holder may get them back.
+          and not exists (
+            select
+            from rate_limiter.user_roles as ur
+            where ur.user_id = u.user_id
+              and not rate_limiter_internal.may_grant_role(ur.role_id)
+          )
+      )
+    );
+$$;
+
+comment on function rate_limiter_internal.may_manage_user(uuid) is
+  'Whether the signed-in user may change this one: a user of the same tenant who holds no role '
+  'that the signed-in user could not give.';
+grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/may_manage_user.sql
+--! Included rate_limiter_internal/context/require_permission.sql
+create or replace function rate_limiter_internal.require_permission(resource text, action text)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if rate_limiter_internal.current_user_id() is null then
+    raise exception using
+      errcode = 'QS401',
+      message = 'not signed in',
+      hint = 'Sign in, or refresh the session.';
+  end if;
+
+  if not rate_limiter_internal.may(require_permission.resource, require_permission.action) then
+    raise exception using
+      errcode = 'QS403',
+      message = 'permission denied',
+      detail = format(
+        'needs: %s:%s', require_permission.resource, require_permission.action
+      ),
+      hint = 'Ask an administrator of your tenant for a role that allows it.';
+  end if;
+  if require_permission.action not in ('read', 'export', 'monitor') then
+    perform rate_limiter_internal.require_tenant_not_suspended();
+    perform rate_limiter_internal.require_read_committed();
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_permission(text, text) is
+  'Refuses a caller who is not signed in (QS401) or not allowed to do this (QS403), and a change '
+  'by people of a suspended tenant (QS403) or in a transaction that is not read committed (QS422).';
+--! EndIncluded rate_limiter_internal/context/require_permission.sql
+--! Included rate_limiter_internal/context/require_system_admin.sql
+create or replace function rate_limiter_internal.require_system_admin(
+  resource text,
+  action text
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  perform rate_limiter_internal.require_permission(
+    require_system_admin.resource, require_system_admin.action
+  );
+
+  if not rate_limiter_internal.is_system_admin() then
+    raise exception using
+      errcode = 'QS403',
+      message = 'only a system administrator may do this',
+      hint = 'It concerns every tenant.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_system_admin(text, text) is
+  'Raises QS401 or QS403 without the permission, and for all but system administrators.';
+--! EndIncluded rate_limiter_internal/context/require_system_admin.sql
+--! Included rate_limiter_internal/context/require_reason.sql
+create or replace function rate_limiter_internal.require_reason(reason text)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if reason is null or reason !~ '[^[:space:]]' then
+    raise exception using
+      errcode = 'QS422',
+      message = 'reason is missing',
+      hint = 'Say why: the history keeps it.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_reason(text) is
+  'Raises QS422 where no reason is given.';
+--! EndIncluded rate_limiter_internal/context/require_reason.sql
+--! Included rate_limiter_internal/context/require_span.sql
+create or replace function rate_limiter_internal.require_span(
+  since timestamptz,
+  until timestamptz,
+  longest interval
+)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if not isfinite(since) or not isfinite(until) or since >= until
+    or until - since > longest
+    or num_nulls(since, until) > 0
+  then
+    raise exception using
+      errcode = 'QS422',
+      message = 'span of time is empty or too long',
+      detail = format('since: %s, until: %s, longest: %s', since, until, longest),
+      hint = 'Ask for a shorter span, or for one after the other.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_span(timestamptz, timestamptz, interval) is
+  'Raises QS422 unless since is before until, by no more than the longest span.';
+--! EndIncluded rate_limiter_internal/context/require_span.sql
+--! Included rate_limiter/context/rate_limiter.grants.sql
+grant usage on schema rate_limiter to rate_limiter_app, rate_limiter_worker, rate_limiter_visitor,
+  rate_limiter_readonly;
+--! EndIncluded rate_limiter/context/rate_limiter.grants.sql
+--! Included rate_limiter_admin/context/rate_limiter_admin.grants.sql
+grant usage on schema rate_limiter_admin to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_admin/context/rate_limiter_admin.grants.sql
+--! Included rate_limiter_audit/context/rate_limiter_audit.grants.sql
+grant usage on schema rate_limiter_audit to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_audit/context/rate_limiter_audit.grants.sql
+--! Included rate_limiter_internal/context/rate_limiter_internal.grants.sql
+grant usage on schema rate_limiter_internal to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/rate_limiter_internal.grants.sql
+--! Included rate_limiter_private/context/rate_limiter_private.grants.sql
+grant usage on schema rate_limiter_private
+  to rate_limiter_worker, rate_limiter_authenticator, rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/context/rate_limiter_private.grants.sql
+
+-- Audit
+--! Included rate_limiter_internal/audit/tenant_of.sql
+create or replace function rate_limiter_internal.tenant_of(entity jsonb)
+returns uuid
+language sql
+stable
+parallel safe
+as $$
+  select case
+    when entity ? 'tenant_id' then (entity ->> 'tenant_id')::uuid
+    when entity ->> 'app_id' is not null then coalesce(
+      (
+        select a.tenant_id
+        from rate_limiter.applications as a
+        where a.app_id = (entity ->> 'app_id')::uuid
+      ),
+      -- Deleted along with its application: then by a user of the same tenant.
+      rate_limiter_internal.current_tenant_id()
+    )
+    when entity ->> 'user_id' is not null then coalesce(
+      (
+        select u.tenant_id
+        from rate_limiter.users as u
+        where u.user_id = (entity ->> 'user_id')::uuid
+      ),
+      rate_limiter_internal.current_tenant_id()
+    )
+  end;
+$$;
+
+comment on function rate_limiter_internal.tenant_of(jsonb) is
+  'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs '
+  'to the whole system.';
+--! EndIncluded rate_limiter_internal/audit/tenant_of.sql
+--! Included rate_limiter_internal/audit/write_audit.sql
+create or replace function rate_limiter_internal.write_audit(
+  action text,
+  entity_type text,
+  entity_id uuid,
+  tenant_id uuid,
+  app_id uuid,
+  old_values jsonb default null,
+  new_values jsonb default null,
+  status text default 'success',
+  error_message text default null
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  insert into rate_limiter_audit.audit_logs (
+    tenant_id, app_id, user_id, action, entity_type, entity_id, old_values, new_values,
+    ip_address, user_agent, request_id, status, error_message, created_at
+  )
+  values (
+    write_audit.tenant_id,
+    write_audit.app_id,
+    rate_limiter_internal.context_text('user_id')::uuid,
+    write_audit.action,
+    write_audit.entity_type,
+    write_audit.entity_id,
+    write_audit.old_values,
+    write_audit.new_values,
+    coalesce(rate_limiter_internal.context_text('ip_address')::inet, inet_client_addr()),
+    -- A change made in SQL is known at least by its database role.
+    coalesce(
+      rate_limiter_internal.context_text('user_agent'),
+      format('database role %s', session_user)
+    ),
+    rate_limiter_internal.context_text('request_id'),
+    write_audit.status,
+    write_audit.error_message,
+    clock_timestamp()
+  );
+$$;
+
+comment on function rate_limiter_internal.write_audit(
+  text, text, uuid, uuid, uuid, jsonb, jsonb, text, text
+) is
+  'Writes one audit row about what the caller just did. Values must hold no secret.';
+--! EndIncluded rate_limiter_internal/audit/write_audit.sql
+--! Included rate_limiter_internal/audit/audit_values.sql
+create or replace function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
+returns jsonb
+language sql
+immutable
+parallel safe
+return entity
+  - hidden
+  - array['updated_at', 'last_login_at', 'login_count']
+  - array['health_checked_at', 'health_streak', 'health_message']
+  - case when (entity ->> 'is_sensitive')::boolean then array['value'] else '{}' end;
+
+comment on function rate_limiter_internal.audit_values(jsonb, text[]) is
+  'What of a row may be audited: no secret, and nothing that changes by itself.';
+--! EndIncluded rate_limiter_internal/audit/audit_values.sql
+--! Included rate_limiter_internal/audit/changed_values.sql
+create or replace function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
+returns jsonb
+language sql
+immutable
+parallel safe
+as $$
+  select coalesce(jsonb_object_agg(e.key, e.value), '{}')
+  from jsonb_each(entity) as e
+  where other -> e.key is distinct from e.value;
+$$;
+
+comment on function rate_limiter_internal.changed_values(jsonb, jsonb) is
+  'The keys of one object whose values differ in the other.';
+--! EndIncluded rate_limiter_internal/audit/changed_values.sql
+--! Included rate_limiter_internal/audit/audit_change.sql
+create or replace function rate_limiter_internal.audit_change()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+  key_column constant text := tg_argv[0];
+  hidden constant text[] := tg_argv[1:];
+  old_row constant jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+  new_row constant jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  entity constant jsonb := coalesce(new_row, old_row);
+  old_values jsonb := rate_limiter_internal.audit_values(old_row, hidden);
+  new_values jsonb := rate_limiter_internal.audit_values(new_row, hidden);
+  -- Says that a secret changed, without saying what it is.
+  secrets_changed text[];
+begin
+  if tg_op = 'UPDATE' then
+    select array_agg(column_name order by column_name)
+    into secrets_changed
+    from unnest(hidden || array['value']) as column_name
+    where old_row -> column_name is distinct from new_row -> column_name
+      and not new_values ? column_name;
+
+    select
+      rate_limiter_internal.changed_values(old_values, new_values),
+      rate_limiter_internal.changed_values(new_values, old_values)
+        || case
+          when secrets_changed is null then '{}'
+          else jsonb_build_object('secrets_changed', secrets_changed)
+        end
+    into old_values, new_values;
+
+    if new_values = '{}' and old_values = '{}' then
+      return null;
+    end if;
+  end if;
+
+  perform rate_limiter_internal.write_audit(
+    lower(tg_op),
+    tg_table_name::text,
+    (entity ->> key_column)::uuid,
+    rate_limiter_internal.tenant_of(entity),
+    (entity ->> 'app_id')::uuid,
+    old_values,
+    new_values
+  );
+
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.audit_change() is
+  'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose '
+  'values are never shown.';
+--! EndIncluded rate_limiter_internal/audit/audit_change.sql
+--! Included rate_limiter_internal/audit/refuse_change.sql
+create or replace function rate_limiter_internal.refuse_change()
+returns trigger
+language plpgsql
+as $$
+begin
+  raise exception using
+    errcode = 'QS403',
+    message = 'audit rows are never changed',
+    detail = format('table: %s, operation: %s', tg_table_name, lower(tg_op)),
+    hint = 'Rows leave only with their partition, when the retention policy says so.';
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_change() is
+  'Trigger: refuses every change of rows once written, by any role.';
+--! EndIncluded rate_limiter_internal/audit/refuse_change.sql
+--! Included rate_limiter_internal/audit/refuse_version_change.sql
+create or replace function rate_limiter_internal.refuse_version_change()
+returns trigger
+language plpgsql
+as $$
+begin
+  if to_jsonb(new) - 'archived_at' = to_jsonb(old) - 'archived_at' then
+    return new;
+  end if;
+
+  raise exception using
+    errcode = 'QS403',
+    message = 'quota versions are never changed',
+    detail = format('version: %s', old.version_id),
+    hint = 'They may only be marked as archived.';
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_version_change() is
+  'Trigger: a quota version stays as it was written, but may be marked as archived.';
+--! EndIncluded rate_limiter_internal/audit/refuse_version_change.sql
+--! Included rate_limiter_admin/audit/search_audit.sql
+create or replace function rate_limiter_admin.search_audit(
+  since timestamptz,
+  until timestamptz,
+  user_id uuid default null,
+  action text default null,
+  entity_type text default null,
+  containing text default null,
+  max_rows integer default 100,
+  before timestamptz default null
+)
+returns setof rate_limiter_audit.audit_logs
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  everywhere constant boolean := rate_limiter_internal.is_system_admin();
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  -- What people type is text to find, not a pattern.
+  pattern constant text := '%' || regexp_replace(
+    search_audit.containing, $re$([\\%_])$re$, $re$\\\1$re$, 'g'
+  ) || '%';
+begin
+  perform rate_limiter_internal.require_permission('audit', 'read');
+
+  return query
+  select l.*
+  from rate_limiter_audit.audit_logs as l
+  where l.created_at >= search_audit.since
+    and l.created_at < least(search_audit.until, search_audit.before)
+    and (everywhere or l.tenant_id = own_tenant_id)
+    and (search_audit.user_id is null or l.user_id = search_audit.user_id)
+    and (search_audit.action is null or l.action = search_audit.action)
+    and (search_audit.entity_type is null or l.entity_type = search_audit.entity_type)
+    and (
+      pattern is null
+      or l.old_values::text ilike pattern
+      or l.new_values::text ilike pattern
+    )
+  order by l.created_at desc
+  limit least(greatest(search_audit.max_rows, 0), 1000);
+end;
+$$;
+
+comment on function rate_limiter_admin.search_audit(
+  timestamptz, timestamptz, uuid, text, text, text, integer, timestamptz
+) is
+  'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of '
+  'the values before or after; at most 1,000. For the next page say before which row.';
+grant execute on function rate_limiter_admin.search_audit(
+  timestamptz, timestamptz, uuid, text, text, text, integer, timestamptz
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/audit/search_audit.sql
+--! Included rate_limiter_internal/audit/write_bucket_audit.sql
+create or replace function rate_limiter_internal.write_bucket_audit(
+  action text,
+  entity_type text,
+  entity_id uuid,
+  owner_id uuid,
+  new_values jsonb
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  select rate_limiter_internal.write_audit(
+    action, entity_type, entity_id,
+    (select a.tenant_id from rate_limiter.applications as a where a.app_id = owner_id),
+    (select a.app_id from rate_limiter.applications as a where a.app_id = owner_id),
+    null,
+    new_values || jsonb_build_object('owner_id', owner_id)
+  );
+$$;
+
+comment on function rate_limiter_internal.write_bucket_audit(text, text, uuid, uuid, jsonb) is
+  'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
+--! EndIncluded rate_limiter_internal/audit/write_bucket_audit.sql
+--! Included rate_limiter_admin/audit/export_audit.sql
+create or replace function rate_limiter_admin.export_audit(
+  since timestamptz,
+  until timestamptz,
+  app_id uuid default null,
+  max_rows bigint default null
+)
+returns setof rate_limiter_audit.audit_logs
+language sql
+stable
+parallel safe
+as $$
+  -- Inlined, as export_metrics is.
+  select l.*
+  from rate_limiter_audit.audit_logs as l
+  where (select rate_limiter_internal.may('audit', 'export'))
+    and l.created_at >= export_audit.since
+    and l.created_at < export_audit.until
+    and (export_audit.app_id is null or l.app_id = export_audit.app_id)
+  order by l.created_at, l.log_id
+  limit export_audit.max_rows;
+$$;
+
+comment on function rate_limiter_admin.export_audit(
+  timestamptz, timestamptz, uuid, bigint
+) is
+  E'@behavior -*\n'
+  'Audit rows of a span of time for the export, oldest first.';
+grant execute on function rate_limiter_admin.export_audit(
+  timestamptz, timestamptz, uuid, bigint
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/audit/export_audit.sql
+--! Included rate_limiter_audit/audit/audit_logs.triggers.sql
+create or replace trigger refuse_change
+  before update or delete on rate_limiter_audit.audit_logs
+  for each row
+  execute function rate_limiter_internal.refuse_change();
+--! EndIncluded rate_limiter_audit/audit/audit_logs.triggers.sql
+--! Included rate_limiter_audit/audit/audit_logs.policies.sql
+-- Written by triggers and functions alone, never changed.
+alter table rate_limiter_audit.audit_logs enable row level security;
+
+drop policy if exists readable on rate_limiter_audit.audit_logs;
+create policy readable on rate_limiter_audit.audit_logs
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('audit', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or tenant_id = (select rate_limiter_internal.current_tenant_id())
+    )
+  );
+
+drop policy if exists monitored on rate_limiter_audit.audit_logs;
+create policy monitored on rate_limiter_audit.audit_logs
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter_audit/audit/audit_logs.policies.sql
+--! Included rate_limiter_audit/audit/audit_logs.grants.sql
+revoke all on rate_limiter_audit.audit_logs
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_audit.audit_logs to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_audit/audit/audit_logs.grants.sql
+
+-- Access
+--! Included rate_limiter_internal/access/require_application.sql
+create or replace function rate_limiter_internal.require_application(
+  app_id uuid,
+  resource text,
+  action text
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  perform rate_limiter_internal.require_permission(
+    require_application.resource, require_application.action
+  );
+
+  -- Another tenant's application is as unknown as one that never was.
+  if not exists (
+    select
+    from rate_limiter.applications as a
+    where a.app_id = require_application.app_id
+      and (
+        rate_limiter_internal.is_system_admin()
+        or a.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown application',
+      detail = format('application: %s', require_application.app_id),
+      hint = 'Check the id: applications of other tenants are not to be seen.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_application(uuid, text, text) is
+  'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
+--! EndIncluded rate_limiter_internal/access/require_application.sql
+--! Included rate_limiter_internal/access/require_cluster.sql
+create or replace function rate_limiter_internal.require_cluster(cluster_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if not exists (
+    select
+    from rate_limiter.clusters as c
+    where c.cluster_id = require_cluster.cluster_id
+      and c.is_active
+      and (
+        rate_limiter_internal.is_system_admin()
+        or c.cluster_id = any (rate_limiter_internal.current_cluster_ids())
+      )
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown cluster',
+      detail = format('cluster: %s', require_cluster.cluster_id),
+      hint = 'Name an active cluster that hosts your tenant.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_cluster(uuid) is
+  'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
+--! EndIncluded rate_limiter_internal/access/require_cluster.sql
+--! Included rate_limiter_internal/access/require_manageable_user.sql
+create or replace function rate_limiter_internal.require_manageable_user(user_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+
+  if not exists (
+    select
+    from rate_limiter.users as u
+    where u.user_id = require_manageable_user.user_id
+      and (
+        rate_limiter_internal.is_system_admin()
+        or u.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown user',
+      detail = format('user: %s', require_manageable_user.user_id),
+      hint = 'Check the id: users of other tenants are not to be seen.';
+  end if;
+
+  if not rate_limiter_internal.may_manage_user(require_manageable_user.user_id) then
+    raise exception using
+      errcode = 'QS403',
+      message = 'user holds more than you may give',
+      detail = format('user: %s', require_manageable_user.user_id),
+      hint = 'Ask a system administrator.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_manageable_user(uuid) is
+  'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
+--! EndIncluded rate_limiter_internal/access/require_manageable_user.sql
+--! Included rate_limiter_internal/access/set_updated_at.sql
+create or replace function rate_limiter_internal.set_updated_at()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.updated_at := current_timestamp;
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.set_updated_at() is
+  'Trigger: says when a row last changed.';
+--! EndIncluded rate_limiter_internal/access/set_updated_at.sql
+--! Included rate_limiter_internal/access/set_updated_by.sql
+create or replace function rate_limiter_internal.set_updated_by()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.updated_by := rate_limiter_internal.current_user_id();
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.set_updated_by() is
+  'Trigger: stores which user changed a row last; null where no user is signed in.';
+--! EndIncluded rate_limiter_internal/access/set_updated_by.sql
+--! Included rate_limiter_internal/access/set_assigned_by.sql
+create or replace function rate_limiter_internal.set_assigned_by()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.assigned_by := rate_limiter_internal.current_user_id();
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.set_assigned_by() is
+  'Trigger: says who gave a role to a user.';
+--! EndIncluded rate_limiter_internal/access/set_assigned_by.sql
+--! Included rate_limiter_internal/access/set_granted_by.sql
+create or replace function rate_limiter_internal.set_granted_by()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.granted_by := rate_limiter_internal.current_user_id();
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.set_granted_by() is
+  'Trigger: says who gave a permission to a role.';
+--! EndIncluded rate_limiter_internal/access/set_granted_by.sql
+--! Included rate_limiter_internal/access/refuse_system_role_change.sql
+create or replace function rate_limiter_internal.refuse_system_role_change()
+returns trigger
+language plpgsql
+as $$
+begin
+  raise exception using
+    errcode = 'QS409',
+    message = 'role comes with the system',
+    detail = format('role: %s', old.name),
+    hint = 'Make a role of your own instead.';
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_system_role_change() is
+  'Trigger: the roles that come with the system are neither renamed nor deleted.';
+--! EndIncluded rate_limiter_internal/access/refuse_system_role_change.sql
+--! Included rate_limiter_internal/access/require_account_of_another.sql
+create or replace function rate_limiter_internal.require_account_of_another(user_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if require_account_of_another.user_id = rate_limiter_internal.current_user_id() then
+    raise exception using
+      errcode = 'QS403',
+      message = 'your own account asks for your password',
+      hint = 'Use changePassword, changeEmail or removeSecondFactor.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_account_of_another(uuid) is
+  'Refuses the signed-in user: a stolen token must not become the account.';
+--! EndIncluded rate_limiter_internal/access/require_account_of_another.sql
+--! Included rate_limiter_internal/access/require_access_to_give.sql
+create or replace function rate_limiter_internal.require_access_to_give(user_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_account_of_another(require_access_to_give.user_id);
+  perform rate_limiter_internal.require_manageable_user(require_access_to_give.user_id);
+
+  -- Who can open the account of another has what that one has, for as long.
+  if exists (
+    select
+    from rate_limiter.user_roles as ur
+    where ur.user_id = require_access_to_give.user_id
+      and not rate_limiter_internal.may_grant_role_until(ur.role_id, ur.expires_at)
+  ) then
+    raise exception using
+      errcode = 'QS403',
+      message = 'user holds more than you may give',
+      detail = format('user: %s', require_access_to_give.user_id),
+      hint = 'Ask an administrator whose role lasts as long.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_access_to_give(uuid) is
+  'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this '
+  'other user: a password, an address, a second factor.';
+grant execute on function rate_limiter_internal.require_access_to_give(uuid)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/access/require_access_to_give.sql
+--! Included rate_limiter_internal/access/guard_email_change.sql
+create or replace function rate_limiter_internal.guard_email_change()
+returns trigger
+language plpgsql
+as $$
+begin
+  -- Functions that have seen the password run as their owner.
+  if current_user = 'rate_limiter_visitor' then
+    perform rate_limiter_internal.require_access_to_give(old.user_id);
+  end if;
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.guard_email_change() is
+  'Trigger: the address of an account is a key to it, and changes as its password does.';
+--! EndIncluded rate_limiter_internal/access/guard_email_change.sql
+--! Included rate_limiter_internal/access/keep_admin_permissions.sql
+create or replace function rate_limiter_internal.keep_admin_permissions()
+returns trigger
+language plpgsql
+as $$
+begin
+  if exists (
+    select
+    from rate_limiter.roles as r
+    where r.role_id = old.role_id
+      and r.name = 'system_admin'
+  ) then
+    raise exception using
+      errcode = 'QS409',
+      message = 'role comes with the system',
+      detail = 'role: system_admin',
+      hint = 'System administrators keep every permission: else none could give it back.';
+  end if;
+  return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+
+comment on function rate_limiter_internal.keep_admin_permissions() is
+  'Trigger: takes no permission from system administrators.';
+--! EndIncluded rate_limiter_internal/access/keep_admin_permissions.sql
+--! Included rate_limiter_internal/access/end_sessions_of_user.sql
+create or replace function rate_limiter_internal.end_sessions_of_user()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.is_active and not new.is_active then
+    perform rate_limiter_private.revoke_sessions(old.user_id, 'user_deactivated');
+  else
+    perform rate_limiter_private.revoke_sessions(
+      old.user_id,
+      'email_changed',
+      case
+        when old.user_id = rate_limiter_internal.current_user_id()
+          then rate_limiter_internal.context_text('session_id')::uuid
+      end
+    );
+  end if;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.end_sessions_of_user() is
+  'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay '
+  'ended when the user is active again.';
+--! EndIncluded rate_limiter_internal/access/end_sessions_of_user.sql
+--! Included rate_limiter_internal/access/end_sessions_of_tenant.sql
+create or replace function rate_limiter_internal.end_sessions_of_tenant()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_private.revoke_sessions(u.user_id, 'tenant_deactivated')
+  from rate_limiter.users as u
+  where u.tenant_id = old.tenant_id;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.end_sessions_of_tenant() is
+  'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
+--! EndIncluded rate_limiter_internal/access/end_sessions_of_tenant.sql
+--! Included rate_limiter_internal/access/end_sessions_at_role_loss.sql
+create or replace function rate_limiter_internal.end_sessions_at_role_loss()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_private.revoke_sessions(old.user_id, 'role_lost');
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.end_sessions_at_role_loss() is
+  'Trigger: ends the sessions of a user who loses a role, for good.';
+--! EndIncluded rate_limiter_internal/access/end_sessions_at_role_loss.sql
+--! Included rate_limiter_internal/access/has_way_in.sql
+create or replace function rate_limiter_internal.has_way_in(user_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select
+    exists (
+      select
+      from rate_limiter_private.user_secrets as s
+      where s.user_id = has_way_in.user_id
+    )
+    -- The provider may have closed the account since.
+    or exists (
+      select
+      from rate_limiter_private.provider_accounts as p
+      where p.user_id = has_way_in.user_id
+        and p.last_seen_at > current_timestamp - interval '90 days'
+    );
+$$;
+
+comment on function rate_limiter_internal.has_way_in(uuid) is
+  'Whether a user has a password, or an identity provider that vouched for the user within the '
+  'last 90 days.';
+--! EndIncluded rate_limiter_internal/access/has_way_in.sql
+--! Included rate_limiter_internal/access/can_sign_in.sql
+create or replace function rate_limiter_internal.can_sign_in(user_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select exists (
+    select
+    from rate_limiter.users as u
+    join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+    where u.user_id = can_sign_in.user_id
+      and u.is_active
+      and t.is_active
+      and rate_limiter_internal.has_way_in(u.user_id)
+  );
+$$;
+
+comment on function rate_limiter_internal.can_sign_in(uuid) is
+  'Whether a user is active and has a way in.';
+--! EndIncluded rate_limiter_internal/access/can_sign_in.sql
+--! Included rate_limiter_internal/access/administrator_can_sign_in.sql
+create or replace function rate_limiter_internal.administrator_can_sign_in(until timestamptz)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select exists (
+    select
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where r.name = 'system_admin'
+      and (
+        ur.expires_at is null
+        or (
+          ur.expires_at > current_timestamp
+          and ur.expires_at >= administrator_can_sign_in.until
+        )
+      )
+      and rate_limiter_internal.can_sign_in(ur.user_id)
+  );
+$$;
+
+comment on function rate_limiter_internal.administrator_can_sign_in(timestamptz) is
+  'Whether a user who can sign in administers the system, now and up to a moment.';
+--! EndIncluded rate_limiter_internal/access/administrator_can_sign_in.sql
+--! Included rate_limiter_internal/access/administers_until.sql
+create or replace function rate_limiter_internal.administers_until(user_ids uuid[])
+returns timestamptz
+language sql
+stable
+parallel safe
+as $$
+  select max(coalesce(ur.expires_at, 'infinity'))
+  from rate_limiter.user_roles as ur
+  join rate_limiter.roles as r on r.role_id = ur.role_id
+  where ur.user_id = any (administers_until.user_ids)
+    and r.name = 'system_admin'
+    and (ur.expires_at is null or ur.expires_at > current_timestamp);
+$$;
+
+comment on function rate_limiter_internal.administers_until(uuid[]) is
+  'Until when one of these users is a system administrator while active; null where none is.';
+--! EndIncluded rate_limiter_internal/access/administers_until.sql
+--! Included rate_limiter_internal/access/keep_administrator.sql
+create or replace function rate_limiter_internal.keep_administrator()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  taken_until timestamptz;
+  taken_from text;
+begin
+  case tg_table_name
+    when 'user_roles' then
+      taken_from := format('user: %s', old.user_id);
+      -- A user who cannot sign in administers nothing that could be taken.
+      select coalesce(old.expires_at, 'infinity')
+      into taken_until
+      from rate_limiter.roles as r
+      where r.role_id = old.role_id
+        and r.name = 'system_admin'
+        and not exists (
+          select
+          from rate_limiter.users as u
+          where u.user_id = old.user_id
+            and not rate_limiter_internal.can_sign_in(u.user_id)
+        );
+    when 'users' then
+      taken_from := format('user: %s', old.user_id);
+      select rate_limiter_internal.administers_until(array[old.user_id])
+      into taken_until
+      from rate_limiter.tenants as t
+      where t.tenant_id = old.tenant_id
+        and t.is_active
+        and rate_limiter_internal.has_way_in(old.user_id);
+    when 'tenants' then
+      taken_from := format('tenant: %s', old.tenant_id);
+      taken_until := rate_limiter_internal.administers_until(array(
+        select u.user_id
+        from rate_limiter.users as u
+        where u.tenant_id = old.tenant_id
+          and u.is_active
+          and rate_limiter_internal.has_way_in(u.user_id)
+      ));
+  end case;
+
+  if taken_until is null or taken_until <= current_timestamp then
+    return null;
+  end if;
+
+  -- Two administrators who remove each other at once would leave none: one waits, and sees.
+  perform
+  from rate_limiter.roles as r
+  where r.name = 'system_admin'
+  for no key update;
+
+  -- Seen from inside this transaction: no user could ever appoint the next one. What is left has
+  -- to last as long as what is taken, or it would only be a matter of time.
+  if not rate_limiter_internal.administrator_can_sign_in(taken_until) then
+    raise exception using
+      errcode = 'QS409',
+      message = 'last system administrator',
+      detail = taken_from,
+      hint = 'Appoint another one first who can sign in, for no shorter time.';
+  end if;
+
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.keep_administrator() is
+  'Trigger: keeps an administrator of the system, for as long as before.';
+--! EndIncluded rate_limiter_internal/access/keep_administrator.sql
+--! Included rate_limiter_internal/access/require_grantable_role.sql
+create or replace function rate_limiter_internal.require_grantable_role(role text)
+returns uuid
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  wanted_role_id uuid;
+begin
+  select r.role_id
+  into wanted_role_id
+  from rate_limiter.roles as r
+  where r.name = role;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown role',
+      detail = format('role: %s', role),
+      hint = 'Give the name of a role, such as app_viewer.';
+  end if;
+
+  if not rate_limiter_internal.may_grant_role(wanted_role_id) then
+    raise exception using
+      errcode = 'QS403',
+      message = 'role allows more than you may give',
+      detail = format('role: %s', role),
+      hint = 'Ask a system administrator.';
+  end if;
+
+  return wanted_role_id;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_grantable_role(text) is
+  'The role of this name; refuses one that the signed-in user may not give or take.';
+--! EndIncluded rate_limiter_internal/access/require_grantable_role.sql
+--! Included rate_limiter_admin/access/assign_role.sql
+create or replace function rate_limiter_admin.assign_role(
+  user_id uuid,
+  role text,
+  expires_at timestamptz default null
+)
+returns rate_limiter.user_roles
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted_role_id uuid;
+  assigned rate_limiter.user_roles;
+begin
+  perform rate_limiter_internal.require_manageable_user(assign_role.user_id);
+  wanted_role_id := rate_limiter_internal.require_grantable_role(assign_role.role);
+
+  if expires_at <= clock_timestamp() then
+    raise exception using
+      errcode = 'QS422',
+      message = 'role would already have expired',
+      detail = format('expires at: %s', expires_at),
+      hint = 'Give a moment in the future, or none.';
+  end if;
+
+  if not rate_limiter_internal.may_grant_role_until(wanted_role_id, assign_role.expires_at) then
+    raise exception using
+      errcode = 'QS403',
+      message = 'role would outlast yours',
+      detail = format('until: %s', rate_limiter_internal.grantable_until(wanted_role_id)),
+      hint = 'Give a moment no later than that, or ask an administrator whose role lasts longer.';
+  end if;
+
+  insert into rate_limiter.user_roles as ur (user_id, role_id, expires_at)
+  values (assign_role.user_id, wanted_role_id, assign_role.expires_at)
+  on conflict on constraint user_role_unique do update
+  set expires_at = excluded.expires_at
+  returning ur.* into assigned;
+
+  return assigned;
+end;
+$$;
+
+comment on function rate_limiter_admin.assign_role(uuid, text, timestamptz) is
+  E'@resultFieldName userRole\n'
+  'Gives a user of your tenant a role, for good or until a moment. A user gives no role that '
+  'allows more than their own do, or that lasts longer.';
+grant execute on function rate_limiter_admin.assign_role(uuid, text, timestamptz)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/assign_role.sql
+--! Included rate_limiter_admin/access/expire_role.sql
+create or replace function rate_limiter_admin.expire_role(user_id uuid, role text)
+returns rate_limiter.user_roles
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted_role_id uuid;
+  expired rate_limiter.user_roles;
+begin
+  perform rate_limiter_internal.require_manageable_user(expire_role.user_id);
+  wanted_role_id := rate_limiter_internal.require_grantable_role(expire_role.role);
+
+  update rate_limiter.user_roles as ur
+  set expires_at = current_timestamp
+  where ur.user_id = expire_role.user_id
+    and ur.role_id = wanted_role_id
+    and (ur.expires_at is null or ur.expires_at > current_timestamp)
+  returning ur.* into expired;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'user does not hold this role',
+      detail = format('user: %s, role: %s', expire_role.user_id, expire_role.role),
+      hint = 'Perhaps it has expired already.';
+  end if;
+
+  return expired;
+end;
+$$;
+
+comment on function rate_limiter_admin.expire_role(uuid, text) is
+  E'@resultFieldName userRole\n'
+  'Takes a role from a user of your tenant, from now on.';
+grant execute on function rate_limiter_admin.expire_role(uuid, text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/expire_role.sql
+--! Included rate_limiter_admin/access/viewer.sql
+create or replace function rate_limiter_admin.viewer()
+returns rate_limiter.users
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select u.*
+  from rate_limiter.users as u
+  where u.user_id = rate_limiter_internal.current_user_id();
+$$;
+
+comment on function rate_limiter_admin.viewer() is 'The signed-in user; null without one.';
+grant execute on function rate_limiter_admin.viewer() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/viewer.sql
+--! Included rate_limiter_admin/access/viewer_permissions.sql
+create or replace function rate_limiter_admin.viewer_permissions()
+returns setof text
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select p.resource || ':' || p.action
+  from rate_limiter.permissions as p
+  where rate_limiter_internal.may(p.resource, p.action)
+  order by 1;
+$$;
+
+comment on function rate_limiter_admin.viewer_permissions() is
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'What the signed-in user may do, such as quota:update: for what to show and what to hide.';
+grant execute on function rate_limiter_admin.viewer_permissions() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/viewer_permissions.sql
+--! Included rate_limiter/access/role_permissions.triggers.sql
+create or replace trigger set_granted_by
+  before insert on rate_limiter.role_permissions
+  for each row
+  execute function rate_limiter_internal.set_granted_by();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.role_permissions
+  for each row
+  execute function rate_limiter_internal.audit_change('role_permission_id');
+
+create or replace trigger keep_admin_permissions
+  before update or delete on rate_limiter.role_permissions
+  for each row
+  execute function rate_limiter_internal.keep_admin_permissions();
+--! EndIncluded rate_limiter/access/role_permissions.triggers.sql
+--! Included rate_limiter/access/roles.triggers.sql
+create or replace trigger set_updated_at
+  before update on rate_limiter.roles
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_at();
+
+create or replace trigger refuse_update_of_system_role
+  before update of name, is_system on rate_limiter.roles
+  for each row
+  when (
+    old.is_system
+    and (new.name is distinct from old.name or new.is_system is distinct from old.is_system)
+  )
+  execute function rate_limiter_internal.refuse_system_role_change();
+
+create or replace trigger refuse_delete_of_system_role
+  before delete on rate_limiter.roles
+  for each row
+  when (old.is_system)
+  execute function rate_limiter_internal.refuse_system_role_change();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.roles
+  for each row
+  execute function rate_limiter_internal.audit_change('role_id');
+--! EndIncluded rate_limiter/access/roles.triggers.sql
+--! Included rate_limiter/access/user_roles.triggers.sql
+create or replace trigger set_assigned_by
+  before insert on rate_limiter.user_roles
+  for each row
+  execute function rate_limiter_internal.set_assigned_by();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.user_roles
+  for each row
+  execute function rate_limiter_internal.audit_change('user_role_id');
+
+create or replace trigger keep_administrator
+  after update of expires_at on rate_limiter.user_roles
+  for each row
+  when (coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity'))
+  execute function rate_limiter_internal.keep_administrator();
+
+create or replace trigger keep_administrator_at_delete
+  after delete on rate_limiter.user_roles
+  for each row
+  execute function rate_limiter_internal.keep_administrator();
+
+create or replace trigger end_sessions
+  after update of expires_at on rate_limiter.user_roles
+  for each row
+  when (
+    new.expires_at <= current_timestamp
+    and (old.expires_at is null or old.expires_at > current_timestamp)
+  )
+  execute function rate_limiter_internal.end_sessions_at_role_loss();
+
+create or replace trigger end_sessions_at_delete
+  after delete on rate_limiter.user_roles
+  for each row
+  when (old.expires_at is null or old.expires_at > current_timestamp)
+  execute function rate_limiter_internal.end_sessions_at_role_loss();
+--! EndIncluded rate_limiter/access/user_roles.triggers.sql
+--! Included rate_limiter/access/users.triggers.sql
+create or replace trigger set_updated_at
+  before update on rate_limiter.users
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_at();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.users
+  for each row
+  execute function rate_limiter_internal.audit_change('user_id');
+
+create or replace trigger keep_administrator
+  after update of is_active on rate_limiter.users
+  for each row
+  when (old.is_active and not new.is_active)
+  execute function rate_limiter_internal.keep_administrator();
+
+create or replace trigger guard_email_change
+  before update of email on rate_limiter.users
+  for each row
+  when (new.email is distinct from old.email)
+  execute function rate_limiter_internal.guard_email_change();
+
+create or replace trigger end_sessions
+  after update of is_active, email on rate_limiter.users
+  for each row
+  when ((old.is_active and not new.is_active) or lower(new.email) <> lower(old.email))
+  execute function rate_limiter_internal.end_sessions_of_user();
+--! EndIncluded rate_limiter/access/users.triggers.sql
+--! Included rate_limiter/access/permissions.policies.sql
+-- Code asks for permissions by name: no role adds or removes any.
+alter table rate_limiter.permissions enable row level security;
+
+drop policy if exists readable on rate_limiter.permissions;
+create policy readable on rate_limiter.permissions
+  for select to rate_limiter_visitor
+  using ((select rate_limiter_internal.current_user_id()) is not null);
+
+drop policy if exists monitored on rate_limiter.permissions;
+create policy monitored on rate_limiter.permissions
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/permissions.policies.sql
+--! Included rate_limiter/access/role_permissions.policies.sql
+-- The roles are the same for every tenant: only system administrators change what they allow.
+alter table rate_limiter.role_permissions enable row level security;
+
+drop policy if exists readable on rate_limiter.role_permissions;
+create policy readable on rate_limiter.role_permissions
+  for select to rate_limiter_visitor
+  using ((select rate_limiter_internal.current_user_id()) is not null);
+
+drop policy if exists insertable on rate_limiter.role_permissions;
+create policy insertable on rate_limiter.role_permissions
+  for insert to rate_limiter_visitor
+  with check (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_lasting_system_admin())
+  );
+
+drop policy if exists deletable on rate_limiter.role_permissions;
+create policy deletable on rate_limiter.role_permissions
+  for delete to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists monitored on rate_limiter.role_permissions;
+create policy monitored on rate_limiter.role_permissions
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/role_permissions.policies.sql
+--! Included rate_limiter/access/roles.policies.sql
+-- Each signed-in user may see which roles exist.
+alter table rate_limiter.roles enable row level security;
+
+drop policy if exists readable on rate_limiter.roles;
+create policy readable on rate_limiter.roles
+  for select to rate_limiter_visitor
+  using ((select rate_limiter_internal.current_user_id()) is not null);
+
+drop policy if exists insertable on rate_limiter.roles;
+create policy insertable on rate_limiter.roles
+  for insert to rate_limiter_visitor
+  with check (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+    and not is_system
+  );
+
+drop policy if exists updatable on rate_limiter.roles;
+create policy updatable on rate_limiter.roles
+  for update to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  )
+  with check (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists deletable on rate_limiter.roles;
+create policy deletable on rate_limiter.roles
+  for delete to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists monitored on rate_limiter.roles;
+create policy monitored on rate_limiter.roles
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/roles.policies.sql
+--! Included rate_limiter/access/user_roles.policies.sql
+-- Seen with the user. A user gives only what they hold (may_grant_role), and changes no user
+-- who holds more (may_manage_user): so no tenant's administrator ever makes a system administrator.
+alter table rate_limiter.user_roles enable row level security;
+
+drop policy if exists readable on rate_limiter.user_roles;
+create policy readable on rate_limiter.user_roles
+  for select to rate_limiter_visitor
+  using (user_id in (select u.user_id from rate_limiter.users as u));
+
+drop policy if exists insertable on rate_limiter.user_roles;
+create policy insertable on rate_limiter.user_roles
+  for insert to rate_limiter_visitor
+  with check (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+    and rate_limiter_internal.may_grant_role_until(role_id, expires_at)
+  );
+
+drop policy if exists updatable on rate_limiter.user_roles;
+create policy updatable on rate_limiter.user_roles
+  for update to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+    and rate_limiter_internal.may_grant_role(role_id)
+  )
+  with check (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+    and rate_limiter_internal.may_grant_role_until(role_id, expires_at)
+  );
+
+drop policy if exists deletable on rate_limiter.user_roles;
+create policy deletable on rate_limiter.user_roles
+  for delete to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+    and rate_limiter_internal.may_grant_role(role_id)
+  );
+
+drop policy if exists monitored on rate_limiter.user_roles;
+create policy monitored on rate_limiter.user_roles
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/user_roles.policies.sql
+--! Included rate_limiter/access/users.policies.sql
+-- Users see themselves; administrators and auditors of a tenant see its users.
+alter table rate_limiter.users enable row level security;
+
+drop policy if exists readable on rate_limiter.users;
+create policy readable on rate_limiter.users
+  for select to rate_limiter_visitor
+  using (
+    user_id = (select rate_limiter_internal.current_user_id())
+    or (
+      (
+        (select rate_limiter_internal.may('tenant', 'update'))
+        or (select rate_limiter_internal.may('audit', 'read'))
+      )
+      and (
+        (select rate_limiter_internal.is_system_admin())
+        or tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists insertable on rate_limiter.users;
+create policy insertable on rate_limiter.users
+  for insert to rate_limiter_visitor
+  with check (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or tenant_id = (select rate_limiter_internal.current_tenant_id())
+    )
+  );
+
+drop policy if exists updatable on rate_limiter.users;
+create policy updatable on rate_limiter.users
+  for update to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+  )
+  with check (
+    (select rate_limiter_internal.may_change('tenant', 'update'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or tenant_id = (select rate_limiter_internal.current_tenant_id())
+    )
+  );
+
+drop policy if exists deletable on rate_limiter.users;
+create policy deletable on rate_limiter.users
+  for delete to rate_limiter_visitor
+  using (
+    user_id <> (select rate_limiter_internal.current_user_id())
+    and (select rate_limiter_internal.may_change('tenant', 'update'))
+    and rate_limiter_internal.may_manage_user(user_id)
+  );
+
+drop policy if exists monitored on rate_limiter.users;
+create policy monitored on rate_limiter.users
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/users.policies.sql
+--! Included rate_limiter/access/permissions.grants.sql
+revoke all on rate_limiter.permissions
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.permissions to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/access/permissions.grants.sql
+--! Included rate_limiter/access/role_permissions.grants.sql
+revoke all on rate_limiter.role_permissions
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.role_permissions to rate_limiter_visitor, rate_limiter_readonly;
+grant insert (role_id, permission_id) on rate_limiter.role_permissions to rate_limiter_visitor;
+grant delete on rate_limiter.role_permissions to rate_limiter_visitor;
+--! EndIncluded rate_limiter/access/role_permissions.grants.sql
+--! Included rate_limiter/access/roles.grants.sql
+revoke all on rate_limiter.roles
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.roles to rate_limiter_visitor, rate_limiter_readonly;
+grant insert (name, description) on rate_limiter.roles to rate_limiter_visitor;
+grant update (name, description) on rate_limiter.roles to rate_limiter_visitor;
+grant delete on rate_limiter.roles to rate_limiter_visitor;
+--! EndIncluded rate_limiter/access/roles.grants.sql
+--! Included rate_limiter/access/user_roles.grants.sql
+revoke all on rate_limiter.user_roles
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.user_roles to rate_limiter_visitor, rate_limiter_readonly;
+grant insert (user_id, role_id, expires_at) on rate_limiter.user_roles to rate_limiter_visitor;
+grant update (expires_at) on rate_limiter.user_roles to rate_limiter_visitor;
+grant delete on rate_limiter.user_roles to rate_limiter_visitor;
+--! EndIncluded rate_limiter/access/user_roles.grants.sql
+--! Included rate_limiter/access/users.grants.sql
+revoke all on rate_limiter.users
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.users to rate_limiter_visitor, rate_limiter_readonly;
+grant insert (tenant_id, username, email) on rate_limiter.users to rate_limiter_visitor;
+grant update (username, email, is_active) on rate_limiter.users to rate_limiter_visitor;
+grant delete on rate_limiter.users to rate_limiter_visitor;
+--! EndIncluded rate_limiter/access/users.grants.sql
+
+-- Settings
+--! Included rate_limiter_internal/settings/setting_problem.sql
+create or replace function rate_limiter_internal.setting_problem(
+  value text,
+  value_type text,
+  minimum numeric,
+  maximum numeric,
+  choices text[]
+)
+returns text
+language sql
+immutable
+parallel safe
+return case
+  when value is null then 'a value is required'
+  when value_type = 'boolean' and value not in ('true', 'false') then 'must be true or false'
+  when value_type = 'integer' and value !~ '^-?[0-9]{1,18}$' then 'must be a whole number'
+  when value_type = 'numeric' and value !~ '^-?[0-9]{1,18}([.][0-9]{1,9})?$' then
+    'must be a plain decimal number with at most nine digits after the point'
+  when value_type in ('integer', 'numeric') and value::numeric < minimum then
+    'must be at least ' || minimum
+  when value_type in ('integer', 'numeric') and value::numeric > maximum then
+    'must be at most ' || maximum
+  when value <> all (choices) then 'must be one of ' || array_to_string(choices, ', ')
+end;
+
+comment on function rate_limiter_internal.setting_problem(
+  text, text, numeric, numeric, text[]
+) is
+  'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
+--! EndIncluded rate_limiter_internal/settings/setting_problem.sql
+--! Included rate_limiter_internal/settings/setting_integer.sql
+create or replace function rate_limiter_internal.setting_integer(key text)
+returns bigint
+language plpgsql
+stable
+strict
+parallel safe
+as $$
+declare
+  found_value bigint;
+begin
+  select s.value::bigint into found_value
+  from rate_limiter.system_settings as s
+  where s.key = setting_integer.key;
+
+  if not found then
+    raise exception using
+      errcode = 'QS503',
+      message = 'unknown setting',
+      detail = format('key: %s', setting_integer.key),
+      hint = 'The code is newer than the data: migrate the database.';
+  end if;
+
+  return found_value;
+end;
+$$;
+
+comment on function rate_limiter_internal.setting_integer(text) is
+  'Value of an integer setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_integer.sql
+--! Included rate_limiter_internal/settings/setting_numeric.sql
+create or replace function rate_limiter_internal.setting_numeric(key text)
+returns numeric
+language plpgsql
+stable
+strict
+parallel safe
+as $$
+declare
+  found_value numeric;
+begin
+  select s.value::numeric into found_value
+  from rate_limiter.system_settings as s
+  where s.key = setting_numeric.key;
+
+  if not found then
+    raise exception using
+      errcode = 'QS503',
+      message = 'unknown setting',
+      detail = format('key: %s', setting_numeric.key),
+      hint = 'The code is newer than the data: migrate the database.';
+  end if;
+
+  return found_value;
+end;
+$$;
+
+comment on function rate_limiter_internal.setting_numeric(text) is
+  'Value of a numeric or integer setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_numeric.sql
+--! Included rate_limiter_internal/settings/setting_boolean.sql
+create or replace function rate_limiter_internal.setting_boolean(key text)
+returns boolean
+language plpgsql
+stable
+strict
+parallel safe
+as $$
+declare
+  found_value boolean;
+begin
+  select s.value::boolean into found_value
+  from rate_limiter.system_settings as s
+  where s.key = setting_boolean.key;
+
+  if not found then
+    raise exception using
+      errcode = 'QS503',
+      message = 'unknown setting',
+      detail = format('key: %s', setting_boolean.key),
+      hint = 'The code is newer than the data: migrate the database.';
+  end if;
+
+  return found_value;
+end;
+$$;
+
+comment on function rate_limiter_internal.setting_boolean(text) is
+  'Value of a boolean setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_boolean.sql
+--! Included rate_limiter_internal/settings/setting_text.sql
+create or replace function rate_limiter_internal.setting_text(key text)
+returns text
+language plpgsql
+stable
+strict
+parallel safe
+as $$
+declare
+  found_value text;
+begin
+  select s.value into found_value
+  from rate_limiter.system_settings as s
+  where s.key = setting_text.key;
+
+  if not found then
+    raise exception using
+      errcode = 'QS503',
+      message = 'unknown setting',
+      detail = format('key: %s', setting_text.key),
+      hint = 'The code is newer than the data: migrate the database.';
+  end if;
+
+  return found_value;
+end;
+$$;
+
+comment on function rate_limiter_internal.setting_text(text) is
+  'Value of a setting of any type, as text.';
+--! EndIncluded rate_limiter_internal/settings/setting_text.sql
+--! Included rate_limiter_internal/settings/setting_interval_seconds.sql
+create or replace function rate_limiter_internal.setting_interval_seconds(key text)
+returns interval
+language plpgsql
+stable
+strict
+parallel safe
+as $$
+declare
+  found_value interval;
+begin
+  select make_interval(secs => s.value::double precision) into found_value
+  from rate_limiter.system_settings as s
+  where s.key = setting_interval_seconds.key;
+
+  if not found then
+    raise exception using
+      errcode = 'QS503',
+      message = 'unknown setting',
+      detail = format('key: %s', setting_interval_seconds.key),
+      hint = 'The code is newer than the data: migrate the database.';
+  end if;
+
+  return found_value;
+end;
+$$;
+
+comment on function rate_limiter_internal.setting_interval_seconds(text) is
+  'Value of a setting that counts seconds, as an interval.';
+--! EndIncluded rate_limiter_internal/settings/setting_interval_seconds.sql
+--! Included rate_limiter_internal/settings/check_setting.sql
+create or replace function rate_limiter_internal.check_setting()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  problem text := rate_limiter_internal.setting_problem(
+    new.value, new.value_type, new.minimum, new.maximum, new.choices
+  );
+begin
+  if problem is not null then
+    raise exception using
+      errcode = 'QS422',
+      message = 'setting value does not fit',
+      detail = format('key: %s', new.key),
+      hint = format('The value %s.', problem);
+  end if;
+
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.check_setting() is
+  'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
+--! EndIncluded rate_limiter_internal/settings/check_setting.sql
+--! Included rate_limiter_admin/settings/set_setting.sql
+create or replace function rate_limiter_admin.set_setting(key text, value text)
+returns rate_limiter.system_settings
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  setting rate_limiter.system_settings;
+begin
+  perform rate_limiter_internal.require_system_admin('system', 'configure');
+
+  update rate_limiter.system_settings as s
+  set value = set_setting.value
+  where s.key = set_setting.key
+  returning s.* into setting;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown setting',
+      detail = format('key: %s', set_setting.key),
+      hint = 'See systemSettings for those that there are.';
+  end if;
+
+  return setting;
+end;
+$$;
+
+comment on function rate_limiter_admin.set_setting(text, text) is
+  E'@resultFieldName setting\n'
+  'Changes a setting of the whole system. A value that does not fit its type and bounds is '
+  'refused.';
+grant execute on function rate_limiter_admin.set_setting(text, text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/settings/set_setting.sql
+--! Included rate_limiter/settings/system_settings.triggers.sql
+create or replace trigger set_updated_at
+  before update on rate_limiter.system_settings
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_at();
+
+create or replace trigger set_updated_by
+  before update on rate_limiter.system_settings
+  for each row
+  when (old.value is distinct from new.value)
+  execute function rate_limiter_internal.set_updated_by();
+
+create or replace trigger check_setting
+  before insert or update on rate_limiter.system_settings
+  for each row
+  execute function rate_limiter_internal.check_setting();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.system_settings
+  for each row
+  execute function rate_limiter_internal.audit_change('setting_id');
+--! EndIncluded rate_limiter/settings/system_settings.triggers.sql
+--! Included rate_limiter/settings/system_settings.policies.sql
+-- Settings come with the product: values change, rows neither come nor go.
+alter table rate_limiter.system_settings enable row level security;
+
+drop policy if exists readable on rate_limiter.system_settings;
+create policy readable on rate_limiter.system_settings
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.current_user_id()) is not null
+    and (not is_sensitive or (select rate_limiter_internal.is_system_admin()))
+  );
+
+drop policy if exists updatable on rate_limiter.system_settings;
+create policy updatable on rate_limiter.system_settings
+  for update to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  )
+  with check (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists monitored on rate_limiter.system_settings;
+create policy monitored on rate_limiter.system_settings
+  for select to rate_limiter_readonly
+  using (not is_sensitive);
+--! EndIncluded rate_limiter/settings/system_settings.policies.sql
+--! Included rate_limiter/settings/system_settings.grants.sql
+revoke all on rate_limiter.system_settings
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.system_settings to rate_limiter_visitor, rate_limiter_readonly;
+grant update (value) on rate_limiter.system_settings to rate_limiter_visitor;
+--! EndIncluded rate_limiter/settings/system_settings.grants.sql

@@ -1,0 +1,2139 @@
+--! Previous: sha1:f14ba69f4bb173f100bd847f5739d662958a69d9
+--! Hash: sha1:6efe5c72c0ed1ba67e8f8a8d99235c6a2c4d7fa6
+--! Message: buckets and layer 1
+
+-- Buckets
+--! Included rate_limiter_internal/buckets/needs_quota_of_kind.sql
+create or replace function rate_limiter_internal.needs_quota_of_kind(
+  bucket rate_limiter.token_buckets
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select exists (
+    select
+    from rate_limiter.app_facts as f
+    where f.shard_key = bucket.shard_key
+      and f.app_id = bucket.owner_id
+      and case bucket.bucket_type
+        when 'iops_l2' then f.needs_iops_quota
+        when 'bandwidth_l2' then f.needs_bandwidth_quota
+      end
+  );
+$$;
+
+comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is
+  'Whether a bucket is of an application that is denied without a quota of its kind, as under a '
+  'ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
+--! EndIncluded rate_limiter_internal/buckets/needs_quota_of_kind.sql
+--! Included rate_limiter_internal/buckets/roll_forward.sql
+create or replace function rate_limiter_internal.roll_forward(
+  at timestamptz,
+  inout bucket rate_limiter.token_buckets,
+  out adjusted numeric
+)
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  snapshot rate_limiter_internal.quota_snapshot;
+  change_at timestamptz;
+  change numeric;
+begin
+  adjusted := 0;
+  bucket.refilled := 0;
+
+  while at >= bucket.quota_valid_until loop
+    change_at := greatest(bucket.quota_valid_until, bucket.last_refill_at);
+    if bucket.capacity is not null then
+      change := rate_limiter_internal.refill(
+        bucket.current_tokens, bucket.capacity, bucket.refill_rate, bucket.calculation_method,
+        bucket.burst_duration_seconds, bucket.prorated_since, bucket.last_refill_at, change_at
+      );
+      bucket.refilled := bucket.refilled + change;
+      bucket.current_tokens := bucket.current_tokens + change;
+      bucket.last_refill_at := change_at;
+    end if;
+
+    snapshot := rate_limiter_internal.quota_snapshot_at(
+      bucket.quota_valid_until, bucket.owner_id, bucket.bucket_type, bucket.mode,
+      bucket.reserve_cluster_id
+    );
+    bucket.quota_valid_until := snapshot.quota_valid_until;
+    if snapshot.config_id is null then
+      -- Dormant: balance and debt stay, and nothing flows.
+      bucket.last_capacity := coalesce(bucket.capacity, bucket.last_capacity);
+      bucket.capacity := null;
+      bucket.config_id := null;
+    elsif bucket.reserve_cluster_id is not null then
+      -- A reserve keeps its own terms, and is in force while its cluster's bucket is.
+      bucket.capacity := nullif(bucket.last_capacity, 0);
+      bucket.config_id := snapshot.config_id;
+      bucket.last_refill_at := change_at;
+    elsif (
+      snapshot.config_id, snapshot.capacity, snapshot.calculation_method, snapshot.refill_rate,
+      snapshot.burst_duration_seconds, snapshot.min_reserve, snapshot.allow_oversize
+    ) is distinct from (
+      bucket.config_id, bucket.capacity, bucket.calculation_method, bucket.refill_rate,
+      bucket.burst_duration_seconds, bucket.min_reserve, bucket.allow_oversize
+    ) then
+      -- Its first quota finds a bucket full, every later one what is in it; but under a ceiling,
+      -- within which quotas can go from one application to the next, each begins with nothing.
+      change := case
+        when bucket.capacity is null and bucket.mode = 'enforce'
+            and rate_limiter_internal.needs_quota_of_kind(bucket)
+          then least(0 - bucket.current_tokens, 0)
+        when coalesce(bucket.capacity, bucket.last_capacity) is null
+          then snapshot.capacity - bucket.current_tokens
+        else least(snapshot.capacity - bucket.current_tokens, 0)
+      end;
+      bucket.prorated_since := case
+        when snapshot.calculation_method = 'fixed_window'
+          and coalesce(bucket.capacity, bucket.last_capacity) is not null then change_at
+      end;
+      adjusted := adjusted + change;
+      bucket.current_tokens := bucket.current_tokens + change;
+      bucket.last_refill_at := change_at;
+      bucket.config_id := snapshot.config_id;
+      bucket.capacity := snapshot.capacity;
+      bucket.calculation_method := snapshot.calculation_method;
+      bucket.refill_rate := snapshot.refill_rate;
+      bucket.burst_duration_seconds := snapshot.burst_duration_seconds;
+      bucket.min_reserve := snapshot.min_reserve;
+      bucket.allow_oversize := snapshot.allow_oversize;
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.roll_forward(
+  timestamptz, rate_limiter.token_buckets
+) is
+  'A bucket under the quota in force at a moment, as it stood when that took force: rolled '
+  'through each change of quota since it was last written, refilled under each up to the next. '
+  'adjusted: tokens that changes of quota added (its first one) or dropped.';
+--! EndIncluded rate_limiter_internal/buckets/roll_forward.sql
+--! Included rate_limiter_internal/buckets/bucket_at.sql
+create or replace function rate_limiter_internal.bucket_at(
+  at timestamptz,
+  inout bucket rate_limiter.token_buckets,
+  out adjusted numeric
+)
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  rolled record;
+  inflow numeric;
+begin
+  adjusted := 0;
+  bucket.refilled := 0;
+  if at >= bucket.quota_valid_until then
+    rolled := rate_limiter_internal.roll_forward(at, bucket);
+    bucket := rolled.bucket;
+    adjusted := rolled.adjusted;
+  end if;
+
+  if rate_limiter_internal.clock_was_set_back(bucket.last_refill_at, at) then
+    bucket.last_refill_at := at;
+    if bucket.calculation_method = 'fixed_window' then
+      bucket.prorated_since := at;
+    end if;
+  elsif bucket.capacity is not null then
+    inflow := rate_limiter_internal.refill(
+      bucket.current_tokens, bucket.capacity, bucket.refill_rate, bucket.calculation_method,
+      bucket.burst_duration_seconds, bucket.prorated_since, bucket.last_refill_at, at
+    );
+    bucket.refilled := bucket.refilled + inflow;
+    bucket.current_tokens := bucket.current_tokens + inflow;
+    bucket.last_refill_at := greatest(bucket.last_refill_at, at);
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.bucket_at(timestamptz, rate_limiter.token_buckets) is
+  'A bucket as it stands at a moment: rolled through every change of quota since it was last '
+  'written, and refilled. refilled: tokens that flowed in. adjusted: tokens that changes of '
+  'quota added (a bucket''s first quota finds it full) or dropped. Changes nothing.';
+--! EndIncluded rate_limiter_internal/buckets/bucket_at.sql
+--! Included rate_limiter_internal/buckets/buckets_at.sql
+create or replace function rate_limiter_internal.buckets_at(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  expected rate_limiter.bucket_type[] default '{}'
+)
+returns rate_limiter.token_buckets[]
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+  buckets rate_limiter.token_buckets[] := '{}';
+begin
+  for bucket in
+    select b.*
+    from rate_limiter.token_buckets as b
+    where b.shard_key = buckets_at.shard_key
+      and b.owner_id in (buckets_at.app_id, buckets_at.cluster_id)
+    order by b.bucket_type, b.mode
+  loop
+    if bucket.mode = 'enforce' then
+      expected := array_remove(expected, bucket.bucket_type);
+    end if;
+    bucket := (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+    if bucket.capacity is not null then
+      buckets := buckets || bucket;
+    end if;
+  end loop;
+  if expected <> '{}' then
+    perform rate_limiter_internal.require_buckets(shard_key, app_id, expected);
+  end if;
+  return buckets;
+end;
+$$;
+
+comment on function rate_limiter_internal.buckets_at(
+  integer, timestamptz, uuid, uuid, rate_limiter.bucket_type[]
+) is
+  'The buckets with a quota in force that an application draws on, as they stand at a moment, '
+  'in the order in which a denial names them, and its reserves. Locks nothing. Raises QS409 where '
+  'an enforcing one that is expected is missing.';
+--! EndIncluded rate_limiter_internal/buckets/buckets_at.sql
+--! Included rate_limiter_internal/buckets/write_buckets.sql
+create or replace function rate_limiter_internal.write_buckets(
+  at timestamptz,
+  transaction_type rate_limiter.transaction_type,
+  before rate_limiter.token_buckets[],
+  after rate_limiter.token_buckets[],
+  reference_id text,
+  metadata jsonb
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+  tokens_change numeric;
+begin
+  -- Row by row, by key: a join with a list of buckets is planned as a search through them all.
+  for place in 1 .. cardinality(after) loop
+    bucket := after[place];
+    continue when bucket is not distinct from before[place];
+    tokens_change := bucket.current_tokens - (before[place]).current_tokens;
+    if tokens_change <> 0 or bucket.refilled <> 0 then
+      bucket.ledger_seq := bucket.ledger_seq + 1;
+    end if;
+
+    update rate_limiter.token_buckets as b
+    set
+      calculation_method = bucket.calculation_method,
+      allow_oversize = bucket.allow_oversize,
+      burst_duration_seconds = bucket.burst_duration_seconds,
+      quota_valid_until = bucket.quota_valid_until,
+      last_refill_at = bucket.last_refill_at,
+      updated_at = case
+        when bucket.ledger_seq > (after[place]).ledger_seq then at else b.updated_at
+      end,
+      ledger_seq = bucket.ledger_seq,
+      refill_rate = bucket.refill_rate,
+      min_reserve = bucket.min_reserve,
+      config_id = bucket.config_id,
+      capacity = bucket.capacity,
+      last_capacity = bucket.last_capacity,
+      prorated_since = bucket.prorated_since,
+      leased = bucket.leased,
+      current_tokens = bucket.current_tokens,
+      refilled = bucket.refilled
+    where b.shard_key = bucket.shard_key
+      and b.owner_id = bucket.owner_id
+      and b.bucket_type = bucket.bucket_type
+      and b.mode = bucket.mode;
+
+    if bucket.ledger_seq > (after[place]).ledger_seq then
+      insert into rate_limiter.token_transactions (
+        shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+        refilled, balance_after, reference_id, metadata
+      )
+      values (
+        bucket.shard_key, bucket.owner_id, at, bucket.ledger_seq, bucket.bucket_type, bucket.mode,
+        transaction_type, tokens_change, bucket.refilled, bucket.current_tokens, reference_id,
+        metadata
+      );
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_buckets(
+  timestamptz, rate_limiter.transaction_type, rate_limiter.token_buckets[],
+  rate_limiter.token_buckets[], text, jsonb
+) is
+  'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens '
+  'changed. before: as they stood at the moment, refilled; after: the same buckets in the same '
+  'order. What the caller left alone is not written.';
+--! EndIncluded rate_limiter_internal/buckets/write_buckets.sql
+--! Included rate_limiter_internal/buckets/with_tokens.sql
+create or replace function rate_limiter_internal.with_tokens(
+  bucket rate_limiter.token_buckets,
+  tokens numeric
+)
+returns rate_limiter.token_buckets
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  bucket.current_tokens := tokens;
+  return bucket;
+end;
+$$;
+
+comment on function rate_limiter_internal.with_tokens(rate_limiter.token_buckets, numeric) is
+  'A bucket that holds so many tokens instead.';
+--! EndIncluded rate_limiter_internal/buckets/with_tokens.sql
+--! Included rate_limiter_internal/buckets/locked_bucket_at.sql
+create or replace function rate_limiter_internal.locked_bucket_at(
+  at timestamptz,
+  stored rate_limiter.token_buckets
+)
+returns rate_limiter.token_buckets
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket rate_limiter.token_buckets := stored;
+  before rate_limiter.token_buckets;
+  rolled record;
+begin
+  -- As the bucket stood when the quota took force: what flowed in since then is written by
+  -- whatever charges it, so that a decision that charges nothing leaves no moment behind.
+  if at >= stored.quota_valid_until then
+    rolled := rate_limiter_internal.roll_forward(at, stored);
+    bucket := rolled.bucket;
+    before := bucket;
+    before.current_tokens := before.current_tokens - rolled.adjusted;
+    before.quota_valid_until := stored.quota_valid_until;
+    perform rate_limiter_internal.write_buckets(
+      at, 'adjust', array[before], array[bucket], null, '{"cause": "change of quota"}'
+    );
+    if rolled.adjusted <> 0 or bucket.refilled <> 0 then
+      bucket.ledger_seq := bucket.ledger_seq + 1;
+    end if;
+  end if;
+
+  return (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+end;
+$$;
+
+comment on function rate_limiter_internal.locked_bucket_at(
+  timestamptz, rate_limiter.token_buckets
+) is
+  'A bucket that the caller has locked, as it stands at a moment. A change of quota since it was '
+  'last written is written first.';
+--! EndIncluded rate_limiter_internal/buckets/locked_bucket_at.sql
+--! Included rate_limiter_internal/buckets/lock_bucket.sql
+create or replace function rate_limiter_internal.lock_bucket(
+  shard_key integer,
+  at timestamptz,
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  mode rate_limiter.quota_mode
+)
+returns rate_limiter.token_buckets
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  stored rate_limiter.token_buckets;
+begin
+  select b.* into stored
+  from rate_limiter.token_buckets as b
+  where b.shard_key = lock_bucket.shard_key
+    and b.owner_id = lock_bucket.owner_id
+    and b.bucket_type = lock_bucket.bucket_type
+    and b.mode = lock_bucket.mode
+  for update;
+
+  if not found then
+    return null;
+  end if;
+  return rate_limiter_internal.locked_bucket_at(at, stored);
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_bucket(
+  integer, timestamptz, uuid, rate_limiter.bucket_type, rate_limiter.quota_mode
+) is
+  'Locks a bucket until the end of the transaction and returns it as it stands at a moment; '
+  'null where there is none. A change of quota since it was last written is written first. '
+  'Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
+--! EndIncluded rate_limiter_internal/buckets/lock_bucket.sql
+--! Included rate_limiter_internal/buckets/lock_in_order.sql
+create or replace function rate_limiter_internal.lock_in_order(
+  inout at timestamptz,
+  wanted rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket rate_limiter_internal.bucket_charge;
+begin
+  for bucket in
+    select distinct on (w.rank, w.owner_id, w.bucket_type, w.mode)
+      w.shard_key, w.owner_id, w.bucket_type, w.mode, w.tokens
+    from (
+      select u.*, rate_limiter_internal.lock_rank(u.bucket_type) as rank
+      from unnest(wanted) as u
+      where u.owner_id is not null
+    ) as w
+    order by w.rank, w.owner_id, w.bucket_type, w.mode
+  loop
+    perform from rate_limiter.token_buckets as b
+    where b.shard_key = bucket.shard_key
+      and b.owner_id = bucket.owner_id
+      and b.bucket_type = bucket.bucket_type
+      and b.mode = bucket.mode
+    for update;
+  end loop;
+  at := coalesce(at, clock_timestamp());
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_in_order(
+  timestamptz, rate_limiter_internal.bucket_charge[]
+) is
+  'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by '
+  'owner, type and mode. Answers the moment, where that is null what the clock says then.';
+--! EndIncluded rate_limiter_internal/buckets/lock_in_order.sql
+--! Included rate_limiter_internal/buckets/lock_owners.sql
+create or replace function rate_limiter_internal.lock_owners(
+  inout at timestamptz,
+  shard_keys integer[],
+  owner_ids uuid[],
+  out buckets rate_limiter.token_buckets[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  rank integer;
+  bucket rate_limiter.token_buckets;
+  stored rate_limiter.token_buckets[] := '{}';
+begin
+  -- A query for each owner, because a lock is taken when a row is fetched.
+  for rank in 1 .. 3 loop
+    for place in 1 .. cardinality(owner_ids) loop
+      for bucket in
+        select b.*
+        from rate_limiter.token_buckets as b
+        where b.shard_key = shard_keys[place]
+          and b.owner_id = owner_ids[place]
+          and rate_limiter_internal.lock_rank(b.bucket_type) = rank
+        order by b.bucket_type, b.mode
+        for update
+      loop
+        stored := stored || bucket;
+      end loop;
+    end loop;
+  end loop;
+
+  at := coalesce(at, clock_timestamp());
+  buckets := '{}';
+  foreach bucket in array stored loop
+    bucket := rate_limiter_internal.locked_bucket_at(at, bucket);
+    if bucket.capacity is not null then
+      buckets := buckets || bucket;
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_owners(timestamptz, integer[], uuid[]) is
+  'Locks the buckets of owners until the end of the transaction, and returns those with a quota '
+  'in force as they stand at a moment: where that is null, at what the clock says once they are '
+  'locked. The caller names owners of one kind in order.';
+--! EndIncluded rate_limiter_internal/buckets/lock_owners.sql
+--! Included rate_limiter_internal/buckets/lock_buckets.sql
+create or replace function rate_limiter_internal.lock_buckets(
+  shard_key integer,
+  inout at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  with_tokens boolean,
+  with_bytes boolean,
+  writes_changes boolean default true,
+  out buckets rate_limiter.token_buckets[],
+  out prefetched numeric[],
+  out unwritten rate_limiter.token_buckets[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  -- Dormant buckets stay so until then: a quota that is published meanwhile comes after this.
+  horizon constant timestamptz := coalesce(at, clock_timestamp() + interval '1 minute');
+  bucket rate_limiter.token_buckets;
+  stored rate_limiter.token_buckets[] := '{}';
+  stripe rate_limiter_internal.layer1_stripes;
+  has_headroom boolean := false;
+begin
+  -- Nothing that is not charged is locked: a decision that lost a race holds layer 1 already, and
+  -- must not wait for what others lock before it. Layer 2:
+  for bucket in
+    select b.*
+    from rate_limiter.token_buckets as b
+    where b.shard_key = lock_buckets.shard_key
+      and b.owner_id = lock_buckets.app_id
+      and b.bucket_type in (
+        case when with_tokens then 'iops_l2'::rate_limiter.bucket_type end,
+        case when with_bytes then 'bandwidth_l2'::rate_limiter.bucket_type end
+      )
+      and (b.capacity is not null or b.quota_valid_until <= horizon)
+    order by b.bucket_type, b.mode
+    for update
+  loop
+    stored := stored || bucket;
+  end loop;
+  if stored = '{}' then
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
+  end if;
+  -- A stripe that another session has is empty for this one.
+  select s.* into stripe
+  from rate_limiter_internal.layer1_stripes as s
+  where s.shard_key = lock_buckets.shard_key
+    and s.stripe = rate_limiter_internal.session_stripe()
+  for no key update skip locked;
+  -- Layer 1:
+  for bucket in
+    select b.*
+    from rate_limiter.token_buckets as b
+    where b.shard_key = lock_buckets.shard_key
+      and b.owner_id = lock_buckets.cluster_id
+      and b.bucket_type in (
+        case when with_tokens then 'iops_l1'::rate_limiter.bucket_type end,
+        case when with_bytes then 'bandwidth_l1'::rate_limiter.bucket_type end
+      )
+      and (b.capacity is not null or b.quota_valid_until <= horizon)
+    order by b.bucket_type, b.mode
+    for update
+  loop
+    stored := stored || bucket;
+    has_headroom := has_headroom or coalesce(bucket.headroom > 0, false);
+  end loop;
+  -- Reserves:
+  if has_headroom then
+    for bucket in
+      select b.*
+      from rate_limiter.token_buckets as b
+      where b.shard_key = lock_buckets.shard_key
+        and b.owner_id = lock_buckets.app_id
+        and b.bucket_type in (
+          case when with_tokens then 'iops_reserve'::rate_limiter.bucket_type end,
+          case when with_bytes then 'bandwidth_reserve'::rate_limiter.bucket_type end
+        )
+        and (b.capacity is not null or b.quota_valid_until <= horizon)
+      order by b.bucket_type, b.mode
+      for update
+    loop
+      stored := stored || bucket;
+    end loop;
+  end if;
+
+  at := coalesce(at, clock_timestamp());
+  buckets := '{}';
+  unwritten := '{}';
+  foreach bucket in array stored loop
+    if writes_changes
+      or at < bucket.quota_valid_until
+      -- A heal writes the bucket as it stands.
+      or rate_limiter_internal.clock_was_set_back(bucket.last_refill_at, at)
+    then
+      bucket := rate_limiter_internal.locked_bucket_at(at, bucket);
+    else
+      unwritten := unwritten || bucket;
+      bucket := (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+    end if;
+    if bucket.capacity is not null then
+      buckets := buckets || bucket;
+    end if;
+  end loop;
+  prefetched := rate_limiter_internal.stripe_holds(stripe, at);
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_buckets(
+  integer, timestamptz, uuid, uuid, boolean, boolean, boolean
+) is
+  'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and '
+  'locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, '
+  'reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that '
+  'the stripe holds. Changes of quota since a bucket was last written are written, unless '
+  'writes_changes is false and the clock was not set back for it: unwritten has it as it is then.';
+--! EndIncluded rate_limiter_internal/buckets/lock_buckets.sql
+--! Included rate_limiter_internal/buckets/heal_buckets.sql
+create or replace function rate_limiter_internal.heal_buckets(
+  buckets rate_limiter.token_buckets[],
+  with_tokens boolean,
+  with_bytes boolean
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+begin
+  foreach bucket in array buckets loop
+    if rate_limiter_internal.is_bandwidth(bucket.bucket_type) and with_bytes
+      or not rate_limiter_internal.is_bandwidth(bucket.bucket_type) and with_tokens
+    then
+      update rate_limiter.token_buckets as b
+      set
+        last_refill_at = bucket.last_refill_at,
+        prorated_since = bucket.prorated_since
+      where b.shard_key = bucket.shard_key
+        and b.owner_id = bucket.owner_id
+        and b.bucket_type = bucket.bucket_type
+        and b.mode = bucket.mode
+        and rate_limiter_internal.clock_was_set_back(b.last_refill_at, bucket.last_refill_at);
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.heal_buckets(
+  rate_limiter.token_buckets[], boolean, boolean
+) is
+  'Lets the time of locked buckets, as they stand at a moment, go on from there where the clock '
+  'was set back: of those that hold tokens, and of those that hold bytes, as asked. No token '
+  'moves.';
+--! EndIncluded rate_limiter_internal/buckets/heal_buckets.sql
+--! Included rate_limiter_internal/buckets/needs_healing.sql
+create or replace function rate_limiter_internal.needs_healing(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  with_tokens boolean,
+  with_bytes boolean
+)
+returns boolean
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  return exists (
+    select
+    from rate_limiter.token_buckets as b
+    where b.shard_key = needs_healing.shard_key
+      and b.owner_id in (needs_healing.app_id, needs_healing.cluster_id)
+      and rate_limiter_internal.clock_was_set_back(b.last_refill_at, at)
+      -- A dormant bucket has no time that could go on.
+      and (b.capacity is not null or at >= b.quota_valid_until)
+      and case when rate_limiter_internal.is_bandwidth(b.bucket_type) then with_bytes
+        else with_tokens end
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.needs_healing(
+  integer, timestamptz, uuid, uuid, boolean, boolean
+) is
+  'Whether the clock was set back for a bucket that an application would be charged on.';
+--! EndIncluded rate_limiter_internal/buckets/needs_healing.sql
+--! Included rate_limiter_internal/buckets/credit_bucket.sql
+create or replace function rate_limiter_internal.credit_bucket(
+  bucket rate_limiter.token_buckets,
+  tokens numeric
+)
+returns rate_limiter.token_buckets
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  bucket.current_tokens := bucket.current_tokens + least(
+    tokens,
+    greatest(coalesce(bucket.capacity, bucket.last_capacity, 0) - bucket.current_tokens, 0)
+  );
+  return bucket;
+end;
+$$;
+
+comment on function rate_limiter_internal.credit_bucket(rate_limiter.token_buckets, numeric) is
+  'A bucket after tokens were given back to it: none lifts it above its capacity, or above its '
+  'last one while it is dormant.';
+--! EndIncluded rate_limiter_internal/buckets/credit_bucket.sql
+--! Included rate_limiter_internal/buckets/add_bucket.sql
+create or replace function rate_limiter_internal.add_bucket(
+  config rate_limiter.quota_configs,
+  is_bandwidth boolean
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  perform rate_limiter_internal.lock_quota_owner(
+    config.app_id, config.cluster_id, config.default_cluster_id
+  );
+
+  if config.default_cluster_id is not null then
+    perform rate_limiter_internal.add_default_buckets(
+      config.default_cluster_id,
+      array(
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.cluster_id = config.default_cluster_id
+      )
+    );
+  else
+    insert into rate_limiter.token_buckets (shard_key, owner_id, bucket_type, mode)
+    values (
+      rate_limiter_internal.shard_key_of(config.owner_id),
+      config.owner_id,
+      case
+        when config.app_id is null and is_bandwidth then 'bandwidth_l1'
+        when config.app_id is null then 'iops_l1'
+        when is_bandwidth then 'bandwidth_l2'
+        else 'iops_l2'
+      end::rate_limiter.bucket_type,
+      config.mode
+    )
+    on conflict do nothing;
+    if found and config.cluster_id is not null and config.mode = 'enforce' then
+      perform rate_limiter_internal.sync_reserves(config.cluster_id);
+    end if;
+  end if;
+
+  if config.mode = 'shadow' then
+    update rate_limiter.app_facts as f
+    set has_shadow = true
+    where (f.app_id = config.owner_id or f.cluster_id = config.owner_id) and not f.has_shadow;
+  elsif config.cluster_id is not null then
+    update rate_limiter.app_facts as f
+    set
+      draws_iops = f.draws_iops or not is_bandwidth,
+      draws_bandwidth = f.draws_bandwidth or is_bandwidth
+    where f.cluster_id = config.cluster_id
+      and not case when is_bandwidth then f.draws_bandwidth else f.draws_iops end;
+  else
+    update rate_limiter.app_facts as f
+    set
+      has_iops = f.has_iops or not is_bandwidth,
+      has_bandwidth = f.has_bandwidth or is_bandwidth
+    where (f.app_id = config.app_id or f.cluster_id = config.default_cluster_id)
+      and not case when is_bandwidth then f.has_bandwidth else f.has_iops end;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs, boolean) is
+  'Makes the bucket that a quota needs, or that a default needs for each application, unless it '
+  'is there. It is full when first drawn on. The facts of the applications concerned say from then '
+  'on that it is there.';
+--! EndIncluded rate_limiter_internal/buckets/add_bucket.sql
+--! Included rate_limiter_internal/buckets/sync_engine_setting.sql
+create or replace function rate_limiter_internal.sync_engine_setting()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update rate_limiter_internal.engine_settings
+  set
+    synchronous_commit = rate_limiter_internal.setting_boolean('decision_synchronous_commit'),
+    layer1_prefetch_ms = rate_limiter_internal.setting_integer('layer1_prefetch_ms'),
+    max_debt_seconds = rate_limiter_internal.setting_integer('max_debt_seconds'),
+    max_cluster_debt_seconds = rate_limiter_internal.setting_integer(
+      'max_cluster_debt_seconds'
+    ),
+    lease_fairness = rate_limiter_internal.setting_boolean('lease_fairness'),
+    lease_seconds = rate_limiter_internal.setting_integer('lease_seconds'),
+    lease_max_share = rate_limiter_internal.setting_numeric('lease_max_share'),
+    lease_common_share = rate_limiter_internal.setting_numeric('lease_common_share');
+  -- What layer 1 gave under another setting is void.
+  delete from rate_limiter_internal.layer1_stripes;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.sync_engine_setting() is
+  'Trigger: copies the settings that decisions need into the row that they read.';
+--! EndIncluded rate_limiter_internal/buckets/sync_engine_setting.sql
+--! Included rate_limiter_internal/buckets/apply_durability.sql
+create or replace function rate_limiter_internal.apply_durability(synchronous_commit boolean)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if not synchronous_commit then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.apply_durability(boolean) is
+  'Lets the current transaction commit without waiting for the disk, unless decisions are to '
+  'be durable (setting decision_synchronous_commit). After a crash the last moments'' charges '
+  'may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
+--! EndIncluded rate_limiter_internal/buckets/apply_durability.sql
+--! Included rate_limiter_internal/buckets/follow_durability.sql
+create or replace function rate_limiter_internal.follow_durability()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if current_setting('synchronous_commit') <> 'off' then
+    perform rate_limiter_internal.apply_durability((
+      select e.synchronous_commit from rate_limiter_internal.engine_settings as e
+    ));
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.follow_durability() is
+  'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby '
+  'only where decisions do (setting decision_synchronous_commit), because decisions wait for those '
+  'buckets meanwhile.';
+--! EndIncluded rate_limiter_internal/buckets/follow_durability.sql
+--! Included rate_limiter_internal/buckets/commit_locally.sql
+create or replace function rate_limiter_internal.commit_locally()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if current_setting('synchronous_commit') in ('on', 'remote_write', 'remote_apply')
+    and not (select e.synchronous_commit from rate_limiter_internal.engine_settings as e)
+  then
+    perform set_config('synchronous_commit', 'local', true);
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.commit_locally() is
+  'Before a change by an administrator locks buckets: the commit waits for the disk and, unless '
+  'decisions do (setting decision_synchronous_commit), for no standby, because decisions wait for '
+  'those buckets meanwhile.';
+--! EndIncluded rate_limiter_internal/buckets/commit_locally.sql
+--! Included rate_limiter_internal/buckets/require_bucket.sql
+create or replace function rate_limiter_internal.require_bucket(
+  bucket rate_limiter.token_buckets,
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type
+)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if bucket.capacity is null then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown bucket',
+      detail = format('owner: %s, bucket: %s', owner_id, bucket_type),
+      hint = 'A bucket exists while a quota for it is in force: publish one first.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_bucket(
+  rate_limiter.token_buckets, uuid, rate_limiter.bucket_type
+) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
+--! EndIncluded rate_limiter_internal/buckets/require_bucket.sql
+--! Included rate_limiter_internal/buckets/require_out_of_debt.sql
+create or replace function rate_limiter_internal.require_out_of_debt(
+  bucket rate_limiter.token_buckets
+)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if bucket.current_tokens < 0 then
+    raise exception using
+      errcode = 'QS409',
+      message = 'borrower in debt',
+      detail = format('owner: %s, tokens: %s', bucket.owner_id, bucket.current_tokens),
+      hint = 'Wait until refill has paid the debt, or have an administrator forgive it.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_out_of_debt(rate_limiter.token_buckets) is
+  'Raises QS409 for a bucket that holds less than nothing.';
+--! EndIncluded rate_limiter_internal/buckets/require_out_of_debt.sql
+--! Included rate_limiter_internal/buckets/adjust_tokens_at.sql
+create or replace function rate_limiter_internal.adjust_tokens_at(
+  at timestamptz,
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  tokens_change numeric,
+  reason text
+)
+returns numeric
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  shard constant integer := rate_limiter_internal.shard_key_of(owner_id);
+  moment timestamptz;
+  before rate_limiter.token_buckets;
+  after rate_limiter.token_buckets;
+begin
+  perform rate_limiter_internal.check_amount(abs(tokens_change), 'tokens_change');
+  if reason is null or reason !~ '[^[:space:]]' then
+    raise exception using
+      errcode = 'QS422',
+      message = 'reason is missing',
+      hint = 'Say why: the ledger and the audit keep it.';
+  end if;
+
+  moment := rate_limiter_internal.lock_in_order(at, array[
+    row(shard, owner_id, bucket_type, 'enforce', 0)::rate_limiter_internal.bucket_charge
+  ]);
+  before := rate_limiter_internal.lock_bucket(shard, moment, owner_id, bucket_type, 'enforce');
+  perform rate_limiter_internal.require_bucket(before, owner_id, bucket_type);
+  after := before;
+  after.current_tokens := after.current_tokens + tokens_change;
+  if tokens_change < 0 and after.current_tokens < 0
+    or tokens_change > 0 and after.current_tokens > after.capacity
+  then
+    raise exception using
+      errcode = 'QS422',
+      message = 'adjustment leaves the bucket',
+      detail = format(
+        'tokens: %s, change: %s, capacity: %s',
+        before.current_tokens, tokens_change, before.capacity
+      ),
+      hint = 'Adjusting fills a bucket up to its capacity, out of debt too, and takes down to 0.';
+  end if;
+
+  perform rate_limiter_internal.write_buckets(
+    moment, 'adjust', array[before], array[after], null,
+    jsonb_build_object('reason', reason, 'user', rate_limiter_internal.current_user_id())
+  );
+  return after.current_tokens;
+end;
+$$;
+
+comment on function rate_limiter_internal.adjust_tokens_at(
+  timestamptz, uuid, rate_limiter.bucket_type, numeric, text
+) is
+  'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it '
+  'holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 '
+  'where it would add beyond the capacity or take below 0.';
+--! EndIncluded rate_limiter_internal/buckets/adjust_tokens_at.sql
+--! Included rate_limiter/buckets/verify_ledger.sql
+create or replace function rate_limiter.verify_ledger(
+  from_time timestamptz default '-infinity',
+  to_time timestamptz default 'infinity'
+)
+returns setof rate_limiter.ledger_gap
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with entries as (
+    select
+      t.*,
+      lag(t.seq) over bucket as seq_before,
+      lag(t.balance_after) over bucket as balance_before,
+      lead(t.seq) over bucket is null as is_last
+    from rate_limiter.token_transactions as t
+    where t.created_at >= from_time and t.created_at < to_time
+    window bucket as (partition by t.shard_key, t.owner_id, t.bucket_type, t.mode order by t.seq)
+  ),
+  checked as (
+    select
+      e.*,
+      -- The first row of a bucket starts from nothing; the first of the span is taken as given.
+      case when e.seq = 1 then 0 else e.balance_before end
+        + e.refilled + e.tokens_change as expected_balance
+    from entries as e
+  )
+  select
+    c.owner_id, c.bucket_type, c.mode, c.seq, c.created_at, c.expected_balance,
+    c.balance_after,
+    case
+      when c.seq <> c.seq_before + 1 then 'rows are missing before this one'
+      else 'the balance does not follow from the row before'
+    end
+  from checked as c
+  where c.seq <> c.seq_before + 1 or c.expected_balance <> c.balance_after
+  union all
+  select
+    b.owner_id, b.bucket_type, b.mode, b.ledger_seq, b.updated_at, c.balance_after,
+    b.current_tokens,
+    case
+      when c.seq is null then 'the bucket''s last row is missing'
+      else 'the bucket does not hold what its last row says'
+    end
+  from rate_limiter.token_buckets as b
+  left join checked as c
+    on c.shard_key = b.shard_key
+    and c.owner_id = b.owner_id
+    and c.bucket_type = b.bucket_type
+    and c.mode = b.mode
+    and c.is_last
+  where b.updated_at >= from_time
+    and b.updated_at < to_time
+    and b.ledger_seq > 0
+    and (
+      c.seq = b.ledger_seq and c.balance_after <> b.current_tokens
+      or c.seq is distinct from b.ledger_seq and not exists (
+        select from rate_limiter.token_transactions as t
+        where t.shard_key = b.shard_key
+          and t.owner_id = b.owner_id
+          and t.bucket_type = b.bucket_type
+          and t.mode = b.mode
+          and t.seq = b.ledger_seq
+          and t.balance_after = b.current_tokens
+      )
+      -- Of a bucket whose tokens have not changed for long, every row may have expired.
+      and not (
+        b.updated_at < (
+          select min(p.starts_at)
+          from rate_limiter_internal.partitions() as p
+          where p.table_name = 'token_transactions'
+        )
+        and not exists (
+          select from rate_limiter.token_transactions as t
+          where t.shard_key = b.shard_key
+            and t.owner_id = b.owner_id
+            and t.bucket_type = b.bucket_type
+            and t.mode = b.mode
+        )
+      )
+    );
+$$;
+
+comment on function rate_limiter.verify_ledger(timestamptz, timestamptz) is
+  'Every place, among the ledger rows from from_time until before to_time, where a balance does '
+  'not follow from the row before, rows are missing, or a bucket holds something else than its '
+  'last row says, unless all its rows have expired. No row: the ledger explains every token.';
+grant execute on function rate_limiter.verify_ledger(timestamptz, timestamptz)
+  to rate_limiter_worker, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/verify_ledger.sql
+--! Included rate_limiter_internal/buckets/require_bucket_owner.sql
+create or replace function rate_limiter_internal.require_bucket_owner(
+  owner_id uuid,
+  resource text,
+  action text
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  perform rate_limiter_internal.require_permission(resource, action);
+
+  -- Another tenant's bucket, or a cluster's, is as unknown as one that never was.
+  if not exists (
+    select
+    from rate_limiter.applications as a
+    where a.app_id = require_bucket_owner.owner_id
+      and (
+        rate_limiter_internal.is_system_admin()
+        or a.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+    union all
+    select
+    from rate_limiter.clusters as c
+    where c.cluster_id = require_bucket_owner.owner_id
+      and rate_limiter_internal.is_system_admin()
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown owner of a bucket',
+      detail = format('owner: %s', owner_id),
+      hint = 'Name an application of your tenant; clusters are for system administrators.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_bucket_owner(uuid, text, text) is
+  'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
+--! EndIncluded rate_limiter_internal/buckets/require_bucket_owner.sql
+--! Included rate_limiter_internal/buckets/bucket_before.sql
+create or replace function rate_limiter_internal.bucket_before(
+  at timestamptz,
+  bucket rate_limiter.token_buckets
+)
+returns rate_limiter.token_buckets
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  latest timestamptz;
+  entry rate_limiter.token_transactions;
+  terms rate_limiter_internal.quota_snapshot;
+begin
+  -- Nothing happened since: the row itself knows most.
+  if at > bucket.last_refill_at then
+    return (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+  end if;
+
+  select t.created_at
+  into latest
+  from rate_limiter.token_transactions as t
+  where t.shard_key = bucket.shard_key
+    and t.owner_id = bucket.owner_id
+    and t.bucket_type = bucket.bucket_type
+    and t.mode = bucket.mode
+    and t.created_at < bucket_before.at
+  order by t.created_at desc
+  limit 1;
+
+  -- Clocks that differ by less than a second are not healed: the last row may not be the latest.
+  select t.*
+  into entry
+  from rate_limiter.token_transactions as t
+  where t.shard_key = bucket.shard_key
+    and t.owner_id = bucket.owner_id
+    and t.bucket_type = bucket.bucket_type
+    and t.mode = bucket.mode
+    and t.created_at < bucket_before.at
+    and t.created_at >= latest - interval '1 second'
+  order by t.seq desc
+  limit 1;
+
+  if not found then
+    -- Not drawn on yet: its first quota finds it full.
+    bucket.quota_valid_until := '-infinity';
+    bucket.last_refill_at := 'epoch';
+    bucket.config_id := null;
+    bucket.capacity := null;
+    bucket.current_tokens := 0;
+    bucket.prorated_since := null;
+    if bucket.reserve_cluster_id is null then
+      bucket.last_capacity := null;
+    end if;
+    return (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+  end if;
+
+  terms := rate_limiter_internal.quota_snapshot_at(
+    latest, bucket.owner_id, bucket.bucket_type, bucket.mode, bucket.reserve_cluster_id
+  );
+  bucket.config_id := terms.config_id;
+  bucket.quota_valid_until := terms.quota_valid_until;
+  bucket.current_tokens := entry.balance_after;
+  bucket.last_refill_at := latest;
+  bucket.last_capacity := coalesce(bucket.last_capacity, bucket.capacity, terms.capacity, 0);
+
+  if bucket.reserve_cluster_id is not null then
+    -- What a reservation was worth is not on record: the one of now.
+    bucket.capacity := case when terms.config_id is not null
+      then nullif(bucket.last_capacity, 0) end;
+  else
+    bucket.capacity := terms.capacity;
+    bucket.calculation_method := coalesce(terms.calculation_method, bucket.calculation_method);
+    bucket.refill_rate := terms.refill_rate;
+    bucket.burst_duration_seconds := coalesce(terms.burst_duration_seconds, 1);
+    bucket.min_reserve := coalesce(terms.min_reserve, 0);
+    bucket.allow_oversize := coalesce(terms.allow_oversize, false);
+    bucket.prorated_since := case when terms.calculation_method = 'fixed_window'
+      then rate_limiter_internal.quota_since(latest, bucket) end;
+  end if;
+
+  return (rate_limiter_internal.bucket_at(at, bucket)).bucket;
+end;
+$$;
+
+comment on function rate_limiter_internal.bucket_before(
+  timestamptz, rate_limiter.token_buckets
+) is
+  'A bucket as it stood just before a moment of the past, debt included, by its ledger and its '
+  'quotas. Reservations are those of now.';
+--! EndIncluded rate_limiter_internal/buckets/bucket_before.sql
+--! Included rate_limiter_internal/buckets/debt_seconds.sql
+create or replace function rate_limiter_internal.debt_seconds(
+  at timestamptz,
+  bucket rate_limiter.token_buckets
+)
+returns numeric
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bucket.current_tokens >= 0 then
+    return 0;
+  elsif bucket.capacity is null then
+    return null;
+  end if;
+  return rate_limiter_internal.offer_wait_ms(at, bucket, 0, null, 0) * 0.001;
+end;
+$$;
+
+comment on function rate_limiter_internal.debt_seconds(timestamptz, rate_limiter.token_buckets) is
+  'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without '
+  'debt, null while no quota is in force: then nothing is paid.';
+grant execute on function rate_limiter_internal.debt_seconds(
+  timestamptz, rate_limiter.token_buckets
+) to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/buckets/debt_seconds.sql
+--! Included rate_limiter_internal/buckets/debt_of.sql
+create or replace function rate_limiter_internal.debt_of(
+  shard_key integer,
+  at timestamptz,
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type
+)
+returns numeric
+language sql
+stable
+parallel safe
+as $$
+  select coalesce(sum(b.repayment_tokens - b.repaid_tokens), 0)
+  from rate_limiter.token_borrowing as b
+  where b.shard_key = debt_of.shard_key
+    and b.owner_id = debt_of.owner_id
+    and b.bucket_type = debt_of.bucket_type
+    and b.status = 'active'
+    and b.borrowed_at <= at;
+$$;
+
+comment on function rate_limiter_internal.debt_of(
+  integer, timestamptz, uuid, rate_limiter.bucket_type
+) is 'What a bucket borrowed by a moment and still owes.';
+--! EndIncluded rate_limiter_internal/buckets/debt_of.sql
+--! Included rate_limiter_admin/buckets/adjust_tokens.sql
+create or replace function rate_limiter_admin.adjust_tokens(
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  tokens_change numeric,
+  reason text
+)
+returns numeric
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  tokens numeric;
+begin
+  perform rate_limiter_internal.commit_locally();
+  perform rate_limiter_internal.require_bucket_owner(owner_id, 'token', 'adjust');
+  -- Tokens that nothing paid for are a larger quota by another name.
+  if tokens_change > 0 then
+    perform rate_limiter_internal.require_system_admin('token', 'adjust');
+  end if;
+  tokens := rate_limiter_internal.adjust_tokens_at(
+    null, owner_id, bucket_type, tokens_change, reason
+  );
+  perform rate_limiter_internal.write_bucket_audit(
+    'adjust', 'token_buckets', null, owner_id,
+    jsonb_build_object(
+      'bucket_type', bucket_type, 'tokens_change', tokens_change::text,
+      'tokens', tokens::text, 'reason', reason
+    )
+  );
+  return tokens;
+end;
+$$;
+
+comment on function rate_limiter_admin.adjust_tokens(
+  uuid, rate_limiter.bucket_type, numeric, text
+) is
+  E'@resultFieldName tokens\n'
+  'Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now. '
+  'Only a system administrator adds tokens, or forgives debt in that way.';
+grant execute on function rate_limiter_admin.adjust_tokens(
+  uuid, rate_limiter.bucket_type, numeric, text
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/buckets/adjust_tokens.sql
+--! Included rate_limiter_internal/buckets/bucket_fill.sql
+create or replace function rate_limiter_internal.bucket_fill(
+  at timestamptz,
+  only_app_id uuid default null
+)
+returns table (app_id uuid, metric_name text, value numeric)
+language sql
+stable
+parallel safe
+as $$
+  select
+    state.app_id,
+    'qos_bucket_fill_' || case state.bucket_type when 'iops_l2' then 'iops' else 'bandwidth' end,
+    round((state.bucket).current_tokens / (state.bucket).capacity * 100, 2)
+  from (
+    select a.app_id, b.bucket_type, now.bucket
+    from rate_limiter.token_buckets as b
+    join rate_limiter.applications as a on a.app_id = b.owner_id
+    cross join lateral rate_limiter_internal.bucket_at(bucket_fill.at, b) as now
+    where a.is_active
+      and (only_app_id is null or b.owner_id = only_app_id)
+      and b.mode = 'enforce'
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      -- A bucket without a charge for an hour is read only if an alert watches it.
+      and (
+        b.updated_at > bucket_fill.at - interval '1 hour'
+        or exists (
+          select
+          from rate_limiter.alert_configs as c
+          where c.app_id = a.app_id
+            and c.is_active
+            and starts_with(c.metric_name, 'qos_bucket_fill_')
+        )
+      )
+  ) as state
+  where (state.bucket).capacity > 0;
+$$;
+
+comment on function rate_limiter_internal.bucket_fill(timestamptz, uuid) is
+  'How full the applications'' buckets, or those of one, are at a moment, in percent.';
+--! EndIncluded rate_limiter_internal/buckets/bucket_fill.sql
+--! Included rate_limiter_private/buckets/verify_ledger.sql
+create or replace function rate_limiter_private.verify_ledger(
+  at timestamptz default clock_timestamp(),
+  out gap_count bigint,
+  out first_gaps jsonb
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+  from_time timestamptz;
+begin
+  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
+  -- gaps, they are looked at again until they are explained.
+  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity')
+  into from_time
+  from rate_limiter_private.ledger_checks as c
+  where c.gap_count = 0 and c.checked_at <= at;
+
+  -- Where a clock stepped back over the start of the span, rows of the span seem to be missing:
+  -- a gap is one that a longer look shows too.
+  with near as (
+    select g.* from rate_limiter.verify_ledger(from_time, 'infinity') as g
+  ),
+  found as (
+    select n.*
+    from near as n
+    where from_time = '-infinity' or exists (
+      select
+      from rate_limiter.verify_ledger(from_time - interval '24 hours', 'infinity') as g
+      where g.owner_id = n.owner_id
+        and g.bucket_type = n.bucket_type
+        and g.mode = n.mode
+        and g.seq = n.seq
+    )
+  ),
+  numbered as (
+    select f.*, row_number() over (order by f.created_at, f.owner_id, f.seq) as place
+    from found as f
+  )
+  select
+    count(*),
+    coalesce(
+      jsonb_agg(to_jsonb(n) - 'place' order by n.place) filter (where n.place <= 100), '[]'
+    )
+  into gap_count, first_gaps
+  from numbered as n;
+
+  insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
+  values (
+    from_time, at, verify_ledger.gap_count, verify_ledger.first_gaps
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.verify_ledger(timestamptz) is
+  'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
+grant execute on function rate_limiter_private.verify_ledger(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/buckets/verify_ledger.sql
+--! Included rate_limiter_internal/buckets/bucket_now.sql
+create or replace function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
+returns rate_limiter.token_buckets
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select (b.bucket).*
+  from rate_limiter_internal.bucket_at(statement_timestamp(), bucket_now.bucket) as b;
+$$;
+
+comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is
+  'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds '
+  'without having to see the quotas behind it.';
+grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets)
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/buckets/bucket_now.sql
+--! Included rate_limiter/buckets/v_token_bucket_status.sql
+create or replace view rate_limiter.v_token_bucket_status
+with (security_invoker = true) as
+select
+  tb.bucket_id,
+  a.name as app_name,
+  tb.bucket_type,
+  state.capacity,
+  state.current_tokens,
+  state.refill_rate,
+  round(state.current_tokens / state.capacity * 100, 2) as fill_percentage,
+  case
+    when state.current_tokens < 0 then 'debt'
+    when state.current_tokens < state.capacity * 0.2 then 'critical'
+    when state.current_tokens < state.capacity * 0.5 then 'warning'
+    else 'healthy'
+  end as status,
+  tb.owner_id,
+  tb.mode,
+  c.name as cluster_name,
+  state.last_refill_at,
+  greatest(-state.current_tokens, 0) as debt,
+  rate_limiter_internal.debt_seconds(statement_timestamp(), state) as debt_seconds
+from rate_limiter.token_buckets as tb
+cross join lateral rate_limiter_internal.bucket_now(tb) as state
+left join rate_limiter.applications as a on a.app_id = tb.owner_id
+left join rate_limiter.clusters as c
+  on c.cluster_id = coalesce(tb.reserve_cluster_id, tb.owner_id)
+-- Without a quota in force a bucket sets no limit: there is nothing to show but its debt, which
+-- stays.
+where state.capacity is not null or state.current_tokens < 0;
+
+comment on view rate_limiter.v_token_bucket_status is
+  E'@name bucket\n'
+  '@primaryKey bucket_id\n'
+  '@foreignKey (owner_id) references rate_limiter.applications (app_id)|'
+  '@fieldName application|@foreignFieldName buckets\n'
+  'What each bucket holds now: refilled on reading, however long ago its last charge was.';
+comment on column rate_limiter.v_token_bucket_status.bucket_id is 'The bucket.';
+comment on column rate_limiter.v_token_bucket_status.app_name is
+  'The application, for a layer-2 bucket or a reserve.';
+comment on column rate_limiter.v_token_bucket_status.bucket_type is
+  'What it holds, and its layer.';
+comment on column rate_limiter.v_token_bucket_status.capacity is 'Tokens when full.';
+comment on column rate_limiter.v_token_bucket_status.current_tokens is
+  'Tokens now; below zero in debt.';
+comment on column rate_limiter.v_token_bucket_status.refill_rate is 'Tokens per second.';
+comment on column rate_limiter.v_token_bucket_status.fill_percentage is
+  'How full it is: above 100 while it borrows, below zero in debt.';
+comment on column rate_limiter.v_token_bucket_status.status is
+  'debt below zero, critical below a fifth, warning below half, else healthy.';
+comment on column rate_limiter.v_token_bucket_status.owner_id is
+  'The application or the cluster.';
+comment on column rate_limiter.v_token_bucket_status.mode is
+  'Whether it decides or only measures.';
+comment on column rate_limiter.v_token_bucket_status.cluster_name is
+  'The cluster, for a layer-1 bucket or a reserve on it.';
+comment on column rate_limiter.v_token_bucket_status.last_refill_at is
+  'Up to when it has refilled.';
+comment on column rate_limiter.v_token_bucket_status.debt is
+  'Tokens below zero, which refill pays first.';
+comment on column rate_limiter.v_token_bucket_status.debt_seconds is
+  'Seconds until refill has paid the debt; 0 without one, null where nothing flows in.';
+
+revoke all on rate_limiter.v_token_bucket_status
+  from rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.v_token_bucket_status
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/v_token_bucket_status.sql
+--! Included rate_limiter/buckets/sync_engine_setting.triggers.sql
+create or replace trigger sync_engine_setting
+  after update on rate_limiter.system_settings
+  for each row
+  when (new.key in (
+    'decision_synchronous_commit', 'layer1_prefetch_ms', 'max_debt_seconds',
+    'max_cluster_debt_seconds', 'lease_fairness', 'lease_seconds', 'lease_max_share',
+    'lease_common_share'
+  ))
+  execute function rate_limiter_internal.sync_engine_setting();
+comment on trigger sync_engine_setting on rate_limiter.system_settings is
+  'Decisions read these settings from one row.';
+--! EndIncluded rate_limiter/buckets/sync_engine_setting.triggers.sql
+--! Included rate_limiter/buckets/token_buckets.policies.sql
+-- Written by functions alone. A cluster's rows add up what all tenants do: only system
+-- administrators see them.
+alter table rate_limiter.token_buckets enable row level security;
+
+drop policy if exists readable on rate_limiter.token_buckets;
+create policy readable on rate_limiter.token_buckets
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or owner_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.token_buckets;
+create policy monitored on rate_limiter.token_buckets
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/buckets/token_buckets.policies.sql
+--! Included rate_limiter/buckets/token_transactions.policies.sql
+-- Written by functions alone. A cluster's rows add up what all tenants do: only system
+-- administrators see them.
+alter table rate_limiter.token_transactions enable row level security;
+
+drop policy if exists readable on rate_limiter.token_transactions;
+create policy readable on rate_limiter.token_transactions
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or owner_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.token_transactions;
+create policy monitored on rate_limiter.token_transactions
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/buckets/token_transactions.policies.sql
+--! Included rate_limiter/buckets/token_buckets.grants.sql
+revoke all on rate_limiter.token_buckets
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.token_buckets to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/token_buckets.grants.sql
+--! Included rate_limiter/buckets/token_transactions.grants.sql
+revoke all on rate_limiter.token_transactions
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.token_transactions to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/token_transactions.grants.sql
+--! Included rate_limiter_private/buckets/ledger_checks.grants.sql
+revoke all on rate_limiter_private.ledger_checks
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.ledger_checks to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/buckets/ledger_checks.grants.sql
+
+-- Layer 1
+--! Included rate_limiter_internal/layer1/session_stripe.sql
+create or replace function rate_limiter_internal.session_stripe()
+returns integer
+language sql
+stable
+parallel restricted
+as $$
+  select pg_backend_pid() % 32;
+$$;
+
+comment on function rate_limiter_internal.session_stripe() is
+  'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call '
+  'it.';
+--! EndIncluded rate_limiter_internal/layer1/session_stripe.sql
+--! Included rate_limiter_internal/layer1/stripe_can_pay.sql
+create or replace function rate_limiter_internal.stripe_can_pay(
+  stripe rate_limiter_internal.layer1_stripes,
+  iops numeric,
+  bytes numeric,
+  at timestamptz
+)
+returns boolean
+language sql
+immutable
+parallel safe
+as $$
+  select stripe.expires_at > at and stripe.iops >= iops and stripe.bytes >= bytes;
+$$;
+
+comment on function rate_limiter_internal.stripe_can_pay(
+  rate_limiter_internal.layer1_stripes, numeric, numeric, timestamptz
+) is
+  'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that '
+  'call it.';
+--! EndIncluded rate_limiter_internal/layer1/stripe_can_pay.sql
+--! Included rate_limiter_internal/layer1/stripe_holds.sql
+create or replace function rate_limiter_internal.stripe_holds(
+  stripe rate_limiter_internal.layer1_stripes,
+  at timestamptz
+)
+returns numeric[]
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when rate_limiter_internal.stripe_can_pay(stripe, 0, 0, at)
+      then array[stripe.iops, stripe.bytes]
+    else '{0,0}'
+  end;
+$$;
+
+comment on function rate_limiter_internal.stripe_holds(
+  rate_limiter_internal.layer1_stripes, timestamptz
+) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
+--! EndIncluded rate_limiter_internal/layer1/stripe_holds.sql
+--! Included rate_limiter_internal/layer1/spend_prefetched.sql
+create or replace function rate_limiter_internal.spend_prefetched(
+  shard_key integer,
+  before numeric[],
+  after numeric[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if before = after then
+    return;
+  end if;
+  update rate_limiter_internal.layer1_stripes as s
+  set iops = after[1], bytes = after[2]
+  where s.shard_key = spend_prefetched.shard_key
+    and s.stripe = rate_limiter_internal.session_stripe();
+end;
+$$;
+
+comment on function rate_limiter_internal.spend_prefetched(integer, numeric[], numeric[]) is
+  'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
+--! EndIncluded rate_limiter_internal/layer1/spend_prefetched.sql
+--! Included rate_limiter_internal/layer1/prefetched_at.sql
+create or replace function rate_limiter_internal.prefetched_at(
+  shard_key integer,
+  at timestamptz
+)
+returns numeric[]
+language plpgsql
+stable
+parallel restricted
+as $$
+declare
+  stripe rate_limiter_internal.layer1_stripes;
+begin
+  select s.* into stripe
+  from rate_limiter_internal.layer1_stripes as s
+  where s.shard_key = prefetched_at.shard_key
+    and s.stripe = rate_limiter_internal.session_stripe();
+  return rate_limiter_internal.stripe_holds(stripe, at);
+end;
+$$;
+
+comment on function rate_limiter_internal.prefetched_at(integer, timestamptz) is
+  'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
+--! EndIncluded rate_limiter_internal/layer1/prefetched_at.sql
+--! Included rate_limiter_internal/layer1/layer1_draw_at.sql
+create or replace function rate_limiter_internal.layer1_draw_at(
+  shard_key integer,
+  at timestamptz,
+  cluster_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  needed numeric,
+  held numeric,
+  prefetch_ms integer
+)
+returns rate_limiter_internal.layer1_draw
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  bucket record;
+  draw rate_limiter_internal.layer1_draw;
+  lacking constant numeric := needed - held;
+begin
+  draw.is_possible := true;
+  draw.taken := least(needed, held);
+  draw.drawn := 0;
+  draw.kept := 0;
+  if lacking <= 0 then
+    return draw;
+  end if;
+
+  select
+    b.quota_valid_until, b.capacity, b.calculation_method, b.refill_rate, b.min_reserve,
+    b.last_refill_at,
+    b.current_tokens - coalesce(b.headroom, 0) + rate_limiter_internal.inflow(
+      b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
+    ) as tokens
+  into bucket
+  from rate_limiter.token_buckets as b
+  where b.shard_key = layer1_draw_at.shard_key
+    and b.owner_id = cluster_id
+    and b.bucket_type = layer1_draw_at.bucket_type
+    and b.mode = 'enforce';
+
+  -- A missing bucket does not make the draw free: consume_locked() raises the error.
+  draw.quota_valid_until := bucket.quota_valid_until;
+  if not found or at >= bucket.quota_valid_until
+    or rate_limiter_internal.clock_was_set_back(bucket.last_refill_at, at)
+  then
+    draw.is_possible := false;
+  elsif bucket.capacity is not null then
+    draw.is_possible := bucket.calculation_method = 'token_bucket' and bucket.tokens >= lacking;
+    -- What is drawn ahead of need leaves the reserve alone, as a lease does. A stripe that would
+    -- not pay for two more is not worth its row.
+    draw.kept := least(
+      trunc(prefetch_ms * 0.001 * bucket.refill_rate / 32, 6),
+      bucket.tokens - lacking - bucket.min_reserve
+    );
+    if draw.kept < 2 * needed then
+      draw.kept := 0;
+    end if;
+    draw.drawn := lacking + draw.kept;
+  end if;
+  return draw;
+end;
+$$;
+
+comment on function rate_limiter_internal.layer1_draw_at(
+  integer, timestamptz, uuid, rate_limiter.bucket_type, numeric, numeric, integer
+) is
+  'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and '
+  'for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket '
+  'that has it, and nothing of one without a quota.';
+--! EndIncluded rate_limiter_internal/layer1/layer1_draw_at.sql
+--! Included rate_limiter_internal/layer1/draw_layer1.sql
+create or replace function rate_limiter_internal.draw_layer1(
+  shard_key integer,
+  at timestamptz,
+  cluster_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  draw rate_limiter_internal.layer1_draw,
+  prefetch_ms integer
+)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  with drawn_on as (
+    update rate_limiter.token_buckets as b
+    set
+      current_tokens = b.current_tokens - draw.drawn + rate_limiter_internal.inflow(
+        b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
+      ),
+      refilled = rate_limiter_internal.inflow(
+        b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
+      ),
+      last_refill_at = greatest(b.last_refill_at, at),
+      ledger_seq = b.ledger_seq + 1,
+      updated_at = at
+    where b.shard_key = draw_layer1.shard_key
+      and b.owner_id = cluster_id
+      and b.bucket_type = draw_layer1.bucket_type
+      and b.mode = 'enforce'
+      and b.calculation_method = 'token_bucket'
+      and b.quota_valid_until = draw.quota_valid_until
+      and b.current_tokens + rate_limiter_internal.inflow(
+        b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
+      ) - coalesce(b.headroom, 0) >= draw.drawn
+      and not rate_limiter_internal.clock_was_set_back(b.last_refill_at, at)
+    returning b.ledger_seq, b.refilled, b.current_tokens
+  )
+  insert into rate_limiter.token_transactions (
+    shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+    refilled, balance_after
+  )
+  select
+    draw_layer1.shard_key, cluster_id, at, d.ledger_seq, bucket_type, 'enforce',
+    case when prefetch_ms > 0 then 'prefetch' else 'consume' end::rate_limiter.transaction_type,
+    -draw.drawn, d.refilled, d.current_tokens
+  from drawn_on as d;
+  return found;
+end;
+$$;
+
+comment on function rate_limiter_internal.draw_layer1(
+  integer, timestamptz, uuid, rate_limiter.bucket_type, rate_limiter_internal.layer1_draw, integer
+) is
+  'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement '
+  'with its ledger row. False where others were faster and it is no longer there.';
+--! EndIncluded rate_limiter_internal/layer1/draw_layer1.sql
+--! Included rate_limiter_internal/layer1/take_from_stripe.sql
+create or replace function rate_limiter_internal.take_from_stripe(
+  shard_key integer,
+  at timestamptz,
+  iops numeric,
+  bytes numeric
+)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if iops > 0 or bytes > 0 then
+    update rate_limiter_internal.layer1_stripes as s
+    set iops = s.iops - take_from_stripe.iops, bytes = s.bytes - take_from_stripe.bytes
+    where s.shard_key = take_from_stripe.shard_key
+      and s.stripe = rate_limiter_internal.session_stripe()
+      and rate_limiter_internal.stripe_can_pay(
+        s, take_from_stripe.iops, take_from_stripe.bytes, at
+      );
+    return found;
+  end if;
+
+  insert into rate_limiter_internal.layer1_stripes as s
+    (shard_key, stripe, expires_at, iops, bytes)
+  values (shard_key, rate_limiter_internal.session_stripe(), at, 0, 0)
+  on conflict on constraint layer1_stripes_pkey do update
+  set iops = s.iops;
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_internal.take_from_stripe(
+  integer, timestamptz, numeric, numeric
+) is
+  'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks '
+  'it either way. False where sessions that share it were faster.';
+--! EndIncluded rate_limiter_internal/layer1/take_from_stripe.sql
+--! Included rate_limiter_internal/layer1/top_up_stripe.sql
+create or replace function rate_limiter_internal.top_up_stripe(
+  shard_key integer,
+  at timestamptz,
+  iops numeric,
+  bytes numeric
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  -- What it still holds keeps its date, and what is added gets that then. Where the clock was set
+  -- back it holds nothing.
+  update rate_limiter_internal.layer1_stripes as s
+  set
+    expires_at = least(
+      at + interval '1 second',
+      case
+        when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) and (s.iops > 0 or s.bytes > 0)
+          then s.expires_at
+      end
+    ),
+    iops = top_up_stripe.iops + case
+      when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.iops else 0 end,
+    bytes = top_up_stripe.bytes + case
+      when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.bytes else 0 end
+  where s.shard_key = top_up_stripe.shard_key
+    and s.stripe = rate_limiter_internal.session_stripe();
+end;
+$$;
+
+comment on function rate_limiter_internal.top_up_stripe(
+  integer, timestamptz, numeric, numeric
+) is
+  'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which '
+  'take_from_stripe() locked, for a second.';
+--! EndIncluded rate_limiter_internal/layer1/top_up_stripe.sql
+--! Included rate_limiter_internal/layer1/consume_with_layer1.sql
+create or replace function rate_limiter_internal.consume_with_layer1(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  cost numeric,
+  bytes numeric,
+  iops_drawn numeric,
+  bytes_drawn numeric,
+  out decision rate_limiter.decision,
+  out lost_race boolean
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+-- As flat as consume_at, and for the same reason; what touches layer 1 is in functions of its own,
+-- because stripes keep that rare.
+declare
+  iops record;
+  bandwidth record;
+  -- Null where the application has no such bucket.
+  iops_left numeric;
+  bytes_left numeric;
+  misses_iops boolean;
+  misses_bandwidth boolean;
+  lacks_quota boolean;
+  stripe record;
+  iops_draw rate_limiter_internal.layer1_draw;
+  bytes_draw rate_limiter_internal.layer1_draw;
+  is_iops_charged boolean := false;
+  is_bytes_charged boolean := false;
+  is_iops_drawn boolean := false;
+  holds_stripe boolean := false;
+begin
+  lost_race := false;
+
+  select
+    b.ledger_seq, b.quota_valid_until, b.current_tokens, b.capacity, b.refill_rate,
+    b.calculation_method, b.last_refill_at,
+    rate_limiter_internal.refill(
+      b.current_tokens, b.capacity, b.refill_rate, b.calculation_method,
+      b.burst_duration_seconds, b.prorated_since, b.last_refill_at, at
+    ) as refilled
+  into iops
+  from rate_limiter.token_buckets as b
+  where b.shard_key = consume_with_layer1.shard_key
+    and b.owner_id = app_id and b.bucket_type = 'iops_l2' and b.mode = 'enforce';
+  misses_iops := not found;
+
+  if at >= iops.quota_valid_until
+    or rate_limiter_internal.clock_was_set_back(iops.last_refill_at, at)
+  then
+    return;
+  end if;
+  iops_left := iops.current_tokens + iops.refilled - cost;
+  if iops_left < 0 then
+    decision := rate_limiter_internal.denial_at(shard_key, at, app_id, cluster_id, cost, bytes);
+    return;
+  end if;
+
+  select
+    b.ledger_seq, b.quota_valid_until, b.current_tokens, b.capacity, b.last_refill_at,
+    rate_limiter_internal.refill(
+      b.current_tokens, b.capacity, b.refill_rate, b.calculation_method,
+      b.burst_duration_seconds, b.prorated_since, b.last_refill_at, at
+    ) as refilled
+  into bandwidth
+  from rate_limiter.token_buckets as b
+  where b.shard_key = consume_with_layer1.shard_key
+    and b.owner_id = app_id and b.bucket_type = 'bandwidth_l2' and b.mode = 'enforce';
+  misses_bandwidth := not found;
+
+  if at >= bandwidth.quota_valid_until
+    or rate_limiter_internal.clock_was_set_back(bandwidth.last_refill_at, at)
+  then
+    return;
+  end if;
+  bytes_left := bandwidth.current_tokens + bandwidth.refilled - bytes;
+  if bytes > 0 and bytes_left < 0 then
+    decision := rate_limiter_internal.denial_at(shard_key, at, app_id, cluster_id, cost, bytes);
+    return;
+  end if;
+
+  if iops.capacity is null or bandwidth.capacity is null then
+    lacks_quota := rate_limiter_internal.lacks_quota(
+      shard_key, app_id, iops.capacity is null, bandwidth.capacity is null and bytes > 0,
+      misses_iops, misses_bandwidth
+    );
+    if lacks_quota is not false then
+      -- One that has moved is looked up anew.
+      lost_race := lacks_quota is null;
+      return;
+    end if;
+  end if;
+
+  if iops_drawn > 0 or bytes_drawn > 0 then
+    select
+      e.layer1_prefetch_ms as prefetch_ms,
+      case when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.iops else 0 end as iops,
+      case when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.bytes else 0 end as bytes
+    into stripe
+    from rate_limiter_internal.engine_settings as e
+    left join rate_limiter_internal.layer1_stripes as s
+      on s.shard_key = consume_with_layer1.shard_key
+      and s.stripe = rate_limiter_internal.session_stripe();
+    iops_draw := rate_limiter_internal.layer1_draw_at(
+      shard_key, at, cluster_id, 'iops_l1', iops_drawn, stripe.iops, stripe.prefetch_ms
+    );
+    bytes_draw := rate_limiter_internal.layer1_draw_at(
+      shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, stripe.bytes, stripe.prefetch_ms
+    );
+    if not iops_draw.is_possible or not bytes_draw.is_possible then
+      decision := rate_limiter_internal.denial_at(shard_key, at, app_id, cluster_id, cost, bytes);
+      return;
+    end if;
+  end if;
+
+  if iops_left is not null then
+    update rate_limiter.token_buckets as b
+    set
+      current_tokens = iops_left,
+      refilled = iops.refilled,
+      last_refill_at = greatest(iops.last_refill_at, at),
+      ledger_seq = iops.ledger_seq + 1,
+      updated_at = at
+    where b.shard_key = consume_with_layer1.shard_key
+      and b.owner_id = app_id
+      and b.bucket_type = 'iops_l2'
+      and b.mode = 'enforce'
+      and b.ledger_seq = iops.ledger_seq
+      and b.last_refill_at = iops.last_refill_at
+      and b.quota_valid_until = iops.quota_valid_until;
+    is_iops_charged := found;
+    if not found then
+      lost_race := true;
+      return;
+    end if;
+  end if;
+
+  if bytes > 0 and bytes_left is not null then
+    update rate_limiter.token_buckets as b
+    set
+      current_tokens = bytes_left,
+      refilled = bandwidth.refilled,
+      last_refill_at = greatest(bandwidth.last_refill_at, at),
+      ledger_seq = bandwidth.ledger_seq + 1,
+      updated_at = at
+    where b.shard_key = consume_with_layer1.shard_key
+      and b.owner_id = app_id
+      and b.bucket_type = 'bandwidth_l2'
+      and b.mode = 'enforce'
+      and b.ledger_seq = bandwidth.ledger_seq
+      and b.last_refill_at = bandwidth.last_refill_at
+      and b.quota_valid_until = bandwidth.quota_valid_until;
+    is_bytes_charged := found;
+    -- The first bucket was as it was read and this one no longer.
+    lost_race := not found;
+  end if;
+
+  insert into rate_limiter.token_transactions (
+    shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+    refilled, balance_after
+  )
+  select
+    consume_with_layer1.shard_key, app_id, at, c.seq_before + 1, c.bucket_type, 'enforce',
+    'consume', -c.tokens, c.refilled, c.balance
+  from (
+    values
+      (
+        is_iops_charged, iops.ledger_seq, 'iops_l2'::rate_limiter.bucket_type, cost,
+        iops.refilled, iops_left
+      ),
+      (
+        is_bytes_charged, bandwidth.ledger_seq, 'bandwidth_l2', bytes, bandwidth.refilled,
+        bytes_left
+      )
+  ) as c (is_charged, seq_before, bucket_type, tokens, refilled, balance)
+  where c.is_charged;
+
+  -- Layer 2, the stripe, layer 1: the lock order; layer 1 is held the
+  -- shortest, because all applications of the cluster wait for its rows.
+  if not lost_race
+    and iops_draw.taken + iops_draw.kept + bytes_draw.taken + bytes_draw.kept > 0
+  then
+    lost_race := not rate_limiter_internal.take_from_stripe(
+      shard_key, at, iops_draw.taken, bytes_draw.taken
+    );
+    holds_stripe := true;
+  end if;
+  if iops_draw.drawn > 0 and not lost_race then
+    is_iops_drawn := rate_limiter_internal.draw_layer1(
+      shard_key, at, cluster_id, 'iops_l1', iops_draw, stripe.prefetch_ms
+    );
+    lost_race := not is_iops_drawn;
+  end if;
+  if bytes_draw.drawn > 0 and not lost_race then
+    lost_race := not rate_limiter_internal.draw_layer1(
+      shard_key, at, cluster_id, 'bandwidth_l1', bytes_draw, stripe.prefetch_ms
+    );
+  end if;
+
+  if lost_race then
+    -- What the stripe paid lapses.
+    perform rate_limiter_internal.compensate(
+      shard_key, at, app_id, 'iops_l2', case when is_iops_charged then cost end
+    );
+    perform rate_limiter_internal.compensate(
+      shard_key, at, app_id, 'bandwidth_l2', case when is_bytes_charged then bytes end
+    );
+    perform rate_limiter_internal.compensate(
+      shard_key, at, cluster_id, 'iops_l1', case when is_iops_drawn then iops_draw.drawn end
+    );
+    -- Layer 1 is locked now: another try must not have to wait for a stripe.
+    lost_race := holds_stripe;
+    return;
+  end if;
+  if iops_draw.kept > 0 or bytes_draw.kept > 0 then
+    perform rate_limiter_internal.top_up_stripe(shard_key, at, iops_draw.kept, bytes_draw.kept);
+  end if;
+
+  decision := row(
+    true, null, cost, iops_left, bytes_left, 0,
+    case when iops.calculation_method = 'leaky_bucket'
+      then rate_limiter_internal.leaky_delay_ms(iops_left + cost, iops.capacity, iops.refill_rate)
+      else 0
+    end
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.consume_with_layer1(
+  integer, timestamptz, uuid, uuid, numeric, numeric, numeric, numeric
+) is
+  'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does '
+  'not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null '
+  'decision is left to be made under locks, or, after a lost race, to be tried again; nothing is '
+  'charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
+--! EndIncluded rate_limiter_internal/layer1/consume_with_layer1.sql
+--! Included rate_limiter_internal/layer1/cluster_share.sql
+create or replace function rate_limiter_internal.cluster_share(
+  shard_key integer,
+  tenant_id uuid,
+  cluster_id uuid,
+  out tenants bigint,
+  out siblings bigint
+)
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  select
+    count(distinct f.tenant_id) filter (where f.tenant_id <> cluster_share.tenant_id) + 1,
+    greatest(count(*) filter (where f.tenant_id = cluster_share.tenant_id), 1)
+  into tenants, siblings
+  from rate_limiter.app_facts as f
+  where f.shard_key = cluster_share.shard_key
+    and f.cluster_id = cluster_share.cluster_id
+    and f.is_active
+    and f.tenant_is_active;
+end;
+$$;
+
+comment on function rate_limiter_internal.cluster_share(integer, uuid, uuid) is
+  'How many tenants have active applications on a cluster, this one included, and how many of '
+  'those applications are its own. What is shared there is shared by '
+  'tenant first.';
+--! EndIncluded rate_limiter_internal/layer1/cluster_share.sql

@@ -1,0 +1,1446 @@
+--! Previous: sha1:050cec22e463c59d4b4cd0e62245aabb2c4ecb07
+--! Hash: sha1:c8b9ad0d235c6357737d3b1d4ce137c4133d3087
+--! Message: metrics and exports
+
+-- Metrics
+--! Included rate_limiter_admin/metrics/usage_over_time.sql
+create or replace function rate_limiter_admin.usage_over_time(
+  app_id uuid,
+  since timestamptz,
+  until timestamptz,
+  resolution rate_limiter_admin.time_resolution default 'hour'
+)
+returns table (
+  starts_at timestamptz,
+  tokens_consumed numeric,
+  bytes_consumed numeric,
+  ledger_entries bigint,
+  denied_operations numeric,
+  denied_tokens numeric,
+  denied_bytes numeric
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
+  unit constant text := resolution::text;
+begin
+  perform rate_limiter_internal.require_application(app_id, 'metrics', 'read');
+  perform rate_limiter_internal.require_span(
+    since, until, case resolution when 'hour' then interval '31 days' else interval '366 days' end
+  );
+
+  return query
+  with used as (
+    select
+      date_trunc(unit, t.created_at, 'UTC') as starts_at,
+      -sum(t.tokens_change) filter (where t.bucket_type = 'iops_l2') as tokens,
+      -sum(t.tokens_change) filter (where t.bucket_type = 'bandwidth_l2') as bytes,
+      count(*) as entries
+    from rate_limiter.token_transactions as t
+    where t.shard_key = shard
+      and t.owner_id = usage_over_time.app_id
+      and t.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and t.mode = 'enforce'
+      and t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
+      and t.created_at >= since
+      and t.created_at < until
+    group by 1
+  ),
+  denied as (
+    select
+      date_trunc(unit, d.minute, 'UTC') as starts_at,
+      sum(d.operations) as operations,
+      sum(d.tokens) as tokens,
+      sum(d.bytes) as bytes
+    from rate_limiter.v_denial_counts as d
+    where d.shard_key = shard
+      and d.app_id = usage_over_time.app_id
+      and d.minute >= since
+      and d.minute < until
+    group by 1
+  )
+  select
+    steps.starts_at,
+    coalesce(u.tokens, 0),
+    coalesce(u.bytes, 0),
+    coalesce(u.entries, 0),
+    coalesce(d.operations, 0),
+    coalesce(d.tokens, 0),
+    coalesce(d.bytes, 0)
+  from generate_series(
+    date_trunc(unit, since at time zone 'UTC'),
+    (until - interval '1 microsecond') at time zone 'UTC',
+    ('1 ' || unit)::interval
+  ) as step (utc)
+  cross join lateral (select step.utc at time zone 'UTC' as starts_at) as steps
+  left join used as u on u.starts_at = steps.starts_at
+  left join denied as d on d.starts_at = steps.starts_at
+  order by steps.starts_at;
+end;
+$$;
+
+comment on function rate_limiter_admin.usage_over_time(
+  uuid, timestamptz, timestamptz, rate_limiter_admin.time_resolution
+) is
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'What an application used and was denied, by the hour (31 days at most) or the day (366), in '
+  'UTC; steps without traffic are there too. Used is what was taken less what came back.';
+grant execute on function rate_limiter_admin.usage_over_time(
+  uuid, timestamptz, timestamptz, rate_limiter_admin.time_resolution
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/metrics/usage_over_time.sql
+--! Included rate_limiter_admin/metrics/top_consumers.sql
+create or replace function rate_limiter_admin.top_consumers(
+  since timestamptz,
+  until timestamptz,
+  bucket_type rate_limiter.bucket_type default 'iops_l2',
+  max_rows integer default 10
+)
+returns table (
+  app_id uuid,
+  app_name text,
+  tenant_name text,
+  tokens_consumed numeric,
+  percentage numeric,
+  denied_operations numeric
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  everywhere constant boolean := rate_limiter_internal.is_system_admin();
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+begin
+  perform rate_limiter_internal.require_permission('metrics', 'read');
+  perform rate_limiter_internal.require_span(since, until, interval '31 days');
+
+  return query
+  with used as (
+    select a.app_id, a.shard_key, a.name, a.tenant_id, -sum(t.tokens_change) as tokens
+    from rate_limiter.applications as a
+    join rate_limiter.token_transactions as t
+      on t.shard_key = a.shard_key and t.owner_id = a.app_id
+    where (everywhere or a.tenant_id = own_tenant_id)
+      and t.bucket_type = top_consumers.bucket_type
+      and t.mode = 'enforce'
+      and t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
+      and t.created_at >= since
+      and t.created_at < until
+    group by a.app_id
+  ),
+  ranked as (
+    select u.*, sum(u.tokens) over () as total
+    from used as u
+    where u.tokens > 0
+    order by u.tokens desc, u.app_id
+    limit least(greatest(max_rows, 0), 100)
+  )
+  select
+    r.app_id,
+    r.name::text,
+    tn.name::text,
+    r.tokens,
+    round(r.tokens / r.total * 100, 2),
+    (
+      select coalesce(sum(d.operations), 0)
+      from rate_limiter.v_denial_counts as d
+      where d.shard_key = r.shard_key
+        and d.app_id = r.app_id
+        and d.minute >= since
+        and d.minute < until
+    )
+  from ranked as r
+  join rate_limiter.tenants as tn on tn.tenant_id = r.tenant_id
+  order by r.tokens desc, r.app_id;
+end;
+$$;
+
+comment on function rate_limiter_admin.top_consumers(
+  timestamptz, timestamptz, rate_limiter.bucket_type, integer
+) is
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'The applications of your tenant (of all, for a system administrator) that used most in a span '
+  'of at most 31 days, with their share of what all of those used; at most 100.';
+grant execute on function rate_limiter_admin.top_consumers(
+  timestamptz, timestamptz, rate_limiter.bucket_type, integer
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/metrics/top_consumers.sql
+--! Included rate_limiter_internal/metrics/number_problem.sql
+create or replace function rate_limiter_internal.number_problem(
+  sample jsonb,
+  field text,
+  maximum numeric,
+  is_whole boolean default false
+)
+returns text
+language sql
+immutable
+parallel safe
+return case
+  when coalesce(jsonb_typeof(sample -> field), 'null') = 'null' then null
+  when jsonb_typeof(sample -> field) <> 'number' then field || ' is not a number'
+  when (sample -> field)::numeric not between 0 and maximum
+    then field || ' is out of bounds'
+  when is_whole and (sample -> field)::numeric % 1 <> 0 then field || ' is not whole'
+end;
+
+comment on function rate_limiter_internal.number_problem(jsonb, text, numeric, boolean) is
+  'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
+--! EndIncluded rate_limiter_internal/metrics/number_problem.sql
+--! Included rate_limiter_internal/metrics/sample_problem.sql
+create or replace function rate_limiter_internal.sample_problem(
+  sample jsonb,
+  not_before timestamptz,
+  not_after timestamptz
+)
+returns text
+language sql
+stable
+parallel unsafe
+as $$
+  select case
+    when jsonb_typeof(sample) is distinct from 'object' then 'sample is not an object'
+    when measured.at is null then 'timestamp is not a moment with an offset'
+    when measured.at < not_before then 'timestamp is older than metrics are kept'
+    when measured.at > not_after then 'timestamp is in the future'
+    when sample ->> 'metric_id' !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      then 'metric_id is not a UUID'
+    when jsonb_typeof(sample -> 'tags') not in ('object', 'null') then 'tags is not an object'
+    when octet_length(sample ->> 'tags') > 4096 then 'tags is longer than 4096 bytes'
+  end
+  from (
+    select rate_limiter_internal.moment_or_null(sample ->> 'timestamp')
+  ) as measured (at);
+$$;
+
+comment on function rate_limiter_internal.sample_problem(jsonb, timestamptz, timestamptz) is
+  'What is wrong with the fields that samples of every kind share; null if nothing is.';
+--! EndIncluded rate_limiter_internal/metrics/sample_problem.sql
+--! Included rate_limiter_internal/metrics/metric_problem.sql
+create or replace function rate_limiter_internal.metric_problem(sample jsonb)
+returns text
+language sql
+immutable
+parallel safe
+return case
+  when coalesce(jsonb_typeof(sample -> 'metric_name'), '') <> 'string'
+    or sample ->> 'metric_name' !~ '[^[:space:]]'
+    or length(sample ->> 'metric_name') > 255
+    then 'metric_name is not of 1 to 255 characters'
+  -- A caller could otherwise write the system's own numbers, which alerts rely on.
+  when starts_with(sample ->> 'metric_name', 'qos_') then 'metric_name begins with qos_'
+  when coalesce(jsonb_typeof(sample -> 'value'), '') <> 'number' then 'value is not a number'
+  -- As metrics allows: an aggregate squares differences and adds them up, and a double ends at
+  -- 1e308.
+  when abs((sample -> 'value')::numeric) > 1e30 then 'value is out of bounds'
+  -- Too small for a double: casting it would fail.
+  when (sample -> 'value')::numeric <> 0 and abs((sample -> 'value')::numeric) < 1e-30
+    then 'value is out of bounds'
+  when length(sample ->> 'unit') > 50 then 'unit is longer than 50 characters'
+end;
+
+comment on function rate_limiter_internal.metric_problem(jsonb) is
+  'What is wrong with a sample for metrics; null if nothing is.';
+--! EndIncluded rate_limiter_internal/metrics/metric_problem.sql
+--! Included rate_limiter_internal/metrics/iops_metric_problem.sql
+create or replace function rate_limiter_internal.iops_metric_problem(sample jsonb)
+returns text
+language sql
+immutable
+parallel safe
+return coalesce(
+  rate_limiter_internal.number_problem(sample, 'read_ops', 2147483647, true),
+  rate_limiter_internal.number_problem(sample, 'write_ops', 2147483647, true),
+  rate_limiter_internal.number_problem(sample, 'error_count', 2147483647, true),
+  rate_limiter_internal.number_problem(sample, 'avg_latency_ms', 99999999),
+  rate_limiter_internal.number_problem(sample, 'p95_latency_ms', 99999999),
+  rate_limiter_internal.number_problem(sample, 'p99_latency_ms', 99999999)
+);
+
+comment on function rate_limiter_internal.iops_metric_problem(jsonb) is
+  'What is wrong with a sample for iops_metrics; null if nothing is.';
+--! EndIncluded rate_limiter_internal/metrics/iops_metric_problem.sql
+--! Included rate_limiter_internal/metrics/bandwidth_metric_problem.sql
+create or replace function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
+returns text
+language sql
+immutable
+parallel safe
+return coalesce(
+  -- Half of a bigint each, so that their sum is one.
+  rate_limiter_internal.number_problem(sample, 'bytes_read', 4611686018427387903, true),
+  rate_limiter_internal.number_problem(sample, 'bytes_written', 4611686018427387903, true),
+  rate_limiter_internal.number_problem(sample, 'avg_throughput_mbps', 9999999999),
+  rate_limiter_internal.number_problem(sample, 'peak_throughput_mbps', 9999999999),
+  rate_limiter_internal.number_problem(sample, 'connection_count', 2147483647, true)
+);
+
+comment on function rate_limiter_internal.bandwidth_metric_problem(jsonb) is
+  'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
+--! EndIncluded rate_limiter_internal/metrics/bandwidth_metric_problem.sql
+--! Included rate_limiter_internal/metrics/check_samples.sql
+create or replace function rate_limiter_internal.check_samples(samples jsonb)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if jsonb_typeof(samples) = 'array' and jsonb_array_length(samples) between 1 and 1000 then
+    return;
+  end if;
+
+  raise exception using
+    errcode = 'QS422',
+    message = 'batch is not of 1 to 1000 samples',
+    detail = case jsonb_typeof(samples)
+      when 'array' then format('samples: %s', jsonb_array_length(samples))
+      else format('type: %s', coalesce(jsonb_typeof(samples), 'null'))
+    end,
+    hint = 'Samples come as a JSON array of objects; split a larger one.';
+end;
+$$;
+
+comment on function rate_limiter_internal.check_samples(jsonb) is
+  'Raises QS422 for an invalid batch of samples.';
+--! EndIncluded rate_limiter_internal/metrics/check_samples.sql
+--! Included rate_limiter_internal/metrics/sample_id.sql
+create or replace function rate_limiter_internal.sample_id(sample jsonb, reporter text)
+returns uuid
+language sql
+immutable
+parallel safe
+return coalesce(
+  (sample ->> 'metric_id')::uuid,
+  -- As JSON, so that no two pairs of reporter and sample are spelled alike.
+  md5(jsonb_build_array(reporter, sample)::text)::uuid
+);
+
+comment on function rate_limiter_internal.sample_id(jsonb, text) is
+  'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
+--! EndIncluded rate_limiter_internal/metrics/sample_id.sql
+--! Included rate_limiter_internal/metrics/sample_reporter.sql
+create or replace function rate_limiter_internal.sample_reporter(reporter text)
+returns text
+language plpgsql
+stable
+parallel restricted
+as $$
+begin
+  if length(reporter) > 255 or reporter !~ '[^[:space:]]' then
+    raise exception using
+      errcode = 'QS422',
+      message = 'reporter is not of 1 to 255 characters',
+      detail = format('characters: %s', length(reporter)),
+      hint = 'Name the process that measured, the same at every retry, or give none.';
+  end if;
+
+  return coalesce(
+    reporter, concat_ws(' ', host(inet_client_addr()), current_setting('application_name'))
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.sample_reporter(text) is
+  'Who reports samples: the name that the caller gives, or else the address and the '
+  'application_name of its session. Raises QS422 for a name that is blank or too long.';
+--! EndIncluded rate_limiter_internal/metrics/sample_reporter.sql
+--! Included rate_limiter/metrics/record_metrics.sql
+create or replace function rate_limiter.record_metrics(
+  app_id uuid,
+  samples jsonb,
+  reporter text default null
+)
+returns setof rate_limiter.rejected_sample
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  at constant timestamptz := clock_timestamp();
+  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
+  shard integer;
+  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
+begin
+  perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_samples(samples);
+  perform rate_limiter_internal.admission_of(app_id);
+  shard := rate_limiter_internal.held_shard_key(app_id);
+
+  return query
+  with judged as materialized (
+    select
+      e.sample,
+      e.place::integer as place,
+      coalesce(
+        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
+        rate_limiter_internal.metric_problem(e.sample)
+      ) as problem
+    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+  ),
+  stored as (
+    insert into rate_limiter.metrics
+      (shard_key, app_id, "timestamp", metric_id, tags, metric_name, value, unit)
+    select
+      shard,
+      record_metrics.app_id,
+      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
+      rate_limiter_internal.sample_id(j.sample, reported_by),
+      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      j.sample ->> 'metric_name',
+      (j.sample ->> 'value')::numeric::double precision,
+      j.sample ->> 'unit'
+    from judged as j
+    where j.problem is null
+    -- By key: the same samples handed in twice, in another order, must not deadlock.
+    order by 3, 4
+    on conflict do nothing
+    returning metric_name, "timestamp"
+  ),
+  marked as (
+    insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+    select distinct
+      'hour', record_metrics.app_id, s.metric_name, date_trunc('hour', s."timestamp", 'UTC')
+    from stored as s
+  )
+  select j.place, j.problem
+  from judged as j
+  where j.problem is not null
+  order by j.place;
+end;
+$$;
+
+comment on function rate_limiter.record_metrics(uuid, jsonb, text) is
+  'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", '
+  '"value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. '
+  'A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the '
+  'others from nothing: it is answered by its position. A sample sent again is stored once: the '
+  'same metric_id, or without one the same content of the same reporter (by default the address '
+  'and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid '
+  'batch.';
+grant execute on function rate_limiter.record_metrics(uuid, jsonb, text)
+  to rate_limiter_app;
+--! EndIncluded rate_limiter/metrics/record_metrics.sql
+--! Included rate_limiter/metrics/record_iops_metrics.sql
+create or replace function rate_limiter.record_iops_metrics(
+  app_id uuid,
+  samples jsonb,
+  reporter text default null
+)
+returns setof rate_limiter.rejected_sample
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  at constant timestamptz := clock_timestamp();
+  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
+  shard integer;
+  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
+begin
+  perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_samples(samples);
+  perform rate_limiter_internal.admission_of(app_id);
+  shard := rate_limiter_internal.held_shard_key(app_id);
+
+  return query
+  with judged as materialized (
+    select
+      e.sample,
+      e.place::integer as place,
+      coalesce(
+        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
+        rate_limiter_internal.iops_metric_problem(e.sample)
+      ) as problem
+    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+  ),
+  stored as (
+    insert into rate_limiter.iops_metrics
+      (shard_key, app_id, "timestamp", metric_id, tags, read_ops, write_ops, error_count,
+       avg_latency_ms, p95_latency_ms, p99_latency_ms)
+    select
+      shard,
+      record_iops_metrics.app_id,
+      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
+      rate_limiter_internal.sample_id(j.sample, reported_by),
+      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      coalesce((j.sample ->> 'read_ops')::numeric::integer, 0),
+      coalesce((j.sample ->> 'write_ops')::numeric::integer, 0),
+      coalesce((j.sample ->> 'error_count')::numeric::integer, 0),
+      (j.sample ->> 'avg_latency_ms')::numeric,
+      (j.sample ->> 'p95_latency_ms')::numeric,
+      (j.sample ->> 'p99_latency_ms')::numeric
+    from judged as j
+    where j.problem is null
+    -- By key: the same samples handed in twice, in another order, must not deadlock.
+    order by 3, 4
+    on conflict do nothing
+  )
+  select j.place, j.problem
+  from judged as j
+  where j.problem is not null
+  order by j.place;
+end;
+$$;
+
+comment on function rate_limiter.record_iops_metrics(uuid, jsonb, text) is
+  'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the '
+  'interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, '
+  'p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
+grant execute on function rate_limiter.record_iops_metrics(uuid, jsonb, text)
+  to rate_limiter_app;
+--! EndIncluded rate_limiter/metrics/record_iops_metrics.sql
+--! Included rate_limiter/metrics/record_bandwidth_metrics.sql
+create or replace function rate_limiter.record_bandwidth_metrics(
+  app_id uuid,
+  samples jsonb,
+  reporter text default null
+)
+returns setof rate_limiter.rejected_sample
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  at constant timestamptz := clock_timestamp();
+  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
+  shard integer;
+  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
+begin
+  perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_samples(samples);
+  perform rate_limiter_internal.admission_of(app_id);
+  shard := rate_limiter_internal.held_shard_key(app_id);
+
+  return query
+  with judged as materialized (
+    select
+      e.sample,
+      e.place::integer as place,
+      coalesce(
+        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
+        rate_limiter_internal.bandwidth_metric_problem(e.sample)
+      ) as problem
+    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+  ),
+  stored as (
+    insert into rate_limiter.bandwidth_metrics
+      (shard_key, app_id, "timestamp", metric_id, tags, bytes_read, bytes_written,
+       avg_throughput_mbps, peak_throughput_mbps, connection_count)
+    select
+      shard,
+      record_bandwidth_metrics.app_id,
+      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
+      rate_limiter_internal.sample_id(j.sample, reported_by),
+      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      coalesce((j.sample ->> 'bytes_read')::numeric::bigint, 0),
+      coalesce((j.sample ->> 'bytes_written')::numeric::bigint, 0),
+      (j.sample ->> 'avg_throughput_mbps')::numeric,
+      (j.sample ->> 'peak_throughput_mbps')::numeric,
+      coalesce((j.sample ->> 'connection_count')::numeric::integer, 0)
+    from judged as j
+    where j.problem is null
+    -- By key: the same samples handed in twice, in another order, must not deadlock.
+    order by 3, 4
+    on conflict do nothing
+  )
+  select j.place, j.problem
+  from judged as j
+  where j.problem is not null
+  order by j.place;
+end;
+$$;
+
+comment on function rate_limiter.record_bandwidth_metrics(uuid, jsonb, text) is
+  'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the '
+  'interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, '
+  'connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
+grant execute on function rate_limiter.record_bandwidth_metrics(uuid, jsonb, text)
+  to rate_limiter_app;
+--! EndIncluded rate_limiter/metrics/record_bandwidth_metrics.sql
+--! Included rate_limiter_internal/metrics/system_metrics.sql
+create or replace function rate_limiter_internal.system_metrics(
+  from_time timestamptz,
+  to_time timestamptz,
+  only_app_id uuid default null
+)
+returns table (app_id uuid, minute timestamptz, metric_name text, value numeric)
+language sql
+stable
+parallel safe
+as $$
+  with ledger as (
+    select
+      t.owner_id as app_id,
+      date_trunc('minute', t.created_at, 'UTC') as minute,
+      t.bucket_type,
+      t.transaction_type,
+      -- A batch is one row for all its operations.
+      sum(rate_limiter_internal.operations_of(t.metadata)) as operations,
+      abs(sum(t.tokens_change)) as amount
+    from rate_limiter.token_transactions as t
+    where t.created_at >= from_time
+      and t.created_at < to_time
+      and t.mode = 'enforce'
+      and t.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and (only_app_id is null or t.owner_id = only_app_id)
+    group by 1, 2, 3, 4
+  ),
+  numbers as (
+    -- An operation draws on one of the buckets or on both: the longer list has them all, except
+    -- where some cost tokens alone and others bytes alone.
+    select l.app_id, l.minute, 'qos_admitted_operations' as metric_name,
+      max(l.operations) as value
+    from ledger as l
+    where l.transaction_type = 'consume'
+    group by l.app_id, l.minute
+    union all
+    select l.app_id, l.minute, named.metric_name, l.amount
+    from ledger as l
+    join (
+      values
+        ('consume', 'iops_l2', 'qos_admitted_tokens'),
+        ('consume', 'bandwidth_l2', 'qos_admitted_bytes'),
+        ('lease', 'iops_l2', 'qos_leased_tokens'),
+        ('lease', 'bandwidth_l2', 'qos_leased_bytes'),
+        ('settle', 'iops_l2', 'qos_returned_tokens'),
+        ('settle', 'bandwidth_l2', 'qos_returned_bytes'),
+        ('refund', 'iops_l2', 'qos_refunded_tokens'),
+        ('refund', 'bandwidth_l2', 'qos_refunded_bytes'),
+        ('borrow', 'iops_l2', 'qos_borrowed_tokens'),
+        ('borrow', 'bandwidth_l2', 'qos_borrowed_bytes')
+    ) as named (transaction_type, bucket_type, metric_name)
+      on named.transaction_type = l.transaction_type::text
+      and named.bucket_type = l.bucket_type::text
+    union all
+    select d.app_id, d.minute, 'qos_denied_operations' || suffix.name, sum(d.operations)
+    from rate_limiter.v_denial_counts as d
+    cross join lateral (values (''), ('_' || d.reason)) as suffix (name)
+    where d.minute >= from_time
+      and d.minute < to_time
+      and (only_app_id is null or d.app_id = only_app_id)
+    group by d.app_id, d.minute, suffix.name
+    union all
+    select l.app_id, date_trunc('minute', l.granted_at, 'UTC'), 'qos_leases_granted', count(*)
+    from rate_limiter.token_leases as l
+    where l.granted_at >= from_time
+      and l.granted_at < to_time
+      and (only_app_id is null or l.app_id = only_app_id)
+    group by 1, 2
+    union all
+    select b.owner_id, date_trunc('minute', b.borrowed_at, 'UTC'), 'qos_borrowings', count(*)
+    from rate_limiter.token_borrowing as b
+    where b.borrowed_at >= from_time
+      and b.borrowed_at < to_time
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and (only_app_id is null or b.owner_id = only_app_id)
+    group by 1, 2
+  )
+  select n.app_id, n.minute, n.metric_name, n.value
+  from numbers as n
+  join rate_limiter.applications as a on a.app_id = n.app_id;
+$$;
+
+comment on function rate_limiter_internal.system_metrics(timestamptz, timestamptz, uuid) is
+  'What the system did for each application, or for one, in each minute of a span, from the '
+  'ledger and the counts of denials. Only what is not zero.';
+--! EndIncluded rate_limiter_internal/metrics/system_metrics.sql
+--! Included rate_limiter_internal/metrics/write_system_metrics.sql
+create or replace function rate_limiter_internal.write_system_metrics(
+  at timestamptz,
+  from_time timestamptz,
+  to_time timestamptz,
+  only_app_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+-- One plan for every application is a bad one for a single application.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  this_minute constant timestamptz := date_trunc('minute', at, 'UTC');
+begin
+  with spans as (
+    -- Two minutes once more: the last transactions of the minute before may have been open. And
+    -- every minute for which a session handed in its denials late.
+    select from_time - interval '2 minutes' as from_time, to_time
+    union
+    select d.minute, d.minute + interval '1 minute'
+    from rate_limiter.denial_counts as d
+    where d.recorded_at >= from_time - interval '2 minutes'
+      and d.minute < from_time - interval '2 minutes'
+      and (only_app_id is null or d.app_id = only_app_id)
+  ),
+  numbers as (
+    select s.app_id, s.minute + interval '1 minute' as taken_at, s.metric_name, s.value
+    from spans
+    cross join lateral rate_limiter_internal.system_metrics(
+      spans.from_time, spans.to_time, only_app_id
+    ) as s
+    union all
+    select f.app_id, this_minute, f.metric_name, f.value
+    from rate_limiter_internal.bucket_fill(at, only_app_id) as f
+    where to_time = this_minute
+    union all
+    select h.app_id, this_minute, h.metric_name, h.value
+    from rate_limiter_internal.cluster_health() as h
+    where to_time = this_minute
+      and (only_app_id is null or h.app_id = only_app_id)
+    union all
+    -- What was not zero within the last hour is so now: without a sample no alert would end.
+    select recent.app_id, minute.taken_at, recent.metric_name, 0
+    from (
+      select distinct m.app_id, m.metric_name
+      from rate_limiter.metrics as m
+      where m."timestamp" > from_time - interval '1 hour'
+        and m."timestamp" <= this_minute
+        and starts_with(m.metric_name, 'qos_')
+        and not starts_with(m.metric_name, 'qos_bucket_fill_')
+        and m.metric_name <> 'qos_cluster_health'
+        and m.value <> 0
+        and (only_app_id is null or m.app_id = only_app_id)
+    ) as recent
+    cross join generate_series(
+      from_time + interval '1 minute', to_time, interval '1 minute'
+    ) as minute (taken_at)
+  ),
+  facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id in (select n.app_id from numbers as n)
+    order by f.app_id
+    for key share
+  ),
+  stored as (
+    insert into rate_limiter.metrics as m
+      (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
+    select
+      f.shard_key, n.app_id, n.taken_at, md5(n.metric_name)::uuid, n.metric_name,
+      -- As metrics allows.
+      least(greatest(sum(n.value), -1e30), 1e30),
+      case
+        when n.metric_name like '%_tokens' then 'tokens'
+        when n.metric_name like '%_bytes' then 'bytes'
+        when n.metric_name like 'qos_bucket_fill_%' then 'percent'
+      end
+    from numbers as n
+    join facts as f on f.app_id = n.app_id
+    group by f.shard_key, n.app_id, n.taken_at, n.metric_name
+    on conflict (shard_key, app_id, "timestamp", metric_id) do update
+    set value = excluded.value
+    where m.value <> excluded.value
+    returning m.app_id, m.metric_name, m."timestamp"
+  )
+  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+  select distinct 'hour', s.app_id, s.metric_name, date_trunc('hour', s."timestamp", 'UTC')
+  from stored as s;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_system_metrics(
+  timestamptz, timestamptz, timestamptz, uuid
+) is
+  'Writes the numbers of every application, or of one, for the minutes of a span, and how full '
+  'its buckets are where the span ends now.';
+--! EndIncluded rate_limiter_internal/metrics/write_system_metrics.sql
+--! Included rate_limiter_private/metrics/record_system_metrics.sql
+create or replace function rate_limiter_private.record_system_metrics(
+  at timestamptz,
+  batch_minutes integer default 60
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  this_minute constant timestamptz := date_trunc('minute', at, 'UTC');
+  done_until timestamptz;
+  to_time timestamptz;
+  application record;
+begin
+  if not rate_limiter_internal.try_lock_job('record_system_metrics') then
+    return null;
+  end if;
+
+  select least(p.done_until, this_minute)
+  into done_until
+  from rate_limiter_private.job_progress as p
+  where p.job = 'record_system_metrics';
+  done_until := coalesce(done_until, this_minute - interval '1 hour');
+  to_time := least(this_minute, done_until + make_interval(mins => batch_minutes));
+
+  begin
+    perform rate_limiter_internal.write_system_metrics(at, done_until, to_time);
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception
+    then
+      -- An application at a time: what is wrong with one keeps no other from its numbers.
+      for application in select a.app_id from rate_limiter.applications as a loop
+        begin
+          perform rate_limiter_internal.write_system_metrics(
+            at, done_until, to_time, application.app_id
+          );
+        exception
+          when data_exception or integrity_constraint_violation or program_limit_exceeded
+            or raise_exception
+          then
+            perform rate_limiter_private.record_job_failure(
+              'record_system_metrics', application.app_id::text, sqlstate, sqlerrm
+            );
+        end;
+      end loop;
+  end;
+
+  insert into rate_limiter_private.job_progress (job, done_until)
+  values ('record_system_metrics', to_time)
+  on conflict (job) do update set done_until = excluded.done_until;
+
+  return extract(epoch from to_time - done_until) / 60;
+end;
+$$;
+
+comment on function rate_limiter_private.record_system_metrics(timestamptz, integer) is
+  'Job: writes the system''s own numbers into metrics (names begin with qos_), by application '
+  'and minute, stamped with the minute''s end; how full each bucket is and how the clusters are, '
+  'at the current minute. Goes on where the last run ended, at most batch_minutes further, and '
+  'answers how many minutes that were, and null while another session does. Running twice '
+  'changes nothing. An application whose numbers cannot be written is left out and counted in '
+  'job_failures.';
+grant execute on function rate_limiter_private.record_system_metrics(timestamptz, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/record_system_metrics.sql
+--! Included rate_limiter_internal/metrics/aggregate_hours.sql
+create or replace function rate_limiter_internal.aggregate_hours(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Each keeps its shard key until this is written. Samples are looked for by application: those of
+  -- one that has just moved are seen under its old key.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id = any (app_ids)
+    order by f.app_id
+    for key share
+  )
+  insert into rate_limiter.metrics_hourly as known (
+    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
+    p95_value, p99_value, sample_count
+  )
+  select
+    f.shard_key,
+    m.app_id,
+    m.metric_name,
+    c.bucket,
+    -- In the order of the values: a sum of doubles depends on it.
+    avg(m.value order by m.value),
+    min(m.value),
+    max(m.value),
+    percentile_cont(0.5) within group (order by m.value),
+    percentile_cont(0.95) within group (order by m.value),
+    percentile_cont(0.99) within group (order by m.value),
+    count(*)
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  join facts as f on f.app_id = c.app_id
+  join rate_limiter.metrics as m
+    on m.app_id = c.app_id
+    and m.metric_name = c.metric_name
+    and m."timestamp" >= c.bucket
+    and m."timestamp" < c.bucket + interval '1 hour'
+  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  on conflict (shard_key, app_id, metric_name, bucket) do update
+  set
+    avg_value = excluded.avg_value,
+    min_value = excluded.min_value,
+    max_value = excluded.max_value,
+    median_value = excluded.median_value,
+    p95_value = excluded.p95_value,
+    p99_value = excluded.p99_value,
+    sample_count = excluded.sample_count
+  -- Of those that have expired meanwhile, the aggregate is all that is left.
+  where excluded.sample_count >= known.sample_count;
+$$;
+
+comment on function rate_limiter_internal.aggregate_hours(uuid[], text[], timestamptz[]) is
+  'Aggregates these hours anew from all their samples. One whose samples have expired keeps '
+  'what it has.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_hours.sql
+--! Included rate_limiter_internal/metrics/aggregate_days.sql
+create or replace function rate_limiter_internal.aggregate_days(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Each keeps its shard key until this is written. Samples are looked for by application: those of
+  -- one that has just moved are seen under its old key.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id = any (app_ids)
+    order by f.app_id
+    for key share
+  )
+  insert into rate_limiter.metrics_daily as known (
+    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
+    p95_value, p99_value, sample_count
+  )
+  select
+    f.shard_key,
+    m.app_id,
+    m.metric_name,
+    c.bucket,
+    -- In the order of the values: a sum of doubles depends on it.
+    avg(m.value order by m.value),
+    min(m.value),
+    max(m.value),
+    percentile_cont(0.5) within group (order by m.value),
+    percentile_cont(0.95) within group (order by m.value),
+    percentile_cont(0.99) within group (order by m.value),
+    count(*)
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  join facts as f on f.app_id = c.app_id
+  join rate_limiter.metrics as m
+    on m.app_id = c.app_id
+    and m.metric_name = c.metric_name
+    and m."timestamp" >= c.bucket
+    and m."timestamp" < c.bucket + interval '24 hours'
+  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  on conflict (shard_key, app_id, metric_name, bucket) do update
+  set
+    avg_value = excluded.avg_value,
+    min_value = excluded.min_value,
+    max_value = excluded.max_value,
+    median_value = excluded.median_value,
+    p95_value = excluded.p95_value,
+    p99_value = excluded.p99_value,
+    sample_count = excluded.sample_count
+  -- Of those that have expired meanwhile, the aggregate is all that is left.
+  where excluded.sample_count >= known.sample_count;
+$$;
+
+comment on function rate_limiter_internal.aggregate_days(uuid[], text[], timestamptz[]) is
+  'Aggregates these days anew from all their samples. One whose samples have expired keeps '
+  'what it has.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_days.sql
+--! Included rate_limiter_internal/metrics/aggregate_buckets.sql
+create or replace function rate_limiter_internal.aggregate_buckets(
+  grain text,
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if grain = 'day' then
+    perform rate_limiter_internal.aggregate_days(app_ids, metric_names, buckets);
+    return;
+  end if;
+
+  perform rate_limiter_internal.aggregate_hours(app_ids, metric_names, buckets);
+  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+  select distinct 'day', c.app_id, c.metric_name, date_trunc('day', c.bucket, 'UTC')
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket);
+end;
+$$;
+
+comment on function rate_limiter_internal.aggregate_buckets(
+  text, uuid[], text[], timestamptz[]
+) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_buckets.sql
+--! Included rate_limiter_private/metrics/aggregate_metrics.sql
+create or replace function rate_limiter_private.aggregate_metrics(
+  grain text,
+  batch_size integer default 500
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  changed record;
+  application record;
+begin
+  -- One at a time: of two that aggregate the same hour, the one that read first might write last.
+  if not rate_limiter_internal.try_lock_job('aggregate_metrics') then
+    return null;
+  end if;
+
+  with changes as (
+    select distinct c.app_id, c.metric_name, c.bucket
+    from rate_limiter_private.metric_changes as c
+    where c.grain = aggregate_metrics.grain
+    order by c.app_id, c.metric_name, c.bucket
+    limit batch_size
+  ),
+  taken as (
+    delete from rate_limiter_private.metric_changes as c
+    using changes as k
+    where c.grain = aggregate_metrics.grain
+      and c.app_id = k.app_id
+      and c.metric_name = k.metric_name
+      and c.bucket = k.bucket
+  )
+  select
+    count(*)::integer as number,
+    array_agg(k.app_id) as app_ids,
+    array_agg(k.metric_name::text) as metric_names,
+    array_agg(k.bucket) as buckets
+  into changed
+  from changes as k;
+
+  if changed.number = 0 then
+    return 0;
+  end if;
+  begin
+    -- A statement of its own: it sees every sample whose mark was taken above.
+    perform rate_limiter_internal.aggregate_buckets(
+      grain, changed.app_ids, changed.metric_names, changed.buckets
+    );
+    return changed.number;
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception
+    then
+      -- An application at a time: what cannot be aggregated stops no other application.
+      null;
+  end;
+
+  for application in
+    select
+      c.app_id,
+      array_agg(c.metric_name) as metric_names,
+      array_agg(c.bucket) as buckets
+    from unnest(changed.app_ids, changed.metric_names, changed.buckets)
+      as c (app_id, metric_name, bucket)
+    group by c.app_id
+  loop
+    begin
+      perform rate_limiter_internal.aggregate_buckets(
+        grain, array_fill(application.app_id, array[cardinality(application.buckets)]),
+        application.metric_names, application.buckets
+      );
+    exception
+      when data_exception or integrity_constraint_violation or program_limit_exceeded
+        or raise_exception
+      then
+        perform rate_limiter_private.record_job_failure(
+          'aggregate_metrics', application.app_id::text, sqlstate, sqlerrm
+        );
+    end;
+  end loop;
+  return changed.number;
+end;
+$$;
+
+comment on function rate_limiter_private.aggregate_metrics(text, integer) is
+  'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) '
+  'up to date that got samples since, however late; answers how many, and null while another '
+  'session does. Call it until it answers less than batch_size. An application whose samples '
+  'cannot be aggregated is left out and counted in job_failures.';
+grant execute on function rate_limiter_private.aggregate_metrics(text, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/aggregate_metrics.sql
+--! Included rate_limiter_private/metrics/mark_for_aggregation.sql
+create or replace function rate_limiter_private.mark_for_aggregation(
+  from_time timestamptz,
+  to_time timestamptz
+)
+returns bigint
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with marked as (
+    insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+    select distinct 'hour', m.app_id, m.metric_name, date_trunc('hour', m."timestamp", 'UTC')
+    from rate_limiter.metrics as m
+    where m."timestamp" >= from_time and m."timestamp" < to_time
+    returning 1
+  )
+  select count(*) from marked;
+$$;
+
+comment on function rate_limiter_private.mark_for_aggregation(timestamptz, timestamptz) is
+  'Has every hour of a span aggregated anew, for samples that were put in without the ingestion '
+  'functions; answers how many. The next runs of aggregate_metrics do the work.';
+grant execute on function rate_limiter_private.mark_for_aggregation(timestamptz, timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/mark_for_aggregation.sql
+--! Included rate_limiter/metrics/v_metrics_summary_24h.sql
+create or replace view rate_limiter.v_metrics_summary_24h
+with (security_invoker = true) as
+with
+-- Each table by itself before the join: joined first, every row of one would be counted once for
+-- each row of the other.
+iops as (
+  select
+    m.app_id,
+    avg(m.total_ops) as avg_iops,
+    max(m.total_ops) as peak_iops,
+    count(*) as sample_count
+  from rate_limiter.iops_metrics as m
+  where m."timestamp" > current_timestamp - interval '24 hours'
+  group by m.app_id
+),
+bandwidth as (
+  select
+    m.app_id,
+    avg(m.total_bytes) as avg_bandwidth_bytes,
+    max(m.total_bytes) as peak_bandwidth_bytes,
+    count(*) as sample_count
+  from rate_limiter.bandwidth_metrics as m
+  where m."timestamp" > current_timestamp - interval '24 hours'
+  group by m.app_id
+)
+select
+  a.app_id,
+  a.name as app_name,
+  i.avg_iops,
+  i.peak_iops,
+  b.avg_bandwidth_bytes,
+  b.peak_bandwidth_bytes,
+  coalesce(i.sample_count, 0) as iops_sample_count,
+  coalesce(b.sample_count, 0) as bandwidth_sample_count
+from rate_limiter.applications as a
+left join iops as i on i.app_id = a.app_id
+left join bandwidth as b on b.app_id = a.app_id;
+
+comment on view rate_limiter.v_metrics_summary_24h is
+  E'@name metrics_summary\n'
+  '@primaryKey app_id\n'
+  '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
+  '@fieldName application|@foreignFieldName metricsSummary\n'
+  'Operations and bytes of each application over the last 24 hours.';
+comment on column rate_limiter.v_metrics_summary_24h.app_id is 'The application.';
+comment on column rate_limiter.v_metrics_summary_24h.app_name is 'Its name.';
+comment on column rate_limiter.v_metrics_summary_24h.avg_iops is 'Mean operations of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.peak_iops is 'Most operations of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.avg_bandwidth_bytes is
+  'Mean bytes of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.peak_bandwidth_bytes is
+  'Most bytes of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.iops_sample_count is
+  'Samples of operations.';
+comment on column rate_limiter.v_metrics_summary_24h.bandwidth_sample_count is
+  'Samples of bytes.';
+
+revoke all on rate_limiter.v_metrics_summary_24h
+  from rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.v_metrics_summary_24h
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/v_metrics_summary_24h.sql
+--! Included rate_limiter/metrics/bandwidth_metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.bandwidth_metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.bandwidth_metrics;
+create policy readable on rate_limiter.bandwidth_metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.bandwidth_metrics;
+create policy monitored on rate_limiter.bandwidth_metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/bandwidth_metrics.policies.sql
+--! Included rate_limiter/metrics/iops_metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.iops_metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.iops_metrics;
+create policy readable on rate_limiter.iops_metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.iops_metrics;
+create policy monitored on rate_limiter.iops_metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/iops_metrics.policies.sql
+--! Included rate_limiter/metrics/metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics;
+create policy readable on rate_limiter.metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics;
+create policy monitored on rate_limiter.metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics.policies.sql
+--! Included rate_limiter/metrics/metrics_daily.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics_daily enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics_daily;
+create policy readable on rate_limiter.metrics_daily
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics_daily;
+create policy monitored on rate_limiter.metrics_daily
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics_daily.policies.sql
+--! Included rate_limiter/metrics/metrics_hourly.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics_hourly enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics_hourly;
+create policy readable on rate_limiter.metrics_hourly
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics_hourly;
+create policy monitored on rate_limiter.metrics_hourly
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics_hourly.policies.sql
+--! Included rate_limiter/metrics/bandwidth_metrics.grants.sql
+revoke all on rate_limiter.bandwidth_metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.bandwidth_metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/bandwidth_metrics.grants.sql
+--! Included rate_limiter/metrics/iops_metrics.grants.sql
+revoke all on rate_limiter.iops_metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.iops_metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/iops_metrics.grants.sql
+--! Included rate_limiter/metrics/metrics.grants.sql
+revoke all on rate_limiter.metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics.grants.sql
+--! Included rate_limiter/metrics/metrics_daily.grants.sql
+revoke all on rate_limiter.metrics_daily
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics_daily to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics_daily.grants.sql
+--! Included rate_limiter/metrics/metrics_hourly.grants.sql
+revoke all on rate_limiter.metrics_hourly
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics_hourly to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics_hourly.grants.sql
+--! Included rate_limiter_private/metrics/metric_changes.grants.sql
+revoke all on rate_limiter_private.metric_changes
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.metric_changes to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/metrics/metric_changes.grants.sql
+
+-- Exports
+--! Included rate_limiter_admin/exports/export_metrics.sql
+create or replace function rate_limiter_admin.export_metrics(
+  since timestamptz,
+  until timestamptz,
+  app_id uuid default null,
+  max_rows bigint default null
+)
+returns table (
+  application_id uuid,
+  application_name text,
+  measured_at timestamptz,
+  metric_name text,
+  value double precision,
+  unit text,
+  tags jsonb
+)
+language sql
+stable
+parallel safe
+as $$
+  -- Neither a definer nor with settings of its own, so that it is inlined: rows reach a cursor one
+  -- by one, and row-level security decides which.
+  select
+    m.app_id, a.name::text, m."timestamp", m.metric_name::text, m.value, m.unit::text, m.tags
+  from rate_limiter.metrics as m
+  join rate_limiter.applications as a on a.shard_key = m.shard_key and a.app_id = m.app_id
+  where (select rate_limiter_internal.may('metrics', 'export'))
+    and m."timestamp" >= export_metrics.since
+    and m."timestamp" < export_metrics.until
+    and (export_metrics.app_id is null or m.app_id = export_metrics.app_id)
+  order by m.shard_key, m.app_id, m."timestamp", m.metric_id
+  limit export_metrics.max_rows;
+$$;
+
+comment on function rate_limiter_admin.export_metrics(
+  timestamptz, timestamptz, uuid, bigint
+) is
+  E'@behavior -*\n'
+  'Samples of a span of time for the export, by application and time.';
+grant execute on function rate_limiter_admin.export_metrics(
+  timestamptz, timestamptz, uuid, bigint
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/exports/export_metrics.sql
+--! Included rate_limiter_internal/exports/audit_export.sql
+create or replace function rate_limiter_internal.audit_export(
+  resource text,
+  since timestamptz,
+  until timestamptz,
+  app_id uuid
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+  perform rate_limiter_internal.require_permission(resource, 'export');
+  perform rate_limiter_internal.require_span(since, until, interval '3660 days');
+
+  if app_id is not null then
+    perform rate_limiter_internal.require_application(app_id, resource, 'export');
+  end if;
+
+  perform rate_limiter_internal.write_audit(
+    'export', resource, null, rate_limiter_internal.current_tenant_id(), app_id, null,
+    jsonb_build_object('since', since, 'until', until)
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.audit_export(text, timestamptz, timestamptz, uuid) is
+  'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
+grant execute on function rate_limiter_internal.audit_export(
+  text, timestamptz, timestamptz, uuid
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/exports/audit_export.sql
+--! Included rate_limiter_admin/exports/begin_export.sql
+create or replace function rate_limiter_admin.begin_export(
+  resource text,
+  since timestamptz,
+  until timestamptz,
+  app_id uuid,
+  max_rows bigint
+)
+returns bigint
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  total bigint;
+begin
+  perform rate_limiter_internal.audit_export(resource, since, until, app_id);
+
+  -- Counted one too far: then the caller knows that there are more.
+  if resource = 'audit' then
+    select count(*)
+    into total
+    from rate_limiter_admin.export_audit(since, until, app_id, max_rows + 1);
+  else
+    select count(*)
+    into total
+    from rate_limiter_admin.export_metrics(since, until, app_id, max_rows + 1);
+  end if;
+
+  return total;
+end;
+$$;
+
+comment on function rate_limiter_admin.begin_export(
+  text, timestamptz, timestamptz, uuid, bigint
+) is
+  E'@behavior -*\n'
+  'Refuses who may not export (QS401, QS403), notes in the audit who does, and answers how many '
+  'rows there are to come: max_rows + 1 where there are more than max_rows.';
+grant execute on function rate_limiter_admin.begin_export(
+  text, timestamptz, timestamptz, uuid, bigint
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/exports/begin_export.sql

@@ -1,0 +1,2016 @@
+--! Previous: sha1:c8b9ad0d235c6357737d3b1d4ce137c4133d3087
+--! Hash: sha1:0236df876e096067321f47b7757ef06ff678607c
+--! Message: alerts and retention
+
+-- Alerts
+--! Included rate_limiter_internal/alerts/refuse_delete_of_alert.sql
+create or replace function rate_limiter_internal.refuse_delete_of_alert()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from rate_limiter.alert_history as h where h.alert_id = old.alert_id) then
+    raise exception using
+      errcode = 'QS409',
+      message = 'alert has history',
+      detail = format('alert: %s', old.alert_id),
+      hint = 'Deactivate it instead.';
+  end if;
+
+  return old;
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_delete_of_alert() is
+  'Trigger: an alert that was ever triggered is deactivated, not deleted.';
+--! EndIncluded rate_limiter_internal/alerts/refuse_delete_of_alert.sql
+--! Included rate_limiter_admin/alerts/acknowledge_alert.sql
+create or replace function rate_limiter_admin.acknowledge_alert(history_id uuid)
+returns rate_limiter.alert_history
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_alert rate_limiter.alert_history;
+begin
+  perform rate_limiter_internal.require_read_committed();
+  -- Operators and administrators of applications acknowledge alerts.
+  if not rate_limiter_internal.may('application', 'update') then
+    perform rate_limiter_internal.require_permission('system', 'monitor');
+  end if;
+  perform rate_limiter_internal.require_tenant_not_suspended();
+
+  select h.*
+  into found_alert
+  from rate_limiter.alert_history as h
+  join rate_limiter.applications as a on a.app_id = h.app_id
+  where h.history_id = acknowledge_alert.history_id
+    and (
+      rate_limiter_internal.is_system_admin()
+      or a.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+  for update of h;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown alert',
+      detail = format('alert: %s', history_id),
+      hint = 'Check the id: alerts of other tenants are not to be seen.';
+  end if;
+
+  if found_alert.acknowledged_at is not null then
+    raise exception using
+      errcode = 'QS409',
+      message = 'alert is acknowledged already',
+      detail = format('alert: %s', history_id),
+      hint = 'Another user has acknowledged it.';
+  end if;
+
+  update rate_limiter.alert_history as h
+  set
+    status = case h.status when 'triggered' then 'acknowledged' else h.status end,
+    acknowledged_at = clock_timestamp(),
+    acknowledged_by = rate_limiter_internal.current_user_id()
+  where h.history_id = found_alert.history_id
+    and h.triggered_at = found_alert.triggered_at
+  returning h.* into found_alert;
+
+  if found_alert.status = 'acknowledged' then
+    perform rate_limiter_internal.add_alert_notifications(
+      found_alert.alert_id, found_alert.history_id, 'acknowledged'
+    );
+  end if;
+  perform rate_limiter_internal.write_audit(
+    'acknowledge', 'alert_history', history_id,
+    rate_limiter_internal.tenant_of(jsonb_build_object('app_id', found_alert.app_id)),
+    found_alert.app_id
+  );
+  return found_alert;
+end;
+$$;
+
+comment on function rate_limiter_admin.acknowledge_alert(uuid) is
+  E'@resultFieldName alert\n'
+  'Acknowledges an alert. One that is resolved already stays resolved.';
+grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/alerts/acknowledge_alert.sql
+--! Included rate_limiter_admin/alerts/alert_channel.sql
+create or replace function rate_limiter_admin.alert_channel()
+returns text
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_permission('metrics', 'read');
+
+  return case
+    when rate_limiter_internal.is_system_admin() then 'rate_limiter_alerts'
+    else 'rate_limiter_alerts_' || rate_limiter_internal.current_tenant_id()
+  end;
+end;
+$$;
+
+comment on function rate_limiter_admin.alert_channel() is
+  E'@behavior -*\n'
+  'Where the API hears of the alerts that the signed-in user may see.';
+grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/alerts/alert_channel.sql
+--! Included rate_limiter_internal/alerts/notify_alert.sql
+create or replace function rate_limiter_internal.notify_alert()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+  payload constant text := jsonb_build_object(
+    'history_id', new.history_id, 'triggered_at', new.triggered_at
+  )::text;
+begin
+  perform pg_notify('rate_limiter_alerts', payload);
+  perform pg_notify('rate_limiter_alerts_' || a.tenant_id, payload)
+  from rate_limiter.applications as a
+  where a.app_id = new.app_id;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.notify_alert() is
+  'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for '
+  'each tenant and on one for system administrators.';
+--! EndIncluded rate_limiter_internal/alerts/notify_alert.sql
+--! Included rate_limiter_internal/alerts/channel_problem.sql
+create or replace function rate_limiter_internal.channel_problem(channel jsonb)
+returns text
+language sql
+immutable
+parallel safe
+as $$
+  with allowed (kind, fields) as (
+    values
+      ('log', array['channel', 'events']),
+      ('webhook', array['channel', 'events', 'url', 'secret']),
+      ('slack', array['channel', 'events', 'url']),
+      ('email', array['channel', 'events', 'to'])
+  )
+  select case
+    when jsonb_typeof(channel) is distinct from 'object' then 'channel is not an object'
+    when not exists (select from allowed as a where to_jsonb(a.kind) = channel -> 'channel')
+      then 'channel is not webhook, slack, email or log'
+    when exists (
+      select
+      from jsonb_object_keys(channel) as f (field)
+      where f.field <> all (
+        select unnest(a.fields) from allowed as a where a.kind = channel ->> 'channel'
+      )
+    )
+      then 'channel has a field that it does not take'
+    when channel ? 'events' and (
+      jsonb_typeof(channel -> 'events') <> 'array'
+      or not channel -> 'events' <@ '["triggered", "acknowledged", "resolved"]'
+    )
+      then 'events are not of triggered, acknowledged and resolved'
+    when channel ->> 'channel' in ('webhook', 'slack') and (
+      coalesce(jsonb_typeof(channel -> 'url'), '') <> 'string'
+      -- No user and password before the host: they would end up in logs.
+      or channel ->> 'url' !~ '^https?://[^[:space:]/@]+(/[^[:space:]]*)?$'
+      or length(channel ->> 'url') > 2048
+    )
+      then 'url is not an http or https URL'
+    when channel ? 'secret' and (
+      jsonb_typeof(channel -> 'secret') <> 'string'
+      or length(channel ->> 'secret') not between 16 and 256
+    )
+      then 'secret is not of 16 to 256 characters'
+    when channel ->> 'channel' = 'email' and (
+      coalesce(jsonb_typeof(channel -> 'to'), '') <> 'array'
+      or jsonb_array_length(channel -> 'to') not between 1 and 20
+      or exists (
+        select
+        from jsonb_array_elements(channel -> 'to') as t (address)
+        where jsonb_typeof(t.address) <> 'string'
+          or t.address #>> '{}' !~ '^[^[:space:]@,;<>"]+@[^[:space:]@,;<>"]+$'
+          or length(t.address #>> '{}') > 254
+      )
+    )
+      then 'to is not a list of 1 to 20 addresses'
+  end;
+$$;
+
+comment on function rate_limiter_internal.channel_problem(jsonb) is
+  'What is wrong with one channel of an alert; null if nothing is.';
+--! EndIncluded rate_limiter_internal/alerts/channel_problem.sql
+--! Included rate_limiter_internal/alerts/notification_channels.sql
+create or replace function rate_limiter_internal.notification_channels(config jsonb)
+returns table (channel_number integer, channel jsonb)
+language sql
+immutable
+parallel safe
+as $$
+  select c.number::integer, c.channel
+  from jsonb_array_elements(
+    case
+      when config ? 'channels' then config -> 'channels'
+      when config ? 'channel' then jsonb_build_array(config)
+      else '[]'
+    end
+  ) with ordinality as c (channel, number);
+$$;
+
+comment on function rate_limiter_internal.notification_channels(jsonb) is
+  'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for '
+  'none.';
+--! EndIncluded rate_limiter_internal/alerts/notification_channels.sql
+--! Included rate_limiter_internal/alerts/notification_problem.sql
+create or replace function rate_limiter_internal.notification_problem(config jsonb)
+returns text
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if jsonb_typeof(config) is distinct from 'object' then
+    return 'not an object';
+  elsif config ? 'channels' and (
+    config - 'channels' <> '{}' or jsonb_typeof(config -> 'channels') <> 'array'
+  ) then
+    return 'channels is not a list, or is not alone';
+  elsif config <> '{}' and not config ? 'channels' and not config ? 'channel' then
+    return 'neither a channel nor channels';
+  end if;
+
+  return (
+    select case
+      when count(*) > 20 then 'more than 20 channels'
+      else min(format(
+        'channel %s: %s',
+        c.channel_number, rate_limiter_internal.channel_problem(c.channel)
+      )) filter (where rate_limiter_internal.channel_problem(c.channel) is not null)
+    end
+    from rate_limiter_internal.notification_channels(config) as c
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.notification_problem(jsonb) is
+  'What is wrong with the notification_config of an alert; null if nothing is.';
+--! EndIncluded rate_limiter_internal/alerts/notification_problem.sql
+--! Included rate_limiter_internal/alerts/check_notification.sql
+create or replace function rate_limiter_internal.check_notification()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  problem constant text := rate_limiter_internal.notification_problem(new.notification_config);
+begin
+  if problem is null then
+    return new;
+  end if;
+
+  raise exception using
+    errcode = 'QS422',
+    message = 'notification config does not fit',
+    detail = problem,
+    hint = 'One channel such as {"channel": "webhook", "url": "https://…"}, or {"channels": […]}.';
+end;
+$$;
+
+comment on function rate_limiter_internal.check_notification() is
+  'Trigger: refuses an alert whose notifications could not be delivered (QS422).';
+--! EndIncluded rate_limiter_internal/alerts/check_notification.sql
+--! Included rate_limiter_internal/alerts/condition_matches.sql
+create or replace function rate_limiter_internal.condition_matches(
+  value double precision,
+  condition text,
+  threshold_value double precision
+)
+returns boolean
+language sql
+immutable
+parallel safe
+return case condition
+  when '>' then value > threshold_value
+  when '<' then value < threshold_value
+  when '>=' then value >= threshold_value
+  when '<=' then value <= threshold_value
+  when '=' then value = threshold_value
+  when '!=' then value <> threshold_value
+end;
+
+comment on function rate_limiter_internal.condition_matches(
+  double precision, text, double precision
+) is 'Whether a sample meets the condition of an alert.';
+--! EndIncluded rate_limiter_internal/alerts/condition_matches.sql
+--! Included rate_limiter_internal/alerts/is_counted_by_minute.sql
+create or replace function rate_limiter_internal.is_counted_by_minute(metric_name text)
+returns boolean
+language sql
+immutable
+parallel safe
+return starts_with(metric_name, 'qos_')
+  and not starts_with(metric_name, 'qos_bucket_fill_')
+  and metric_name <> 'qos_cluster_health';
+
+comment on function rate_limiter_internal.is_counted_by_minute(text) is
+  'Whether a metric is one of the system''s counts: a sample for each minute, stamped with its '
+  'end; a minute without one counts as zero once it is complete.';
+--! EndIncluded rate_limiter_internal/alerts/is_counted_by_minute.sql
+--! Included rate_limiter_internal/alerts/round_alert_duration.sql
+create or replace function rate_limiter_internal.round_alert_duration()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if rate_limiter_internal.is_counted_by_minute(new.metric_name) then
+    new.duration_seconds := 60 * ceil(new.duration_seconds / 60.0);
+  end if;
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.round_alert_duration() is
+  'Trigger: an alert on a count of the system lasts whole minutes, as its samples do: a shorter '
+  'duration is rounded up.';
+--! EndIncluded rate_limiter_internal/alerts/round_alert_duration.sql
+--! Included rate_limiter_internal/alerts/complete_minutes.sql
+create or replace function rate_limiter_internal.complete_minutes(
+  at timestamptz,
+  out evaluated_until timestamptz,
+  out complete_until timestamptz
+)
+returns record
+language sql
+stable
+parallel safe
+as $$
+  with ends as (
+    -- A run of record_system_metrics counts the two minutes before its own once more: of a minute
+    -- that it wrote twice, what came within a minute of its end is in.
+    select
+      least(
+        date_trunc('minute', at, 'UTC'),
+        (
+          select p.done_until
+          from rate_limiter_private.job_progress as p
+          where p.job = 'record_system_metrics'
+        )
+      ) - interval '1 minute' as complete_until
+  )
+  select
+    -- A clock that ran ahead and stepped back leaves no minute out from then on.
+    least(p.done_until, e.complete_until), e.complete_until
+  from ends as e
+  left join rate_limiter_private.job_progress as p on p.job = 'evaluate_alerts';
+$$;
+
+comment on function rate_limiter_internal.complete_minutes(timestamptz) is
+  'Up to which minute''s end alerts on the system''s counts were evaluated, null for never, and up '
+  'to which they can be; null where nothing was counted yet.';
+--! EndIncluded rate_limiter_internal/alerts/complete_minutes.sql
+--! Included rate_limiter_internal/alerts/counted_window.sql
+create or replace function rate_limiter_internal.counted_window(
+  app_id uuid,
+  metric_name text,
+  condition text,
+  threshold_value double precision,
+  minutes integer,
+  until timestamptz,
+  out every_one_holds boolean,
+  out any_holds boolean,
+  out latest_value double precision
+)
+returns record
+language sql
+stable
+parallel safe
+as $$
+  with samples as (
+    select
+      m."timestamp",
+      m.value,
+      rate_limiter_internal.condition_matches(m.value, condition, threshold_value) as holds
+    from rate_limiter.metrics as m
+    where m.app_id = counted_window.app_id
+      and m.metric_name = counted_window.metric_name
+      and m."timestamp" > until - make_interval(mins => minutes)
+      and m."timestamp" <= until
+  ),
+  known as (
+    select
+      coalesce(bool_and(s.holds), true) as all_hold,
+      coalesce(bool_or(s.holds), false) as any_holds,
+      count(distinct s."timestamp") < minutes as has_zero,
+      rate_limiter_internal.condition_matches(0, condition, threshold_value) as zero_holds,
+      max(s.value) filter (where s."timestamp" = until) as latest_value
+    from samples as s
+  )
+  select
+    k.all_hold and (k.zero_holds or not k.has_zero),
+    k.any_holds or (k.zero_holds and k.has_zero),
+    coalesce(k.latest_value, 0)
+  from known as k;
+$$;
+
+comment on function rate_limiter_internal.counted_window(
+  uuid, text, text, double precision, integer, timestamptz
+) is
+  'Whether every minute of a window, and whether any, meets the condition of an alert on a count '
+  'of the system. A minute without a sample counts as zero.';
+--! EndIncluded rate_limiter_internal/alerts/counted_window.sql
+--! Included rate_limiter_internal/alerts/alert_evaluations.sql
+drop function if exists rate_limiter_internal.alert_evaluations(timestamptz, uuid);
+
+create or replace function rate_limiter_internal.alert_evaluations(
+  at timestamptz,
+  evaluated_until timestamptz,
+  complete_until timestamptz,
+  only_app_id uuid default null
+)
+returns table (
+  alert_id uuid,
+  triggers boolean,
+  resolves boolean,
+  latest_value double precision
+)
+language sql
+stable
+parallel safe
+as $$
+  with watched as (
+    select c.*, rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted
+    from rate_limiter.alert_configs as c
+    join rate_limiter.applications as a on a.app_id = c.app_id
+    where c.is_active
+      and a.is_active
+      and (only_app_id is null or c.app_id = only_app_id)
+  )
+  -- Samples of others: the window ends with the latest one, which may have come after the look at
+  -- the moment that it is stamped with.
+  select w.alert_id, coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
+  from watched as w
+  left join lateral (
+    select
+      m."timestamp" as taken_at,
+      m.value,
+      rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value) as holds
+    from rate_limiter.metrics as m
+    where m.app_id = w.app_id
+      and m.metric_name = w.metric_name
+      and m."timestamp" > alert_evaluations.at - interval '24 hours'
+        - make_interval(secs => w.duration_seconds)
+      and m."timestamp" <= alert_evaluations.at
+    order by m."timestamp" desc, m.metric_id
+    limit 1
+  ) as latest on true
+  left join lateral (
+    select
+      bool_and(rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value))
+        as every_one_holds
+    from rate_limiter.metrics as m
+    where m.app_id = w.app_id
+      and m.metric_name = w.metric_name
+      and m."timestamp" > latest.taken_at - make_interval(secs => w.duration_seconds)
+      and m."timestamp" <= latest.taken_at
+      -- Nothing triggers by what is older than its window, but for samples of each minute.
+      and latest.taken_at
+        > alert_evaluations.at - make_interval(secs => greatest(w.duration_seconds, 150))
+  ) as in_window on true
+  where not w.is_counted
+  union all
+  -- The system's counts: each minute when it is complete, and with the next one once more for what
+  -- was reported late.
+  select w.alert_id, coalesce(found.triggers, false), coalesce(not recent.any_holds, false),
+    coalesce(found.value, recent.latest_value)
+  from watched as w
+  cross join lateral (
+    select bool_or(c.every_one_holds) as triggers,
+      (array_agg(c.latest_value order by m.until desc) filter (where c.every_one_holds))[1] as value
+    from generate_series(
+      greatest(
+        evaluated_until,
+        complete_until + interval '1 minute'
+          - make_interval(secs => greatest(w.duration_seconds, 180))
+      ),
+      complete_until, interval '1 minute'
+    ) as m (until)
+    cross join lateral rate_limiter_internal.counted_window(
+      w.app_id, w.metric_name, w.condition, w.threshold_value,
+      ceil(w.duration_seconds / 60.0)::integer, m.until
+    ) as c
+  ) as found
+  -- Two minutes: a report that is late by less changes no zero that has resolved an alert.
+  cross join lateral rate_limiter_internal.counted_window(
+    w.app_id, w.metric_name, w.condition, w.threshold_value, 2, complete_until
+  ) as recent
+  where w.is_counted
+    and complete_until is not null
+    and evaluated_until is distinct from complete_until;
+$$;
+
+comment on function rate_limiter_internal.alert_evaluations(
+  timestamptz, timestamptz, timestamptz, uuid
+) is
+  'What samples say of each active alert, or of those of one application: whether it triggers, '
+  'whether it resolves, and the value for that. A row may be missing or say neither: nothing is '
+  'new then.';
+--! EndIncluded rate_limiter_internal/alerts/alert_evaluations.sql
+--! Included rate_limiter_internal/alerts/queue_deliveries.sql
+create or replace function rate_limiter_internal.queue_deliveries(notification_ids uuid[])
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Of a named queue the workers run one job at a time. The flag has them leave a slot to others.
+  select graphile_worker.add_job(
+    'deliver_notification', json_build_object('notification_id', n.notification_id),
+    queue_name => 'notifications_of_' || a.tenant_id, max_attempts => 8,
+    flags => array['delivery']
+  )
+  from rate_limiter.alert_notifications as n
+  join rate_limiter.applications as a on a.app_id = n.app_id
+  where n.notification_id = any (notification_ids)
+  order by n.created_at, n.channel_number;
+$$;
+
+comment on function rate_limiter_internal.queue_deliveries(uuid[]) is
+  'Queues the delivery of notifications: one of each tenant runs at a time, so that a receiver '
+  'that does not answer holds up no other tenant.';
+--! EndIncluded rate_limiter_internal/alerts/queue_deliveries.sql
+--! Included rate_limiter_internal/alerts/add_alert_notifications.sql
+create or replace function rate_limiter_internal.add_alert_notifications(
+  alert_id uuid,
+  history_id uuid,
+  event text
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+set timezone = 'UTC'
+set extra_float_digits = 1
+as $$
+declare
+  notification_ids uuid[];
+begin
+  with occurrence as (
+    select
+      c.alert_id, c.app_id, c.notification_config,
+      jsonb_build_object(
+        'alert', jsonb_build_object(
+          'id', c.alert_id,
+          'metric', c.metric_name,
+          'condition', c.condition,
+          'threshold', h.threshold_value,
+          'duration_seconds', c.duration_seconds,
+          'severity', c.severity
+        ),
+        'application', jsonb_build_object('id', a.app_id, 'name', a.name),
+        'occurrence', h.history_id,
+        'value', h.actual_value,
+        'description', h.description,
+        'triggered_at', h.triggered_at,
+        'acknowledged_at', h.acknowledged_at,
+        'resolved_at', h.resolved_at
+      ) as content
+    from rate_limiter.alert_history as h
+    join rate_limiter.alert_configs as c on c.alert_id = h.alert_id
+    join rate_limiter.applications as a on a.app_id = c.app_id
+    where h.alert_id = add_alert_notifications.alert_id
+      and h.history_id = add_alert_notifications.history_id
+  ),
+  added as (
+    insert into rate_limiter.alert_notifications as n
+      (app_id, alert_id, history_id, event, channel_number, channel, content)
+    select
+      o.app_id, o.alert_id, add_alert_notifications.history_id, add_alert_notifications.event,
+      c.channel_number, c.channel ->> 'channel', o.content
+    from occurrence as o
+    cross join lateral rate_limiter_internal.notification_channels(o.notification_config) as c
+    where not c.channel ? 'events'
+      or c.channel -> 'events' ? add_alert_notifications.event
+    on conflict on constraint alert_notices_history_key do nothing
+    returning n.notification_id
+  )
+  select array_agg(a.notification_id) into notification_ids from added as a;
+
+  perform rate_limiter_internal.queue_deliveries(notification_ids);
+  return coalesce(cardinality(notification_ids), 0);
+end;
+$$;
+
+comment on function rate_limiter_internal.add_alert_notifications(uuid, uuid, text) is
+  'Has every channel of an alert told that an occurrence was triggered, acknowledged or '
+  'resolved, once; answers how many.';
+--! EndIncluded rate_limiter_internal/alerts/add_alert_notifications.sql
+--! Included rate_limiter_internal/alerts/change_alerts.sql
+drop function if exists rate_limiter_internal.change_alerts(timestamptz, uuid);
+
+create or replace function rate_limiter_internal.change_alerts(
+  at timestamptz,
+  evaluated_until timestamptz,
+  complete_until timestamptz,
+  only_app_id uuid default null
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+-- One plan for every application is a bad one for a single application.
+set plan_cache_mode = 'force_custom_plan'
+set extra_float_digits = 1
+as $$
+declare
+  resolved rate_limiter.alert_history[];
+  triggered rate_limiter.alert_history[];
+begin
+  with judged as materialized (
+    select j.*
+    from rate_limiter_internal.alert_evaluations(
+      at, evaluated_until, complete_until, only_app_id
+    ) as j
+  ),
+  ended as (
+    update rate_limiter.alert_history as h
+    set
+      status = 'resolved',
+      resolved_at = greatest(at, h.triggered_at, h.acknowledged_at),
+      actual_value = coalesce(j.latest_value, h.actual_value)
+    from rate_limiter.alert_configs as c
+    join rate_limiter.applications as a on a.app_id = c.app_id
+    left join judged as j on j.alert_id = c.alert_id
+    where c.alert_id = h.alert_id
+      and h.status <> 'resolved'
+      -- Samples that stay away resolve nothing: silence is not good news. An alert that nothing
+      -- watches any more ends.
+      and (j.resolves or not c.is_active or not a.is_active)
+      and (only_app_id is null or h.app_id = only_app_id)
+    returning h
+  ),
+  begun as (
+    insert into rate_limiter.alert_history as h
+      (alert_id, app_id, actual_value, threshold_value, triggered_at, description)
+    select
+      c.alert_id, c.app_id, j.latest_value, c.threshold_value, at,
+      format(
+        '%s %s %s for %s seconds', c.metric_name, c.condition, c.threshold_value,
+        c.duration_seconds
+      )
+    from judged as j
+    join rate_limiter.alert_configs as c on c.alert_id = j.alert_id
+    where j.triggers
+      and not exists (
+        select
+        from rate_limiter.alert_history as o
+        where o.alert_id = c.alert_id
+          and (
+            o.status <> 'resolved'
+            or o.triggered_at > at - make_interval(secs => c.cooldown_seconds)
+          )
+      )
+    returning h
+  )
+  select array(select e.h from ended as e), array(select b.h from begun as b)
+  into resolved, triggered;
+
+  perform rate_limiter_internal.add_alert_notifications(r.alert_id, r.history_id, 'resolved')
+  from unnest(resolved) as r;
+  perform rate_limiter_internal.add_alert_notifications(t.alert_id, t.history_id, 'triggered')
+  from unnest(triggered) as t;
+
+  return cardinality(resolved) + cardinality(triggered);
+end;
+$$;
+
+comment on function rate_limiter_internal.change_alerts(
+  timestamptz, timestamptz, timestamptz, uuid
+) is
+  'Triggers and resolves the alerts of every application, or of one, as their samples say; '
+  'answers how many changed.';
+--! EndIncluded rate_limiter_internal/alerts/change_alerts.sql
+--! Included rate_limiter_private/alerts/evaluate_alerts.sql
+create or replace function rate_limiter_private.evaluate_alerts(
+  at timestamptz default clock_timestamp()
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  minutes record;
+  application record;
+  changed integer := 0;
+begin
+  -- Of two at once, both would trigger: one is enough.
+  if not rate_limiter_internal.try_lock_job('evaluate_alerts') then
+    return null;
+  end if;
+
+  minutes := rate_limiter_internal.complete_minutes(at);
+  if minutes.complete_until is not null then
+    insert into rate_limiter_private.job_progress (job, done_until)
+    values ('evaluate_alerts', minutes.complete_until)
+    on conflict (job) do update set done_until = excluded.done_until;
+  end if;
+
+  begin
+    return rate_limiter_internal.change_alerts(
+      at, minutes.evaluated_until, minutes.complete_until
+    );
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception
+    then
+      -- An application at a time: what is wrong with one keeps no other from its alerts.
+      null;
+  end;
+
+  for application in
+    select c.app_id from rate_limiter.alert_configs as c group by c.app_id
+  loop
+    begin
+      changed := changed + rate_limiter_internal.change_alerts(
+        at, minutes.evaluated_until, minutes.complete_until, application.app_id
+      );
+    exception
+      when data_exception or integrity_constraint_violation or program_limit_exceeded
+        or raise_exception
+      then
+        perform rate_limiter_private.record_job_failure(
+          'evaluate_alerts', application.app_id::text, sqlstate, sqlerrm
+        );
+    end;
+  end loop;
+  return changed;
+end;
+$$;
+
+comment on function rate_limiter_private.evaluate_alerts(timestamptz) is
+  'Job: triggers each alert whose condition every sample of its window meets, unless it is '
+  'triggered already or was within its cooldown; resolves what the latest sample no longer '
+  'meets. Of the system''s counts each minute is judged a minute after its end, and with the next '
+  'one once more; two that do not meet the condition resolve. Each change is told once through '
+  'each channel. Answers how many alerts changed, and null while another session does. An '
+  'application whose alerts cannot be evaluated is left out and counted in job_failures.';
+grant execute on function rate_limiter_private.evaluate_alerts(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/evaluate_alerts.sql
+--! Included rate_limiter_private/alerts/deliver_notification.sql
+create or replace function rate_limiter_private.deliver_notification(
+  notification_id uuid,
+  out event text,
+  out channel jsonb,
+  out content jsonb
+)
+returns setof record
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  update rate_limiter.alert_notifications as n
+  set attempts = n.attempts + 1
+  from rate_limiter.alert_configs as c
+  where n.notification_id = deliver_notification.notification_id
+    and n.status = 'pending'
+    and c.alert_id = n.alert_id
+  returning
+    n.event,
+    -- Null where the channel was taken out of the alert since, or became one of another kind.
+    (
+      select ch.channel
+      from rate_limiter_internal.notification_channels(c.notification_config) as ch
+      where ch.channel_number = n.channel_number and ch.channel ->> 'channel' = n.channel
+    ),
+    n.content;
+$$;
+
+comment on function rate_limiter_private.deliver_notification(uuid) is
+  'Job: begins an attempt to send a notification. Returns its content and channel, or no '
+  'row where it was sent or given up already.';
+grant execute on function rate_limiter_private.deliver_notification(uuid)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/deliver_notification.sql
+--! Included rate_limiter_private/alerts/settle_notification.sql
+create or replace function rate_limiter_private.settle_notification(
+  notification_id uuid,
+  status text,
+  error text default null
+)
+returns void
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+  with settled as (
+    update rate_limiter.alert_notifications as n
+    set
+      status = settle_notification.status,
+      last_error = left(settle_notification.error, 1000),
+      sent_at = case settle_notification.status when 'sent' then clock_timestamp() end
+    where n.notification_id = settle_notification.notification_id and n.status = 'pending'
+    returning n.*
+  )
+  update rate_limiter.alert_history as h
+  set notification_sent = coalesce(h.notification_sent, '[]') || jsonb_build_array(
+    jsonb_strip_nulls(jsonb_build_object(
+      'event', s.event,
+      'channel', s.channel,
+      'status', s.status,
+      'error', s.last_error,
+      'at', clock_timestamp()
+    ))
+  )
+  from settled as s
+  where s.status <> 'pending'
+    and h.alert_id = s.alert_id
+    and h.history_id = s.history_id;
+$$;
+
+comment on function rate_limiter_private.settle_notification(uuid, text, text) is
+  'How an attempt to send a notification went: sent, dead (given up), or pending with the error of '
+  'an attempt that will be followed by another. What is settled for good is noted with the alert.';
+grant execute on function rate_limiter_private.settle_notification(uuid, text, text)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/settle_notification.sql
+--! Included rate_limiter_private/alerts/replay_notifications.sql
+create or replace function rate_limiter_private.replay_notifications(
+  notification_ids uuid[] default null
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  replayed uuid[];
+begin
+  with revived as (
+    update rate_limiter.alert_notifications as n
+    set status = 'pending'
+    where n.status = 'dead'
+      and (replay_notifications.notification_ids is null
+        or n.notification_id = any (replay_notifications.notification_ids))
+    returning n.notification_id
+  )
+  select array_agg(r.notification_id) into replayed from revived as r;
+
+  perform rate_limiter_internal.queue_deliveries(replayed);
+  return coalesce(cardinality(replayed), 0);
+end;
+$$;
+
+comment on function rate_limiter_private.replay_notifications(uuid[]) is
+  'Sends dead letters again: the ones named, or all of them; answers how many.';
+grant execute on function rate_limiter_private.replay_notifications(uuid[])
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/replay_notifications.sql
+--! Included rate_limiter_private/alerts/dead_letter_stale_notifications.sql
+create or replace function rate_limiter_private.dead_letter_stale_notifications(
+  at timestamptz default clock_timestamp()
+)
+returns integer
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with buried as (
+    update rate_limiter.alert_notifications as n
+    set status = 'dead', last_error = coalesce(n.last_error, 'its job was lost')
+    where n.status = 'pending'
+      and n.created_at < at - interval '10 minutes'
+      and not exists (
+        select
+        from graphile_worker._private_jobs as j
+        where j.payload ->> 'notification_id' = n.notification_id::text
+          and (j.attempts < j.max_attempts or j.locked_at is not null)
+      )
+    returning 1
+  )
+  select count(*)::integer from buried;
+$$;
+
+comment on function rate_limiter_private.dead_letter_stale_notifications(timestamptz) is
+  'Job: gives up notifications that no job will send any more, because their worker was killed at '
+  'the last attempt or the job was deleted. Dead letters are listed and can be replayed.';
+grant execute on function rate_limiter_private.dead_letter_stale_notifications(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/dead_letter_stale_notifications.sql
+--! Included rate_limiter_private/alerts/dead_notifications.sql
+create or replace function rate_limiter_private.dead_notifications()
+returns setof rate_limiter.alert_notifications
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select n.*
+  from rate_limiter.alert_notifications as n
+  where n.status = 'dead'
+  order by n.created_at;
+$$;
+
+comment on function rate_limiter_private.dead_notifications() is
+  'The notifications that could not be sent, the oldest first.';
+grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/alerts/dead_notifications.sql
+--! Included rate_limiter_admin/alerts/replay_notification.sql
+create or replace function rate_limiter_admin.replay_notification(notification_id uuid)
+returns rate_limiter.alert_notifications
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  notification rate_limiter.alert_notifications;
+begin
+  perform rate_limiter_internal.require_read_committed();
+  -- As with acknowledge_alert().
+  if not rate_limiter_internal.may('application', 'update') then
+    perform rate_limiter_internal.require_permission('system', 'monitor');
+  end if;
+  perform rate_limiter_internal.require_tenant_not_suspended();
+
+  select n.*
+  into notification
+  from rate_limiter.alert_notifications as n
+  join rate_limiter.applications as a on a.app_id = n.app_id
+  where n.notification_id = replay_notification.notification_id
+    and n.status = 'dead'
+    and (
+      rate_limiter_internal.is_system_admin()
+      or a.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+  for update of n;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown notification',
+      detail = format('notification: %s', replay_notification.notification_id),
+      hint = 'Only notifications of your tenant that could not be sent are sent again.';
+  end if;
+
+  perform rate_limiter_private.replay_notifications(array[notification.notification_id]);
+  notification.status := 'pending';
+  perform rate_limiter_internal.write_audit(
+    'replay', 'alert_notifications', notification.notification_id,
+    rate_limiter_internal.tenant_of(jsonb_build_object('app_id', notification.app_id)),
+    notification.app_id
+  );
+  return notification;
+end;
+$$;
+
+comment on function rate_limiter_admin.replay_notification(uuid) is
+  E'@resultFieldName notification\n'
+  'Sends a notification of an alert again that could not be sent.';
+grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/alerts/replay_notification.sql
+--! Included rate_limiter/alerts/alert_configs.triggers.sql
+create or replace trigger set_updated_at
+  before update on rate_limiter.alert_configs
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_at();
+
+create or replace trigger check_notification
+  before insert or update of notification_config on rate_limiter.alert_configs
+  for each row
+  execute function rate_limiter_internal.check_notification();
+
+create or replace trigger round_duration
+  before insert or update of metric_name, duration_seconds on rate_limiter.alert_configs
+  for each row
+  execute function rate_limiter_internal.round_alert_duration();
+
+create or replace trigger refuse_delete_of_alert
+  before delete on rate_limiter.alert_configs
+  for each row
+  execute function rate_limiter_internal.refuse_delete_of_alert();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.alert_configs
+  for each row
+  execute function rate_limiter_internal.audit_change('alert_id', 'notification_config');
+--! EndIncluded rate_limiter/alerts/alert_configs.triggers.sql
+--! Included rate_limiter/alerts/alert_history.triggers.sql
+create or replace trigger notify_alert
+  after insert or update on rate_limiter.alert_history
+  for each row
+  execute function rate_limiter_internal.notify_alert();
+--! EndIncluded rate_limiter/alerts/alert_history.triggers.sql
+--! Included rate_limiter/alerts/alert_configs.policies.sql
+-- Who runs the operations and who administers the applications decide what to watch for.
+alter table rate_limiter.alert_configs enable row level security;
+
+drop policy if exists readable on rate_limiter.alert_configs;
+create policy readable on rate_limiter.alert_configs
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists insertable on rate_limiter.alert_configs;
+create policy insertable on rate_limiter.alert_configs
+  for insert to rate_limiter_visitor
+  with check (
+    (
+      (select rate_limiter_internal.may_change('system', 'monitor'))
+      or (select rate_limiter_internal.may_change('application', 'update'))
+    )
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists updatable on rate_limiter.alert_configs;
+create policy updatable on rate_limiter.alert_configs
+  for update to rate_limiter_visitor
+  using (
+    (
+      (select rate_limiter_internal.may_change('system', 'monitor'))
+      or (select rate_limiter_internal.may_change('application', 'update'))
+    )
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  )
+  with check (
+    (
+      (select rate_limiter_internal.may_change('system', 'monitor'))
+      or (select rate_limiter_internal.may_change('application', 'update'))
+    )
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists deletable on rate_limiter.alert_configs;
+create policy deletable on rate_limiter.alert_configs
+  for delete to rate_limiter_visitor
+  using (
+    (
+      (select rate_limiter_internal.may_change('system', 'monitor'))
+      or (select rate_limiter_internal.may_change('application', 'update'))
+    )
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.alert_configs;
+create policy monitored on rate_limiter.alert_configs
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/alerts/alert_configs.policies.sql
+--! Included rate_limiter/alerts/alert_history.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.alert_history enable row level security;
+
+drop policy if exists readable on rate_limiter.alert_history;
+create policy readable on rate_limiter.alert_history
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.alert_history;
+create policy monitored on rate_limiter.alert_history
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/alerts/alert_history.policies.sql
+--! Included rate_limiter/alerts/alert_notifications.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.alert_notifications enable row level security;
+
+drop policy if exists readable on rate_limiter.alert_notifications;
+create policy readable on rate_limiter.alert_notifications
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.alert_notifications;
+create policy monitored on rate_limiter.alert_notifications
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/alerts/alert_notifications.policies.sql
+--! Included rate_limiter/alerts/alert_configs.grants.sql
+revoke all on rate_limiter.alert_configs
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.alert_configs to rate_limiter_visitor;
+grant select (alert_id, app_id, metric_name, condition, threshold_value, duration_seconds,
+  severity, is_active, cooldown_seconds, created_at, updated_at)
+  on rate_limiter.alert_configs to rate_limiter_readonly;
+grant insert (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+  notification_config, cooldown_seconds)
+  on rate_limiter.alert_configs to rate_limiter_visitor;
+grant update (metric_name, condition, threshold_value, duration_seconds, severity, is_active,
+  notification_config, cooldown_seconds)
+  on rate_limiter.alert_configs to rate_limiter_visitor;
+grant delete on rate_limiter.alert_configs to rate_limiter_visitor;
+--! EndIncluded rate_limiter/alerts/alert_configs.grants.sql
+--! Included rate_limiter/alerts/alert_history.grants.sql
+revoke all on rate_limiter.alert_history
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.alert_history to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/alerts/alert_history.grants.sql
+--! Included rate_limiter/alerts/alert_notifications.grants.sql
+revoke all on rate_limiter.alert_notifications
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.alert_notifications to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/alerts/alert_notifications.grants.sql
+
+-- Retention
+--! Included rate_limiter_internal/retention/retention_period.sql
+create or replace function rate_limiter_internal.retention_period(data_type text)
+returns interval
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    p.retain_for,
+    make_interval(days => rate_limiter_internal.setting_integer(p.setting_key)::integer)
+  )
+  from rate_limiter.retention_policies as p
+  where p.data_type = retention_period.data_type;
+$$;
+
+comment on function rate_limiter_internal.retention_period(text) is
+  'How long this type of data is kept.';
+--! EndIncluded rate_limiter_internal/retention/retention_period.sql
+--! Included rate_limiter_internal/retention/retained_since.sql
+create or replace function rate_limiter_internal.retained_since(
+  at timestamptz,
+  data_type text
+)
+returns timestamptz
+language sql
+stable
+parallel safe
+as $$
+  -- In UTC: where clocks are put forward, a day of the session's time zone has 23 hours. By the
+  -- calendar no later than a day ago, whatever a policy or a setting came to say.
+  select case
+    when p.period is not null then least(
+      at at time zone 'UTC' - p.period, at at time zone 'UTC' - interval '1 day'
+    ) at time zone 'UTC'
+  end
+  from rate_limiter_internal.retention_period(data_type) as p (period);
+$$;
+
+comment on function rate_limiter_internal.retained_since(timestamptz, text) is
+  'The moment before which this type of data is not kept, as seen from another moment and at '
+  'least a day before that; null for an unknown type.';
+--! EndIncluded rate_limiter_internal/retention/retained_since.sql
+--! Included rate_limiter_private/retention/expired_partitions.sql
+create or replace function rate_limiter_private.expired_partitions(
+  at timestamptz default current_timestamp
+)
+returns table (
+  data_type text,
+  schema_name text,
+  table_name text,
+  partition_name text,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  export_first boolean
+)
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    t.data_type, t.schema_name, t.table_name, p.partition_name, p.starts_at, p.ends_at,
+    policy.export_first
+  from rate_limiter_internal.partitions() as p
+  join rate_limiter_private.partitioned_tables as t
+    on t.schema_name = p.schema_name and t.table_name = p.table_name
+  join rate_limiter.retention_policies as policy on policy.data_type = t.data_type
+  where policy.is_active
+    and policy.action = 'drop_partitions'
+    and not p.is_default
+    and p.ends_at <= rate_limiter_internal.retained_since(expired_partitions.at, t.data_type)
+  -- In the order in which decisions write them: denial_counts, then token_transactions.
+  order by t.schema_name, t.table_name, p.ends_at;
+$$;
+
+comment on function rate_limiter_private.expired_partitions(timestamptz) is
+  'The partitions whose youngest row could be no younger than their retention policy keeps.';
+grant execute on function rate_limiter_private.expired_partitions(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/expired_partitions.sql
+--! Included rate_limiter_private/retention/drop_partition.sql
+create or replace function rate_limiter_private.drop_partition(
+  partition_name text,
+  at timestamptz default current_timestamp
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+-- Decisions queue behind a lock that is waited for: try again rather than wait.
+set lock_timeout = '30ms'
+as $$
+declare
+  expired record;
+  kept_timeout text;
+begin
+  -- A caller's clock that runs ahead makes nothing expire.
+  select e.partition_name, e.schema_name, e.table_name
+  into expired
+  from rate_limiter_private.expired_partitions(least(drop_partition.at, clock_timestamp())) as e
+  where e.partition_name = drop_partition.partition_name;
+
+  if not found then
+    raise exception using
+      errcode = 'QS409',
+      message = 'partition has not expired',
+      detail = format('partition: %s', drop_partition.partition_name),
+      hint = 'Only what is older than its retention policy can be dropped.';
+  end if;
+
+  -- The table itself comes last: what is in the way of the rest is met before decisions wait.
+  execute format(
+    'lock table rate_limiter_partitions.%I in access exclusive mode', expired.partition_name
+  );
+  execute format(
+    'lock table only %I.%I in access exclusive mode', expired.schema_name, expired.table_name
+  );
+  -- Dropping locks the default partition as well.
+  kept_timeout := set_config('lock_timeout', '10ms', true);
+  execute format('drop table rate_limiter_partitions.%I', expired.partition_name);
+end;
+$$;
+
+comment on function rate_limiter_private.drop_partition(text, timestamptz) is
+  'Drops one partition that has expired, under locks that last until the end of the transaction: '
+  'call it in one of its own. Where its policy says export first, that is the caller''s to have '
+  'done. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
+grant execute on function rate_limiter_private.drop_partition(text, timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/drop_partition.sql
+--! Included rate_limiter_internal/retention/csv_field.sql
+create or replace function rate_limiter_internal.csv_field(value text)
+returns text
+language sql
+immutable
+parallel safe
+return coalesce('"' || replace(value, '"', '""') || '"', '');
+
+comment on function rate_limiter_internal.csv_field(text) is
+  'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
+--! EndIncluded rate_limiter_internal/retention/csv_field.sql
+--! Included rate_limiter_internal/retention/csv_query.sql
+create or replace function rate_limiter_internal.csv_query(relation oid)
+returns text
+language sql
+stable
+parallel safe
+as $$
+  select format(
+    'select concat_ws('','', %s)',
+    string_agg(
+      format('rate_limiter_internal.csv_field(t.%I::text)', a.attname), ', ' order by a.attnum
+    )
+  )
+  from pg_attribute as a
+  where a.attrelid = relation
+    and a.attnum > 0
+    and not a.attisdropped
+    and a.attgenerated = '';
+$$;
+
+comment on function rate_limiter_internal.csv_query(oid) is
+  'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
+--! EndIncluded rate_limiter_internal/retention/csv_query.sql
+--! Included rate_limiter_internal/retention/expiring_rows.sql
+create or replace function rate_limiter_internal.expiring_rows()
+returns table (data_type text, relation regclass, ended_at text)
+language sql
+stable
+parallel safe
+as $$
+  values
+    -- An aggregate is as old as the youngest sample that it may hold.
+    (
+      'hourly_aggregates', 'rate_limiter.metrics_hourly'::regclass,
+      't.bucket + interval ''1 hour'''
+    ),
+    ('daily_aggregates', 'rate_limiter.metrics_daily', 't.bucket + interval ''24 hours'''),
+    -- What is still owed is kept, however old; a borrowing in default was taken in full.
+    (
+      'token_borrowing', 'rate_limiter.token_borrowing',
+      'case t.status
+        when ''repaid'' then t.repaid_at
+        when ''defaulted'' then t.repaid_at
+        when ''cancelled'' then greatest(
+          t.due_at, rate_limiter_internal.moment_or_null(t.metadata ->> ''cancelled_at'')
+        )
+      end'
+    ),
+    -- A session that is not refreshed ends with its refresh token.
+    (
+      'user_sessions', 'rate_limiter_private.user_sessions',
+      'least(t.revoked_at, t.refresh_expires_at)'
+    ),
+    ('charges', 'rate_limiter.charges', 't.charged_at'),
+    ('late_charges', 'rate_limiter.late_charges', 't.charged_at'),
+    -- A minute is as old as its end.
+    ('uncharged_counts', 'rate_limiter.uncharged_counts', 't.minute + interval ''1 minute'''),
+    ('token_leases', 'rate_limiter.token_leases', 't.settled_at'),
+    (
+      'alert_notifications', 'rate_limiter.alert_notifications',
+      'case when t.status <> ''pending'' then t.created_at end'
+    ),
+    ('ledger_checks', 'rate_limiter_private.ledger_checks', 't.checked_at'),
+    ('job_failures', 'rate_limiter_private.job_failures', 't.last_failed_at'),
+    (
+      'quota_version_history', 'rate_limiter_audit.quota_version_history',
+      'case when t.archived_at is null then t.changed_at end'
+    );
+$$;
+
+comment on function rate_limiter_internal.expiring_rows() is
+  'The tables that are not partitioned by time and whose rows expire: of which type of data, and '
+  'the moment from which a row t counts as old, null for one that must stay.';
+--! EndIncluded rate_limiter_internal/retention/expiring_rows.sql
+--! Included rate_limiter_internal/retention/retention_cutoff.sql
+create or replace function rate_limiter_internal.retention_cutoff(
+  at timestamptz,
+  data_type text
+)
+returns timestamptz
+language sql
+stable
+parallel safe
+as $$
+  select rate_limiter_internal.retained_since(retention_cutoff.at, p.data_type)
+  from rate_limiter.retention_policies as p
+  where p.data_type = retention_cutoff.data_type
+    and p.is_active;
+$$;
+
+comment on function rate_limiter_internal.retention_cutoff(timestamptz, text) is
+  'What ended before this moment has expired; null where nothing goes.';
+--! EndIncluded rate_limiter_internal/retention/retention_cutoff.sql
+--! Included rate_limiter_internal/retention/require_expired.sql
+create or replace function rate_limiter_internal.require_expired(
+  data_type text,
+  cutoff timestamptz
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if not exists (
+    select
+    from rate_limiter_internal.expiring_rows() as e
+    where e.data_type = require_expired.data_type
+  ) then
+    raise exception using
+      errcode = 'QS422',
+      message = 'data type has no rows to expire',
+      detail = format('data type: %s', require_expired.data_type),
+      hint = 'See retention_policies for those that do.';
+  end if;
+
+  if (
+    cutoff <= rate_limiter_internal.retention_cutoff(clock_timestamp(), data_type)
+  ) is not true then
+    raise exception using
+      errcode = 'QS409',
+      message = 'rows have not expired',
+      detail = format('data type: %s, cutoff: %s', require_expired.data_type, cutoff),
+      hint = 'Only what is older than its retention policy goes.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_expired(text, timestamptz) is
+  'Refuses a cutoff that is younger than the retention policy, judged by the clock of the '
+  'database alone (QS409), and types of data without such rows (QS422).';
+--! EndIncluded rate_limiter_internal/retention/require_expired.sql
+--! Included rate_limiter_private/retention/begin_retention.sql
+create or replace function rate_limiter_private.begin_retention()
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '30ms'
+as $$
+begin
+  -- A table and no row of job_locks: a lock of a row takes a transaction id, which would keep
+  -- vacuum from cleaning up what changes while retention runs.
+  lock table rate_limiter_internal.retention_lock in exclusive mode nowait;
+  perform set_config('idle_in_transaction_session_timeout', '0', true);
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end;
+$$;
+
+comment on function rate_limiter_private.begin_retention() is
+  'Whether this transaction may have retention carried out: one does at a time, until it ends. '
+  'Call it in a transaction of a connection of its own, which then stays idle: the steps of '
+  'retention run in transactions of another.';
+grant execute on function rate_limiter_private.begin_retention() to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/begin_retention.sql
+--! Included rate_limiter_internal/retention/retention_steps.sql
+create or replace function rate_limiter_internal.retention_steps(at timestamptz)
+returns table (
+  data_type text,
+  action text,
+  export_first boolean,
+  relation text,
+  partition_name text,
+  cutoff timestamptz,
+  source text
+)
+language sql
+stable
+parallel restricted
+as $$
+  select
+    e.data_type, 'drop_partitions', e.export_first,
+    e.schema_name || '.' || e.table_name, e.partition_name,
+    rate_limiter_internal.retention_cutoff(at, e.data_type),
+    format('rate_limiter_partitions.%I', e.partition_name)
+  from rate_limiter_private.expired_partitions(at) as e
+  -- Samples that no aggregate has taken in yet wait for that.
+  where e.table_name <> 'metrics' or not exists (
+    select
+    from rate_limiter_private.metric_changes as c
+    where c.bucket >= e.starts_at - interval '24 hours' and c.bucket < e.ends_at
+  )
+  union all
+  select
+    p.data_type, p.action, p.export_first, r.relation::text, null, c.cutoff,
+    format('%s as t where %s < $1', r.relation, r.ended_at)
+  from rate_limiter_internal.expiring_rows() as r
+  join rate_limiter.retention_policies as p on p.data_type = r.data_type
+  cross join lateral rate_limiter_internal.retention_cutoff(at, p.data_type) as c (cutoff)
+  where c.cutoff is not null;
+$$;
+
+comment on function rate_limiter_internal.retention_steps(timestamptz) is
+  'What the retention policies would have go at a moment. source: the rows of a step, as in a '
+  'query that takes the cutoff as $1; there may be none.';
+--! EndIncluded rate_limiter_internal/retention/retention_steps.sql
+--! Included rate_limiter_private/retention/retention_plan.sql
+create or replace function rate_limiter_private.retention_plan(
+  at timestamptz default clock_timestamp()
+)
+returns table (
+  data_type text,
+  action text,
+  export_first boolean,
+  relation text,
+  partition_name text,
+  cutoff timestamptz,
+  row_count bigint
+)
+language plpgsql
+stable
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  step record;
+begin
+  -- A clock that runs ahead, or a caller's, makes nothing expire: see require_expired.
+  for step in
+    select s.* from rate_limiter_internal.retention_steps(least(at, clock_timestamp())) as s
+  loop
+    execute 'select count(*) from ' || step.source into row_count using step.cutoff;
+    continue when row_count = 0 and step.partition_name is null;
+    data_type := step.data_type;
+    action := step.action;
+    export_first := step.export_first;
+    relation := step.relation;
+    partition_name := step.partition_name;
+    cutoff := step.cutoff;
+    return next;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_private.retention_plan(timestamptz) is
+  'What the retention policies would have go now, and how many rows that is: the dry run of '
+  'apply_retention().';
+grant execute on function rate_limiter_private.retention_plan(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/retention_plan.sql
+--! Included rate_limiter_private/retention/apply_retention.sql
+create or replace function rate_limiter_private.apply_retention(
+  at timestamptz default clock_timestamp()
+)
+returns table (
+  data_type text,
+  action text,
+  export_first boolean,
+  relation text,
+  partition_name text,
+  cutoff timestamptz
+)
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  step record;
+  has_rows boolean;
+begin
+  for step in
+    select s.* from rate_limiter_internal.retention_steps(least(at, clock_timestamp())) as s
+  loop
+    if step.partition_name is null then
+      begin
+        execute format('select exists (select from %s)', step.source)
+        into has_rows
+        using step.cutoff;
+      exception
+        when data_exception or integrity_constraint_violation or program_limit_exceeded
+          or raise_exception
+        then
+          has_rows := false;
+          perform rate_limiter_private.record_job_failure(
+            'apply_retention', step.data_type, sqlstate, sqlerrm
+          );
+      end;
+      continue when not has_rows;
+    end if;
+
+    data_type := step.data_type;
+    action := step.action;
+    export_first := step.export_first;
+    relation := step.relation;
+    partition_name := step.partition_name;
+    cutoff := step.cutoff;
+    return next;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_private.apply_retention(timestamptz) is
+  'Job: what retention has to do now, each step in transactions of its own: partitions to drop '
+  '(drop_partition), or to export before that (export_partition, then drop_exported_partition), '
+  'and rows to expire (export_rows where asked for, then expire_rows).';
+grant execute on function rate_limiter_private.apply_retention(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/apply_retention.sql
+--! Included rate_limiter_private/retention/export_partition.sql
+create or replace function rate_limiter_private.export_partition(partition_name text)
+returns setof text
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+set quote_all_identifiers = off
+as $$
+declare
+  exported oid;
+begin
+  select p.partition_oid
+  into exported
+  from rate_limiter_private.expired_partitions(clock_timestamp()) as e
+  join rate_limiter_internal.partitions() as p on p.partition_name = e.partition_name
+  where e.partition_name = export_partition.partition_name;
+
+  if not found then
+    raise exception using
+      errcode = 'QS409',
+      message = 'partition has not expired',
+      detail = format('partition: %s', export_partition.partition_name),
+      hint = 'Only what is older than its retention policy is exported.';
+  end if;
+
+  return next replace(rate_limiter_internal.copied_columns(exported), ', ', ',');
+  return query execute format(
+    '%s from %s as t', rate_limiter_internal.csv_query(exported), exported::regclass
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.export_partition(text) is
+  'The rows of an expired partition as CSV lines, the names of the columns first.';
+grant execute on function rate_limiter_private.export_partition(text) to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/export_partition.sql
+--! Included rate_limiter_private/retention/drop_exported_partition.sql
+create or replace function rate_limiter_private.drop_exported_partition(
+  partition_name text,
+  row_count bigint,
+  min_time timestamptz,
+  max_time timestamptz
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '30ms'
+as $$
+declare
+  found_extent record;
+begin
+  if exists (
+    select
+    from rate_limiter_internal.partitions() as p
+    where p.partition_name = drop_exported_partition.partition_name
+  ) then
+    execute format(
+      'lock table rate_limiter_partitions.%I in share mode',
+      drop_exported_partition.partition_name
+    );
+    found_extent := rate_limiter_private.partition_extent(partition_name);
+    if (found_extent.row_count, found_extent.min_time, found_extent.max_time)
+      is distinct from (row_count, min_time, max_time)
+    then
+      raise exception using
+        errcode = 'QS409',
+        message = 'partition changed after its export',
+        detail = format(
+          'partition: %s, exported: %s, there now: %s',
+          drop_exported_partition.partition_name, row_count, found_extent.row_count
+        ),
+        hint = 'Export it again.';
+    end if;
+  end if;
+
+  perform rate_limiter_private.drop_partition(partition_name);
+end;
+$$;
+
+comment on function rate_limiter_private.drop_exported_partition(
+  text, bigint, timestamptz, timestamptz
+) is
+  'Drops an expired partition that still holds what its export says, and nothing more.';
+grant execute on function rate_limiter_private.drop_exported_partition(
+  text, bigint, timestamptz, timestamptz
+) to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/drop_exported_partition.sql
+--! Included rate_limiter_private/retention/export_rows.sql
+create or replace function rate_limiter_private.export_rows(
+  data_type text,
+  cutoff timestamptz
+)
+returns setof text
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+set quote_all_identifiers = off
+as $$
+declare
+  expiring record;
+begin
+  perform rate_limiter_internal.require_expired(data_type, cutoff);
+  select e.*
+  into expiring
+  from rate_limiter_internal.expiring_rows() as e
+  where e.data_type = export_rows.data_type;
+
+  return next replace(rate_limiter_internal.copied_columns(expiring.relation), ', ', ',');
+  return query execute format(
+    '%s from %s as t where %s < $1',
+    rate_limiter_internal.csv_query(expiring.relation), expiring.relation, expiring.ended_at
+  )
+  using cutoff;
+end;
+$$;
+
+comment on function rate_limiter_private.export_rows(text, timestamptz) is
+  'The rows of a type of data that ended before the cutoff as CSV lines, the names of the '
+  'columns first. Raises QS409 for a cutoff younger than the retention policy.';
+grant execute on function rate_limiter_private.export_rows(text, timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/export_rows.sql
+--! Included rate_limiter_private/retention/rows_extent.sql
+create or replace function rate_limiter_private.rows_extent(
+  data_type text,
+  cutoff timestamptz,
+  out row_count bigint,
+  out min_time timestamptz,
+  out max_time timestamptz
+)
+returns record
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  expiring record;
+begin
+  perform rate_limiter_internal.require_expired(data_type, cutoff);
+  select e.*
+  into expiring
+  from rate_limiter_internal.expiring_rows() as e
+  where e.data_type = rows_extent.data_type;
+
+  execute format(
+    'select count(*), min(%s), max(%s) from %s as t where %s < $1',
+    expiring.ended_at, expiring.ended_at, expiring.relation, expiring.ended_at
+  )
+  into row_count, min_time, max_time
+  using cutoff;
+end;
+$$;
+
+comment on function rate_limiter_private.rows_extent(text, timestamptz) is
+  'How many rows of a type of data ended before the cutoff, and from when to when.';
+grant execute on function rate_limiter_private.rows_extent(text, timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/rows_extent.sql
+--! Included rate_limiter_private/retention/expire_rows.sql
+create or replace function rate_limiter_private.expire_rows(
+  data_type text,
+  cutoff timestamptz,
+  batch_size integer default 1000
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  expiring record;
+  changed integer;
+begin
+  perform rate_limiter_internal.require_expired(data_type, cutoff);
+  select e.relation, e.ended_at, p.action
+  into expiring
+  from rate_limiter_internal.expiring_rows() as e
+  join rate_limiter.retention_policies as p on p.data_type = e.data_type
+  where e.data_type = expire_rows.data_type;
+
+  execute format(
+    'with expired as (
+      select t.ctid as place from %s as t where %s < $1 limit $2 for update skip locked
+    )
+    ',
+    expiring.relation, expiring.ended_at
+  ) || case expiring.action
+    when 'archive_rows' then format(
+      'update %s as t set archived_at = clock_timestamp() from expired where t.ctid = place',
+      expiring.relation
+    )
+    else format('delete from %s as t using expired where t.ctid = place', expiring.relation)
+  end
+  using cutoff, batch_size;
+  get diagnostics changed = row_count;
+  return changed;
+end;
+$$;
+
+comment on function rate_limiter_private.expire_rows(text, timestamptz, integer) is
+  'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them '
+  'as archived where the policy says so; answers how many. Call it until it answers 0. Raises '
+  'QS409 for a cutoff younger than the retention policy.';
+grant execute on function rate_limiter_private.expire_rows(text, timestamptz, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/retention/expire_rows.sql
+--! Included rate_limiter_private/retention/restore_rows.sql
+create or replace function rate_limiter_private.restore_rows(
+  relation regclass,
+  columns text[],
+  records jsonb
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+set timezone = 'UTC'
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+set quote_all_identifiers = off
+as $$
+declare
+  names text;
+  fields text;
+  restored integer;
+begin
+  -- A manifest is a file, and could name any table.
+  if not exists (
+    select
+    from rate_limiter_private.partitioned_tables as t
+    where to_regclass(format('%I.%I', t.schema_name, t.table_name)) = restore_rows.relation
+    union all
+    select
+    from rate_limiter_internal.expiring_rows() as e
+    where e.relation = restore_rows.relation
+  ) then
+    raise exception using
+      errcode = 'QS422',
+      message = 'table is not one that is archived',
+      detail = format('table: %s', restore_rows.relation),
+      hint = 'Restore a file that retention has exported.';
+  end if;
+
+  -- The columns that the table has now: a name that it does not know finds nothing and is left out.
+  select
+    string_agg(quote_ident(a.attname), ', ' order by c.place),
+    string_agg(
+      format('r.fields[%s]::%s', c.place, format_type(a.atttypid, a.atttypmod)), ', '
+      order by c.place
+    )
+  into names, fields
+  from unnest(columns) with ordinality as c (name, place)
+  join pg_attribute as a
+    on a.attrelid = restore_rows.relation
+    and a.attname = c.name
+    and a.attnum > 0
+    and a.attgenerated = ''
+    and a.attname <> 'shard_key';
+  -- Its application may have moved since.
+  if exists (
+    select
+    from pg_attribute as a
+    where a.attrelid = restore_rows.relation and a.attname = 'shard_key'
+  ) then
+    names := 'shard_key, ' || names;
+    fields := format(
+      'coalesce(rate_limiter_internal.shard_key_of(r.fields[%s]::uuid), 0), ',
+      coalesce(array_position(columns, 'owner_id'), array_position(columns, 'app_id'))
+    ) || fields;
+  end if;
+
+  execute format(
+    'insert into %s (%s) overriding system value
+    select %s
+    from (
+      select array(select jsonb_array_elements_text(e.record)) as fields
+      from jsonb_array_elements($1) as e (record)
+    ) as r
+    on conflict do nothing',
+    relation, names, fields
+  )
+  using records;
+  get diagnostics restored = row_count;
+  return restored;
+end;
+$$;
+
+comment on function rate_limiter_private.restore_rows(regclass, text[], jsonb) is
+  'Puts archived rows, each a list of the columns'' texts, back into their table where they are '
+  'not there, those of the data plane under the shard key that their owner has now; answers how '
+  'many that were. The owner''s alone. Raises QS422 for a table that is '
+  'never archived.';
+--! EndIncluded rate_limiter_private/retention/restore_rows.sql
+--! Included rate_limiter/retention/retention_policies.triggers.sql
+create or replace trigger set_updated_at
+  before update on rate_limiter.retention_policies
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_at();
+
+create or replace trigger set_updated_by
+  before update on rate_limiter.retention_policies
+  for each row
+  when (old.* is distinct from new.*)
+  execute function rate_limiter_internal.set_updated_by();
+
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.retention_policies
+  for each row
+  execute function rate_limiter_internal.audit_change('policy_id');
+--! EndIncluded rate_limiter/retention/retention_policies.triggers.sql
+--! Included rate_limiter/retention/retention_policies.policies.sql
+-- Policies come with the product: periods change, rows neither come nor go.
+alter table rate_limiter.retention_policies enable row level security;
+
+drop policy if exists readable on rate_limiter.retention_policies;
+create policy readable on rate_limiter.retention_policies
+  for select to rate_limiter_visitor
+  using ((select rate_limiter_internal.current_user_id()) is not null);
+
+drop policy if exists updatable on rate_limiter.retention_policies;
+create policy updatable on rate_limiter.retention_policies
+  for update to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  )
+  with check (
+    (select rate_limiter_internal.may('system', 'configure'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists monitored on rate_limiter.retention_policies;
+create policy monitored on rate_limiter.retention_policies
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/retention/retention_policies.policies.sql
+--! Included rate_limiter/retention/retention_policies.grants.sql
+revoke all on rate_limiter.retention_policies
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.retention_policies to rate_limiter_visitor, rate_limiter_readonly;
+grant update (retain_for, export_first, is_active)
+  on rate_limiter.retention_policies to rate_limiter_visitor;
+--! EndIncluded rate_limiter/retention/retention_policies.grants.sql
