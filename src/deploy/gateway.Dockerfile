@@ -1,5 +1,5 @@
-# OpenResty with pgmoon. resty.openssl does the SHA-256 of PostgreSQL's sign-in.
-FROM openresty/openresty:1.27.1.2-bookworm
+# OpenResty with pgmoon: the fat image has opm. resty.openssl does the SHA-256 of PostgreSQL's sign-in.
+FROM openresty/openresty:1.27.1.2-bookworm-fat
 
 RUN apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates curl \

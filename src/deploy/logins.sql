@@ -12,6 +12,14 @@ grant rate_limiter_authenticator to qos_api;
 grant rate_limiter_worker to qos_worker;
 grant rate_limiter_app to qos_gateway;
 
+-- Whatever the server's default is: functions refuse every other level.
+alter role qos_api set default_transaction_isolation = 'read committed';
+alter role qos_worker set default_transaction_isolation = 'read committed';
+alter role qos_gateway set default_transaction_isolation = 'read committed';
+
+-- A decision locks buckets until its transaction ends: one that is left open would stop others.
+alter role qos_gateway set idle_in_transaction_session_timeout = '5s';
+
 -- No log of statements may show them.
 set log_statement = 'none';
 set log_min_duration_statement = -1;

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase } from "../harness/index.ts";
-import { type FakeAnswer, type FakeQuestion, fakePostgres } from "./fake-postgres.ts";
+import {
+  type FakeAnswer,
+  type FakeOptions,
+  type FakeQuestion,
+  fakePostgres,
+} from "./fake-postgres.ts";
 import { missing, pgmoonPath } from "./nginx.ts";
 import { type ConnectionSettings, type QueryNginx, startQueryNginx } from "./query-nginx.ts";
 
@@ -45,8 +50,9 @@ describe.skipIf(missing !== undefined)(
       const server = await fakePostgres({ answer, ...options, ...tls });
       onTestFinished(() => server.close());
       const settings: ConnectionSettings = {
-        ...{ host: "127.0.0.1", port: server.port, database: "storage", user: "gateway" },
-        ...{ tls: isSecure ?? false, tls_verify: true, tls_name: "database.test" },
+        hosts: [{ host: "127.0.0.1", port: server.port, tls_name: "database.test" }],
+        ...{ database: "storage", user: "gateway", application_name: "gateway of a test" },
+        ...{ tls: isSecure ?? false, tls_required: isSecure ?? false, tls_verify: true },
         ...{ pool_size: 4, timeout_ms: 250, statement_timeout_ms: 0 },
         ...(more.password === undefined ? {} : { password: more.password }),
       };
@@ -132,9 +138,22 @@ describe.skipIf(missing !== undefined)(
           {
             user: "gateway",
             database: "storage",
-            application_name: "storage-qos gateway",
+            application_name: "gateway of a test",
             statement_timeout: "200",
+            default_transaction_isolation: "read committed",
           },
+        ]);
+      });
+
+      test("a pooler that takes no such parameters is sent none with a timeout of 0", async () => {
+        const { server, settings } = await serverThat(echo);
+        await nginx.query({ ...settings, statement_timeout_ms: 0 }, "select 1");
+        const [startup, ...others] = server.startups;
+        expect(others).toEqual([]);
+        // pgmoon itself may send its name.
+        expect(Object.keys(startup ?? {}).filter((name) => name !== "application_name")).toEqual([
+          "user",
+          "database",
         ]);
       });
     });
@@ -222,7 +241,13 @@ describe.skipIf(missing !== undefined)(
 
       test("not to a server of another name", async () => {
         const { server, settings } = await serverThat(echo, { password: "secret", isSecure: true });
-        const { problem } = await nginx.query({ ...settings, tls_name: "other.test" }, "select 1");
+        const { problem } = await nginx.query(
+          {
+            ...settings,
+            hosts: settings.hosts.map((host) => ({ ...host, tls_name: "other.test" })),
+          },
+          "select 1",
+        );
         // nginx says which, or that the connection is closed, as it happens to see it.
         expect(problem?.message).toMatch(/certificate host mismatch|closed/);
         expect(server.startups).toHaveLength(0);
@@ -230,9 +255,117 @@ describe.skipIf(missing !== undefined)(
 
       test("not without TLS where TLS is told", async () => {
         const { server, settings } = await serverThat(echo, { password: "secret" });
-        const { problem } = await nginx.query({ ...settings, tls: true }, "select 1");
-        expect(problem).toEqual({ message: "the server has no TLS" });
+        const secured = { ...settings, tls: true, tls_required: true };
+        const { problem } = await nginx.query(secured, "select 1");
+        expect(problem).toMatchObject({ message: "the server has no TLS" });
         expect(server.startups).toHaveLength(0);
+      });
+
+      test("nor with it where it is only preferred and the server has none", async () => {
+        const { settings } = await serverThat(echo);
+        const { rows } = await nginx.query({ ...settings, tls: true }, "select 1");
+        expect(rows).toHaveLength(1);
+      });
+    });
+
+    describe("several hosts", () => {
+      /** The host that answered last is asked first: a test has an nginx of its own. */
+      async function freshNginx() {
+        const own = await startQueryNginx(join(folder, "certificate.pem"));
+        onTestFinished(() => own.stop());
+        return own;
+      }
+
+      async function hostsThat(...answers: readonly FakeOptions[]) {
+        const servers = await Promise.all(answers.map((options) => fakePostgres(options)));
+        for (const server of servers) onTestFinished(() => server.close());
+        const { settings } = await serverThat(echo);
+        const hosts = servers.map(({ port }) => ({ host: "127.0.0.1", port }));
+        return { servers, settings: { ...settings, hosts } };
+      }
+
+      const named =
+        (name: string, asked: string[] = []) =>
+        ({ statement }: FakeQuestion): FakeAnswer => {
+          asked.push(`${name}: ${statement}`);
+          return { row: [["by", text, name]] };
+        };
+
+      test("the next one is asked where one does not answer, and from then on first", async () => {
+        const { servers, settings } = await hostsThat(
+          { answer: named("one") },
+          { answer: named("two") },
+        );
+        await servers[0]?.close();
+        const own = await freshNginx();
+        expect((await own.query(settings, "select 1")).rows).toEqual([{ by: "two" }]);
+        const [, two] = servers;
+        await own.query({ ...settings, hosts: settings.hosts.toReversed() }, "select 2");
+        expect(two?.startups).toHaveLength(1);
+      });
+
+      test("one in recovery, or that is read only, is asked for nothing", async () => {
+        for (const parameter of ["in_hot_standby", "default_transaction_read_only"]) {
+          const asked: string[] = [];
+          const { settings } = await hostsThat(
+            { answer: named("one", asked), parameters: { [parameter]: "on" } },
+            { answer: named("two", asked), parameters: { [parameter]: "off" } },
+          );
+          const own = await freshNginx();
+          expect((await own.query(settings, "select 1")).rows).toEqual([{ by: "two" }]);
+          expect(asked).toEqual(["two: select 1"]);
+        }
+      });
+
+      test.each([
+        ["25006", "cannot execute UPDATE in a read-only transaction"],
+        ["0A000", "cannot execute nextval() during recovery"],
+        ["57P01", "terminating connection due to administrator command"],
+        ["57P03", "the database system is starting up"],
+        ["08006", "connection failure"],
+        ["53300", "too many clients"],
+      ])("an error %s closes its connection, and the next one is asked", async (code, message) => {
+        let ills = 1;
+        const { servers, settings } = await hostsThat(
+          {
+            answer: (question) => {
+              ills -= 1;
+              return ills >= 0
+                ? { error: { S: "ERROR", C: code, M: message } }
+                : named("one")(question);
+            },
+          },
+          { answer: named("two") },
+        );
+        const own = await freshNginx();
+        expect((await own.query(settings, "select 1")).rows).toEqual([{ by: "two" }]);
+        const [first] = settings.hosts;
+        const alone = { ...settings, hosts: [first as (typeof settings.hosts)[number]] };
+        expect((await own.query(alone, "select 2")).rows).toEqual([{ by: "one" }]);
+        expect(servers[0]?.startups).toHaveLength(2);
+      });
+
+      test.each(["QS404", "40P01", "55P03", "57014"])(
+        "an error %s is the answer, and no other is asked",
+        async (code) => {
+          const { servers, settings } = await hostsThat(
+            { answer: () => ({ error: { S: "ERROR", C: code, M: "no" } }) },
+            { answer: named("two") },
+          );
+          const own = await freshNginx();
+          expect((await own.query(settings, "select 1")).problem).toMatchObject({ code });
+          expect(servers[1]?.startups).toEqual([]);
+        },
+      );
+
+      test("it is a problem where none of them can charge", async () => {
+        const { servers, settings } = await hostsThat(
+          { answer: named("one") },
+          { answer: named("two"), parameters: { in_hot_standby: "on" } },
+        );
+        await servers[0]?.close();
+        const { problem } = await (await freshNginx()).query(settings, "select 1");
+        expect(problem).toMatchObject({ code: "25006" });
       });
     });
 
@@ -242,9 +375,9 @@ describe.skipIf(missing !== undefined)(
         database.urlAs("rate_limiter_app"),
       );
       const settings: ConnectionSettings = {
-        ...{ host: hostname, port: Number(port), database: pathname.slice(1) },
+        ...{ hosts: [{ host: hostname, port: Number(port) }], database: pathname.slice(1) },
         ...{ user: decodeURIComponent(username), password: decodeURIComponent(password) },
-        ...{ tls: false, tls_verify: true, tls_name: hostname },
+        ...{ tls: false, tls_required: false, tls_verify: true, application_name: "test" },
         ...{ pool_size: 4, timeout_ms: 500, statement_timeout_ms: 0 },
       };
 

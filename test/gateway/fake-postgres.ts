@@ -26,6 +26,8 @@ export interface FakeOptions {
   /** With it, TLS is taken, and channel binding offered as PostgreSQL offers it. */
   readonly tls?: SecureContext;
   readonly password?: string;
+  /** Parameters that the server reports at the start of a session. */
+  readonly parameters?: Readonly<Record<string, string>>;
 }
 
 export interface FakePostgres {
@@ -119,9 +121,9 @@ class FakeSession {
   }
 
   #secure(): void {
-    this.#socket.removeAllListeners("data");
     this.#socket.write(this.#options.tls === undefined ? "N" : "S");
     if (this.#options.tls === undefined) return;
+    this.#socket.removeAllListeners("data");
     const secure = new TLSSocket(this.#socket, {
       isServer: true,
       secureContext: this.#options.tls,
@@ -150,6 +152,9 @@ class FakeSession {
 
   #welcome(): void {
     this.#send("R", int32(0));
+    for (const [name, value] of Object.entries(this.#options.parameters ?? {})) {
+      this.#send("S", `${name}\0${value}\0`);
+    }
     this.#send("Z", "I");
   }
 

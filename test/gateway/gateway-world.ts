@@ -1,8 +1,8 @@
 import { afterAll } from "vitest";
-import { startBridge } from "../../src/gateway/stand-in/bridge.ts";
 import { breakableLink } from "../client/breakable-link.ts";
 import type { TestDatabase } from "../harness/index.ts";
 import { type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
+import { startBridge } from "./pgmoon-double/bridge.ts";
 import { type Storage, startStorage } from "./storage.ts";
 
 export interface GatewayWorld {

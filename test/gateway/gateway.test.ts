@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
+import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { counter, type GatewayWorld, startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
@@ -13,7 +13,13 @@ if (missing !== undefined) console.warn(`gateway tests are skipped: ${missing}`)
 describe.skipIf(missing !== undefined)("the gateway", async () => {
   const database = await createDatabase();
   const { nginx, storage }: GatewayWorld =
-    missing === undefined ? await startGateway(database) : (undefined as never);
+    missing === undefined
+      ? // The database does answer, however slow the machine is.
+        await startGateway(database, {
+          QOS_DATABASE_TIMEOUT_MS: "20000",
+          QOS_PACE_DOWNLOADS: "off",
+        })
+      : (undefined as never);
   let world: ClientWorld;
 
   beforeEach(async () => {
@@ -48,7 +54,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
         `;
         expect(open).toHaveLength(0);
       },
-      { timeout: 8_000, interval: 100 },
+      { timeout: 30_000, interval: 100 },
     );
     return bytesInBucket();
   }
@@ -127,7 +133,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
     test.each([
       ["GET", "/bucket/", 3],
       ["GET", "/bucket?list-type=2", 3],
-      ["GET", "/bucket/object", 2],
+      ["GET", "/bucket/object", 1],
       ["HEAD", "/bucket/object", 1],
       ["DELETE", "/bucket/object", 5],
       ["PUT", "/bucket/object", 2],
@@ -179,19 +185,35 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       await database.sql`
         insert into rate_limiter.cost_rules (app_id, operation_id, c_bw_override)
         select ${world.appId}, operation_id, 9999.9999
-        from rate_limiter.operation_types where name = 'read_medium'
+        from rate_limiter.operation_types where name like 'read%'
       `;
       await (await get("/bytes/5000000")).arrayBuffer();
-      // What it took beyond its lease is paid when the application comes back.
+      // What it took beyond its lease is charged, though the application does not come back.
       await eventually(async () => {
-        await get("/b/o", { method: "HEAD" });
-        const [row] = await database.sql`
-          select sum(tokens)::float8 as tokens
-          from rate_limiter.token_leases where app_id = ${world.appId}
-        `;
-        // 2 + 5000000 / 65536 * 9999.9999
-        expect(row?.tokens).toBeGreaterThan(762_941);
+        // 5 + 5000000 / 1048576 * 9999.9999
+        expect(Number((await charged(database, world)).tokens)).toBeGreaterThan(47_680);
       });
+    });
+
+    test("a download beyond its bucket as a debt of the bucket, which every gateway sees", async () => {
+      await addQuota(database, world, { bytesPerSecond: 100_000 });
+      await (await get("/bytes/6000000")).arrayBuffer();
+      await eventually(async () => expect(await bytesInBucket()).toBeLessThan(-5_000_000));
+      const denied = await get("/bytes/10");
+      expect(denied.status).toBe(429);
+      const seconds = Number(denied.headers.get("Retry-After"));
+      expect(seconds).toBeGreaterThan(30);
+      expect(seconds).toBeLessThanOrEqual(60);
+      expect(denied.headers.get("RateLimit")).toBe(`"bandwidth_l2";r=0;t=${seconds}`);
+      // Nothing else is owed: who forgives the bucket lets the application go on.
+      const debt = -Math.floor(await bytesInBucket());
+      await database.sql`
+        select rate_limiter_internal.adjust_tokens_at(
+          clock_timestamp(), ${world.appId}, 'bandwidth_l2', ${debt}, 'forgiven'
+        )
+      `;
+      await eventually(async () => expect((await get("/bytes/10")).status).toBe(200));
+      expect(await bytesAtRest()).toBeGreaterThan(0);
     });
 
     test.each([
@@ -264,6 +286,24 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
   }
 
   describe("denies", () => {
+    test("with 403 an application that needs a quota and has none, HEAD and S3 alike", async () => {
+      await database.sql`
+        update rate_limiter.app_facts set needs_iops_quota = true where app_id = ${world.appId}
+      `;
+      const denied = await get("/b/o", { method: "DELETE" });
+      expect(denied.status).toBe(403);
+      expect(denied.headers.has("Retry-After")).toBe(false);
+      expect(await denied.json()).toMatchObject({
+        reason: "no_quota",
+        title: "the application has no quota",
+        layer: null,
+        retry_after_ms: null,
+      });
+      expect((await get("/b/o", { method: "HEAD" })).status).toBe(403);
+      await addQuota(database, world, { iops: { limit: 100 } });
+      await eventually(async () => expect((await get("/b/o")).status).toBe(200));
+    });
+
     test("with 429, Retry-After, the layer and the reason", async () => {
       await addQuota(database, world, { iops: { limit: 10 } });
       const responses = [];
@@ -347,7 +387,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect(responses.at(-1)?.headers.get("RateLimit-Policy")).toBeNull();
       await vi.waitFor(
         async () => expect(await counter(nginx, /^qos_shadow_total/)).toBeGreaterThan(before),
-        3_000,
+        30_000,
       );
     });
 
@@ -363,7 +403,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
           from rate_limiter.charges where app_id = ${world.appId}
         `;
         expect(row).toEqual({ size: 12_345, settled: true });
-      }, 3_000);
+      }, 30_000);
     });
   });
 
@@ -487,7 +527,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       const allowed = /^qos_requests_total\{decision="allowed",reason="none"\}/;
       expect(await counter(nginx, allowed)).toBeGreaterThan(0);
       expect(await counter(nginx, /^qos_database_up/)).toBe(1);
-    }, 3_000);
+    }, 30_000);
   });
 
   test("logs no error in all this", () => {

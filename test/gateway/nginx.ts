@@ -13,8 +13,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
+import { unlessRequired } from "../harness/required.ts";
 
-/** A checkout of pgmoon: with it the gateway's own connection is tested, without it a stand-in. */
+/** A checkout of pgmoon: with it the gateway's own connection is tested, without it a double. */
 export const pgmoonPath = process.env.PGMOON_PATH;
 
 const modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(
@@ -22,7 +23,7 @@ const modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(
 );
 
 /** Why there is nothing to test with; undefined where nginx and its Lua module are installed. */
-export const missing: string | undefined = reasonToSkip();
+export const missing: string | undefined = unlessRequired(reasonToSkip());
 
 function reasonToSkip(): string | undefined {
   const nginx = spawnSync("nginx", ["-v"]);
@@ -122,7 +123,7 @@ function writeConfiguration(
 function luaPath(folder: string): string {
   const own = join(folder, "lua/?.lua");
   if (pgmoonPath !== undefined) return [own, ...inPgmoon(pgmoonPath)].join(";");
-  return [projectPath("src/gateway/stand-in/lua/?.lua"), own].join(";");
+  return [projectPath("test/gateway/pgmoon-double/lua/?.lua"), own].join(";");
 }
 
 /** Where Lua finds the modules of a checkout. */

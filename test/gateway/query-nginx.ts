@@ -9,14 +9,18 @@ import { endNginx, inPgmoon, loadModules, pgmoonPath, spawnNginx } from "./nginx
 
 /** As qos.config reads it for the database. */
 export interface ConnectionSettings {
-  readonly host: string;
-  readonly port: number;
+  readonly hosts: readonly {
+    readonly host: string;
+    readonly port: number;
+    readonly tls_name?: string;
+  }[];
   readonly database: string;
   readonly user: string;
   readonly password?: string;
   readonly tls: boolean;
+  readonly tls_required: boolean;
   readonly tls_verify: boolean;
-  readonly tls_name: string;
+  readonly application_name: string;
   readonly pool_size: number;
   readonly timeout_ms: number;
   readonly statement_timeout_ms: number;
@@ -81,6 +85,7 @@ function configuration(port: number, authority: string): string {
       lua_ssl_trusted_certificate ${authority};
       lua_ssl_verify_depth 2;
       lua_socket_log_errors off;
+      lua_shared_dict qos_state 1m;
       init_by_lua_block { require("resty.core") }
       server {
         listen 127.0.0.1:${port};

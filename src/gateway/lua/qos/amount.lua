@@ -1,5 +1,5 @@
 -- Tokens are decimals with six digits. Here they are whole millionths in doubles, exact up to
--- 2^53; nobody leases more than that.
+-- 2^53; no lease holds more than that.
 
 local _M = {}
 

@@ -8,7 +8,7 @@ local _M = {}
 
 -- One borrowing for several operations, while there is credit for so many.
 local operations = 10
--- Who may not borrow is asked again after so long. Anybody else borrows once a second: what was
+-- Who may not borrow is asked again after so long. All others borrow once a second: what was
 -- borrowed and spent does not count against the limit, so nothing else bounds it before it is due.
 local pause_forbidden, pause = 10, 1
 
@@ -20,7 +20,10 @@ end
 -- `tokens`: millionths that one operation needs. Answers whether there are more now.
 function _M.borrow(app_id, tokens)
   local state, key = ngx.shared.qos_state, "no credit " .. app_id
-  if tokens > amount.largest / operations or store.is_paused() or state:get(key) then
+  if tokens > amount.largest / operations or store.is_paused() then
+    return false
+  elseif not state:add(key, true, pause) then
+    -- Another request asks, or was told.
     return false
   end
   local borrowed, code = ask(app_id, tokens * operations)

@@ -21,16 +21,16 @@ local function largest_exact_size(base, share, quantum)
   return math.floor(math.min(product, sum) / share) - 1
 end
 
--- `terms`: a row of cost_terms(), all of its numbers as text.
-function _M.new(terms)
-  local share = amount.millionths(terms.c_bw)
-  local self = { base = amount.millionths(terms.c_base), is_active = terms.is_active }
+-- `rule`: a row of cost_rules_in_force(), all of its numbers as text.
+function _M.new(rule)
+  local share = amount.millionths(rule.c_bw)
+  local self = { base = amount.millionths(rule.c_base), is_active = rule.is_active }
   if share == 0 then
     self.share, self.quantum, self.exact_up_to = 0, 1, amount.largest
-  elseif #terms.unit_quantum > exact_digits then
+  elseif #rule.unit_quantum > exact_digits then
     self.quantum, self.exact_up_to = 1, -1
   else
-    local quantum = tonumber(terms.unit_quantum)
+    local quantum = tonumber(rule.unit_quantum)
     local divisor = greatest_common_divisor(share, quantum)
     self.share, self.quantum = share / divisor, quantum / divisor
     self.exact_up_to = largest_exact_size(self.base, self.share, self.quantum)
@@ -55,13 +55,18 @@ function _M.of(cost, size)
   return cost.base + math.floor((size * cost.share + cost.quantum - 1) / cost.quantum)
 end
 
+-- `count` operations of that size together, such as a request that deletes several keys.
+function _M.of_many(cost, size, count)
+  return _M.of(cost, size) + ((count or 1) - 1) * cost.base
+end
+
 local function holds_at(row, us)
   return (row.from_us == nil or tonumber(row.from_us) <= us)
     and (row.to_us == nil or us < tonumber(row.to_us))
 end
 
 -- The cost of each operation at a moment, and the moment of the next change.
-function _M.prices(rows, us)
+function _M.schedule(rows, us)
   local costs, changes_at = {}, math.huge
   for _, row in ipairs(rows) do
     for _, text in pairs({ row.from_us, row.to_us }) do

@@ -20,7 +20,7 @@ local function first(statement, ...)
 end
 
 -- Everything that a worker keeps a copy of, for the application that a key opens.
-local terms = [[
+local application_config = [[
   select
     k.app_id::text,
     trunc(extract(epoch from clock_timestamp()) * 1000000)::bigint::text as now_us,
@@ -35,47 +35,26 @@ local terms = [[
         'from_us', trunc(extract(epoch from t.valid_from) * 1000000)::bigint::text,
         'to_us', trunc(extract(epoch from t.valid_to) * 1000000)::bigint::text
       )))::text
-      from rate_limiter.cost_terms(k.app_id) as t
+      from rate_limiter.cost_rules_in_force(k.app_id) as t
     ) as costs
   from rate_limiter.application_of_key($1::text) as k (app_id)
 ]]
 
-function _M.terms(api_key)
-  return first(terms, api_key)
+function _M.application_config(api_key)
+  return first(application_config, api_key)
 end
 
-local grant = [[
-  select
-    l.lease_id::text,
-    l.tokens::text,
-    l.bytes::text,
-    l.lifetime_ms::text,
-    l.retry_after_ms::text,
-    l.holders::text,
-    l.is_limited_tokens,
-    l.is_limited_bytes
-  from rate_limiter.%s as l
+local exchange = [[
+  select rate_limiter.exchange_leases(
+    $1::text::jsonb, $2::text::jsonb, $3::text::jsonb, $4::bigint * interval '1 millisecond',
+    $5::text, $6::boolean
+  )::text as answers
 ]]
 
-local lease = grant:format([[lease_tokens(
-    $1::uuid, $2::numeric, $3::numeric, $4::bigint * interval '1 millisecond', $5::text,
-    $6::text::jsonb
-  )]])
-
-function _M.lease(app_id, tokens, bytes, lifetime_ms, holder, denials)
-  return first(lease, app_id, tokens, bytes, lifetime_ms, holder, denials or ngx.null)
-end
-
-local renewal = grant:format([[renew_lease(
-    $1::uuid, $2::uuid, $3::numeric, $4::numeric, $5::numeric, $6::numeric,
-    $7::bigint * interval '1 millisecond', $8::text, $9::text::jsonb
-  )]])
-
-function _M.renew(app_id, spent, tokens, bytes, lifetime_ms, holder, denials)
-  return first(
-    renewal, app_id, spent.lease_id, spent.tokens, spent.bytes, tokens, bytes, lifetime_ms,
-    holder, denials or ngx.null
-  )
+-- Three lists as JSON: renewals, leases that end, charges of what is owed. `waits`: "true" to wait
+-- for buckets that another transaction holds.
+function _M.exchange(renewals, settlements, charges, lifetime_ms, holder, waits)
+  return first(exchange, renewals, settlements, charges, lifetime_ms, holder, waits)
 end
 
 local settlement = [[
@@ -89,6 +68,39 @@ function _M.settle_lease(app_id, spent, denials)
   return first(
     settlement, app_id, spent.lease_id, spent.tokens, spent.bytes, denials or ngx.null
   )
+end
+
+local late_charges = [[
+  select cardinality(c.charged)::text as charges
+  from rate_limiter.charge_owed_many($1::uuid[], $2::numeric[], $3::numeric[], $4::text[])
+    as c (charged)
+]]
+
+-- An array in SQL's own notation: no element has a quote, a backslash or nothing in it.
+local function array_of(values)
+  return '{"' .. table.concat(values, '","') .. '"}'
+end
+
+-- One charge at each place of the four lists.
+function _M.charge_owed_many(app_ids, tokens, bytes, idempotency_keys)
+  return first(
+    late_charges, array_of(app_ids), array_of(tokens), array_of(bytes),
+    array_of(idempotency_keys)
+  )
+end
+
+local writable = [[
+  select true as is_writable
+  where not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'
+]]
+
+-- Whether the server takes writes; nil and a problem where it does not answer.
+function _M.is_writable()
+  local row, problem = first(writable)
+  if problem then
+    return nil, problem
+  end
+  return row ~= nil
 end
 
 local decision = [[

@@ -3,23 +3,26 @@
 
 local amount = require("qos.amount")
 local borrowing = require("qos.borrowing")
+local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
+local debts = require("qos.debts")
 local denials = require("qos.denials")
+local exchange = require("qos.exchange")
 local leases = require("qos.leases")
 local lock = require("qos.lock")
 local outage = require("qos.outage")
+local pools = require("qos.pools")
 local store = require("qos.store")
-local terms = require("qos.terms")
 
 local _M = {}
 
-local patience = 2
--- As many as may be needed until a lease counts everybody who waits.
-local most_renewals = 4
+local timeout_s = 2
+-- What is owed is charged within a tenth of a second, unless something is in the way.
+local debt_timeout_s = 0.5
 
 local layers = { iops_l2 = 2, bandwidth_l2 = 2, iops_l1 = 1, bandwidth_l1 = 1 }
 
-local function refusal(problem)
+local function failure(problem)
   return { allowed = false, problem = problem }
 end
 
@@ -30,12 +33,23 @@ local function denial(entry, reason, retry_after_ms)
   }
 end
 
--- Nobody answers: by the policy. Nothing is charged, so nothing is settled either.
+-- In an outage the policy decides. Nothing is charged then, so nothing is settled either.
 local function without_database(entry, tokens, operation)
   local since, wait = store.outage()
-  if entry == nil and since == nil then
-    -- A key that could not be looked up in time, among too many: the policy is for outages.
-    return { allowed = false, reason = "store_unavailable", layer = 3, retry_after_ms = 1000 }
+  if since == nil then
+    -- This key or this application could not be looked at in time: the policy is for outages.
+    return {
+      allowed = false, entry = entry, reason = "store_unavailable", layer = 3,
+      retry_after_ms = 1000,
+    }
+  end
+  if entry then
+    store.probe_behind(function()
+      exchange.probe(
+        entry.app_id, math.min(tokens, amount.largest), math.min(operation.size, amount.largest),
+        entry.limits.capacities
+      )
+    end)
   end
   local limits = entry and entry.limits
   local app_id = entry and entry.app_id or "unknown"
@@ -49,10 +63,13 @@ local function without_database(entry, tokens, operation)
   return denied
 end
 
-local function of_row(entry, row, reference)
+local function of_row(entry, row, tokens, operation, reference)
   return {
     allowed = row.allowed,
     entry = entry,
+    tokens = tokens,
+    charged_size = operation.size,
+    charged_name = operation.name,
     reason = row.reason,
     layer = layers[row.reason or ""],
     shadow = row.allowed and row.reason or nil,
@@ -84,11 +101,23 @@ local function consume(entry, tokens, operation, is_final)
     row, problem = ask_database(entry, operation, reference)
   end
   if row == nil and problem.code then
-    return refusal(problem)
+    return failure(problem)
   elseif row == nil then
     return without_database(entry, tokens, operation)
   end
-  local decision = of_row(entry, row, reference)
+  local decision = of_row(entry, row, tokens, operation, reference)
+  if row.allowed and (operation.count or 1) > 1 then
+    -- The database has charged one of them.
+    local rule = config_cache.cost_of(entry, operation.name)
+    local due = (operation.count - 1) * rule.base
+    if reference then
+      -- Under a key of its own: it can be given back.
+      decision.announced, decision.announced_key = { tokens = due, bytes = 0 }, "keys " .. reference
+      debts.announce(entry.app_id, decision.announced_key, due, 0)
+    else
+      debts.owe(entry.app_id, due, 0)
+    end
+  end
   if not decision.allowed and not entry.limits.is_direct then
     denials.remember(entry.app_id, row.reason, decision.retry_after_ms, tokens, operation.size)
   end
@@ -105,7 +134,7 @@ local function denied_of_late(entry, tokens, operation)
 end
 
 local function from_lease(entry, tokens, operation)
-  local took, tokens_left, bytes_left = leases.take(entry.app_id, tokens, operation.size)
+  local took, tokens_left, bytes_left = pools.take(entry.app_id, tokens, operation.size)
   if not took then
     return nil
   end
@@ -116,44 +145,89 @@ local function from_lease(entry, tokens, operation)
   }
 end
 
--- What was spent beyond a lease is charged before anything else is admitted.
-local function denied_for_debt(entry, tokens, operation)
-  local tokens_owed, bytes_owed = leases.debts(entry.app_id)
-  if tokens_owed + bytes_owed > 0 then
-    -- A counter is below zero for a moment while another worker finds too little in it.
-    ngx.sleep(0.001)
-    tokens_owed, bytes_owed = leases.debts(entry.app_id)
+-- Windows begin at multiples of their length, by the database's clock.
+local function until_next_window(entry, seconds)
+  local us, length = ngx.now() * 1000000 + entry.clock_ahead_us, seconds * 1000000
+  return (length - us % length) / 1000000
+end
+
+-- Until the bucket that is short offers what an operation needs, where it offers anything in
+-- `offers_in` seconds; nil where only the database can tell.
+local function wait_for_bucket(entry, reason, tokens, bytes, offers_in)
+  local left_tokens, left_bytes = pools.left(entry.app_id)
+  local missing = reason:match("^iops") and (tokens - left_tokens) / 1000000 or bytes - left_bytes
+  for _, limit in ipairs(entry.limits.list) do
+    if limit.bucket_type == reason and limit.mode == "enforce" then
+      if limit.method == "token_bucket" then
+        return offers_in + math.max(missing, 0) / tonumber(limit.refill_rate)
+      elseif limit.method == "fixed_window" then
+        return math.max(offers_in, until_next_window(entry, limit.window_seconds))
+      end
+    end
   end
-  local reason, wait
-  if bytes_owed > 0 then
-    reason, wait = "bandwidth_l2", bytes_owed / outage.slowest(entry.limits, "bandwidth")
-  elseif tokens_owed > 0 then
-    reason, wait = "iops_l2", tokens_owed / 1000000 / outage.slowest(entry.limits, "iops")
+  return nil
+end
+
+-- The buckets had less than was wanted a moment ago, and it is known which: no call until the next
+-- lease may hold more.
+local function denied_for_shortage(entry, tokens, operation)
+  local ends_in, offers_in = leases.shortage(entry.app_id)
+  local reason = ends_in and denials.last_reason(entry.app_id)
+  if reason == nil
+    or not leases.feeds(entry.app_id, entry.limits.capacities, tokens, operation.size)
+  then
+    return nil
   end
-  if reason == nil or wait == 0 then
+  local wait = wait_for_bucket(entry, reason, tokens, operation.size, offers_in)
+  if wait == nil then
     return nil
   end
   denials.count(entry.app_id, reason, tokens, operation.size)
-  return denial(entry, reason, math.max(math.ceil(wait * 1000), 1))
+  return denial(entry, reason, math.max(math.ceil(math.max(ends_in, wait) * 1000), 1))
 end
 
--- One request at a time asks the database for what no lease holds: whoever waited for it finds
+-- Waits until what an application owes is charged; false where it is not in time.
+local function wait_for_debt(app_id)
+  local give_up_at = ngx.now() + debt_timeout_s
+  while debts.owes(debts.key_of(app_id)) do
+    if ngx.now() >= give_up_at or store.is_paused() then
+      return false
+    end
+    exchange.run(true)
+    ngx.sleep(0.005)
+  end
+  return true
+end
+
+-- What was spent beyond leases is charged before anything else is admitted; where it cannot be for
+-- now, it denies.
+local function denied_for_debt(entry, tokens, operation)
+  if wait_for_debt(entry.app_id) or store.is_paused() then
+    return nil
+  end
+  local tokens_owed, bytes_owed = debts.of(entry.app_id)
+  local reason, wait = "iops_l2", tokens_owed / 1000000 / outage.slowest(entry.limits, "iops")
+  if bytes_owed > 0 then
+    reason, wait = "bandwidth_l2", bytes_owed / outage.slowest(entry.limits, "bandwidth")
+  end
+  denials.count(entry.app_id, reason, tokens, operation.size)
+  return denial(entry, reason, math.max(math.ceil(wait * 1000), 100))
+end
+
+-- One request at a time asks the database for what no lease holds: a request that waited for it finds
 -- its denial.
 local function consume_in_turn(entry, tokens, operation, is_final)
   local function without_asking()
     return denied_of_late(entry, tokens, operation) or from_lease(entry, tokens, operation)
+      or denied_for_shortage(entry, tokens, operation)
   end
-  local decision = lock.with("direct " .. entry.app_id, 5, patience, function()
-    local decided = without_asking()
-    if decided then
-      return decided
-    end
-    decided = denied_for_debt(entry, tokens, operation)
+  local decision = lock.with("direct " .. entry.app_id, 5, timeout_s, function()
+    local decided = without_asking() or denied_for_debt(entry, tokens, operation)
     if decided then
       return decided
     end
     -- What is in hand here would be missing there.
-    leases.hand_back(entry.app_id)
+    leases.release(entry.app_id)
     return consume(entry, tokens, operation, is_final)
   end, without_asking)
   return decision or without_database(entry, tokens, operation)
@@ -161,13 +235,23 @@ end
 
 -- The decision out of a lease that is fetched for it; nil where none holds it.
 local function from_next_lease(entry, tokens, operation)
-  for _ = 1, most_renewals do
+  local give_up_at = ngx.now() + timeout_s
+  while ngx.now() < give_up_at do
+    if debts.owes(debts.key_of(entry.app_id)) then
+      local decided = denied_for_debt(entry, tokens, operation)
+        or from_lease(entry, tokens, operation)
+      if decided then
+        return decided
+      end
+    end
     if leases.is_short(entry.app_id) then
       return nil
     end
-    local renewed, problem = leases.renew(entry.app_id, tokens, operation.size)
+    local renewed, problem = exchange.renew(
+      entry.app_id, tokens, operation.size, entry.limits.capacities
+    )
     if type(problem) == "table" and problem.code then
-      return refusal(problem)
+      return failure(problem)
     end
     local decided = from_lease(entry, tokens, operation)
     if decided or not renewed then
@@ -175,6 +259,16 @@ local function from_next_lease(entry, tokens, operation)
     end
   end
   return nil
+end
+
+-- Whether the application has more now, out of its own future.
+local function has_borrowed(entry, tokens)
+  if denials.last_reason(entry.app_id) ~= "iops_l2" or not borrowing.borrow(entry.app_id, tokens) then
+    return false
+  end
+  leases.forget_shortage(entry.app_id)
+  denials.forget(entry.app_id)
+  return true
 end
 
 local function by_leases(entry, tokens, operation, is_final)
@@ -191,38 +285,61 @@ local function by_leases(entry, tokens, operation, is_final)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
+  if leases.is_short(entry.app_id) and has_borrowed(entry, tokens) then
+    decided = from_next_lease(entry, tokens, operation)
+    if decided then
+      return decided
+    end
+  end
+  decided = denied_for_shortage(entry, tokens, operation)
+  if decided then
+    return decided
+  end
   return consume_in_turn(entry, tokens, operation, is_final)
 end
 
 local function check_operation(entry, operation)
-  local price = terms.cost_of(entry, operation.name)
-  if price == nil then
+  local rule = config_cache.cost_of(entry, operation.name)
+  if rule == nil then
     return nil, { code = "QS404", message = "unknown operation" }
-  elseif not price.is_active then
+  elseif not rule.is_active then
     return nil, { code = "QS403", message = "operation is inactive" }
   end
-  return price
+  return rule
+end
+
+-- What is known of a key; or nil and the decision where nothing is, or the key is refused.
+function _M.application(api_key)
+  local entry = config_cache.of(api_key)
+  if entry == nil then
+    return nil, without_database(nil, 0, { size = 0 })
+  elseif entry.problem then
+    return nil, failure(entry.problem)
+  end
+  return entry
 end
 
 -- A decision: `problem` where the key or the operation is refused; else `allowed`, `reason`,
 -- `layer`, `retry_after_ms`, `delay_ms`, what is left, and how to settle it. `is_final`: the
 -- charge is never settled nor refunded.
-function _M.decide(api_key, operation, is_final)
-  local entry = terms.of(api_key)
-  if entry == nil then
-    return without_database(nil, 0, operation)
-  elseif entry.problem then
-    return refusal(entry.problem)
+function _M.decide_for(entry, operation, is_final)
+  local rule, problem = check_operation(entry, operation)
+  if rule == nil then
+    return failure(problem)
   end
-  local price, problem = check_operation(entry, operation)
-  if price == nil then
-    return refusal(problem)
-  end
-  local tokens = cost.of(price, operation.size)
+  local tokens = cost.of_many(rule, operation.size, operation.count)
   if entry.limits.is_direct then
     return consume(entry, tokens, operation, is_final)
   end
   return by_leases(entry, tokens, operation, is_final)
+end
+
+function _M.decide(api_key, operation, is_final)
+  local entry, decision = _M.application(api_key)
+  if entry == nil then
+    return decision
+  end
+  return _M.decide_for(entry, operation, is_final)
 end
 
 return _M

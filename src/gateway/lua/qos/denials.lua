@@ -5,20 +5,30 @@ local cjson = require("cjson.safe")
 
 local _M = {}
 
--- A denial says nothing of later than this: tokens may be given back, quotas raised.
-local longest_memory = 1
-local reasons = { "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1", "exceeds_capacity" }
+-- A denial says nothing of later than this: tokens may be given back, quotas raised. For the least
+-- time nothing asks again, and the answer says so.
+local shortest_memory, longest_memory = 0.1, 1
+local reasons = {
+  "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1", "exceeds_capacity", "no_quota",
+}
 
 local function dict()
   return ngx.shared.qos_state
+end
+
+-- The database says which bucket was short.
+function _M.note_reason(app_id, reason, life)
+  dict():set("last reason " .. app_id, reason, life)
 end
 
 function _M.remember(app_id, reason, retry_after_ms, tokens, bytes)
   local life = longest_memory
   local retry_at = "never"
   if retry_after_ms then
-    life = math.min(retry_after_ms / 1000, longest_memory)
-    retry_at = string.format("%.3f", ngx.now() + retry_after_ms / 1000)
+    local wait = math.max(retry_after_ms / 1000, shortest_memory)
+    life = math.min(wait, longest_memory)
+    retry_at = string.format("%.3f", ngx.now() + wait)
+    _M.note_reason(app_id, reason, longest_memory)
   end
   local text = string.format("%s %.0f %.0f", retry_at, math.min(tokens, 2 ^ 60), bytes)
   dict():set("denied " .. app_id .. " " .. reason, text, math.max(life, 0.001))
@@ -49,7 +59,13 @@ function _M.find(app_id, tokens, bytes)
   return nil
 end
 
+-- Which bucket was short when the database last said so; nil where that is a while ago.
+function _M.last_reason(app_id)
+  return dict():get("last reason " .. app_id)
+end
+
 function _M.forget(app_id)
+  dict():delete("last reason " .. app_id)
   for _, reason in ipairs(reasons) do
     dict():delete("denied " .. app_id .. " " .. reason)
   end
@@ -61,6 +77,7 @@ function _M.count(app_id, reason, tokens, bytes)
   local key = "count " .. app_id .. " " .. minute .. " " .. reason
   if dict():incr(key .. " operations", 1, 0, 3600) == 1 then
     dict():rpush("counts " .. app_id, minute .. " " .. reason)
+    dict():rpush("counted", app_id)
   end
   if tokens < math.huge then
     dict():incr(key .. " tokens", tokens, 0, 3600)
@@ -72,6 +89,19 @@ local function take_number(key)
   local number = dict():get(key) or 0
   dict():delete(key)
   return number
+end
+
+-- The applications with counts since this was last asked, each once.
+function _M.take_counted()
+  local app_ids, seen = {}, {}
+  for _ = 1, dict():llen("counted") or 0 do
+    local app_id = dict():lpop("counted")
+    if app_id and not seen[app_id] then
+      seen[app_id] = true
+      app_ids[#app_ids + 1] = app_id
+    end
+  end
+  return app_ids
 end
 
 -- All counts of an application, which are forgotten; nil where there are none.
@@ -99,10 +129,10 @@ function _M.take(app_id)
   return #rows > 0 and rows or nil
 end
 
--- The call failed: they go along with the next one. Not where the database refused: if it was for
--- them, it would refuse every call that they go along with.
+-- The call failed: they go along with the next one. Not where they may be what was refused: every
+-- call that they go along with would be.
 function _M.put_back(app_id, rows, problem)
-  if problem.code then
+  if problem.code == "QS422" then
     return
   end
   for _, row in ipairs(rows or {}) do
@@ -110,14 +140,19 @@ function _M.put_back(app_id, rows, problem)
     local key = "count " .. app_id .. " " .. name
     if dict():incr(key .. " operations", row.operations, 0, 3600) == row.operations then
       dict():rpush("counts " .. app_id, name)
+      dict():rpush("counted", app_id)
     end
     dict():incr(key .. " tokens", row.tokens, 0, 3600)
     dict():incr(key .. " bytes", row.bytes, 0, 3600)
   end
 end
 
--- For SQL: JSON, or nil.
-function _M.encode(rows)
+function _M.has_counted()
+  return (dict():llen("counted") or 0) > 0
+end
+
+-- As SQL takes them; nil for none.
+function _M.rows_of(rows)
   if rows == nil then
     return nil
   end
@@ -131,7 +166,12 @@ function _M.encode(rows)
       bytes = amount.integer(math.min(row.bytes, amount.largest)),
     }
   end
-  return cjson.encode(encoded)
+  return encoded
+end
+
+-- For SQL: JSON, or nil.
+function _M.encode(rows)
+  return rows and cjson.encode(_M.rows_of(rows))
 end
 
 return _M

@@ -1,28 +1,37 @@
 -- The phases of a request.
 
 local base = require("resty.core.base")
+local caller = require("qos.caller")
 local cjson = require("cjson.safe")
 local config = require("qos.config")
+local config_cache = require("qos.config_cache")
 local database = require("qos.database")
+local debts = require("qos.debts")
 local decide = require("qos.decide")
 local denials = require("qos.denials")
+local estimates = require("qos.estimates")
+local exchange = require("qos.exchange")
 local ffi = require("ffi")
-local identity = require("qos.identity")
 local leases = require("qos.leases")
 local metrics = require("qos.metrics")
 local operations = require("qos.operations")
 local outage = require("qos.outage")
+local pacing = require("qos.pacing")
+local pools = require("qos.pools")
+local request_body = require("qos.request_body")
 local respond = require("qos.respond")
 local settlement = require("qos.settlement")
+local signature_failures = require("qos.signature_failures")
 local store = require("qos.store")
-local terms = require("qos.terms")
 
 local _M = {}
 
 local settings
-local tend_every, write_every, forget_every, watch_every = 0.5, 0.05, 5, 1
+-- As long as a worker that ends may take for what it has to say.
+local exit_timeout_s = 10
+local maintain_every, write_every, forget_every, watch_every = 0.5, 0.01, 5, 1
 
--- Quotas changed, or the key is gone: what was leased under the old terms goes back.
+-- Quotas changed, or the key is gone: what was leased under the old config is released.
 local function on_change(before, after)
   if before == nil or before.app_id == nil then
     return
@@ -31,7 +40,8 @@ local function on_change(before, after)
     and cjson.encode(after.limits.list) == cjson.encode(before.limits.list)
   if not is_same then
     denials.forget(before.app_id)
-    leases.hand_back(before.app_id)
+    leases.release(before.app_id)
+    leases.forget_shortage(before.app_id)
   end
 end
 
@@ -41,10 +51,13 @@ function _M.init()
   jit.opt.start("maxrecord=16000", "maxirconst=4000", "maxsnap=4000", "maxtrace=4000", "loopunroll=60", "callunroll=30")
   settings = config.read()
   database.use(settings.database)
-  for _, module in ipairs({ leases, outage, respond, settlement, terms }) do
+  for _, module in ipairs({
+    caller, config_cache, debts, estimates, exchange, metrics, outage, pacing, pools, respond, settlement,
+    signature_failures,
+  }) do
     module.use(settings)
   end
-  terms.on_change = on_change
+  config_cache.on_change = on_change
 end
 
 local function every(seconds, work)
@@ -61,7 +74,7 @@ local function every(seconds, work)
   end
 end
 
--- A timer that is due at the end is called early: the last words of a worker.
+-- nginx runs pending timers early when a worker exits: flush there.
 local function at_the_end(work)
   local function wait(premature)
     if premature then
@@ -86,7 +99,8 @@ local function watch_clock()
   end
   ngx.log(ngx.WARN, "qos: the clock stepped back: what was known is read again")
   ngx.shared.qos_state:flush_all()
-  terms.forget()
+  config_cache.forget()
+  ngx.shared.qos_identities:flush_all()
   if ngx.worker.id() == 0 then
     leases.start_over()
   end
@@ -95,14 +109,25 @@ end
 function _M.init_worker()
   math.randomseed(ngx.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
-  every(write_every, leases.write_corrections)
-  every(forget_every, leases.forget_expired)
+  every(write_every, function()
+    pools.write_corrections()
+    exchange.run()
+  end)
+  every(forget_every, pools.forget_expired)
   every(watch_every, watch_clock)
-  at_the_end(leases.write_corrections)
+  at_the_end(function()
+    pools.write_corrections()
+    exchange.finish(exit_timeout_s)
+  end)
   if ngx.worker.id() == 0 then
-    leases.adopt()
-    every(tend_every, leases.tend_all)
-    at_the_end(leases.hand_back_all)
+    ngx.timer.at(0, store.check)
+    every(1, store.check)
+    leases.recover()
+    every(maintain_every, leases.maintain_all)
+    at_the_end(function()
+      leases.release_all()
+      exchange.finish(exit_timeout_s)
+    end)
   end
 end
 
@@ -124,7 +149,13 @@ local function count(decision)
   if decision.problem then
     return count_request("refused", decision.problem.code)
   end
-  count_request(decision.allowed and "allowed" or "denied", decision.reason or "none")
+  local name = decision.allowed and "allowed" or "denied"
+  count_request(name, decision.reason or "none")
+  if decision.entry then
+    metrics.add_for(
+      decision.entry.app_id, "qos_application_requests_total", 'decision="' .. name .. '"'
+    )
+  end
   if decision.shadow then
     metrics.add(metrics.name("qos_shadow_total", 'reason="' .. decision.shadow .. '"'))
   end
@@ -151,27 +182,6 @@ local function decision_when_ill(problem)
   }
 end
 
--- The decision and its operation; or what is wrong with the key.
-local function judge(is_silent)
-  local headers = ngx.req.get_headers()
-  local arguments = ngx.var.args and ngx.req.get_uri_args() or nil
-  local key, why = identity.key(headers, is_silent and arguments or nil, settings.key_header)
-  if key == nil then
-    return nil, why
-  end
-  local operation = operations.of(
-    ngx.req.get_method(), ngx.var.uri, arguments, headers, settings.unknown_size
-  )
-  if operation == nil then
-    return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
-  elseif operation.up then
-    -- Before anything waits: what comes of the body meanwhile is counted there, too.
-    operation.header_bytes = tonumber(ngx.var.request_length)
-  end
-  local is_final = not (operation.up or operation.down or settings.refund_5xx)
-  return decide.decide(key, operation, is_final), operation
-end
-
 -- What is let through and not settled yet, by the address of its request: ngx.ctx would hold it
 -- too, and costs as much as two response headers.
 local under_way = {}
@@ -180,36 +190,208 @@ local function address()
   return tonumber(ffi.cast("uintptr_t", base.get_request()))
 end
 
+-- Reads a body of unknown length, so that it is charged before it is forwarded. What comes of one
+-- that is given up, or is too large, is charged all the same.
+local function count_body(entry, operation, watch)
+  under_way[address()] = {
+    allowed = false, entry = entry, tokens = 0, operation = operation, watch = watch,
+  }
+  local began_at = ngx.now()
+  local size = request_body.read()
+  operation.read_for_s = ngx.now() - began_at
+  under_way[address()] = nil
+  if size == nil then
+    return { allowed = false, problem = { code = "QS411", message = "length required" } }
+  end
+  operation.uploaded, operation.is_counted = size, true
+  operations.resize(operation, size)
+end
+
+-- What is known of the request once its body and the application's recent answers are looked at.
+local function measure(entry, operation, headers, watch)
+  if operation.is_unannounced then
+    local decision = count_body(entry, operation, watch)
+    if decision then
+      return decision
+    end
+  end
+  if operation.rule.counts_keys then
+    local is_encoded = rawget(headers, "x-amz-decoded-content-length") ~= nil
+      or rawget(headers, "content-encoding") ~= nil
+    operation.count = request_body.count_keys(operation.uploaded, is_encoded)
+  end
+  if operation.down then
+    estimates.assume(entry, operation)
+  end
+end
+
+-- The decision on a request of a key, and its operation.
+local function decide_on(key, watch, method, headers, arguments, header_bytes)
+  local operation = operations.of(method, ngx.var.uri, arguments, headers)
+  if operation == nil then
+    return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
+  elseif operation.up then
+    operation.header_bytes = tonumber(header_bytes or ngx.var.request_length)
+  end
+  local began_at = ngx.now()
+  local entry, decision = decide.application(key)
+  if entry then
+    decision = measure(entry, operation, headers, watch)
+  end
+  if not decision then
+    local is_final = not (operation.up or operation.down or settings.refund_5xx or watch)
+    decision = decide.decide_for(entry, operation, is_final)
+  end
+  -- A body that was read for it came at the pace of its sender.
+  metrics.observe("qos_decision_seconds", ngx.now() - began_at - (operation.read_for_s or 0))
+  return decision, operation
+end
+
+-- The decision and its operation; or what is wrong with the key, and when to try again.
+local function judge(is_silent)
+  -- All of them: 0 lifts the limit of 100.
+  local headers = ngx.req.get_headers(0)
+  local arguments = ngx.var.args and ngx.req.get_uri_args(0) or nil
+  local method = ngx.req.get_method()
+  -- Before anything waits: what comes of the body meanwhile is counted there, too.
+  local header_bytes = method == "POST" and ngx.var.request_length
+  local key, why, watch = caller.identify(method, headers, is_silent and arguments or nil)
+  if key == nil then
+    return nil, why, watch
+  elseif watch == nil then
+    return decide_on(key, nil, method, headers, arguments, header_bytes)
+  end
+  local ran, decision, operation = pcall(
+    decide_on, key, watch, method, headers, arguments, header_bytes
+  )
+  if not ran then
+    caller.leave(watch)
+    error(decision, 0)
+  end
+  decision.watch = watch
+  return decision, operation
+end
+
 local function let_through(decision, operation)
   respond.set_fields(decision)
   if settings.key_header ~= "x-api-key" then
     ngx.req.clear_header(settings.key_header)
   end
-  if operation and (operation.up or operation.down or settings.refund_5xx) then
+  if operation then
     decision.operation = operation
     under_way[address()] = decision
   end
-  return hold_back(decision)
+  hold_back(decision)
+  decision.passed_at = ngx.now()
+  local location = pacing.location(decision)
+  if location then
+    -- Ends this phase.
+    return ngx.exec(location)
+  end
+end
+
+-- Browsers ask so before the request itself, without a key and without a body.
+local function is_preflight()
+  if ngx.req.get_method() ~= "OPTIONS" or ngx.var.http_origin == nil
+    or ngx.var.http_access_control_request_method == nil
+  then
+    return false
+  end
+  local length = ngx.var.content_length
+  if request_body.is_unannounced(
+    length, ngx.var.http_transfer_encoding, ngx.var.server_protocol
+  ) then
+    return ngx.var.http_transfer_encoding == nil and request_body.read() == 0
+  end
+  return length == nil or length == "0"
 end
 
 -- `is_silent`: the location writes no request line to any log, and a key may stand in the query.
 function _M.access(is_silent)
+  if is_preflight() then
+    under_way[address()] = { allowed = true, is_preflight = true }
+    return count_request("allowed", "preflight")
+  end
   -- An address is used again, and not every request has a log phase of ours.
   under_way[address()] = nil
-  local ran, decision, operation = pcall(judge, is_silent)
+  local ran, decision, operation, retry_after_s = pcall(judge, is_silent)
   if not ran then
     decision, operation = decision_when_ill(decision), nil
   elseif decision == nil then
     count_request("refused", operation .. "_key")
-    return respond.no_key(operation)
+    return respond.no_key(operation, retry_after_s)
   end
   count(decision)
+  if decision.watch and not decision.allowed then
+    caller.leave(decision.watch)
+  end
   if decision.problem then
     return respond.refused(decision.problem)
   elseif not decision.allowed then
     return respond.denied(decision)
   end
   return let_through(decision, operation)
+end
+
+function _M.header_filter()
+  local decision = under_way[address()]
+  if decision == nil or not decision.allowed then
+    return
+  elseif decision.is_preflight then
+    ngx.header["Content-Length"] = nil
+    return
+  end
+  metrics.observe("qos_upstream_seconds", ngx.now() - decision.passed_at)
+  local worked, problem = pcall(settlement.announce, decision)
+  if not worked then
+    metrics.add("qos_errors_total")
+    ngx.log(ngx.ERR, "qos: ", problem)
+  end
+end
+
+function _M.body_filter()
+  local decision = under_way[address()]
+  if decision == nil then
+    return
+  elseif decision.is_preflight then
+    -- Nothing is charged for it: browsers read its head alone.
+    ngx.arg[1] = ""
+    return
+  end
+  if decision.pace then
+    pacing.continue(decision)
+  end
+  if decision.watch then
+    caller.hear_body(decision.watch)
+  end
+end
+
+local function finish(decision)
+  local watch = decision.watch
+  if watch and not decision.allowed then
+    caller.leave(watch)
+    -- A body that was given up before the storage saw it says nothing of who sent it.
+    if watch.is_proven then
+      settlement.finish(decision, decision.operation)
+    end
+    return
+  end
+  settlement.finish(decision, decision.operation, watch and caller.finish(watch))
+end
+
+local is_settling = false
+
+local function settle_at_once(app_id)
+  pools.write_corrections()
+  leases.release_behind(app_id)
+  if not is_settling then
+    is_settling = true
+    ngx.timer.at(0, function()
+      is_settling = false
+      pools.write_corrections()
+      exchange.finish(exit_timeout_s)
+    end)
+  end
 end
 
 function _M.log()
@@ -219,19 +401,22 @@ function _M.log()
     return
   end
   under_way[request] = nil
-  local worked, problem = pcall(settlement.finish, decision, decision.operation)
+  if decision.is_preflight then
+    return
+  end
+  local worked, problem = pcall(finish, decision)
   if not worked then
     metrics.add("qos_errors_total")
     ngx.log(ngx.ERR, "qos: ", problem)
   end
-  -- After the last words of a worker nobody writes for it: it has only such requests left.
+  -- A request finished after this worker's exit flush; settle it immediately.
   if ngx.worker.exiting() and decision.entry then
-    leases.settle_at_once(decision.entry.app_id)
+    settle_at_once(decision.entry.app_id)
     metrics.flush()
   end
 end
 
--- Alive as long as it answers; whether the database does is said, and is no reason to restart.
+-- Alive as long as it answers; whether the database does is reported, and does not call for a restart.
 function _M.health()
   ngx.header["Content-Type"] = "application/json"
   local is_down = store.outage() ~= nil
@@ -240,7 +425,13 @@ end
 
 function _M.metrics()
   ngx.header["Content-Type"] = "text/plain; version=0.0.4"
-  ngx.print(metrics.text(store.outage() ~= nil))
+  local applications, tokens, bytes = debts.totals()
+  ngx.print(metrics.text({
+    qos_database_up = store.outage() and 0 or 1,
+    qos_owed_applications = applications,
+    qos_owed_tokens = tokens / 1000000,
+    qos_owed_bytes = bytes,
+  }))
 end
 
 return _M

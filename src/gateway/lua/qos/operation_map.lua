@@ -3,8 +3,10 @@
 --
 -- method: HTTP method, nil for any. query: an argument that must be there: stores ignore arguments
 -- that they do not know, so never let one alone make something cheap of a request.
+-- header: a header that must be there, or a function of all of them by names in lower case.
 -- path: a regular expression, or a function of the path, which costs a request less.
 -- operation: its name, or a list of { largest size in bytes, name } (no size: for all others).
+-- counts_keys: each key that the body names costs as much as the operation.
 -- transfers: "down" where the bytes of the answer are charged; "up" where those of the request say
 -- what it is. They are charged in any case.
 
@@ -23,7 +25,8 @@ return {
   { method = "GET", operation = read, transfers = "down" },
   { method = "HEAD", operation = "head" },
   { method = "OPTIONS", operation = "head" },
-  { method = "POST", path = is_bucket, query = "delete", operation = "delete", transfers = "up" },
+  { method = "POST", path = is_bucket, query = "delete", operation = "delete", transfers = "up",
+    counts_keys = true },
   { method = "PUT", operation = write, transfers = "up" },
   { method = "POST", operation = write, transfers = "up" },
   { method = "PATCH", operation = write, transfers = "up" },

@@ -1,5 +1,6 @@
 -- From a request to an operation and its size.
 
+local request_body = require("qos.request_body")
 local rules = require("qos.operation_map")
 
 local _M = {}
@@ -19,24 +20,36 @@ local function path_test(path)
   end
 end
 
--- A function of path and arguments that answers the first rule of the list which fits.
+local function header_test(header)
+  if header == nil or type(header) == "function" then
+    return header
+  end
+  local name = header:lower()
+  return function(headers)
+    return headers[name] ~= nil
+  end
+end
+
+-- A function of path, arguments and headers that answers the first rule of the list which fits.
 local function chain_of(list, place)
   local rule = list[place]
   if rule == nil then
     return nothing
-  elseif rule.path == nil and rule.query == nil then
+  elseif rule.path == nil and rule.query == nil and rule.header == nil then
     return function()
       return rule
     end
   end
   local otherwise, has_path = chain_of(list, place + 1), path_test(rule.path)
-  return function(path, arguments)
+  local has_header = header_test(rule.header)
+  return function(path, arguments, headers)
     local fits = (rule.query == nil or arguments[rule.query] ~= nil)
+      and (has_header == nil or has_header(headers))
       and (has_path == nil or has_path(path))
     if fits then
       return rule
     end
-    return otherwise(path, arguments)
+    return otherwise(path, arguments, headers)
   end
 end
 
@@ -55,11 +68,11 @@ local function chains_of(method)
 end
 
 local by_method = setmetatable({}, {
-  __index = function(known, method)
+  __index = function(cached, method)
     local chains = chains_of(method)
     -- Methods of HTTP are few; whatever else a caller makes up is not kept.
     if #method <= 7 and method:find("^%u+$") then
-      known[method] = chains
+      cached[method] = chains
     end
     return chains
   end,
@@ -87,7 +100,7 @@ for _, rule in ipairs(rules) do
   end
 end
 
--- Bytes of one range, as in "bytes=0-1023"; nil where they cannot be told ahead.
+-- Bytes of one range, as in "bytes=0-1023"; nil where the header does not give them.
 local function range_size(range)
   if type(range) ~= "string" then
     return nil
@@ -100,54 +113,98 @@ local function range_size(range)
   return last - first + 1
 end
 
--- Announced size, and its digits where no double holds it; nil where it is not announced.
+-- Announced size, and its digits where no double holds it.
 local function announced(content_length)
-  local digits = type(content_length) == "string" and content_length:match("^0*(%d+)$")
+  local digits = content_length and content_length:match("^%d+$")
   if not digits then
-    return nil
-  elseif #digits > 15 then
+    return 0
+  end
+  digits = digits:gsub("^0+(%d)", "%1")
+  if #digits > 15 then
     return math.huge, digits
   end
   return tonumber(digits)
 end
 
-local function upload_size(headers, unknown_size)
-  local size, digits = announced(rawget(headers, "content-length"))
-  if size ~= nil then
-    return size, digits
+-- The size of an object whose upload carries signatures between its chunks; nil where the header
+-- cannot be true of a body of this size.
+local function decoded_size(headers, wire)
+  local decoded = tonumber(rawget(headers, "x-amz-decoded-content-length"))
+  if decoded and decoded <= wire and decoded >= wire / 2 - 1024 then
+    return decoded
   end
-  return rawget(headers, "transfer-encoding") and unknown_size or 0
+  return nil
 end
 
--- Whether a request brings a body, whatever its method: the storage gets it. HTTP/2 need not say.
-local function brings_body(headers)
-  local length = rawget(headers, "content-length")
-  return length ~= nil and length ~= "0" or rawget(headers, "transfer-encoding") ~= nil
-    or ngx.var.server_protocol >= "HTTP/2"
+-- Stores answer those in a few words or in none.
+local has_short_answers = { DELETE = true, HEAD = true, PUT = true }
+
+local function is_text(argument)
+  return type(argument) == "string" and argument ~= ""
 end
 
--- The operation of a request: its name, its size in bytes (with digits where no double holds it),
--- and which ways bytes go that are counted, `up` and `down`. `headers`: by names in lower case;
--- `arguments`: nil where there is no query.
-function _M.of(method, path, arguments, headers, unknown_size)
+-- What of an object the copy of a part takes, where it says so. Stores do not look at the range of any
+-- other copy: that one is as large as they say afterwards.
+local function copied_size(arguments, headers)
+  local is_part = arguments ~= nil and is_text(arguments.partNumber) and is_text(arguments.uploadId)
+  return is_part and range_size(rawget(headers, "x-amz-copy-source-range")) or nil
+end
+
+-- The operation of a request:
+--   name, size    as far as they are known; `digits` where no double holds the size
+--   rule          the entry of the operation map
+--   up, down      which ways bytes go that are counted
+--   may_answer    the answer may have a body that is worth pacing
+--   uploaded      bytes of the body; `is_unannounced` where no header gives them
+--   class_size    bytes by which the class is chosen, nil for `size`
+--   range         bytes of the range that a download asks for
+--   is_copy       the store copies an object, of `copied` bytes where that is known
+-- `headers`: by names in lower case, all of them; `arguments`: nil where there is no query.
+function _M.of(method, path, arguments, headers)
   local chains = by_method[method]
-  local rule = arguments and chains.all(path, arguments) or chains.without_query(path)
-  if rule == nil then
+  local rule = arguments and chains.all(path, arguments, headers)
+    or not arguments and chains.without_query(path, nil, headers)
+  if not rule then
     return nil
   end
-  local down = rule.transfers == "down"
-  local up = rule.transfers == "up" or brings_body(headers)
-  local size, uploaded, digits = 0, 0, nil
-  if down then
-    size = range_size(rawget(headers, "range")) or unknown_size
-  end
-  if up then
-    uploaded, digits = upload_size(headers, unknown_size)
-  end
-  return {
-    name = rule.name_of and rule.name_of(down and size or uploaded) or rule.operation,
-    size = size + uploaded, digits = digits, up = up, down = down,
+  local content_length = ngx.var.content_length
+  local is_unannounced = request_body.is_unannounced(
+    content_length, rawget(headers, "transfer-encoding"), ngx.var.server_protocol
+  )
+  local uploaded, digits = announced(content_length)
+  local operation = {
+    rule = rule,
+    size = uploaded, digits = digits, uploaded = uploaded,
+    is_unannounced = is_unannounced,
+    down = rule.transfers == "down",
+    may_answer = rule.transfers == "down" or not has_short_answers[method],
+    up = rule.transfers == "up" or is_unannounced or uploaded > 0,
   }
+  if operation.down then
+    operation.range = rawget(headers, "if-range") == nil and range_size(rawget(headers, "range"))
+      or nil
+    operation.has_range = rawget(headers, "range") ~= nil
+  elseif rawget(headers, "x-amz-copy-source") then
+    operation.is_copy, operation.copied = true, copied_size(arguments, headers)
+    operation.size = uploaded + (operation.copied or 0)
+  else
+    operation.class_size = decoded_size(headers, uploaded)
+  end
+  _M.classify(operation)
+  return operation
+end
+
+-- Names the operation by its size.
+function _M.classify(operation)
+  local rule = operation.rule
+  operation.name = rule.name_of and rule.name_of(operation.class_size or operation.size)
+    or rule.operation
+end
+
+-- The size is another one than was assumed.
+function _M.resize(operation, size)
+  operation.size, operation.digits = size, nil
+  _M.classify(operation)
 end
 
 return _M

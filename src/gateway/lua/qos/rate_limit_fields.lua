@@ -6,15 +6,14 @@ local _M = {}
 local units = { iops = "requests", bandwidth = "content-bytes" }
 local names = { "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1" }
 
-local function window(limit)
-  if limit.method == "fixed_window" then
-    return limit.window_seconds
-  end
-  return math.max(math.ceil(tonumber(limit.capacity) / tonumber(limit.refill_rate)), 1)
-end
-
 -- A structured field has no number of more digits.
 local largest = "999999999999999"
+
+local function window(limit)
+  local seconds = limit.method == "fixed_window" and limit.window_seconds
+    or math.ceil(tonumber(limit.capacity) / tonumber(limit.refill_rate))
+  return math.min(math.max(seconds, 1), tonumber(largest))
+end
 
 local function whole(text)
   local digits = text:match("^%d+") or "0"
@@ -26,7 +25,7 @@ local function policy(limits)
   for _, limit in ipairs(limits.list) do
     if limit.mode == "enforce" then
       items[#items + 1] = string.format(
-        '"%s";q=%s;w=%d;qu="%s"', limit.bucket_type, whole(limit.capacity), window(limit),
+        '"%s";q=%s;w=%.0f;qu="%s"', limit.bucket_type, whole(limit.capacity), window(limit),
         units[limit.bucket_type:match("^%a+")]
       )
     end

@@ -1,6 +1,7 @@
 -- Answers to requests that do not go on to the storage: problem+json, or S3's XML.
 
 local cjson = require("cjson.safe")
+local identity = require("qos.identity")
 local rate_limit_fields = require("qos.rate_limit_fields")
 
 local _M = {}
@@ -9,6 +10,14 @@ local settings
 
 function _M.use(config)
   settings = config
+end
+
+-- Answers are S3's where the setting says so, or the request is S3's.
+local function speaks_s3()
+  if settings.speak_s3 ~= "auto" then
+    return settings.speak_s3 == "on"
+  end
+  return identity.is_s3(ngx.req.get_headers(0), ngx.var.args and ngx.req.get_uri_args(0) or nil)
 end
 
 local function send(status, content_type, body)
@@ -39,7 +48,7 @@ end
 
 -- `code`: what S3 calls it.
 local function refuse(status, code, title, detail)
-  if settings.speak_s3 then
+  if speaks_s3() then
     return send_xml(status == 401 and 403 or status, code, title)
   end
   if status == 401 then
@@ -49,12 +58,26 @@ local function refuse(status, code, title, detail)
 end
 
 local keys = {
+  algorithm = { 400, "InvalidRequest", "unknown algorithm of a signature" },
   missing = { 401, "AccessDenied", "no api key" },
   malformed = { 401, "InvalidAccessKeyId", "unknown api key" },
   ambiguous = { 400, "InvalidRequest", "more than one api key" },
+  bad_signature = { 403, "SignatureDoesNotMatch", "the signature does not match" },
+  blocked = {
+    403, "AccessDenied", "too many requests from this address were not signed with this access key",
+  },
+  expired = { 403, "AccessDenied", "the signature has expired" },
+  no_length = { 411, "MissingContentLength", "a form needs a length" },
+  skewed = { 403, "RequestTimeTooSkewed", "the clock of the signature differs too much" },
+  too_large = { 413, "EntityTooLarge", "the form is too large" },
+  version = { 400, "InvalidRequest", "this access key takes Signature Version 4 alone" },
+  unproven = { 503, "SlowDown", "too many requests at once whose signature was never verified" },
 }
 
-function _M.no_key(why)
+function _M.no_key(why, retry_after_s)
+  if retry_after_s then
+    ngx.header["Retry-After"] = math.max(math.ceil(retry_after_s), 1)
+  end
   return refuse(unpack(keys[why]))
 end
 
@@ -62,7 +85,7 @@ local s3_codes = { QS401 = "InvalidAccessKeyId", QS403 = "AccessDenied", QS404 =
 
 -- The database refused the key, the application or the operation.
 function _M.refused(problem)
-  local status = tonumber(problem.code:match("%d+$"))
+  local status = tonumber(problem.code:sub(3))
   return refuse(status, s3_codes[problem.code] or "InvalidRequest", problem.message)
 end
 
@@ -73,7 +96,11 @@ local function set_rate_limit(decision)
   ngx.header["RateLimit"] = rate_limit_fields.standing(decision)
 end
 
+-- An access key id is not a secret: a sender that was never found signed learns nothing of the quota.
 function _M.set_fields(decision)
+  if decision.watch and not decision.watch.is_proven then
+    return
+  end
   if not decision.allowed or settings.rate_limit_fields == "always" then
     set_rate_limit(decision)
   end
@@ -85,6 +112,7 @@ end
 local titles = {
   exceeds_capacity = "the request is larger than its quota can ever hold",
   store_unavailable = "the limiter cannot decide right now",
+  no_quota = "the application has no quota",
 }
 
 local function denied_problem(decision, status)
@@ -97,23 +125,27 @@ local function denied_problem(decision, status)
   })
 end
 
--- Too large for ever is 413 in HTTP and EntityTooLarge in S3; waiting would not help.
+local statuses = { store_unavailable = 503, exceeds_capacity = 413, no_quota = 403 }
+local s3_denials = {
+  exceeds_capacity = { 400, "EntityTooLarge" },
+  no_quota = { 403, "AccessDenied" },
+}
+
+-- Too large for ever is 413 in HTTP and EntityTooLarge in S3, and no quota is forbidden: waiting
+-- would not help.
 function _M.denied(decision)
   _M.set_fields(decision)
   if decision.retry_after_ms then
     ngx.header["Retry-After"] = math.max(math.ceil(decision.retry_after_ms / 1000), 1)
   end
-  local is_too_large = decision.reason == "exceeds_capacity"
-  if settings.speak_s3 then
-    if is_too_large then
-      return send_xml(400, "EntityTooLarge", titles.exceeds_capacity)
+  if speaks_s3() then
+    local denial = s3_denials[decision.reason]
+    if denial then
+      return send_xml(denial[1], denial[2], titles[decision.reason])
     end
     return send_xml(503, "SlowDown", "Please reduce your request rate.")
   end
-  if decision.reason == "store_unavailable" then
-    return denied_problem(decision, 503)
-  end
-  return denied_problem(decision, is_too_large and 413 or 429)
+  return denied_problem(decision, statuses[decision.reason] or 429)
 end
 
 return _M

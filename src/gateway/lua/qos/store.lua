@@ -1,70 +1,183 @@
--- The database as the workers see it together: after a call that nobody answered nobody calls
--- for a while, longer each time.
+-- The database as the workers see it together. An outage is the inability to charge: no request waits
+-- for the database then but one prober, and only a successful charge ends it.
 
 local database = require("qos.database")
+local lock = require("qos.lock")
 local metrics = require("qos.metrics")
+local server_errors = require("qos.server_errors")
 
 local _M = {}
 
 local first_pause, longest_pause = 0.1, 5
+-- A probe that takes longer than any timeout has died.
+local longest_probe = 30
 
-local function fail(state, problem)
+local function state()
+  return ngx.shared.qos_state
+end
+
+local function begin_outage(problem)
   local now = ngx.now()
-  if state:add("down since", now) then
+  -- After an outage that no charge has ended, this is the same one.
+  state():add("uncharged since", now)
+  if state():add("down since", state():get("uncharged since") or now) then
+    state():set("down by", problem.code or "")
     ngx.log(ngx.WARN, "the database does not answer: ", problem.message or "")
     metrics.add("qos_outages_total")
-  elseif now < (state:get("paused until") or 0) then
+  elseif now < (state():get("paused until") or 0) then
     -- Calls that were under way together count once.
     return
   end
-  local pause = math.min(first_pause * 2 ^ (state:incr("failures", 1, 0) - 1), longest_pause)
-  state:set("paused until", now + pause * (0.5 + math.random() / 2))
+  local pause = math.min(first_pause * 2 ^ (state():incr("failures", 1, 0) - 1), longest_pause)
+  state():set("paused until", now + pause * (0.5 + math.random() / 2))
 end
 
-local function recover(state)
-  if state:get("down since") == nil then
-    return
+-- Traffic that cannot be charged fails again within so many seconds.
+local relapse = 10
+
+local function end_outage(has_charged)
+  local since = state():get("uncharged since")
+  if has_charged then
+    state():delete("uncharged since")
+  elseif since then
+    state():set("uncharged since", since, relapse)
   end
-  state:delete("down since")
-  state:delete("failures")
-  state:delete("paused until")
+  state():delete("down since")
+  state():delete("down by")
+  state():delete("failures")
+  state():delete("paused until")
   ngx.log(ngx.WARN, "the database answers again")
 end
 
--- Since when nobody answers, and when to try again; nil while all is well.
+-- Since when nothing can be charged, and for how long no request tries; nil while all is well.
 function _M.outage()
-  local state = ngx.shared.qos_state
-  local since = state:get("down since")
+  local since = state():get("down since")
   if since == nil then
     return nil
   end
-  return since, math.max((state:get("paused until") or 0) - ngx.now(), 0)
+  return since, math.max((state():get("paused until") or 0) - ngx.now(), 0)
 end
 
 function _M.is_paused()
-  local _, wait = _M.outage()
-  return wait ~= nil and wait > 0
+  return state():get("down since") ~= nil
 end
 
--- Calls a function of qos.database. A refusal has a code of the class QS; everything else that
--- goes wrong is an outage, `problem.code` nil.
+-- One worker at a time tries whether the database is back, and only after a pause: runs `work` for
+-- that. Answers whether it was this one.
+function _M.probe(work)
+  local since, wait = _M.outage()
+  local token = since and wait == 0 and lock.try("probing", longest_probe)
+  if not token then
+    return false
+  end
+  local ran, problem = pcall(work)
+  lock.release("probing", token)
+  if not ran then
+    ngx.log(ngx.ERR, "qos: ", problem)
+  end
+  return true
+end
+
+-- As probe(), behind the request.
+function _M.probe_behind(work)
+  local since, wait = _M.outage()
+  if since and wait == 0 then
+    ngx.timer.at(0, function(premature)
+      if not premature then
+        _M.probe(work)
+      end
+    end)
+  end
+end
+
+-- What tells that a call has charged something.
+local has_charged = {
+  consume = function(row) return row.allowed end,
+  charge_owed_many = function() return true end,
+  exchange = function(row, _, _, charges)
+    return charges ~= "[]" or row.answers:find('"lease_id"', 1, true) ~= nil
+  end,
+}
+
+-- A charge ends the outage. A call that had nothing to charge does where the server takes writes,
+-- unless it was out of some resource; if charges fail again soon, it is the same outage.
+local function check_recovery(name, row, ...)
+  local by = state():get("down by")
+  local charged = has_charged[name] and has_charged[name](row, ...)
+  if by == nil then
+    if charged then
+      state():delete("uncharged since")
+    end
+  elseif charged or has_charged[name] and not by:find("^53") and database.is_writable() == true then
+    end_outage(charged)
+  end
+end
+
+local has_checked = false
+
+-- Finds out at the start whether the database takes writes, and, until something is charged,
+-- whether it does again. For ngx.timer.
+function _M.check()
+  if has_checked and state():get("down by") ~= "start" then
+    return
+  end
+  local writable, problem = database.is_writable()
+  if writable then
+    has_checked = true
+    if state():get("down by") == "start" then
+      end_outage()
+    end
+  elseif problem and server_errors.cannot_charge(problem) and not has_checked then
+    has_checked = true
+    begin_outage(problem)
+    state():set("down by", "start")
+  end
+end
+
+-- This transaction was undone because of another, or the application has moved to another cluster:
+-- nothing was charged, and a repeated call looks the application up anew.
+local function is_contended(problem)
+  local code = problem.code
+  return code == "40001" or code == "40P01"
+    or code == "QS409" and problem.message == "application has moved"
+end
+
+local attempts = 3
+
+-- Nothing was charged, or the connection has gone: another one may do. A charge that was committed
+-- all the same is charged twice, never lost.
+local function is_repeatable(problem)
+  return is_contended(problem) or server_errors.is_outdated(problem)
+end
+
+-- Calls a function of qos.database. The database's answer, or nil and a problem: with `code`, a
+-- refusal of the class QS; with `is_outage`, no request can charge; with neither, this call alone
+-- failed (`sqlstate`).
 function _M.call(name, ...)
-  local state = ngx.shared.qos_state
   metrics.add(metrics.name("qos_database_calls_total", 'call="' .. name .. '"'))
-  local row, problem = database[name](...)
+  local row, problem
+  for _ = 1, attempts do
+    row, problem = database[name](...)
+    if row ~= nil or problem == nil or not is_repeatable(problem) then
+      break
+    end
+  end
   if row ~= nil then
-    recover(state)
+    check_recovery(name, row, ...)
     return row
   end
   if problem ~= nil and (problem.code or ""):match("^QS%d%d%d$") then
-    recover(state)
     return nil, problem
   end
-  problem = problem or { message = "no row" }
-  if not problem.is_crowded then
-    fail(state, problem)
+  problem = problem or { message = "no row", code = "02000" }
+  local ends = server_errors.cannot_charge(problem)
+  if ends then
+    begin_outage(problem)
+  elseif problem.code then
+    metrics.add("qos_errors_total")
+    ngx.log(ngx.WARN, "qos: ", name, ": ", problem.code, " ", problem.message or "")
   end
-  return nil, { message = problem.message, sqlstate = problem.code }
+  return nil, { message = problem.message, sqlstate = problem.code, is_outage = ends }
 end
 
 return _M

@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { connect } from "../../postgres/connect.ts";
+import { connect } from "../../../src/postgres/connect.ts";
 
-/** Runs the gateway's statements in PostgreSQL for the stand-in of its connection. */
+/** Runs the gateway's statements in PostgreSQL for the double of its connection. */
 export interface Bridge {
   readonly port: number;
   /** Statements so far, newest last. */
@@ -14,17 +14,25 @@ export interface Bridge {
 }
 
 export async function startBridge(url: string): Promise<Bridge> {
-  const sql = connect(url, { max: 8 });
+  // As the gateway's own connections: the timeout is a parameter of the session's start.
+  const pools = new Map<number, ReturnType<typeof connect>>();
+  function poolOf(timeoutMs: number) {
+    const pool =
+      pools.get(timeoutMs) ??
+      connect(url, { max: 8, connection: { statement_timeout: timeoutMs } });
+    pools.set(timeoutMs, pool);
+    return pool;
+  }
   const statements: string[] = [];
   let isFailing = false;
   const server = createServer(async (request, response) => {
-    const { statement, parameters } = JSON.parse(await bodyOf(request));
+    const { statement, parameters, timeout_ms: timeoutMs } = JSON.parse(await bodyOf(request));
     statements.push(statement);
     if (isFailing) {
       request.socket.destroy();
       return;
     }
-    const answer = await sql
+    const answer = await poolOf(timeoutMs)
       .unsafe(statement, parameters)
       .then((rows) => ({ rows }))
       .catch(({ code, message, detail, hint }) => ({ error: { code, message, detail, hint } }));
@@ -42,7 +50,7 @@ export async function startBridge(url: string): Promise<Bridge> {
     },
     async close() {
       await new Promise((resolve) => server.close(resolve));
-      await sql.end();
+      await Promise.all([...pools.values()].map((pool) => pool.end()));
     },
   };
 }

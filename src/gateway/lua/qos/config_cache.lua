@@ -10,14 +10,14 @@ local store = require("qos.store")
 
 local _M = {}
 
--- Without any use for so long, terms are read before they are used again.
+-- A config unused for so long is read before they are used again.
 local longest_unused = 5
-local patience = 2
+local timeout_s = 2
 
 local refresh_s
 local decoded = lrucache.new(20000)
 
--- Half of the connections: whoever makes up keys takes none from those who have one.
+-- Half of the connections: made-up keys take none from callers with a real one.
 local turns
 
 function _M.use(config)
@@ -30,10 +30,15 @@ function _M.forget()
 end
 
 local function limits_of(answer)
-  local limits = { list = answer.limits, is_direct = false, cluster_id = answer.cluster_id }
+  local limits = {
+    list = answer.limits, is_direct = false, cluster_id = answer.cluster_id, capacities = {},
+  }
   for _, limit in ipairs(answer.limits) do
     if limit.mode == "shadow" or limit.method == "leaky_bucket" then
       limits.is_direct = true
+    end
+    if limit.mode == "enforce" then
+      limits.capacities[limit.bucket_type] = tonumber(limit.capacity)
     end
   end
   return limits
@@ -59,12 +64,12 @@ local function decode(text)
 end
 
 local function shared_key(api_key)
-  return "terms " .. ngx.encode_base64(ngx.sha1_bin(api_key))
+  return "config " .. ngx.encode_base64(ngx.sha1_bin(api_key))
 end
 
 local function read(api_key)
   local read_at = ngx.now()
-  local row, problem = store.call("terms", api_key)
+  local row, problem = store.call("application_config", api_key)
   if row == nil and not problem.code then
     return nil, problem
   end
@@ -107,9 +112,9 @@ local function read_behind(api_key)
   end
 end
 
--- What anybody can make up waits for the others of its kind.
+-- What a stranger can make up waits for the others of its kind.
 local function read_in_turn(api_key)
-  if not turns:wait(patience) then
+  if not turns:wait(timeout_s) then
     return nil
   end
   local ran, record = pcall(read, api_key)
@@ -123,7 +128,7 @@ end
 -- Waits for the database: nothing usable is known. One request does, the others for it.
 local function read_ahead(api_key)
   local asked_at = ngx.now()
-  return lock.with("lock " .. shared_key(api_key), 5, patience, function()
+  return lock.with("lock " .. shared_key(api_key), 5, timeout_s, function()
     ngx.update_time()
     local entry = newest(api_key)
     if entry and entry.read_at >= asked_at then
@@ -146,7 +151,8 @@ local function usable(entry, now)
   return (is_recent or store.is_paused()) and entry or nil
 end
 
--- The terms of a key. A refusal is `entry.problem`; nil where nobody answers and nothing is known.
+-- The application config of a key. An error is `entry.problem`; nil without an answer and without a
+-- config known from before.
 function _M.of(api_key)
   local now = ngx.now()
   local entry = decoded:get(api_key)
@@ -162,6 +168,12 @@ function _M.of(api_key)
     return entry
   end
   if store.is_paused() then
+    if entry == nil then
+      -- Without an application nothing can be charged, and the outage would not end.
+      store.probe_behind(function()
+        read(api_key)
+      end)
+    end
     return entry
   end
   return read_ahead(api_key)
@@ -171,7 +183,7 @@ end
 function _M.cost_of(entry, operation)
   local us = ngx.now() * 1000000 + entry.clock_ahead_us
   if us >= entry.changes_at then
-    entry.costs, entry.changes_at = cost.prices(entry.rows, us)
+    entry.costs, entry.changes_at = cost.schedule(entry.rows, us)
   end
   return entry.costs[operation]
 end

@@ -15,9 +15,9 @@ local function parameters_of(...)
 end
 
 local function ask(settings, body)
-  local socket = ngx.socket.tcp()
+  local socket, host = ngx.socket.tcp(), settings.hosts[1]
   socket:settimeout(settings.timeout_ms)
-  local connected, problem = socket:connect(settings.host, settings.port)
+  local connected, problem = socket:connect(host.host, host.port)
   if not connected then
     return nil, problem
   end
@@ -36,7 +36,10 @@ local function ask(settings, body)
 end
 
 function _M.query(settings, statement, ...)
-  local body = cjson.encode({ statement = statement, parameters = parameters_of(...) })
+  local body = cjson.encode({
+    statement = statement, parameters = parameters_of(...),
+    timeout_ms = settings.statement_timeout_ms,
+  })
   local answer, problem = ask(settings, body)
   if answer == nil then
     return nil, { message = problem }

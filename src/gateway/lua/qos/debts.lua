@@ -1,0 +1,234 @@
+-- What was used beyond leases, until it is charged in the database. It lives in a dictionary of its
+-- own, so that nothing else evicts it, and one call charges it for all applications, each under a
+-- key that charges once. While an application owes, nothing is paid out of its leases.
+
+local amount = require("qos.amount")
+local cjson = require("cjson.safe")
+local store = require("qos.store")
+
+local _M = {}
+
+local most_charges = 200
+-- A debt outlives an outage of a day.
+local longest_debt = 86400
+
+local settings
+
+function _M.use(config)
+  settings = config
+end
+
+local function dict()
+  return ngx.shared.qos_owed
+end
+
+local function add(key, change)
+  dict():incr(key, change, 0, longest_debt)
+  dict():expire(key, longest_debt)
+end
+
+local function subtract(key, change)
+  if (dict():incr(key, -change) or 0) <= 0 then
+    dict():delete(key)
+  end
+end
+
+local function count_pending(app_id, tokens, bytes)
+  add("pending tokens " .. app_id, tokens)
+  add("pending bytes " .. app_id, bytes)
+  add("owes " .. app_id, tokens + bytes)
+end
+
+local function forget_pending(app_id, tokens, bytes)
+  subtract("pending tokens " .. app_id, tokens)
+  subtract("pending bytes " .. app_id, bytes)
+  subtract("owes " .. app_id, tokens + bytes)
+end
+
+-- The key under which owes() finds whether an application owes anything.
+function _M.key_of(app_id)
+  return "owes " .. app_id
+end
+
+function _M.owes(key)
+  return (dict():get(key) or 0) > 0
+end
+
+-- Tokens (millionths) and bytes that are not charged yet.
+function _M.of(app_id)
+  return math.max(dict():get("pending tokens " .. app_id) or 0, 0),
+    math.max(dict():get("pending bytes " .. app_id) or 0, 0)
+end
+
+-- Of all applications: how many owe, tokens and bytes.
+function _M.totals()
+  local count, tokens, bytes = 0, 0, 0
+  for _, key in ipairs(dict():get_keys(0)) do
+    local app_id = key:match("^owes (.+)$")
+    if app_id and _M.owes(key) then
+      local app_tokens, app_bytes = _M.of(app_id)
+      count, tokens, bytes = count + 1, tokens + app_tokens, bytes + app_bytes
+    end
+  end
+  return count, tokens, bytes
+end
+
+-- To be charged, together with whatever else the application owes.
+function _M.owe(app_id, tokens, bytes)
+  tokens, bytes = math.min(tokens, amount.largest), math.min(bytes, amount.largest)
+  if tokens + bytes == 0 then
+    return
+  end
+  count_pending(app_id, tokens, bytes)
+  add("tokens " .. app_id, tokens)
+  add("bytes " .. app_id, bytes)
+  if dict():add("is owing " .. app_id, true, longest_debt) then
+    dict():rpush("owing", app_id)
+  end
+end
+
+-- To be charged under a key of its own: settle() then gives back what was not used.
+function _M.announce(app_id, key, tokens, bytes)
+  tokens, bytes = math.min(tokens, amount.largest), math.min(bytes, amount.largest)
+  count_pending(app_id, tokens, bytes)
+  dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key, true }))
+end
+
+-- Less was used than was announced under a key.
+function _M.settle(app_id, key, tokens, bytes)
+  dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key }))
+end
+
+-- Takes all that is in a counter: what others add meanwhile stays in it.
+local function take(key)
+  local value = dict():get(key) or 0
+  if value ~= 0 then
+    dict():incr(key, -value)
+  end
+  return value
+end
+
+local function collect_owing(batch)
+  for _ = 1, math.min(dict():llen("owing") or 0, most_charges) do
+    local app_id = dict():lpop("owing")
+    if app_id == nil then
+      return
+    end
+    dict():delete("is owing " .. app_id)
+    local tokens, bytes = take("tokens " .. app_id), take("bytes " .. app_id)
+    if tokens + bytes > 0 then
+      local key = table.concat({ settings.holder, dict():incr("charge", 1, 0), ngx.now() }, " ")
+      batch[#batch + 1] = { app_id, tokens, bytes, key, true }
+    end
+  end
+end
+
+local function collect_charges(batch)
+  while #batch < 2 * most_charges do
+    local text = dict():lpop("charges")
+    if text == nil then
+      return
+    end
+    batch[#batch + 1] = cjson.decode(text)
+  end
+end
+
+-- What to charge next, nil for nothing. It stays the same until it is answered, also where a worker
+-- dies over it.
+function _M.next_batch()
+  local text = dict():get("batch")
+  if text then
+    return cjson.decode(text)
+  end
+  local batch = {}
+  collect_owing(batch)
+  collect_charges(batch)
+  if #batch == 0 then
+    return nil
+  end
+  dict():set("batch", cjson.encode(batch))
+  return batch
+end
+
+-- As SQL takes them.
+function _M.rows_of(batch)
+  local rows = {}
+  for place, entry in ipairs(batch) do
+    rows[place] = {
+      app_id = entry[1], tokens = amount.decimal(entry[2]), bytes = amount.integer(entry[3]),
+      key = entry[4],
+    }
+  end
+  return rows
+end
+
+local function forget(entry)
+  if entry[5] then
+    forget_pending(entry[1], entry[2], entry[3])
+  end
+end
+
+local function put_back(entry)
+  dict():set("stuck " .. entry[1], true, 1)
+  dict():rpush("charges", cjson.encode(entry))
+end
+
+-- One application's lock stops the charges of no other one.
+local function charge_each(batch)
+  for place, entry in ipairs(batch) do
+    local charged, problem = store.call(
+      "charge_owed_many", { entry[1] }, { amount.decimal(entry[2]) },
+      { amount.integer(entry[3]) }, { entry[4] }
+    )
+    if charged or problem.code then
+      -- An application that is gone owes nothing any more.
+      forget(entry)
+    else
+      put_back(entry)
+    end
+    if problem and problem.is_outage then
+      for rest = place + 1, #batch do
+        put_back(batch[rest])
+      end
+      return
+    end
+  end
+end
+
+function _M.charge_each_behind(batch)
+  if #batch > 0 then
+    dict():delete("batch")
+    ngx.timer.at(0, function()
+      charge_each(batch)
+    end)
+  end
+end
+
+-- The batch is charged, but for those of which another transaction holds the buckets.
+function _M.finish(batch, busy_keys)
+  if #batch == 0 then
+    return
+  end
+  local busy = {}
+  for _, entry in ipairs(batch) do
+    if busy_keys[entry[1] .. entry[4]] then
+      busy[#busy + 1] = entry
+    else
+      forget(entry)
+    end
+  end
+  dict():delete("batch")
+  _M.charge_each_behind(busy)
+end
+
+function _M.is_empty()
+  return (dict():llen("owing") or 0) + (dict():llen("charges") or 0) == 0
+    and dict():get("batch") == nil
+end
+
+-- A charge of the application failed a moment ago.
+function _M.is_stuck(app_id)
+  return dict():get("stuck " .. app_id) ~= nil
+end
+
+return _M

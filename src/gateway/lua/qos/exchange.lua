@@ -1,0 +1,310 @@
+-- All that this gateway has to say to the database about leases, in one call at a time and at most
+-- ten a second, whatever load: what is owed, leases that end, counts of denials, and renewals, of
+-- all applications together. Whichever worker comes first when the next one is due makes it.
+
+local cjson = require("cjson.safe")
+local debts = require("qos.debts")
+local denials = require("qos.denials")
+local leases = require("qos.leases")
+local lock = require("qos.lock")
+local pools = require("qos.pools")
+local queue = require("qos.renewal_queue")
+local store = require("qos.store")
+
+local _M = {}
+
+local spacing_s, timeout_s, denials_every = 0.125, 2, 1
+-- What is owed is charged within a tenth of a second.
+local debt_spacing_s = 0.09
+-- So many may come early for a request that waits; those after them are late by as much.
+local most_early = 2
+-- In one call: fewer where calls take a large part of their timeout.
+local most = { renewals = 100, settlements = 200 }
+local least_part, slow_part, quick_part = 1 / 20, 1 / 2, 1 / 8
+local shortest_wait, longest_wait = 0.001, 0.02
+-- Longer than any call: a lock whose holder has died is released before.
+local longest_call = 30
+
+local settings
+
+function _M.use(config)
+  settings = config
+end
+
+local function dict()
+  return ngx.shared.qos_leases
+end
+
+local function batch_size(kind)
+  return dict():get("batch of " .. kind) or most[kind]
+end
+
+-- A call that was mostly about `count` of a kind took so many seconds.
+local function adapt(kind, count, seconds)
+  local size, part = batch_size(kind), seconds / settings.database.timeout_ms * 1000
+  if part > slow_part then
+    size = math.max(math.floor(size / 2), most[kind] * least_part)
+  elseif part < quick_part and count >= size / 2 then
+    size = math.min(size * 2, most[kind])
+  else
+    return
+  end
+  dict():set("batch of " .. kind, size)
+end
+
+local function array(list)
+  return #list > 0 and cjson.encode(list) or "[]"
+end
+
+local function requests_of(renewals)
+  local requests = {}
+  for place, renewal in ipairs(renewals) do
+    requests[place] = renewal.request
+  end
+  return requests
+end
+
+local function call(renewals, settlements, charges, waits)
+  return store.call(
+    "exchange", array(requests_of(renewals)), array(settlements), array(debts.rows_of(charges)),
+    settings.lease_ms, settings.holder, waits and "true" or "false"
+  )
+end
+
+local function fail(renewal, problem)
+  leases.abandon(renewal, problem)
+  dict():set(
+    "renewal error " .. renewal.app_id,
+    cjson.encode({ code = problem.code, message = problem.message }), problem.code and 0.1 or 0.5
+  )
+end
+
+local function accept(renewal, answer)
+  if answer.code then
+    fail(renewal, answer)
+  else
+    leases.accept(renewal, answer)
+  end
+end
+
+-- One application alone, which another transaction makes wait.
+local function renew_alone(app_id, need)
+  local renewal = leases.prepare(app_id, need)
+  if renewal == nil then
+    return
+  end
+  local answer, problem = call({ renewal }, renewal.settlements, {}, true)
+  if answer == nil then
+    return fail(renewal, problem)
+  end
+  accept(renewal, cjson.decode(answer.answers)[1])
+end
+
+local function renew_alone_behind(renewal)
+  leases.abandon(renewal, {})
+  local app_id = renewal.app_id
+  ngx.timer.at(0, function(premature)
+    if not premature then
+      renew_alone(app_id, renewal.need)
+    end
+  end)
+end
+
+local function collect_renewals(only)
+  local renewals = {}
+  for _ = 1, batch_size("renewals") do
+    local app_id, need = queue.pop()
+    if app_id == nil then
+      break
+    end
+    local is_due = (only or not leases.is_short(app_id)) and not debts.is_stuck(app_id)
+    local renewal = is_due and leases.prepare(app_id, need)
+    if renewal and renewal.ask.tokens + renewal.ask.bytes == 0 and not only then
+      -- The leases hold all that is needed by now.
+      leases.abandon(renewal, {})
+    elseif renewal then
+      renewal.need = need
+      renewals[#renewals + 1] = renewal
+    end
+  end
+  return renewals
+end
+
+-- Counts of denials that no renewal takes along.
+local function take_denials()
+  local settlements, taken = {}, {}
+  if ngx.now() - (dict():get("denials at") or 0) < denials_every then
+    return settlements, taken
+  end
+  dict():set("denials at", ngx.now())
+  for _, app_id in ipairs(denials.take_counted()) do
+    local counted = denials.take(app_id)
+    if counted then
+      settlements[#settlements + 1] = { app_id = app_id, denials = denials.rows_of(counted) }
+      taken[app_id] = counted
+    end
+  end
+  return settlements, taken
+end
+
+local function put_back(settlements, taken, problem)
+  leases.put_back_settlements(settlements)
+  for app_id, counted in pairs(taken) do
+    denials.put_back(app_id, counted, problem)
+  end
+end
+
+local function finish(renewals, charges, answers)
+  local by_app, busy_keys = {}, {}
+  for _, answer in ipairs(answers) do
+    if answer.key then
+      busy_keys[answer.app_id .. answer.key] = true
+    else
+      by_app[answer.app_id] = answer
+    end
+  end
+  debts.finish(charges, busy_keys)
+  for _, renewal in ipairs(renewals) do
+    local answer = by_app[renewal.app_id]
+    if answer == nil or answer.is_busy then
+      renew_alone_behind(renewal)
+    else
+      accept(renewal, answer)
+    end
+  end
+end
+
+-- The call failed, and the database can charge: something of one application is in the way.
+local function split(renewals, charges)
+  for _, renewal in ipairs(renewals) do
+    renew_alone_behind(renewal)
+  end
+  debts.charge_each_behind(charges)
+end
+
+local function exchange_alone(only)
+  local charges = debts.next_batch() or {}
+  local settlements, taken = take_denials()
+  leases.take_settlements(settlements, batch_size("settlements"))
+  local renewals = collect_renewals(only)
+  for _, renewal in ipairs(renewals) do
+    for _, settlement in ipairs(renewal.settlements) do
+      settlements[#settlements + 1] = settlement
+    end
+  end
+  if #charges + #settlements + #renewals == 0 then
+    return false
+  end
+  local now = ngx.now()
+  dict():set("exchanged at", now)
+  dict():set("next exchange at", math.max(dict():get("next exchange at") or 0, now) + spacing_s)
+  local answer, problem = call(renewals, settlements, charges)
+  ngx.update_time()
+  local is_renewal = #renewals * 2 >= #settlements
+  adapt(
+    is_renewal and "renewals" or "settlements", is_renewal and #renewals or #settlements,
+    ngx.now() - now
+  )
+  if answer then
+    finish(renewals, charges, cjson.decode(answer.answers))
+    return true
+  end
+  put_back(settlements, taken, problem)
+  if problem.is_outage then
+    for _, renewal in ipairs(renewals) do
+      leases.abandon(renewal, problem)
+    end
+  else
+    split(renewals, charges)
+  end
+  return true
+end
+
+-- `is_urgent`: a request waits for it.
+local function is_due(is_urgent)
+  local next_at = dict():get("next exchange at") or 0
+  if not debts.is_empty() then
+    next_at = math.min(next_at, (dict():get("exchanged at") or 0) + debt_spacing_s)
+  end
+  return ngx.now() >= next_at - (is_urgent and most_early * spacing_s or 0)
+end
+
+local function exchange(only)
+  local token = lock.try("exchange", longest_call)
+  if token == nil then
+    return false
+  end
+  local ran, has_more = pcall(exchange_alone, only)
+  lock.release("exchange", token)
+  if not ran then
+    ngx.log(ngx.ERR, "qos: ", has_more)
+  end
+  return ran and has_more
+end
+
+local function has_something()
+  return not queue.is_empty() or leases.has_settlements() or not debts.is_empty()
+    or denials.has_counted() and ngx.now() - (dict():get("denials at") or 0) >= denials_every
+end
+
+-- Done many times a second by each worker, and by each request that waits.
+function _M.run(is_urgent)
+  if not has_something() then
+    return
+  elseif store.is_paused() then
+    store.probe(function()
+      exchange(true)
+    end)
+  elseif is_due(is_urgent) then
+    exchange()
+  end
+end
+
+-- A worker ends: all that is to be said is said now. `seconds`: for so long at most.
+function _M.finish(seconds)
+  local give_up_at = ngx.now() + seconds
+  repeat
+    ngx.update_time()
+    local has_more = has_something() and not store.is_paused()
+    if has_more and not exchange() then
+      -- Another worker is at it.
+      ngx.sleep(0.005)
+    end
+  until not has_more or ngx.now() >= give_up_at
+end
+
+-- Waits until the leases of an application are renewed; nil where they are not, and why.
+function _M.renew(app_id, tokens, bytes, capacities)
+  local seen = pools.load(app_id)
+  local function is_renewed()
+    local pool = pools.load(app_id)
+    return pool ~= nil and (seen == nil or pool.id ~= seen.id)
+  end
+  leases.wait_for(app_id, tokens, bytes)
+  local give_up_at, wait = ngx.now() + timeout_s, shortest_wait
+  local renewed, problem
+  repeat
+    queue.push(app_id, tokens, bytes, capacities)
+    _M.run(true)
+    renewed = is_renewed() or not queue.has(app_id) and not leases.is_renewing(app_id)
+    local text = not renewed and dict():get("renewal error " .. app_id)
+    problem = text and cjson.decode(text)
+    local is_over = renewed or problem or leases.is_short(app_id) or store.is_paused()
+      or ngx.now() >= give_up_at
+    if not is_over then
+      ngx.sleep(wait)
+      wait = math.min(wait * 2, longest_wait)
+      renewed = is_renewed()
+    end
+  until is_over or renewed
+  leases.wait_for(app_id, -tokens, -bytes)
+  return renewed or nil, problem
+end
+
+-- Tries to charge while the database is away: takes a lease.
+function _M.probe(app_id, tokens, bytes, capacities)
+  queue.push(app_id, tokens, bytes, capacities)
+  exchange(true)
+end
+
+return _M
