@@ -1,6 +1,6 @@
 /**
  * Tokens are decimals with six digits; here they are whole millionths, exact as far as a double
- * counts them. Nobody leases more than that.
+ * counts them. A lease never holds more than that.
  */
 export const largestAmount: number = Number.MAX_SAFE_INTEGER;
 
@@ -10,13 +10,13 @@ export function millionthsOf(text: string): bigint {
   return BigInt(whole) * 1_000_000n + BigInt(fraction.slice(0, 6).padEnd(6, "0"));
 }
 
-/** As a number; more than a double can count is the largest amount: never more than is there. */
+/** As a number, capped at the largest amount that a double counts exactly. */
 export function safeMillionthsOf(text: string): number {
   const exact = millionthsOf(text);
   return exact > BigInt(largestAmount) ? largestAmount : Number(exact);
 }
 
-/** The whole part of a decimal: bytes have no fraction. */
+/** The whole part of a decimal, for bytes. */
 export function wholeOf(text: string): number {
   const exact = BigInt(text.split(".")[0] ?? "0");
   return exact > BigInt(largestAmount) ? largestAmount : Number(exact);

@@ -1,79 +1,93 @@
-import { decimalOf, largestAmount } from "./amount.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { abortable, throwIfAborted } from "./abortable.ts";
+import { type AcquireOptions, acquire, type Sleep } from "./acquire.ts";
+import { Admission, type Standing } from "./admission.ts";
+import { largestAmount } from "./amount.ts";
+import type { ApplicationName } from "./application-config.ts";
+import { ConfigCache } from "./config-cache.ts";
+import type { ConfigLoader } from "./config-loader.ts";
 import { type Decision, denial } from "./decision.ts";
-import { type DenialCount, DenialCounts, denialsAsJson, RecentDenials } from "./denials.ts";
-import { DirectDecisions } from "./direct-decisions.ts";
-import {
-  ClosedError,
-  ForbiddenError,
-  InvalidRequestError,
-  type LimiterError,
-  NotFoundError,
-  refusesApplication,
-  UnavailableError,
-  unavailable,
-} from "./errors.ts";
-import { type Balance, Lease } from "./lease.ts";
-import { LeaseSize } from "./lease-size.ts";
-import { Leases } from "./leases.ts";
-import type { Limits } from "./limits.ts";
+import { DenialReporter } from "./denial-reporter.ts";
+import { RecentDenials } from "./denials.ts";
+import { BusyError, ClosedError, UnavailableError, unavailable } from "./errors.ts";
+import type { Balance } from "./lease.ts";
+import type { LeaseExchange } from "./lease-exchange.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import { areSame, type Limits } from "./limits.ts";
+import { type Need, noNeed } from "./need.ts";
 import { OperationCost } from "./operation-cost.ts";
-import { type OutagePolicy, OutageRules } from "./outage.ts";
+import { inactiveOperation, unknownOperation } from "./operation-errors.ts";
+import { type OutagePolicy, OutageRules, type SharedLimits } from "./outage.ts";
+import { OwedCharger } from "./owed-charger.ts";
+import { Pauses } from "./pauses.ts";
+import { RareUse } from "./rare-use.ts";
+import { RequestCoalescer } from "./request-coalescer.ts";
 import { requireSize } from "./require-size.ts";
+import { SettledKeys } from "./settled-keys.ts";
+import { standingOf } from "./standing.ts";
 import type { ApplicationStatus } from "./status.ts";
-import { leaseTokens } from "./store/lease-tokens.ts";
 import { refund } from "./store/refund.ts";
-import { renewLease } from "./store/renew-lease.ts";
 import { type Settlement, settle } from "./store/settle.ts";
-import { settleLease } from "./store/settle-lease.ts";
 import type { Store } from "./store/store.ts";
-import { type ApplicationName, readTerms, type Terms } from "./terms.ts";
 
-/** Reading a clock costs more than the rest of a check: once for so many checks will do. */
+/** Reading the clock costs more than the rest of a check, so it is read once per this many. */
 const checksPerClock = 64;
-const shortestPauseMs = 100;
-const staleAfterMs = 500;
+/** Closer to its end a lease is spent with a look at the clock each time. */
+const clockMarginMs = 100;
+const busyPauseMs = 100;
+/** On close(), while another call tries whether an outage is over. */
+const retryMs = 20;
 const mostTries = 3;
 
 const noCosts: ReadonlyMap<string, OperationCost> = new Map();
 
+/** What all applications of a process share. */
+export interface SharedParts {
+  readonly store: Store;
+  readonly loader: ConfigLoader;
+  readonly exchange: LeaseExchange;
+}
+
 export interface ApplicationOptions {
-  readonly holder: string;
-  readonly leaseMs: number | null;
   readonly idleMs: number;
   readonly outage: OutagePolicy;
-  /** How often to look for changes, as long as that stands. */
+  /** The current polling interval for changes. */
   readonly pollMs: () => number;
-  /** Tells that it holds something, and has to be ticked and told of changes. */
+  /** Called when it holds state that needs tick() and change notifications. */
   readonly onUse: (limiter: ApplicationLimiter) => void;
+  /** Called with each decision that is not an admission on the fast path of check(). */
+  readonly onDecision: ((decision: Decision, operation: string) => void) | undefined;
 }
 
-interface Need {
+export interface CheckOptions {
+  readonly reference?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** An operation that was charged to a lease, without a reference. */
+export interface LeasedOperation {
   readonly operation: string;
-  readonly tokens: number;
-  readonly bytes: number;
+  readonly sizeBytes?: number | null;
+  /** It is settled or refunded once under its key, among the last 10,000 keys. */
+  readonly key?: string;
 }
 
-/** An operation that ran without a reference. */
-export interface Spent {
-  readonly operation: string;
-  readonly sizeBytes?: number;
-}
-
-/** Decides for one application: out of a lease where that will do, else by asking the database. */
+/** Decides for one application: from a lease if it can pay, else by asking the database. */
 export class ApplicationLimiter {
   readonly #store: Store;
-  readonly #name: ApplicationName;
   readonly #options: ApplicationOptions;
-  readonly #direct: DirectDecisions;
+  readonly #cache: ConfigCache;
+  readonly #coalescer: RequestCoalescer;
   readonly #recent = new RecentDenials();
-  readonly #counts = new DenialCounts();
+  readonly #denials: DenialReporter;
   readonly #outage: OutageRules;
-  readonly #leases = new Leases();
-  readonly #tokenSize: LeaseSize;
-  readonly #byteSize: LeaseSize;
-  readonly #admission: Decision;
+  readonly #keeper: LeaseKeeper;
+  readonly #owed: OwedCharger;
+  readonly #admission: Admission;
+  readonly #settled = new SettledKeys();
+  readonly #rare = new RareUse();
 
-  // What check() reads: plain numbers and one object.
+  // State of the fast path of check().
   #costs: ReadonlyMap<string, OperationCost> = noCosts;
   #balance: Balance;
   /** The last operation and its cost. */
@@ -81,51 +95,64 @@ export class ApplicationLimiter {
   #cost = OperationCost.unknown;
   #checksUntilClock = 0;
 
-  /** All but the checks since the clock was read. */
+  /** Excludes the checks since the clock was read. */
   #allowed = 0;
   #checksAtClock = 0;
+  #isClockDue = false;
 
   #denied = 0;
   #uncharged = 0;
-  #terms: Terms | undefined;
-  /** Known for as long as there may be leases to settle, whatever becomes of the terms. */
-  #application: string | undefined;
-  #refusal: LimiterError | undefined;
   #isClosed = false;
-  #isLimited = { tokens: true, bytes: true };
-  #usual = { tokens: 0, bytes: 0 };
-  #waiting = { tokens: 0, bytes: 0 };
-  #measured = { tokens: 0, bytes: 0 };
-  #holders = 1;
-  #lifetimeMs = 10_000;
-  #nextLeaseAt = 0;
   #usedAt = 0;
   #allowedBefore = 0;
-  #readAt = Number.NEGATIVE_INFINITY;
-  #renewal: Promise<void> | undefined;
-  #reading: Promise<void> | undefined;
-  #isOutdated = false;
+  #allowedAtReturn = 0;
+  readonly #pauses = new Pauses();
+  readonly #sleep: Sleep = (ms, { signal }) => this.#pauses.sleep(ms, signal);
+  readonly #readClockAgain = () => {
+    this.#isClockDue = false;
+    this.#countChecks(0);
+  };
 
-  constructor(store: Store, name: ApplicationName, options: ApplicationOptions) {
-    const now = performance.now();
+  constructor(
+    { store, loader, exchange }: SharedParts,
+    name: ApplicationName,
+    options: ApplicationOptions,
+  ) {
     this.#store = store;
-    this.#name = name;
     this.#options = options;
-    this.#direct = new DirectDecisions(store);
+    this.#cache = new ConfigCache(store, loader, name, {
+      read: (before) => this.#noteConfig(before?.limits),
+      rejected: () => this.#stop(),
+    });
+    this.#coalescer = new RequestCoalescer(store);
     this.#outage = new OutageRules(options.outage);
-    this.#tokenSize = new LeaseSize(now);
-    this.#byteSize = new LeaseSize(now);
-    this.#balance = this.#leases.current.balance;
-    this.#usedAt = now;
-    this.#admission = new Admission(() => this.#balance[0] / 1_000_000);
+    this.#denials = new DenialReporter(store, exchange, () => this.#cache.application);
+    this.#owed = new OwedCharger(store, exchange, () => this.#cache.application);
+    this.#keeper = new LeaseKeeper({
+      store,
+      exchange,
+      cache: this.#cache,
+      denials: this.#denials,
+      owed: this.#owed,
+      pollMs: options.pollMs,
+      onLease: () => this.#noteLease(),
+      onGrant: () => this.#noteGrant(),
+      onUnsettled: () => options.onUse(this),
+    });
+    this.#balance = this.#keeper.leases.current.balance;
+    this.#usedAt = performance.now();
+    this.#admission = new Admission(() => this.#standing());
   }
 
   /**
-   * Decides at once, without the database. Reason `no_lease` says that nothing is in hand to
-   * decide with: one is being fetched, and checkAsync waits for it. An admission is one object
-   * that every call answers, with `remaining` as of when it is read.
+   * Decides synchronously, without the database. Reason `no_lease`: this process holds no lease
+   * that can pay; one is being fetched, and checkAsync waits for it. All admissions from a lease
+   * are one shared object whose `remaining` is evaluated on read. `sizeBytes` is null where the
+   * size is not known yet; settleLeased charges it later.
    */
-  check(operation: string, sizeBytes = 0): Decision {
+  check(operation: string, sizeBytes: number | null = 0): Decision {
+    if (sizeBytes === null)
+      return this.#report(this.#checkSlowly(operation, null, true), operation);
     const cost = operation === this.#operation ? this.#cost : this.#costOf(operation);
     const tokens = sizeBytes === cost.knownSize ? cost.knownCost : cost.quickly(sizeBytes);
     const balance = this.#balance;
@@ -133,246 +160,305 @@ export class ApplicationLimiter {
       this.#checksUntilClock -= 1;
       balance[0] -= tokens;
       balance[1] -= sizeBytes;
-      if (balance[0] < balance[2] || balance[1] < balance[3]) this.#renewEarly();
+      if (balance[0] < balance[2] || balance[1] < balance[3]) this.#keeper.renewEarly();
       return this.#admission;
     }
-    return this.#checkWithCare(operation, sizeBytes, true);
+    return this.#report(this.#checkSlowly(operation, sizeBytes, true), operation);
   }
 
   /**
-   * Decides, and waits for the database where nothing in hand decides. Under a `reference` the
-   * database decides and remembers: a retry takes nothing, settle and refund find it.
+   * Decides, and waits for the database where no lease can pay. With a `reference` the database
+   * decides and records the charge: a retry is not charged again, and settle and refund find it.
+   * `signal` ends the wait; the charge may be made nevertheless.
    */
   async checkAsync(
     operation: string,
-    sizeBytes = 0,
-    options: { readonly reference?: string } = {},
+    sizeBytes: number | null = 0,
+    { reference, signal }: CheckOptions = {},
   ): Promise<Decision> {
-    const reference = options.reference ?? null;
-    for (let tries = 0; reference === null && tries < mostTries; tries += 1) {
-      const decision = this.#checkWithCare(operation, sizeBytes, false);
-      if (decision.reason !== "no_lease") return decision;
-      if (!(await this.#waitForLease(operation, sizeBytes))) break;
-    }
-    return this.#decideDirectly(operation, sizeBytes, reference);
+    throwIfAborted(signal);
+    const decision = await abortable(this.#decide(operation, sizeBytes, reference ?? null), signal);
+    return this.#report(decision, operation);
   }
 
-  /** Charges or gives back the difference of an operation under a reference, once. */
+  /**
+   * Waits until the operation is admitted, or until waiting is useless: for an operation that is
+   * never admitted, or longer than `maxWaitMs`. Answers the last decision. Waits for `delayMs` too.
+   */
+  acquire(
+    operation: string,
+    sizeBytes: number | null = 0,
+    options: AcquireOptions = {},
+  ): Promise<Decision> {
+    return acquire(() => this.checkAsync(operation, sizeBytes, options), options, this.#sleep);
+  }
+
+  /** Charges or credits the difference to the actual size of a referenced operation, once. */
   async settle(reference: string, actualSize: number): Promise<Settlement> {
-    const { application } = await this.#knownTerms();
-    return this.#store.call((sql) => settle(sql, application, reference, actualSize));
+    const { application } = await this.#knownConfig();
+    return this.#store.charge(
+      (sql) => settle(sql, application, reference, actualSize),
+      ({ settled }) => settled,
+    );
   }
 
-  /** Gives back the whole charge of an operation under a reference; whether this call did. */
+  /** Credits the whole charge of a referenced operation. Answers whether this call did it. */
   async refund(reference: string): Promise<boolean> {
-    const { application } = await this.#knownTerms();
-    return this.#store.call((sql) => refund(sql, application, reference));
+    const { application } = await this.#knownConfig();
+    return this.#store.charge(
+      (sql) => refund(sql, application, reference),
+      (isRefunded) => isRefunded,
+    );
   }
 
-  /** The same for an operation without a reference, at once: the difference is the lease's. */
-  settleSpent(spent: Spent, actualSize: number): void {
-    const announced = this.#needOf(spent.operation, spent.sizeBytes ?? 0);
-    const actual = this.#needOf(spent.operation, actualSize);
+  /**
+   * The same for an operation that was charged to a lease: the difference is taken from the lease
+   * at once, and what the lease does not hold is owed and charged in the database shortly after.
+   */
+  settleLeased(leased: LeasedOperation, actualSize: number): void {
+    if (this.#settled.add(leased.key)) this.#settleLeased(leased, actualSize);
+  }
+
+  refundLeased(leased: LeasedOperation): void {
+    if (this.#settled.add(leased.key)) this.#refundLeased(leased);
+  }
+
+  #settleLeased(leased: LeasedOperation, actualSize: number): void {
+    const announced = this.#needOf(leased.operation, leased.sizeBytes ?? 0);
+    const actual = this.#needOf(leased.operation, actualSize);
     if (announced !== undefined && actual !== undefined) this.#move(announced, actual);
-    else this.#whenKnown(() => this.settleSpent(spent, actualSize));
+    else this.#whenKnown(() => this.#settleLeased(leased, actualSize));
   }
 
-  refundSpent(spent: Spent): void {
-    const charged = this.#needOf(spent.operation, spent.sizeBytes ?? 0);
-    if (charged !== undefined) this.#move(charged, { ...charged, tokens: 0, bytes: 0 });
-    else this.#whenKnown(() => this.refundSpent(spent));
+  #refundLeased(leased: LeasedOperation): void {
+    const charged = this.#needOf(leased.operation, leased.sizeBytes ?? 0);
+    if (charged !== undefined) this.#move(charged, noNeed);
+    else this.#whenKnown(() => this.#refundLeased(leased));
   }
 
-  /** Resolves when costs and limits are known; rejects where the application is refused. */
+  /** Resolves when costs and limits are known; rejects where they cannot be read. */
   async ready(): Promise<void> {
-    this.#throwIfUnable();
-    if (this.#terms === undefined) await this.refresh();
-    this.#throwIfUnable();
+    await this.#knownConfig();
   }
 
   status(): ApplicationStatus {
     const now = performance.now();
-    const { current } = this.#leases;
+    const { current } = this.#keeper.leases;
+    const owed = this.#owed.amounts;
     return {
       state: this.#state(),
-      application: this.#application,
+      application: this.#cache.application,
       lease: {
-        tokens: current.tokensLeft / 1_000_000,
-        bytes: current.bytesLeft,
+        tokens: Math.max(current.tokensLeft, 0) / 1_000_000,
+        bytes: Math.max(current.bytesLeft, 0),
         expiresInMs: Number.isFinite(current.expiresAt) ? current.expiresAt - now : 0,
       },
-      holders: this.#holders,
-      decidedByDatabase: this.#terms?.limits.isDirect ?? false,
+      owed: { tokens: owed.tokens / 1_000_000, bytes: owed.bytes },
+      holders: this.#keeper.holders(now),
+      decidedByDatabase: this.#cache.config?.limits.isDirect ?? false,
       allowed: this.#allowed + this.#checksAtClock - this.#checksUntilClock,
       denied: this.#denied,
       uncharged: this.#uncharged,
-      lastError: this.#refusal ?? this.#store.status.lastError,
+      lastError: this.#cache.error ?? this.#store.status.lastError,
     };
   }
 
-  /** Reads key, costs and limits again. A change that is told meanwhile is read after. */
+  /** Reads key, costs and limits again. A change notified meanwhile triggers another read. */
   refresh(): Promise<void> {
-    if (this.#reading !== undefined) {
-      this.#isOutdated = true;
-      return this.#reading;
-    }
-    this.#reading = this.#read().finally(() => {
-      this.#reading = undefined;
-      if (this.#isOutdated && !this.#isClosed) {
-        this.#isOutdated = false;
-        void this.refresh();
-      }
-    });
-    return this.#reading;
+    return this.#cache.refresh();
   }
 
-  /** Quotas changed: what was leased under the old ones goes back. */
-  async renewTerms(): Promise<void> {
+  /** Quotas changed: returns what was leased under the old ones and reads the new ones. */
+  async reloadConfig(): Promise<void> {
+    if (this.#isClosed) return;
     this.#recent.clear();
-    this.#nextLeaseAt = 0;
-    await Promise.all([this.handBack(), this.refresh()]);
-    if (this.#allowed > this.#allowedBefore) this.#renewInBackground();
+    this.#keeper.forgetPause();
+    await Promise.all([this.handBack(), this.#cache.refresh()]);
+    if (this.#allowed > this.#allowedBefore) this.#keeper.renewInBackground();
   }
 
-  /** Something changed while nobody asked: everything is read at the next use. */
-  forgetTerms(): void {
+  /** Something changed while the application was idle: drops the cache until the next use. */
+  forgetConfig(): void {
     this.#recent.clear();
-    this.#refusal = undefined;
-    this.#terms = undefined;
+    this.#cache.drop();
     this.#useCosts(noCosts);
   }
 
-  /** Whether it is about the application, or the cluster that hosts it. */
-  isAbout(ownerId: string | null): boolean {
-    if (ownerId === null || this.#terms === undefined) return true;
-    return ownerId === this.#terms.application || ownerId === this.#terms.limits.clusterId;
+  /** The application and its cluster, as far as they are known. */
+  get owners(): readonly string[] {
+    const { config } = this.#cache;
+    const owners = [config?.application, config?.limits.clusterId];
+    return owners.filter((owner) => typeof owner === "string");
   }
 
-  /** Done a few times a second; answers whether there is anything left to look after. */
+  /** Whether its cost rules have to be read again when default costs change. */
+  get hasOwnCosts(): boolean {
+    return this.#cache.config?.costs.hasOwnRules ?? false;
+  }
+
+  /** Periodic maintenance. Answers whether it still needs to be called. */
   tick(now: number): boolean {
     this.#lookAtClock(now);
-    if (this.#allowed !== this.#allowedBefore || this.#renewal !== undefined) {
+    if (this.#allowed !== this.#allowedBefore || this.#keeper.isRenewing) {
       this.#allowedBefore = this.#allowed;
       this.#usedAt = now;
     }
-    if (now - this.#readAt >= this.#options.pollMs()) void this.refresh();
+    if (this.#cache.isOlderThan(this.#options.pollMs(), now)) void this.#cache.refresh();
+    void this.#owed.chargeAll();
+    if (this.#denials.isDue(now)) void this.#denials.report();
     if (now - this.#usedAt >= this.#options.idleMs) {
-      void this.handBack();
-      return false;
+      this.#returnIdle(now);
+      return !this.#isEmpty;
     }
-    if (this.#leases.endsSoon(now, this.#lifetimeMs, Math.random())) this.#moveOn(now);
-    this.#settleStale(now);
+    this.#keeper.tick(now);
     return true;
   }
 
-  /** Gives back all that is held. */
-  async handBack(): Promise<void> {
-    const leases = this.#leases.takeAll();
-    this.#balance = this.#leases.current.balance;
-    this.#measured = this.#leases.spent;
-    const now = performance.now();
-    this.#tokenSize.forget(now);
-    this.#byteSize.forget(now);
-    await Promise.all(leases.map((lease) => this.#settle(lease)));
+  /** Nothing is left that the database has to be told. */
+  get #isEmpty(): boolean {
+    return this.#owed.isEmpty && this.#denials.isEmpty && this.#keeper.leases.isEmpty;
+  }
+
+  #returnIdle(now: number): void {
+    if (this.#keeper.leases.isEmpty || this.#store.isPaused(now)) return;
+    this.#rare.noteReturned(this.#allowed - this.#allowedAtReturn);
+    this.#allowedAtReturn = this.#allowed;
+    void this.handBack();
+  }
+
+  /** Settles all leases. */
+  handBack(): Promise<void> {
+    return this.#keeper.handBack();
+  }
+
+  /** Another application took its place in the cache. Its caller may use it again. */
+  async letGo(): Promise<void> {
+    const returned = this.#keeper.letGo();
+    this.forgetConfig();
+    await returned;
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#pauses.end(new ClosedError());
+    this.#cache.close();
     this.#useCosts(noCosts);
-    await this.#renewal?.catch(() => {});
-    await this.#payDebt();
-    await this.handBack();
+    await this.#keeper.close();
+    await this.#returnAll();
+    // Again, as long as the database does not answer.
+    while (!this.#isEmpty && this.#store.status.isDown && !this.#store.isClosed) {
+      const { nextTryAt } = this.#store.status;
+      await sleep(Math.max(nextTryAt - performance.now(), retryMs), undefined, { ref: false });
+      await this.#returnAll();
+    }
   }
 
-  /** There is no next lease to pay it: this one is for nothing else. */
-  async #payDebt(): Promise<void> {
-    const { tokens, bytes } = this.#leases.debt;
-    const application = this.#application;
-    const isDue = tokens > 0 || bytes > 0;
-    if (!isDue || application === undefined || this.#store.isPaused(performance.now())) return;
-    await this.#takeLease(application);
+  async #returnAll(): Promise<void> {
+    await this.#owed.chargeAll();
+    await this.handBack();
+    await this.#denials.report();
   }
 
   // Deciding
 
-  #checkWithCare(operation: string, sizeBytes: number, isToRenew: boolean): Decision {
+  async #decide(
+    operation: string,
+    sizeBytes: number | null,
+    reference: string | null,
+  ): Promise<Decision> {
+    const isRare = this.#rare.asks(performance.now(), this.#options.idleMs);
+    for (let tries = 0; reference === null && tries < mostTries; tries += 1) {
+      const decision = this.#checkSlowly(operation, sizeBytes, false);
+      if (decision.reason !== "no_lease") return decision;
+      const isShort = this.#keeper.isShort(performance.now());
+      if (this.#cache.config?.limits.isDirect || isShort || isRare) break;
+      await this.#keeper.renewFor(this.#needOf(operation, sizeBytes));
+    }
+    return this.#decideDirectly(operation, sizeBytes, reference);
+  }
+
+  #checkSlowly(operation: string, sizeBytes: number | null, isToRenew: boolean): Decision {
     this.#throwIfUnable();
     const now = performance.now();
     this.#lookAtClock(now);
-    const need = this.#needOf(operation, sizeBytes);
-    if (need === undefined) return this.#decideWithoutTerms(now, isToRenew);
-    this.#usual = need;
-    return this.#spend(need, now) ?? this.#decideWithoutLease(need, now, isToRenew);
+    this.#throwIfUnable();
+    const need = this.#needOf(operation, sizeBytes, now);
+    if (need !== undefined) this.#keeper.usual = need;
+    return this.#spend(need, now) ?? this.#decideWithoutLease(need ?? noNeed, now, isToRenew);
   }
 
-  #spend(need: Need, now: number): Decision | undefined {
-    if (this.#terms?.limits.isDirect) return undefined;
-    const lease = this.#leases.find(need.tokens, need.bytes, now);
+  #spend(need: Need | undefined, now: number): Decision | undefined {
+    if (need === undefined || this.#cache.config?.limits.isDirect) return undefined;
+    const lease = this.#keeper.leases.find(need.tokens, need.bytes, now);
     if (lease === undefined) return undefined;
     this.#balance = lease.balance;
-    lease.take(need.tokens, need.bytes);
+    lease.take(need.tokens, need.bytesCharged);
     this.#allowed += 1;
-    if (lease.isToBeRenewed) this.#renewEarly();
+    if (lease.isToBeRenewed) this.#keeper.renewEarly();
     return this.#admission;
   }
 
   #decideWithoutLease(need: Need, now: number, isToRenew: boolean): Decision {
     const denied = this.#recent.find(need.tokens, need.bytes, now);
-    if (denied !== undefined) return this.#countDenial(denied, need);
+    if (denied !== undefined && need !== noNeed) return this.#countDenial(denied, need);
     const { isDown } = this.#store.status;
-    if (isToRenew || isDown) this.#renewInBackground();
+    if (isToRenew || isDown) this.#keeper.renewInBackground(now);
     if (isDown) return this.#decideInOutage(need, now);
-    return denial("no_lease", Math.max(Math.ceil(this.#nextLeaseAt - now), 1));
-  }
-
-  #decideWithoutTerms(now: number, isToRenew: boolean): Decision {
-    const { isDown } = this.#store.status;
-    if (isToRenew || isDown) this.#renewInBackground();
-    if (!isDown) return denial("no_lease", 1);
-    return this.#decideInOutage({ operation: "", tokens: 0, bytes: 0 }, now);
+    return denial("no_lease", this.#keeper.retryAfterMs(now));
   }
 
   #decideInOutage(need: Need, now: number): Decision {
     const { downSince = now, nextTryAt } = this.#store.status;
     const outage = { since: downSince, retryAfterMs: Math.max(Math.ceil(nextTryAt - now), 1) };
-    const decision = this.#outage.decide(need, this.#limitsAtLastSight(), outage, now);
-    // Not among the counts that are handed in: those are of buckets.
+    const decision = this.#outage.decide(need, this.#limitsAtLastSight(now), outage, now);
+    // Not counted for the denial report, which is about buckets.
     if (decision.allowed) this.#uncharged += 1;
     else this.#denied += 1;
     return decision;
   }
 
-  #limitsAtLastSight(): Limits | undefined {
-    const limits = this.#terms?.limits;
-    return limits === undefined ? undefined : { ...limits, holders: this.#holders };
+  #limitsAtLastSight(now: number): SharedLimits | undefined {
+    const limits = this.#cache.config?.limits;
+    return limits === undefined ? undefined : { ...limits, holders: this.#keeper.holders(now) };
   }
 
   async #decideDirectly(
     operation: string,
-    size: number,
+    size: number | null,
     reference: string | null,
   ): Promise<Decision> {
     try {
-      const { application } = await this.#knownTerms();
+      const { application } = await this.#knownConfig();
       const need = this.#needOf(operation, size);
       if (need === undefined || this.#store.isPaused(performance.now())) throw unavailable();
-      // What is in hand here would be missing there.
-      if (!this.#leases.isEmpty && !this.#leases.current.holds(need.tokens, need.bytes)) {
-        await this.handBack();
-      }
+      // The database must see what is owed, and have back what this process still holds.
+      await this.#owed.chargeAll();
+      const { leases } = this.#keeper;
+      if (!leases.isEmpty && !leases.current.holds(need.tokens, need.bytes)) await this.handBack();
       const asked = { name: operation, size, reference };
-      const decision = await this.#direct.decide(application, asked);
+      const decision = await this.#coalescer.decide(application, asked);
       this.#noteDirect(decision, need, reference);
-      return decision;
+      return { ...decision, ...standingOf(this.#cache.config?.limits) };
     } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error;
-      const need = this.#needOf(operation, size) ?? { operation, tokens: 0, bytes: 0 };
-      return this.#decideInOutage(need, performance.now());
+      return this.#decideAfter(error, this.#needOf(operation, size) ?? noNeed);
     }
   }
 
-  /** The database counted it, so it is not counted for the next report. */
+  #decideAfter(error: unknown, need: Need): Decision {
+    if (this.#isClosed) throw new ClosedError();
+    const { isDown } = this.#store.status;
+    if (error instanceof UnavailableError && isDown) {
+      return this.#decideInOutage(need, performance.now());
+    }
+    // The database is healthy, so nothing is admitted uncharged.
+    const isBusy = error instanceof BusyError || error instanceof UnavailableError;
+    if (!isBusy) throw error;
+    this.#denied += 1;
+    return denial("store_unavailable", busyPauseMs);
+  }
+
+  /** The database counted the denial itself, so it is left out of the denial report. */
   #noteDirect(decision: Decision, need: Need, reference: string | null): void {
     this.#options.onUse(this);
     if (decision.allowed) {
@@ -388,52 +474,77 @@ export class ApplicationLimiter {
   #countDenial(decision: Decision, need: Need): Decision {
     this.#denied += 1;
     const tokens = Math.min(need.tokens, Number.MAX_SAFE_INTEGER);
-    this.#counts.add(decision.reason ?? "", tokens, need.bytes, Date.now());
+    this.#denials.add(decision.reason ?? "", tokens, need.bytesCharged);
     return decision;
   }
 
-  /** Undefined while the costs are unknown; throws what SQL would raise. */
-  #needOf(operation: string, size: number): Need | undefined {
+  /** Undefined while the costs are unknown. Throws what SQL would raise. */
+  #needOf(operation: string, size: number | null, now = performance.now()): Need | undefined {
     requireSize(size);
-    if (this.#terms === undefined) return undefined;
-    const cost = this.#costsAt(performance.now()).get(operation);
+    if (this.#cache.config === undefined) return undefined;
+    const cost = this.#costsAt(now).get(operation);
     if (cost === undefined) {
-      this.#refreshAtMostOnceASecond();
+      this.#cache.refreshAtMostOnceASecond();
       throw unknownOperation(operation);
     }
     if (!cost.isActive) throw inactiveOperation(operation);
-    return { operation, tokens: cost.of(size), bytes: size };
+    return {
+      operation,
+      tokens: cost.of(size ?? 0),
+      bytes: size ?? 1,
+      bytesCharged: size ?? 0,
+    };
   }
 
   #throwIfUnable(): void {
     if (this.#isClosed) throw new ClosedError();
-    if (this.#refusal === undefined) return;
-    this.#refreshAtMostOnceASecond();
-    throw this.#refusal;
+    if (this.#cache.error === undefined) return;
+    this.#cache.refreshAtMostOnceASecond();
+    throw this.#cache.error;
   }
 
-  #refreshAtMostOnceASecond(): void {
-    if (performance.now() - this.#readAt >= 1_000) void this.refresh();
+  #report(decision: Decision, operation: string): Decision {
+    this.#options.onDecision?.(decision, operation);
+    return decision;
   }
 
   // Time
 
   #lookAtClock(now: number): void {
-    this.#allowed += this.#checksAtClock - this.#checksUntilClock;
-    this.#checksUntilClock = checksPerClock;
-    this.#checksAtClock = checksPerClock;
-    this.#leases.dropExpired(now);
-    this.#balance = this.#leases.current.balance;
-    if (this.#terms === undefined || this.#refusal !== undefined) return;
+    const { leases } = this.#keeper;
+    leases.dropExpired(now);
+    this.#balance = leases.current.balance;
+    this.#cache.checkKey(now);
+    const { config, error } = this.#cache;
+    const endsAt = Math.min(leases.current.expiresAt, config?.keyValidUntil ?? now);
+    const hasTime = endsAt - now > clockMarginMs;
+    this.#countChecks(hasTime ? checksPerClock : 0);
+    if (hasTime) this.#readClockInNextTurn();
+    if (config === undefined || error !== undefined) return;
     this.#costsAt(now);
-    if (now >= this.#terms.limits.until) void this.renewTerms();
+    if (now >= config.limits.until) void this.reloadConfig();
+  }
+
+  /** The process may be idle for long after this turn of the event loop. */
+  #readClockInNextTurn(): void {
+    if (this.#isClockDue) return;
+    this.#isClockDue = true;
+    setImmediate(this.#readClockAgain).unref();
+  }
+
+  #countChecks(untilClock: number): void {
+    this.#allowed += this.#checksAtClock - this.#checksUntilClock;
+    this.#checksUntilClock = untilClock;
+    this.#checksAtClock = untilClock;
   }
 
   #costsAt(now: number): ReadonlyMap<string, OperationCost> {
-    const costs = this.#terms?.prices.at(now) ?? noCosts;
-    const isUsable =
-      !this.#isClosed && this.#refusal === undefined && !this.#terms?.limits.isDirect;
-    this.#useCosts(isUsable ? costs : noCosts);
+    const { config, error } = this.#cache;
+    const costs = config?.costs.at(now) ?? noCosts;
+    const isUsable = !this.#isClosed && error === undefined && !config?.limits.isDirect;
+    // The fast path of check() reports nothing.
+    const isFast = isUsable && this.#options.onDecision === undefined;
+    this.#useCosts(isFast ? costs : noCosts);
     return costs;
   }
 
@@ -450,242 +561,84 @@ export class ApplicationLimiter {
     return this.#cost;
   }
 
-  // Terms
+  // Config and leases
 
-  async #knownTerms(): Promise<Terms> {
-    if (this.#terms === undefined) await this.refresh();
+  async #knownConfig() {
+    if (this.#isClosed) throw new ClosedError();
+    const config = await this.#cache.known();
     this.#throwIfUnable();
-    if (this.#terms === undefined) throw this.#store.status.lastError ?? unavailable();
-    return this.#terms;
+    return config;
   }
 
-  /** Never rejects: a refusal is remembered, an outage is the store's to know. */
-  async #read(): Promise<void> {
-    const now = performance.now();
-    this.#readAt = now;
-    if (this.#store.isPaused(now)) return;
-    try {
-      this.#terms = await readTerms(this.#store, this.#name, this.#holders);
-      this.#application = this.#terms.application;
-      this.#refusal = undefined;
-      this.#costsAt(performance.now());
-      this.#options.onUse(this);
-    } catch (error) {
-      // What is no key and no id at all is refused, too: no outage policy lets it through.
-      const isRefused =
-        refusesApplication(error as LimiterError) || error instanceof InvalidRequestError;
-      if (isRefused) await this.#refuse(error as LimiterError);
-    }
+  #noteConfig(before: Limits | undefined): void {
+    this.#costsAt(performance.now());
+    this.#options.onUse(this);
+    const limits = this.#cache.config?.limits;
+    if (before === undefined || limits === undefined || areSame(before, limits)) return;
+    // Not notified, as by polling: leases of the old limits go back.
+    this.#recent.clear();
+    this.#keeper.forgetPause();
+    void this.handBack();
   }
 
-  async #refuse(error: LimiterError): Promise<void> {
-    this.#refusal = error;
+  #noteLease(): void {
+    this.#balance = this.#keeper.leases.current.balance;
+    this.#countChecks(0);
+  }
+
+  #noteGrant(): void {
+    this.#outage.reset();
+    this.#options.onUse(this);
+  }
+
+  async #stop(): Promise<void> {
     this.#useCosts(noCosts);
     await this.handBack();
   }
 
-  // Leases
-
-  #renewEarly(): void {
-    this.#leases.current.neverRenew();
-    if (!this.#leases.hasNext) this.#renewInBackground();
-  }
-
-  #moveOn(now: number): void {
-    if (!this.#leases.hasNext) {
-      this.#renewEarly();
-      return;
-    }
-    this.#leases.advance(now);
-    this.#balance = this.#leases.current.balance;
-  }
-
-  #renewInBackground(): void {
-    if (performance.now() >= this.#nextLeaseAt) void this.#renew();
-  }
-
-  /** One at a time, however many wait. Never rejects. */
-  #renew(): Promise<void> {
-    this.#renewal ??= this.#renewOnce().finally(() => {
-      this.#renewal = undefined;
-    });
-    return this.#renewal;
-  }
-
-  async #renewOnce(): Promise<void> {
-    // Whoever asks in this very moment has his need counted.
-    await Promise.resolve();
-    if (this.#isClosed || this.#store.isPaused(performance.now())) return;
-    const isOld = performance.now() - this.#readAt >= this.#options.pollMs();
-    if (this.#terms === undefined || isOld) await this.refresh();
-    if (this.#terms === undefined || this.#refusal !== undefined) return;
-    if (this.#terms.limits.isDirect) return;
-    await this.#takeLease(this.#terms.application);
-  }
-
-  async #takeLease(application: string): Promise<void> {
-    const askedAt = performance.now();
-    const asked = this.#amountsToAsk(askedAt);
-    const denials = this.#counts.take();
-    const finished = this.#leases.takeFinished();
-    const request = {
-      application,
-      tokens: decimalOf(asked.tokens),
-      bytes: String(asked.bytes),
-      lifetimeMs: this.#options.leaseMs,
-      holder: this.#options.holder,
-      denials: denialsAsJson(denials),
-    };
-    try {
-      const grant = await this.#store.call((sql) =>
-        finished?.id == null
-          ? leaseTokens(sql, request)
-          : renewLease(sql, { ...finished.spent, id: finished.id }, request),
-      );
-      this.#isLimited = { tokens: grant.is_limited_tokens, bytes: grant.is_limited_bytes };
-      this.#holders = Math.max(grant.holders, 1);
-      this.#lifetimeMs = Number(grant.lifetime_ms);
-      this.#outage.reset();
-      this.#keep(Lease.of(grant, askedAt), asked, Number(grant.retry_after_ms));
-    } catch (error) {
-      this.#keepCounts(denials, error);
-      if (refusesApplication(error as LimiterError)) await this.#refuse(error as LimiterError);
-    }
-  }
-
-  #amountsToAsk(now: number): { readonly tokens: number; readonly bytes: number } {
-    const { spent, debt } = this.#leases;
-    this.#tokenSize.measure(Math.max(spent.tokens - this.#measured.tokens, 0), now);
-    this.#byteSize.measure(Math.max(spent.bytes - this.#measured.bytes, 0), now);
-    this.#measured = spent;
-    const { tokens, bytes } = this.#usual;
-    const tokensWaited = this.#waiting.tokens + debt.tokens;
-    const bytesWaited = this.#waiting.bytes + debt.bytes;
+  #standing(): Standing {
+    const bytes = this.#balance[1];
     return {
-      tokens: this.#isLimited.tokens ? this.#tokenSize.next(tokens, tokensWaited) : 0,
-      bytes: this.#isLimited.bytes ? this.#byteSize.next(bytes, bytesWaited) : 0,
+      remaining: this.#balance[0] / 1_000_000,
+      remainingBytes: Number.isFinite(bytes) ? bytes : null,
+      ...standingOf(this.#cache.config?.limits),
     };
-  }
-
-  #keep(
-    lease: Lease,
-    asked: { readonly tokens: number; readonly bytes: number },
-    retryAfterMs: number,
-  ): void {
-    const now = performance.now();
-    const isShort = lease.tokens < asked.tokens || lease.bytes < asked.bytes;
-    const pause = isShort ? Math.max(retryAfterMs, shortestPauseMs) : 0;
-    this.#nextLeaseAt = now + pause * (1 + 0.2 * Math.random());
-    if (this.#refusal !== undefined) {
-      void this.#settle(lease);
-      return;
-    }
-    if (!isShort) lease.renewAtHalf(Math.random());
-    if (lease.id !== null || !(this.#isLimited.tokens || this.#isLimited.bytes)) {
-      this.#leases.add(lease, now);
-      this.#balance = this.#leases.current.balance;
-      this.#settleStale(now);
-      this.#options.onUse(this);
-    }
-  }
-
-  #settleStale(now: number): void {
-    for (const lease of this.#leases.takeStale(now, staleAfterMs)) void this.#settle(lease);
-  }
-
-  /** Answers whether it is worth looking at the lease again. */
-  async #waitForLease(operation: string, size: number): Promise<boolean> {
-    const isShort = performance.now() < this.#nextLeaseAt;
-    if (this.#terms?.limits.isDirect || isShort) return false;
-    const need = this.#needOf(operation, size);
-    const tokens = Number.isFinite(need?.tokens) ? (need?.tokens ?? 0) : 0;
-    const bytes = need?.bytes ?? 0;
-    this.#waiting.tokens += tokens;
-    this.#waiting.bytes += bytes;
-    await this.#renew();
-    this.#waiting.tokens -= tokens;
-    this.#waiting.bytes -= bytes;
-    return true;
-  }
-
-  async #settle(lease: Lease): Promise<void> {
-    const application = this.#application;
-    const { id, spent } = lease;
-    if (application === undefined || id === null) return;
-    const denials = this.#counts.take();
-    try {
-      await this.#store.call((sql) =>
-        settleLease(sql, application, { ...spent, id }, denialsAsJson(denials)),
-      );
-    } catch (error) {
-      // It counts as spent when it expires: nothing to mend.
-      this.#keepCounts(denials, error);
-    }
-  }
-
-  /** Not where they were refused: every call that they go along with would be. */
-  #keepCounts(denials: readonly DenialCount[] | null, error: unknown): void {
-    if (error instanceof UnavailableError) this.#counts.putBack(denials);
   }
 
   // Settling operations
 
-  /** Terms were forgotten since the operation ran: they are read again for it. */
+  /** The config was dropped since the operation ran: read it again first. */
   #whenKnown(settle: () => void): void {
     const settleNow = () => {
-      if (this.#terms !== undefined && !this.#isClosed) settle();
+      if (this.#cache.config !== undefined && !this.#isClosed) settle();
     };
-    // What is no operation any more costs nothing.
-    void this.refresh()
+    // An operation that was deleted costs nothing.
+    void this.#cache
+      .refresh()
       .then(settleNow)
       .catch(() => {});
   }
 
   #move(from: Need, to: Need): void {
-    if (this.#terms?.limits.isDirect) return;
     const tokens = Math.min(to.tokens, largestAmount) - Math.min(from.tokens, largestAmount);
-    const bytes = to.bytes - from.bytes;
-    this.#leases.charge(Math.max(tokens, 0), Math.max(bytes, 0));
-    this.#leases.putBack(Math.max(-tokens, 0), Math.max(-bytes, 0));
+    const bytes = to.bytesCharged - from.bytesCharged;
+    const more = { tokens: Math.max(tokens, 0), bytes: Math.max(bytes, 0) };
+    const less = { tokens: Math.max(-tokens, 0), bytes: Math.max(-bytes, 0) };
+    const { leases } = this.#keeper;
+    this.#owe(leases.charge(more));
+    leases.putBack(this.#owed.reduce(less));
+  }
+
+  #owe(amounts: { readonly tokens: number; readonly bytes: number }): void {
+    if (amounts.tokens === 0 && amounts.bytes === 0) return;
+    this.#owed.add(amounts);
+    this.#options.onUse(this);
   }
 
   #state(): ApplicationStatus["state"] {
     if (this.#isClosed) return "closed";
-    if (this.#refusal !== undefined) return "refused";
+    if (this.#cache.error !== undefined) return "rejected";
     if (this.#store.status.isDown) return "outage";
-    return this.#terms === undefined ? "loading" : "ready";
+    return this.#cache.config === undefined ? "loading" : "ready";
   }
-}
-
-/** Shared by every admission: only what is left changes, and that is looked up when it is read. */
-class Admission implements Decision {
-  readonly allowed = true;
-  readonly layer = null;
-  readonly reason = null;
-  readonly retryAfterMs = 0;
-  readonly delayMs = 0;
-  readonly #remaining: () => number;
-
-  constructor(remaining: () => number) {
-    this.#remaining = remaining;
-    Object.freeze(this);
-  }
-
-  get remaining(): number {
-    return this.#remaining();
-  }
-}
-
-function unknownOperation(operation: string): NotFoundError {
-  return new NotFoundError("QS404", "unknown operation", {
-    detail: `operation: ${operation}`,
-    hint: "Use a name from operation_types, or add it there.",
-  });
-}
-
-function inactiveOperation(operation: string): ForbiddenError {
-  return new ForbiddenError("QS403", "operation is inactive", {
-    detail: `operation: ${operation}`,
-    hint: "An administrator can activate the operation again.",
-  });
 }

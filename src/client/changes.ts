@@ -1,10 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Logger } from "../log.ts";
-import type { Sql } from "./store/sql.ts";
+import { unavailable } from "./errors.ts";
+import type { ClientLogger } from "./logger.ts";
+import type { Connections, ListenConnection } from "./store/connections.ts";
 
 const channel = "rate_limiter_changes";
-const probeMs = 2_000;
-const stopMs = 500;
+/** A connection that died silently is noticed within twice this time. */
+const pingMs = 2_000;
+const answerMs = 2_000;
+const shortestPauseMs = 100;
+const longestPauseMs = 5_000;
 
 export interface Change {
   readonly kind: string;
@@ -12,22 +16,30 @@ export interface Change {
 }
 
 /**
- * Hears of changes by LISTEN. Whether that works is tried out, at every connection: a pooler in
- * transaction mode takes the LISTEN and passes nothing on.
+ * Receives change notifications by LISTEN, on a connection that is tried out every two seconds.
+ * Each one is probed with a NOTIFY: a pooler in transaction mode accepts LISTEN and delivers
+ * nothing.
  */
 export class Changes {
-  readonly #sql: Sql;
-  readonly #log: Logger;
+  readonly #connections: Connections;
+  readonly #log: ClientLogger;
   readonly #onChange: (change: Change) => void;
-  /** Whatever was told while nobody listened is lost. */
+  /** Notifications sent while not listening are lost. */
   readonly #onGap: () => void;
-  readonly #probe = `probe ${Math.random()}`;
-  #hearing: Promise<{ unlisten: () => Promise<void> }> | undefined;
+  readonly #probeChannel = `qos_probe_${crypto.randomUUID()}`;
+  readonly #closed = new AbortController();
+  #connection: ListenConnection | undefined;
   #isHeard = false;
-  #isClosed = false;
+  #isLost = false;
+  #onProbe: (() => void) | undefined;
 
-  constructor(sql: Sql, log: Logger, onChange: (change: Change) => void, onGap: () => void) {
-    this.#sql = sql;
+  constructor(
+    connections: Connections,
+    log: ClientLogger,
+    onChange: (change: Change) => void,
+    onGap: () => void,
+  ) {
+    this.#connections = connections;
     this.#log = log;
     this.#onChange = onChange;
     this.#onGap = onGap;
@@ -37,47 +49,99 @@ export class Changes {
     return this.#isHeard;
   }
 
-  /** Never rejects: without notifications there is polling. */
+  /** Never rejects: without notifications the caller polls. */
   async start(): Promise<void> {
-    this.#hearing = this.#sql.listen(
-      channel,
-      (payload) => this.#hear(payload),
-      () => void this.#tryOut(),
-    );
-    await this.#hearing.catch((error) => {
-      this.#log.warn({ err: error }, "no notifications of changes: looking for them instead");
-    });
-  }
-
-  /** Waits a moment only: a database that is out of reach answers no UNLISTEN. */
-  async stop(): Promise<void> {
-    this.#isClosed = true;
-    const stopped = this.#hearing?.then((listener) => listener.unlisten()).catch(() => undefined);
-    await Promise.race([stopped, sleep(stopMs, undefined, { ref: false })]);
-  }
-
-  #hear(payload: string): void {
-    if (this.#isClosed) return;
-    const change = changeOf(payload);
-    if (change?.kind === this.#probe) this.#isHeard = true;
-    else if (change !== undefined && !change.kind.startsWith("probe")) this.#onChange(change);
-  }
-
-  async #tryOut(): Promise<void> {
-    this.#isHeard = false;
-    this.#onGap();
-    try {
-      await this.#sql.notify(channel, JSON.stringify({ kind: this.#probe, owner_id: null }));
-    } catch (error) {
-      this.#log.debug({ err: error }, "could not try notifications out");
-    }
-    const timer = setTimeout(() => {
-      if (!this.#isHeard && !this.#isClosed) {
-        this.#log.warn("notifications do not arrive: looking for changes instead");
+    let pause = shortestPauseMs;
+    while (!this.#closed.signal.aborted) {
+      try {
+        await this.#open();
+        pause = shortestPauseMs;
+        await this.#keepAlive();
+      } catch (error) {
+        this.#log.debug({ err: error }, "the listening connection was lost");
       }
-    }, probeMs);
-    timer.unref();
+      this.#drop();
+      await this.#pause(pause);
+      pause = Math.min(pause * 2, longestPauseMs);
+    }
   }
+
+  stop(): void {
+    this.#closed.abort();
+    this.#drop();
+  }
+
+  async #open(): Promise<void> {
+    this.#isLost = false;
+    const opening = this.#connections.listen({
+      onNotification: (name, payload) => this.#hear(name, payload),
+      onLoss: () => this.#lose(),
+    });
+    const connection = await inTime(opening, (late) => late?.close());
+    this.#connection = connection;
+    if (this.#closed.signal.aborted) return this.#drop();
+    if (connection === undefined) {
+      this.#log.warn("the pool cannot listen: changes are polled");
+      this.#closed.abort();
+      return;
+    }
+    await inTime(connection.listen(channel));
+    await inTime(connection.listen(this.#probeChannel));
+    this.#onGap();
+    this.#isHeard = await this.#probe(connection);
+    if (!this.#isHeard && !this.#closed.signal.aborted) {
+      this.#log.warn("notifications do not arrive: changes are polled");
+    }
+  }
+
+  async #probe(connection: ListenConnection): Promise<boolean> {
+    const heard = new Promise<boolean>((resolve) => {
+      this.#onProbe = () => resolve(true);
+    });
+    await inTime(connection.notify(this.#probeChannel));
+    return Promise.race([heard, sleep(answerMs, false, { ref: false })]);
+  }
+
+  async #keepAlive(): Promise<void> {
+    while (!this.#isLost && !this.#closed.signal.aborted) {
+      await this.#pause(pingMs);
+      if (this.#connection === undefined || this.#closed.signal.aborted) return;
+      await inTime(this.#connection.ping());
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#closed;
+    await sleep(ms, undefined, { ref: false, signal }).catch(() => {});
+  }
+
+  #lose(): void {
+    this.#isLost = true;
+    this.#isHeard = false;
+  }
+
+  #drop(): void {
+    this.#isHeard = false;
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  #hear(name: string, payload: string): void {
+    if (this.#closed.signal.aborted) return;
+    const isProbe = name === this.#probeChannel;
+    if (isProbe) this.#onProbe?.();
+    const change = isProbe ? undefined : changeOf(payload);
+    if (change !== undefined) this.#onChange(change);
+  }
+}
+
+/** What comes too late is handed to `discard`. */
+async function inTime<T>(answer: Promise<T>, discard?: (late: T) => void): Promise<T> {
+  const late = Symbol("late");
+  const first = await Promise.race([answer, sleep(answerMs, late, { ref: false })]);
+  if (first !== late) return first as T;
+  answer.then(discard, () => {});
+  throw unavailable(`no answer in ${answerMs} ms`);
 }
 
 function changeOf(payload: string): Change | undefined {

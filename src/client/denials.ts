@@ -1,7 +1,8 @@
 import { decimalOf } from "./amount.ts";
 import { type Decision, denial, type Reason } from "./decision.ts";
+import type { DenialRow } from "./store/exchange-leases.ts";
 
-/** A denial says nothing of later than this: tokens may be given back, quotas raised. */
+/** Denials are cached no longer than this: credits and quota changes may admit earlier. */
 const longestMemoryMs = 1_000;
 
 interface Remembered {
@@ -13,8 +14,8 @@ interface Remembered {
 }
 
 /**
- * What the database denied of late. What needs as much is denied here as well, without a call:
- * the bucket that was short cannot have enough before its time.
+ * Recent denials by the database. A request that needs at least as much is denied locally until
+ * the bucket that was short can have refilled.
  */
 export class RecentDenials {
   readonly #remembered = new Map<Reason, Remembered>();
@@ -64,15 +65,14 @@ export interface DenialCount {
 }
 
 /** For SQL. */
-export function denialsAsJson(counts: readonly DenialCount[] | null): string | null {
-  if (counts === null) return null;
-  return JSON.stringify(counts.map((count) => ({ ...count, tokens: decimalOf(count.tokens) })));
+export function denialRows(counts: readonly DenialCount[] | null): DenialRow[] | null {
+  return counts?.map((count) => ({ ...count, tokens: decimalOf(count.tokens) })) ?? null;
 }
 
-/** Minutes that are kept while the database is out of reach. */
+/** Bound on the counts kept while the database is unreachable. */
 const mostCounts = 60;
 
-/** Counts of what was denied here, by minute and reason, until they are handed in. */
+/** Counts of local denials, by minute and reason, until they are reported. */
 export class DenialCounts {
   #counts = new Map<string, DenialCount>();
 
@@ -81,7 +81,11 @@ export class DenialCounts {
     this.#merge({ minute, reason, operations: 1, tokens, bytes });
   }
 
-  /** The counts for a call; null where there are none. Forgets them. */
+  get isEmpty(): boolean {
+    return this.#counts.size === 0;
+  }
+
+  /** Removes and answers the counts for a call; null if there are none. */
   take(): readonly DenialCount[] | null {
     if (this.#counts.size === 0) return null;
     const rows = [...this.#counts.values()];
@@ -89,7 +93,7 @@ export class DenialCounts {
     return rows;
   }
 
-  /** The call failed: they are handed in with the next one. */
+  /** The call failed: report them with the next one. */
   putBack(rows: readonly DenialCount[] | null): void {
     for (const row of rows ?? []) this.#merge(row);
   }

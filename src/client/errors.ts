@@ -1,14 +1,19 @@
-/** What the database says of a refused request: its SQLSTATE, and what to do about it. */
+import { kindOf } from "./store/classify-error.ts";
+
+/** An error of the database or the client: its SQLSTATE, and what to do about it. */
 export class LimiterError extends Error {
   override readonly name: string = "LimiterError";
-  /** SQLSTATE of the class QS, such as QS404. */
+  /** SQLSTATE, of the class QS where the product raised it, such as QS404. */
   readonly code: string;
+  /** The HTTP status that says the same. */
+  readonly status: number;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
 
   constructor(code: string, message: string, more: ErrorText = {}, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
+    this.status = /^QS\d{3}$/.test(code) ? Number(code.slice(2)) : 500;
     this.detail = more.detail;
     this.hint = more.hint;
   }
@@ -29,28 +34,59 @@ export class ForbiddenError extends LimiterError {
   override readonly name = "ForbiddenError";
 }
 
-/** There is no such application, operation, lease or reference. */
+/** The application, operation, lease or reference was not found. */
 export class NotFoundError extends LimiterError {
   override readonly name = "NotFoundError";
 }
 
-/** It is over: a lease that expired. */
+/** Conflicts with what is recorded: a reference of another operation, a settled lease. */
+export class ConflictError extends LimiterError {
+  override readonly name = "ConflictError";
+}
+
+/** Expired, such as a lease. */
 export class GoneError extends LimiterError {
   override readonly name = "GoneError";
 }
 
-/** The request makes no sense: a negative size, a blank reference. */
+/** The request is invalid, such as a negative size or a blank reference. */
 export class InvalidRequestError extends LimiterError {
   override readonly name = "InvalidRequestError";
 }
 
-/** Nobody answered: the database is out of reach, too slow, or ill. */
+/** The database is unreachable or does not answer in time. */
 export class UnavailableError extends LimiterError {
   override readonly name = "UnavailableError";
 }
 
 export function unavailable(detail?: string, options?: ErrorOptions): UnavailableError {
   return new UnavailableError("QS503", "the database does not answer", { detail }, options);
+}
+
+/**
+ * The database answers and could not decide on this application in time: a lock was held too long,
+ * or the caller's own pool has no free connection. Nothing was charged.
+ */
+export class BusyError extends LimiterError {
+  override readonly name = "BusyError";
+
+  constructor(detail: string | undefined, cause: unknown) {
+    super("QS503", "the database is busy", { detail, hint: "Ask again in a moment." }, { cause });
+  }
+}
+
+/** The database raised an error that is neither the request's fault nor an outage. */
+export class DatabaseError extends LimiterError {
+  override readonly name = "DatabaseError";
+}
+
+/** The caller's signal ended the wait. */
+export class AbortedError extends LimiterError {
+  override readonly name = "AbortedError";
+
+  constructor(cause: unknown) {
+    super("QS499", "the wait was aborted", {}, { cause });
+  }
 }
 
 /** The limiter was closed. */
@@ -67,28 +103,41 @@ const classes: Readonly<Record<string, typeof LimiterError>> = {
   QS401: UnauthorizedError,
   QS403: ForbiddenError,
   QS404: NotFoundError,
+  QS409: ConflictError,
   QS410: GoneError,
   QS422: InvalidRequestError,
 };
 
-/** The typed error for whatever a query threw; what neither we nor a bad value caused is an outage. */
+/** The typed error for an error of the driver. */
 export function fromDatabase(error: unknown): LimiterError {
   if (error instanceof LimiterError) return error;
-  const { code, message, detail, hint } = error as Partial<LimiterError>;
+  const { code = "", message = "", detail, hint } = error as Partial<LimiterError>;
   const options = { cause: error };
-  const known = code === undefined ? undefined : classes[code];
-  if (known !== undefined) return new known(code ?? "", message ?? "", { detail, hint }, options);
-  if (code?.startsWith("QS"))
-    return new LimiterError(code, message ?? "", { detail, hint }, options);
-  // A value that no statement could take, such as a text with a NUL in it, or none at all.
-  if (code?.startsWith("22") || code === "UNDEFINED_VALUE") {
+  const known = classes[code] ?? (code.startsWith("QS") ? LimiterError : undefined);
+  if (known !== undefined) return new known(code, message, { detail, hint }, options);
+  // A value that PostgreSQL cannot store, such as text with a NUL, or undefined.
+  if (code.startsWith("22") || code === "UNDEFINED_VALUE") {
     const hint = "Give values that PostgreSQL can hold.";
-    return new InvalidRequestError("QS422", message ?? "", { detail, hint }, options);
+    return new InvalidRequestError("QS422", message, { detail, hint }, options);
   }
-  return unavailable(message, options);
+  return fromForeign(error, code, message, { detail, hint });
 }
 
-/** Whether the database refused the application itself, until somebody changes something. */
-export function refusesApplication(error: LimiterError): boolean {
+function fromForeign(error: unknown, code: string, message: string, text: ErrorText): LimiterError {
+  const kind = kindOf(error);
+  if (kind === "busy") return new BusyError(message, error);
+  if (kind === "outage" || kind === "conflict") return unavailable(message, { cause: error });
+  return new DatabaseError(code, message, text, { cause: error });
+}
+
+/** Whether the error concerns the application itself and persists until a change. */
+export function deniesApplication(error: LimiterError): boolean {
   return ["QS401", "QS403", "QS404"].includes(error.code);
+}
+
+/** Whether a call for many applications failed because of one of them, and not for all. */
+export function isOfOneApplication(error: LimiterError): boolean {
+  if (error instanceof UnavailableError || error instanceof ClosedError) return false;
+  // An exhausted pool concerns all.
+  return !(error instanceof BusyError && error.cause instanceof UnavailableError);
 }

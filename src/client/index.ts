@@ -1,9 +1,19 @@
-export type { ApplicationLimiter, Spent } from "./application-limiter.ts";
+export type { AcquireOptions } from "./acquire.ts";
+export type { ApplicationName } from "./application-config.ts";
+export type { ApplicationLimiter, CheckOptions, LeasedOperation } from "./application-limiter.ts";
+export {
+  type BatchingClient,
+  type BatchingClientOptions,
+  createBatchingClient,
+} from "./batching-client.ts";
 export type { Change } from "./changes.ts";
-export { createDecider, type Decider, type DeciderOptions } from "./decider.ts";
 export type { Decision, Reason } from "./decision.ts";
 export {
+  AbortedError,
+  BusyError,
   ClosedError,
+  ConflictError,
+  DatabaseError,
   ForbiddenError,
   GoneError,
   InvalidRequestError,
@@ -12,8 +22,11 @@ export {
   UnauthorizedError,
   UnavailableError,
 } from "./errors.ts";
-export { createLimiter, type Limiter, type LimiterHooks, type LimiterOptions } from "./limiter.ts";
+export { headersFor } from "./headers-for.ts";
+export { createLimiter, type Limiter } from "./limiter.ts";
+export type { LimiterHooks, LimiterOptions } from "./limiter-options.ts";
+export type { ClientLogger } from "./logger.ts";
 export type { OutagePolicy } from "./outage.ts";
 export type { ApplicationStatus, LimiterStatus } from "./status.ts";
+export type { Connection } from "./store/open-connections.ts";
 export type { Settlement } from "./store/settle.ts";
-export type { ApplicationName } from "./terms.ts";

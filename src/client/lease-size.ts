@@ -1,12 +1,12 @@
 import { largestAmount } from "./amount.ts";
 
-/** A lease lasts this long at the recent rate, and is renewed when half of it is spent. */
+/** A lease covers this long at the recent rate, and is renewed when half of it is spent. */
 const windowMs = 500;
-/** A new caller's rate is unknown: ask for a few operations, then for so many times more. */
+/** The rate is unknown at first: ask for a few operations, then grow by this factor. */
 const firstOperations = 8;
 const growth = 10;
 
-/** How much of one resource to lease next: what is spent in half a second, as of late. */
+/** How much of one resource to lease next: half a second's worth at the recent rate. */
 export class LeaseSize {
   #rate = 0;
   #asked = 0;
@@ -16,24 +16,28 @@ export class LeaseSize {
     this.#measuredAt = now;
   }
 
-  /** Tells what was spent since the last time. */
+  /** Records what was spent since the last call. */
   measure(spent: number, now: number): void {
     const elapsed = Math.max(now - this.#measuredAt, 1);
     const rate = spent / elapsed;
-    // Up at once, down slowly: asking too little costs calls, too much comes back soon.
+    // Fast up, slow down: asking for too little costs calls, too much is returned soon.
     this.#rate = rate > this.#rate ? rate : 0.7 * this.#rate + 0.3 * rate;
     this.#measuredAt = now;
   }
 
-  /** What to ask for where `operation` is a usual charge and `waiting` is needed at once. */
-  next(operation: number, waiting: number): number {
+  /**
+   * What to ask for: `operation` is a typical charge, `waiting` is needed at once, and `most`
+   * bounds it so that other clients get their share.
+   */
+  next(operation: number, waiting: number, most = largestAmount): number {
     const floor = Math.max(operation * firstOperations, waiting);
     const wanted = Math.min(this.#rate * windowMs, Math.max(this.#asked, floor) * growth);
-    this.#asked = Math.min(Math.ceil(Math.max(wanted, floor)), largestAmount);
+    const bounded = Math.min(Math.max(wanted, floor), Math.max(most, operation, waiting));
+    this.#asked = Math.min(Math.ceil(bounded), largestAmount);
     return this.#asked;
   }
 
-  /** The caller went quiet: what it did before says nothing of what it will do. */
+  /** The caller went idle: its past rate does not predict its next one. */
   forget(now: number): void {
     this.#rate = 0;
     this.#asked = 0;

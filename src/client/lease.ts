@@ -8,20 +8,20 @@ export interface LeaseGrant {
   readonly tokens: string;
   readonly bytes: string;
   readonly lifetime_ms: string;
-  readonly retry_after_ms: string;
+  /** Null: never under the current quotas. */
+  readonly retry_after_ms: string | null;
   readonly holders: number;
   readonly is_limited_tokens: boolean;
   readonly is_limited_bytes: boolean;
 }
 
 /**
- * What is left of a lease: tokens, bytes, and below which of either the next one is taken early.
- * Four doubles in a row, because writing one into an object's field can leave a number behind for
- * the garbage collector.
+ * What is left of a lease: tokens, bytes, and for each the threshold of an early renewal. A typed
+ * array, because writing a double into an object's field can allocate.
  */
 export type Balance = Float64Array & { 0: number; 1: number; 2: number; 3: number };
 
-/** What was leased and is spent in this process. Tokens are millionths. */
+/** A lease that is spent in this process. Tokens are millionths. */
 export class Lease {
   readonly id: string | null;
   readonly tokens: number;
@@ -38,7 +38,7 @@ export class Lease {
     this.balance = Float64Array.of(tokens, bytes, never, never) as Balance;
   }
 
-  /** `askedAt`: when it was asked for, so that it never outlives the database's own record. */
+  /** Its life counts from `askedAt`, before the call, so that it never outlives the database's. */
   static of(grant: LeaseGrant, askedAt: number): Lease {
     return new Lease(
       grant.lease_id,
@@ -69,7 +69,7 @@ export class Lease {
     this.balance[1] -= bytes;
   }
 
-  /** Takes back what an operation did not need; answers what found no room. */
+  /** Credits what an operation did not need; answers what exceeds the grant. */
   putBack(tokens: number, bytes: number): { readonly tokens: number; readonly bytes: number } {
     const tokensBack = Math.min(tokens, roomOf(this.tokens, this.tokensLeft));
     const bytesBack = Math.min(bytes, roomOf(this.bytes, this.bytesLeft));
@@ -78,7 +78,7 @@ export class Lease {
     return { tokens: tokens - tokensBack, bytes: bytes - bytesBack };
   }
 
-  /** Renew at about half, each time at another place: many clients must not ask in step. */
+  /** Renew at about half, randomized so that clients do not ask in step. */
   renewAtHalf(random: number): void {
     const share = 0.4 + 0.2 * random;
     this.balance[2] = thresholdOf(this.tokens, share);
@@ -88,10 +88,6 @@ export class Lease {
   neverRenew(): void {
     this.balance[2] = never;
     this.balance[3] = never;
-  }
-
-  get hasLeftOver(): boolean {
-    return this.id !== null && (isHeld(this.tokensLeft) || isHeld(this.bytesLeft));
   }
 
   get spentTokens(): number {
@@ -108,16 +104,12 @@ export class Lease {
   }
 }
 
-/** An unlimited balance is endless, and never has anything to give back. */
+/** An unlimited balance has room for everything. */
 function roomOf(granted: number, left: number): number {
   return Number.isFinite(granted) ? granted - left : largestAmount;
 }
 
-function isHeld(left: number): boolean {
-  return left > 0 && Number.isFinite(left);
-}
-
-/** Nothing was granted: there is nothing to renew early. */
+/** Without a grant there is no early renewal. */
 function thresholdOf(granted: number, share: number): number {
   return granted > 0 && Number.isFinite(granted) ? Math.floor(granted * share) : never;
 }

@@ -3,10 +3,15 @@ import { Lease } from "./lease.ts";
 /** Holds nothing: only what costs nothing runs without a lease. */
 const none = new Lease(null, 0, 0, Number.POSITIVE_INFINITY);
 
+interface Amounts {
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
 /** The last part of its life, in which a lease is given up for the next one. */
 const lastPart = 0.35;
 /** What is settled too late is lost. */
-const shortestNoticeMs = 1_000;
+const minimumNoticeMs = 1_000;
 
 /**
  * The leases of one application in this process: the current one, the next one where it was
@@ -17,8 +22,6 @@ export class Leases {
   #next: Lease | undefined;
   #finished: { readonly lease: Lease; readonly since: number }[] = [];
   #spentBefore = { tokens: 0, bytes: 0 };
-  /** Charged without being there: the next lease pays for it. */
-  #debt = { tokens: 0, bytes: 0 };
 
   get hasNext(): boolean {
     return this.#next !== undefined;
@@ -28,11 +31,7 @@ export class Leases {
     return this.current === none && this.#next === undefined && this.#finished.length === 0;
   }
 
-  get debt(): { readonly tokens: number; readonly bytes: number } {
-    return this.#debt;
-  }
-
-  /** Everything that was ever spent, for measuring a rate. */
+  /** The running total of what was spent, for measuring a rate. */
   get spent(): { readonly tokens: number; readonly bytes: number } {
     return {
       tokens: this.#spentBefore.tokens + this.current.spentTokens,
@@ -41,7 +40,6 @@ export class Leases {
   }
 
   add(lease: Lease, now: number): void {
-    this.#payDebt(lease);
     const lifeLeft = this.current.expiresAt - now;
     const isUsedUp = this.current.tokensLeft <= 0 && this.current.bytesLeft <= 0;
     const isThrough = isUsedUp || lifeLeft < (lease.expiresAt - now) * lastPart;
@@ -62,7 +60,7 @@ export class Leases {
     return this.current;
   }
 
-  /** What expired counts as spent: the database no longer waits for it. */
+  /** Drops expired leases: the database counts them as spent. */
   dropExpired(now: number): void {
     this.#finished = this.#finished.filter(({ lease }) => lease.expiresAt > now);
     if (this.#next !== undefined && this.#next.expiresAt <= now) this.#next = undefined;
@@ -72,61 +70,70 @@ export class Leases {
     this.#next = undefined;
   }
 
-  /** Whether the current one ends soon; not for all clients at the same part of its life. */
+  /** Whether the current lease ends soon; randomized so that clients do not renew in step. */
   endsSoon(now: number, lifetimeMs: number, random: number): boolean {
     return this.current.expiresAt - now < lifetimeMs * lastPart * (0.6 + 0.4 * random);
   }
 
-  /** Gives the current one up for the next. */
+  /** Replaces the current lease with the next. */
   advance(now: number): void {
     this.#finishCurrent(now);
     this.current = this.#next ?? none;
     this.#next = undefined;
   }
 
-  /** Charges a difference: from what is there, the rest as a debt. */
-  charge(tokens: number, bytes: number): void {
-    const tokensNow = Math.min(tokens, Math.max(this.current.tokensLeft, 0));
-    const bytesNow = Math.min(bytes, Math.max(this.current.bytesLeft, 0));
-    this.current.take(tokensNow, bytesNow);
-    this.#debt.tokens += tokens - tokensNow;
-    this.#debt.bytes += bytes - bytesNow;
+  /** Charges the leases; answers the rest, which is owed. */
+  charge(amounts: Amounts): Amounts {
+    let { tokens, bytes } = amounts;
+    for (const lease of [this.current, this.#next]) {
+      if (lease === undefined) continue;
+      const tokensNow = Math.min(tokens, Math.max(lease.tokensLeft, 0));
+      const bytesNow = Math.min(bytes, Math.max(lease.bytesLeft, 0));
+      lease.take(tokensNow, bytesNow);
+      tokens -= tokensNow;
+      bytes -= bytesNow;
+    }
+    return { tokens, bytes };
   }
 
-  /** Gives back: first what is owed, then into the leases as far as they were spent. */
-  putBack(tokens: number, bytes: number): void {
-    const owedTokens = Math.min(tokens, this.#debt.tokens);
-    const owedBytes = Math.min(bytes, this.#debt.bytes);
-    this.#debt.tokens -= owedTokens;
-    this.#debt.bytes -= owedBytes;
-    let rest = { tokens: tokens - owedTokens, bytes: bytes - owedBytes };
+  /** Credits the leases as far as they were spent. */
+  putBack(amounts: Amounts): void {
+    let rest = amounts;
     for (const lease of [this.current, ...this.#finished.map((finished) => finished.lease)]) {
       if (lease !== none) rest = lease.putBack(rest.tokens, rest.bytes);
     }
   }
 
-  /** A finished lease to settle in passing, with the renewal. */
+  /** The call that settled it had no answer: it is settled again. */
+  keepFinished(lease: Lease, now: number): void {
+    if (lease.expiresAt > now) this.#finished.push({ lease, since: now });
+  }
+
+  /** A finished lease, to be settled with the renewal. */
   takeFinished(): Lease | undefined {
     return this.#finished.pop()?.lease;
   }
 
-  /** Finished ones that still hold something which others could use. */
+  /**
+   * Finished leases that no renewal has settled in time. Empty ones are settled too: open leases
+   * count against the application's capacity.
+   */
   takeStale(now: number, ageMs: number): Lease[] {
     const isStale = ({ lease, since }: { lease: Lease; since: number }) =>
-      lease.hasLeftOver && (now - since >= ageMs || lease.expiresAt - now < shortestNoticeMs);
+      now - since >= ageMs || lease.expiresAt - now < minimumNoticeMs;
     const stale = this.#finished.filter(isStale);
     this.#finished = this.#finished.filter((finished) => !isStale(finished));
     return stale.map(({ lease }) => lease);
   }
 
-  /** Everything, to be settled: nothing is left here. */
+  /** Removes and answers all leases, to be settled. */
   takeAll(): Lease[] {
     const all = [this.current, this.#next, ...this.#finished.map(({ lease }) => lease)];
     this.#countSpent(this.current);
     this.current = none;
     this.#next = undefined;
     this.#finished = [];
-    return all.filter((lease) => lease !== undefined).filter((lease) => lease.hasLeftOver);
+    return all.filter((lease) => lease !== undefined).filter((lease) => lease.id !== null);
   }
 
   #finishCurrent(now: number): void {
@@ -139,13 +146,5 @@ export class Leases {
   #countSpent(lease: Lease): void {
     this.#spentBefore.tokens += lease.spentTokens;
     this.#spentBefore.bytes += lease.spentBytes;
-  }
-
-  #payDebt(lease: Lease): void {
-    const tokens = Math.min(this.#debt.tokens, lease.tokensLeft);
-    const bytes = Math.min(this.#debt.bytes, lease.bytesLeft);
-    lease.take(tokens, bytes);
-    this.#debt.tokens -= tokens;
-    this.#debt.bytes -= bytes;
   }
 }

@@ -1,94 +1,85 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { LRUCache } from "lru-cache";
-import { type Logger, logFor } from "../log.ts";
-import { ApplicationLimiter, type Spent } from "./application-limiter.ts";
-import { type Change, Changes } from "./changes.ts";
+import { createLRU } from "lru.min";
+import type { AcquireOptions } from "./acquire.ts";
+import type { ApplicationName } from "./application-config.ts";
+import {
+  ApplicationLimiter,
+  type CheckOptions,
+  type LeasedOperation,
+} from "./application-limiter.ts";
+import { ChangeRouter } from "./change-router.ts";
+import { Changes } from "./changes.ts";
+import { ConfigLoader } from "./config-loader.ts";
 import type { Decision } from "./decision.ts";
 import { ClosedError, InvalidRequestError, type LimiterError } from "./errors.ts";
-import { defaultOutagePolicy, type OutagePolicy } from "./outage.ts";
+import { LeaseExchange } from "./lease-exchange.ts";
+import { type LimiterOptions, validateLimiterOptions } from "./limiter-options.ts";
+import { type ClientLogger, defaultLogger } from "./logger.ts";
+import { defaultOutagePolicy } from "./outage.ts";
 import type { ApplicationStatus, LimiterStatus } from "./status.ts";
-import { openPool } from "./store/open-pool.ts";
+import type { Connections } from "./store/connections.ts";
+import type { LeaseHolder } from "./store/exchange-leases.ts";
+import { openConnections } from "./store/open-connections.ts";
 import type { Settlement } from "./store/settle.ts";
-import type { Sql } from "./store/sql.ts";
 import { Store } from "./store/store.ts";
-import type { ApplicationName } from "./terms.ts";
+import { within } from "./within.ts";
 
 const tickMs = 100;
-/** Over so long everybody's requests are spread where everybody has to ask. */
-const everybodyMs = 300;
-/** Where changes are told, looking for them is a safety net. */
+/** Polling interval while notifications arrive. */
 const netPollMs = 60_000;
+/** For settling leases on close(); then connections are destroyed. */
+const closeMs = 4_000;
 
-export interface LimiterOptions {
-  /** A URL, for a pool of the limiter's own, or a pool of porsager/postgres, which stays open. */
-  readonly connection: string | Sql;
-  /** Whose requests check() and its siblings decide on; others through application(). */
-  readonly apiKey?: string;
-  readonly application?: string;
-  /** Names this process in the leases that it holds. */
-  readonly holder?: string;
-  readonly outage?: Partial<OutagePolicy>;
-  /** Life of a lease; without it the setting lease_seconds counts. */
-  readonly leaseMs?: number;
-  /** A lease that nothing was spent of for so long goes back. */
-  readonly idleMs?: number;
-  /** How often to look for changes where notifications do not pass. */
-  readonly pollMs?: number;
-  /** A call that takes longer counts as an outage. */
-  readonly timeoutMs?: number;
-  /** Applications that are kept at hand. */
-  readonly maxApplications?: number;
-  /** Close when the process is asked to end. */
-  readonly closeOnSigterm?: boolean;
-  readonly hooks?: LimiterHooks;
-  readonly logger?: Logger;
-}
-
-/** For metrics and traces; what they throw is the caller's own. */
-export interface LimiterHooks {
-  readonly onOutage?: (error: LimiterError) => void;
-  readonly onRecovery?: () => void;
-  readonly onChange?: (change: Change) => void;
-}
-
-/** Those that close because the process is asked to end: it ends when the last of them has. */
+/** Limiters that close on SIGTERM: the process ends when the last of them has closed. */
 const ending = new Set<Limiter>();
 
-/** Decides on storage operations out of leases; one for each process. */
-export class Limiter {
-  readonly #sql: Sql;
-  readonly #ownsPool: boolean;
+/** Decides on storage operations from leases. Use one per process. */
+export class Limiter implements AsyncDisposable {
+  readonly #connections: Connections;
   readonly #options: LimiterOptions;
-  readonly #log: Logger;
+  readonly #log: ClientLogger;
   readonly #store: Store;
+  readonly #loader: ConfigLoader;
+  readonly #exchange: LeaseExchange;
   readonly #changes: Changes;
-  readonly #applications: LRUCache<string, ApplicationLimiter>;
+  readonly #router: ChangeRouter;
+  readonly #applications: ReturnType<typeof createLRU<string, ApplicationLimiter>>;
   readonly #active = new Set<ApplicationLimiter>();
   readonly #own: ApplicationLimiter | undefined;
-  readonly #holder: string;
   readonly #onSigterm = () => void this.#closeAndEnd();
   #ticker: NodeJS.Timeout | undefined;
+  /** Returns of leases of applications that were evicted. */
+  readonly #returning = new Set<Promise<void>>();
   #outages = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: LimiterOptions) {
+    validateLimiterOptions(options);
+    const timeoutMs = options.timeoutMs ?? 2_000;
     this.#options = options;
-    this.#log = options.logger ?? logFor("client");
-    this.#ownsPool = typeof options.connection === "string";
-    this.#sql =
-      typeof options.connection === "string" ? openPool(options.connection) : options.connection;
-    this.#holder = options.holder ?? `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
-    this.#store = new Store(this.#sql, options.timeoutMs ?? 2_000, this.#noteStore.bind(this));
-    this.#applications = new LRUCache({
+    this.#log = options.logger ?? defaultLogger();
+    this.#connections = openConnections(options.connection, timeoutMs, this.#log);
+    this.#store = new Store(this.#connections, timeoutMs, this.#noteStore.bind(this));
+    this.#loader = new ConfigLoader(this.#store, timeoutMs);
+    this.#exchange = new LeaseExchange(this.#store, holderOf(options), timeoutMs);
+    this.#applications = createLRU({
       max: options.maxApplications ?? 10_000,
-      dispose: (limiter) => void this.#letGo(limiter),
+      onEviction: (_, limiter) => this.#letGo(limiter),
+    });
+    this.#router = new ChangeRouter(() => this.#all(), {
+      reload: (limiter) => this.#reload(limiter),
+      recheck: (limiter) => this.#recheck(limiter),
+      reloadCosts: () => this.#loader.reloadCosts(),
     });
     this.#changes = new Changes(
-      this.#sql,
+      this.#connections,
       this.#log,
-      (change) => this.#noteChange(change),
-      () => this.#refreshAll(),
+      (change) => {
+        this.#options.hooks?.onChange?.(change);
+        this.#router.note(change);
+      },
+      () => this.#router.noteGap(),
     );
     const name = ownName(options);
     if (name !== undefined) this.#own = this.application(name);
@@ -97,51 +88,59 @@ export class Limiter {
   }
 
   /** See ApplicationLimiter.check. */
-  check(operation: string, sizeBytes = 0): Decision {
+  check(operation: string, sizeBytes: number | null = 0): Decision {
     return (this.#own ?? this.#noName()).check(operation, sizeBytes);
   }
 
-  checkAsync(
+  async checkAsync(
     operation: string,
-    sizeBytes = 0,
-    options: { readonly reference?: string } = {},
+    sizeBytes: number | null = 0,
+    options: CheckOptions = {},
   ): Promise<Decision> {
     return (this.#own ?? this.#noName()).checkAsync(operation, sizeBytes, options);
   }
 
-  settle(reference: string, actualSize: number): Promise<Settlement> {
+  async acquire(
+    operation: string,
+    sizeBytes: number | null = 0,
+    options: AcquireOptions = {},
+  ): Promise<Decision> {
+    return (this.#own ?? this.#noName()).acquire(operation, sizeBytes, options);
+  }
+
+  async settle(reference: string, actualSize: number): Promise<Settlement> {
     return (this.#own ?? this.#noName()).settle(reference, actualSize);
   }
 
-  refund(reference: string): Promise<boolean> {
+  async refund(reference: string): Promise<boolean> {
     return (this.#own ?? this.#noName()).refund(reference);
   }
 
-  settleSpent(spent: Spent, actualSize: number): void {
-    (this.#own ?? this.#noName()).settleSpent(spent, actualSize);
+  settleLeased(leased: LeasedOperation, actualSize: number): void {
+    (this.#own ?? this.#noName()).settleLeased(leased, actualSize);
   }
 
-  refundSpent(spent: Spent): void {
-    (this.#own ?? this.#noName()).refundSpent(spent);
+  refundLeased(leased: LeasedOperation): void {
+    (this.#own ?? this.#noName()).refundLeased(leased);
   }
 
-  ready(): Promise<void> {
+  async ready(): Promise<void> {
     return (this.#own ?? this.#noName()).ready();
   }
 
-  /** The limiter of one of many applications; the same one as long as it is kept at hand. */
+  /** The limiter of one of many applications; cached by name. */
   application(name: ApplicationName): ApplicationLimiter {
     if (this.#closing !== undefined) throw new ClosedError();
     const key = "apiKey" in name ? `key ${name.apiKey}` : `id ${name.application}`;
     const known = this.#applications.get(key);
     if (known !== undefined) return known;
-    const limiter = new ApplicationLimiter(this.#store, name, {
-      holder: this.#holder,
-      leaseMs: this.#options.leaseMs ?? null,
+    const shared = { store: this.#store, loader: this.#loader, exchange: this.#exchange };
+    const limiter = new ApplicationLimiter(shared, name, {
       idleMs: this.#options.idleMs ?? 1_000,
       outage: { ...defaultOutagePolicy, ...this.#options.outage },
       pollMs: () => this.#pollMs(),
       onUse: (used) => this.#lookAfter(key, used),
+      onDecision: this.#options.hooks?.onDecision,
     });
     this.#applications.set(key, limiter);
     return limiter;
@@ -161,20 +160,30 @@ export class Limiter {
     };
   }
 
-  /** Gives back what is held and lets go of the database. Doing it again waits for the first. */
+  /**
+   * Settles all leases and closes the connections, within five seconds even where the database does
+   * not answer. Repeated calls return the same promise.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #close(): Promise<void> {
     clearInterval(this.#ticker);
     process.off("SIGTERM", this.#onSigterm);
-    await this.#changes.stop();
-    await Promise.all([...this.#everybody()].map((limiter) => limiter.close()));
+    this.#changes.stop();
+    this.#router.close();
+    const closing = [...this.#all()].map((limiter) => limiter.close());
+    await within(closeMs, Promise.all([...closing, ...this.#returning]));
+    this.#store.close();
     this.#active.clear();
     this.#applications.clear();
-    if (this.#ownsPool) await this.#sql.end({ timeout: 5 });
+    await this.#connections.close();
   }
 
   async #closeAndEnd(): Promise<void> {
@@ -182,7 +191,7 @@ export class Limiter {
     await this.close();
     ending.delete(this);
     if (ending.size > 0) return;
-    // With a handler of ours the process no longer ends by itself.
+    // A SIGTERM handler disables the default action.
     if (process.listenerCount("SIGTERM") === 0) process.kill(process.pid, "SIGTERM");
   }
 
@@ -197,23 +206,25 @@ export class Limiter {
     return this.#changes.isHeard ? Math.max(netPollMs, pollMs) : pollMs;
   }
 
-  /** It holds something now: tick it, and keep it among those that are told of changes. */
+  /** It holds state now: tick it, and include it in change notifications. */
   #lookAfter(key: string, limiter: ApplicationLimiter): void {
     if (this.#closing !== undefined) return;
     this.#active.add(limiter);
+    this.#router.index(limiter);
     if (!this.#applications.has(key)) this.#applications.set(key, limiter);
     this.#ticker ??= setInterval(() => this.#tick(), tickMs).unref();
   }
 
   #letGo(limiter: ApplicationLimiter): void {
     this.#active.delete(limiter);
-    void limiter.handBack();
-    // Whoever kept it may use it again, and nobody tells it of changes until then.
-    limiter.forgetTerms();
+    this.#router.remove(limiter);
+    // The caller may still use it, and it receives no notifications until then.
+    const returned = limiter.letGo().finally(() => this.#returning.delete(returned));
+    this.#returning.add(returned);
   }
 
-  /** Also those that are in use though others took their places. */
-  #everybody(): Set<ApplicationLimiter> {
+  /** Includes those in use that were evicted from the cache. */
+  #all(): Set<ApplicationLimiter> {
     return new Set([...this.#applications.values(), ...this.#active]);
   }
 
@@ -227,24 +238,14 @@ export class Limiter {
     this.#ticker = undefined;
   }
 
-  #noteChange(change: Change): void {
-    this.#options.hooks?.onChange?.(change);
-    for (const limiter of this.#everybody()) {
-      if (!limiter.isAbout(change.owner_id)) continue;
-      // What concerns everybody must not make everybody ask in the same moment.
-      const delay = change.owner_id === null ? everybodyMs * Math.random() : 0;
-      this.#readAgain(limiter, delay);
-    }
+  #reload(limiter: ApplicationLimiter): void {
+    if (this.#active.has(limiter)) void limiter.reloadConfig();
+    else limiter.forgetConfig();
   }
 
-  #readAgain(limiter: ApplicationLimiter, delayMs: number): void {
-    if (!this.#active.has(limiter)) limiter.forgetTerms();
-    else if (delayMs === 0) void limiter.renewTerms();
-    else setTimeout(() => void limiter.renewTerms(), delayMs).unref();
-  }
-
-  #refreshAll(): void {
-    for (const limiter of this.#everybody()) this.#readAgain(limiter, 0);
+  #recheck(limiter: ApplicationLimiter): void {
+    if (this.#active.has(limiter)) void limiter.refresh();
+    else limiter.forgetConfig();
   }
 
   #noteStore(isDown: boolean, error: LimiterError | undefined): void {
@@ -259,6 +260,7 @@ export class Limiter {
   }
 }
 
+/** Throws an InvalidRequestError where an option is unknown or invalid. */
 export function createLimiter(options: LimiterOptions): Limiter {
   return new Limiter(options);
 }
@@ -266,4 +268,9 @@ export function createLimiter(options: LimiterOptions): Limiter {
 function ownName({ apiKey, application }: LimiterOptions): ApplicationName | undefined {
   if (apiKey !== undefined) return { apiKey };
   return application === undefined ? undefined : { application };
+}
+
+function holderOf({ holder, leaseMs }: LimiterOptions): LeaseHolder {
+  const unique = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  return { holder: holder ?? unique, lifetimeMs: leaseMs ?? null };
 }

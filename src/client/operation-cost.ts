@@ -7,7 +7,7 @@ import { largestAmount, millionthsOf } from "./amount.ts";
  * BigInt.
  */
 export class OperationCost {
-  /** Of an operation that is not known: every size takes more care. */
+  /** Of an unknown operation: every size takes the slow path. */
   static readonly unknown: OperationCost = new OperationCost("0", "0", "1", false);
 
   readonly isActive: boolean;
@@ -18,7 +18,7 @@ export class OperationCost {
   readonly quantum: number;
   readonly roundUp: number;
   readonly exactUpTo: number;
-  /** The last size and its cost: callers tend to come with the same sizes again. */
+  /** The last size and its cost: callers tend to repeat sizes. */
   knownSize = Number.NaN;
   knownCost = Number.NaN;
   readonly #share: bigint;
@@ -38,7 +38,7 @@ export class OperationCost {
     this.exactUpTo = this.#largestExactSize();
   }
 
-  /** Millionths of a token; Infinity for more than anybody could lease. */
+  /** Millionths of a token; Infinity beyond what a lease can hold. */
   of(size: number): number {
     if (size <= this.exactUpTo) {
       return this.base + Math.floor((size * this.share + this.roundUp) / this.quantum);
@@ -47,7 +47,7 @@ export class OperationCost {
     return exact > BigInt(largestAmount) ? Number.POSITIVE_INFINITY : Number(exact);
   }
 
-  /** The same for whatever a caller may say; NaN for all that takes more care. */
+  /** The same for unchecked input; NaN for all that takes the slow path. */
   quickly(size: number): number {
     if (!(size >= 0 && size <= this.exactUpTo && Math.floor(size) === size)) return Number.NaN;
     this.knownSize = size;

@@ -1,10 +1,10 @@
-import { type Decision, denial, layerOf } from "./decision.ts";
+import { type Decision, decisionFor, denial } from "./decision.ts";
 import type { Limits } from "./limits.ts";
 
 /**
- * Who decides while the database is out of reach and nothing is left of the lease: `closed` nobody
- * may, `open` everybody may, `fair_share` this process spends at the rate of the quota divided by
- * the clients last seen. The latter two hold for `maxMs`; from then on it is closed.
+ * What to decide while the database is unreachable and the lease is spent: `closed` denies,
+ * `open` admits, `fair_share` spends at the rate of the quota divided by the clients last seen.
+ * The latter two hold for `maxMs`; after that it denies.
  */
 export interface OutagePolicy {
   readonly policy: "closed" | "open" | "fair_share";
@@ -13,7 +13,12 @@ export interface OutagePolicy {
 
 export const defaultOutagePolicy: OutagePolicy = { policy: "fair_share", maxMs: 300_000 };
 
-/** One resource's share: whole millionths flow in by the microsecond. */
+export interface SharedLimits extends Limits {
+  /** Clients that held leases of late, this one included. */
+  readonly holders: number;
+}
+
+/** The share of one resource, refilled in whole millionths. */
 class Share {
   #left = 0;
   #at: number;
@@ -26,7 +31,7 @@ class Share {
     if (!Number.isFinite(perMs)) return;
     const inflow = Math.floor((now - this.#at) * perMs);
     if (inflow <= 0) return;
-    // One second's worth, or what the operation needs: a burst beyond it might be somebody else's.
+    // At most one second's worth, or what the operation needs.
     this.#left = Math.min(this.#left + inflow, Math.max(perMs * 1_000, wanted));
     this.#at = now;
   }
@@ -52,7 +57,7 @@ export class OutageRules {
 
   decide(
     need: { readonly tokens: number; readonly bytes: number },
-    limits: Limits | undefined,
+    limits: SharedLimits | undefined,
     outage: { readonly since: number; readonly retryAfterMs: number },
     now: number,
   ): Decision {
@@ -63,7 +68,7 @@ export class OutageRules {
     return this.#spendsShare(need, limits, now) ? admittedUncharged : closed;
   }
 
-  /** The database is back: the next outage starts with empty hands. */
+  /** The database is back: the next outage starts with an empty share. */
   reset(): void {
     this.#tokens = undefined;
     this.#bytes = undefined;
@@ -71,7 +76,7 @@ export class OutageRules {
 
   #spendsShare(
     need: { readonly tokens: number; readonly bytes: number },
-    limits: Limits,
+    limits: SharedLimits,
     now: number,
   ): boolean {
     this.#tokens ??= new Share(now);
@@ -87,11 +92,4 @@ export class OutageRules {
   }
 }
 
-const admittedUncharged: Decision = Object.freeze({
-  allowed: true,
-  layer: layerOf("store_unavailable"),
-  reason: "store_unavailable",
-  retryAfterMs: 0,
-  delayMs: 0,
-  remaining: null,
-});
+const admittedUncharged: Decision = Object.freeze(decisionFor(true, "store_unavailable"));

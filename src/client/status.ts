@@ -2,30 +2,32 @@ import type { LimiterError } from "./errors.ts";
 
 export interface ApplicationStatus {
   /**
-   * `refused`: the key or the application is no longer served. `outage`: the database does not
-   * answer and the outage policy decides what no lease can pay.
+   * `rejected`: the key or the application is not valid. `outage`: the database does not answer,
+   * and the outage policy decides what no lease can pay.
    */
-  readonly state: "loading" | "ready" | "outage" | "refused" | "closed";
+  readonly state: "loading" | "ready" | "outage" | "rejected" | "closed";
   readonly application: string | undefined;
-  /** What is in hand; Infinity where no quota limits it. */
+  /** What is left of the leases, never negative; Infinity where unlimited. */
   readonly lease: {
     readonly tokens: number;
     readonly bytes: number;
     readonly expiresInMs: number;
   };
-  /** Clients that were spending at last sight, this one included. */
+  /** Used beyond leases and not charged yet. */
+  readonly owed: { readonly tokens: number; readonly bytes: number };
+  /** Clients that held leases when last seen, this one included. */
   readonly holders: number;
   /** A leaky bucket or a shadow quota: every operation goes to the database. */
   readonly decidedByDatabase: boolean;
   readonly allowed: number;
   readonly denied: number;
-  /** Allowed by the outage policy, without being charged. */
+  /** Admitted by the outage policy without being charged. */
   readonly uncharged: number;
   readonly lastError: LimiterError | undefined;
 }
 
 export interface LimiterStatus {
-  /** Whether changes are told, or have to be looked for. */
+  /** Whether notifications arrive, or changes are polled. */
   readonly changes: "listening" | "polling";
   readonly isDown: boolean;
   readonly storeCalls: number;

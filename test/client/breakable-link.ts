@@ -6,6 +6,8 @@ export interface BreakableLink {
   cut(): void;
   /** Connections stay open, and nothing comes through any more. */
   swallow(): void;
+  /** Connections of now pass nothing any more, without a reset; new ones work. */
+  forget(): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -19,11 +21,15 @@ export async function breakableLink(url: string): Promise<BreakableLink> {
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
   };
+  let generation = 0;
   const pass = (from: Socket, to: Socket) => {
+    const opened = generation;
     from.on("data", (data) => {
-      if (state === "whole") to.write(data);
+      if (state === "whole" && opened === generation) to.write(data);
     });
-    from.on("close", () => to.destroy());
+    from.on("close", () => {
+      if (opened === generation) to.destroy();
+    });
   };
   const server = createServer((near) => {
     track(near);
@@ -51,6 +57,9 @@ export async function breakableLink(url: string): Promise<BreakableLink> {
     },
     swallow() {
       state = "swallowing";
+    },
+    forget() {
+      generation += 1;
     },
     mend() {
       if (state === "swallowing") destroyAll();

@@ -67,7 +67,7 @@ describe("clients are told of", () => {
     expect(told).toEqual([rule, rule]);
   });
 
-  test("an operation type, which concerns everybody", async () => {
+  test("an operation type, which concerns every application", async () => {
     const told = await heard(
       () => database.sql`
         update rate_limiter.operation_types set description = 'listing' where name = 'list'

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   ClosedError,
+  ConflictError,
   createLimiter,
   ForbiddenError,
   InvalidRequestError,
@@ -11,7 +12,7 @@ import {
   UnauthorizedError,
 } from "../../src/client/index.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
-import { addQuota, type ClientWorld, makeWorld } from "./world.ts";
+import { addQuota, type ClientWorld, charged, makeWorld } from "./world.ts";
 
 const database = await createDatabase();
 const connection = database.urlAs("rate_limiter_app");
@@ -34,6 +35,15 @@ async function leases() {
   `;
 }
 
+/** What was owed and is charged, in its order. */
+async function lateCharges(): Promise<string[]> {
+  const rows = await database.sql`
+    select tokens::text from rate_limiter.late_charges
+    where app_id = ${world.appId} order by charged_at
+  `;
+  return rows.map((row) => row.tokens);
+}
+
 /** What the application's IOPS bucket holds now. */
 async function tokensInBucket(): Promise<number> {
   const [row] = await database.as("rate_limiter_app")`
@@ -41,6 +51,15 @@ async function tokensInBucket(): Promise<number> {
     from rate_limiter.check_limit(${world.appId}, 'head')
   `;
   return row?.remaining;
+}
+
+/** Sessions of this database that wait for a lock. */
+async function waitingForLocks(): Promise<number> {
+  const [row] = await database.sql`
+    select count(*)::integer as count from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+  `;
+  return row?.count;
 }
 
 const slowQuota = { iops: { limit: 1, burst: 1_000, seconds: 1 } };
@@ -86,7 +105,7 @@ describe("check", () => {
     expect(await leases()).toHaveLength(0);
   });
 
-  test("refuses what SQL refuses, in the same words", async () => {
+  test("raises what SQL raises, with the same message", async () => {
     const limiter = limiterFor();
     await limiter.ready();
     expect(() => limiter.check("no_such")).toThrow(NotFoundError);
@@ -145,6 +164,55 @@ describe("checkAsync", () => {
     expect(limiter.status().storeCalls).toBe(calls);
   });
 
+  test("an operation of unknown size is charged at its end, and denied while bytes are owed", async () => {
+    await addQuota(database, world, { bytesPerSecond: 1_000 });
+    const limiter = limiterFor();
+    expect(await limiter.checkAsync("write_small", null)).toMatchObject({ allowed: true });
+    expect((await charged(database, world)).bytes).not.toBe("0");
+    limiter.settleLeased({ operation: "write_small", sizeBytes: null }, 60_000);
+    const denied = await limiter.checkAsync("write_small", null);
+    expect(denied).toMatchObject({ allowed: false, reason: "bandwidth_l2", layer: 2 });
+    // 59,000 bytes beyond the bucket, and one more.
+    expect(denied.retryAfterMs).toBeGreaterThan(40_000);
+    expect(denied.retryAfterMs).toBeLessThanOrEqual(59_001);
+    expect(limiter.check("write_small", null)).toMatchObject({ reason: "bandwidth_l2" });
+    expect((await limiter.checkAsync("head", 0)).allowed).toBe(true);
+    await limiter.close();
+    expect(Number((await charged(database, world)).bytes)).toBeGreaterThanOrEqual(60_000);
+  });
+
+  test("an application that needs a quota and has none is denied, without a time", async () => {
+    await database.sql`
+      update rate_limiter.app_facts set needs_iops_quota = true where app_id = ${world.appId}
+    `;
+    const limiter = limiterFor();
+    const never = { allowed: false, reason: "no_quota", layer: null, retryAfterMs: null };
+    expect(await limiter.checkAsync("head")).toMatchObject(never);
+    const calls = limiter.status().storeCalls;
+    for (let i = 0; i < 100; i += 1) expect(limiter.check("head")).toMatchObject(never);
+    expect(limiter.status().storeCalls).toBe(calls);
+  });
+
+  test("asks seldom for a lease that is never granted, and at once when the quota changes", async () => {
+    const reserve = { iops: { limit: 100, reserve: 100 } };
+    await addQuota(database, world, reserve);
+    const limiter = limiterFor();
+    await eventually(() => expect(limiter.status().changes).toBe("listening"));
+    expect((await limiter.checkAsync("head")).allowed).toBe(true);
+    const calls = limiter.status().storeCalls;
+    for (let i = 0; i < 4; i += 1) expect((await limiter.checkAsync("head")).allowed).toBe(true);
+    expect(limiter.status().storeCalls - calls).toBe(4);
+    expect(await leases()).toHaveLength(0);
+    await database.sql`
+      update rate_limiter.quota_configs set is_active = false where app_id = ${world.appId}
+    `;
+    await addQuota(database, world, { iops: { limit: 1_000 } });
+    await eventually(async () => {
+      await limiter.checkAsync("head");
+      expect(await leases()).not.toHaveLength(0);
+    });
+  });
+
   test("names layer 1 where the cluster is short", async () => {
     await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 10 } });
     await addQuota(database, world, { iops: { limit: 1_000 } });
@@ -171,12 +239,16 @@ describe("checkAsync", () => {
     const again = await limiter.checkAsync("list", 0, { reference: "r" });
     expect([once.allowed, again.allowed]).toEqual([true, true]);
     expect(again.remaining).toBeGreaterThanOrEqual(997);
+    expect(await limiter.settle("r", 10)).toMatchObject({ settled: true, cost: "3.000000" });
+    expect(await limiter.settle("r", 10)).toEqual({ settled: false, cost: null });
+    const another = limiter.checkAsync("head", 0, { reference: "r" });
+    await expect(another).rejects.toThrow(ConflictError);
     expect(await limiter.refund("r")).toBe(true);
     expect(await limiter.refund("r")).toBe(false);
     await expect(limiter.refund("unheard of")).rejects.toThrow(NotFoundError);
   });
 
-  test("a bad operation spoils no one else's", async () => {
+  test("an invalid operation fails alone", async () => {
     await addQuota(database, world, slowQuota);
     const limiter = limiterFor();
     await limiter.ready();
@@ -233,50 +305,113 @@ describe("checkAsync", () => {
   });
 });
 
+describe("acquire", () => {
+  test("waits until the operation is admitted, or maxWaitMs would be over", async () => {
+    await addQuota(database, world, { iops: { limit: 10 } });
+    const limiter = limiterFor();
+    expect(await limiter.acquire("write_large")).toMatchObject({ allowed: true });
+    expect(await limiter.acquire("write_large", 0, { maxWaitMs: 1 })).toMatchObject({
+      allowed: false,
+      reason: "iops_l2",
+    });
+    expect(await limiter.acquire("write_large")).toMatchObject({ allowed: true });
+  });
+
+  test("does not wait for what is never admitted, nor after its signal", async () => {
+    await addQuota(database, world, { iops: { limit: 9 } });
+    const limiter = limiterFor();
+    expect(await limiter.acquire("write_large")).toMatchObject({ reason: "exceeds_capacity" });
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(limiter.acquire("head", 0, { signal })).rejects.toMatchObject({ code: "QS499" });
+    await expect(limiter.checkAsync("head", 0, { signal })).rejects.toThrow("aborted");
+  });
+
+  test("await using closes a limiter, and decisions say what they know of the quota", async () => {
+    await addQuota(database, world, { iops: { limit: 100 } });
+    let kept: Limiter;
+    {
+      await using limiter = createLimiter({ connection, apiKey: world.apiKey });
+      kept = limiter;
+      expect(await limiter.checkAsync("head")).toMatchObject({
+        limit: 100,
+        resetMs: 1_000,
+        remainingBytes: null,
+        shadow: null,
+      });
+    }
+    expect(() => kept.check("head")).toThrow(ClosedError);
+  });
+});
+
 describe("settle and refund in the lease", () => {
   test("give back and charge the difference", async () => {
     await addQuota(database, world, { ...slowQuota, bytesPerSecond: 1_000_000 });
     const limiter = limiterFor();
     await limiter.checkAsync("read_small", 40_960);
     const { lease } = limiter.status().own ?? {};
-    limiter.settleSpent({ operation: "read_small", sizeBytes: 40_960 }, 4_096);
+    limiter.settleLeased({ operation: "read_small", sizeBytes: 40_960 }, 4_096);
     expect(limiter.status().own?.lease.bytes).toBe((lease?.bytes ?? 0) + 36_864);
-    limiter.settleSpent({ operation: "read_small", sizeBytes: 4_096 }, 8_192);
+    limiter.settleLeased({ operation: "read_small", sizeBytes: 4_096 }, 8_192);
     expect(limiter.status().own?.lease.bytes).toBe((lease?.bytes ?? 0) + 32_768);
-    limiter.refundSpent({ operation: "read_small", sizeBytes: 8_192 });
+    limiter.refundLeased({ operation: "read_small", sizeBytes: 8_192 });
     expect(limiter.status().own?.lease.tokens).toBeCloseTo((lease?.tokens ?? 0) + 1.001, 6);
+  });
+
+  test("are done once under a key", async () => {
+    await addQuota(database, world, { ...slowQuota, bytesPerSecond: 1_000_000 });
+    const limiter = limiterFor();
+    await limiter.checkAsync("read_small", 40_960);
+    const { lease } = limiter.status().own ?? {};
+    const leased = { operation: "read_small", sizeBytes: 40_960, key: "request 1" };
+    limiter.settleLeased(leased, 4_096);
+    limiter.settleLeased(leased, 4_096);
+    limiter.refundLeased(leased);
+    expect(limiter.status().own?.lease.bytes).toBe((lease?.bytes ?? 0) + 36_864);
   });
 
   test("never lift a lease above what was granted", async () => {
     await addQuota(database, world, slowQuota);
     const limiter = limiterFor();
     await limiter.checkAsync("head");
-    for (let i = 0; i < 100; i += 1) limiter.refundSpent({ operation: "list" });
+    for (let i = 0; i < 100; i += 1) limiter.refundLeased({ operation: "list" });
     await limiter.close();
     const granted = (await leases()).map((lease) => Number(lease.tokens));
     expect(await tokensInBucket()).toBeCloseTo(1_000, 0);
     expect(Math.max(...granted)).toBeLessThanOrEqual(500);
   });
 
-  test("what is charged beyond the lease is paid by the next", async () => {
+  test("what is charged beyond the lease is owed, and on record within a moment, once", async () => {
     await addQuota(database, world, slowQuota);
     const limiter = limiterFor();
     await limiter.checkAsync("head");
-    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
-    // 0.0001 tokens for each MiB: 104.8576 tokens, of which the lease had three.
+    const inHand = limiter.status().own?.lease.tokens ?? 0;
+    limiter.settleLeased({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    // 0.0001 tokens for each MiB: 104.8576 tokens.
     expect(limiter.status().own?.lease.tokens).toBe(0);
-    await eventually(() => expect(limiter.check("head").allowed).toBe(true));
-    await limiter.close();
-    const spent = (await leases()).reduce(
-      (sum, lease) => sum + Number(lease.spent_tokens ?? lease.tokens),
-      0,
-    );
-    expect(spent).toBeGreaterThanOrEqual(105.8576);
+    expect(limiter.status().own?.owed.tokens).toBeCloseTo(104.8576 - inHand, 6);
+    await eventually(() => expect(limiter.status().own?.owed.tokens).toBe(0));
+    expect(await lateCharges()).toEqual([(104.8576 - inHand).toFixed(6)]);
+    expect((await limiter.checkAsync("head")).allowed).toBe(true);
+  });
+
+  test("what is owed beyond the bucket is a debt of the bucket, and denies until it is paid", async () => {
+    await addQuota(database, world, { iops: { limit: 50, burst: 100 } });
+    const limiter = limiterFor();
+    await limiter.checkAsync("head");
+    limiter.settleLeased({ operation: "read_large", sizeBytes: 0 }, 3 * 2 ** 40);
+    const denied = await limiter.checkAsync("head");
+    expect(denied).toMatchObject({ allowed: false, reason: "iops_l2", layer: 2 });
+    // 314.5728 were charged and 1 is wanted, of 100 and what flowed in at 50 a second.
+    expect(denied.retryAfterMs).toBeGreaterThan(3_000);
+    expect(denied.retryAfterMs).toBeLessThanOrEqual(4_332);
+    const direct = await limiter.checkAsync("head", 0, { reference: "in debt" });
+    expect(direct.remaining).toBeLessThan(0);
+    expect(limiter.status().own?.lease.tokens).toBe(0);
   });
 });
 
 describe("operations without a reference that end late", () => {
-  test("are settled though nobody needed the terms meanwhile", async () => {
+  test("are settled though the config was dropped meanwhile", async () => {
     await addQuota(database, world, slowQuota);
     const limiter = limiterFor({ idleMs: 100 });
     await limiter.checkAsync("head");
@@ -284,8 +419,8 @@ describe("operations without a reference that end late", () => {
     await eventually(() => expect(limiter.status().own?.lease.tokens).toBe(0));
     await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 1, burst: 2_000 } });
     await eventually(() => expect(limiter.status().own?.state).toBe("loading"));
-    limiter.settleSpent({ operation: "head" }, 0);
-    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    limiter.settleLeased({ operation: "head" }, 0);
+    limiter.settleLeased({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
     await eventually(() => expect(limiter.status().own?.state).toBe("ready"));
     await eventually(() => expect(limiter.check("head").allowed).toBe(true));
     await limiter.close();
@@ -296,7 +431,7 @@ describe("operations without a reference that end late", () => {
     await addQuota(database, world, slowQuota);
     const limiter = limiterFor();
     await limiter.checkAsync("head");
-    limiter.settleSpent({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
+    limiter.settleLeased({ operation: "read_large", sizeBytes: 0 }, 2 ** 40);
     await limiter.close();
     // 1 and 104.8576.
     expect(await tokensInBucket()).toBeLessThan(900);
@@ -313,9 +448,9 @@ describe("operations without a reference that end late", () => {
     const limiter = limiterFor();
     await limiter.checkAsync("head");
     const most = Number.MAX_SAFE_INTEGER;
-    limiter.settleSpent({ operation: "list", sizeBytes: most }, most - 1);
-    limiter.settleSpent({ operation: "list" }, most);
-    limiter.settleSpent({ operation: "list", sizeBytes: most }, 0);
+    limiter.settleLeased({ operation: "list", sizeBytes: most }, most - 1);
+    limiter.settleLeased({ operation: "list" }, most);
+    limiter.settleLeased({ operation: "list", sizeBytes: most }, 0);
     expect((await limiter.checkAsync("head")).allowed).toBe(true);
     expect(limiter.status().own?.lease.tokens).toBeGreaterThan(0);
   });
@@ -346,9 +481,30 @@ describe("leases", () => {
     const limiter = limiterFor({ idleMs: 200 });
     await limiter.checkAsync("head");
     expect(await tokensInBucket()).toBeLessThan(999);
-    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999), 3_000);
+    await eventually(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
     expect(limiter.status().own?.lease.tokens).toBe(0);
     expect((await limiter.checkAsync("head")).allowed).toBe(true);
+  });
+
+  test("are not taken for an application that asks rarely, until it asks more often", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ idleMs: 100 });
+    const askOnce = async () => {
+      expect((await limiter.checkAsync("head")).allowed).toBe(true);
+      await sleep(150);
+      await eventually(() => expect(limiter.status().own?.lease.tokens).toBe(0));
+      return (await leases()).length;
+    };
+    const counts: number[] = [];
+    for (let i = 0; i < 6; i += 1) counts.push(await askOnce());
+    // A first lease may be renewed before the second request: then there is one more.
+    const taken = counts.at(-1) ?? 0;
+    expect(counts.slice(3)).toEqual([taken, taken, taken]);
+    expect(taken).toBeGreaterThanOrEqual(3);
+    await eventually(async () => {
+      await Promise.all([limiter.checkAsync("head"), limiter.checkAsync("head")]);
+      expect((await leases()).length).toBeGreaterThan(taken);
+    });
   });
 
   test("are renewed before they end, and what is left of them goes back", async () => {
@@ -387,12 +543,14 @@ describe("leases", () => {
   });
 });
 
-describe("changes reach a client within a second", () => {
-  const within = { timeout: 1_000, interval: 10 };
+describe("changes reach a client without its looking", () => {
+  const within = { timeout: 30_000, interval: 10 };
+  /** Looks by itself only long after the test. */
+  const onlyTold = { pollMs: 3_600_000 };
 
   test("a smaller quota", async () => {
     const config = await addQuota(database, world, { iops: { limit: 100_000 } });
-    const limiter = limiterFor();
+    const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("write_large");
     await database.sql`
@@ -406,7 +564,7 @@ describe("changes reach a client within a second", () => {
   });
 
   test("a quota where there was none, of the application and of its cluster", async () => {
-    const limiter = limiterFor();
+    const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("write_large");
     await addQuota(database, { clusterId: world.clusterId }, { iops: { limit: 9 } });
@@ -418,7 +576,7 @@ describe("changes reach a client within a second", () => {
 
   test("a cost rule", async () => {
     await addQuota(database, world, slowQuota);
-    const limiter = limiterFor();
+    const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("head");
     await database.sql`
@@ -434,21 +592,24 @@ describe("changes reach a client within a second", () => {
 
   test("a revoked key, and what was leased goes back", async () => {
     await addQuota(database, world, slowQuota);
-    const limiter = limiterFor();
+    const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("head");
     await database.sql`
       update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
       where app_id = ${world.appId}
     `;
-    await vi.waitFor(() => expect(limiter.status().own?.state).toBe("refused"), within);
+    await vi.waitFor(() => expect(limiter.status().own?.state).toBe("rejected"), within);
     expect(() => limiter.check("head")).toThrow("api key is revoked");
-    expect(limiter.status().own).toMatchObject({ state: "refused", lease: { tokens: 0 } });
-    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
+    expect(limiter.status().own).toMatchObject({ state: "rejected", lease: { tokens: 0 } });
+    await vi.waitFor(
+      async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999),
+      within,
+    );
   });
 
   test("an application that is switched off, and on again", async () => {
-    const limiter = limiterFor();
+    const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("head");
     const switchTo = (active: boolean) => database.sql`
@@ -491,7 +652,7 @@ test("an oversize upload runs when the bucket is full, though a lease was in han
 });
 
 describe("an unknown key", () => {
-  test("is refused by every call", async () => {
+  test("is rejected by every call", async () => {
     const limiter = limiterFor({ apiKey: "qos_no_such_key" });
     await expect(limiter.ready()).rejects.toThrow(UnauthorizedError);
     await expect(limiter.checkAsync("head")).rejects.toThrow("unknown api key");
@@ -517,7 +678,27 @@ describe("many applications in one process", () => {
       await limiter.application({ application: other.appId }).checkAsync("head");
     }
     expect(limiter.status().applications).toBe(2);
-    await vi.waitFor(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
+    await eventually(async () => expect(await tokensInBucket()).toBeGreaterThanOrEqual(999));
+    expect((await first.checkAsync("head")).allowed).toBe(true);
+  });
+
+  test("the lease that is under way to one that is let go goes back", async () => {
+    await addQuota(database, world, slowQuota);
+    const limiter = limiterFor({ maxApplications: 1, idleMs: 60_000, leaseMs: 600_000 });
+    const first = limiter.application({ application: world.appId });
+    await first.ready();
+    const { sql } = await database.session("buckets");
+    await sql`begin`;
+    await sql`select from rate_limiter.token_buckets where owner_id = ${world.appId} for update`;
+    expect(first.check("head").reason).toBe("no_lease");
+    await eventually(async () => expect(await waitingForLocks()).toBe(1));
+    const other = await makeWorld(database);
+    await limiter.application({ application: other.appId }).checkAsync("head");
+    await sql`commit`;
+    await eventually(async () => {
+      expect(await leases()).toHaveLength(1);
+      expect((await leases())[0]?.settled).toBe(true);
+    });
     expect((await first.checkAsync("head")).allowed).toBe(true);
   });
 
@@ -534,7 +715,7 @@ describe("many applications in one process", () => {
     await database.sql`
       update rate_limiter.applications set is_active = false where app_id = ${world.appId}
     `;
-    await eventually(() => expect(kept.status().state).toBe("refused"));
+    await eventually(() => expect(kept.status().state).toBe("rejected"));
   });
 
   test.each([
@@ -542,12 +723,12 @@ describe("many applications in one process", () => {
     ["a key", { apiKey: undefined as unknown as string }],
     ["an id", { application: "no id" }],
   ])(
-    "what is not even %s is refused, by every policy, and nobody else's outage",
+    "what is not even %s is rejected under every policy, and does not count as an outage",
     async (_, name) => {
       const limiter = limiterFor({ outage: { policy: "open" } });
-      const nobody = limiter.application(name);
-      await expect(nobody.checkAsync("head")).rejects.toBeInstanceOf(InvalidRequestError);
-      expect(() => nobody.check("head")).toThrow(InvalidRequestError);
+      const unknown = limiter.application(name);
+      await expect(unknown.checkAsync("head")).rejects.toBeInstanceOf(InvalidRequestError);
+      expect(() => unknown.check("head")).toThrow(InvalidRequestError);
       expect(limiter.status()).toMatchObject({ isDown: false, outages: 0 });
     },
   );

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decimalOf } from "../../src/client/amount.ts";
+import { type CostRuleInForce, CostSchedule } from "../../src/client/cost-schedule.ts";
 import { OperationCost } from "../../src/client/operation-cost.ts";
-import { type CostTerms, PriceList } from "../../src/client/price-list.ts";
 import { connect } from "../../src/postgres/connect.ts";
 import { createDatabase } from "../harness/index.ts";
-import { sharedVectors } from "../shared.ts";
+import { micro } from "../model/amounts.ts";
+import { goldenVectors } from "../vectors/golden.ts";
 
 const database = await createDatabase();
 
@@ -35,7 +35,7 @@ describe("the cost of an operation", () => {
 
   test("has the digits of SQL", async () => {
     const sizes = [0, 1, 4095, 4096, 4097, 1e9, 2 ** 40 + 1, Number.MAX_SAFE_INTEGER];
-    const terms = [
+    const costs = [
       ["1.0000", "0.0001", "4096"],
       ["0.3333", "1.7000", "3"],
       ["999999.9999", "999999.9999", "1"],
@@ -43,7 +43,7 @@ describe("the cost of an operation", () => {
       ["5.0000", "0.0000", "1"],
     ] as const;
     const sql = connect(database.url);
-    for (const [cBase, cBw, quantum] of terms) {
+    for (const [cBase, cBw, quantum] of costs) {
       const cost = new OperationCost(cBase, cBw, quantum);
       for (const size of sizes) {
         const [row] = await sql`
@@ -72,16 +72,25 @@ interface Vector {
   readonly expect: readonly { cost?: string }[];
 }
 
-/** The rows that cost_terms() would answer for one application of the file. */
-function termsOf(vector: Vector, app: string, defaults: readonly CostTerms[]): CostTerms[] {
+/** The rows that cost_rules_in_force() would answer for one application of the file. */
+function costRulesOf(
+  vector: Vector,
+  app: string,
+  defaults: readonly CostRuleInForce[],
+): CostRuleInForce[] {
   const own = (vector.operation_types ?? []).map((type) =>
-    terms(String(type.name), String(type.c_base), String(type.c_bw), String(type.unit_quantum)),
+    defaultRule(
+      String(type.name),
+      String(type.c_base),
+      String(type.c_bw),
+      String(type.unit_quantum),
+    ),
   );
   const all = [...defaults, ...own];
   const rules = (vector.cost_rules ?? [])
     .filter((rule) => rule.app === app)
     .map((rule) => {
-      const base = all.find((row) => row.operation === rule.operation) as CostTerms;
+      const base = all.find((row) => row.operation === rule.operation) as CostRuleInForce;
       return {
         ...base,
         c_base: String(rule.c_base_override ?? base.c_base),
@@ -93,26 +102,39 @@ function termsOf(vector: Vector, app: string, defaults: readonly CostTerms[]): C
   return [...all, ...rules];
 }
 
-function terms(operation: string, c_base: string, c_bw: string, unit_quantum: string): CostTerms {
+function defaultRule(
+  operation: string,
+  c_base: string,
+  c_bw: string,
+  unit_quantum: string,
+): CostRuleInForce {
   return { operation, c_base, c_bw, unit_quantum, is_active: true, from_us: null, to_us: null };
 }
 
-describe.skipIf(sharedVectors.length === 0)("the golden vectors", () => {
-  test.each(sharedVectors)("%s: every cost, to the last digit", async (path) => {
+describe("the golden vectors", () => {
+  test.each(goldenVectors)("%s: every cost, to the last digit", async (path) => {
     const vector = JSON.parse(readFileSync(path, "utf8")) as Vector;
     const rows = await database.sql<
       { name: string; c_base: string; c_bw: string; unit_quantum: string }[]
     >`select name, c_base::text, c_bw::text, unit_quantum::text from rate_limiter.operation_types`;
-    const defaults = rows.map((row) => terms(row.name, row.c_base, row.c_bw, row.unit_quantum));
-    const lists = new Map<string, PriceList>();
+    const defaults = rows.map((row) =>
+      defaultRule(row.name, row.c_base, row.c_bw, row.unit_quantum),
+    );
+    const lists = new Map<string, CostSchedule>();
     let compared = 0;
     vector.steps.forEach((step, index) => {
       const cost = vector.expect[index]?.cost;
       if (step.call !== "consume" || cost === undefined) return;
-      const list = lists.get(step.app) ?? new PriceList(termsOf(vector, step.app, defaults));
+      const list = lists.get(step.app) ?? new CostSchedule(costRulesOf(vector, step.app, defaults));
       lists.set(step.app, list);
-      const price = list.at(step.at_us).costs.get(step.operation);
-      expect(decimalOf(price?.of(step.size ?? 0) ?? -1), `step ${index}`).toBe(cost);
+      const inForce = list.at(step.at_us).costs.get(step.operation);
+      const exact = inForce?.exactly(BigInt(step.size ?? 0));
+      expect(exact, `step ${index}`).toBe(micro(cost));
+      // Nothing that a double cannot count is ever leased.
+      const isCounted = Number.isSafeInteger(Number(exact));
+      expect(inForce?.of(step.size ?? 0)).toBe(
+        isCounted ? Number(exact) : Number.POSITIVE_INFINITY,
+      );
       compared += 1;
     });
     const hasConsume = vector.steps.some((step) => step.call === "consume");

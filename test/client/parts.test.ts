@@ -1,17 +1,36 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/amount.ts";
-import { DenialCounts, denialsAsJson, RecentDenials } from "../../src/client/denials.ts";
-import { fromDatabase, UnauthorizedError, UnavailableError } from "../../src/client/errors.ts";
+import { DenialCounts, denialRows, RecentDenials } from "../../src/client/denials.ts";
+import {
+  BusyError,
+  DatabaseError,
+  fromDatabase,
+  UnauthorizedError,
+  UnavailableError,
+} from "../../src/client/errors.ts";
+import { HolderCount } from "../../src/client/holder-count.ts";
 import { Lease } from "../../src/client/lease.ts";
 import { LeaseSize } from "../../src/client/lease-size.ts";
 import { Leases } from "../../src/client/leases.ts";
-import { type Limits, limitsOf } from "../../src/client/limits.ts";
-import { OutageRules } from "../../src/client/outage.ts";
-import { openPool } from "../../src/client/store/open-pool.ts";
+import { limitsOf } from "../../src/client/limits.ts";
+import { OutageRules, type SharedLimits } from "../../src/client/outage.ts";
+import { Owed } from "../../src/client/owed.ts";
+import { keepsConnection } from "../../src/client/store/classify-error.ts";
+import type { Connections } from "../../src/client/store/connections.ts";
 import { Store } from "../../src/client/store/store.ts";
 
 const largest = Number.MAX_SAFE_INTEGER;
+
+/** Connections that run statements as they are. */
+function connectionsOf(size = 4): Connections {
+  return {
+    size,
+    run: (statement, deadline) => deadline.race(statement(undefined as never)),
+    listen: async () => undefined,
+    close: async () => {},
+  };
+}
 
 describe("amounts", () => {
   test.each([
@@ -48,7 +67,7 @@ describe("a lease's size", () => {
     expect(asked.at(-1)).toBeLessThanOrEqual(50_000);
   });
 
-  test("covers whoever waits, and comes down slowly", () => {
+  test("covers waiting requests, and comes down slowly", () => {
     const size = new LeaseSize(0);
     expect(size.next(1, 5_000)).toBe(5_000);
     size.measure(1_000, 10);
@@ -93,17 +112,29 @@ describe("leases", () => {
     expect(leases.takeAll().map((held) => held.id)).toEqual(["b", "c", "a"]);
   });
 
-  test("a debt is paid by the next lease, and forgiven by what comes back", () => {
+  test("those that hold nothing are settled too: they count among the open ones until then", () => {
     const leases = new Leases();
-    leases.charge(7, 3);
-    leases.putBack(2, 3);
-    expect(leases.debt).toEqual({ tokens: 5, bytes: 0 });
+    leases.add(lease("a", 10), 0);
+    leases.add(lease("b", 10), 0);
+    leases.current.take(10, 0);
+    leases.advance(1);
+    leases.current.take(10, 0);
+    expect(leases.takeStale(501, 500).map((stale) => stale.id)).toEqual(["a"]);
+    expect(leases.takeAll().map((held) => held.id)).toEqual(["b"]);
+  });
+
+  test("a difference comes out of all that is in hand, and the rest is owed", () => {
+    const leases = new Leases();
+    expect(leases.charge({ tokens: 7, bytes: 3 })).toEqual({ tokens: 7, bytes: 3 });
     leases.add(lease("a", 100), 0);
-    expect(leases.current.tokensLeft).toBe(95);
-    expect(leases.debt).toEqual({ tokens: 0, bytes: 0 });
-    leases.putBack(50, 50);
-    expect(leases.current.tokensLeft).toBe(100);
+    leases.add(lease("b", 10), 0);
+    expect(leases.charge({ tokens: 104, bytes: 3 })).toEqual({ tokens: 0, bytes: 3 });
+    expect(leases.find(7, 0, 1)).toBeUndefined();
+    expect(leases.find(6, 0, 1)?.id).toBe("b");
+    leases.putBack({ tokens: 500, bytes: 500 });
+    expect(leases.current.tokensLeft).toBe(10);
     expect(leases.current.bytesLeft).toBe(0);
+    expect(leases.takeAll().map((held) => held.spent.tokens)).toEqual(["0.000000", "0.000000"]);
   });
 
   test("an endless one has nothing to give back", () => {
@@ -111,8 +142,34 @@ describe("leases", () => {
     endless.take(5, 5);
     endless.putBack(9, 9);
     expect(endless.tokensLeft).toBe(Number.POSITIVE_INFINITY);
-    expect(endless.hasLeftOver).toBe(false);
     expect(endless.spent).toEqual({ tokens: "0.000000", bytes: "0" });
+  });
+});
+
+describe("what is owed", () => {
+  test("is handed in under one key until it is charged; what is added meanwhile comes after", () => {
+    const owed = new Owed();
+    expect(owed.charge).toBeUndefined();
+    owed.add({ tokens: 5_000_000, bytes: 7 });
+    const first = owed.charge;
+    expect(first).toMatchObject({ tokens: "5.000000", bytes: "7" });
+    owed.add({ tokens: 1, bytes: 0 });
+    expect(owed.charge).toEqual(first);
+    expect(owed.amounts).toEqual({ tokens: 5_000_001, bytes: 7 });
+    owed.charged();
+    const second = owed.charge;
+    expect(second).toMatchObject({ tokens: "0.000001", bytes: "0" });
+    expect(second?.idempotencyKey).not.toBe(first?.idempotencyKey);
+    owed.charged();
+    expect(owed.isEmpty).toBe(true);
+  });
+
+  test("is less by what comes back before it is handed in", () => {
+    const owed = new Owed();
+    owed.add({ tokens: 10, bytes: 10 });
+    expect(owed.reduce({ tokens: 4, bytes: 12 })).toEqual({ tokens: 0, bytes: 2 });
+    expect(owed.charge).toMatchObject({ tokens: "0.000006", bytes: "0" });
+    expect(owed.reduce({ tokens: 4, bytes: 0 })).toEqual({ tokens: 4, bytes: 0 });
   });
 });
 
@@ -144,7 +201,7 @@ describe("counts of denials", () => {
     counts.add("iops_l2", 1_500_000, 10, 60_000);
     counts.add("iops_l2", 500_000, 5, 119_999);
     const taken = counts.take();
-    expect(JSON.parse(denialsAsJson(taken) ?? "")).toEqual([
+    expect(denialRows(taken)).toEqual([
       {
         minute: "1970-01-01T00:01:00.000Z",
         reason: "iops_l2",
@@ -159,7 +216,7 @@ describe("counts of denials", () => {
     expect(counts.take()).toBeNull();
   });
 
-  test("are bounded while nobody takes them", () => {
+  test("are bounded while they are not taken", () => {
     const counts = new DenialCounts();
     for (let minute = 0; minute < 500; minute += 1) counts.add("iops_l2", 1, 1, minute * 60_000);
     expect(counts.take()).toHaveLength(60);
@@ -177,7 +234,7 @@ describe("limits", () => {
     ...more,
   });
   const of = (...limits: ReturnType<typeof limit>[]) =>
-    limitsOf({ cluster_id: null, changes_in_ms: 50, limits }, 100, 2);
+    limitsOf({ cluster_id: null, changes_in_ms: 50, limits }, 100);
 
   test("the tightest layer counts, a fixed window by its length", () => {
     const limits = of(
@@ -200,7 +257,7 @@ describe("the outage policy", () => {
     tokensPerSecond: 10,
     bytesPerSecond: Number.POSITIVE_INFINITY,
     holders: 2,
-  } as Limits;
+  } as SharedLimits;
   const outage = { since: 0, retryAfterMs: 70 };
   const need = { tokens: 1_000_000, bytes: 5 };
 
@@ -247,12 +304,12 @@ describe("the outage policy", () => {
   });
 });
 
-describe("calls of what anybody can make up", () => {
+describe("calls with unverified input", () => {
   // A database that answers one call after the other.
   function storeOf(timeoutMs: number) {
     let last: Promise<unknown> = Promise.resolve();
     const outages: boolean[] = [];
-    const store = new Store(undefined as never, timeoutMs, (isDown) => outages.push(isDown));
+    const store = new Store(connectionsOf(), timeoutMs, (isDown) => outages.push(isDown));
     const answer = () => {
       last = last.then(() => sleep(2));
       return last;
@@ -262,9 +319,9 @@ describe("calls of what anybody can make up", () => {
 
   test("wait for each other, and are not late for it", async () => {
     const { store, outages, answer } = storeOf(1_000);
-    const calls = Array.from({ length: 1_000 }, () => store.callInTurn(answer));
+    const calls = Array.from({ length: 1_000 }, () => store.readUnverified(answer));
     await sleep(50);
-    await store.call(answer);
+    await store.charge(answer);
     await Promise.all(calls);
     expect(outages).toEqual([]);
   });
@@ -272,13 +329,182 @@ describe("calls of what anybody can make up", () => {
   test("are not made while the database is away", async () => {
     const { store, outages } = storeOf(100);
     const unanswered = () => new Promise(() => {});
-    const calls = Array.from({ length: 100 }, () => store.callInTurn(unanswered));
+    const calls = Array.from({ length: 100 }, () => store.readUnverified(unanswered));
     const answers = await Promise.allSettled(calls);
     for (const answer of answers)
       expect(answer).toMatchObject({ reason: expect.any(UnavailableError) });
     expect(outages).toEqual([true]);
     expect(store.status.calls).toBeLessThan(100);
   });
+});
+
+describe("a call that another transaction was in the way of", () => {
+  function failing(times: number, code: string) {
+    const outages: boolean[] = [];
+    const store = new Store(connectionsOf(), 1_000, (isDown) => outages.push(isDown));
+    let calls = 0;
+    const answer = async () => {
+      calls += 1;
+      if (calls <= times) throw Object.assign(new Error("in the way"), { code });
+      return calls;
+    };
+    return { store, outages, answer };
+  }
+
+  test.each(["40P01", "40001"])("%s is repeated, and does not count as an outage", async (code) => {
+    const { store, outages, answer } = failing(2, code);
+    expect(await store.charge(answer)).toBe(3);
+    expect({ outages, calls: store.status.calls }).toEqual({ outages: [], calls: 1 });
+  });
+
+  test.each([
+    ["0A000", "cached plan must not change result type"],
+    ["42703", 'column "x" does not exist'],
+    ["26000", 'prepared statement "qos" does not exist'],
+  ])("%s (%s) is repeated on another connection", async (code, message) => {
+    expect(keepsConnection({ code, message })).toBe(false);
+    let calls = 0;
+    const store = new Store(connectionsOf(), 1_000, () => expect.unreachable());
+    const answer = await store.charge(async () => {
+      calls += 1;
+      if (calls === 1) throw Object.assign(new Error(message), { code });
+      return calls;
+    });
+    expect(answer).toBe(2);
+  });
+
+  test("is repeated where the application has moved, and looked up anew by that", async () => {
+    const moved = { code: "QS409", message: "application has moved" };
+    expect(keepsConnection(moved)).toBe(true);
+    let calls = 0;
+    const store = new Store(connectionsOf(), 1_000, () => expect.unreachable());
+    const answer = await store.charge(async () => {
+      calls += 1;
+      if (calls === 1) throw Object.assign(new Error(moved.message), moved);
+      return calls;
+    });
+    expect(answer).toBe(2);
+  });
+
+  test("is not repeated for another conflict", async () => {
+    const conflict = Object.assign(new Error("lease is settled"), { code: "QS409" });
+    let calls = 0;
+    const store = new Store(connectionsOf(), 1_000, () => expect.unreachable());
+    const call = store.charge(() => {
+      calls += 1;
+      return Promise.reject(conflict);
+    });
+    await expect(call).rejects.toMatchObject({ code: "QS409" });
+    expect(calls).toBe(1);
+  });
+
+  test("is given up after three times", async () => {
+    const { store, answer } = failing(3, "40P01");
+    await expect(store.charge(answer)).rejects.toThrow(UnavailableError);
+  });
+});
+
+describe("an outage", () => {
+  const lost = () => Promise.reject(Object.assign(new Error("lost"), { code: "08006" }));
+
+  test("is tried by one call at a time, and a read does not end it", async () => {
+    const told: boolean[] = [];
+    const store = new Store(connectionsOf(), 1_000, (isDown) => told.push(isDown));
+    await expect(store.charge(lost)).rejects.toThrow(UnavailableError);
+    await expect(store.charge(async () => 1)).rejects.toThrow(UnavailableError);
+    await sleep(120);
+    const trying = Promise.withResolvers<number>();
+    const first = store.charge(() => trying.promise);
+    await sleep(0);
+    await expect(store.charge(async () => 2)).rejects.toThrow(UnavailableError);
+    trying.resolve(1);
+    expect(await first).toBe(1);
+    expect(told).toEqual([true, false]);
+  });
+
+  test("stays while the database answers and cannot write", async () => {
+    const told: boolean[] = [];
+    const readOnly = {
+      ...connectionsOf(),
+      run: (statement: (sql: never) => Promise<unknown>) =>
+        statement((async () => [{ is_read_only: true }]) as never),
+    } as unknown as Connections;
+    const store = new Store(readOnly, 1_000, (isDown) => told.push(isDown));
+    await expect(store.charge(lost)).rejects.toThrow(UnavailableError);
+    await sleep(120);
+    const deny = store.charge(
+      async () => false,
+      (hasCharged) => hasCharged,
+    );
+    await expect(deny).rejects.toThrow(UnavailableError);
+    expect(told).toEqual([true]);
+  });
+});
+
+describe("an outage of charging alone", () => {
+  const readOnly = () => Promise.reject(Object.assign(new Error("read-only"), { code: "25006" }));
+
+  test("lasts while reads succeed, however often", async () => {
+    const told: boolean[] = [];
+    const writable = {
+      ...connectionsOf(),
+      run: (statement: (sql: never) => Promise<unknown>) =>
+        statement((async () => [{ is_read_only: false }]) as never),
+    } as unknown as Connections;
+    const store = new Store(writable, 1_000, (isDown) => told.push(isDown));
+    await expect(store.charge(readOnly)).rejects.toThrow(UnavailableError);
+    await vi.waitFor(() => store.read(async () => 1), { timeout: 10_000, interval: 20 });
+    await store.read(async () => 1);
+    expect(told).toEqual([true]);
+    await store.charge(async () => 1);
+    expect(told).toEqual([true, false]);
+  });
+
+  test("counts from its first failure until a charge, also after denials in between", async () => {
+    const writable = {
+      ...connectionsOf(),
+      run: (statement: (sql: never) => Promise<unknown>) =>
+        statement((async () => [{ is_read_only: false }]) as never),
+    } as unknown as Connections;
+    const store = new Store(writable, 1_000, () => {});
+    await expect(store.charge(readOnly)).rejects.toThrow(UnavailableError);
+    const since = store.status.downSince;
+    // A denial: nothing was charged, and the database can write.
+    const deny = () =>
+      store.charge(
+        async () => false,
+        (charged) => charged,
+      );
+    await vi.waitFor(deny, { timeout: 10_000, interval: 20 });
+    expect(store.status.downSince).toBeUndefined();
+    await expect(store.charge(readOnly)).rejects.toThrow(UnavailableError);
+    expect(store.status.downSince).toBe(since);
+    await vi.waitFor(() => store.charge(async () => 1), { timeout: 10_000, interval: 20 });
+    await expect(store.charge(readOnly)).rejects.toThrow(UnavailableError);
+    expect(store.status.downSince).toBeGreaterThan(since ?? 0);
+  });
+
+  test.each(["25006", "57P01", "57P02", "57P03", "08006"])(
+    "%s is tried again on another connection before it counts",
+    async (code) => {
+      expect(keepsConnection({ code })).toBe(false);
+      let calls = 0;
+      const store = new Store(connectionsOf(), 1_000, () => expect.unreachable());
+      const answer = await store.charge(async () => {
+        calls += 1;
+        if (calls < 3) throw Object.assign(new Error("gone"), { code });
+        return calls;
+      });
+      expect(answer).toBe(3);
+    },
+  );
+});
+
+test("clients that take turns are counted together for a while", () => {
+  const holders = new HolderCount();
+  holders.see(3, 0);
+  holders.see(1, 1_000);
+  expect([holders.now, holders.at(29_000), holders.at(31_000)]).toEqual([1, 3, 1]);
 });
 
 describe("errors of the database", () => {
@@ -299,16 +525,38 @@ describe("errors of the database", () => {
     expect(fromDatabase({ code: "QS429", message: "x" })).toMatchObject({ code: "QS429" });
   });
 
-  test("whatever is not ours is an outage", () => {
-    for (const code of ["ECONNREFUSED", "57P01", "40001", undefined]) {
-      expect(fromDatabase({ code, message: "m" })).toBeInstanceOf(UnavailableError);
-    }
+  test.each([
+    "ECONNREFUSED",
+    undefined,
+    "08006",
+    "57P01",
+    "57P02",
+    "57P03",
+    "53300",
+    "25006",
+    "28P01",
+  ])("%s is an outage", (code) => {
+    expect(fromDatabase({ code, message: "m" })).toBeInstanceOf(UnavailableError);
   });
-});
 
-test.each([
-  ["postgres://login@host/my%20db?sslmode=disable", "my db"],
-  ["postgres://login:pass%2Fword@one:5432,two:5433/quotas", "quotas"],
-])("a pool of %s is of %j", (url, database) => {
-  expect(openPool(url).options.database).toBe(database);
+  test("0A000 is an outage in recovery alone", () => {
+    const message = "cannot acquire the lock mode during recovery";
+    expect(fromDatabase({ code: "0A000", message })).toBeInstanceOf(UnavailableError);
+    expect(fromDatabase({ code: "0A000", message: "x" })).toBeInstanceOf(DatabaseError);
+  });
+
+  test.each(["55P03", "57014"])("%s concerns one application alone", (code) => {
+    expect(fromDatabase({ code, message: "m" })).toBeInstanceOf(BusyError);
+  });
+
+  test.each(["42883", "XX000", "42501"])("%s is an error and not an outage", (code) => {
+    expect(fromDatabase({ code, message: "m" })).toMatchObject({ name: "DatabaseError", code });
+  });
+
+  test("have the status that says the same", () => {
+    const status = (code: string) => fromDatabase({ code, message: "m" }).status;
+    expect([status("QS401"), status("QS422"), status("57P01"), status("42883")]).toEqual([
+      401, 422, 503, 500,
+    ]);
+  });
 });

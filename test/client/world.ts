@@ -88,3 +88,20 @@ function bandwidthOf(bytesPerSecond: number | undefined, oversize = true): strin
     allow_oversize: oversize,
   });
 }
+
+/** What an application's buckets have been charged, less what went back: by the ledger. */
+export async function charged(
+  { sql }: Pick<TestDatabase, "sql">,
+  { appId }: Pick<ClientWorld, "appId">,
+): Promise<{ readonly tokens: string; readonly bytes: string }> {
+  const [row] = await sql<[{ tokens: string; bytes: string }]>`
+    select
+      coalesce(sum(-t.tokens_change) filter (where t.bucket_type = 'iops_l2'), 0)::text as tokens,
+      coalesce(sum(-t.tokens_change) filter (where t.bucket_type = 'bandwidth_l2'), 0)::text
+        as bytes
+    from rate_limiter.token_transactions as t
+    where t.owner_id = ${appId}
+      and t.transaction_type in ('consume', 'lease', 'settle', 'refund', 'owed')
+  `;
+  return row;
+}

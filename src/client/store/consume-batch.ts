@@ -1,6 +1,6 @@
 import type { Decision } from "../decision.ts";
 import { type Answer, decisionOf } from "./answer.ts";
-import { arrayLiteral } from "./array-literal.ts";
+import { arrayLiteral, digitsOf } from "./array-literal.ts";
 import type { Operation } from "./consume.ts";
 import type { Sql } from "./sql.ts";
 
@@ -15,12 +15,13 @@ export async function consumeBatch(
       d.allowed,
       d.reason,
       d.remaining::text,
+      d.remaining_bytes::text,
       d.retry_after_ms::text,
       d.delay_ms::text
     from rate_limiter.consume_batch(
       ${application},
       ${arrayLiteral(operations.map((one) => one.name))}::text::text[],
-      ${arrayLiteral(operations.map((one) => `${one.size}`))}::text::bigint[],
+      ${arrayLiteral(operations.map((one) => digitsOf(one.size)))}::text::bigint[],
       ${arrayLiteral(operations.map((one) => one.reference))}::text::text[]
     ) as d
   `;

@@ -4,7 +4,8 @@ import type { Sql } from "./sql.ts";
 
 export interface Operation {
   readonly name: string;
-  readonly size: number;
+  /** In bytes; null: not known yet. */
+  readonly size: number | null;
   readonly reference: string | null;
 }
 
@@ -18,6 +19,7 @@ export async function consume(
       d.allowed,
       d.reason,
       d.remaining::text,
+      d.remaining_bytes::text,
       d.retry_after_ms::text,
       d.delay_ms::text
     from rate_limiter.consume(

@@ -8,7 +8,7 @@ export interface LeaseRequest {
   /** Null: as long as the setting lease_seconds says. */
   readonly lifetimeMs: number | null;
   readonly holder: string;
-  /** JSON of what was denied here since the last call. */
+  /** JSON of local denials since the last call. */
   readonly denials: string | null;
 }
 

@@ -3,8 +3,8 @@ import type { Sql } from "./sql.ts";
 export interface Settlement {
   /** Whether this call settled it; later ones change nothing. */
   readonly settled: boolean;
-  /** Tokens that the operation is charged now. */
-  readonly cost: string;
+  /** Tokens that the operation is charged now; null where this call did not settle it. */
+  readonly cost: string | null;
 }
 
 export async function settle(

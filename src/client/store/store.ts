@@ -1,4 +1,15 @@
-import { fromDatabase, type LimiterError, UnavailableError, unavailable } from "../errors.ts";
+import {
+  ClosedError,
+  fromDatabase,
+  type LimiterError,
+  UnavailableError,
+  unavailable,
+} from "../errors.ts";
+import { isLeaving, kindOf } from "./classify-error.ts";
+import type { Connections } from "./connections.ts";
+import { Deadline } from "./deadline.ts";
+import { proveWritable } from "./prove-writable.ts";
+import { Slots } from "./slots.ts";
 import type { Sql } from "./sql.ts";
 
 export interface StoreStatus {
@@ -13,71 +24,76 @@ export interface StoreStatus {
 
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
-/** Calls in turn that are under way at once. */
-const mostInTurn = 64;
+/** A database that cannot be charged fails again within this time, if anything asks it. */
+const relapseMs = 10_000;
+const attempts = 3;
+
+type Statement<T> = (sql: Sql) => Promise<T>;
+type OnChange = (isDown: boolean, error: LimiterError | undefined) => void;
 
 /**
- * The database as this process sees it: every call has a deadline, and after one that nobody
- * answered nobody calls for a while, longer each time.
+ * The database as this process sees it. A call has a deadline from when it gets a connection. After
+ * an outage the store pauses, longer each time, and then one call tries whether it is over.
  */
 export class Store {
-  readonly #sql: Sql;
+  readonly #connections: Connections;
   readonly #timeoutMs: number;
-  readonly #onChange: (isDown: boolean, error: LimiterError | undefined) => void;
+  readonly #onChange: OnChange;
+  readonly #slots: Slots;
   #calls = 0;
   #failures = 0;
   #failuresInARow = 0;
   #downSince: number | undefined;
+  /** When charging failed first, until a charge has succeeded. */
+  #unchargedSince: number | undefined;
+  /** When an outage ended without a charge. */
+  #endedUnchargedAt = Number.NEGATIVE_INFINITY;
   #nextTryAt = 0;
+  #isTrying = false;
   #lastError: LimiterError | undefined;
-  #inTurn = 0;
-  readonly #waiting: (() => void)[] = [];
+  #isClosed = false;
 
-  constructor(
-    sql: Sql,
-    timeoutMs: number,
-    onChange: (isDown: boolean, error: LimiterError | undefined) => void,
-  ) {
-    this.#sql = sql;
+  constructor(connections: Connections, timeoutMs: number, onChange: OnChange) {
+    this.#connections = connections;
     this.#timeoutMs = timeoutMs;
     this.#onChange = onChange;
+    this.#slots = new Slots(connections.size);
   }
 
-  /** Rejects with a LimiterError. */
-  async call<T>(statement: (sql: Sql) => Promise<T>): Promise<T> {
-    this.#calls += 1;
-    try {
-      const answer = await this.#inTime(statement(this.#sql));
-      this.#answered();
-      return answer;
-    } catch (error) {
-      const typed = fromDatabase(error);
-      if (typed instanceof UnavailableError) this.#failed(typed);
-      else this.#answered();
-      throw typed;
-    }
+  /** A call that reads. Its success does not end an outage. Rejects with a LimiterError. */
+  read<T>(statement: Statement<T>): Promise<T> {
+    return this.#call(statement, false, undefined);
   }
 
   /**
-   * The same for what anybody can make up, such as a key: a few at once, so that no crowd of them
-   * keeps others waiting, and is late itself, which would be an outage.
+   * The same with unverified input, such as a key: the number of such calls in flight is bounded,
+   * so that a crowd of invalid keys does not delay other calls.
    */
-  async callInTurn<T>(statement: (sql: Sql) => Promise<T>): Promise<T> {
-    if (this.#inTurn < mostInTurn) this.#inTurn += 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      if (this.isPaused(performance.now())) throw unavailable();
-      return await this.call(statement);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#inTurn -= 1;
-      else next();
-    }
+  readUnverified<T>(statement: Statement<T>): Promise<T> {
+    return this.#call(statement, true, undefined);
   }
 
-  /** Whether to leave the database alone for now. */
+  /**
+   * A call that charges. Only such a call ends an outage: one that charged, or an answer without a
+   * charge, such as a denial, of a database that can write. In the latter case, if charges
+   * fail again within ten seconds, `downSince` is that of the outage before.
+   */
+  charge<T>(statement: Statement<T>, hasCharged: (answer: T) => boolean = () => true): Promise<T> {
+    return this.#call(statement, false, hasCharged);
+  }
+
+  /** Whether calls are paused after a failure, or another call tries whether the outage is over. */
   isPaused(now: number): boolean {
-    return this.#downSince !== undefined && now < this.#nextTryAt;
+    return this.#downSince !== undefined && (this.#isTrying || now < this.#nextTryAt);
+  }
+
+  /** Calls that wait or are in flight are rejected; that is not an outage. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   get status(): StoreStatus {
@@ -91,22 +107,76 @@ export class Store {
     };
   }
 
-  async #inTime<T>(answer: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(unavailable(`no answer in ${this.#timeoutMs} ms`));
-      }, this.#timeoutMs);
-      timer.unref();
-    });
+  async #call<T>(
+    statement: Statement<T>,
+    isUnverified: boolean,
+    hasCharged: ((answer: T) => boolean) | undefined,
+  ): Promise<T> {
+    const release = await this.#slots.take(isUnverified);
     try {
-      return await Promise.race([answer, late]);
+      this.#throwIfUnable();
+    } catch (error) {
+      release();
+      throw error;
+    }
+    const isTrying = this.#downSince !== undefined;
+    this.#isTrying ||= isTrying;
+    this.#calls += 1;
+    try {
+      const answer = await this.#attempt(statement);
+      if (hasCharged?.(answer)) this.#charged();
+      else if (isTrying && hasCharged !== undefined) await this.#endIfWritable();
+      return answer;
+    } catch (error) {
+      if (this.#isClosed) throw new ClosedError();
+      const typed = fromDatabase(error);
+      if (typed instanceof UnavailableError) this.#failed(typed);
+      throw typed;
     } finally {
-      clearTimeout(timer);
+      if (isTrying) this.#isTrying = false;
+      release();
     }
   }
 
-  #answered(): void {
+  #throwIfUnable(): void {
+    if (this.#isClosed) throw new ClosedError();
+    if (this.isPaused(performance.now())) throw this.#lastError ?? unavailable();
+  }
+
+  async #attempt<T>(statement: Statement<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#once(statement);
+      } catch (error) {
+        const kind = kindOf(error);
+        const isRepeatable = kind === "conflict" || kind === "stale" || isLeaving(error);
+        if (this.#isClosed || !isRepeatable || attempt === attempts) throw error;
+      }
+    }
+  }
+
+  async #once<T>(statement: Statement<T>): Promise<T> {
+    const deadline = new Deadline(this.#timeoutMs);
+    try {
+      return await this.#connections.run(statement, deadline);
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  /** An answer without a charge, such as a denial, may come from a database that cannot write. */
+  async #endIfWritable(): Promise<void> {
+    await this.#once(proveWritable);
+    this.#endedUnchargedAt = performance.now();
+    this.#ended();
+  }
+
+  #charged(): void {
+    this.#unchargedSince = undefined;
+    this.#ended();
+  }
+
+  #ended(): void {
     this.#failuresInARow = 0;
     if (this.#downSince === undefined) return;
     this.#downSince = undefined;
@@ -118,8 +188,10 @@ export class Store {
     const wasUp = this.#downSince === undefined;
     this.#failures += 1;
     this.#lastError = error;
-    this.#downSince ??= now;
-    // Calls that were under way together count once.
+    if (wasUp && now - this.#endedUnchargedAt > relapseMs) this.#unchargedSince = undefined;
+    this.#unchargedSince ??= now;
+    this.#downSince ??= this.#unchargedSince;
+    // Concurrent calls that fail together count once.
     if (wasUp || now >= this.#nextTryAt) {
       const pause = Math.min(firstPauseMs * 2 ** this.#failuresInARow, longestPauseMs);
       this.#failuresInARow += 1;

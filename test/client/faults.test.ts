@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "vitest";
+import { createLimiter, type Limiter } from "../../src/client/index.ts";
+import { createDatabase } from "../harness/index.ts";
+import { type BreakableLink, breakableLink } from "./breakable-link.ts";
+import { silent } from "./silent.ts";
+import { addQuota, charged, makeWorld } from "./world.ts";
+
+const database = await createDatabase();
+
+/** Numbers from 0 to 1 that a seed decides. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Kills, stalls or refuses the connections of a link, then leaves it whole for a while. */
+async function breakOnce(link: BreakableLink, random: () => number): Promise<void> {
+  const [breaks = link.cut] = [link.cut, link.swallow, link.forget].slice(random() * 3);
+  breaks();
+  await sleep(random() * 150);
+  link.mend();
+  await sleep(500 + random() * 500);
+}
+
+interface Worker {
+  readonly limiter: Limiter;
+  admitted: number;
+}
+
+/** Asks for more than there is until told to stop; all of it counts on the same quota. */
+async function work(worker: Worker, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    const decision = await worker.limiter.checkAsync("head");
+    if (decision.allowed) worker.admitted += 1;
+    else await sleep(Math.min(decision.retryAfterMs ?? 20, 20));
+  }
+}
+
+/** Leases that were granted and never given back. */
+async function lostLeases(appId: string) {
+  const [row] = await database.sql<[{ count: number; tokens: number }]>`
+    select count(*)::int as count, coalesce(sum(tokens), 0)::float8 as tokens
+    from rate_limiter.token_leases
+    where app_id = ${appId} and settled_at is null
+  `;
+  return row;
+}
+
+const faults = 6;
+
+test.concurrent.for([
+  [1, 11],
+  [2, 22],
+  [3, 33],
+  [4, 44],
+] as const)(
+  "%d processes whose connections break at random admit what was charged, and lose but unanswered grants",
+  async ([processes, seed], { expect, onTestFinished }) => {
+    const random = randomOf(seed);
+    const world = await makeWorld(database);
+    await addQuota(database, world, { iops: { limit: 400, burst: 400 } });
+    const workers: Worker[] = [];
+    const links: BreakableLink[] = [];
+    for (let i = 0; i < processes; i += 1) {
+      const link = await breakableLink(database.urlAs("rate_limiter_app"));
+      const limiter = createLimiter({
+        connection: link.url,
+        application: world.appId,
+        outage: { policy: "closed" },
+        timeoutMs: 1_000,
+        // None ends and is settled as spent meanwhile.
+        leaseMs: 3_600_000,
+        logger: silent,
+      });
+      onTestFinished(() => limiter.close().then(() => link.close()));
+      links.push(link);
+      workers.push({ limiter, admitted: 0 });
+    }
+    let isOver = false;
+    const working = workers.map((worker) => work(worker, () => isOver));
+    for (let fault = 0; fault < faults; fault += 1) {
+      await breakOnce(links[fault % processes] as BreakableLink, random);
+    }
+    isOver = true;
+    await Promise.all(working);
+    await Promise.all(workers.map(({ limiter }) => limiter.close()));
+    const admitted = workers.reduce((sum, worker) => sum + worker.admitted, 0);
+    const tokens = Number((await charged(database, world)).tokens);
+    expect(admitted).toBeLessThanOrEqual(tokens);
+    // A grant whose answer was lost counts as spent, and nothing else is lost.
+    const lost = await lostLeases(world.appId);
+    const failures = workers.map(({ limiter }) => limiter.status().storeFailures);
+    expect(lost.count).toBeLessThanOrEqual(failures.reduce((sum, count) => sum + count, 0));
+    expect(admitted).toBeGreaterThanOrEqual(0.95 * (tokens - lost.tokens));
+  },
+);

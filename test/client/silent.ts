@@ -1,0 +1,4 @@
+import { pino } from "pino";
+
+/** For clients whose warnings a test expects. */
+export const silent = pino({ level: "silent" });
