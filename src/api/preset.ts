@@ -5,6 +5,7 @@ import { makePgService } from "postgraphile/adaptors/pg";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import type { Sql } from "../postgres/connect.ts";
+import { answersPlugin } from "./graphql/answers-plugin.ts";
 import { decimalPlugin } from "./graphql/decimal-plugin.ts";
 import { durationPlugin } from "./graphql/duration-plugin.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
@@ -13,6 +14,8 @@ import { maskError } from "./graphql/mask-error.ts";
 import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
 import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
+import type { OpenSockets } from "./http/open-sockets.ts";
+import type { SignInParts } from "./identity/credential-check.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
 import { type ApiRequest, requestClaims } from "./request.ts";
 import type { ApiSettings } from "./settings.ts";
@@ -21,12 +24,14 @@ export interface PresetParts {
   readonly settings: ApiSettings;
   readonly pool: pg.Pool;
   readonly sql: Sql;
+  readonly signIn: SignInParts;
+  readonly sockets: Pick<OpenSockets, "follows">;
   readonly keys: SigningKeys;
   /** The request that a GraphQL request arrived in. */
   requestOf(context: Partial<Grafast.RequestContext>): ApiRequest | Promise<ApiRequest>;
 }
 
-/** Equality and order: no pattern matching, which any user could make arbitrarily slow. */
+/** Equality and order only: any user could make pattern matching arbitrarily slow. */
 const filterOperators = [
   ...["isNull", "equalTo", "notEqualTo", "in", "notIn"],
   ...["lessThan", "lessThanOrEqualTo", "greaterThan", "greaterThanOrEqualTo"],
@@ -50,8 +55,10 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
         limits: settings,
         introspection: settings.introspection,
         persisted: persistedFolder ? persistedOperations(persistedFolder) : undefined,
+        sockets: parts.sockets,
       }),
-      signInPlugin(parts.sql, parts.keys),
+      answersPlugin(settings),
+      signInPlugin(parts.signIn, parts.keys),
       subscriptionsPlugin(parts.sql),
     ],
     // One id a thing: its own. Globally unique ones would double every reader and every mutation.
@@ -61,7 +68,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       ...["RegisterQueryNodePlugin", "PgNodeIdAttributesPlugin"],
       // What Relay 1 needed; and a second, weaker way to filter.
       ...["QueryQueryPlugin", "PgMutationPayloadEdgePlugin", "PgConditionArgumentPlugin"],
-      // A clash of names is a mistake to mend, not to leave out.
+      // A clash of names is a mistake to fix, and must not be skipped.
       "SwallowErrorsPlugin",
     ],
     pgServices: [

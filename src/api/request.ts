@@ -42,12 +42,19 @@ export function requestClaims({
   const claims = {
     user_id: identity?.userId,
     session_id: identity?.sessionId,
+    token_issued_at: momentOf(identity?.issuedAt),
     request_id: requestId,
     ip_address: ipAddress,
     user_agent: userAgent,
   };
-  // Empty rather than absent: a claim of an earlier request must not show through.
+  // Empty and not absent, so that no claim of an earlier request stays set.
   return Object.fromEntries(
     Object.entries(claims).map(([name, value]) => [`rate_limiter.${name}`, value ?? ""]),
   );
+}
+
+function momentOf(secondsSince1970: number | undefined): string | undefined {
+  return secondsSince1970 === undefined
+    ? undefined
+    : new Date(secondsSince1970 * 1000).toISOString();
 }

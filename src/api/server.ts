@@ -5,82 +5,123 @@ import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/node";
 import { logFor } from "../log.ts";
 import { connect } from "../postgres/connect.ts";
-import { hearLosses } from "../postgres/hear-losses.ts";
+import { handlePoolErrors } from "../postgres/handle-pool-errors.ts";
+import { withSessionSettings } from "../postgres/url.ts";
+import { logIgnored, pgConfig } from "../postgres/url-drivers.ts";
+import { urlTarget } from "../postgres/url-target.ts";
+import { watchPool } from "../postgres/watch-pool.ts";
 import type { StartApi } from "../service.ts";
+import { exportConnections, exportSlots } from "./exports/export-slots.ts";
+import { turns } from "./fairness/turns.ts";
+import { runningStatements } from "./http/cancel-abandoned.ts";
 import { requestHandler } from "./http/handler.ts";
 import { inFlight } from "./http/in-flight.ts";
 import { listen } from "./http/listen.ts";
 import { openSockets } from "./http/open-sockets.ts";
 import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
+import { secondFactors } from "./identity/second-factors.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
+import { hashQueue } from "./passwords/hash-queue.ts";
 import { apiPreset } from "./preset.ts";
 import { type ApiRequest, describeRequest } from "./request.ts";
 import { apiSettings } from "./settings.ts";
 
 const log = logFor("api");
 
+/** Sign-ins have connections of their own: strangers can ask for any number of them. */
+const signInConnections = 2;
+
+/** After this a request learns that the database is away, and does not wait on. */
+const connectionTimeoutMillis = 5_000;
+
 export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFile, env }) => {
   const environment = env ?? process.env;
   const settings = apiSettings(environment);
   const keys = signingKeys(environment, jwtSecretFile);
   const sql = connect(databaseUrl, {
+    // After a failover a connection may lead to a server that is read-only: none lasts long.
+    max_lifetime: 10,
     connection: {
       application_name: "storage-qos-api",
       statement_timeout: settings.statementTimeoutMs,
     },
   });
+  const signInSql = connect(databaseUrl, {
+    max: signInConnections,
+    connection: {
+      application_name: "storage-qos-sign-in",
+      statement_timeout: settings.statementTimeoutMs,
+    },
+  });
   const exportSql = connect(databaseUrl, {
+    max: exportConnections,
     connection: { application_name: "storage-qos-export" },
   });
   const pool = graphqlPool(databaseUrl, settings.poolSize);
+  const connections = watchPool(pool, log);
   const auth = authenticator(sql, keys, settings.oidc && oidcVerifier(settings.oidc));
   const requests = new WeakMap<IncomingMessage, ApiRequest>();
 
-  /** HTTP's were identified before GraphQL saw them; those of a socket bring their own token. */
+  /** HTTP requests were identified by the handler; those of a socket have a token of their own. */
   async function requestOf(context: Partial<Grafast.RequestContext>): Promise<ApiRequest> {
     const known = context.node && requests.get(context.node.req);
     if (known !== undefined) return known;
     const message = context.ws?.request;
-    if (message === undefined) throw new Error("a GraphQL request came from nowhere");
-    const authorization = context.ws?.connectionParams?.authorization;
-    return {
+    if (message === undefined)
+      throw new Error("the GraphQL request has neither a request nor a socket");
+    const request = {
       ...describeRequest(message, settings.trustedProxies),
-      identity: await auth.identify(authorization === undefined ? undefined : `${authorization}`),
+      identity: await auth.identify(authorizationOf(context.ws?.connectionParams)),
     };
+    sockets.signedIn(message, request);
+    return request;
   }
 
-  const preset = apiPreset({ settings, pool, sql, keys, requestOf });
+  const signIn = { sql: signInSql, hashes: hashQueue(), factors: secondFactors(keys) };
+  const sockets = openSockets(settings);
+  const preset = apiPreset({ settings, pool, sql, signIn, sockets, keys, requestOf });
   const graphile = postgraphile(preset);
   const graphql = createServer();
   const tracker = inFlight();
   const server = createServer(
-    // Idle connections outlast those of the usual proxy, which would else write into a closed one.
+    // Idle connections outlast those of common proxies, which would otherwise write to a closed one.
     {
       ...{ requestTimeout: 30_000, headersTimeout: 10_000 },
       ...{ keepAliveTimeout: 65_000, maxHeaderSize: 16_384 },
     },
     requestHandler({
-      ...{ settings, sql, exportSql, authenticator: auth, inFlight: tracker, graphql, requests },
+      ...{ settings, sql, exportSql, exportSlots: exportSlots(), authenticator: auth },
+      ...{ inFlight: tracker, graphql, requests },
+      ...{ canWrite: connections.isWritable },
+      statements: runningStatements(pool, sql),
+      requestTurns: turns({
+        running: settings.poolSize,
+        runningOfTenant: settings.maxRequestsOfTenant,
+        runningOfUser: settings.maxRequestsOfUser,
+        ...{ waiting: 1_000, waitingOfUser: 50 },
+      }),
     }),
   );
-  const sockets = openSockets(settings);
   server.on("upgrade", (message, socket, head) => {
-    if (sockets.admit(socket)) graphql.emit("upgrade", message, socket, head);
+    const { ipAddress = "" } = describeRequest(message, settings.trustedProxies);
+    if (sockets.admit(message, socket, ipAddress)) graphql.emit("upgrade", message, socket, head);
   });
 
   async function stop(): Promise<void> {
     sockets.close();
+    connections.stop();
     if (server.listening) await tracker.drain(server, settings.drainMs);
     await graphile.release();
-    // Else the connection that listens for notifications is never given back.
+    // Otherwise the connection that listens for notifications is never released.
     await Promise.all((preset.pgServices ?? []).map((service) => service.release?.()));
     if (!pool.ended) await pool.end();
-    await Promise.all([sql.end({ timeout: 5 }), exportSql.end({ timeout: 5 })]);
+    await Promise.all([sql, signInSql, exportSql].map((each) => each.end({ timeout: 5 })));
   }
 
   try {
     await graphile.getSchema();
+    await connections.first;
     await graphile.createServ(grafserv).addTo(graphql);
     return { name: "api", url: await listen(server, host, port), stop };
   } catch (error) {
@@ -89,10 +130,23 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   }
 };
 
-function graphqlPool(connectionString: string, max: number): pg.Pool {
+/** As HTTP's header, whose name has any case. */
+function authorizationOf(parameters: unknown): string | undefined {
+  const found = Object.entries(Object(parameters)).find(
+    ([name]) => name.toLowerCase() === "authorization",
+  );
+  return found === undefined ? undefined : `${found[1]}`;
+}
+
+function graphqlPool(url: string, max: number): pg.Pool {
+  const target = urlTarget(withSessionSettings(url));
+  logIgnored(target, "pg", log);
   const pool = new pg.Pool({
-    ...{ connectionString, max, application_name: "storage-qos-graphql" },
+    application_name: "storage-qos-graphql",
+    connectionTimeoutMillis,
+    ...pgConfig(target),
+    max,
   });
-  hearLosses(pool, log);
+  handlePoolErrors(pool, log);
   return pool;
 }

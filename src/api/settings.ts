@@ -16,8 +16,19 @@ export interface ApiSettings {
   readonly exportTimeoutMs: number;
   readonly drainMs: number;
   readonly poolSize: number;
-  /** Subscriptions' connections at once. */
+  /** Subscriptions' connections at once, in all, of an address before it signs in, of a user. */
   readonly maxSockets: number;
+  readonly maxSocketsOfAddress: number;
+  readonly maxSocketsOfUser: number;
+  /** Subscriptions at once. */
+  readonly maxFollowedByUser: number;
+  readonly maxFollowedByTenant: number;
+  readonly socketSignInMs: number;
+  /** Requests that are carried out at once; further ones wait for their turn. */
+  readonly maxRequestsOfUser: number;
+  readonly maxRequestsOfTenant: number;
+  /** An export whose reader takes nothing for this long ends. */
+  readonly exportStallMs: number;
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   readonly trustedProxies: number;
   readonly corsOrigins: readonly string[];
@@ -31,7 +42,7 @@ export interface OidcSettings {
   readonly issuer: string;
   readonly audience: string;
   readonly jwksUrl: string;
-  /** The name of the tenant whose users sign in this way; undefined for any. */
+  /** The name of the tenant whose users sign in this way. */
   readonly tenant: string | undefined;
   /** The claim that names the user's tenant, instead. */
   readonly tenantClaim: string | undefined;
@@ -54,6 +65,14 @@ export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
     drainMs: whole("API_DRAIN_MS", 10_000, 0),
     poolSize: whole("API_POOL_SIZE", 10),
     maxSockets: whole("API_MAX_SOCKETS", 1_000),
+    maxSocketsOfAddress: whole("API_MAX_SOCKETS_OF_ADDRESS", 20),
+    maxSocketsOfUser: whole("API_MAX_SOCKETS_OF_USER", 10),
+    maxFollowedByUser: whole("API_MAX_SUBSCRIPTIONS_OF_USER", 50),
+    maxFollowedByTenant: whole("API_MAX_SUBSCRIPTIONS_OF_TENANT", 200),
+    socketSignInMs: whole("API_SOCKET_SIGN_IN_MS", 10_000),
+    maxRequestsOfUser: whole("API_MAX_REQUESTS_OF_USER", 2),
+    maxRequestsOfTenant: whole("API_MAX_REQUESTS_OF_TENANT", 4),
+    exportStallMs: whole("API_EXPORT_STALL_MS", 30_000),
     trustedProxies: whole("API_TRUSTED_PROXIES", 0, 0),
     corsOrigins: list(env.API_CORS_ORIGINS),
     oidc: oidcSettings(env),
@@ -74,6 +93,7 @@ function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
     );
   }
   if (issuer && audience && jwksUrl && URL.canParse(jwksUrl)) {
+    if (!tenant && !tenantClaim) throw tenantMissing();
     return {
       ...{ issuer, audience, jwksUrl },
       ...{ tenant: tenant || undefined, tenantClaim: tenantClaim || undefined },
@@ -83,6 +103,15 @@ function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
     "oidc_incomplete",
     "OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL go together",
     "Set all three, or none to accept the API's own tokens alone.",
+  );
+}
+
+function tenantMissing(): UserError {
+  return new UserError(
+    "oidc_tenant_missing",
+    "neither OIDC_TENANT nor OIDC_TENANT_CLAIM is set",
+    "Name the tenant of the provider's users, or the claim that names it: users of other tenants " +
+      "may have the same address.",
   );
 }
 

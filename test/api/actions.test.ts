@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Sql } from "../../src/postgres/connect.ts";
+import { fillBuckets } from "../data-model/world.ts";
 import { expectSqlState } from "../harness/index.ts";
 import { dataOf, refusalOf, serveTwoTenants } from "./world.ts";
 
@@ -29,6 +30,7 @@ async function newApplication(client = as.app_admin, iopsLimit = 100) {
       { appId, iops: { iopsLimit, burstDurationSeconds: 1 } },
     ),
   );
+  await fillBuckets(database.sql, appId);
   return createApplication.result;
 }
 
@@ -172,7 +174,11 @@ describe("borrowing", () => {
     expect(await refusalOf(as.tenant_admin.ask(writeOff, { ...what, reason: "" }))).toBe(
       "QS422 reason is missing",
     );
-    const answer = await dataOf(as.tenant_admin.ask(writeOff, { ...what, reason: "gift" }));
+    // Without a lender they come from nowhere: that is the operator's to give.
+    expect(await refusalOf(as.tenant_admin.ask(writeOff, { ...what, reason: "gift" }))).toBe(
+      "QS403 only a system administrator may do this",
+    );
+    const answer = await dataOf(as.system_admin.ask(writeOff, { ...what, reason: "gift" }));
     expect(answer.writeOffBorrowing.borrowing).toMatchObject({
       status: "CANCELLED",
       metadata: { reason: "gift" },
@@ -190,7 +196,9 @@ describe("borrowing", () => {
       );
     }
     const lent = { ...input(appId, "1").input, lenderOwnerId: theirs.appId };
-    expect(await refusalOf(as.app_admin.ask(borrow, { input: lent }))).toBe("QS404 unknown lender");
+    expect(await refusalOf(as.app_admin.ask(borrow, { input: lent }))).toBe(
+      "QS422 lender not allowed",
+    );
   });
 
   test("stands in the ledger and in the audit", async () => {
@@ -301,6 +309,8 @@ describe("roles", () => {
       "audit:read",
     );
     await dataOf(as.tenant_admin.ask(expire, { user, role: "auditor" }));
+    expect((await as.app_viewer.ask(permissions)).status, "with the role its sessions").toBe(401);
+    Object.assign(as.app_viewer, await api.signIn("app_viewer@mine.example"));
     expect((await dataOf(as.app_viewer.ask(permissions))).viewerPermissions).not.toContain(
       "audit:read",
     );
@@ -309,7 +319,7 @@ describe("roles", () => {
     );
   });
 
-  test("are given by nobody who does not hold as much", async () => {
+  test("are only granted by users who hold as much", async () => {
     const user = mine.users.app_viewer;
     const refusals = {
       "QS403 role allows more than you may give": [as.tenant_admin, user, "system_admin"],
@@ -342,7 +352,7 @@ describe("roles", () => {
     });
   });
 
-  describe("of the last system administrator end neither", () => {
+  describe("of the last system administrator do not end", () => {
     const role = "system_admin";
     const admin = mine.users.system_admin;
     const other = theirs.users.system_admin;
@@ -362,7 +372,11 @@ describe("roles", () => {
       dataOf(ask(assign, { user, role, until: expiresAt }));
 
     beforeEach(async () => {
-      await give(admin);
+      // No administrator for a time could do that.
+      await database.sql`
+        update rate_limiter.user_roles as ur set expires_at = null from rate_limiter.roles as r
+        where r.role_id = ur.role_id and r.name = ${role} and ur.user_id = ${admin}
+      `;
       await database.sql`
         delete from rate_limiter.user_roles as ur using rate_limiter.roles as r
         where r.role_id = ur.role_id and r.name = ${role} and ur.user_id <> ${admin}
@@ -386,13 +400,13 @@ describe("roles", () => {
       ["with the user", setUser, { id: other, active: false }],
       ["with the tenant", setTenant, { id: theirs.tenantId, active: false }],
       ["with the user's row", deleteUser, { id: other }],
-    ])("%s, where the others are some for a time only", async (_, query, variables) => {
+    ])("%s, where the others are administrators for a time only", async (_, query, variables) => {
       await give(other);
       await give(admin, "2200-01-01T00:00:00Z");
       expect(await refusalOf(ask(query, variables))).toBe(last);
     });
 
-    test("with who is inactive, or whose tenant is", async () => {
+    test("with users beside who are inactive, or whose tenant is", async () => {
       await give(other);
       await dataOf(ask(setUser, { id: other, active: false }));
       expect(await refusalOf(ask(expire, { user: admin, role }))).toBe(last);
@@ -403,7 +417,7 @@ describe("roles", () => {
       await dataOf(ask(setTenant, { id: theirs.tenantId, active: true }));
     });
 
-    test("where two end each other at once", async () => {
+    test("where two administrators end each other at once", async () => {
       await give(other);
       const [a, b] = [await database.session("a"), await database.session("b")];
       const deactivate = (id: string) => (sql: Sql) =>
@@ -419,7 +433,7 @@ describe("roles", () => {
       await dataOf(ask(setUser, { id: other, active: true }));
     });
 
-    test("while others change as before", async () => {
+    test("while the roles of others do", async () => {
       await give(other);
       await dataOf(ask(expire, { user: other, role }));
       await dataOf(ask(setUser, { id: other, active: false }));
@@ -481,11 +495,12 @@ describe("cost rules", () => {
       }
     }`;
     const rule = { appId, operationId: operationTypeByName.operationId, cBaseOverride: "0.5" };
-    const { createCostRule } = await dataOf(as.app_admin.ask(create, { rule }));
+    const { createCostRule } = await dataOf(as.system_admin.ask(create, { rule }));
     expect(createCostRule.costRule).toMatchObject({
       ...{ cBaseOverride: "0.5000", operationType: { name: "list" }, application: { appId } },
     });
-    expect(await refusalOf(as.app_admin.ask(create, { rule }))).toBe(
+    expect(await refusalOf(as.app_admin.ask(create, { rule }))).toBe("QS403 permission denied");
+    expect(await refusalOf(as.system_admin.ask(create, { rule }))).toBe(
       "QS409 overlaps with another one",
     );
     const [decision] = await database.as("rate_limiter_app")`
@@ -493,7 +508,7 @@ describe("cost rules", () => {
     `;
     expect(decision?.cost).toBe("0.500000");
     const ended = await dataOf(
-      as.app_admin.ask(
+      as.system_admin.ask(
         `mutation ($id: UUID!) {
           updateCostRule(input: { ruleId: $id, patch: { isActive: false } }) {
             costRule { isActive }
@@ -555,9 +570,8 @@ describe("whyThrottled", () => {
     const { appId } = await newApplication();
     await consume(appId, 1, "order-1");
     const { whyThrottled } = await dataOf(as.app_admin.ask(why, { appId, reference: "order-1" }));
-    expect(whyThrottled[0]).toMatchObject({
-      ...{ verdict: "enough", charge: "1.000000", tokens: "100.000000" },
-    });
+    expect(whyThrottled[0]).toMatchObject({ verdict: "enough", charge: "1.000000" });
+    expect(Number(whyThrottled[0].tokens)).toBeGreaterThanOrEqual(1);
     expect(await refusalOf(as.app_admin.ask(why, { appId, reference: "order-2" }))).toBe(
       "QS404 unknown reference",
     );
@@ -599,7 +613,7 @@ describe("whyThrottled", () => {
   });
 });
 
-test("automatic borrowing is switched by who may update applications", async () => {
+test("automatic borrowing is switched by system administrators", async () => {
   const mutation = `mutation ($appId: UUID!, $on: Boolean!) {
     updateApplication(input: { appId: $appId, patch: { autoBorrow: $on } }) {
       application { autoBorrow }
@@ -611,12 +625,15 @@ test("automatic borrowing is switched by who may update applications", async () 
   };
   expect(await switchOf(as.app_viewer, mine.appId, true)).toBeNull();
   expect(await switchOf(as.app_admin, theirs.appId, true)).toBeNull();
+  expect(await refusalOf(as.tenant_admin.ask(mutation, { appId: mine.appId, on: true }))).toBe(
+    "QS403 only a system administrator may do this",
+  );
   const borrowers = await database.sql`
     select app_id from rate_limiter.applications where auto_borrow
   `;
   expect(borrowers).toEqual([]);
-  expect(await switchOf(as.app_admin, mine.appId, true)).toEqual({ autoBorrow: true });
-  expect(await switchOf(as.app_admin, mine.appId, false)).toEqual({ autoBorrow: false });
+  expect(await switchOf(as.system_admin, mine.appId, true)).toEqual({ autoBorrow: true });
+  expect(await switchOf(as.system_admin, mine.appId, false)).toEqual({ autoBorrow: false });
 });
 
 describe("usage", () => {
@@ -624,8 +641,9 @@ describe("usage", () => {
     const { appId } = await newApplication();
     await consume(appId, 3);
     await database.sql`
-      insert into rate_limiter.denial_counts (app_id, minute, reason, operations, tokens, bytes)
-      values (${appId}, date_trunc('minute', now()), 'iops_l2', 4, 8, 0)
+      insert into rate_limiter.denial_counts
+        (shard_key, app_id, minute, reason, operations, tokens, bytes)
+      values (rate_limiter_internal.shard_key_of(${appId}), ${appId}, date_trunc('minute', now()), 'iops_l2', 4, 8, 0)
     `;
     const { usageOverTime, daily } = await dataOf(
       as.app_viewer.ask(
@@ -681,7 +699,7 @@ describe("usage", () => {
   });
 });
 
-test("nobody signed in does nothing", async () => {
+test("a client without a sign-in changes nothing", async () => {
   const actions = [
     'publishQuota(input: { reason: "r" }) { quota { configId } }',
     'setSetting(input: { key: "a", value: "b" }) { setting { key } }',

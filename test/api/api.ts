@@ -1,4 +1,5 @@
 import { afterAll } from "vitest";
+import { hashPassword } from "../../src/api/passwords/password-hash.ts";
 import { startApi } from "../../src/api/server.ts";
 import type { Service } from "../../src/service.ts";
 import { createDatabase, type TestDatabase } from "../harness/index.ts";
@@ -31,7 +32,11 @@ export interface Api {
   readonly nobody: Client;
   /** A client with this header instead of a sign-in. */
   bearing(token: string | undefined): Client;
-  signIn(email: string, secret?: string): Promise<Client & { readonly accessToken: string }>;
+  signIn(
+    email: string,
+    secret?: string,
+    tenant?: string,
+  ): Promise<Client & { readonly accessToken: string }>;
 }
 
 /** A running server on the database, stopped after the file. */
@@ -50,10 +55,10 @@ export async function serveApi(database: TestDatabase, env: NodeJS.ProcessEnv = 
     service,
     nobody: bearing(undefined),
     bearing,
-    async signIn(email, secret = password) {
+    async signIn(email, secret = password, tenant = tenantOf(email)) {
       const { data } = await bearing(undefined).ask(
         "mutation ($input: LoginInput!) { login(input: $input) { accessToken } }",
-        { input: { email, password: secret } },
+        { input: { tenant, email, password: secret } },
       );
       return { accessToken: data.login.accessToken, ...bearing(data.login.accessToken) };
     },
@@ -64,17 +69,22 @@ export async function serveApi(database: TestDatabase, env: NodeJS.ProcessEnv = 
 export async function createApiDatabase(): Promise<TestDatabase> {
   const database = await createDatabase();
   await database.sql`
-    update rate_limiter.system_settings set value = '4' where key = 'password_hash_cost'
+    update rate_limiter.system_settings set value = '10' where key = 'password_hash_cost'
   `;
   return database;
 }
 
 export async function givePasswords({ sql }: TestDatabase): Promise<void> {
-  const hash = await sql`select rate_limiter_private.hash_password(${password}) as hash`;
+  const hash = await hashPassword(password, 10);
   await sql`
     insert into rate_limiter_private.user_secrets (user_id, password_hash)
-    select u.user_id, ${hash[0]?.hash} from rate_limiter.users as u
+    select u.user_id, ${hash} from rate_limiter.users as u
   `;
+}
+
+/** Tests name the tenant in the address: viewer@mine.example is of the tenant mine. */
+export function tenantOf(email: string): string {
+  return /@([^.]+)\./.exec(email)?.[1] ?? "";
 }
 
 function clientOf(url: string, token: string | undefined): Client {

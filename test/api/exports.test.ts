@@ -11,8 +11,9 @@ const exporters: readonly RoleName[] = roleNames.filter((role) => role !== "app_
 
 async function samples(appId: string, count: number, name = "series") {
   await database.sql`
-    insert into rate_limiter.metrics (app_id, timestamp, metric_name, value, unit, tags)
-    select ${appId}, now() - n * interval '1 millisecond', ${name}, n + 0.5, 'ops', '{"a": "b,c"}'
+    insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value, unit, tags)
+    select
+      rate_limiter_internal.shard_key_of(${appId}), ${appId}, now() - n * interval '1 millisecond', ${name}, n + 0.5, 'ops', '{"a": "b,c"}'
     from generate_series(1, ${count}::integer) as n
   `;
 }
@@ -24,7 +25,7 @@ const rowsOf = async (response: Response) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-test("nobody exports anything, and each role what its permissions say", async () => {
+test("a client without a sign-in exports nothing, and each role what its permissions allow", async () => {
   for (const resource of ["metrics", "audit"]) {
     const anonymous = await api.nobody.fetch(`/export/${resource}.csv?${span}`);
     expect(anonymous.status).toBe(401);
@@ -33,14 +34,13 @@ test("nobody exports anything, and each role what its permissions say", async ()
     });
   }
   const allowed = async (resource: string) => {
-    const statuses = await Promise.all(
-      roleNames.map(async (role) => {
-        const response = await as[role].fetch(`/export/${resource}.ndjson?${span}`);
-        await response.text();
-        return [role, response.status] as const;
-      }),
-    );
-    return statuses.filter(([, status]) => status === 200).map(([role]) => role);
+    const roles: RoleName[] = [];
+    for (const role of roleNames) {
+      const response = await as[role].fetch(`/export/${resource}.ndjson?${span}`);
+      await response.text();
+      if (response.status === 200) roles.push(role);
+    }
+    return roles;
   };
   expect(await allowed("metrics")).toEqual(exporters);
   expect(await allowed("audit")).toEqual(["system_admin", "tenant_admin", "auditor"]);
@@ -51,8 +51,8 @@ test("nobody exports anything, and each role what its permissions say", async ()
 describe("metrics", () => {
   test("come as NDJSON, every digit and none of another tenant", async () => {
     await database.sql`
-      insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
-      values (${mine.appId}, '2021-02-03 04:05:06.789012+00', 'exact', 0.1)
+      insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value)
+      values (rate_limiter_internal.shard_key_of(${mine.appId}), ${mine.appId}, '2021-02-03 04:05:06.789012+00', 'exact', 0.1)
     `;
     const response = await as.ops_admin.fetch(`/export/metrics.ndjson?${span}`);
     expect(response.headers.get("content-type")).toBe("application/x-ndjson; charset=utf-8");
@@ -126,7 +126,7 @@ describe("audit rows", () => {
       method: "POST",
       headers: { "content-type": "application/json", "user-agent": "=cmd|' /C calc'!A0" },
       body: JSON.stringify({
-        query: `mutation { login(input: { email: "auditor@mine.example", password: "no" }) {
+        query: `mutation { login(input: { tenant: "mine", email: "auditor@mine.example", password: "no" }) {
           accessToken
         } }`,
       }),
@@ -140,10 +140,10 @@ describe("audit rows", () => {
 test.each([
   ["/export/metrics.csv", 400, "export has no span of time"],
   ["/export/metrics.csv?since=yesterday&until=today", 400, "export has no span of time"],
-  [`/export/metrics.csv?${span}&appId=1`, 400, "appId is no id"],
+  [`/export/metrics.csv?${span}&appId=1`, 400, "invalid appId"],
   ["/export/metrics.csv?since=2100-01-01T00:00:00Z&until=2000-01-01T00:00:00Z", 422, undefined],
-  [`/export/users.csv?${span}`, 404, "nothing is here"],
-  [`/export/metrics.xlsx?${span}`, 404, "nothing is here"],
+  [`/export/users.csv?${span}`, 404, "not found"],
+  [`/export/metrics.xlsx?${span}`, 404, "not found"],
 ])("%s answers %i", async (url, status, message) => {
   const response = await as.auditor.fetch(url);
   expect(response.status).toBe(status);
@@ -195,6 +195,49 @@ describe("a reader that stalls", () => {
     const response = await stalling({ API_EXPORT_TIMEOUT_MS: "5000" });
     await untilNobodyExports();
     await expectCutShort(response);
+  });
+
+  test("leaves connections to other tenants, and has its own tenant refused at once", async () => {
+    const server = await serveApi(database);
+    const url = `/export/metrics.ndjson?${span}`;
+    const stall = async (email: string) => {
+      const { accessToken } = await server.signIn(email);
+      const request = get(new URL(url, server.url), {
+        headers: { authorization: `Bearer ${accessToken}` },
+      });
+      const [response] = (await once(request, "response")) as [IncomingMessage];
+      return response;
+    };
+    const stalled = [
+      await stall("ops_admin@mine.example"),
+      await stall("tenant_admin@mine.example"),
+    ];
+    const auditor = await server.signIn("auditor@mine.example");
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const refused = await auditor.fetch(url);
+      expect(refused.status).toBe(429);
+      expect((await refused.json()) as unknown).toEqual({
+        errors: [
+          {
+            message: "too many exports",
+            extensions: {
+              ...{ code: "QS429", retryAfterMs: 1_000 },
+              hint: expect.stringContaining("2 run at once"),
+            },
+          },
+        ],
+      });
+    }
+    const other = await server.signIn("tenant_admin@theirs.example");
+    const theirRows = await rowsOf(await other.fetch(url));
+    expect(theirRows.map((row) => row.appId)).toContain(theirs.appId);
+    for (const response of stalled) response.destroy();
+    await eventually(async () => {
+      const response = await auditor.fetch(url);
+      expect(response.status).toBe(200);
+      await response.body?.cancel();
+    });
+    await untilNobodyExports();
   });
 
   test("is cut off with the database, and the server lives on", async () => {

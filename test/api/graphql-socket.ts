@@ -57,14 +57,18 @@ export async function subscribe(
 }
 
 /** A socket that the server has greeted, for what one subscription alone does not show. */
-export async function openSocket(url: string, accessToken: string): Promise<WebSocket> {
+export async function openSocket(
+  url: string,
+  accessToken: string,
+  header = "authorization",
+): Promise<WebSocket> {
   const socket = new WebSocket(new URL("/graphql", url.replace("http", "ws")), [
     "graphql-transport-ws",
   ]);
   await new Promise((resolve) => {
     socket.onopen = resolve;
   });
-  const payload = { authorization: `Bearer ${accessToken}` };
+  const payload = { [header]: `Bearer ${accessToken}` };
   const greeted = new Promise((resolve) => {
     socket.onmessage = resolve;
   });

@@ -41,13 +41,13 @@ function ask(url: string, query: string, headers = {}) {
 // biome-ignore lint/suspicious/noExplicitAny: the answer's shape is what is tested.
 const errorsOf = async (response: Response) => ((await response.json()) as any).errors;
 
-describe("health", () => {
+describe("the API", () => {
   test("is alive and ready", async () => {
     expect(await (await fetch(new URL("/healthz", api.url))).json()).toEqual({ status: "alive" });
     expect(await (await fetch(new URL("/readyz", api.url))).json()).toEqual({ status: "ready" });
   });
 
-  test("is alive and not ready while the database takes nobody", async () => {
+  test("is alive and not ready while the database accepts no connection", async () => {
     const own = await createDatabase();
     const service = await startApi({
       ...{ databaseUrl: own.urlAs("rate_limiter_authenticator"), host: "127.0.0.1", port: 0 },
@@ -82,13 +82,13 @@ test("a connection that is lost fails the request that it works for, and no othe
     `;
     expect(ended.length).toBeGreaterThan(0);
   });
-  expect((await asked).errors?.[0]?.extensions.code).toBe("QS500");
+  expect((await asked).errors?.[0]?.extensions.code).toBe("QS503");
   await blocker.sql`rollback`;
   const { data } = await as.system_admin.ask("{ roles(first: 1) { nodes { name } } }");
   expect(data.roles.nodes).toHaveLength(1);
 });
 
-test("is not ready while the database takes everything and answers nothing", async () => {
+test("the API is not ready while the database accepts packets and does not answer", async () => {
   const link = await breakableLink(databaseUrl);
   const service = await startApi({
     ...{ databaseUrl: link.url, host: "127.0.0.1", port: 0 },
@@ -149,7 +149,7 @@ describe("headers", () => {
 });
 
 describe("limits", () => {
-  test("of a request's size, announced or not", async () => {
+  test("hold for a request's size, announced or not", async () => {
     const query = `{ __typename } # ${"x".repeat(30_000)}`;
     const announced = await ask(api.url, query);
     expect(announced.status).toBe(413);
@@ -166,7 +166,7 @@ describe("limits", () => {
     expect(streamed.status).toBe(413);
   });
 
-  test("of depth", async () => {
+  test("hold for the depth of a query", async () => {
     const nest = (depth: number): string =>
       depth === 0
         ? "name"
@@ -180,7 +180,7 @@ describe("limits", () => {
     });
   });
 
-  test("of what pages multiply to, by literals, variables and fragments alike", async () => {
+  test("hold for what pages multiply to, by literals, variables and fragments alike", async () => {
     const queries = [
       "{ applications(first: 100) { nodes { quotas(first: 100) { nodes { configId } } } } }",
       `query ($n: Int = 100) {
@@ -200,7 +200,7 @@ describe("limits", () => {
     expect(data.applications.nodes).toHaveLength(2);
   });
 
-  test("of how many questions one request asks, whatever they are called", async () => {
+  test("hold for the number of functions that one request calls, whatever their aliases", async () => {
     const aliases = (count: number) =>
       Array.from({ length: count }, (_, n) => `a${n}: viewer { email }`).join(" ");
     expect((await as.auditor.ask(`{ ${aliases(3)} }`)).data.a2.email).toBe("auditor@mine.example");
@@ -210,7 +210,7 @@ describe("limits", () => {
     }
   });
 
-  test("of pages: they have a size, and one that is not too large", async () => {
+  test("hold for pages: they need a size, and one that is not too large", async () => {
     const without = await as.system_admin.ask("{ applications { nodes { name } } }");
     expect(without.errors?.[0]?.message).toBe("page has no size");
     const hidden = await as.system_admin.ask(
@@ -223,7 +223,7 @@ describe("limits", () => {
     expect(large.errors?.[0]?.message).toBe("page is too large");
   });
 
-  test("of the time that a statement may take", async () => {
+  test("hold for the time that a statement may take", async () => {
     const url = await start({ API_STATEMENT_TIMEOUT_MS: "100" });
     const { accessToken } = await api.signIn("system_admin@mine.example");
     const blocker = await database.session("blocker");
@@ -332,7 +332,7 @@ describe("persisted operations", () => {
     expect((await socket.next()).errors[0].message).toBe("operation is not persisted");
   });
 
-  test("are looked at when the server starts", async () => {
+  test("are checked when the server starts", async () => {
     const refusal = { code: "persisted_operations_invalid" };
     const missing = { API_PERSISTED_OPERATIONS: join(folder, "missing") };
     await expect(start(missing)).rejects.toMatchObject(refusal);
@@ -342,7 +342,7 @@ describe("persisted operations", () => {
 });
 
 describe("stopping", () => {
-  test("lets the answers that are due go out, and takes no new request", async () => {
+  test("answers requests in flight, and accepts no new one", async () => {
     const service = await startApi({
       ...{ databaseUrl, host: "127.0.0.1", port: 0 },
       env: { JWT_SECRET: jwtSecret },
@@ -387,7 +387,7 @@ describe("stopping", () => {
   });
 });
 
-test("a port that is taken is told from other mistakes", async () => {
+test("a port that is in use is reported as such", async () => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   onTestFinished(() => void taken.close());
@@ -402,7 +402,7 @@ test("a port that is taken is told from other mistakes", async () => {
 test("the audit knows the address that a trusted proxy tells, and no other", async () => {
   const lastAddress = async (trusted: string) => {
     const url = await start({ API_TRUSTED_PROXIES: trusted });
-    const query = `mutation { login(input: { email: "auditor@mine.example", password: "no" }) {
+    const query = `mutation { login(input: { tenant: "mine", email: "auditor@mine.example", password: "no" }) {
       accessToken
     } }`;
     await ask(url, query, { "x-forwarded-for": "6.6.6.6, 203.0.113.9" });

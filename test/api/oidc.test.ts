@@ -28,6 +28,7 @@ const { database, as, mine, theirs } = await serveTwoTenants();
 const configuration = {
   ...{ OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience },
   OIDC_JWKS_URL: `http://127.0.0.1:${port}/keys`,
+  OIDC_TENANT: "mine",
 };
 const api = await serveApi(database, configuration);
 
@@ -39,6 +40,7 @@ function token(claims: object = good, { expires = "1h", from = issuer, to = audi
     .setIssuer(from)
     .setAudience(to)
     .setSubject("somebody")
+    .setIssuedAt()
     .setExpirationTime(expires);
 }
 const signed = (jwt: SignJWT, alg: keyof typeof ours = "RS256") =>
@@ -114,16 +116,16 @@ describe("a token of the identity provider", () => {
     });
 
     test("is the user of the tenant that is configured", async () => {
-      const here = await serve({ OIDC_TENANT: "mine" });
-      const { viewer } = await dataOf(whoAmI(here.bearing(await signed(token(ours)))));
+      const { viewer } = await dataOf(whoAmI(api.bearing(await signed(token(ours)))));
       expect(viewer.email).toBe(ours.email);
       const stranger = await signed(token({ ...good, email: "auditor@theirs.example" }));
-      expect((await whoAmI(here.bearing(stranger))).status).toBe(401);
-      expect((await whoAmI(api.bearing(stranger))).status).toBe(200);
+      expect((await whoAmI(api.bearing(stranger))).status).toBe(401);
     });
 
     test("is the user of the tenant that the provider names", async () => {
-      const here = await serve({ OIDC_TENANT_CLAIM: "https://qos.example/tenant" });
+      const here = await serve({
+        ...{ OIDC_TENANT: "", OIDC_TENANT_CLAIM: "https://qos.example/tenant" },
+      });
       const emailOf = async (claims: object) =>
         (await whoAmI(here.bearing(await signed(token({ ...ours, ...claims }))))).data?.viewer
           ?.email;
@@ -135,10 +137,21 @@ describe("a token of the identity provider", () => {
         expect(await emailOf({ "https://qos.example/tenant": named })).toBeUndefined();
       }
     });
+  });
 
-    test("is nobody where neither says which", async () => {
-      expect((await whoAmI(api.bearing(await signed(token(ours))))).status).toBe(401);
-    });
+  test("works never again after its user's sessions were ended", async () => {
+    const old = api.bearing(await signed(token()));
+    expect((await whoAmI(old)).status).toBe(200);
+    for (const isActive of [false, true]) {
+      await database.sql`
+        update rate_limiter.users set is_active = ${isActive} where email = ${email}
+      `;
+    }
+    expect((await whoAmI(old)).status).toBe(401);
+    await database.sql`
+      update rate_limiter_private.provider_accounts set refused_before = now() - interval '1 hour'
+    `;
+    expect((await whoAmI(api.bearing(await signed(token())))).status).toBe(200);
   });
 
   test("opens nothing where no provider is configured", async () => {
@@ -151,9 +164,11 @@ test("passwords go on to work beside it", async () => {
   expect((await dataOf(whoAmI(await api.signIn(email)))).viewer).toEqual({ email });
 });
 
-test("half a configuration is none", () => {
+test("an incomplete configuration is refused", () => {
   expect(() => apiSettings({ OIDC_ISSUER: issuer })).toThrow("go together");
   expect(() => apiSettings({ OIDC_TENANT: "mine" })).toThrow("go together");
   const both = { ...configuration, OIDC_TENANT: "mine", OIDC_TENANT_CLAIM: "tenant" };
   expect(() => apiSettings(both)).toThrow("exclude each other");
+  const neither = { ...configuration, OIDC_TENANT: "" };
+  expect(() => apiSettings(neither)).toThrow("neither OIDC_TENANT nor OIDC_TENANT_CLAIM is set");
 });

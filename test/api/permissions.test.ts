@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { password } from "./api.ts";
 import { dataOf, type RoleName, roleNames, serveTwoTenants } from "./world.ts";
 
 const { database, as, mine } = await serveTwoTenants();
@@ -54,7 +55,10 @@ const opened: Readonly<Record<string, readonly string[]>> = {
   ],
   "tenant:update": [
     `mutation { resetPassword(input: { userId: "${never}", newPassword: "long enough, surely" }) {
-      clientMutationId } }`,
+      changed } }`,
+    `mutation { resetSecondFactor(input: { userId: "${never}" }) { result } }`,
+    `mutation { changeEmail(input: { currentPassword: "${password}", newEmail: "no address" }) {
+      changed } }`,
     `mutation { assignRole(input: { userId: "${never}", role: "auditor" }) {
       userRole { userRoleId } } }`,
     `mutation { expireRole(input: { userId: "${never}", role: "auditor" }) {

@@ -104,7 +104,7 @@ test("the first administrator is made by a command, once, and may do everything"
   const made = await runCli(args, env);
   const secret = /password \(shown once\): (\S+)/.exec(made.stdout)?.[1];
   expect(made.code).toBe(0);
-  const admin = await api.signIn("first@example.org", secret);
+  const admin = await api.signIn("first@example.org", secret, "the operators");
   const { viewer, viewerPermissions } = await dataOf(
     admin.ask("{ viewer { tenant { name } } viewerPermissions }"),
   );

@@ -117,6 +117,7 @@ describe("publishQuota", () => {
     [{ iops: { iopsLimit: 5, iopsBurst: 4 } }, "iops_burst is below iops_limit"],
     [{ iops: { iopsLimit: 5, burstDurationSeconds: 0 } }, "burst_duration_seconds is below one"],
     [{ iops: { iopsLimit: 5, refillRate: 0 } }, "refill_rate is below one"],
+    [{ iops: { iopsLimit: 5, refillRate: 6 } }, "refill_rate is above iops_limit"],
     [{ iops: { iopsLimit: 5, minReserve: -1 } }, "min_reserve is negative"],
     [{ bandwidth: { allowOversize: true } }, "bandwidth_limit_bps is missing"],
     [{ bandwidth: { bandwidthLimitBps: "0" } }, "bandwidth_limit_bps is below one"],
@@ -131,6 +132,10 @@ describe("publishQuota", () => {
     [
       { bandwidth: { bandwidthLimitBps: "5", refillRateBps: "-1" } },
       "refill_rate_bps is below one",
+    ],
+    [
+      { bandwidth: { bandwidthLimitBps: "5", refillRateBps: "6" } },
+      "refill_rate_bps is above bandwidth_limit_bps",
     ],
   ])("of %o says what is wrong with it", async (limits, problem) => {
     const { errors } = await admin.ask(publish, {
@@ -147,11 +152,23 @@ describe("publishQuota", () => {
   test("takes the largest limits that there are", async () => {
     const iopsLimit = 2_147_483_647;
     const bandwidthLimitBps = "9223372036854775807";
-    const quota = await publishTo(await newApplication(), iopsLimit, {
+    await database.sql`
+      update rate_limiter.tenant_ceilings
+      set iops_capacity = 1e37, bandwidth_limit_bps = ${bandwidthLimitBps},
+        bandwidth_burst_bps = ${bandwidthLimitBps}, bandwidth_capacity = 1e37
+      where tenant_id = ${theirs.tenantId}
+    `;
+    const [own] = await database.sql`
+      select config_id as id from rate_limiter.quota_configs where app_id = ${theirs.appId}
+    `;
+    await dataOf(as.system_admin.ask(cancel, { configId: own?.id, reason: "make room" }));
+    const input = {
+      ...{ reason: "r", appId: theirs.appId },
       iops: { iopsLimit, burstDurationSeconds: iopsLimit, refillRate: 1 },
       bandwidth: { bandwidthLimitBps, burstDurationSeconds: iopsLimit, refillRateBps: "1" },
-    });
-    expect(quota).toMatchObject({
+    };
+    const { publishQuota } = await dataOf(as.system_admin.ask(publish, { input }));
+    expect(publishQuota.quota).toMatchObject({
       iopsQuota: { iopsLimit },
       bandwidthQuota: { bandwidthLimitBps },
     });
@@ -219,7 +236,7 @@ describe("scheduleQuota and cancelQuota", () => {
     );
   });
 
-  test("the last one leaves nothing limited", async () => {
+  test("the last one leaves nothing in force", async () => {
     const appId = await newApplication();
     const quota = await publishTo(appId, 50);
     await dataOf(admin.ask(cancel, { configId: quota.configId, reason: "free" }));
@@ -297,8 +314,11 @@ test("two versions are compared field by field, and the old one is brought back"
 describe("a candidate quota", () => {
   async function busyApplication(): Promise<string> {
     const appId = await newApplication();
-    await publishTo(appId, 1000);
-    await publishTo(appId, 2, { mode: "SHADOW", iops: { iopsLimit: 2, burstDurationSeconds: 1 } });
+    await publishTo(appId, 1000, { bandwidth: { bandwidthLimitBps: "1000" } });
+    const candidate = {
+      ...{ reason: "r", appId, mode: "SHADOW", iops: { iopsLimit: 2, burstDurationSeconds: 1 } },
+    };
+    await dataOf(as.system_admin.ask(publish, { input: candidate }));
     for (let call = 0; call < 5; call++) {
       const [decision] = await database.as("rate_limiter_app")`
         select allowed from rate_limiter.consume(${appId}, 'read_small', 0)
@@ -312,13 +332,14 @@ describe("a candidate quota", () => {
     until: new Date(Date.now() + 60_000).toISOString(),
   });
 
-  test("denies nobody, and its report says who would have been", async () => {
+  test("denies nothing, and its report names the applications that it would have denied", async () => {
     const appId = await busyApplication();
     const { shadowReport } = await dataOf(
       admin.ask(
         `query ($since: Datetime!, $until: Datetime!) {
           shadowReport(since: $since, until: $until) {
             appId operations throttledOperations throttledTokens throttledBy firstThrottledAt
+            throttledOperationsMax unfoldedOperations leases deniedOperations notes problem
           }
         }`,
         span(),
@@ -332,6 +353,12 @@ describe("a candidate quota", () => {
         throttledTokens: "3.000000",
         throttledBy: { iops_l2: 3 },
         firstThrottledAt: expect.any(String),
+        throttledOperationsMax: "3",
+        unfoldedOperations: "0",
+        leases: "0",
+        deniedOperations: "0",
+        notes: [],
+        problem: null,
       },
     ]);
   });

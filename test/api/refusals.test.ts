@@ -138,7 +138,9 @@ test.each(refused)(
 );
 
 test.each([
-  ['mutation { login(input: { email: "a\\u0000", password: "b" }) { accessToken } }'],
+  [
+    'mutation { login(input: { tenant: "mine", email: "a\\u0000", password: "b" }) { accessToken } }',
+  ],
   ['mutation { createApplication(input: { name: "a\\u0000" }) { result { appId } } }'],
   [
     `mutation { createApplication(input: { name: "a", metadata: { b: "\\u0000" } }) {

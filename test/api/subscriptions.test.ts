@@ -27,17 +27,25 @@ async function trigger({ appId, alertId }: TenantWorld, value: number) {
   `;
 }
 
-/** Until the server listens, a notification reaches nobody. */
+/** Until the server listens, a notification reaches nothing. */
 async function untilHeard(channels: number) {
   await expect
-    .poll(async () => {
-      const rows = await database.sql`
-        select from pg_stat_activity
-        where datname = current_database() and query ~* '^listen'
-      `;
-      return rows.length;
-    })
-    .toBeGreaterThanOrEqual(Math.min(channels, 1));
+    .poll(() => listens(), { timeout: 30_000 })
+    .toBeGreaterThanOrEqual(listensBefore + channels);
+  listensBefore = await listens();
+}
+
+let listensBefore = 0;
+
+/** How often sessions of this database began to listen. */
+async function listens(): Promise<number> {
+  const [row] = await database.sql`
+    select coalesce(sum(s.calls), 0)::integer as calls
+    from pg_stat_statements as s
+    join pg_database as d on d.oid = s.dbid
+    where d.datname = current_database() and s.query ~* '^listen'
+  `;
+  return row?.calls;
 }
 
 describe("applicationStatus", () => {
@@ -61,7 +69,7 @@ describe("applicationStatus", () => {
     const iops = second.application.buckets.nodes.find(
       (bucket: { bucketType: string }) => bucket.bucketType === "IOPS_L2",
     );
-    expect(Number(iops.currentTokens)).toBeLessThan(500);
+    expect(Number(iops.currentTokens)).toBeLessThan(1000);
   });
 
   test("shows nothing of another tenant's application", async () => {
@@ -94,7 +102,6 @@ describe("alertChanged", () => {
     `;
     const live = await follow(alerts, email);
     await untilHeard(1);
-    await new Promise((resolve) => setTimeout(resolve, 200));
     await trigger(theirs, 55);
     expect((await live.next()).data.alertChanged.actualValue).toBe(55);
     await database.sql`
@@ -111,7 +118,6 @@ describe("alertChanged", () => {
     const ours = await follow(alerts, "ops_admin@mine.example");
     const everyones = await follow(alerts, "system_admin@theirs.example");
     await untilHeard(2);
-    await new Promise((resolve) => setTimeout(resolve, 200));
     await trigger(theirs, 77);
     await trigger(mine, 88);
     expect((await ours.next()).data.alertChanged).toEqual({
@@ -151,7 +157,7 @@ test("nothing is followed over HTTP, where no limit of sockets holds", async () 
   expect(response.status).toBe(400);
 });
 
-test("a socket follows no more than a hundred things at once", async () => {
+test("a user follows no more than fifty things at once", async () => {
   const { accessToken } = await api.signIn("ops_admin@mine.example");
   const socket = await openSocket(api.url, accessToken);
   onTestFinished(() => socket.close());
@@ -166,9 +172,9 @@ test("a socket follows no more than a hundred things at once", async () => {
     const query = `subscription { applicationStatus(appId: "${mine.appId}") { at } }`;
     socket.send(JSON.stringify({ id: `${id}`, type: "subscribe", payload: { query } }));
   };
-  for (let id = 0; id < 100; id++) followAnother(id);
-  await eventually(() => expect(following.size).toBe(100));
-  followAnother(100);
+  for (let id = 0; id < 50; id++) followAnother(id);
+  await eventually(() => expect(following.size).toBe(50));
+  followAnother(50);
   await eventually(() =>
     expect(refused).toMatchObject([
       [{ message: "too many subscriptions", extensions: { code: "QS429" } }],
@@ -176,7 +182,7 @@ test("a socket follows no more than a hundred things at once", async () => {
   );
 });
 
-test("a socket that sends more than subscriptions take is hung up on", async () => {
+test("a socket that sends more than subscriptions take is closed", async () => {
   const socket = new WebSocket(new URL("/graphql", api.url.replace("http", "ws")), [
     "graphql-transport-ws",
   ]);

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Sql } from "../../postgres/connect.ts";
+import { newPasswordHash } from "../passwords/new-password-hash.ts";
 
 export interface NewAdministrator {
   readonly tenant: string;
@@ -8,7 +9,7 @@ export interface NewAdministrator {
 }
 
 export interface Administrator extends NewAdministrator {
-  /** Nobody can look it up again. */
+  /** Shown once: only its hash is stored. */
   readonly password: string;
 }
 
@@ -25,8 +26,9 @@ export async function createAdministrator(
   password: string = randomBytes(18).toString("base64url"),
 ): Promise<Administrator> {
   const { tenant, username, email } = wanted;
+  const hash = await newPasswordHash(sql, password, [tenant, username, email]);
   await sql`
-    select rate_limiter_private.create_administrator(${tenant}, ${username}, ${email}, ${password})
+    select rate_limiter_private.create_administrator(${tenant}, ${username}, ${email}, ${hash})
   `;
   return { ...wanted, password };
 }

@@ -2,7 +2,6 @@ import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Sql, TransactionSql } from "../../postgres/connect.ts";
-import { notSignedIn } from "../api-error.ts";
 import { inContext } from "../in-context.ts";
 import type { ApiRequest } from "../request.ts";
 import { beginExport } from "./begin-export.ts";
@@ -13,6 +12,7 @@ import { batches, columns } from "./rows.ts";
 export interface ExportLimits {
   readonly maxExportRows: number;
   readonly exportTimeoutMs: number;
+  readonly exportStallMs: number;
 }
 
 /**
@@ -27,13 +27,12 @@ export async function answerExport(
   response: ServerResponse,
   limits: ExportLimits,
 ): Promise<void> {
-  if (request.identity === undefined) throw notSignedIn();
   const settings = {
     role: "rate_limiter_visitor",
     timezone: "UTC",
     statement_timeout: String(limits.exportTimeoutMs),
   };
-  // Noted on its own, so that the audit keeps it even if the reader goes away.
+  // Committed separately, so that the audit has it even if the client disconnects.
   const total = await inContext(
     sql,
     request,
@@ -47,6 +46,8 @@ export async function answerExport(
     (transaction) => stream(transaction, wanted, response, limits),
     settings,
   );
+  // Only now, so that the next export of the same reader finds this one's connection free.
+  response.end();
 }
 
 function writeHead(
@@ -69,7 +70,7 @@ async function stream(
   sql: TransactionSql,
   wanted: ExportRequest,
   response: ServerResponse,
-  { maxExportRows, exportTimeoutMs }: ExportLimits,
+  { maxExportRows, exportTimeoutMs, exportStallMs }: ExportLimits,
 ): Promise<void> {
   const { header, lines } = writer(wanted.format, columns[wanted.resource]);
   let count = 0;
@@ -77,11 +78,18 @@ async function stream(
     if (header !== "") yield header;
     for await (const rows of batches(sql, wanted, maxExportRows)) {
       count += rows.length;
+      stalled.refresh();
       yield lines(rows);
     }
     response.addTrailers({ "X-Exported-Rows": String(count) });
   }
-  // A reader that stalls must not keep a transaction open, and others from exporting, for good.
-  const signal = AbortSignal.timeout(exportTimeoutMs);
-  await pipeline(Readable.from(text(), { highWaterMark: 1 }), response, { signal });
+  // A reader that takes nothing must not hold a transaction and a connection that others wait for.
+  const stop = new AbortController();
+  const stalled = setTimeout(() => stop.abort(), exportStallMs);
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(exportTimeoutMs)]);
+  try {
+    await pipeline(Readable.from(text(), { highWaterMark: 1 }), response, { signal, end: false });
+  } finally {
+    clearTimeout(stalled);
+  }
 }

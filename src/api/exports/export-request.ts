@@ -45,5 +45,5 @@ function required(parameters: URLSearchParams, name: string): string {
 function optionalId(parameters: URLSearchParams): string | null {
   const value = parameters.get("appId");
   if (value === null || uuid.test(value)) return value;
-  throw new ApiError("QS400", "appId is no id", "Give the id of an application, or none.");
+  throw new ApiError("QS400", "invalid appId", "Give the id of an application, or none.");
 }

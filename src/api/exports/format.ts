@@ -31,7 +31,7 @@ function cell(value: unknown): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** A spreadsheet would run these as formulas, and a user agent is anybody's to choose. */
+/** A spreadsheet would run these as formulas, and clients choose their user agent. */
 function harmless(text: string): string {
   return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
 }

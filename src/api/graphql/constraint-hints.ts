@@ -6,7 +6,8 @@ export const constraintHints: Readonly<Record<string, string>> = {
   clusters_name_key: "Another cluster has this name.",
   cluster_region_not_empty: "A cluster's region is not blank.",
   cluster_capacity_check: "A capacity is zero or more.",
-  cluster_status_check: "A cluster is healthy, degraded, unhealthy or unknown.",
+  cluster_health_check_url_check:
+    "A health check URL is http:// or https:// and a host, without user and password.",
   app_name_not_empty: "An application's name is not blank.",
   app_tenant_name_unique: "Another application of the tenant has this name.",
   app_metadata_is_object: "Metadata is a JSON object.",
@@ -35,6 +36,7 @@ export const constraintHints: Readonly<Record<string, string>> = {
   alert_cooldown_check: "A cooldown is zero seconds or more.",
   alert_notification_is_object: "A notification config is a JSON object.",
   retention_is_a_day_at_least: "Keep it for a day at least.",
+  retention_has_no_negative_part: "Give a period without negative parts, such as P1Y or P90D.",
   retention_is_a_thousand_years_at_most: "Keep it for a thousand years at most.",
   retention_has_one_period: "The setting that the policy names says how long.",
 };

@@ -1,7 +1,9 @@
+import type { IncomingMessage } from "node:http";
 import { SafeError } from "postgraphile/grafast";
 import { type DocumentNode, NoSchemaIntrospectionCustomRule, parse } from "postgraphile/graphql";
 import "postgraphile/grafserv";
 import { ApiError } from "../api-error.ts";
+import type { OpenSockets } from "../http/open-sockets.ts";
 import { checkLimits, type Limits, operationOf } from "./limits.ts";
 import { type PersistedOperations, persistedQuery } from "./persisted-operations.ts";
 
@@ -10,6 +12,8 @@ export interface RequestRules {
   readonly introspection: boolean;
   /** Where there are any, nothing else is answered. */
   readonly persisted: PersistedOperations | undefined;
+  /** Told what each socket follows. */
+  readonly sockets: Pick<OpenSockets, "follows">;
 }
 
 export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig.Plugin {
@@ -24,7 +28,7 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
         },
         processGraphQLRequestBody(next, { body, graphqlWsContext }) {
           readably(() => {
-            if (graphqlWsContext) checkSocket(graphqlWsContext);
+            if (graphqlWsContext) noteSocket(graphqlWsContext, rules.sockets);
             if (rules.persisted) body.query = persistedQuery(body, rules.persisted);
             checkBody(body, limits, graphqlWsContext !== undefined);
           });
@@ -35,13 +39,14 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
   };
 }
 
-/** Each costs a few statements a second, though its client sends nothing any more. */
-const followedBySocket = 100;
+interface SocketContext {
+  readonly subscriptions: Readonly<Record<string, unknown>>;
+  readonly extra: unknown;
+}
 
-function checkSocket({ subscriptions }: { readonly subscriptions: object }): void {
-  if (Object.keys(subscriptions).length <= followedBySocket) return;
-  const hint = `Follow ${followedBySocket} things at once on a socket, and no more.`;
-  throw new ApiError("QS429", "too many subscriptions", hint);
+function noteSocket({ subscriptions, extra }: SocketContext, sockets: RequestRules["sockets"]) {
+  const { request } = extra as { readonly request: IncomingMessage };
+  sockets.follows(request, subscriptions);
 }
 
 interface Body {
@@ -58,16 +63,22 @@ function checkBody(
   const document = parsed(query);
   if (document === undefined) return;
   const name = typeof operationName === "string" ? operationName : undefined;
-  // The library would stream it over HTTP, past all that limits sockets.
-  if (!isOverSocket && operationOf(document, name)?.operation === "subscription") {
-    throw subscriptionNeedsSocket();
-  }
+  const kind = operationOf(document, name)?.operation;
+  // The library would stream it over HTTP, without the limits of sockets.
+  if (!isOverSocket && kind === "subscription") throw subscriptionNeedsSocket();
+  // And would answer these over a socket, without the limits of requests.
+  if (isOverSocket && kind !== undefined && kind !== "subscription") throw socketIsForLive();
   checkLimits(document, name, (variableValues ?? {}) as Record<string, unknown>, limits);
 }
 
 function subscriptionNeedsSocket(): ApiError {
   const hint = "Connect by the protocol graphql-transport-ws.";
   return new ApiError("QS400", "subscription needs a WebSocket", hint);
+}
+
+function socketIsForLive(): ApiError {
+  const hint = "Send queries and mutations by HTTP.";
+  return new ApiError("QS400", "socket answers subscriptions only", hint);
 }
 
 /** Errors become the kind that grafserv passes on from here. */
@@ -80,7 +91,7 @@ function readably(check: () => void): void {
   }
 }
 
-/** Undefined for what is no query: grafserv says why. */
+/** Undefined where it is not a query: grafserv reports why. */
 function parsed(query: unknown): DocumentNode | undefined {
   try {
     return typeof query === "string" ? parse(query, { maxTokens: 10_000 }) : undefined;

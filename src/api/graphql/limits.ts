@@ -16,14 +16,27 @@ export interface Limits {
   readonly maxPageSize: number;
 }
 
-/** Each is a statement of its own, which may take its time: aliases must not pile them up. */
+/** Each is a separate statement, possibly a slow one; aliases must not multiply them. */
 const costOfRootField = 500;
+
+/** Rows that are counted, ordered or searched are read, though they are not answered. */
+const costOfReading = 500;
+const costOfReadingEach = 5;
+
+/** How many a list of the schema has, about: introspection answers all of them. */
+const listsOfSchema: Readonly<Record<string, number>> = {
+  ...{ types: 400, fields: 12, inputFields: 6, possibleTypes: 4, interfaces: 2 },
+  ...{ enumValues: 6, args: 3, directives: 6 },
+};
+/** The usual introspection query comes to a third of it. */
+const maxIntrospectionCost = 1_000_000;
 
 /** What the query of one request may ask for. */
 interface Budget extends Limits {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly variables: Readonly<Record<string, unknown>>;
   cost: number;
+  introspectionCost: number;
 }
 
 /** Of one field: how deep it stands, and how often it will be answered. */
@@ -34,8 +47,8 @@ interface Place {
 
 /**
  * Refuses an operation that is too deep, or whose pages multiply to too many fields. Every field
- * counts once for each row that it may be answered for. Runs before validation, which itself takes
- * its time over what is too large: nothing is sure of the document but its syntax.
+ * counts once for each row that it may be answered for. Runs before validation, which is slow
+ * for large documents: only the syntax is known to be valid.
  */
 export function checkLimits(
   document: DocumentNode,
@@ -50,6 +63,7 @@ export function checkLimits(
     fragments: fragmentsOf(document),
     variables: { ...defaultsOf(operation), ...variables },
     cost: 0,
+    introspectionCost: 0,
   };
   spend(operation.selectionSet, { depth: 1, times: 1 }, budget);
 }
@@ -105,16 +119,41 @@ function charge(cost: number, budget: Budget): void {
 }
 
 function spendField(field: FieldNode, { depth, times }: Place, budget: Budget): void {
-  // Introspection is switched off as a whole or not at all, and reads no row.
-  if (field.name.value.startsWith("__")) return;
+  // Introspection reads no row, and nests more deeply.
+  if (field.name.value.startsWith("__")) {
+    introspect(field, 1, budget);
+    return;
+  }
   if (depth > budget.maxDepth) throw tooDeep(budget);
   charge(depth === 1 ? costOfRootField : times, budget);
+  charge(costOfArguments(field, depth, times), budget);
   if (field.selectionSet === undefined) return;
   const rows = pageSizeOf(field, field.selectionSet, budget) ?? 1;
   spend(field.selectionSet, { depth: depth + 1, times: times * rows }, budget);
 }
 
-/** Undefined for a field that is no page. */
+/** A filter or an order reads more rows than are answered; a total reads all of them. */
+function costOfArguments(field: FieldNode, depth: number, times: number): number {
+  const each = depth === 1 ? costOfReading : costOfReadingEach * times;
+  const { arguments: given = [], name } = field;
+  if (name.value === "totalCount") return depth <= 2 ? costOfReading : costOfReadingEach * times;
+  return each * given.filter((node) => /^(filter|orderBy)$/.test(node.name.value)).length;
+}
+
+function introspect(field: FieldNode, times: number, budget: Budget, members = 1): void {
+  budget.introspectionCost += times;
+  if (budget.introspectionCost > maxIntrospectionCost) throw tooCostly(budget);
+  if (field.selectionSet === undefined) return;
+  const name = field.name.value;
+  const isOfMembers = /^(fields|inputFields|possibleTypes|interfaces)$/.test(name);
+  // Members of members: no tool asks for them, and they multiply without an end.
+  const rows = (listsOfSchema[name] ?? 1) * (isOfMembers ? members : 1);
+  for (const inner of fieldsOf(field.selectionSet, budget)) {
+    introspect(inner, times * rows, budget, isOfMembers ? members * 30 : members);
+  }
+}
+
+/** Undefined for a field that is not a page. */
 function pageSizeOf(
   field: FieldNode,
   selectionSet: SelectionSetNode,

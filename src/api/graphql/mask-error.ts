@@ -13,6 +13,8 @@ interface PublicError {
   readonly extensions: Readonly<Record<string, unknown>>;
 }
 
+const unavailableHint = "Try again when retryAfterMs is over.";
+
 /** What PostgreSQL itself refuses, in the words of this API. Its own words name tables. */
 export const refusals: Readonly<
   Record<string, readonly [code: string, message: string, hint: string]>
@@ -35,14 +37,18 @@ export const refusals: Readonly<
   "22021": ["QS400", "text cannot be stored", "Leave out the character with the code 0."],
   "22P05": ["QS400", "text cannot be stored", "Leave out the character with the code 0."],
   "22P02": ["QS400", "value is not of its type", "Write it as the scalar's description says."],
-  "40001": ["QS409", "somebody else changed it just now", "Try again."],
-  "40P01": ["QS409", "somebody else changed it just now", "Try again."],
-  "55P03": ["QS409", "somebody else is changing it", "Try again."],
+  "40001": ["QS409", "row was changed concurrently", "Try again."],
+  "40P01": ["QS409", "row was changed concurrently", "Try again."],
+  "55P03": ["QS409", "row is locked by another transaction", "Try again."],
+  "25006": ["QS503", "database is not available", unavailableHint],
+  "57P01": ["QS503", "database is not available", unavailableHint],
+  "57P02": ["QS503", "database is not available", unavailableHint],
+  "57P03": ["QS503", "database is not available", unavailableHint],
   "57014": ["QS503", "query took too long", "Ask for less at once."],
   "53300": ["QS503", "database is busy", "Try again later."],
 };
 
-/** Says what is meant to be read, and nothing else; the rest goes into the log under an id. */
+/** Passes on errors that are meant for clients; logs all others under an id. */
 export function maskError(production: boolean) {
   return (error: GraphQLError): GraphQLError => {
     const { message, extensions } = publicError(error, production);
@@ -53,8 +59,16 @@ export function maskError(production: boolean) {
 
 function publicError(error: GraphQLError, production: boolean): PublicError {
   const cause = originOf(error);
-  if (cause === undefined) return { message: error.message, extensions: ownExtensions(error) };
+  if (cause === undefined) {
+    const message = production ? withoutSuggestion(error.message) : error.message;
+    return { message, extensions: ownExtensions(error) };
+  }
   return meantToBeRead(cause) ?? unexpected(cause, production);
+}
+
+/** Names of fields that a caller may not ask the schema for. */
+export function withoutSuggestion(message: string): string {
+  return message.replace(/ Did you mean .*\?$/s, "");
 }
 
 /** GraphQL wraps errors in errors, sometimes more than once. */
@@ -94,7 +108,25 @@ export function meantToBeRead(error: DatabaseError): PublicError | undefined {
     const extensions = { code: "QS400", hint: "Leave out what is to filter nothing." };
     return { message: "filter says nothing", extensions };
   }
-  return refusalOf(error);
+  return refusalOf(error) ?? (isDatabaseAway(error) ? databaseAway() : undefined);
+}
+
+/** Codes of the network and of both drivers, and the words of the one that has no codes. */
+function isDatabaseAway({ code = "", message }: DatabaseError): boolean {
+  return (
+    /^(08...|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/.test(code) ||
+    /^CONNECT(ION)?_\w+$/.test(code) ||
+    /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Client was closed)/.test(
+      message,
+    )
+  );
+}
+
+function databaseAway(): PublicError {
+  return {
+    message: "database is not available",
+    extensions: { code: "QS503", hint: unavailableHint, retryAfterMs: 1_000 },
+  };
 }
 
 /** The words of its plugin for filters. */

@@ -30,7 +30,7 @@ function read(folder: string, name: string): string {
     parse(text);
     return text;
   } catch (cause) {
-    if (cause instanceof GraphQLError) throw invalid(`${name} is no query: ${cause.message}`);
+    if (cause instanceof GraphQLError) throw invalid(`${name} is not a query: ${cause.message}`);
     throw cause;
   }
 }

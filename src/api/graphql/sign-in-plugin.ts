@@ -1,10 +1,11 @@
-import { context, sideEffect } from "postgraphile/grafast";
+import { context, type FieldArgs, sideEffect } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
-import type { Sql } from "../../postgres/connect.ts";
+import type { SignInParts } from "../identity/credential-check.ts";
+import { ownAccount, resetPassword } from "../identity/own-account.ts";
 import { refreshSession } from "../identity/refresh-session.ts";
 import { type Credentials, signIn } from "../identity/sign-in.ts";
 import type { SigningKeys } from "../identity/signing-keys.ts";
-import { type Tokens, tokensFor } from "../identity/tokens.ts";
+import { tokensFor } from "../identity/tokens.ts";
 import type { ApiRequest } from "../request.ts";
 
 declare global {
@@ -15,20 +16,24 @@ declare global {
   }
 }
 
-/** The two mutations that nobody need be signed in for. */
-export function signInPlugin(sql: Sql, keys: SigningKeys): GraphileConfig.Plugin {
-  const login = async (credentials: Credentials, request: ApiRequest): Promise<Tokens> =>
-    tokensFor(sql, keys, await signIn(sql, credentials, request));
-  const refresh = async (refreshToken: string, request: ApiRequest): Promise<Tokens> =>
-    tokensFor(sql, keys, await refreshSession(sql, refreshToken, request));
+type Input = Readonly<Record<string, string>>;
 
+/** Mutations about passwords, which are hashed here and never sent to the database. */
+export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileConfig.Plugin {
+  const own = ownAccount(parts);
+  const changed = async (change: Promise<void>) => {
+    await change;
+    return { changed: true };
+  };
   return extendSchema({
     typeDefs: gql`
       input LoginInput {
+        """The name of the tenant."""
+        tenant: String!
         email: String!
         password: String!
-        """The name of the tenant, where several know the same address and password."""
-        tenant: String
+        """The one-time code, for users with a second factor."""
+        code: String
       }
 
       input RefreshInput {
@@ -48,31 +53,100 @@ export function signInPlugin(sql: Sql, keys: SigningKeys): GraphileConfig.Plugin
         sessionExpiresAt: Datetime!
       }
 
+      input ChangePasswordInput {
+        currentPassword: String!
+        newPassword: String!
+      }
+
+      input ChangeEmailInput {
+        currentPassword: String!
+        newEmail: String!
+      }
+
+      input ResetPasswordInput {
+        userId: UUID!
+        newPassword: String!
+      }
+
+      input EnrolSecondFactorInput {
+        currentPassword: String!
+      }
+
+      input SecondFactorCodeInput {
+        currentPassword: String!
+        """A code of the authenticator app."""
+        code: String!
+      }
+
+      type SecondFactorEnrolment {
+        """For an authenticator app; shown this once."""
+        otpauthUri: String!
+      }
+
+      type AccountChange {
+        changed: Boolean!
+      }
+
       extend type Mutation {
-        """Starts a session by email and password."""
+        """
+        Starts a session by tenant, email and password, and a one-time code where the user has a
+        second factor.
+        """
         login(input: LoginInput!): SessionTokens
         """Continues a session: new tokens for the refresh token."""
         refresh(input: RefreshInput!): SessionTokens
+        """Changes your password and ends your other sessions."""
+        changePassword(input: ChangePasswordInput!): AccountChange
+        """Changes your address and ends your other sessions. Needs tenant:update."""
+        changeEmail(input: ChangeEmailInput!): AccountChange
+        """Gives another user of your tenant a new password and ends that user's sessions."""
+        resetPassword(input: ResetPasswordInput!): AccountChange
+        """Begins a second factor of yours: it counts once confirmSecondFactor has seen a code."""
+        enrolSecondFactor(input: EnrolSecondFactorInput!): SecondFactorEnrolment
+        """Confirms your second factor by a first code, and ends your other sessions."""
+        confirmSecondFactor(input: SecondFactorCodeInput!): AccountChange
+        """Removes your second factor by a code of it, and ends your other sessions."""
+        removeSecondFactor(input: SecondFactorCodeInput!): AccountChange
       }
     `,
     objects: {
       Mutation: {
         plans: {
-          login(_, fieldArgs) {
-            const $request = context().get("apiRequest");
-            return sideEffect([fieldArgs.getRaw("input"), $request] as const, ([input, request]) =>
-              login(input as Credentials, request),
-            );
-          },
-          refresh(_, fieldArgs) {
-            const $request = context().get("apiRequest");
-            return sideEffect(
-              [fieldArgs.getRaw(["input", "refreshToken"]), $request] as const,
-              ([token, request]) => refresh(token as string, request),
-            );
-          },
+          login: acting<Credentials>(async (input, request) =>
+            tokensFor(parts.sql, keys, await signIn(parts, input, request)),
+          ),
+          refresh: acting(async ({ refreshToken = "" }, request) =>
+            tokensFor(parts.sql, keys, await refreshSession(parts.sql, refreshToken, request)),
+          ),
+          changePassword: acting(({ currentPassword = "", newPassword = "" }, request) =>
+            changed(own.changePassword(currentPassword, newPassword, request)),
+          ),
+          changeEmail: acting(({ currentPassword = "", newEmail = "" }, request) =>
+            changed(own.changeEmail(currentPassword, newEmail, request)),
+          ),
+          resetPassword: acting(({ userId = "", newPassword = "" }, request) =>
+            changed(resetPassword(parts, userId, newPassword, request)),
+          ),
+          enrolSecondFactor: acting(async ({ currentPassword = "" }, request) => ({
+            otpauthUri: await own.enrolSecondFactor(currentPassword, request),
+          })),
+          confirmSecondFactor: acting(({ currentPassword = "", code = "" }, request) =>
+            changed(own.confirmSecondFactor(currentPassword, code, request)),
+          ),
+          removeSecondFactor: acting(({ currentPassword = "", code = "" }, request) =>
+            changed(own.removeSecondFactor(currentPassword, code, request)),
+          ),
         },
       },
     },
   });
+}
+
+/** The plan of a mutation that this process carries out by itself. */
+function acting<TInput = Input>(act: (input: TInput, request: ApiRequest) => Promise<object>) {
+  return (_: unknown, fieldArgs: FieldArgs) =>
+    sideEffect(
+      [fieldArgs.getRaw("input"), context().get("apiRequest")] as const,
+      ([input, request]) => act(input as TInput, request),
+    );
 }

@@ -11,13 +11,13 @@ import { extendSchema, gql } from "postgraphile/utils";
 import type { Sql } from "../../postgres/connect.ts";
 import { alertChannel } from "../live/alert-channel.ts";
 import { ticks } from "../live/ticks.ts";
-import { whileHeard } from "../live/while-heard.ts";
+import { whileAuthorized } from "../live/while-authorized.ts";
 import { whileSignedIn } from "../live/while-signed-in.ts";
 import type { ApiRequest } from "../request.ts";
 
 type Subscriber = GrafastSubscriber<Record<string, string>>;
 
-/** Buckets change with every decision and tell nobody: they are looked at so often. */
+/** Buckets change with every decision without a notification: they are polled at this interval. */
 const millisecondsBetweenLooks = 1_000;
 
 export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
@@ -31,7 +31,7 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
       if (subscriber === null) throw new Error("the server hears no notifications");
       const channel = await alertChannel(sql, request);
       const heard = whileSignedIn(sql, request, await subscriber.subscribe(channel));
-      return whileHeard(sql, request, channel, heard);
+      return whileAuthorized(sql, request, channel, heard);
     },
   });
 
@@ -78,7 +78,7 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
                   constant("alerts"),
                 ),
               plan($payload: Step) {
-                const $key = lambda($payload, (payload) => JSON.parse(`${payload}`), true);
+                const $key = lambda($payload, alertKeyOf, true);
                 return alert.get({
                   history_id: lambda($key, (key) => key.history_id, true),
                   triggered_at: lambda($key, (key) => key.triggered_at, true),
@@ -94,4 +94,24 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
 
 interface ObjectOfStatus extends Step {
   get(key: "appId"): Step;
+}
+
+interface AlertKey {
+  readonly history_id: string | null;
+  readonly triggered_at: string | null;
+}
+
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+const noAlert: AlertKey = { history_id: null, triggered_at: null };
+
+/** Any SQL login may send a notification: what is malformed names no alert. */
+export function alertKeyOf(payload: unknown): AlertKey {
+  try {
+    const { history_id, triggered_at } = Object(JSON.parse(`${payload}`));
+    if (typeof history_id !== "string" || !uuid.test(history_id)) return noAlert;
+    if (typeof triggered_at !== "string" || Number.isNaN(Date.parse(triggered_at))) return noAlert;
+    return { history_id, triggered_at };
+  } catch {
+    return noAlert;
+  }
 }

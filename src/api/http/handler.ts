@@ -1,13 +1,19 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
-import { ApiError } from "../api-error.ts";
+import { ApiError, notSignedIn } from "../api-error.ts";
 import { currentRequest } from "../current-request.ts";
 import { answerExport } from "../exports/answer-export.ts";
 import { exportRequest } from "../exports/export-request.ts";
+import type { ExportSlots } from "../exports/export-slots.ts";
+import { exportingTenant } from "../exports/exporting-tenant.ts";
+import { partyOf } from "../fairness/party.ts";
+import type { Turns } from "../fairness/turns.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
+import { inContext } from "../in-context.ts";
 import { type ApiRequest, describeRequest } from "../request.ts";
 import type { ApiSettings } from "../settings.ts";
+import type { RunningStatements } from "./cancel-abandoned.ts";
 import { setCorsHeaders } from "./cors.ts";
 import { setSecurityHeaders } from "./headers.ts";
 import { isDatabaseReady } from "./health.ts";
@@ -19,13 +25,19 @@ const log = logFor("api");
 export interface HandlerParts {
   readonly settings: ApiSettings;
   readonly sql: Sql;
-  /** Connections of the exports alone: however many run, signing in goes on. */
+  /** A separate pool for exports, so that they cannot block sign-in. */
   readonly exportSql: Sql;
+  readonly exportSlots: ExportSlots;
   readonly authenticator: Authenticator;
   readonly inFlight: InFlight;
+  /** Whether GraphQL's connections lead to a database that takes writes. */
+  canWrite(): boolean;
   /** Where GraphQL and the IDE are answered. */
   readonly graphql: Server;
-  /** Keeps what is known of a request for whoever answers it. */
+  readonly statements: RunningStatements;
+  /** What is carried out at once, by user and tenant. */
+  readonly requestTurns: Turns;
+  /** Keeps the properties of a request for its handler. */
   readonly requests: WeakMap<IncomingMessage, ApiRequest>;
 }
 
@@ -62,7 +74,14 @@ async function route(
   if (path.startsWith("/export/")) return routeExport(parts, request, message, response);
   if (path === "/graphql") {
     refuseLargeBody(message, parts.settings.maxBodyBytes);
-    parts.requests.set(message, await identified(parts, request, message));
+    const sender = await identified(parts, request, message);
+    const giveBack = await parts.requestTurns.take(partyOf(sender));
+    // Not for as long as a slow client reads the answer.
+    response.once("prefinish", giveBack);
+    response.once("close", giveBack);
+    if (response.destroyed) return giveBack();
+    parts.statements.cancelWhenAbandoned(request, response);
+    parts.requests.set(message, sender);
   } else if (!parts.settings.ide) {
     throw nothingHere();
   }
@@ -78,7 +97,17 @@ async function routeExport(
   const wanted = message.method === "GET" ? exportRequest(message.url ?? "/") : undefined;
   if (wanted === undefined) throw nothingHere();
   const sender = await identified(parts, request, message);
-  return answerExport(parts.exportSql, wanted, sender, response, parts.settings);
+  if (sender.identity === undefined) throw notSignedIn();
+  // By a connection that no export holds, so that a refusal does not wait for one.
+  const tenantId = await inContext(parts.sql, sender, exportingTenant, {
+    role: "rate_limiter_visitor",
+  });
+  const release = parts.exportSlots.take(tenantId);
+  try {
+    await answerExport(parts.exportSql, wanted, sender, response, parts.settings);
+  } finally {
+    release();
+  }
 }
 
 async function identified(
@@ -90,21 +119,22 @@ async function identified(
 }
 
 function nothingHere(): ApiError {
-  return new ApiError("QS404", "nothing is here", "The API answers at /graphql.");
+  return new ApiError("QS404", "not found", "The API answers at /graphql.");
 }
 
-/** Also how a browser asks whether another origin's page may call: the headers have said. */
+/** Answers CORS preflights; setCorsHeaders() has set the headers. */
 function answerOptions(response: ServerResponse): void {
   response.writeHead(204);
   response.end();
 }
 
 async function answerReadiness(parts: HandlerParts, response: ServerResponse): Promise<void> {
-  const ready = !parts.inFlight.isDraining && (await isDatabaseReady(parts.sql));
+  const isUp = !parts.inFlight.isDraining && parts.canWrite();
+  const ready = isUp && (await isDatabaseReady(parts.sql));
   respondJson(response, ready ? 200 : 503, { status: ready ? "ready" : "not ready" });
 }
 
-/** One that says its size need not even be read. */
+/** Refuses a body by its Content-Length, before it is read. */
 function refuseLargeBody({ headers }: IncomingMessage, maxBodyBytes: number): void {
   if (Number(headers["content-length"] ?? 0) <= maxBodyBytes) return;
   throw new ApiError("QS413", "request is too large", `Send ${maxBodyBytes} bytes at most.`);

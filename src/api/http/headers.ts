@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 
-/** Nothing of an answer is meant to be shown, framed, guessed at or kept by a browser. */
+/** Browsers must not render, frame, sniff or cache answers. */
 const always = {
   "Cache-Control": "no-store",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -12,7 +12,7 @@ const always = {
   "X-Frame-Options": "DENY",
 };
 
-/** The IDE is a page that runs its own scripts, and nobody else's. */
+/** The IDE is a page that runs only its own scripts. */
 const idePolicy = [
   "default-src 'self'",
   "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",

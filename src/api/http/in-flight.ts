@@ -2,11 +2,11 @@ import { once } from "node:events";
 import type { Server, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Knows which requests are being answered, so that a stop can wait for them. */
+/** Tracks requests in flight, so that a stop can wait for them. */
 export interface InFlight {
   readonly isDraining: boolean;
   add(response: ServerResponse): void;
-  /** Takes no new connection, waits for the answers that are due, at most so long. */
+  /** Accepts no new connection, and waits for requests in flight, up to the timeout. */
   drain(server: Server, milliseconds: number): Promise<void>;
 }
 
@@ -20,7 +20,7 @@ export function inFlight(): InFlight {
     add(response) {
       responses.add(response);
       response.once("close", () => responses.delete(response));
-      // A kept-alive connection would bring further requests to a server that is going.
+      // A kept-alive connection would bring further requests to a server that is stopping.
       if (isDraining) response.setHeader("Connection", "close");
     },
     async drain(server, milliseconds) {

@@ -8,14 +8,18 @@ export function respondJson(response: ServerResponse, status: number, body: unkn
 
 /** In the form of GraphQL's errors, so that a client reads all of them alike. */
 export function respondError(response: ServerResponse, error: Error, production: boolean): void {
-  // Whoever asked has gone: nobody is left to be told, and nothing went wrong here.
+  // The client has disconnected: there is no one to answer, and it is not an error.
   if (response.destroyed) return;
   const { message, extensions } = meantToBeRead(error) ?? unexpected(error, production);
   const status = Number(String(extensions.code).slice(2));
   if (response.headersSent) {
-    // Too late to say so: what was cut short must not look complete.
+    // Headers were sent: close the connection, so that the answer does not look complete.
     response.destroy();
     return;
+  }
+  const { retryAfterMs } = extensions;
+  if (typeof retryAfterMs === "number") {
+    response.setHeader("Retry-After", String(Math.ceil(retryAfterMs / 1000)));
   }
   respondJson(response, status, { errors: [{ message, extensions }] });
 }

@@ -1,7 +1,7 @@
 import { errors, jwtVerify, SignJWT } from "jose";
 import type { SigningKeys } from "./signing-keys.ts";
 
-/** Pinned: a token that names another algorithm, or none, is no token. */
+/** Pinned: a token that names another algorithm, or none, is refused. */
 const algorithm = "HS256";
 export const issuer = "storage-qos";
 const audience = "storage-qos-admin-api";
@@ -9,14 +9,17 @@ const audience = "storage-qos-admin-api";
 /** Who sent a request, as its access token says. */
 export interface Identity {
   readonly userId: string;
+  /** What tells the user's tenant from others, for what tenants share. */
+  readonly tenant: string;
   /** Absent for tokens of an identity provider, which keeps sessions of its own. */
   readonly sessionId?: string;
-  /** Seconds since 1970. */
+  /** Of tokens of an identity provider: seconds since 1970, as is expiresAt. */
+  readonly issuedAt?: number;
   readonly expiresAt: number;
 }
 
 export async function signAccessToken(
-  { userId, sessionId, expiresAt }: Required<Identity>,
+  { userId, sessionId, expiresAt }: Pick<Required<Identity>, "userId" | "sessionId" | "expiresAt">,
   keys: SigningKeys,
 ): Promise<string> {
   return new SignJWT({ sid: sessionId })
@@ -29,11 +32,14 @@ export async function signAccessToken(
     .sign(keys[0]);
 }
 
+/** What a token of ours says. */
+export type AccessClaims = Omit<Identity, "tenant" | "issuedAt">;
+
 /** Undefined for a token that is not ours, was changed, or has expired. */
 export async function verifyAccessToken(
   token: string,
   keys: SigningKeys,
-): Promise<Identity | undefined> {
+): Promise<AccessClaims | undefined> {
   for (const key of keys) {
     const identity = await verifyWith(token, key);
     if (identity !== undefined) return identity;
@@ -41,7 +47,7 @@ export async function verifyAccessToken(
   return undefined;
 }
 
-async function verifyWith(token: string, key: Uint8Array): Promise<Identity | undefined> {
+async function verifyWith(token: string, key: Uint8Array): Promise<AccessClaims | undefined> {
   try {
     const { payload } = await jwtVerify<{ sid: string }>(token, key, {
       algorithms: [algorithm],

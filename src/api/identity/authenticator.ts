@@ -2,14 +2,14 @@ import type { Sql } from "../../postgres/connect.ts";
 import { notSignedIn } from "../api-error.ts";
 import { type Identity, verifyAccessToken } from "./access-token.ts";
 import type { OidcVerifier } from "./oidc.ts";
-import { sessionLasts } from "./session-lasts.ts";
 import type { SigningKeys } from "./signing-keys.ts";
-import { userOfEmail } from "./user-of-email.ts";
+import { tenantOfSession } from "./tenant-of-session.ts";
+import { userOfProvider } from "./user-of-provider.ts";
 
 const bearer = /^Bearer +([\w.~+/-]+=*)$/i;
 
 export interface Authenticator {
-  /** Nobody without a header; throws QS401 for a header that proves nothing. */
+  /** Undefined without a header; throws QS401 for an invalid one. */
   identify(authorization: string | undefined): Promise<Identity | undefined>;
 }
 
@@ -20,8 +20,9 @@ export function authenticator(
 ): Authenticator {
   async function identityOf(token: string): Promise<Identity | undefined> {
     if (oidc?.claims(token)) return foreignIdentity(sql, oidc, token);
-    const identity = await verifyAccessToken(token, keys);
-    return identity !== undefined && (await sessionLasts(sql, identity)) ? identity : undefined;
+    const claims = await verifyAccessToken(token, keys);
+    const tenant = claims && (await tenantOfSession(sql, claims));
+    return tenant ? { ...claims, tenant } : undefined;
   }
 
   return {
@@ -41,6 +42,8 @@ async function foreignIdentity(
   token: string,
 ): Promise<Identity | undefined> {
   const claims = await oidc.verify(token);
-  const userId = claims && (await userOfEmail(sql, claims.email, claims.tenant));
-  return userId ? { userId, expiresAt: claims.expiresAt } : undefined;
+  const userId = claims && (await userOfProvider(sql, claims));
+  if (!userId) return undefined;
+  const { tenant, issuedAt, expiresAt } = claims;
+  return { userId, tenant, issuedAt, expiresAt };
 }

@@ -6,13 +6,15 @@ const algorithms = ["RS256", "PS256", "ES256", "EdDSA"];
 
 export interface OidcClaims {
   readonly email: string;
-  /** The name of the user's tenant, where the settings say which or by what claim. */
-  readonly tenant: string | undefined;
+  /** The name of the user's tenant. */
+  readonly tenant: string;
+  /** Seconds since 1970, as is expiresAt. */
+  readonly issuedAt: number;
   readonly expiresAt: number;
 }
 
 export interface OidcVerifier {
-  /** Whether the token says that it comes from this provider. Proves nothing. */
+  /** Whether the token names this provider as its issuer, unverified. */
   claims(token: string): boolean;
   /** Undefined for a token that the provider did not make for this API, or has expired. */
   verify(token: string): Promise<OidcClaims | undefined>;
@@ -29,7 +31,7 @@ export function oidcVerifier(settings: OidcSettings): OidcVerifier {
           algorithms,
           issuer,
           audience,
-          requiredClaims: ["exp", "email"],
+          requiredClaims: ["exp", "iat", "email"],
         });
         return verifiedClaims(payload, settings);
       } catch (error) {
@@ -48,14 +50,15 @@ function issuerOf(token: string): string | undefined {
   }
 }
 
-/** An address that the provider has not verified could be anybody's. */
+/** An address that the provider has not verified may belong to another person. */
 function verifiedClaims(
   payload: JWTPayload,
   { tenant, tenantClaim }: OidcSettings,
 ): OidcClaims | undefined {
-  const { email, email_verified: verified, exp } = payload;
-  if (typeof email !== "string" || verified !== true || exp === undefined) return undefined;
-  if (tenantClaim === undefined) return { email, tenant, expiresAt: exp };
-  const named = payload[tenantClaim];
-  return typeof named === "string" ? { email, tenant: named, expiresAt: exp } : undefined;
+  const { email, email_verified: verified, exp, iat } = payload;
+  if (typeof email !== "string" || verified !== true) return undefined;
+  if (exp === undefined || iat === undefined) return undefined;
+  const named = tenantClaim === undefined ? tenant : payload[tenantClaim];
+  if (typeof named !== "string") return undefined;
+  return { email, tenant: named, issuedAt: iat, expiresAt: exp };
 }

@@ -39,7 +39,7 @@ function keyOf(secret: string): Uint8Array {
   );
 }
 
-/** Written under another name first: a disk that is full leaves no key that is none. */
+/** Written under another name first, so that a full disk leaves no incomplete key. */
 function keptSecret(file: string): string {
   if (!existsSync(file)) {
     const draft = `${file}.${process.pid}`;

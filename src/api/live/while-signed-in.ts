@@ -1,7 +1,8 @@
 import type { Sql } from "../../postgres/connect.ts";
 import { notSignedIn } from "../api-error.ts";
-import { sessionLasts } from "../identity/session-lasts.ts";
-import { userLasts } from "../identity/user-lasts.ts";
+import type { Identity } from "../identity/access-token.ts";
+import { sessionIsActive } from "../identity/session-is-active.ts";
+import { userIsActive } from "../identity/user-is-active.ts";
 import type { ApiRequest } from "../request.ts";
 
 /**
@@ -15,11 +16,25 @@ export async function* whileSignedIn<T>(
 ): AsyncGenerator<T, void, undefined> {
   const { identity } = request;
   if (identity === undefined) throw notSignedIn();
-  const lasts = () =>
-    identity.sessionId === undefined ? userLasts(sql, request) : sessionLasts(sql, identity);
   for await (const event of events) {
     if (Date.now() >= identity.expiresAt * 1000) return;
-    if (!(await lasts())) return;
+    if (!(await lasts(sql, request, identity))) return;
     yield event;
   }
+}
+
+const asked = new WeakMap<Sql, Map<string, Promise<boolean>>>();
+
+/** Streams of one session that ask at the same time share the answer. */
+function lasts(sql: Sql, request: ApiRequest, identity: Identity): Promise<boolean> {
+  const answers = asked.get(sql) ?? new Map<string, Promise<boolean>>();
+  asked.set(sql, answers);
+  const key = identity.sessionId ?? `${identity.userId} ${identity.issuedAt}`;
+  const known = answers.get(key);
+  if (known !== undefined) return known;
+  const answer = (
+    identity.sessionId === undefined ? userIsActive(sql, request) : sessionIsActive(sql, identity)
+  ).finally(() => answers.delete(key));
+  answers.set(key, answer);
+  return answer;
 }

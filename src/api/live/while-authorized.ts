@@ -6,7 +6,7 @@ import { alertChannel } from "./alert-channel.ts";
  * Passes alerts on as long as their channel is the one that the sender of the request may hear: a
  * role that is taken away ends them too.
  */
-export async function* whileHeard<T>(
+export async function* whileAuthorized<T>(
   sql: Sql,
   request: ApiRequest,
   channel: string,

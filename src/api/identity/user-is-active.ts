@@ -3,7 +3,7 @@ import { inContext } from "../in-context.ts";
 import type { ApiRequest } from "../request.ts";
 
 /** Whether the sender's user and tenant are active, where an identity provider keeps the session. */
-export async function userLasts(sql: Sql, request: ApiRequest): Promise<boolean> {
+export async function userIsActive(sql: Sql, request: ApiRequest): Promise<boolean> {
   return inContext(
     sql,
     request,
