@@ -1,3 +1,4 @@
-import { type MakeTask, once } from "../src/worker/task.ts";
+import { inSteps, type MakeTask } from "../src/worker/task.ts";
 
-export const makeTask: MakeTask = () => once("select rate_limiter_private.make_partitions()");
+export const makeTask: MakeTask = () =>
+  inSteps("select rate_limiter_private.make_partitions(clock_timestamp(), 1)");

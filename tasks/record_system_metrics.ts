@@ -1,7 +1,23 @@
 import { inBatches, type MakeTask } from "../src/worker/task.ts";
 
-export const makeTask: MakeTask = () =>
-  inBatches(
+/**
+ * Alerts are evaluated after it, and also where it fails: what others reported does not wait. Before
+ * it, they would judge the last complete minute only with the next run.
+ */
+export const makeTask: MakeTask = () => {
+  const record = inBatches(
     "select rate_limiter_private.record_system_metrics(clock_timestamp(), $1::integer) as done",
     60,
   );
+  return async (payload, helpers) => {
+    try {
+      await record(payload, helpers);
+    } finally {
+      await helpers.addJob("evaluate_alerts", undefined, {
+        jobKey: "evaluate_alerts",
+        priority: helpers.job.priority,
+        maxAttempts: helpers.job.max_attempts,
+      });
+    }
+  };
+};

@@ -5,7 +5,7 @@ interface Verification {
   readonly first_gaps: readonly object[];
 }
 
-/** A gap is told by log, by metric (storage_qos_ledger_gaps) and by the Prometheus rule on it. */
+/** A gap is reported by log, by metric (storage_qos_ledger_gaps) and by the Prometheus rule on it. */
 export const makeTask: MakeTask = () => async (_payload, helpers) => {
   const answer = await helpers.query<Verification>(
     "select * from rate_limiter_private.verify_ledger()",

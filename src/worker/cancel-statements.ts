@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from "pg";
 
-/** The number of a connection's process at the server, which its types do not tell. */
+/** The process id of a connection at the server, which the driver's types leave out. */
 interface WithProcess {
   readonly processID: number | null;
 }

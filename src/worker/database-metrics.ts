@@ -6,7 +6,7 @@ import { logFor } from "../log.ts";
 const log = logFor("worker");
 
 /** Less than Prometheus waits for a scrape, which else would say nothing at all. */
-const patienceMilliseconds = 5_000;
+const timeoutMs = 5_000;
 
 interface Sample {
   readonly name: string;
@@ -14,25 +14,40 @@ interface Sample {
   readonly value: number;
 }
 
-/** What metrics_snapshot() answers, by its names; `label` names what its label column tells. */
+/** The metrics of metrics_snapshot(), by name; `label` is the name of its label. */
 const gauges: Readonly<Record<string, { readonly help: string; readonly label?: string }>> = {
-  jobs_ready: { help: "Jobs that are due and that nobody works at." },
-  jobs_running: { help: "Jobs that some worker works at." },
-  jobs_given_up: { help: "Jobs that failed for the last time and wait for somebody." },
+  jobs_ready: { help: "Jobs that are due and not running." },
+  jobs_running: { help: "Jobs that a worker is running." },
+  jobs_given_up: { help: "Jobs that failed for the last time and need attention." },
+  job_parts_failed: { help: "Applications and partitions that jobs left out in the last day." },
   oldest_job_seconds: { help: "How long the oldest due job has been waiting." },
   operations_admitted: { help: "Operations that were admitted in the last full minute." },
   operations_denied: { help: "Operations denied in the last full minute.", label: "reason" },
   lease_waste_ratio: { help: "Share of the last hour's leased tokens that lapsed unsettled." },
-  bucket_fill_lowest_ratio: { help: "How full the emptiest bucket is.", label: "kind" },
+  bucket_fill_lowest_ratio: {
+    help: "How full the emptiest bucket is; below 0 in debt.",
+    label: "kind",
+  },
   buckets_low: { help: "Buckets that are less than a fifth full.", label: "kind" },
-  dead_notices: { help: "Notices of alerts that could not be sent." },
+  dead_notifications: { help: "Notices of alerts that could not be sent." },
   ledger_gaps: { help: "Gaps that the last check of the ledger found." },
   ledger_check_age_seconds: { help: "Time since the ledger was last checked." },
+  cluster_health: {
+    help: "1 where the cluster is healthy, 0.5 where degraded, 0 where unhealthy.",
+    label: "cluster",
+  },
+  clusters_by_health: {
+    help: "Clusters that have a health_check_url, by their health.",
+    label: "status",
+  },
+  cluster_health_age_seconds: {
+    help: "Time since the cluster that waits longest was last asked for its health.",
+  },
 };
 
 /**
- * Answers how to bring them up to date: one statement a scrape. While the database is away the
- * scrape tells just that, and nothing that may be wrong by now.
+ * Answers a function that updates them: one statement for each scrape. While the database is
+ * unreachable the scrape says so, and leaves out values that may be outdated.
  */
 export function addDatabaseMetrics(register: Registry, pool: Pool): () => Promise<void> {
   const registers = [register];
@@ -58,7 +73,7 @@ export function addDatabaseMetrics(register: Registry, pool: Pool): () => Promis
   };
 }
 
-/** A gauge without labels would say 0 after a reset, where nothing is known. */
+/** A gauge without labels would be 0 after a reset, although its value is unknown. */
 function clear(gauge: Gauge, label: string | undefined): void {
   if (label === undefined) gauge.remove();
   else gauge.reset();
@@ -73,9 +88,9 @@ async function snapshot(pool: Pool): Promise<readonly Sample[] | undefined> {
   try {
     const answer = await Promise.race([
       pool.query<Sample>("select * from rate_limiter_private.metrics_snapshot()"),
-      sleep(patienceMilliseconds, undefined, { ref: false }),
+      sleep(timeoutMs, undefined, { ref: false }),
     ]);
-    if (answer === undefined) throw new Error(`no answer in ${patienceMilliseconds} ms`);
+    if (answer === undefined) throw new Error(`no answer in ${timeoutMs} ms`);
     return answer.rows;
   } catch (err) {
     log.warn({ err }, "the database did not answer a scrape");

@@ -5,15 +5,15 @@ import { forgetWorkers } from "./forget-workers.ts";
 import { noteWorkers } from "./note-workers.ts";
 
 const log = logFor("worker");
-const beatMilliseconds = 10_000;
+const beatMs = 10_000;
 
 export interface Heartbeat {
   stop(): Promise<void>;
 }
 
 /**
- * Says that this process's pools of workers, in whose names jobs are locked, are there, so that
- * nobody takes their jobs from them. Once they are gone, others may.
+ * Records that this process's worker pools are alive. Jobs are locked in their names; once the
+ * heartbeats stop, `rescue_stuck_jobs` releases those jobs.
  */
 export function startHeartbeat(pool: Pool, events: WorkerEvents): Heartbeat {
   const present = new Set<string>();
@@ -24,7 +24,7 @@ export function startHeartbeat(pool: Pool, events: WorkerEvents): Heartbeat {
       if (gone.size > 0) await forgetWorkers(pool, [...gone]);
       gone.clear();
     } catch (err) {
-      log.warn({ err }, "the database was not told that this worker is there");
+      log.warn({ err }, "the heartbeat could not be written");
     }
   };
   events.on("pool:create", ({ workerPool }) => {
@@ -36,7 +36,7 @@ export function startHeartbeat(pool: Pool, events: WorkerEvents): Heartbeat {
     workerPool.promise.then(leave, leave);
     void beat();
   });
-  const timer = setInterval(beat, beatMilliseconds);
+  const timer = setInterval(beat, beatMs);
   return {
     async stop() {
       clearInterval(timer);

@@ -5,7 +5,6 @@ import type { Registry } from "prom-client";
 import { logFor } from "../log.ts";
 import { UserError } from "../user-error.ts";
 import { addDatabaseMetrics } from "./database-metrics.ts";
-import { isDatabaseThere } from "./is-database-there.ts";
 
 const log = logFor("worker");
 
@@ -14,7 +13,7 @@ export interface Operations {
   readonly register: Registry;
   readonly host: string;
   readonly port: number;
-  isRunning(): boolean;
+  isReady(): boolean;
 }
 
 export interface OperationsServer {
@@ -22,14 +21,14 @@ export interface OperationsServer {
   stop(): Promise<void>;
 }
 
-/** /metrics for Prometheus, /healthz (the process lives) and /readyz (it works off jobs). */
+/** /metrics for Prometheus, /healthz (the process is alive) and /readyz (it runs jobs). */
 export async function serveOperations(operations: Operations): Promise<OperationsServer> {
-  const { pool, register, host, port, isRunning } = operations;
+  const { pool, register, host, port, isReady } = operations;
   const refresh = addDatabaseMetrics(register, pool);
   const answers: Readonly<Record<string, (response: ServerResponse) => Promise<void>>> = {
     "/healthz": async (response) => say(response, 200, "alive"),
     "/readyz": async (response) => {
-      const ready = isRunning() && (await isDatabaseThere(pool));
+      const ready = isReady();
       say(response, ready ? 200 : 503, ready ? "ready" : "not ready");
     },
     "/metrics": async (response) => {
@@ -40,7 +39,7 @@ export async function serveOperations(operations: Operations): Promise<Operation
     },
   };
   const server = createServer((request, response) => {
-    // Whatever a stranger sends, such as //, must not end this process.
+    // An invalid path, such as //, must not end this process.
     const path = URL.parse(request.url ?? "/", "http://worker")?.pathname ?? "";
     const answer = request.method === "GET" ? answers[path] : undefined;
     if (answer === undefined) return say(response, 404, "not found");

@@ -1,10 +1,12 @@
 import type { WorkerEvents } from "graphile-worker";
-import { Counter, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { logFor } from "../log.ts";
+import { wasBusy } from "./busy-jobs.ts";
+import { schedule } from "./schedule.ts";
 
 const log = logFor("worker");
 
-/** Logs and measures what becomes of each job that this process runs. */
+/** Logs and measures the outcome of each job that this process runs. */
 export function watchJobs(events: WorkerEvents, register: Registry): void {
   const registers = [register];
   const labelNames = ["task"] as const;
@@ -27,6 +29,20 @@ export function watchJobs(events: WorkerEvents, register: Registry): void {
     labelNames,
     registers,
   });
+  const busy = new Counter({
+    name: "storage_qos_tasks_busy_total",
+    help: "Runs of a task that did nothing, because another session did the same.",
+    labelNames,
+    registers,
+  });
+  const succeeded = new Gauge({
+    name: "storage_qos_task_last_success_timestamp_seconds",
+    help: "When a task last succeeded in this process, or the process started.",
+    labelNames,
+    registers,
+  });
+  // A task that never runs is late as well.
+  for (const { task } of schedule) succeeded.set({ task }, secondsNow());
   const starts = new Map<string, number>();
 
   events.on("job:start", ({ job }) => {
@@ -40,10 +56,17 @@ export function watchJobs(events: WorkerEvents, register: Registry): void {
     duration.observe({ task }, seconds);
     const fields = { job: job.id, task, attempt: job.attempts, ms: Math.round(seconds * 1000) };
     if (!error) {
-      log.debug(fields, "job done");
+      succeeded.set({ task }, secondsNow());
+      const isBusy = wasBusy(job);
+      if (isBusy) busy.inc({ task });
+      log.debug(fields, isBusy ? "job busy" : "job done");
       return;
     }
     failures.inc({ task });
     log.error({ ...fields, err: error }, "job failed");
   });
+}
+
+function secondsNow(): number {
+  return Math.floor(Date.now() / 1000);
 }

@@ -1,9 +1,10 @@
 import { readdirSync } from "node:fs";
 import { basename } from "node:path";
-import type { TaskList } from "graphile-worker";
+import type { Task, TaskList } from "graphile-worker";
 import { projectPath } from "../paths.ts";
 import type { WorkerSettings } from "./settings.ts";
 import type { MakeTask } from "./task.ts";
+import { requirePayload } from "./task-payloads.ts";
 
 const folder = projectPath("tasks");
 
@@ -13,12 +14,20 @@ export function taskNames(): string[] {
     .map((file) => basename(file, ".ts"));
 }
 
+/** A job whose payload does not fit fails with the reason. */
+function withPayloadCheck(name: string, task: Task): Task {
+  return (payload, helpers) => {
+    requirePayload(name, payload);
+    return task(payload, helpers);
+  };
+}
+
 /** One task for each file of tasks/, by the file's name. */
 export async function loadTasks(settings: WorkerSettings): Promise<TaskList> {
   const tasks: TaskList = {};
   for (const name of taskNames()) {
     const file: { makeTask: MakeTask } = await import(`../../tasks/${name}.ts`);
-    tasks[name] = file.makeTask(settings);
+    tasks[name] = withPayloadCheck(name, file.makeTask(settings));
   }
   return tasks;
 }

@@ -3,7 +3,7 @@ import type { Logger } from "../log.ts";
 
 type Level = "error" | "warn" | "info" | "debug" | "trace";
 
-/** The library's own chatter goes a level down; job-metrics.ts logs what became of each job. */
+/** The library's messages go down one level; job-metrics.ts logs the outcome of each job. */
 const levels: Readonly<Record<string, Level>> = {
   error: "error",
   warning: "warn",

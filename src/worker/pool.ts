@@ -1,27 +1,39 @@
 import pg from "pg";
 import { logFor } from "../log.ts";
-import { hearLosses } from "../postgres/hear-losses.ts";
+import { handlePoolErrors } from "../postgres/handle-pool-errors.ts";
+import { withSessionSettings } from "../postgres/url.ts";
+import { logIgnored, pgConfig } from "../postgres/url-drivers.ts";
+import { urlTarget } from "../postgres/url-target.ts";
 import { cancelStatements } from "./cancel-statements.ts";
 
-const patienceMilliseconds = 2_000;
+const timeoutMs = 2_000;
 
 export interface WorkerPool {
   readonly pool: pg.Pool;
   /** Interrupts what runs on its connections now. */
   interrupt(): Promise<void>;
-  /** Closes it, also where somebody does not give a connection back. */
+  /** Closes it, also where a connection is not released. */
   close(): Promise<void>;
 }
 
-/** A pool of the worker's own: the queue's driver is pg. A lost connection is no end of it. */
+/** A pool of the worker's own: the queue's driver is pg. It survives lost connections. */
 export function openPool(connectionString: string, size: number): WorkerPool {
+  const log = logFor("worker");
+  const target = urlTarget(withSessionSettings(connectionString));
+  logIgnored(target, "pg", log);
   const pool = new pg.Pool({
-    connectionString,
-    max: size,
     application_name: "storage-qos worker",
+    ...pgConfig(target),
+    max: size,
     keepAlive: true,
   });
-  hearLosses(pool, logFor("worker"));
+  handlePoolErrors(pool, log);
+  // A job reports the parts that it leaves out as warnings.
+  pool.on("connect", (client) =>
+    client.on("notice", ({ severity, code, message }) => {
+      if (severity === "WARNING") log.warn({ code }, message ?? "warning");
+    }),
+  );
   const busy = new Set<pg.PoolClient>();
   pool.on("acquire", (client) => busy.add(client));
   pool.on("release", (_error, client) => busy.delete(client));
@@ -32,7 +44,7 @@ export function openPool(connectionString: string, size: number): WorkerPool {
       const kill = () => {
         for (const client of busy) void (client as unknown as pg.Client).end();
       };
-      const timer = setTimeout(kill, patienceMilliseconds);
+      const timer = setTimeout(kill, timeoutMs);
       await pool.end();
       clearTimeout(timer);
     },

@@ -6,7 +6,7 @@ import { UserError } from "../user-error.ts";
 const undefinedFunction = "42883";
 const undefinedSchema = "3F000";
 
-/** Refuses a database that has had other migrations than this code was written for. */
+/** Refuses a database that was migrated to another version than this code was written for. */
 export async function requireSchema(
   pool: Pool,
   known: readonly string[] = committedMigrations(),
@@ -45,7 +45,7 @@ function olderSchema(missing: string): UserError {
   );
 }
 
-/** By the names that the database keeps of them: the number alone, without the message. */
+/** By the names that the database stores: the number alone, without the message. */
 export function committedMigrations(folder = projectPath("db/committed")): string[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith(".sql"))

@@ -8,42 +8,54 @@ interface ScheduledTask {
   readonly task: string;
   /** Minute, hour, day of month, month, day of week; UTC. */
   readonly at: string;
-  /** How far back a run that nobody was there for is made up: where the next one will not do. */
+  /** How far back missed runs are backfilled; omit where the next run covers them. */
   readonly backfill?: number;
   readonly payload?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * When each task runs. Whatever works off what is due by now needs no backfill: the next run does
- * the missed one's work too. Of two runs at once each leaves to the other what it has at hand.
+ * When each task runs. A task that processes all that is due needs no backfill: its next run covers
+ * the missed one. Concurrent runs skip the rows that the other one has locked.
  */
 export const schedule: readonly ScheduledTask[] = [
   { task: "collect_borrowings", at: "* * * * *" },
-  { task: "expire_leases", at: "* * * * *" },
-  { task: "release_lost_jobs", at: "* * * * *" },
+  // The setting token_cleanup_interval says how often it works.
+  { task: "expire_leases", at: "* * * * *", payload: { by: "clock" } },
+  { task: "rescue_stuck_jobs", at: "* * * * *" },
+  { task: "probe_clusters", at: "* * * * *" },
+  { task: "fold_denials", at: "* * * * *" },
+  // It queues evaluate_alerts, which judges what it wrote.
   { task: "record_system_metrics", at: "* * * * *" },
-  { task: "evaluate_alerts", at: "* * * * *" },
-  { task: "bury_lost_notifications", at: "*/10 * * * *" },
+  { task: "dead_letter_stale_notifications", at: "*/10 * * * *" },
+  { task: "sync_quota_flags", at: "*/5 * * * *" },
   { task: "aggregate_metrics", at: "*/5 * * * *", payload: { grain: "hour" } },
   { task: "aggregate_metrics", at: "7 * * * *", payload: { grain: "day" } },
   { task: "refresh_daily_quota_usage", at: "10 * * * *", backfill: hour },
   { task: "make_partitions", at: "20 * * * *", backfill: day },
-  { task: "move_stragglers", at: "40 * * * *" },
+  { task: "drain_default_partitions", at: "40 * * * *" },
   { task: "expire_sessions", at: "50 * * * *" },
   { task: "apply_retention", at: "30 2 * * *", backfill: day },
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 
-/** A run that fails is tried again soon; the next one by the clock follows anyway. */
+/** A failed run is retried soon; the next scheduled one follows in any case. */
 const attempts = 5;
 
-/** Before what is queued otherwise: notices to receivers that are slow must not hold it up. */
-const priority = -1;
+/** Before what is queued otherwise: notifications to receivers that are slow must not hold it up. */
+const usualPriority = -1;
+
+/** After a pause of days: rows find their partitions first, then aggregates are made, then the rest. */
+const priorities: Readonly<Record<string, number>> = {
+  make_partitions: -4,
+  drain_default_partitions: -3,
+  aggregate_metrics: -2,
+};
 
 export function cronItems() {
   return parseCronItems(
     schedule.map(({ task, at, backfill = 0, payload }): CronItem => {
       const identifier = [task, ...Object.values(payload ?? {})].join("_");
+      const priority = priorities[task] ?? usualPriority;
       const options = { backfillPeriod: backfill, maxAttempts: attempts, priority };
       return { task, match: at, identifier, options, ...(payload && { payload: { ...payload } }) };
     }),

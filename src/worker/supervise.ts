@@ -11,15 +11,18 @@ import {
 import type { Pool } from "pg";
 import { logFor } from "../log.ts";
 import { endRunner } from "./end-runner.ts";
+import { limitDeliveries } from "./limit-deliveries.ts";
 import { workerLogFactory } from "./log-factory.ts";
 import { cronItems } from "./schedule.ts";
 
 const log = logFor("worker");
-const restartMilliseconds = 1_000;
+const restartMs = 1_000;
 
 export interface Supervised {
-  /** Whether jobs are being worked off now. */
+  /** Whether jobs are being run now. */
   isRunning(): boolean;
+  /** Leaves a runner that takes up no jobs to itself, and starts another one. */
+  replace(): void;
   /** Lets running jobs finish, for a few seconds, and releases the others. */
   stop(): Promise<void>;
 }
@@ -37,27 +40,33 @@ export function makeEvents(): WorkerEvents {
   return new EventEmitter() as WorkerEvents;
 }
 
-/** Keeps a runner going: the library's own gives up when the database is away for too long. */
+/** Restarts the library's runner, which ends when the database is unreachable for too long. */
 export async function supervise(work: Work): Promise<Supervised> {
   let runner: Runner | undefined = await startRunner(work);
   const stopping = new AbortController();
   const stopped = new Promise((resolve) => stopping.signal.addEventListener("abort", resolve));
+  let replacing = Promise.withResolvers<void>();
 
   const supervision = (async () => {
     while (!stopping.signal.aborted) {
       const ended = runner?.promise.catch((err: unknown) =>
         log.error({ err }, "the job runner ended"),
       );
-      // One that failed while it stopped never tells that it ended.
-      await Promise.race([ended, stopped]);
+      // The promise of a runner that failed while it stopped never settles.
+      await Promise.race([ended, stopped, replacing.promise]);
+      replacing = Promise.withResolvers<void>();
+      const left = runner;
       runner = undefined;
       if (stopping.signal.aborted) return;
-      await sleep(restartMilliseconds, undefined, { signal: stopping.signal }).catch(() => {});
+      // Its jobs are released with the heartbeats of its pool, where it does not end.
+      if (left !== undefined) void endRunner(left, async () => {});
+      await sleep(restartMs, undefined, { signal: stopping.signal }).catch(() => {});
       if (!stopping.signal.aborted) runner = await restart(work);
     }
   })();
 
   return {
+    replace: () => replacing.resolve(),
     isRunning: () => runner !== undefined && !stopping.signal.aborted,
     async stop() {
       stopping.abort();
@@ -76,18 +85,27 @@ async function restart(work: Work): Promise<Runner | undefined> {
   }
 }
 
-function startRunner({ pool, tasks, events, concurrency }: Work): Promise<Runner> {
+async function startRunner({ pool, tasks, events, concurrency }: Work): Promise<Runner> {
+  const { forbiddenFlags, end } = limitDeliveries(events, concurrency);
   const options: RunnerOptions = {
     pgPool: pool,
     taskList: tasks,
     parsedCronItems: cronItems(),
     concurrency,
     events,
+    forbiddenFlags,
     noHandleSignals: true,
-    // Through its batches the library tells of a job's end that it cannot write down, and stops;
-    // without them the rejection is nobody's, and would end this process.
+    // With batches the library reports a completion that it cannot write, and stops; without them
+    // the rejection is unhandled and ends this process.
     preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
     logger: new Logger(workerLogFactory(logFor("graphile-worker"))),
   };
-  return run(options);
+  try {
+    const runner = await run(options);
+    runner.promise.then(end, end);
+    return runner;
+  } catch (error) {
+    end();
+    throw error;
+  }
 }

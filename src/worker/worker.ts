@@ -6,16 +6,17 @@ import { serveOperations } from "./http.ts";
 import { watchJobs } from "./job-metrics.ts";
 import { loadTasks } from "./load-tasks.ts";
 import { openPool } from "./pool.ts";
+import { watchReadiness } from "./readiness.ts";
 import { requireSchema } from "./require-schema.ts";
 import { workerSettings } from "./settings.ts";
 import { makeEvents, supervise } from "./supervise.ts";
 
 const log = logFor("worker");
 
-/** Connections beside those of the jobs: to listen, for the clock's jobs, and for the scrape. */
+/** Connections beside those of the jobs: for LISTEN, for scheduled jobs, and for the scrape. */
 const spareConnections = 4;
 
-/** Starts working off the job queue. Any number of processes may. */
+/** Starts to run jobs of the queue. Any number of processes may. */
 export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
   const settings = workerSettings(env);
   const { concurrency } = settings;
@@ -33,13 +34,19 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
     const tasks = await loadTasks(settings);
     const work = await supervise({ pool, tasks, events, concurrency, interrupt });
     started.push(work.stop);
+    const names = Object.keys(tasks);
+    const readiness = await watchReadiness({
+      ...{ pool, events, tasks: names, concurrency, replaceRunner: work.replace },
+    });
+    started.push(async () => readiness.stop());
     const service: { url?: string } = {};
     if (http) {
-      const server = await serveOperations({ pool, register, isRunning: work.isRunning, ...http });
+      const isReady = () => work.isRunning() && readiness.isReady();
+      const server = await serveOperations({ pool, register, isReady, ...http });
       started.push(server.stop);
       service.url = server.url;
     }
-    log.info({ ...service, tasks: Object.keys(tasks).length }, "worker started");
+    log.info({ ...service, tasks: names.length }, "worker started");
     return { name: "worker", stop, ...service } satisfies Service;
   } catch (error) {
     await stop();

@@ -8,7 +8,7 @@ const { users } = await makeTenant(database, "expiring");
 
 beforeEach(async () => {
   await sql`delete from rate_limiter_private.user_sessions`;
-  await sql`delete from rate_limiter_private.login_addresses`;
+  await sql`delete from rate_limiter_private.login_failures`;
 });
 
 async function expire(batchSize = 1000, as = database.as("rate_limiter_worker")): Promise<number> {
@@ -76,19 +76,19 @@ describe("what sessions need only while they last", () => {
   });
 });
 
-test("failures to sign in go after a quiet day, unless they still slow somebody", async () => {
+test("failures to sign in go after a quiet day, unless they still slow a sign-in", async () => {
   await sql`
-    insert into rate_limiter_private.login_addresses
-      (address, failed_attempts, last_failed_at, locked_until)
+    insert into rate_limiter_private.login_failures
+      (account, network, failed_attempts, last_failed_at, locked_until)
     values
-      ('10.0.0.1', 3, now() - interval '25 hours', null),
-      ('10.0.0.2', 3, now() - interval '25 hours', now() - interval '1 hour'),
-      ('10.0.0.3', 3, now() - interval '25 hours', now() + interval '1 hour'),
-      ('10.0.0.4', 3, now() - interval '23 hours', null)
+      ('', '10.0.0.1', 3, now() - interval '25 hours', null),
+      ('', '10.0.0.2', 3, now() - interval '25 hours', now() - interval '1 hour'),
+      ('', '10.0.0.3', 3, now() - interval '25 hours', now() + interval '1 hour'),
+      ('', '10.0.0.4', 3, now() - interval '23 hours', null)
   `;
   expect(await expire()).toBe(2);
   const left = await sql`
-    select host(address) as address from rate_limiter_private.login_addresses order by address
+    select host(network) as network from rate_limiter_private.login_failures order by network
   `;
-  expect(left.map((row) => row.address)).toEqual(["10.0.0.3", "10.0.0.4"]);
+  expect(left.map((row) => row.network)).toEqual(["10.0.0.3", "10.0.0.4"]);
 });

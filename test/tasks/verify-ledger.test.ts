@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
 
 const database = await createDatabase();
 const { sql } = database;
@@ -74,19 +74,100 @@ describe("the nightly check of the ledger", () => {
 
   test("does not take a change of quota for a row", async () => {
     const look = (seconds: number) =>
-      sql`select rate_limiter_internal.lock_buckets(${at(seconds)}, ${appId}, null)`;
-    // A full bucket and the one row that says so, which expires.
+      sql`
+        select rate_limiter_internal.lock_buckets(
+          rate_limiter_internal.shard_key_of(${appId}), ${at(seconds)}, ${appId}, null, true, true
+        )
+      `;
+    const publish = (seconds: number, burst: number) =>
+      sql`
+        select rate_limiter_internal.publish_quota_at(
+          ${at(seconds)}, ${appId}, null, 'enforce', null, null,
+          ${JSON.stringify({
+            ...{ iops_limit: 20, iops_burst: burst, burst_duration_seconds: 1, refill_rate: 20 },
+          })}::text::jsonb,
+          null, 'test'
+        )
+      `;
+    // A full bucket and the one row that says so, which has expired.
     await look(1);
     await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
     await sql`
+      update rate_limiter.token_buckets set updated_at = now() - interval '10 years'
+      where owner_id = ${appId}
+    `;
+    await publish(2000, 2000);
+    await look(3000);
+    expect(await verify(3010)).toMatchObject({ gap_count: "0", first_gaps: [] });
+    // Dormant, and back.
+    await sql`
+      select rate_limiter_internal.cancel_quota_at(${at(4000)}, c, 'test')
+      from rate_limiter.quota_configs as c
+      where c.app_id = ${appId} and c.valid_to is null
+    `;
+    await look(4500);
+    expect(await verify(4510)).toMatchObject({ gap_count: "0", first_gaps: [] });
+    await publish(5000, 3000);
+    await look(5500);
+    expect(await verify(5510)).toMatchObject({ gap_count: "0", first_gaps: [] });
+    // Refill is a change: it has a row, which is missed.
+    await look(6000);
+    await consume(6000);
+    await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
+    expect(await verify(6010)).toMatchObject({ gap_count: "1" });
+    await sql`delete from rate_limiter.token_buckets where owner_id = ${appId}`;
+  });
+
+  test("covers reserves, and what a change of them takes away", async () => {
+    const [cluster] = await sql`
+      insert into rate_limiter.clusters (name, region) values (${appId}, 'north')
+      returning cluster_id
+    `;
+    const clusterId = cluster?.cluster_id;
+    await sql`
       select rate_limiter_internal.publish_quota_at(
-        ${at(2000)}, ${appId}, null, 'enforce', null, null,
-        '{"iops_limit": 20, "iops_burst": 2000, "burst_duration_seconds": 1, "refill_rate": 20}',
+        ${at(-10)}, null, ${clusterId}, 'enforce', null, null,
+        '{"iops_limit": 100, "iops_burst": 200, "burst_duration_seconds": 1, "refill_rate": 100}',
         null, 'test'
       )
     `;
-    await look(3000);
-    expect(await verify(3010)).toMatchObject({ gap_count: "0", first_gaps: [] });
+    await sql`
+      update rate_limiter.applications set cluster_id = ${clusterId} where app_id = ${appId}
+    `;
+    const reserve = async (seconds: number, iops: number) => {
+      await sql`
+        insert into rate_limiter.reservations
+          (app_id, cluster_id, reserved_iops, reservation_seconds)
+        values (${appId}, ${clusterId}, ${iops}, 2)
+        on conflict (app_id) do update set reserved_iops = excluded.reserved_iops
+      `;
+      await owner`select rate_limiter_internal.sync_reserves_at(${at(seconds)}, ${clusterId})`;
+    };
+    await reserve(0, 20);
+    for (let seconds = 1; seconds < 4; seconds++) await consume(seconds);
+    await reserve(4, 5);
+    await consume(5);
+    const rows = await sql`
+      select transaction_type, tokens_change
+      from rate_limiter.token_transactions
+      where owner_id = ${appId} and bucket_type = 'iops_reserve'
+      order by seq
+    `;
+    // Forty were held, and ten is what the smaller reserve holds.
+    expect(rows.map((row) => ({ ...row }))).toEqual([
+      { transaction_type: "adjust", tokens_change: "-30.000000" },
+    ]);
+    expect(await verify(10)).toMatchObject({ gap_count: "0", first_gaps: [] });
+    await sql`
+      update rate_limiter.token_transactions set balance_after = balance_after + 1
+      where owner_id = ${appId} and bucket_type = 'iops_reserve'
+    `;
+    expect((await verify(20))?.gap_count).not.toBe("0");
+    for (const table of ["token_transactions", "token_buckets"]) {
+      await sql`
+        delete from ${sql(`rate_limiter.${table}`)} where owner_id in (${appId}, ${clusterId})
+      `;
+    }
   });
 
   test("is not misled by a clock that stepped back over the start of its span", async () => {

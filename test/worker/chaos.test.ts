@@ -14,8 +14,8 @@ import { readPostmaster } from "../../src/postgres/postmaster.ts";
 import { startServer } from "../../src/postgres/server.ts";
 import { withDatabase, withRole } from "../../src/postgres/url.ts";
 import { startWorker } from "../../src/worker/worker.ts";
-import { makeApplication } from "../denials/world.ts";
 import { createDatabase, type TestDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
 import { holdClock } from "./hold-clock.ts";
 import { spawnWorker } from "./spawn-worker.ts";
 
@@ -100,7 +100,7 @@ describe("afterwards everything converges, and the ledger explains every token",
     await sql`update rate_limiter_private.job_workers set seen_at = seen_at - interval '2 minutes'`;
 
     const worker = await startWorker({ databaseUrl: database.urlAs("rate_limiter_worker") });
-    await sql`select graphile_worker.add_job('release_lost_jobs')`;
+    await sql`select graphile_worker.add_job('rescue_stuck_jobs')`;
     await until(async () => {
       const left = await sql`select from graphile_worker.jobs where key = 'doomed'`;
       return left.count === 0;
@@ -141,7 +141,7 @@ describe("afterwards everything converges, and the ledger explains every token",
       "evaluate_alerts",
       "record_system_metrics",
       "make_partitions",
-      "move_stragglers",
+      "drain_default_partitions",
       "refresh_daily_quota_usage",
       "apply_retention",
       "verify_ledger",
@@ -172,7 +172,7 @@ describe("afterwards everything converges, and the ledger explains every token",
       select
         (select count(*)::integer from rate_limiter.token_leases where settled_at is null) as leases,
         (select count(*)::integer from rate_limiter.alert_history where app_id = ${appId}) as alerts,
-        (select array_agg(status) from rate_limiter.alert_notices) as notices,
+        (select array_agg(status) from rate_limiter.alert_notifications) as notices,
         (select sample_count::integer from rate_limiter.metrics_hourly
           where app_id = ${appId} and metric_name = 'depth' order by bucket desc limit 1) as samples,
         (select count(*)::integer from rate_limiter_private.ledger_checks where gap_count > 0) as gaps

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
 
 const database = await createDatabase();
 const { sql } = database;
@@ -18,9 +18,10 @@ async function runJobs(seconds: number): Promise<void> {
   await worker`select rate_limiter_private.expire_sessions(${now})`;
   await worker`select rate_limiter_private.record_system_metrics(${now})`;
   await worker`select rate_limiter_private.evaluate_alerts(${now})`;
-  await worker`select rate_limiter_private.bury_lost_notifications(${now})`;
+  await worker`select rate_limiter_private.dead_letter_stale_notifications(${now})`;
+  await worker`select rate_limiter_private.sync_quota_flags(${now})`;
   await worker`select rate_limiter_private.make_partitions(${now})`;
-  await worker`select rate_limiter_private.move_stragglers(${now})`;
+  await worker`select rate_limiter_private.drain_default_partitions(${now})`;
   for (const grain of ["hour", "day"]) {
     await worker`select rate_limiter_private.aggregate_metrics(${grain})`;
   }

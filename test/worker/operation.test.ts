@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { startWorker } from "../../src/worker/worker.ts";
 import { runCli } from "../cli/run-cli.ts";
 import { makeTenant } from "../data-model/world.ts";
 import { createDatabase, expectSqlState } from "../harness/index.ts";
@@ -59,13 +60,62 @@ describe("the command line", () => {
     expect(await qos("jobs", "run", "verify_ledger", "[]")).toMatchObject({ code: 2 });
   });
 
+  test.each([
+    [["run", "aggregate_metrics"], "payload_invalid", 'grain is "hour" or "day"'],
+    [["run", "aggregate_metrics", '{"grain": "week"}'], "payload_invalid", "grain is"],
+    [["run", "verify_ledger", '{"from": 1}'], "payload_invalid", "It takes no payload"],
+    [["run", "deliver_notification", '{"notification_id": "1"}'], "payload_invalid", "a UUID"],
+    [["retry", "zzz"], "id_invalid", "jobs failed"],
+    [["retry", "1", "99999999999999999999"], "id_invalid", "jobs failed"],
+    [["replay", "1"], "id_invalid", "jobs dead-letters"],
+    [
+      ["aggregate", "--from", "yesterday", "--to", "2026-01-01"],
+      "moment_invalid",
+      "2026-01-01T00:00Z",
+    ],
+    [["aggregate", "--from", "2026-01-02", "--to", "2026-01-01T05:00Z"], "span_invalid", "--from"],
+  ])("refuses jobs %j before it asks the database", async (words, code, hint) => {
+    const { code: exit, stderr } = await runCli(["jobs", ...words], {
+      DATABASE_URL: "postgres://127.0.0.1:1/none",
+    });
+    expect({ exit, stderr }).toEqual({ exit: 2, stderr: expect.stringContaining(`(${code})`) });
+    expect(stderr).toContain(hint);
+  });
+
+  test("a job of an unknown task, or with a payload that does not fit, fails with the reason", async () => {
+    await sql`
+      select
+        graphile_worker.add_job('no_such_task', run_at => now() - interval '11 minutes'),
+        graphile_worker.add_job('no_such_task', run_at => now() + interval '1 hour'),
+        graphile_worker.add_job('aggregate_metrics', '{"grain": "week"}', max_attempts => 1)
+    `;
+    const worker = await startWorker({ databaseUrl: database.urlAs("rate_limiter_worker") });
+    onTestFinished(async () => {
+      await worker.stop();
+      await sql`delete from graphile_worker._private_jobs`;
+    });
+    await sql`select graphile_worker.add_job('rescue_stuck_jobs')`;
+    const errors = () => sql<{ error: string }[]>`
+      select last_error as error from rate_limiter_private.failed_jobs()
+      where task in ('no_such_task', 'aggregate_metrics') order by task
+    `;
+    await vi.waitFor(
+      async () =>
+        expect(await errors()).toMatchObject([
+          { error: expect.stringContaining("grain is") },
+          { error: "unknown task: no_such_task" },
+        ]),
+      { timeout: 30_000, interval: 100 },
+    );
+  });
+
   test("shows what retention would take, and archives; without a folder it says so", async () => {
     expect((await qos("retention")).stdout).toBe("nothing has expired\n");
     expect((await qos("archive", "list", folder)).stdout).toBe("nothing has been archived\n");
     expect(await qos("archive", "list")).toMatchObject({ code: 2 });
     expect(await qos("archive", "list", join(folder, "none"))).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/^error: \S+none is not there \(archive_folder_missing\)\n$/),
+      stderr: expect.stringMatching(/^error: \S+none does not exist \(archive_folder_missing\)\n$/),
     });
     expect(await qos("archive", "verify", join(folder, "none"))).toMatchObject({ code: 2 });
     const marked = await qos("jobs", "aggregate", "--from", "2026-01-01Z", "--to", "2026-01-02Z");
@@ -74,30 +124,30 @@ describe("the command line", () => {
 
   test("shows dead letters and sends them again", async () => {
     const tenant = await makeTenant(database, "letters");
-    const [notice] = await sql<{ id: string }[]>`
-      update rate_limiter.alert_notices set status = 'dead', last_error = 'it broke'
+    const [notification] = await sql<{ id: string }[]>`
+      update rate_limiter.alert_notifications set status = 'dead', last_error = 'it broke'
       where alert_id = ${tenant.alertId}
-      returning notice_id as id
+      returning notification_id as id
     `;
     const { stdout } = await qos("jobs", "dead-letters");
     expect(stdout).toMatch(
-      new RegExp(`^notice_id .*\n${notice?.id} +triggered +log .*it broke\n$`),
+      new RegExp(`^notification_id .*\n${notification?.id} +triggered +log .*it broke\n$`),
     );
-    expect((await qos("jobs", "replay")).stdout).toBe("notices sent again: 1\n");
-    expect((await qos("jobs", "dead-letters")).stdout).toBe("every notice was sent\n");
+    expect((await qos("jobs", "replay")).stdout).toBe("notifications sent again: 1\n");
+    expect((await qos("jobs", "dead-letters")).stdout).toBe("every notification was sent\n");
   });
 });
 
 describe("the admin API's functions", () => {
   test("show and retry failed jobs to system administrators alone", async () => {
     const { users } = await makeTenant(database, "administrators");
-    const id = await failForGood("move_stragglers");
+    const id = await failForGood("drain_default_partitions");
     const as = (role: keyof typeof users) => ({ user_id: users[role] });
     const visitor = "rate_limiter_visitor" as const;
     const rows = await database.withTransaction(visitor, as("system_admin"), (t) =>
       t`select * from rate_limiter_admin.failed_jobs()`.then((found) => [...found]),
     );
-    expect(rows).toMatchObject([{ job_id: id, task: "move_stragglers" }]);
+    expect(rows).toMatchObject([{ job_id: id, task: "drain_default_partitions" }]);
     const [retried] = await database.withTransaction(visitor, as("system_admin"), (t) =>
       t`select rate_limiter_admin.retry_jobs() as count`.then((found) => [...found]),
     );
@@ -114,7 +164,7 @@ describe("the admin API's functions", () => {
     }
   });
 
-  test("acknowledge an alert: one state, one notice to each channel, and a job that sends it", async () => {
+  test("acknowledge an alert: one state, one notification to each channel, and a job that sends it", async () => {
     const { users, alertId } = await makeTenant(database, "acknowledging");
     const [alert] = await sql<{ id: string }[]>`
       select history_id as id from rate_limiter.alert_history where alert_id = ${alertId}
@@ -126,9 +176,9 @@ describe("the admin API's functions", () => {
     const seen = await sql`
       select h.status, n.event, n.channel,
         (select count(*)::integer from graphile_worker._private_jobs as j
-          where j.payload ->> 'notice_id' = n.notice_id::text) as jobs
+          where j.payload ->> 'notification_id' = n.notification_id::text) as jobs
       from rate_limiter.alert_history as h
-      join rate_limiter.alert_notices as n on n.history_id = h.history_id
+      join rate_limiter.alert_notifications as n on n.history_id = h.history_id
       where h.alert_id = ${alertId} and n.event = 'acknowledged'
     `;
     expect([...seen]).toEqual([
@@ -139,18 +189,18 @@ describe("the admin API's functions", () => {
   test("replay a dead letter of one's own tenant", async () => {
     const mine = await makeTenant(database, "mine");
     const theirs = await makeTenant(database, "theirs");
-    const [notice] = await sql<{ id: string }[]>`
-      update rate_limiter.alert_notices set status = 'dead' where alert_id = ${mine.alertId}
-      returning notice_id as id
+    const [notification] = await sql<{ id: string }[]>`
+      update rate_limiter.alert_notifications set status = 'dead' where alert_id = ${mine.alertId}
+      returning notification_id as id
     `;
     const replay = (userId: string) =>
       database.withTransaction("rate_limiter_visitor", { user_id: userId }, (t) =>
         t`
-          select status from rate_limiter_admin.replay_notice(${notice?.id ?? ""})
+          select status from rate_limiter_admin.replay_notification(${notification?.id ?? ""})
         `.then((found) => [...found]),
       );
     expect(await replay(mine.users.ops_admin)).toEqual([{ status: "pending" }]);
-    await expectSqlState(replay(theirs.users.ops_admin), "QS404", "unknown notice");
+    await expectSqlState(replay(theirs.users.ops_admin), "QS404", "unknown notification");
     await expectSqlState(replay(mine.users.app_viewer), "QS403", "permission denied");
   });
 });

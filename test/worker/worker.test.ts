@@ -11,8 +11,8 @@ import { requireSchema } from "../../src/worker/require-schema.ts";
 import { workerSettings } from "../../src/worker/settings.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { breakableLink } from "../client/breakable-link.ts";
-import { makeApplication } from "../denials/world.ts";
 import { createDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
 import { startHttpReceiver } from "./alerts/receivers.ts";
 import { holdClock } from "./hold-clock.ts";
 
@@ -65,7 +65,7 @@ describe("a worker", () => {
     expect(rows.length).toBeGreaterThan(10);
   });
 
-  test("makes up the runs that nobody was there for, where missing one matters", async () => {
+  test("backfills missed runs where missing one matters", async () => {
     const checks = async () =>
       (await database.sql`select from rate_limiter_private.ledger_checks`).count;
     await (await startHere()).stop();
@@ -171,7 +171,7 @@ describe("a worker", () => {
   test("interrupts a statement that will not end, releases what else will not, and stops", async () => {
     const receiver = await startHttpReceiver();
     receiver.answer = "never";
-    const noticeId = await makeNotice(receiver.url);
+    const notificationId = await makeNotification(receiver.url);
     const lock = await database.session("long lock", "rate_limiter_owner");
     await lock.sql`begin`;
     await lock.sql`lock rate_limiter_private.ledger_checks in access exclusive mode`;
@@ -183,7 +183,7 @@ describe("a worker", () => {
       select
         graphile_worker.add_job('verify_ledger', job_key => 'endless'),
         graphile_worker.add_job(
-          'deliver_notification', json_build_object('notice_id', ${noticeId}::text),
+          'deliver_notification', json_build_object('notification_id', ${notificationId}::text),
           job_key => 'held'
         )
     `;
@@ -216,7 +216,7 @@ describe("a worker", () => {
     await startHere();
     await sleep(300);
     expect(await isQueued("lost")).toBe(true);
-    await database.sql`select graphile_worker.add_job('release_lost_jobs')`;
+    await database.sql`select graphile_worker.add_job('rescue_stuck_jobs')`;
     await untilDone("verify_ledger");
     expect(await isQueued("lost")).toBe(false);
   });
@@ -230,8 +230,8 @@ describe("a worker", () => {
       set locked_at = now() - interval '2 minutes', locked_by = 'worker-at-work'
       where key = 'held'
     `;
-    await database.sql`select rate_limiter_private.note_workers(array['worker-at-work'])`;
-    await database.sql`select rate_limiter_private.release_lost_jobs()`;
+    await database.sql`select rate_limiter_private.heartbeat_workers(array['worker-at-work'])`;
+    await database.sql`select rate_limiter_private.rescue_stuck_jobs()`;
     const [job] = await database.sql`select locked_by from graphile_worker.jobs where key = 'held'`;
     expect(job?.locked_by).toBe("worker-at-work");
     await database.sql`select graphile_worker.force_unlock_workers(array['worker-at-work'])`;
@@ -295,11 +295,14 @@ describe("a worker refuses", () => {
     await empty.end();
   });
 
-  test.each(["WORKER_CONCURRENCY", "ALERT_TIMEOUT_MS"])("a %s that is no number", (name) => {
-    for (const text of ["many", "0", "1.5", "-1"]) {
-      expect(() => workerSettings({ [name]: text })).toThrow(`${name} is no whole number`);
-    }
-  });
+  test.each(["WORKER_CONCURRENCY", "ALERT_TIMEOUT_MS"])(
+    "a %s that is not a number is refused",
+    (name) => {
+      for (const text of ["many", "0", "1.5", "-1"]) {
+        expect(() => workerSettings({ [name]: text })).toThrow(`invalid ${name}`);
+      }
+    },
+  );
 
   test("a port that is taken, and an address that is not there", async () => {
     const first = await startHere();
@@ -313,7 +316,7 @@ describe("a worker refuses", () => {
 });
 
 /** A notice that is to go to a webhook. */
-async function makeNotice(url: string): Promise<string> {
+async function makeNotification(url: string): Promise<string> {
   const appId = await makeApplication(database);
   const [notice] = await database.sql<{ id: string }[]>`
     with alert as (
@@ -325,11 +328,11 @@ async function makeNotice(url: string): Promise<string> {
       )
       returning alert_id
     )
-    insert into rate_limiter.alert_notices
+    insert into rate_limiter.alert_notifications
       (app_id, alert_id, history_id, event, channel_number, channel, content)
     select ${appId}, a.alert_id, gen_random_uuid(), 'triggered', 1, 'webhook', '{}'
     from alert as a
-    returning notice_id as id
+    returning notification_id as id
   `;
   return notice?.id ?? "";
 }

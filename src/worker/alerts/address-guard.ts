@@ -10,8 +10,10 @@ const privateNetworks = [
   ...["198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"],
   ...["::/128", "::1/128", "100::/64", "2001::/23", "2001:db8::/32", "fc00::/7", "fe80::/10"],
   ...["fec0::/10", "ff00::/8", "5f00::/16", "3fff::/20"],
-  // They carry an IPv4 address inside, which a translator on the way would unpack.
-  ...["::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"],
+  // They embed an IPv4 address, which a translator would connect to.
+  ...["::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"],
+  // Beyond 2000::/3 no address is public.
+  ...["200::/7", "400::/6", "800::/5", "1000::/4", "4000::/2", "8000::/1"],
 ];
 
 export interface Address {
@@ -22,20 +24,21 @@ export interface Address {
 /** Answers every address of a name. */
 export type Resolve = (host: string) => Promise<readonly Address[]>;
 
-/** Answers an address of the host that may be called, or refuses. */
+/** Answers an address of the host that may be called, or throws. */
 export type AddressGuard = (host: string) => Promise<Address>;
 
 /**
- * Whoever may set up an alert must not reach, through the worker, what only the worker can reach.
- * All addresses of a name are judged, and the caller connects to the one answered here: asking again
- * could answer another.
+ * An alert must not reach hosts that only the worker can reach. All addresses of a name are checked,
+ * and the caller connects to the one answered here: a second look-up could answer another. `variable`
+ * names the setting that allows private networks.
  */
 export function makeAddressGuard(
   allowedNetworks: readonly string[],
   resolve: Resolve = askSystem,
+  variable = "ALERT_ALLOWED_NETWORKS",
 ): AddressGuard {
-  const refused = networks(privateNetworks);
-  const allowed = networks(allowedNetworks);
+  const refused = networks(privateNetworks, variable);
+  const allowed = networks(allowedNetworks, variable);
   const mayCall = ({ address, family }: Address) => {
     const type = family === 4 ? "ipv4" : "ipv6";
     return allowed.check(address, type) || !refused.check(address, type);
@@ -47,9 +50,7 @@ export function makeAddressGuard(
       family === 4 || family === 6 ? [{ address: name, family } as const] : await resolve(name);
     const [first] = addresses;
     if (first === undefined || !addresses.every(mayCall)) {
-      throw new PermanentFailure(
-        `${host} has an address that is not public; see ALERT_ALLOWED_NETWORKS`,
-      );
+      throw new PermanentFailure(`${host} has an address that is not public; see ${variable}`);
     }
     return first;
   };
@@ -60,14 +61,14 @@ async function askSystem(host: string): Promise<Address[]> {
   return found.map(({ address }) => ({ address, family: isIPv4(address) ? 4 : 6 }));
 }
 
-function networks(list: readonly string[]): BlockList {
+function networks(list: readonly string[], variable: string): BlockList {
   const blocks = new BlockList();
   for (const network of list) {
     const [address = "", prefix] = network.split("/");
     const family = isIP(address);
     const most = family === 4 ? 32 : 128;
     const bits = Number(prefix ?? most);
-    if (family === 0 || !isWholeUpTo(bits, most)) throw noNetwork(network);
+    if (family === 0 || !isWholeUpTo(bits, most)) throw noNetwork(network, variable);
     blocks.addSubnet(address, bits, family === 4 ? "ipv4" : "ipv6");
   }
   return blocks;
@@ -77,10 +78,10 @@ function isWholeUpTo(value: number, most: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= most;
 }
 
-function noNetwork(network: string): UserError {
+function noNetwork(network: string, variable: string): UserError {
   return new UserError(
     "network_invalid",
-    `ALERT_ALLOWED_NETWORKS names no network: ${network}`,
+    `${variable} names no network: ${network}`,
     "Write networks as 10.1.0.0/16 or fd00::/8, separated by commas.",
   );
 }

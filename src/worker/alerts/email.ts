@@ -1,16 +1,21 @@
 import { createTransport } from "nodemailer";
 import { logFor } from "../../log.ts";
 import { PermanentFailure } from "./failure.ts";
-import { headline, type Notice } from "./notice.ts";
+import { headline, type Notification } from "./notification.ts";
 import type { EmailChannel } from "./notification-config.ts";
+import { allowedRecipients } from "./recipients.ts";
 import type { AlertSettings } from "./settings.ts";
 
 const log = logFor("alerts");
 
-export type SendEmail = (channel: EmailChannel, notice: Notice) => Promise<void>;
+export type SendEmail = (
+  channel: EmailChannel,
+  notification: Notification,
+  signal?: AbortSignal,
+) => Promise<void>;
 
 export function makeSendEmail(settings: AlertSettings): SendEmail {
-  const { smtpUrl, emailFrom, timeoutMilliseconds } = settings;
+  const { smtpUrl, emailFrom, emailDomains, timeoutMs } = settings;
   if (smtpUrl === undefined) {
     return async () => {
       throw new Error("SMTP_URL is not set: no email can be sent");
@@ -18,31 +23,37 @@ export function makeSendEmail(settings: AlertSettings): SendEmail {
   }
   const transport = createTransport({
     url: smtpUrl,
-    connectionTimeout: timeoutMilliseconds,
-    greetingTimeout: timeoutMilliseconds,
-    socketTimeout: timeoutMilliseconds,
+    connectionTimeout: timeoutMs,
+    greetingTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
     // What a tenant writes names no file and no address to fetch.
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  return async (channel, notice) => {
+  return async (channel, notification, signal) => {
     const mail = {
       from: emailFrom,
-      to: [...channel.to],
-      subject: headline(notice).replace(/\s+/g, " "),
-      text: text(notice),
-      messageId: `<${notice.id}@storage-qos>`,
+      to: allowedRecipients(channel.to, emailDomains),
+      subject: oneLine(headline(notification)),
+      text: text(notification),
+      messageId: `<${notification.id}@storage-qos>`,
+      ...(signal && { signal }),
     };
     const { rejected } = await transport.sendMail(mail).catch((error: SmtpError) => {
       throw isForGood(error) ? new PermanentFailure(error.message) : error;
     });
     if (rejected.length === 0) return;
-    // To try again would send it twice to the others.
+    // A retry would send it twice to the others.
     log.warn(
-      { notice: notice.id, refused: rejected.length },
-      "not everybody gets a notice by email",
+      { notification: notification.id, refused: rejected.length },
+      "the server refused some recipients of a notification",
     );
   };
+}
+
+/** Names may have characters that end a header, or turn the direction of the text. */
+function oneLine(value: string): string {
+  return value.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, " ").trim();
 }
 
 interface SmtpError extends Error {
@@ -50,18 +61,18 @@ interface SmtpError extends Error {
   readonly responseCode?: number;
 }
 
-/** Nobody it is for takes it, and the server says so for good (RFC 5321, 4.2.1). */
+/** The server refuses all recipients permanently (RFC 5321, 4.2.1). */
 function isForGood({ code, responseCode = 0 }: SmtpError): boolean {
   return code === "EENVELOPE" && responseCode >= 500;
 }
 
-function text(notice: Notice): string {
-  const { alert, application, description, triggered_at, resolved_at } = notice.content;
+function text(notification: Notification): string {
+  const { alert, application, description, triggered_at, resolved_at } = notification.content;
   return [
-    headline(notice),
+    oneLine(headline(notification)),
     "",
-    ...(description ? [description, ""] : []),
-    `Application: ${application.name} (${application.id})`,
+    ...(description ? [oneLine(description), ""] : []),
+    `Application: ${oneLine(application.name)} (${application.id})`,
     `Alert:       ${alert.id}`,
     `Triggered:   ${triggered_at}`,
     ...(resolved_at ? [`Resolved:    ${resolved_at}`] : []),

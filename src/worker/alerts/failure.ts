@@ -1,4 +1,4 @@
-/** A notice that no further attempt would get through. */
+/** A notification that no retry can deliver. */
 export class PermanentFailure extends Error {
   override readonly name: string = "PermanentFailure";
 }

@@ -19,7 +19,7 @@ export interface LogChannel {
 export type Channel = WebhookChannel | SlackChannel | EmailChannel | LogChannel;
 
 const events = { type: "array", items: { enum: ["triggered", "acknowledged", "resolved"] } };
-/** No user and password before the host: they would end up in logs. */
+/** Credentials in a URL would be logged. */
 const url = { type: "string", maxLength: 2048, pattern: "^https?://[^\\s/@]+(/\\S*)?$" };
 const secret = { type: "string", minLength: 16, maxLength: 256 };
 const address = { type: "string", maxLength: 254, pattern: '^[^\\s@,;<>"]+@[^\\s@,;<>"]+$' };
@@ -44,8 +44,8 @@ const anyChannel = {
 };
 
 /**
- * The notification_config of an alert: one channel, several, or none. SQL checks the same when an
- * alert is written (notification_problem), and a test that both say the same.
+ * The notification_config of an alert: one channel, several, or none. SQL makes the same checks when an
+ * alert is written (notification_problem); a test compares both.
  */
 export const notificationConfigSchema = {
   $schema: "http://json-schema.org/draft-07/schema#",

@@ -2,7 +2,7 @@ import { logFor } from "../../log.ts";
 import { makeAddressGuard } from "./address-guard.ts";
 import { makeSendEmail } from "./email.ts";
 import { PermanentFailure } from "./failure.ts";
-import { headline, type Notice } from "./notice.ts";
+import { headline, type Notification } from "./notification.ts";
 import { isChannel } from "./notification-config.ts";
 import { makePost } from "./post.ts";
 import type { AlertSettings } from "./settings.ts";
@@ -11,27 +11,33 @@ import { sendWebhook } from "./webhook.ts";
 
 const log = logFor("alerts");
 
-export type Send = (notice: Notice) => Promise<void>;
+export type Send = (notification: Notification, signal?: AbortSignal) => Promise<void>;
 
-/** Sends a notice through its channel, or throws: PermanentFailure where trying again is no use. */
+/**
+ * Sends a notification through its channel, or throws: PermanentFailure where a retry cannot succeed.
+ * The signal ends it early: its connection is closed at once.
+ */
 export function makeSend(settings: AlertSettings): Send {
   const guard = makeAddressGuard(settings.allowedNetworks);
-  const post = makePost(guard, settings.timeoutMilliseconds);
+  const post = makePost(guard, settings.timeoutMs);
   const sendEmail = makeSendEmail(settings);
-  return async (notice) => {
-    const { channel } = notice;
+  return async (notification, signal) => {
+    const { channel } = notification;
     if (channel === null) throw new PermanentFailure("the alert has no such channel any more");
     if (!isChannel(channel))
       throw new PermanentFailure("the channel is not set up as it should be");
     switch (channel.channel) {
       case "webhook":
-        return sendWebhook(post, channel, notice);
+        return sendWebhook(post, channel, notification, signal);
       case "slack":
-        return sendSlack(post, channel, notice);
+        return sendSlack(post, channel, notification, signal);
       case "email":
-        return sendEmail(channel, notice);
+        return sendEmail(channel, notification, signal);
       case "log":
-        log.warn({ notice: notice.id, event: notice.event, ...notice.content }, headline(notice));
+        log.warn(
+          { notification: notification.id, event: notification.event, ...notification.content },
+          headline(notification),
+        );
     }
   };
 }

@@ -1,6 +1,6 @@
 import { UserError } from "../../user-error.ts";
 
-/** What it takes to use a folder of a bucket. */
+/** What is needed to use a folder of a bucket. */
 export interface BucketAccess {
   readonly endpoint: string;
   readonly region: string;
@@ -16,7 +16,7 @@ export interface BucketAccess {
 const pattern = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[\w.-]+)*)\/?$/;
 const usualRegion = "us-east-1";
 
-/** Answers nothing where the place is no bucket. The variables are those that S3's own tools read. */
+/** Undefined where the location is not a bucket. The variables are those that S3's own tools read. */
 export function bucketAccess(place: string, env: NodeJS.ProcessEnv): BucketAccess | undefined {
   const accessKeyId = env.AWS_ACCESS_KEY_ID;
   const secretAccessKey = env.AWS_SECRET_ACCESS_KEY;

@@ -5,16 +5,17 @@ import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { AwsClient } from "aws4fetch";
 import { UserError } from "../../user-error.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { BucketAccess } from "./bucket-access.ts";
-import { newDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
+import { newTempFile } from "./temp-file.ts";
 
-/** Besides the first; what is to be asked again later than that, the job tries again. */
+/** Retries beside the first attempt; after them the job is retried. */
 const retries = 3;
 const emptySha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Archives in a bucket of S3, or of what speaks its language. */
-export function bucketStore(access: BucketAccess): ArchiveStore {
+/** Archives in a bucket of S3, or of a store with its API. */
+export function bucketStore(access: BucketAccess, signal?: AbortSignal): ArchiveStore {
   const { endpoint, bucket, prefix, ...credentials } = access;
   const client = new AwsClient({ ...credentials, service: "s3", retries });
   const root = `${endpoint}/${bucket}`;
@@ -22,7 +23,10 @@ export function bucketStore(access: BucketAccess): ArchiveStore {
 
   async function ask(url: string, init: RequestInit, sha256 = emptySha256): Promise<Response> {
     const headers = { "x-amz-content-sha256": sha256 };
-    return client.fetch(url, { ...init, headers }).catch((cause) => {
+    const request = client.fetch(url, { ...init, headers, ...(signal && { signal }) });
+    // The runtime can lose the tie between a signal and a request that waits for long.
+    const answer = signal === undefined ? request : orAborted(request, signal);
+    return answer.catch((cause) => {
       throw unreachable(url, "did not answer", cause);
     });
   }
@@ -37,12 +41,13 @@ export function bucketStore(access: BucketAccess): ArchiveStore {
 
   return {
     locate: (name) => `s3://${bucket}/${keyOf(name)}`,
-    draftFor: () => newDraft(tmpdir(), "storage-qos-archive"),
-    async put(name, draft, sha256) {
+    until: (end) => bucketStore(access, end),
+    tempFileFor: () => newTempFile(tmpdir(), "storage-qos-archive"),
+    async put(name, tempFile, sha256) {
       const url = `${root}/${keyOf(name)}`;
-      const response = await ask(url, { method: "PUT", body: await openAsBlob(draft) }, sha256);
+      const response = await ask(url, { method: "PUT", body: await openAsBlob(tempFile) }, sha256);
       await (await accepted(response, url)).body?.cancel();
-      await rm(draft, { force: true });
+      await rm(tempFile, { force: true });
     },
     async read(name) {
       const url = `${root}/${keyOf(name)}`;
@@ -69,7 +74,7 @@ interface Page {
   readonly next: string | undefined;
 }
 
-/** The keys that this program makes, and tokens, hold nothing that XML would write otherwise. */
+/** Keys of this program, and tokens, contain no characters that XML escapes. */
 function parsePage(xml: string): Page {
   const keys = [...xml.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key = ""]) => key);
   const next = /<NextContinuationToken>([^<]*)<\/NextContinuationToken>/.exec(xml)?.[1];

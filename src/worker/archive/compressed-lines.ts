@@ -55,7 +55,7 @@ interface Watcher {
   bytes: number;
 }
 
-/** Lets everything pass and takes its measure. */
+/** Passes data through, and counts and hashes it. */
 function watcher(): Watcher {
   const watched: Watcher = {
     hash: createHash("sha256"),

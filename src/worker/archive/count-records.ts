@@ -6,7 +6,7 @@ export interface RecordCount {
 const quote = 0x22;
 const newline = 0x0a;
 
-/** Counts the records of CSV: a line break between quotes ends none. */
+/** Counts the records of CSV; a line break within quotes does not end a record. */
 export function countRecords(): RecordCount {
   let count = 0;
   let isQuoted = false;

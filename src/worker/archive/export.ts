@@ -1,13 +1,13 @@
 import type { PoolClient } from "pg";
 import type { RetentionStep } from "../retention/step.ts";
 import { type Contents, writeCompressed } from "./compressed-lines.ts";
-import { withDraft } from "./draft.ts";
-import { freeName } from "./free-name.ts";
 import { type ExportCall, readLines } from "./lines.ts";
 import { type Manifest, manifestName, verifyArchive, writeManifest } from "./manifest.ts";
 import type { ArchiveStore } from "./store.ts";
+import { withTempFile } from "./temp-file.ts";
+import { uniqueName } from "./unique-name.ts";
 
-/** How many rows there are in the database, and from when to when. */
+/** The number of rows in the database, and their first and last moment. */
 export interface Extent {
   readonly row_count: string;
   readonly min_time: string | null;
@@ -26,10 +26,10 @@ export async function exportStep(
   step: RetentionStep,
 ): Promise<Manifest> {
   const stem = `${step.data_type}/${fileStem(step)}`;
-  const file = await withDraft(store, stem, async (draft) => {
-    const { extent, ...contents } = await writeDraft(client, step, draft);
-    const name = await freeName(store, stem, contents);
-    await store.put(name, draft, contents.sha256);
+  const file = await withTempFile(store, stem, async (tempFile) => {
+    const { extent, ...contents } = await writeTempFile(client, step, tempFile);
+    const name = await uniqueName(store, stem, contents);
+    await store.put(name, tempFile, contents.sha256);
     await writeManifest(store, name, {
       data_type: step.data_type,
       relation: step.relation,
@@ -45,15 +45,15 @@ export async function exportStep(
   return manifest;
 }
 
-async function writeDraft(
+async function writeTempFile(
   client: PoolClient,
   step: RetentionStep,
-  draft: string,
+  tempFile: string,
 ): Promise<Contents & { readonly extent: Extent }> {
   const calls = callsOf(step);
   await client.query("begin isolation level repeatable read");
   try {
-    const contents = await writeCompressed(draft, readLines(client, calls.lines));
+    const contents = await writeCompressed(tempFile, readLines(client, calls.lines));
     const { statement, values } = calls.extent;
     const { rows } = await client.query<Extent>(statement, [...values]);
     const [extent] = rows;

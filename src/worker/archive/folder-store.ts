@@ -1,22 +1,23 @@
 import { type FileHandle, mkdir, open, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { InputError } from "../../user-error.ts";
-import { draftEnding, newDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
+import { newTempFile, tempFileEnding } from "./temp-file.ts";
 
 /** Archives in a folder of this machine, or of one that is mounted here. */
 export function folderStore(folder: string): ArchiveStore {
   const locate = (name: string) => join(folder, name);
-  return {
+  const store: ArchiveStore = {
     locate,
-    async draftFor(name) {
+    until: () => store,
+    async tempFileFor(name) {
       const path = locate(name);
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      return newDraft(dirname(path), basename(path));
+      return newTempFile(dirname(path), basename(path));
     },
-    async put(name, draft) {
+    async put(name, tempFile) {
       const path = locate(name);
-      await rename(draft, path);
+      await rename(tempFile, path);
       await flushFolder(dirname(path));
     },
     async read(name) {
@@ -28,14 +29,15 @@ export function folderStore(folder: string): ArchiveStore {
         throw isMissing(cause) ? folderMissing(folder, cause) : cause;
       });
       return names
-        .filter((name) => !name.endsWith(draftEnding))
+        .filter((name) => !name.endsWith(tempFileEnding))
         .map((name) => name.replaceAll(sep, "/"))
         .sort();
     },
   };
+  return store;
 }
 
-/** A name is on disk when its folder is. */
+/** A file's name is durable only after fsync of its folder. */
 async function flushFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {
@@ -59,5 +61,5 @@ function isMissing(error: unknown): boolean {
 }
 
 function folderMissing(folder: string, cause: unknown): InputError {
-  return new InputError("archive_folder_missing", `${folder} is not there`, undefined, { cause });
+  return new InputError("archive_folder_missing", `${folder} does not exist`, undefined, { cause });
 }

@@ -4,12 +4,15 @@ import { posix } from "node:path";
 import { text } from "node:stream/consumers";
 import { InputError } from "../../user-error.ts";
 import { type Contents, readCompressed } from "./compressed-lines.ts";
-import { withDraft } from "./draft.ts";
 import type { ArchiveStore } from "./store.ts";
+import { withTempFile } from "./temp-file.ts";
 
 const format = "storage-qos archive 1";
 
-/** Lies beside the file that it describes, and is written after it: a file without one is none. */
+/**
+ * Is beside the file that it describes, and written after it: a file without a manifest does not
+ * count.
+ */
 export interface Manifest extends Contents {
   readonly format: string;
   readonly file: string;
@@ -38,28 +41,28 @@ export async function writeManifest(
   const manifest: Manifest = { format, file: posix.basename(file), ...facts, exported_at };
   const content = `${JSON.stringify(manifest, null, 2)}\n`;
   const name = manifestName(file);
-  await withDraft(store, name, async (draft) => {
-    const handle = await open(draft, "w", 0o600);
+  await withTempFile(store, name, async (tempFile) => {
+    const handle = await open(tempFile, "w", 0o600);
     try {
       await handle.writeFile(content);
       await handle.sync();
     } finally {
       await handle.close();
     }
-    await store.put(name, draft, createHash("sha256").update(content).digest("hex"));
+    await store.put(name, tempFile, createHash("sha256").update(content).digest("hex"));
   });
 }
 
 export async function readManifest(store: ArchiveStore, name: string): Promise<Manifest> {
   const source = await store.read(name);
   if (source === undefined) {
-    throw new InputError("manifest_missing", `${store.locate(name)} is not there`);
+    throw new InputError("manifest_missing", `${store.locate(name)} does not exist`);
   }
   const manifest = parse(await text(source));
   if (manifest?.format === format) return manifest;
   throw new InputError(
     "manifest_invalid",
-    `${store.locate(name)} is no manifest of an archive`,
+    `${store.locate(name)} is not a manifest of an archive`,
     "Name the .manifest.json that lies beside the archive's file.",
   );
 }

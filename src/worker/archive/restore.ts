@@ -2,8 +2,8 @@ import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { withConnection } from "../../postgres/connect.ts";
 import { inTransaction } from "../../postgres/transaction.ts";
+import { drainDefaultPartitions } from "./drain-default-partitions.ts";
 import { verifyArchive } from "./manifest.ts";
-import { moveStragglers } from "./move-stragglers.ts";
 import { type CsvRecord, parseCsv } from "./parse-csv.ts";
 import { restoreRows } from "./restore-rows.ts";
 import type { ArchiveStore } from "./store.ts";
@@ -33,7 +33,7 @@ export async function restoreArchive(
       }
       return count;
     });
-    await moveStragglers(sql);
+    await drainDefaultPartitions(sql);
     return { relation, restored, present: manifest.rows - restored };
   });
 }
@@ -45,12 +45,12 @@ interface Batch {
 
 async function reopen(store: ArchiveStore, file: string): Promise<Readable> {
   const source = await store.read(file);
-  if (source === undefined) throw new Error(`${store.locate(file)} went away`);
+  if (source === undefined) throw new Error(`${store.locate(file)} does not exist any more`);
   return source;
 }
 
 async function* batchesOf(source: Readable): AsyncGenerator<Batch> {
-  // A failure of the source ends the loop below: there is nothing to do about it here.
+  // A failure of the source ends the loop below.
   const text = pipeline(source, createGunzip(), () => {}).setEncoding("utf8");
   let columns: string[] | undefined;
   let records: CsvRecord[] = [];

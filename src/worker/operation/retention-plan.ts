@@ -1,7 +1,11 @@
 import type { Sql } from "../../postgres/connect.ts";
 import type { RetentionStep } from "../retention/step.ts";
 
-/** What retention would have go now: nothing goes by asking. */
-export async function retentionPlan(sql: Sql): Promise<readonly RetentionStep[]> {
-  return sql<RetentionStep[]>`select * from rate_limiter_private.retention_plan()`;
+interface PlannedStep extends RetentionStep {
+  readonly row_count: string;
+}
+
+/** What retention would remove now; a dry run. */
+export async function retentionPlan(sql: Sql): Promise<readonly PlannedStep[]> {
+  return sql<PlannedStep[]>`select * from rate_limiter_private.retention_plan()`;
 }

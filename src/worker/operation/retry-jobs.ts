@@ -1,6 +1,6 @@
 import type { Sql } from "../../postgres/connect.ts";
 
-/** Runs failed jobs again: the ones named, or all of them; answers how many. */
+/** Retries the failed jobs that are named, or all of them; answers how many. */
 export async function retryJobs(sql: Sql, ids: readonly string[]): Promise<number> {
   const named = ids.length > 0 ? [...ids] : null;
   const [answer] = await sql<{ retried: number }[]>`

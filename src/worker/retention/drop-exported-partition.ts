@@ -1,11 +1,12 @@
 import type { PoolClient } from "pg";
 import type { Manifest } from "../archive/manifest.ts";
+import { retryLocks } from "../retry-locks.ts";
 
-export async function dropExportedPartition(client: PoolClient, manifest: Manifest): Promise<void> {
-  await client.query("select rate_limiter_private.drop_exported_partition($1, $2, $3, $4)", [
-    manifest.partition,
-    manifest.rows,
-    manifest.min_time,
-    manifest.max_time,
-  ]);
+export async function dropExportedPartition(
+  client: PoolClient,
+  { partition, rows, min_time, max_time }: Manifest,
+  signal: AbortSignal,
+): Promise<void> {
+  const statement = "select rate_limiter_private.drop_exported_partition($1, $2, $3, $4)";
+  await retryLocks(() => client.query(statement, [partition, rows, min_time, max_time]), signal);
 }

@@ -3,7 +3,7 @@ import type { RetentionStep } from "./step.ts";
 
 const batchSize = 1_000;
 
-/** In transactions of their own: no lock is held for long, and no row is dead for long. */
+/** One transaction for each batch, so that locks are short and vacuum can remove dead rows. */
 export async function expireRows(
   client: PoolClient,
   { data_type, cutoff }: RetentionStep,

@@ -1,4 +1,4 @@
-/** What apply_retention() and retention_plan() answer; moments as text, in all their digits. */
+/** What apply_retention() answers; moments as text, in all their digits. */
 export interface RetentionStep {
   readonly data_type: string;
   readonly action: "drop_partitions" | "delete_rows" | "archive_rows";
@@ -6,8 +6,7 @@ export interface RetentionStep {
   readonly relation: string;
   readonly partition_name: string | null;
   readonly cutoff: string;
-  readonly row_count: string;
 }
 
 export const stepColumns =
-  "data_type, action, export_first, relation, partition_name, cutoff::text, row_count::text";
+  "data_type, action, export_first, relation, partition_name, cutoff::text";

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { makeApplication } from "../../denials/world.ts";
 import { createDatabase } from "../../harness/index.ts";
+import { makeApplication } from "../../sql/denials/world.ts";
+import { failing, failuresOf } from "../../sql/metrics/failing.ts";
 
 const database = await createDatabase();
 const { sql } = database;
@@ -44,16 +45,17 @@ async function watch(options: AlertOptions = {}): Promise<string> {
 
 async function sample(seconds: number, value: number): Promise<void> {
   await sql`
-    insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value)
-    values (${appId}, ${at(seconds)}, 'depth', ${value})
+    insert into rate_limiter.metrics (shard_key, app_id, "timestamp", metric_name, value)
+    values (1, ${appId}, ${at(seconds)}, 'depth', ${value})
   `;
 }
 
-async function evaluate(seconds: number): Promise<number> {
-  const [row] = await worker<{ changed: number }[]>`
+/** How many alerts changed; null while another session evaluates them. */
+async function evaluate(seconds: number): Promise<number | null> {
+  const [row] = await worker<{ changed: number | null }[]>`
     select rate_limiter_private.evaluate_alerts(${at(seconds)}) as changed
   `;
-  return row?.changed ?? -1;
+  return row === undefined ? -1 : row.changed;
 }
 
 async function occurrences(alertId: string) {
@@ -66,10 +68,10 @@ async function occurrences(alertId: string) {
   return rows.map(({ status, value }) => [status, value]);
 }
 
-async function noticesOf(alertId: string): Promise<string[]> {
+async function notificationsOf(alertId: string): Promise<string[]> {
   const rows = await sql<{ line: string }[]>`
     select n.event || ' ' || n.channel as line
-    from rate_limiter.alert_notices as n
+    from rate_limiter.alert_notifications as n
     where n.alert_id = ${alertId}
     order by n.created_at, n.channel_number
   `;
@@ -94,7 +96,22 @@ describe("an alert", () => {
     await sample(130, calm);
     expect(await evaluate(180)).toBe(1);
     expect(await occurrences(alertId)).toEqual([["resolved", calm]]);
-    expect(await noticesOf(alertId)).toEqual(["triggered log", "resolved log"]);
+    expect(await notificationsOf(alertId)).toEqual(["triggered log", "resolved log"]);
+  });
+
+  test("that cannot be triggered keeps no other application's from it", async () => {
+    await watch();
+    await sample(10, 11);
+    await failing(database, "alert_history", appId);
+    const failed = appId;
+    appId = await makeApplication(database);
+    const alertId = await watch();
+    await sample(10, 12);
+    expect(await evaluate(60)).toBe(1);
+    expect(await occurrences(alertId)).toEqual([["triggered", 12]]);
+    expect(await failuresOf(database, failed)).toEqual([
+      { job: "evaluate_alerts", failures: 1, error: "22003 fails on purpose" },
+    ]);
   });
 
   test("wants every sample of its window, whose end belongs to it and whose start does not", async () => {
@@ -174,7 +191,7 @@ describe("an alert", () => {
     ]);
     const told = await sql`
       select n.content -> 'alert' ->> 'severity' as severity, n.event
-      from rate_limiter.alert_notices as n where n.app_id = ${appId}
+      from rate_limiter.alert_notifications as n where n.app_id = ${appId}
       order by severity, n.created_at
     `;
     expect(told.map(({ severity, event }) => `${severity} ${event}`)).toEqual([
@@ -202,7 +219,7 @@ describe("an alert", () => {
     expect(await occurrences(alertId)).toEqual([["resolved", 1]]);
   });
 
-  test("ends when nobody watches for it any more", async () => {
+  test("ends when no alert watches for it any more", async () => {
     const alertId = await watch();
     await sample(60, 11);
     await evaluate(60);
@@ -239,7 +256,11 @@ describe("an alert", () => {
     await evaluate(60);
     await sample(120, 1);
     await evaluate(120);
-    expect(await noticesOf(alertId)).toEqual(["triggered slack", "resolved log", "resolved slack"]);
+    expect(await notificationsOf(alertId)).toEqual([
+      "triggered slack",
+      "resolved log",
+      "resolved slack",
+    ]);
   });
 
   test("is judged by one worker at a time", async () => {
@@ -250,11 +271,11 @@ describe("an alert", () => {
     const [a] = await first.sql`
       select rate_limiter_private.evaluate_alerts(${at(60)}) as changed
     `;
-    expect(await evaluate(60)).toBe(0);
+    expect(await evaluate(60)).toBeNull();
     await first.sql`commit`;
     expect(a?.changed).toBe(1);
     expect(await evaluate(60)).toBe(0);
-    expect(await noticesOf(alertId)).toEqual(["triggered log"]);
+    expect(await notificationsOf(alertId)).toEqual(["triggered log"]);
   });
 
   test("watches how full a bucket is", async () => {

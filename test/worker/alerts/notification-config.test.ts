@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isNotificationConfig } from "../../../src/worker/alerts/notification-config.ts";
-import { makeApplication } from "../../denials/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
+import { makeApplication } from "../../sql/denials/world.ts";
 
 const database = await createDatabase();
 const hook = { channel: "webhook", url: "https://example.org/hook" };

@@ -131,3 +131,33 @@ function converse(socket: Socket, receiver: SmtpReceiver): void {
   });
   say("220 test");
 }
+
+export interface SilentServer {
+  readonly port: number;
+  /** The first connection, and its end. */
+  readonly connected: Promise<void>;
+  readonly closed: Promise<void>;
+}
+
+/** Takes connections and never says anything. */
+export async function startSilentServer(): Promise<SilentServer> {
+  const server = createTcpServer();
+  const first = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const closed = first.then(
+    (socket) =>
+      new Promise<void>((resolve) => {
+        socket.on("error", () => {});
+        socket.on("close", () => resolve());
+        socket.resume();
+      }),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    connected: first.then(() => {}),
+    closed,
+  };
+}

@@ -2,16 +2,16 @@ import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { type Address, makeAddressGuard } from "../../../src/worker/alerts/address-guard.ts";
 import { PermanentFailure } from "../../../src/worker/alerts/failure.ts";
-import type { Notice } from "../../../src/worker/alerts/notice.ts";
+import type { Notification } from "../../../src/worker/alerts/notification.ts";
 import type { Channel } from "../../../src/worker/alerts/notification-config.ts";
 import { makePost } from "../../../src/worker/alerts/post.ts";
 import { makeSend } from "../../../src/worker/alerts/send.ts";
 import { alertSettings } from "../../../src/worker/alerts/settings.ts";
-import { startHttpReceiver, startSmtpReceiver } from "./receivers.ts";
+import { startHttpReceiver, startSilentServer, startSmtpReceiver } from "./receivers.ts";
 
 const here = { ALERT_ALLOWED_NETWORKS: "127.0.0.0/8, ::1", ALERT_TIMEOUT_MS: "500" };
 
-function noticeFor(channel: Channel | null): Notice {
+function notificationFor(channel: Channel | null): Notification {
   return {
     id: "7a0f3f43-2f0c-4a4e-9d0a-3f1c0c1d2e3f",
     event: "triggered",
@@ -37,10 +37,10 @@ function noticeFor(channel: Channel | null): Notice {
 }
 
 const sendTo = (channel: Channel | null, env: NodeJS.ProcessEnv = here) =>
-  makeSend(alertSettings(env))(noticeFor(channel));
+  makeSend(alertSettings(env))(notificationFor(channel));
 
 describe("a webhook", () => {
-  test("gets the notice, signed", async () => {
+  test("gets the notification, signed", async () => {
     const receiver = await startHttpReceiver();
     const secret = "0123456789abcdef";
     await sendTo({ channel: "webhook", url: receiver.url, secret });
@@ -49,11 +49,11 @@ describe("a webhook", () => {
       /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers["storage-qos-signature"])) ?? [];
     expect(signature).toBe(createHmac("sha256", secret).update(`${time}.${body}`).digest("hex"));
     expect(Math.abs(Date.now() / 1000 - Number(time))).toBeLessThan(60);
-    expect(headers["storage-qos-notice"]).toBe(noticeFor(null).id);
+    expect(headers["storage-qos-notification"]).toBe(notificationFor(null).id);
     expect(JSON.parse(body)).toEqual({
-      id: noticeFor(null).id,
+      id: notificationFor(null).id,
       event: "triggered",
-      ...noticeFor(null).content,
+      ...notificationFor(null).content,
     });
   });
 
@@ -150,7 +150,7 @@ describe("addresses", () => {
   });
 
   test.each(["10.1.0.0/33", "example.org", "10.1.0.0/x", "::/129"])(
-    "%s is no network",
+    "%s is not a network",
     (network) => {
       expect(() => makeAddressGuard([network])).toThrow(/names no network/);
     },
@@ -187,7 +187,7 @@ describe("a name", () => {
     await expect(somebody("example.org")).resolves.toEqual(isPublic);
   });
 
-  test("is asked for once: the notice goes to the address that was judged", async () => {
+  test("is asked for once: the notification goes to the address that was judged", async () => {
     const receiver = await startHttpReceiver();
     const { port } = new URL(receiver.url);
     const names = answering({ address: "127.0.0.1", family: 4 });
@@ -216,26 +216,27 @@ describe("other channels", () => {
     expect(mail?.to).toEqual(["a@example.org", "b@example.org"]);
     expect(mail?.from).toContain("qos@example.org");
     expect(mail?.data).toMatch(/^Subject: \[critical\] triggered: depth > 10 for back up/m);
-    expect(mail?.data).toContain(`Message-ID: <${noticeFor(null).id}@storage-qos>`);
+    expect(mail?.data).toContain(`Message-ID: <${notificationFor(null).id}@storage-qos>`);
   });
 
   test("a busy mail server is asked again, and so is none", async () => {
     const server = await startSmtpReceiver();
     server.isBusy = true;
     const channel: Channel = { channel: "email", to: ["a@example.org"] };
-    const busy = sendTo(channel, { SMTP_URL: server.url });
+    const env = { SMTP_URL: server.url, ALERT_EMAIL_DOMAINS: "example.org" };
+    const busy = sendTo(channel, env);
     await expect(busy).rejects.toThrow(/451/);
     await expect(busy).rejects.not.toBeInstanceOf(PermanentFailure);
     await expect(sendTo(channel, {})).rejects.toThrow("SMTP_URL is not set");
   });
 
-  test("mail that nobody takes is given up; that somebody takes is sent", async () => {
+  test("mail that every recipient refuses is given up; mail that one accepts is sent", async () => {
     const server = await startSmtpReceiver();
     server.unknown.add("gone@example.org");
-    const env = { SMTP_URL: server.url };
-    const nobody = sendTo({ channel: "email", to: ["gone@example.org"] }, env);
-    await expect(nobody).rejects.toBeInstanceOf(PermanentFailure);
-    await expect(nobody).rejects.toThrow(/550/);
+    const env = { SMTP_URL: server.url, ALERT_EMAIL_DOMAINS: "example.org" };
+    const refused = sendTo({ channel: "email", to: ["gone@example.org"] }, env);
+    await expect(refused).rejects.toBeInstanceOf(PermanentFailure);
+    await expect(refused).rejects.toThrow(/550/);
     await sendTo({ channel: "email", to: ["gone@example.org", "a@example.org"] }, env);
     expect(server.mails.map((mail) => mail.to)).toEqual([["a@example.org"]]);
   });
@@ -245,5 +246,29 @@ describe("other channels", () => {
     await expect(sendTo(null)).rejects.toBeInstanceOf(PermanentFailure);
     const broken = sendTo({ channel: "webhook" } as Channel);
     await expect(broken).rejects.toBeInstanceOf(PermanentFailure);
+  });
+});
+
+describe("an attempt that is ended early", () => {
+  const patient = { ...here, ALERT_TIMEOUT_MS: "120000" };
+
+  test.each(["webhook", "slack", "email"] as const)("closes its connection: %s", async (kind) => {
+    const { port, connected, closed } = await startSilentServer();
+    const channel: Channel =
+      kind === "email"
+        ? { channel: kind, to: ["ops@example.org"] }
+        : { channel: kind, url: `http://127.0.0.1:${port}/` };
+    const stopping = new AbortController();
+    const send = makeSend(
+      alertSettings({
+        ...{ ...patient, SMTP_URL: `smtp://127.0.0.1:${port}` },
+        ALERT_EMAIL_DOMAINS: "example.org",
+      }),
+    );
+    const sent = send(notificationFor(channel), stopping.signal);
+    await connected;
+    stopping.abort();
+    await expect(sent).rejects.not.toBeInstanceOf(PermanentFailure);
+    await closed;
   });
 });

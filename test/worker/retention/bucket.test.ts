@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,8 +8,8 @@ import { readManifest, verifyArchive } from "../../../src/worker/archive/manifes
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
 import { runCli } from "../../cli/run-cli.ts";
-import { makeApplication } from "../../denials/world.ts";
 import { createDatabase } from "../../harness/index.ts";
+import { makeApplication } from "../../sql/denials/world.ts";
 import { startBucketServer } from "./bucket-server.ts";
 import { retentionWorld } from "./world.ts";
 
@@ -33,6 +34,21 @@ afterAll(() => {
 const draftsLeft = () => readdirSync(drafts);
 
 describe("a bucket", () => {
+  test("that does not answer holds up no worker that stops", async () => {
+    const server = await startBucketServer();
+    server.puts = "never answered";
+    const stopping = new AbortController();
+    const store = openStore(server.place, server.env).until(stopping.signal);
+    const draft = await store.tempFileFor("x");
+    writeFileSync(draft, "content");
+    const sha256 = createHash("sha256").update("content").digest("hex");
+    const put = store.put("x", draft, sha256);
+    await vi.waitFor(() => expect(server.unanswered).toBe(1), 10_000);
+    stopping.abort();
+    await expect(put).rejects.toMatchObject({ code: "archive_unreachable" });
+    rmSync(draft);
+  });
+
   test("takes archives, lists them in pages, and gives them back", async () => {
     const server = await startBucketServer();
     for (const days of [95, 96, 97]) await oldMetrics(appId, days, 100);
@@ -78,7 +94,7 @@ describe("a bucket", () => {
     [
       "keeps something else than it was given",
       { puts: "spoilt" },
-      /is no manifest|has another|cannot be read/,
+      /is not a manifest|has another|cannot be read/,
     ],
     ["keeps nothing", { puts: "failed" }, /answered 507 InsufficientStorage/],
     ["refuses the key", { env: { AWS_SECRET_ACCESS_KEY: "another" } }, /SignatureDoesNotMatch/],

@@ -7,8 +7,8 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
-import { makeApplication } from "../../denials/world.ts";
 import { createDatabase } from "../../harness/index.ts";
+import { makeApplication } from "../../sql/denials/world.ts";
 import { spawnWorker } from "../spawn-worker.ts";
 import { type BucketServer, startBucketServer } from "./bucket-server.ts";
 import { retentionWorld } from "./world.ts";
@@ -52,7 +52,7 @@ async function turnIsFree(): Promise<void> {
     (
       await sql`
         select from pg_locks
-        where locktype = 'advisory'
+        where relation = 'rate_limiter_internal.retention_lock'::regclass
           and database = (select oid from pg_database where datname = current_database())
       `
     ).count;
@@ -114,8 +114,8 @@ describe("a worker that is killed loses nothing", () => {
     const server = await startBucketServer();
     await sql`
       insert into rate_limiter.charges
-        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-      select ${appId}, n, 'list', 0, 1, '{}', now() - interval '40 days' - n * interval '1 second'
+        (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+      select 1, ${appId}, n, 'list', 0, 1, '(1,0,4096)', '{}', now() - interval '40 days' - n * interval '1 second'
       from generate_series(1, 2500) as n
     `;
     await exportFirst("charges");

@@ -4,13 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { withConnection } from "../../../src/postgres/connect.ts";
+import { drainDefaultPartitions } from "../../../src/worker/archive/drain-default-partitions.ts";
 import { listManifests } from "../../../src/worker/archive/list.ts";
 import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
 import { makeTenant } from "../../data-model/world.ts";
-import { makeApplication } from "../../denials/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
+import { makeApplication } from "../../sql/denials/world.ts";
 import { daysAgo, retentionWorld } from "./world.ts";
 
 const database = await createDatabase();
@@ -38,6 +40,49 @@ const oldMetrics = (days: number, count?: number) => world.oldMetrics(appId, day
 const metricRows = () => world.metricRows(appId);
 const { exportFirst } = world;
 
+describe("a policy", () => {
+  test.each(["P-1Y361D", "P1M-29D", "P2DT-25H", "-1 day", "PT23H59M", "P0D"])(
+    "of %s is refused",
+    async (period) => {
+      const change = sql`
+        update rate_limiter.retention_policies set retain_for = ${period}::interval
+        where data_type = 'token_transactions'
+      `;
+      await expectSqlState(change, "23514");
+    },
+  );
+
+  test.each(["P-1Y361D", "P1M-29D", "PT1H", "-100 years"])(
+    "of %s, from wherever it came, leaves the last day alone",
+    async (period) => {
+      await withConnection(database.url, async (session) => {
+        await session`begin`;
+        await session.unsafe(`
+          alter table rate_limiter.retention_policies
+            drop constraint retention_has_no_negative_part,
+            drop constraint retention_is_a_day_at_least
+        `);
+        await session`
+          update rate_limiter.retention_policies set retain_for = ${period}::interval
+          where data_type in ('token_transactions', 'charges')
+        `;
+        const late = await session`
+          select data_type
+          from rate_limiter.retention_policies as p
+          where rate_limiter_internal.retained_since(now(), p.data_type) > now() - interval '1 day'
+        `;
+        expect([...late]).toEqual([]);
+        const today = await session`
+          select partition_name from rate_limiter_private.expired_partitions(now())
+          where ends_at > now() - interval '1 day'
+        `;
+        expect([...today]).toEqual([]);
+        await session`rollback`;
+      });
+    },
+  );
+});
+
 describe("rows that are deleted", () => {
   test("go when they are older than their policy, and no sooner", async () => {
     const insert = async (old: string, young: string, put: (at: string) => Promise<unknown>) => {
@@ -49,30 +94,47 @@ describe("rows that are deleted", () => {
       hour(daysAgo(367)),
       hour(daysAgo(364)),
       (at) =>
-        sql`insert into rate_limiter.metrics_hourly values (${appId}, 'm', ${at}, 1, 1, 1, 1, 1, 1, 1)`,
+        sql`insert into rate_limiter.metrics_hourly values (1, ${appId}, 'm', ${at}, 1, 1, 1, 1, 1, 1, 1)`,
     );
-    for (const [table, old, young] of [
-      ["charges", 31, 29],
-      ["token_leases", 8, 6],
-    ] as const) {
-      for (const days of [old, young]) {
-        if (table === "charges") {
-          await sql`
-            insert into rate_limiter.charges
-              (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-            values (${appId}, ${String(days)}, 'list', 0, 1, '{}', ${daysAgo(days)})
-          `;
-        } else {
-          await sql`
-            insert into rate_limiter.token_leases
-              (app_id, tokens, bytes, charged, granted_at, expires_at, settled_at)
-            values (
-              ${appId}, 1, 0, '{}', ${daysAgo(days, 20)}, ${daysAgo(days, 10)}, ${daysAgo(days)}
-            )
-          `;
-        }
-      }
-    }
+    await insert(
+      daysAgo(31),
+      daysAgo(29),
+      (at) => sql`
+        insert into rate_limiter.charges
+          (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+        values (1, ${appId}, ${at}, 'list', 0, 1, '(1,0,4096)', '{}', ${at})
+      `,
+    );
+    await insert(
+      daysAgo(31),
+      daysAgo(29),
+      (at) => sql`
+        insert into rate_limiter.late_charges
+          (shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at)
+        values (1, ${appId}, ${at}, 1, 0, '{}', ${at})
+      `,
+    );
+    await insert(
+      daysAgo(31),
+      daysAgo(29),
+      (at) => sql`
+        insert into rate_limiter.uncharged_counts
+          (shard_key, app_id, minute, reason, operations, tokens, bytes)
+        values (1, ${appId}, date_trunc('minute', ${at}::timestamptz), 'owed', 1, 1, 0)
+      `,
+    );
+    await insert(
+      daysAgo(8),
+      daysAgo(6),
+      (at) => sql`
+        insert into rate_limiter.token_leases
+          (shard_key, app_id, tokens, bytes, charged, granted_at, expires_at, settled_at)
+        values (
+          1, ${appId}, 1, 0, '{}', ${at}::timestamptz - interval '20 s',
+          ${at}::timestamptz - interval '10 s', ${at}
+        )
+      `,
+    );
     await borrowing("repaid", 400);
     await borrowing("repaid", 300);
     await borrowing("cancelled", 400);
@@ -84,25 +146,31 @@ describe("rows that are deleted", () => {
     const [left] = await sql`
       select
         (select count(*)::integer from rate_limiter.metrics_hourly where app_id = ${appId}) as hours,
-        (select array_agg(reference_id) from rate_limiter.charges where app_id = ${appId})
-          as charges,
+        (select array_agg(charged_at > now() - interval '30 days')
+          from rate_limiter.charges where app_id = ${appId}) as charges,
+        (select count(*)::integer from rate_limiter.late_charges where app_id = ${appId})
+          as late_charges,
+        (select count(*)::integer from rate_limiter.uncharged_counts where app_id = ${appId})
+          as uncharged,
         (select count(*)::integer from rate_limiter.token_leases where app_id = ${appId}) as leases,
         (select array_agg(status::text order by status) from rate_limiter.token_borrowing
           where owner_id = ${appId}) as borrowings
     `;
     expect(left).toEqual({
       hours: 1,
-      charges: ["29"],
+      charges: [true],
+      late_charges: 1,
+      uncharged: 1,
       leases: 1,
       // What was written off lately is young, however long it was owed.
-      borrowings: ["active", "repaid", "defaulted", "cancelled"],
+      borrowings: ["active", "repaid", "cancelled"],
     });
   });
 
-  test("are notices and checks of the ledger too, old ones alone", async () => {
+  test("are notices, checks of the ledger and failures of jobs too, old ones alone", async () => {
     const { alertId } = await makeTenant(database, "notices");
     await sql`
-      insert into rate_limiter.alert_notices
+      insert into rate_limiter.alert_notifications
         (app_id, alert_id, history_id, event, channel_number, channel, content, created_at,
          status, sent_at)
       select
@@ -116,14 +184,20 @@ describe("rows that are deleted", () => {
       insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count)
       values ('-infinity', ${daysAgo(367)}, 0), ('-infinity', ${daysAgo(364)}, 0)
     `;
+    await sql`
+      insert into rate_limiter_private.job_failures (job, subject, last_failed_at, last_error)
+      values ('x', 'old', ${daysAgo(91)}, 'x'), ('x', 'young', ${daysAgo(89)}, 'x')
+    `;
     expect(await applyRetention()).toBeNull();
     const [left] = await sql`
       select
-        (select count(*)::integer from rate_limiter.alert_notices
+        (select count(*)::integer from rate_limiter.alert_notifications
           where alert_id = ${alertId} and created_at < now() - interval '1 day') as notices,
-        (select array_agg(checked_at) from rate_limiter_private.ledger_checks) as checks
+        (select array_agg(checked_at) from rate_limiter_private.ledger_checks) as checks,
+        (select array_agg(subject) from rate_limiter_private.job_failures) as failures
     `;
     expect(left?.notices).toBe(1);
+    expect(left?.failures).toEqual(["young"]);
     expect(left?.checks.length).toBe(1);
   });
 
@@ -132,14 +206,17 @@ describe("rows that are deleted", () => {
       select data_type as name from rate_limiter_internal.expiring_rows() order by 1
     `;
     expect(rows.map((row) => row.name)).toEqual([
-      "alert_notices",
+      "alert_notifications",
       "charges",
       "daily_aggregates",
       "hourly_aggregates",
+      "job_failures",
+      "late_charges",
       "ledger_checks",
       "quota_version_history",
       "token_borrowing",
       "token_leases",
+      "uncharged_counts",
       "user_sessions",
     ]);
   });
@@ -153,7 +230,7 @@ describe("rows that are deleted", () => {
       await sql`
         insert into rate_limiter.${sql(table)}
         select
-          ${appId}, 'm',
+          1, ${appId}, 'm',
           date_trunc(${unit}, now() - make_interval(years => ${years}), 'UTC') - n * ('1 ' || ${unit})::interval,
           1, 1, 1, 1, 1, 1, 1
         from generate_series(0, 1) as n
@@ -164,7 +241,7 @@ describe("rows that are deleted", () => {
     }
   });
 
-  test("are sessions that ended by themselves or by somebody", async () => {
+  test("are sessions that expired or were ended", async () => {
     const { users } = await makeTenant(database, "sessions");
     const start = async (days: number) => {
       const [session] = await sql<{ id: string }[]>`
@@ -190,8 +267,8 @@ describe("rows that are deleted", () => {
   test("stay while their policy is switched off", async () => {
     await sql`
       insert into rate_limiter.charges
-        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-      values (${appId}, 'kept', 'list', 0, 1, '{}', ${daysAgo(40)})
+        (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+      values (1, ${appId}, 'kept', 'list', 0, 1, '(1,0,4096)', '{}', ${daysAgo(40)})
     `;
     const switchTo = (isActive: boolean) => sql`
       update rate_limiter.retention_policies set is_active = ${isActive}
@@ -210,8 +287,8 @@ describe("rows that are deleted", () => {
   test("are many batches, if they are many", async () => {
     await sql`
       insert into rate_limiter.charges
-        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-      select ${appId}, n, 'list', 0, 1, '{}', ${daysAgo(40)}
+        (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+      select 1, ${appId}, n, 'list', 0, 1, '(1,0,4096)', '{}', ${daysAgo(40)}
       from generate_series(1, 2500) as n
     `;
     expect(await applyRetention()).toBeNull();
@@ -235,7 +312,7 @@ describe("rows that are deleted", () => {
     expect(row?.is_archived).toBe(true);
   });
 
-  test("cannot be younger, whatever cutoff or clock somebody names", async () => {
+  test("cannot be younger, whatever cutoff or clock a caller names", async () => {
     for (const call of ["expire_rows", "export_rows", "rows_extent"]) {
       await expectSqlState(
         worker`select rate_limiter_private.${worker(call)}('charges', now() - interval '29 days')`,
@@ -250,8 +327,8 @@ describe("rows that are deleted", () => {
     );
     await sql`
       insert into rate_limiter.charges
-        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-      values (${appId}, 'young', 'list', 0, 1, '{}', now())
+        (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+      values (1, ${appId}, 'young', 'list', 0, 1, '(1,0,4096)', '{}', now())
     `;
     const plan = await worker`
       select from rate_limiter_private.retention_plan('2999-01-01') where data_type = 'charges'
@@ -303,7 +380,7 @@ describe("partitions", () => {
     });
     expect(Date.parse(manifest.min_time ?? "")).toBe(Date.parse(manifest.max_time ?? ""));
     expect(gunzipSync(readFileSync(join(folder, file))).toString()).toMatch(
-      /^app_id,"timestamp",metric_id,/,
+      /^shard_key,app_id,"timestamp",metric_id,/,
     );
 
     const owner = database.urlAs("rate_limiter_owner");
@@ -319,8 +396,8 @@ describe("partitions", () => {
       restored: 0,
       present: 5000,
     });
-    const stragglers = await sql`select from rate_limiter_partitions.metrics_default`;
-    expect(stragglers.count).toBe(0);
+    const misplaced = await sql`select from rate_limiter_partitions.metrics_default`;
+    expect(misplaced.count).toBe(0);
     expect(await applyRetention(folder)).toBeNull();
   });
 
@@ -356,7 +433,7 @@ describe("partitions", () => {
         (app_id, action, entity_type, old_values, ip_address, user_agent, created_at)
       values (${appId}, 'update', 'x', ${sql.json({ a: 'é"\\' })}, '10.0.0.1', E'a\nb,"c"', ${daysAgo(500)})
     `;
-    await sql`select rate_limiter_private.move_stragglers()`;
+    await drainDefaultPartitions(sql);
     const rows = () => sql`
       select a::text from rate_limiter_audit.audit_logs as a
       where a.app_id = ${appId} and a.created_at < now() - interval '1 year'
@@ -428,8 +505,8 @@ describe("an archive", () => {
     await oldMetrics(95);
     await sql`
       insert into rate_limiter.charges
-        (app_id, reference_id, operation, size_bytes, cost, charged, charged_at)
-      values (${appId}, 'old', 'list', 0, 1, '{}', ${daysAgo(40)})
+        (shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at)
+      values (1, ${appId}, 'old', 'list', 0, 1, '(1,0,4096)', '{}', ${daysAgo(40)})
     `;
     expect(await applyRetention()).toContain("QOS_ARCHIVE_FOLDER is not set");
     const file = join(archiveFolder(), "file");
@@ -493,7 +570,16 @@ describe("an archive", () => {
   test("is written by one worker at a time", async () => {
     await oldMetrics(95);
     const other = await database.session("other", "rate_limiter_worker");
-    await other.sql`select rate_limiter_private.begin_retention()`;
+    await other.sql`begin`;
+    await other.sql`select rate_limiter_private.begin_retention()`.simple();
+    // It holds no transaction id and no snapshot, so that vacuum goes on.
+    const holders = await sql`
+      select a.backend_xid, a.backend_xmin
+      from pg_locks as l
+      join pg_stat_activity as a on a.pid = l.pid
+      where l.relation = 'rate_limiter_internal.retention_lock'::regclass
+    `;
+    expect([...holders]).toEqual([{ backend_xid: null, backend_xmin: null }]);
     expect(await applyRetention()).toBeNull();
     expect((await metricRows()).length).toBe(3);
     await other.close();
@@ -503,13 +589,13 @@ describe("an archive", () => {
 });
 
 async function borrowing(status: string, daysOld: number, metadata = {}): Promise<void> {
-  const isRepaid = status === "repaid";
+  const isRepaid = status === "repaid" || status === "defaulted";
   await sql`
     insert into rate_limiter.token_borrowing
-      (owner_id, bucket_type, tokens_borrowed, repayment_tokens, repaid_tokens, interest_rate,
-       borrowed_at, due_at, collect_at, repaid_at, status, metadata)
+      (shard_key, owner_id, bucket_type, tokens_borrowed, repayment_tokens, repaid_tokens,
+       interest_rate, borrowed_at, due_at, collect_at, repaid_at, status, metadata)
     values (
-      ${appId}, 'iops_l2', 1, 1, ${isRepaid ? 1 : 0}, 0, ${daysAgo(daysOld, 60)},
+      1, ${appId}, 'iops_l2', 1, 1, ${isRepaid ? 1 : 0}, 0, ${daysAgo(daysOld, 60)},
       ${daysAgo(daysOld)}, ${daysAgo(-10_000)}, ${isRepaid ? daysAgo(daysOld) : null}, ${status},
       ${sql.json(metadata)}
     )

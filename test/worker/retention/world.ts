@@ -1,6 +1,7 @@
-import { Logger, runTaskListOnce } from "graphile-worker";
+import { Logger, runOnce } from "graphile-worker";
 import pg from "pg";
 import { afterAll } from "vitest";
+import { drainDefaultPartitions } from "../../../src/worker/archive/drain-default-partitions.ts";
 import { workerSettings } from "../../../src/worker/settings.ts";
 import { makeTask } from "../../../tasks/apply_retention.ts";
 import type { TestDatabase } from "../../harness/index.ts";
@@ -11,30 +12,29 @@ export const daysAgo = (days: number, seconds = 0) =>
 /** What tests of retention do to a database of theirs. Call it at the top of the file. */
 export function retentionWorld(database: TestDatabase) {
   const { sql } = database;
-  const pool = new pg.Pool({ connectionString: database.urlAs("rate_limiter_worker"), max: 2 });
+  const pool = new pg.Pool({ connectionString: database.urlAs("rate_limiter_worker"), max: 4 });
+  pool.on("connect", (client) => client.on("error", () => {}));
+  pool.on("error", () => {});
   afterAll(() => pool.end());
 
   return {
     /** Runs the task as the queue does; answers the error of its last failure. */
     async applyRetention(env: NodeJS.ProcessEnv = {}): Promise<string | null> {
-      const client = await pool.connect();
-      try {
-        await client.query(
-          "select graphile_worker.add_job('apply_retention', job_key => 'retention')",
-        );
-        await runTaskListOnce(
-          { logger: new Logger(() => () => {}) },
-          { apply_retention: makeTask(workerSettings(env)) },
-          client,
-        );
-        const answer = await client.query(
-          "select last_error from graphile_worker.jobs where key = 'retention'",
-        );
-        await client.query("select graphile_worker.remove_job('retention')");
-        return answer.rows[0]?.last_error ?? null;
-      } finally {
-        client.release();
-      }
+      await pool.query("select graphile_worker.add_job('apply_retention', job_key => 'retention')");
+      await runOnce({
+        pgPool: pool,
+        logger: new Logger(() => () => {}),
+        taskList: { apply_retention: makeTask(workerSettings(env)) },
+        concurrency: 1,
+        noHandleSignals: true,
+        // In batches, so that the run ends when their outcome is written.
+        preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
+      });
+      const answer = await pool.query(
+        "select last_error from graphile_worker.jobs where key = 'retention'",
+      );
+      await pool.query("select graphile_worker.remove_job('retention')");
+      return answer.rows[0]?.last_error ?? null;
     },
 
     async exportFirst(dataType: string): Promise<void> {
@@ -47,13 +47,13 @@ export function retentionWorld(database: TestDatabase) {
     /** Old samples, in a partition of their own day. */
     async oldMetrics(appId: string, days: number, count = 3): Promise<void> {
       await sql`
-        insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value, tags, unit)
+        insert into rate_limiter.metrics (shard_key, app_id, "timestamp", metric_name, value, tags, unit)
         select
-          ${appId}, ${daysAgo(days)}::timestamptz, 'depth', n / 3.0::double precision,
+          rate_limiter_internal.shard_key_of(${appId}), ${appId}, ${daysAgo(days)}::timestamptz, 'depth', n / 3.0::double precision,
           jsonb_build_object('text', E'a "b"\n,c' || n), case when n = 2 then '' end
         from generate_series(1, ${count}::integer) as n
       `;
-      await sql`select rate_limiter_private.move_stragglers()`;
+      await drainDefaultPartitions(sql);
     },
 
     /** What oldMetrics made: a worker that runs measures buckets by itself at each minute. */

@@ -1,4 +1,4 @@
 import { type MakeTask, once } from "../src/worker/task.ts";
 
 export const makeTask: MakeTask = () =>
-  once("select rate_limiter_private.bury_lost_notifications()");
+  once("select rate_limiter_private.sync_quota_flags(clock_timestamp())");

@@ -2,8 +2,8 @@ import type { Channel } from "./notification-config.ts";
 
 export type AlertEvent = "triggered" | "acknowledged" | "resolved";
 
-/** What SQL says of an occurrence (add_alert_notices): the body of a webhook, as it is. */
-export interface NoticeContent {
+/** What SQL answers about an occurrence (add_alert_notifications): the body of a webhook, as it is. */
+export interface NotificationContent {
   readonly alert: {
     readonly id: string;
     readonly metric: string;
@@ -21,16 +21,16 @@ export interface NoticeContent {
   readonly resolved_at: string | null;
 }
 
-export interface Notice {
+export interface Notification {
   readonly id: string;
   readonly event: AlertEvent;
   /** Null where the alert has no such channel any more. */
   readonly channel: Channel | null;
-  readonly content: NoticeContent;
+  readonly content: NotificationContent;
 }
 
 /** One line for people. */
-export function headline({ event, content }: Notice): string {
+export function headline({ event, content }: Notification): string {
   const { alert, application, value } = content;
   const what = `${alert.metric} ${alert.condition} ${alert.threshold}`;
   return `[${alert.severity}] ${event}: ${what} for ${application.name} (now ${value})`;

@@ -4,10 +4,10 @@ import { manifestName, readManifest } from "./manifest.ts";
 import type { ArchiveStore } from "./store.ts";
 
 /**
- * A name that takes no archive's place, unless it holds the very same: rows may come into a time
- * whose partition was archived and dropped before, and an export may be repeated after a crash.
+ * A name that no other archive has, unless its content is identical: rows may arrive for a time
+ * whose partition was archived and dropped, and an export may be repeated after a crash.
  */
-export async function freeName(
+export async function uniqueName(
   store: ArchiveStore,
   stem: string,
   { content_sha256 }: Contents,
@@ -19,7 +19,7 @@ export async function freeName(
   }
 }
 
-/** Undefined where there is no archive. One that cannot be read may be mended: it keeps its name. */
+/** Undefined where there is no archive. An unreadable one keeps its name, as it may be repaired. */
 async function contentOf(store: ArchiveStore, manifest: string): Promise<string | undefined> {
   try {
     return (await readManifest(store, manifest)).content_sha256;

@@ -3,6 +3,7 @@ import { UserError } from "../../user-error.ts";
 import { exportStep } from "../archive/export.ts";
 import type { ArchiveStore } from "../archive/store.ts";
 import { dropExportedPartition } from "./drop-exported-partition.ts";
+import { dropPartition } from "./drop-partition.ts";
 import { expireRows } from "./expire-rows.ts";
 import type { RetentionStep } from "./step.ts";
 
@@ -11,13 +12,17 @@ export interface RetentionOptions {
   readonly signal: AbortSignal;
 }
 
-/** Does one step; where it has to be exported first and that fails, everything stays. */
-export async function carryOut(
+/** Executes one step. Where an export comes first and fails, nothing is removed. */
+export async function executeStep(
   client: PoolClient,
   step: RetentionStep,
   { archive, signal }: RetentionOptions,
 ): Promise<void> {
-  if (!step.export_first) return expireRows(client, step, signal);
+  const { partition_name: partition } = step;
+  if (!step.export_first) {
+    if (partition !== null) return dropPartition(client, partition, signal);
+    return expireRows(client, step, signal);
+  }
   if (archive === undefined) {
     throw new UserError(
       "archive_folder_missing",
@@ -25,7 +30,7 @@ export async function carryOut(
       "Set it to a folder that is backed up or to s3://bucket/folder, or have the policy export nothing.",
     );
   }
-  const manifest = await exportStep(client, archive, step);
-  if (step.partition_name !== null) return dropExportedPartition(client, manifest);
+  const manifest = await exportStep(client, archive.until(signal), step);
+  if (partition !== null) return dropExportedPartition(client, manifest, signal);
   return expireRows(client, step, signal);
 }

@@ -1,0 +1,71 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { LookupFunction } from "node:net";
+import type { AddressGuard } from "./alerts/address-guard.ts";
+import { orAborted } from "./or-aborted.ts";
+
+export interface GuardedRequest {
+  readonly method: "GET" | "POST";
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Aborts before the timeout. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GuardedAnswer {
+  readonly host: string;
+  readonly status: number;
+}
+
+export type SendGuarded = (request: GuardedRequest) => Promise<GuardedAnswer>;
+
+/**
+ * Sends requests only to the address that the guard has checked. Redirects are not followed, because
+ * their targets are not checked. The timeout includes the look-up of the name.
+ */
+export function makeSendGuarded(guard: AddressGuard, timeoutMs: number): SendGuarded {
+  return async ({ method, url, headers = {}, body = "", signal: earlier }) => {
+    const target = new URL(url);
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const signal = earlier === undefined ? timeout : AbortSignal.any([timeout, earlier]);
+    // Which of the two it was: a caller may have stopped before the timeout.
+    const ending = () =>
+      new Error(
+        earlier?.aborted
+          ? `${target.host} had not answered when the worker stopped`
+          : `${target.host} did not answer in ${timeoutMs} ms`,
+      );
+    const pinned = await orAborted(guard(target.hostname), signal, ending);
+    const lookup: LookupFunction = (_host, options, answer) =>
+      options.all ? answer(null, [pinned]) : answer(null, pinned.address, pinned.family);
+    const request = target.protocol === "https:" ? httpsRequest : httpRequest;
+    const status = await new Promise<number>((resolve, reject) => {
+      const sent = request(
+        target,
+        {
+          method,
+          agent: false,
+          lookup,
+          signal,
+          headers: { "user-agent": "storage-qos", ...headers },
+        },
+        (response) => resolve(statusOf(response)),
+      );
+      sent.on("error", (error) => reject(signal.aborted ? ending() : error));
+      // Without it a receiver that answers 101 would never end the request.
+      sent.on("upgrade", (response, socket) => {
+        socket.destroy();
+        resolve(statusOf(response));
+      });
+      sent.end(body);
+    });
+    return { host: target.host, status };
+  };
+}
+
+/** The body is not read, so that its length does not matter. */
+function statusOf(response: IncomingMessage): number {
+  response.destroy();
+  return response.statusCode ?? 0;
+}

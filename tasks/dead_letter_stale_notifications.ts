@@ -1,0 +1,4 @@
+import { type MakeTask, once } from "../src/worker/task.ts";
+
+export const makeTask: MakeTask = () =>
+  once("select rate_limiter_private.dead_letter_stale_notifications()");

@@ -1,3 +1,0 @@
-import { type MakeTask, once } from "../src/worker/task.ts";
-
-export const makeTask: MakeTask = () => once("select rate_limiter_private.release_lost_jobs()");
