@@ -4,11 +4,7 @@ import { taskNames } from "../worker/load-tasks.ts";
 export function checkTask(task: string): void {
   const known = taskNames();
   if (known.includes(task)) return;
-  throw new InputError(
-    "unknown_task",
-    `there is no task ${task}`,
-    `There are ${known.join(", ")}.`,
-  );
+  throw new InputError("unknown_task", `unknown task ${task}`, `Tasks are ${known.join(", ")}.`);
 }
 
 export function parsePayload(text: string): object {
@@ -16,8 +12,8 @@ export function parsePayload(text: string): object {
   if (typeof payload === "object" && payload !== null && !Array.isArray(payload)) return payload;
   throw new InputError(
     "payload_invalid",
-    "the payload is no JSON object",
-    'As in {"grain": "hour"}.',
+    "the payload is not a JSON object",
+    'Write an object such as {"grain": "hour"}.',
   );
 }
 

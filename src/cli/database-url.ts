@@ -1,4 +1,5 @@
 import { urlFrom } from "../postgres/url.ts";
+import { findLocalDatabase, localDataFolder } from "../start/local-database.ts";
 import { UserError } from "../user-error.ts";
 
 /** The database that a command works on, or an error that says how to name one. */
@@ -12,4 +13,20 @@ export function databaseUrl(env: NodeJS.ProcessEnv = process.env): string {
     );
   }
   return url;
+}
+
+/** The database of DATABASE_URL; without it the one that `npm start` runs, as one of its logins. */
+export function databaseUrlOr(login: string, env: NodeJS.ProcessEnv = process.env): string {
+  return urlFrom(env, "DATABASE_URL") ?? localUrl(login, env);
+}
+
+function localUrl(login: string, env: NodeJS.ProcessEnv): string {
+  const url = findLocalDatabase(env)?.urlOf(login);
+  if (url !== undefined) return url;
+  throw new UserError(
+    "database_not_running",
+    `DATABASE_URL is not set, and npm start does not run on ${localDataFolder(env).folder}`,
+    "Run npm start in another terminal, or set DATABASE_URL to a connection URL such as " +
+      "postgres://login:password@host:5432/database.",
+  );
 }

@@ -1,15 +1,17 @@
 import { Command } from "commander";
+import { version } from "../version.ts";
 import { loadCommands } from "./load-commands.ts";
 import { reportError } from "./report-error.ts";
 
 const program = new Command("storage-qos")
   .description("Rate limiting and quality of service for storage clusters")
+  .version(version, "--version", "print the version and exit")
   .showSuggestionAfterError()
-  // reportError() tells wrong usage in the same way as everything else.
+  // reportError() reports wrong usage in the same format as other errors.
   .configureOutput({ outputError: () => {} })
   .exitOverride();
 
-// A reader that has seen enough, such as head, is no error.
+// A reader that closes the pipe early, such as head, is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit();

@@ -1,4 +1,4 @@
-/** Rows for people, in columns that line up; or as JSON, one object a line, for programs. */
+/** Prints rows as an aligned table, or as JSON with one object in each line. */
 export function printRows(
   rows: readonly object[],
   columns: readonly string[],

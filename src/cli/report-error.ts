@@ -8,7 +8,7 @@ interface DatabaseError extends Error {
   hint?: string;
 }
 
-/** Tells the reader what went wrong and what to do; answers the exit code. */
+/** Prints the error and its hint; answers the exit code. */
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) return reportUsage(error);
   console.error(describeError(error));

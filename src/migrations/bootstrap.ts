@@ -17,7 +17,7 @@ export async function bootstrap(sql: Sql): Promise<void> {
   for (let attempt = 1; attempt <= attempts; attempt++) {
     const plan = await readPlan(sql);
     if (plan.length === 0) return;
-    if (await carryOut(sql, plan)) return confirm(sql);
+    if (await executeStep(sql, plan)) return confirm(sql);
     await sleep(20 * attempt * Math.random());
   }
   throw new UserError("bootstrap_contended", "other sessions keep changing the same roles");
@@ -29,7 +29,7 @@ async function readPlan(sql: Sql): Promise<string[]> {
 }
 
 /** False when another session was in the way: the rest is planned anew. */
-async function carryOut(sql: Sql, plan: readonly string[]): Promise<boolean> {
+async function executeStep(sql: Sql, plan: readonly string[]): Promise<boolean> {
   for (const [index, statement] of plan.entries()) {
     try {
       await sql.unsafe(statement);

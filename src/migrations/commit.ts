@@ -6,18 +6,33 @@ import {
 } from "graphile-migrate";
 import { projectPath } from "../paths.ts";
 import { withConnection } from "../postgres/connect.ts";
-import { openTestServer } from "../postgres/provider.ts";
+import { openScratchServer } from "../postgres/scratch-server.ts";
 import { withDatabase, withParameter } from "../postgres/url.ts";
+import { InputError } from "../user-error.ts";
 import { migrationFailure } from "./failure.ts";
 import { closeLibraryPools } from "./library-pools.ts";
 import { prepare } from "./prepare.ts";
-import { asOwner, migrateApplicationName, migrateSettings, migrationsFolder } from "./settings.ts";
+import {
+  migrateApplicationName,
+  migrateSettings,
+  migrationsFolder,
+  withOwnerConnection,
+} from "./settings.ts";
 
+/** Characters of a message, which is a part of a file's name. */
+const LONGEST_MESSAGE = 50;
 const databaseName = "storage_qos_commit";
 const shadowName = "storage_qos_commit_shadow";
 
 /** Turns db/current.sql into the next committed migration, once it has run on an empty database. */
 export async function commitMigration(message: string, folder = migrationsFolder): Promise<void> {
+  if (message.length > LONGEST_MESSAGE) {
+    throw new InputError(
+      "message_too_long",
+      `the message has ${message.length} characters, at most ${LONGEST_MESSAGE} fit`,
+      "Name the topic, not the occasion: it becomes a part of the file's name.",
+    );
+  }
   await withScratch(folder, (settings) => commitCurrent(settings, message));
 }
 
@@ -31,7 +46,7 @@ async function withScratch(
   folder: string,
   work: (settings: Settings) => Promise<void>,
 ): Promise<void> {
-  const server = await openTestServer({});
+  const server = await openScratchServer({});
   const url = withDatabase(server.url, databaseName);
   try {
     await withConnection(server.url, (sql) => sql`create database ${sql(databaseName)}`);
@@ -56,7 +71,7 @@ function scratchSettings(serverUrl: string, url: string, folder: string): Settin
     ...migrateSettings(url, folder),
     databaseOwner: "rate_limiter_owner",
     rootConnectionString: withParameter(serverUrl, "application_name", migrateApplicationName),
-    shadowConnectionString: asOwner(withDatabase(serverUrl, shadowName)),
+    shadowConnectionString: withOwnerConnection(withDatabase(serverUrl, shadowName)),
     // The shadow database is made anew by graphile-migrate, without what `prepare` makes.
     afterReset: [
       { _: "command", shadow: true, command: `"${process.execPath}" "${main}" prepare` },

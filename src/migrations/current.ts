@@ -5,7 +5,7 @@ export async function currentIsEmpty(): Promise<boolean> {
   return isBlank(await readFile(projectPath("db/current.sql"), "utf8"));
 }
 
-/** Whether a migration has nothing but blank lines and comments; an include is no comment. */
+/** Whether a migration has only blank lines and comments; an include is not a comment. */
 export function isBlank(migration: string): boolean {
   return migration.split("\n").every((line) => /^\s*(--(?!!\s*include\b).*)?$/.test(line));
 }

@@ -105,13 +105,16 @@ async function readCatalog(sql: Sql): Promise<{ columns: Column[]; relations: Re
   return row;
 }
 
-const begin = "<!-- begin of the diagram: npm run db:diagram writes it from the catalog -->";
-const end = "<!-- end of the diagram -->";
-
 /** The page with its diagram put in place of the one that it has. */
 export function withDiagram(page: string, made: string): string {
+  return withGenerated(page, "the diagram", made);
+}
+
+/** The page with a generated part put in place of the one that it has. */
+export function withGenerated(page: string, part: string, made: string): string {
+  const begin = `<!-- begin of ${part}: npm run db:diagram writes it from the catalog -->`;
   const from = page.indexOf(begin);
-  const to = page.indexOf(end);
-  if (from < 0 || to < from) throw new Error("the page has no place for the diagram");
+  const to = page.indexOf(`<!-- end of ${part} -->`);
+  if (from < 0 || to < from) throw new Error(`the page has no place for ${part}`);
   return `${page.slice(0, from)}${begin}\n\n${made}\n\n${page.slice(to)}`;
 }

@@ -2,23 +2,33 @@ import { migrate as applyCommitted, watch } from "graphile-migrate";
 import { logFor } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
 import { databaseOf } from "../postgres/url.ts";
+import { bootstrap } from "./bootstrap.ts";
 import { currentIsEmpty } from "./current.ts";
 import { migrationFailure } from "./failure.ts";
 import { closeLibraryPools } from "./library-pools.ts";
-import { prepare } from "./prepare.ts";
-import { migrateSettings } from "./settings.ts";
+import { lockMigrations } from "./migration-lock.ts";
+import { requireKnownHistory } from "./require-known-history.ts";
+import { requireOneSession, requireRole } from "./require-one-session.ts";
+import { migrateSettings, withOwnerConnection } from "./settings.ts";
+import { migrateWorkerSchema } from "./worker-schema.ts";
 
 const log = logFor("migrations");
+
+/** How long to wait for another process that migrates the same database. */
+const usualWaitMs = 10 * 60_000;
 
 /**
  * Brings a database up to date from whatever state. The login of the URL must be able to become
  * rate_limiter_owner, or to make the roles. Safe to run from many processes at once.
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(url: string, { waitMs = usualWaitMs } = {}): Promise<void> {
+  await requireOneSession(url);
   await withConnection(url, async (sql) => {
-    // One process works and the others wait; the lock goes when its session ends.
-    await sql`select pg_advisory_lock(hashtextextended('storage-qos migrate', 0))`;
-    await prepare(url);
+    await lockMigrations(sql, waitMs);
+    await withConnection(url, bootstrap);
+    await requireRole(withOwnerConnection(url), "rate_limiter_owner");
+    await migrateWorkerSchema(url);
+    await withConnection(withOwnerConnection(url), (owner) => requireKnownHistory(owner));
     try {
       await applyMigrations(url);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { Logger, type Settings } from "graphile-migrate";
 import { logFor } from "../log.ts";
 import { projectPath } from "../paths.ts";
-import { withParameter, withRole } from "../postgres/url.ts";
+import { withParameter, withRole, withSessionSettings } from "../postgres/url.ts";
 import { pinoLogFactory } from "./log-factory.ts";
 
 /** What the sessions of this process's graphile-migrate call themselves. */
@@ -12,13 +12,13 @@ export const migrationsFolder = projectPath("db");
 /** Migrations run as the owner, whichever login carries them out. */
 export function migrateSettings(url: string, folder: string = migrationsFolder): Settings {
   return {
-    connectionString: asOwner(url),
+    connectionString: withOwnerConnection(url),
     migrationsFolder: folder,
     logger: new Logger(pinoLogFactory(logFor("graphile-migrate"))),
   };
 }
 
-export function asOwner(url: string): string {
-  const owner = withRole(url, "rate_limiter_owner");
+export function withOwnerConnection(url: string): string {
+  const owner = withRole(withSessionSettings(url), "rate_limiter_owner");
   return withParameter(owner, "application_name", migrateApplicationName);
 }

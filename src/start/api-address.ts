@@ -6,7 +6,7 @@ const usualPort = 5678;
 export function apiAddress(env: NodeJS.ProcessEnv): { host: string; port: number } {
   const port = env.API_PORT ? Number(env.API_PORT) : usualPort;
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new UserError("port_invalid", `API_PORT is no port number: ${env.API_PORT}`);
+    throw new UserError("port_invalid", `API_PORT is not a port number: ${env.API_PORT}`);
   }
   return { host: env.API_HOST || "127.0.0.1", port };
 }

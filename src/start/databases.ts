@@ -1,13 +1,16 @@
 import { join } from "node:path";
 import { logFor } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
+import type { DataFolder } from "../postgres/data-folder.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-server.ts";
 import { ensureLogin } from "../postgres/logins.ts";
 import { passwordFor } from "../postgres/pgpass.ts";
 import { urlFrom, withDatabase, withLogin, withRole } from "../postgres/url.ts";
 import { UserError } from "../user-error.ts";
+import { localDatabaseName } from "./local-database.ts";
+import { shellWord } from "./shell.ts";
 
-const databaseName = "storage_qos";
+const databaseName = localDatabaseName;
 
 /** The connections that the parts of the product use, each with no more rights than it needs. */
 export interface Databases {
@@ -19,6 +22,8 @@ export interface Databases {
   readonly psql: string;
   /** Where the API keeps its key, beside the data; a database elsewhere has no such place. */
   readonly jwtSecretFile?: string;
+  /** The folder of the data, where this process runs the server. */
+  readonly data?: DataFolder;
   /** Makes the logins above, as soon as migrations have made their roles. */
   createLogins(): Promise<void>;
   stop(): Promise<void>;
@@ -45,7 +50,7 @@ function givenDatabases(admin: string, env: NodeJS.ProcessEnv): Databases {
   };
 }
 
-/** Borrowed is good enough to try the product, not to run it: such a session could go back. */
+/** For trying the product only: such a session can reset its role. */
 function loginFrom(env: NodeJS.ProcessEnv, variable: string, admin: string, role: string): string {
   const url = urlFrom(env, variable);
   if (url !== undefined) return url;
@@ -88,16 +93,12 @@ async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
     admin,
     api: as("qos_api"),
     worker: as("qos_worker"),
-    psql: `PGPASSFILE=${forShell(passwords)} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
+    psql: `PGPASSFILE=${shellWord(passwords)} psql -h 127.0.0.1 -p ${server.port} -U qos_gateway ${databaseName}`,
     jwtSecretFile: join(server.data.folder, "jwt-secret"),
+    data: server.data,
     createLogins: () => createLogins(server),
     stop: server.stop,
   };
-}
-
-/** A path as a line to copy has it. */
-function forShell(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function createDatabase(server: EmbeddedServer): Promise<void> {

@@ -6,7 +6,7 @@ export interface Parts {
   readonly startWorker: StartWorker;
 }
 
-/** Loaded when they start: a start that fails before that need not wait for their libraries. */
+/** Loaded when they start, so that a start that fails earlier is fast. */
 export const parts: Parts = {
   startApi: async (options) => (await import("../api/server.ts")).startApi(options),
   startWorker: async (options) => (await import("../worker/worker.ts")).startWorker(options),

@@ -1,13 +1,17 @@
 import { firstAdministrator } from "../api/administrator/first-administrator.ts";
-import { logFor } from "../log.ts";
+import { logFor, logInto } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
+import type { DataFolder } from "../postgres/data-folder.ts";
 import type { Service } from "../service.ts";
 import { workerAddress } from "../worker/address.ts";
 import { apiAddress } from "./api-address.ts";
 import { openDatabases } from "./databases.ts";
+import { keepDemoKey, readDemoKey } from "./demo-key.ts";
 import { greeting } from "./greeting.ts";
 import { type Parts, parts } from "./parts.ts";
-import { seedDemo } from "./seed-demo.ts";
+import { requireFreePort } from "./require-free-port.ts";
+import { forgetRunning, noteRunning } from "./running.ts";
+import { type Demo, demoOwner, seedDemo } from "./seed-demo.ts";
 
 const log = logFor("start");
 
@@ -17,7 +21,7 @@ export interface Product {
   stop(): Promise<void>;
 }
 
-/** Starts everything; when one part fails, what had started is stopped again. */
+/** Starts all parts; when one fails, those that were started are stopped. */
 export async function start(
   env: NodeJS.ProcessEnv = process.env,
   { startApi, startWorker }: Parts = parts,
@@ -26,24 +30,44 @@ export async function start(
   const stop = () => stopInReverse(started);
   try {
     const address = apiAddress(env);
+    const http = env.WORKER_PORT ? workerAddress(env) : undefined;
+    await requireFreePort(address, "API_PORT");
+    if (http) await requireFreePort(http, "WORKER_PORT");
     const databases = await openDatabases(env);
+    const { data, jwtSecretFile } = databases;
+    if (data) logInto(data.serviceLog);
     started.push({ name: "database", stop: databases.stop });
     await migrate(databases.admin);
     await databases.createLogins();
-    const { jwtSecretFile } = databases;
     const api = await startApi({ databaseUrl: databases.api, ...address, jwtSecretFile, env });
     started.push(api);
-    const http = env.WORKER_PORT ? workerAddress(env) : undefined;
-    started.push(await startWorker({ databaseUrl: databases.worker, http, env }));
-    // Last: what is made once and shown once must not be made by a start that fails.
-    const demo = await seedDemo(databases.admin);
+    const worker = await startWorker({ databaseUrl: databases.worker, http, env });
+    started.push(worker);
+    // Last, because secrets are created and shown once: a start that fails must not create them.
+    const demo = await demoOf(databases.admin, data);
     const administrator = await firstAdministrator(databases.admin);
-    const facts = { psql: databases.psql, apiUrl: api.url, administrator, demo };
+    if (data) started.push(noteService(data.running, api.url ?? "", worker.url));
+    const facts = { psql: databases.psql, apiUrl: api.url, administrator, demo, data, env };
     return { greeting: greeting(facts), stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The demo's key is shown again where its database keeps it. */
+async function demoOf(adminUrl: string, data: DataFolder | undefined): Promise<Demo | undefined> {
+  const made = await seedDemo(adminUrl);
+  if (data === undefined) return made;
+  if (made) keepDemoKey(data.demoKey, made.apiKey);
+  const apiKey = readDemoKey(data.demoKey);
+  return apiKey === undefined ? undefined : { apiKey, owner: demoOwner };
+}
+
+function noteService(file: string, apiUrl: string, workerUrl: string | undefined): Service {
+  const startedAt = new Date().toISOString();
+  noteRunning(file, { pid: process.pid, startedAt, apiUrl, ...(workerUrl && { workerUrl }) });
+  return { name: "note", stop: async () => forgetRunning(file) };
 }
 
 async function stopInReverse(started: Service[]): Promise<void> {

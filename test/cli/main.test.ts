@@ -36,7 +36,7 @@ test("the project may lie in a folder of any name", async () => {
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 });
 
-test("a reader that has seen enough is no error", async () => {
+test("a reader that closes the pipe early is not an error", async () => {
   const main = projectPath("src/cli/main.ts");
   const child = spawn(process.execPath, [main, "--help"], { stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.destroy();
@@ -55,7 +55,7 @@ describe("the commands that need a database", () => {
     );
   });
 
-  test("say so when the name is no URL, and do not repeat it", async () => {
+  test("say so when it is not a URL, and do not repeat it", async () => {
     const { code, stderr } = await runCli(["migrate"], { DATABASE_URL: "host=x password=secret" });
     expect(code).toBe(1);
     expect(stderr).toContain("(database_url_invalid)");
@@ -72,7 +72,7 @@ describe("the commands that need a database", () => {
     expect(stderr).not.toContain("secret");
   });
 
-  test("take an empty LOG_LEVEL for none, and refuse one that there is not", async () => {
+  test("take an empty LOG_LEVEL for none, and refuse an unknown one", async () => {
     const env = { DATABASE_URL: "none" };
     const usual = await runCli(["worker"], { ...env, LOG_LEVEL: "" });
     expect(usual.stderr).toContain("(database_url_invalid)");

@@ -43,3 +43,12 @@ test("a migration that fails is not committed", async () => {
   });
   expect(committed()).toEqual(files);
 }, 60_000);
+
+test("a message of more than fifty characters is refused before anything runs", async () => {
+  const files = committed();
+  await expect(commitMigration("x".repeat(51), folder)).rejects.toMatchObject({
+    code: "message_too_long",
+    hint: expect.stringMatching(/topic/),
+  });
+  expect(committed()).toEqual(files);
+});

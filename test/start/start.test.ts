@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
@@ -63,15 +64,18 @@ describe("npm start", () => {
     expect(events).toEqual(["api started", "worker started", "worker stopped", "api stopped"]);
   });
 
-  test("shows the demo's key at the first start and never again", async () => {
+  test("shows the password at the first start and never again, and whose key it is each time", async () => {
     const fresh = { ...env, QOS_DATA_FOLDER: join(home, "fresh") };
     const first = await start(fresh, noted);
     await first.stop();
     const second = await start(fresh, noted);
     await second.stop();
-    expect(first.greeting).toMatch(/\bqos_[\w-]{43}\b/);
-    expect(second.greeting).not.toMatch(/\bqos_[\w-]{43}\b/);
-    // The first administrator's password likewise.
+    const [key = "none"] = /\bqos_[\w-]{43}\b/.exec(first.greeting) ?? [];
+    for (const { greeting } of [first, second]) {
+      expect(greeting).toMatch(
+        new RegExp(`${key}\n +of photos, an application of the tenant demo`),
+      );
+    }
     expect(first.greeting).toMatch(/Sign in as +\S+@\S+\n +Password \(shown once\) +\S{20,}\n/);
     expect(second.greeting).not.toContain("Password");
     expect(second.greeting).toContain("http://api");
@@ -84,7 +88,7 @@ describe("npm start", () => {
     const product = await start(late, noted);
     await product.stop();
     expect(product.greeting).toContain("Password (shown once)");
-    expect(product.greeting).toContain("API key (shown once)");
+    expect(product.greeting).toMatch(/API key +qos_/);
   });
 
   test("greets with a decision that runs as it stands", async () => {
@@ -96,7 +100,7 @@ describe("npm start", () => {
     ) ?? [""];
     const rows = await database.as("rate_limiter_app").unsafe(call);
     expect(rows).toMatchObject([{ allowed: true, reason: null }]);
-    expect(product.greeting).toContain("npm run -s qos -- replay --help");
+    expect(product.greeting).toContain("npx storage-qos replay --help");
   });
 
   test("stops what had started when a part fails", async () => {
@@ -171,7 +175,7 @@ describe("npm start", () => {
   });
 
   test.each(["DATABASE_URL", "API_DATABASE_URL", "WORKER_DATABASE_URL"])(
-    "refuses a %s that is no connection URL",
+    "refuses a %s that is not a connection URL",
     async (variable) => {
       const urls = {
         DATABASE_URL: "postgres://127.0.0.1/none",
@@ -183,6 +187,23 @@ describe("npm start", () => {
       });
     },
   );
+
+  test("says that a port is in use before anything is made", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => {
+      taken.close();
+    });
+    const port = String((taken.address() as AddressInfo).port);
+    const folder = join(home, "never made");
+    for (const ports of [{ API_PORT: port }, { API_PORT: "0", WORKER_PORT: port }]) {
+      await expect(start({ QOS_DATA_FOLDER: folder, ...ports }, noted)).rejects.toMatchObject({
+        code: "port_in_use",
+        hint: expect.stringContaining("npx storage-qos status"),
+      });
+    }
+    expect(existsSync(folder)).toBe(false);
+  });
 
   test.each(["-1", "65536", "http"])("refuses an API port that is none: %s", async (port) => {
     await expect(start({ ...env, API_PORT: port }, noted)).rejects.toMatchObject({

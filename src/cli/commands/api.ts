@@ -8,7 +8,7 @@ export function register(program: Command): void {
       const { startApi } = await import("../../api/server.ts");
       const { apiAddress } = await import("../../start/api-address.ts");
       const { databaseUrl } = await import("../database-url.ts");
-      const { untilStopped } = await import("../until-stopped.ts");
+      const { runUntilStopped } = await import("../run-until-stopped.ts");
       const { urlFrom, withRole } = await import("../../postgres/url.ts");
       const { env } = process;
       const api = await startApi({
@@ -18,7 +18,6 @@ export function register(program: Command): void {
         ...apiAddress(env),
       });
       console.log(`admin API at ${api.url}`);
-      await untilStopped();
-      await api.stop();
+      await runUntilStopped(api);
     });
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   const archive = program
     .command("archive")
-    .description("see to what retention has exported (QOS_ARCHIVE_FOLDER)");
+    .description("list, verify and restore what retention has exported (QOS_ARCHIVE_FOLDER)");
 
   archive
     .command("list [folder]")
@@ -11,7 +11,7 @@ export function register(program: Command): void {
     .option("--json", "one JSON object a line")
     .action(async (folder: string | undefined, { json }: { json?: boolean }) => {
       const { printRows } = await import("../print-rows.ts");
-      const { archiveStore } = await import("../archive-place.ts");
+      const { archiveStore } = await import("../archive-location.ts");
       const { listManifests } = await import("../../worker/archive/list.ts");
       const { readManifest } = await import("../../worker/archive/manifest.ts");
       const store = archiveStore(folder);
@@ -26,9 +26,9 @@ export function register(program: Command): void {
 
   archive
     .command("verify <manifests...>")
-    .description("read archives through and compare them with their manifests")
+    .description("read archives and compare them with their manifests")
     .action(async (paths: string[]) => {
-      const { archiveAt } = await import("../archive-place.ts");
+      const { archiveAt } = await import("../archive-location.ts");
       const { verifyArchive } = await import("../../worker/archive/manifest.ts");
       for (const path of paths) {
         const { store, name } = archiveAt(path);
@@ -41,12 +41,12 @@ export function register(program: Command): void {
     .command("restore <manifests...>")
     .description("put archived rows back into the database of DATABASE_URL")
     .action(async (paths: string[]) => {
-      const { archiveAt } = await import("../archive-place.ts");
-      const { asOwner } = await import("../as-owner.ts");
+      const { archiveAt } = await import("../archive-location.ts");
+      const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { restoreArchive } = await import("../../worker/archive/restore.ts");
       for (const path of paths) {
         const { store, name } = archiveAt(path);
-        const { relation, restored, present } = await asOwner((_sql, url) =>
+        const { relation, restored, present } = await withOwnerConnection((_sql, url) =>
           restoreArchive(url, store, name),
         );
         console.log(`${relation}: ${restored} rows restored, ${present} were there`);

@@ -14,7 +14,11 @@ export function register(program: Command): void {
     )
     .requiredOption("--email <address>", "address to sign in with")
     .option("--username <name>", "name to show", "administrator")
-    .option("--tenant <name>", "tenant to put the administrator in, made if need be", "operators")
+    .option(
+      "--tenant <name>",
+      "tenant of the administrator, created if it does not exist",
+      "operators",
+    )
     .addHelpText(
       "after",
       "\nThe password is that of QOS_ADMIN_PASSWORD; else one is made and shown once.",

@@ -3,15 +3,20 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   program
     .command("diagram")
-    .description("write the entity diagram of docs/data-model.md from the catalog")
+    .description("write the tables and the entity diagram of docs/data-model.md from the catalog")
     .action(async () => {
       const { readFile, writeFile } = await import("node:fs/promises");
-      const { diagram, withDiagram } = await import("../../migrations/diagram.ts");
+      const { diagram, withDiagram, withGenerated } = await import("../../migrations/diagram.ts");
+      const { tableSections } = await import("../../migrations/table-sections.ts");
       const { projectPath } = await import("../../paths.ts");
       const { withThrowawayDatabase } = await import("../../postgres/throwaway-database.ts");
       const page = projectPath("docs/data-model.md");
-      const made = await withThrowawayDatabase(({ sql }) => diagram(sql));
-      await writeFile(page, withDiagram(await readFile(page, "utf8"), made));
+      const [drawn, tables] = await withThrowawayDatabase(async ({ sql }) => [
+        await diagram(sql),
+        await tableSections(sql),
+      ]);
+      const text = withDiagram(await readFile(page, "utf8"), drawn);
+      await writeFile(page, withGenerated(text, "the tables", tables));
       console.log("wrote docs/data-model.md");
     });
 }

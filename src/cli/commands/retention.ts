@@ -3,13 +3,16 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   program
     .command("retention")
-    .description("show what the retention policies would have go now (to have it go: jobs run)")
+    .description("show what retention would remove now (jobs run apply_retention removes it)")
     .option("--json", "one JSON object a line")
     .action(async ({ json }: { json?: boolean }) => {
-      const { asOwner } = await import("../as-owner.ts");
+      const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { printRows } = await import("../print-rows.ts");
       const { retentionPlan } = await import("../../worker/operation/retention-plan.ts");
       const columns = ["data_type", "action", "export_first", "partition_name", "row_count"];
-      printRows(await asOwner(retentionPlan), columns, { json, none: "nothing has expired" });
+      printRows(await withOwnerConnection(retentionPlan), columns, {
+        json,
+        none: "nothing has expired",
+      });
     });
 }

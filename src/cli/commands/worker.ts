@@ -3,11 +3,11 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   program
     .command("worker")
-    .description("work off the job queue of WORKER_DATABASE_URL, until Ctrl-C")
+    .description("run the jobs of WORKER_DATABASE_URL, until Ctrl-C")
     .action(async () => {
       const { databaseUrl } = await import("../database-url.ts");
       const { urlFrom } = await import("../../postgres/url.ts");
-      const { untilStopped } = await import("../until-stopped.ts");
+      const { runUntilStopped } = await import("../run-until-stopped.ts");
       const { startWorker } = await import("../../worker/worker.ts");
       const { workerAddress } = await import("../../worker/address.ts");
       const { env } = process;
@@ -16,7 +16,6 @@ export function register(program: Command): void {
         http: workerAddress(env),
       });
       console.log(`worker runs; metrics and health: ${worker.url}`);
-      await untilStopped();
-      await worker.stop();
+      await runUntilStopped(worker);
     });
 }

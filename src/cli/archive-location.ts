@@ -3,7 +3,7 @@ import { InputError } from "../user-error.ts";
 import { openStore } from "../worker/archive/open-store.ts";
 import type { ArchiveStore } from "../worker/archive/store.ts";
 
-/** The archives of the place that is named, or else of the one that workers export to. */
+/** The archives of the named location, or else of the one that workers export to. */
 export function archiveStore(
   named: string | undefined,
   env: NodeJS.ProcessEnv = process.env,
