@@ -1,22 +1,11 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** Material that lies beside the project and need not be there: whoever uses it skips without. */
+/** Material that lies beside the project and need not be there: what uses it skips without. */
 const shared = new URL("../../shared/", import.meta.url);
 
 export const sharedTrace = fileURLToPath(new URL("data/block-io-2h.csv.gz", shared));
 export const hasSharedTrace = existsSync(sharedTrace);
-
-export const sharedVectors: readonly string[] = vectorFiles(
-  fileURLToPath(new URL("vectors", shared)),
-);
-
-function vectorFiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".json"))
-    .map((name) => `${folder}/${name}`);
-}
 
 export const sharedDesign = fileURLToPath(new URL("design/database-design.md", shared));
 export const hasSharedDesign = existsSync(sharedDesign);

@@ -7,7 +7,7 @@ const turn = ([full, floor]: readonly [number, number]): Turn => ({
   floor: { figure: floor },
 });
 
-test("a machine that slows down is no drift, as the floor slows with it", () => {
+test("a machine that slows down does not drift, as the floor slows with it", () => {
   const turns = [1000, 900, 800, 700, 500].map((speed) => turn([speed / 2, speed]));
   expect(driftOf(turns)).toBe(1);
 });

@@ -46,7 +46,7 @@ test("its database is gone afterwards", async () => {
   expect(left).toHaveLength(0);
 });
 
-test("a name that is no ratio", async () => {
+test("a name that is not a ratio is refused", async () => {
   await expect(measure(tiny, ["consume_vs_hope"], pgbenchDriver)).rejects.toThrow(
     "unknown ratio: consume_vs_hope",
   );
@@ -54,8 +54,8 @@ test("a name that is no ratio", async () => {
 
 test("sizes that are none", () => {
   expect(planOf({ ledgerRows: "20000000" }).ledgerRows).toBe(20_000_000);
-  expect(() => planOf({ ledgerRows: "1.5" })).toThrow("--ledger-rows is no count: 1.5");
+  expect(() => planOf({ ledgerRows: "1.5" })).toThrow("--ledger-rows is not a count: 1.5");
   expect(planOf({ rounds: "3" }).rounds).toBe(3);
-  expect(() => planOf({ rounds: "0" })).toThrow("--rounds is no count: 0");
-  expect(() => planOf({ minutes: "-1" })).toThrow("--minutes is no positive number: -1");
+  expect(() => planOf({ rounds: "0" })).toThrow("--rounds is not a count: 0");
+  expect(() => planOf({ minutes: "-1" })).toThrow("--minutes is not a positive number: -1");
 });

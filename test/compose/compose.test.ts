@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -29,11 +29,11 @@ const read = (path: string) => readFileSync(projectPath(path), "utf8");
 const compose = parse(read("docker-compose.yml")) as Compose;
 const services = Object.entries(compose.services);
 /** These run to their end; all others are to stay healthy. */
-const once = ["migrate", "logins"];
+const once = ["migrate", "logins", "seed"];
 
 test("everything that the product consists of is there", () => {
   expect(services.map(([name]) => name).sort()).toEqual(
-    ["postgres", "migrate", "logins", "api", "worker", "gateway", "upstream"].sort(),
+    ["postgres", "migrate", "logins", "seed", "api", "worker", "gateway", "upstream"].sort(),
   );
 });
 
@@ -85,7 +85,7 @@ describe.each(services)("%s", (name, service) => {
 test("every command is one of the project", async () => {
   const { stdout } = await runCli(["--help"], {});
   const own = services.filter(([, { image }]) => image.startsWith("storage-qos:"));
-  expect(own.length).toBe(3);
+  expect(own.length).toBe(4);
   for (const [name, { command = [], secrets }] of own) {
     const [login = "", secret = "", what = ""] = command;
     expect([name, secrets?.includes(secret)]).toEqual([name, true]);
@@ -140,6 +140,23 @@ test("the gateway's own files replace files that nginx.conf includes, and find i
   expect(read("src/gateway/listen.conf")).toContain("listen 8080;");
   expect(read("src/gateway/paths.conf")).toContain("/etc/storage-qos/lua/?.lua");
   expect(read("src/deploy/gateway.Dockerfile")).toContain("COPY src/gateway /etc/storage-qos");
+});
+
+test("the store belongs to the user that writes it, and the health of the database is asked by TCP", () => {
+  const script = "src/deploy/upstream/own-objects.sh";
+  expect(compose.services.upstream?.volumes).toContain(
+    `./${script}:/docker-entrypoint.d/05-own-objects.sh:ro`,
+  );
+  // The image's entry point runs what is executable.
+  expect(statSync(projectPath(script)).mode & 0o111).toBe(0o111);
+  execFileSync("sh", ["-n", projectPath(script)]);
+  const [root = ""] = /root (\S+);/.exec(read("src/deploy/upstream/default.conf"))?.slice(1) ?? [];
+  expect(read(script)).toContain(`chown nginx:nginx ${root}`);
+  expect(compose.services.postgres?.healthcheck?.test).toContain("--host=127.0.0.1");
+});
+
+test("the gateway's base image has opm", () => {
+  expect(read("src/deploy/gateway.Dockerfile")).toMatch(/^FROM openresty\/openresty:\S+-fat$/m);
 });
 
 test("roles that the logins are members of exist", () => {

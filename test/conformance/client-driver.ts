@@ -1,8 +1,8 @@
 import { createLimiter, LimiterError } from "../../src/client/index.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { type Driver, Refusal } from "./driver.ts";
+import { type Driver, RequestError } from "./driver.ts";
 
-/** Each decider is a limiter with connections and leases of its own. */
+/** Each caller is a limiter with connections and leases of its own. */
 export function clientDriver(database: TestDatabase): Driver {
   return {
     name: "the client",
@@ -18,7 +18,7 @@ export function clientDriver(database: TestDatabase): Driver {
         async decide(operation, sizeBytes = 0) {
           const decision = await limiter.checkAsync(operation, sizeBytes).catch((error) => {
             if (!(error instanceof LimiterError)) throw error;
-            throw new Refusal(Number(error.code.slice(2)), error.message);
+            throw new RequestError(Number(error.code.slice(2)), error.message);
           });
           const { allowed, reason, retryAfterMs } = decision;
           return { allowed, reason, layer: allowed ? null : decision.layer, retryAfterMs };

@@ -1,9 +1,9 @@
 import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
+import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { missing } from "../gateway/nginx.ts";
 import { createDatabase } from "../harness/index.ts";
 import { clientDriver } from "./client-driver.ts";
-import { type Decider, type Driver, Refusal } from "./driver.ts";
+import { type Caller, type Driver, RequestError } from "./driver.ts";
 import { gatewayDriver } from "./gateway-driver.ts";
 import { sqlDriver } from "./sql-driver.ts";
 
@@ -25,29 +25,21 @@ describe.each(drivers)("$name", (driver) => {
     world = await makeWorld(database);
   });
 
-  async function open(place = 0): Promise<Decider> {
-    const decider = await driver.open(world, place);
-    onTestFinished(() => decider.leave());
-    return decider;
+  async function open(place = 0): Promise<Caller> {
+    const caller = await driver.open(world, place);
+    onTestFinished(() => caller.leave());
+    return caller;
   }
 
   /** What these have taken of the application's buckets in the end. */
-  async function charged(...deciders: Decider[]): Promise<{ tokens: string; bytes: string }> {
-    await Promise.all(deciders.map((decider) => decider.rest()));
-    const [row] = await database.sql`
-      select
-        coalesce(sum(-t.tokens_change) filter (where t.bucket_type = 'iops_l2'), 0)::text as tokens,
-        coalesce(sum(-t.tokens_change) filter (where t.bucket_type = 'bandwidth_l2'), 0)::text
-          as bytes
-      from rate_limiter.token_transactions as t
-      where t.owner_id = ${world.appId} and t.transaction_type in ('consume', 'lease', 'settle', 'refund')
-    `;
-    return { tokens: row?.tokens, bytes: row?.bytes };
+  async function chargedBy(...callers: Caller[]) {
+    await Promise.all(callers.map((caller) => caller.rest()));
+    return charged(database, world);
   }
 
-  async function denialOf(decider: Decider, operation: string, size = 0) {
+  async function denialOf(caller: Caller, operation: string, size = 0) {
     for (let tries = 0; tries < 2_000; tries += 1) {
-      const verdict = await decider.decide(operation, size);
+      const verdict = await caller.decide(operation, size);
       if (!verdict.allowed) return verdict;
     }
     throw new Error("never denied");
@@ -64,7 +56,7 @@ describe.each(drivers)("$name", (driver) => {
         select config_id from rate_limiter.quota_configs where app_id = ${world.appId}
       )
     `;
-    const decider = await open();
+    const caller = await open();
     const operations = [
       ["head", 0],
       ["list", 0],
@@ -75,7 +67,7 @@ describe.each(drivers)("$name", (driver) => {
       ["write_large", 100_000],
     ] as const;
     for (const [operation, size] of operations) {
-      expect((await decider.decide(operation, size)).allowed).toBe(true);
+      expect((await caller.decide(operation, size)).allowed).toBe(true);
     }
     const [names, sizes] = [operations.map(([name]) => name), operations.map(([, size]) => size)];
     const [row] = await database.sql`
@@ -83,7 +75,7 @@ describe.each(drivers)("$name", (driver) => {
         sum(o.size)::float8 as bytes
       from unnest(${names}::text[], ${sizes}::bigint[]) as o (name, size)
     `;
-    const { tokens, bytes } = await charged(decider);
+    const { tokens, bytes } = await chargedBy(caller);
     expect(tokens).toBe(row?.tokens);
     // What flows in at a byte a second has no room once a lease is given back.
     expect(Number(bytes) - row?.bytes).toBeGreaterThanOrEqual(0);
@@ -91,25 +83,25 @@ describe.each(drivers)("$name", (driver) => {
   });
 
   test("admits everything where no quota limits", async () => {
-    const decider = await open();
+    const caller = await open();
     for (let i = 0; i < 20; i += 1) {
-      const verdict = await decider.decide("write_small", 4_096);
+      const verdict = await caller.decide("write_small", 4_096);
       expect(verdict).toMatchObject({ allowed: true, reason: null, layer: null });
     }
-    expect(await charged(decider)).toMatchObject({ tokens: "0" });
+    expect(await chargedBy(caller)).toMatchObject({ tokens: "0" });
   });
 
   test("names the application's bucket, its layer and a time; a denial takes nothing", async () => {
     await addQuota(database, world, noRefill);
-    const decider = await open();
-    const denied = await denialOf(decider, "delete");
+    const caller = await open();
+    const denied = await denialOf(caller, "delete");
     expect(denied).toMatchObject({ reason: "iops_l2", layer: 2 });
     expect(denied.retryAfterMs).toBeGreaterThan(0);
     expect(denied.retryAfterMs).toBeLessThanOrEqual(3_600_000);
     for (let i = 0; i < 20; i += 1) {
-      expect((await decider.decide("delete")).allowed).toBe(false);
+      expect((await caller.decide("delete")).allowed).toBe(false);
     }
-    expect(Number((await charged(decider)).tokens)).toBe(capacity);
+    expect(Number((await chargedBy(caller)).tokens)).toBe(capacity);
   });
 
   test("names the cluster's bucket", async () => {
@@ -137,25 +129,25 @@ describe.each(drivers)("$name", (driver) => {
 
   test("a shadow quota is named, and never denies", async () => {
     await addQuota(database, world, { iops: { limit: 6 }, mode: "shadow" });
-    const decider = await open();
+    const caller = await open();
     const verdicts = [];
-    for (let i = 0; i < 3; i += 1) verdicts.push(await decider.decide("delete"));
+    for (let i = 0; i < 3; i += 1) verdicts.push(await caller.decide("delete"));
     expect(verdicts.every((verdict) => verdict.allowed)).toBe(true);
     expect(verdicts.at(-1)?.reason).toBe("iops_l2");
   });
 
   test("refuses a revoked key and an inactive tenant, also those it has served", async () => {
-    const decider = await open();
-    expect((await decider.decide("delete")).allowed).toBe(true);
+    const caller = await open();
+    expect((await caller.decide("delete")).allowed).toBe(true);
     await database.sql`
       update rate_limiter.tenants set is_active = false where tenant_id = ${world.tenantId}
     `;
     const refused = (status: number) =>
       vi.waitFor(
         () =>
-          decider.decide("delete").then(
+          caller.decide("delete").then(
             () => expect.unreachable("it was admitted"),
-            (error: unknown) => expect((error as Refusal).status).toBe(status),
+            (error: unknown) => expect((error as RequestError).status).toBe(status),
           ),
         { timeout: 20_000, interval: 50 },
       );
@@ -165,20 +157,20 @@ describe.each(drivers)("$name", (driver) => {
       where app_id = ${world.appId}
     `;
     await refused(401);
-    await expect((await open()).decide("delete")).rejects.toThrow(Refusal);
+    await expect((await open()).decide("delete")).rejects.toThrow(RequestError);
   });
 
   test("a quota that is raised counts before long", async () => {
     await addQuota(database, world, { iops: { limit: 2 } });
-    const decider = await open();
-    await denialOf(decider, "delete");
+    const caller = await open();
+    await denialOf(caller, "delete");
     await database.sql`
       update rate_limiter.quota_configs set is_active = false where app_id = ${world.appId}
     `;
     await addQuota(database, world, { iops: { limit: 10_000 } });
     await vi.waitFor(
       async () => {
-        for (let i = 0; i < 20; i += 1) expect((await decider.decide("delete")).allowed).toBe(true);
+        for (let i = 0; i < 20; i += 1) expect((await caller.decide("delete")).allowed).toBe(true);
       },
       { timeout: 20_000, interval: 50 },
     );
@@ -188,18 +180,18 @@ describe.each(drivers)("$name", (driver) => {
     const cost = 5;
 
     /** Deletes until one is denied; how many were admitted. */
-    async function deleteUntilDenied(decider: Decider): Promise<number> {
+    async function deleteUntilDenied(caller: Caller): Promise<number> {
       for (let admitted = 0; ; admitted += 1) {
-        if (!(await decider.decide("delete")).allowed) return admitted;
+        if (!(await caller.decide("delete")).allowed) return admitted;
       }
     }
 
     /** Until the most of the quota is spent, or for so long: leases that idle go back meanwhile. */
-    async function spendAll(deciders: readonly Decider[], before: number): Promise<number> {
+    async function spendAll(callers: readonly Caller[], before: number): Promise<number> {
       let admitted = before;
       const giveUpAt = performance.now() + 20_000;
       while (admitted * cost < 0.95 * capacity && performance.now() < giveUpAt) {
-        const rounds = await Promise.all(deciders.map(deleteUntilDenied));
+        const rounds = await Promise.all(callers.map(deleteUntilDenied));
         admitted += rounds.reduce((sum, count) => sum + count, 0);
         if (admitted * cost < 0.95 * capacity) {
           await new Promise((resolve) => setTimeout(resolve, 50));
@@ -216,17 +208,17 @@ describe.each(drivers)("$name", (driver) => {
       [8, "one"],
     ])("%i of them, the load on %s", async (count, load) => {
       await addQuota(database, world, noRefill);
-      const deciders = await Promise.all(Array.from({ length: count }, (_, i) => open(i)));
-      // Everybody holds a lease; from then on some may have nothing more to do.
-      const first = await Promise.all(deciders.map((decider) => decider.decide("delete")));
+      const callers = await Promise.all(Array.from({ length: count }, (_, i) => open(i)));
+      // Every caller holds a lease; from then on some may have nothing more to do.
+      const first = await Promise.all(callers.map((caller) => caller.decide("delete")));
       const before = first.filter((verdict) => verdict.allowed).length;
-      const busy = load === "one" ? deciders.slice(0, 1) : deciders;
+      const busy = load === "one" ? callers.slice(0, 1) : callers;
       let admitted = await spendAll(busy, before);
       expect(admitted * cost).toBeGreaterThanOrEqual(0.95 * capacity);
-      // And not one more than the quota, whoever asks.
-      for (const decider of deciders) admitted += await deleteUntilDenied(decider);
+      // And never more than the quota.
+      for (const caller of callers) admitted += await deleteUntilDenied(caller);
       expect(admitted * cost).toBeLessThanOrEqual(capacity);
-      expect(Number((await charged(...deciders)).tokens)).toBeLessThanOrEqual(capacity);
+      expect(Number((await chargedBy(...callers)).tokens)).toBeLessThanOrEqual(capacity);
     });
   });
 });

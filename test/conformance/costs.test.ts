@@ -4,12 +4,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OperationCost } from "../../src/client/operation-cost.ts";
 import { projectPath } from "../../src/paths.ts";
-import { sharedVectors } from "../shared.ts";
+import { unlessRequired } from "../harness/required.ts";
+import { goldenVectors } from "../vectors/golden.ts";
 
 type Asked = readonly [cBase: string, cBw: string, unitQuantum: string, size: number];
 
 const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
-if (!hasLua) console.warn("costs in Lua are left out: there is no luajit (.ci/packages)");
+unlessRequired(hasLua ? undefined : "luajit is not installed (.ci/packages lists what to install)");
 
 /** The gateway's own arithmetic, outside nginx. */
 function costsInLua(asked: readonly Asked[]): string[] {
@@ -67,9 +68,8 @@ describe.skipIf(!hasLua)("costs in Lua have the digits of those in TypeScript", 
     expect(inLua.filter((cost) => cost !== "too large").length).toBeGreaterThan(15);
   });
 
-  test("of every operation in the golden vectors", ({ skip }) => {
-    if (sharedVectors.length === 0) skip("../shared/vectors is not here");
-    const asked: Asked[] = sharedVectors.flatMap((path) => {
+  test("of every operation in the golden vectors", () => {
+    const asked: Asked[] = goldenVectors.flatMap((path) => {
       const vector = JSON.parse(readFileSync(path, "utf8"));
       const sizes: number[] = vector.steps.map((step: { size?: number }) => step.size ?? 0);
       const types: Record<string, string>[] = vector.operation_types ?? [];

@@ -10,8 +10,8 @@ export interface Verdict {
 }
 
 /** One of many that decide for an application side by side. */
-export interface Decider {
-  /** Rejects with a Refusal where there is no decision. */
+export interface Caller {
+  /** Rejects with a RequestError where the database raises an error. */
   decide(operation: string, sizeBytes?: number): Promise<Verdict>;
   /** Decides no more: what is in hand has gone back when this is through. */
   rest(): Promise<void>;
@@ -25,12 +25,12 @@ export interface Driver {
   /** Up to so many side by side. */
   readonly most: number;
   /** Another one for the application; `place` tells those side by side apart. */
-  open(world: ClientWorld, place?: number): Promise<Decider>;
+  open(world: ClientWorld, place?: number): Promise<Caller>;
   close(): Promise<void>;
 }
 
 /** Unknown, revoked or inactive: no decision. */
-export class Refusal extends Error {
+export class RequestError extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {

@@ -3,7 +3,7 @@ import { openWay } from "../gateway/gateway-world.ts";
 import { type Nginx, startNginx } from "../gateway/nginx.ts";
 import { startStorage } from "../gateway/storage.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { type Decider, type Driver, Refusal, type Verdict } from "./driver.ts";
+import { type Caller, type Driver, RequestError, type Verdict } from "./driver.ts";
 
 const most = 8;
 
@@ -17,7 +17,7 @@ const requests: Record<string, { readonly method: string; readonly path: string 
   write_large: { method: "PUT", path: "/b/o" },
 };
 
-/** Each decider is an nginx of its own: a gateway on another machine, as far as it knows. */
+/** Each caller is an nginx of its own: a gateway on another machine, as far as it knows. */
 export async function gatewayDriver(database: TestDatabase): Promise<Driver> {
   const way = await openWay(database.urlAs("rate_limiter_app"));
   const storage = await startStorage();
@@ -50,7 +50,7 @@ export async function gatewayDriver(database: TestDatabase): Promise<Driver> {
   };
 }
 
-/** A gateway gives back what nobody spent of for a second. */
+/** A gateway returns a lease that was idle for a second. */
 async function allGoneBack({ sql }: TestDatabase, appId: string): Promise<void> {
   await vi.waitFor(
     async () => {
@@ -63,7 +63,7 @@ async function allGoneBack({ sql }: TestDatabase, appId: string): Promise<void> 
   );
 }
 
-function deciding(nginx: Nginx, apiKey: string): Decider["decide"] {
+function deciding(nginx: Nginx, apiKey: string): Caller["decide"] {
   return async (operation, sizeBytes = 0) => {
     const { method, path } = requests[operation] as (typeof requests)[string];
     const body = method === "PUT" ? { body: Buffer.alloc(sizeBytes) } : {};
@@ -79,7 +79,7 @@ function deciding(nginx: Nginx, apiKey: string): Decider["decide"] {
 function verdictOf(response: Response, text: string): Verdict {
   // A denied HEAD has no body: its fields tell.
   const problem = text === "" ? problemOfFields(response) : JSON.parse(text);
-  if (problem.reason === undefined) throw new Refusal(response.status, problem.title);
+  if (problem.reason === undefined) throw new RequestError(response.status, problem.title);
   return {
     allowed: false,
     reason: problem.reason,

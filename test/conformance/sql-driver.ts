@@ -1,8 +1,8 @@
 import { connect } from "../../src/postgres/connect.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { type Driver, layerOf, Refusal } from "./driver.ts";
+import { type Driver, layerOf, RequestError } from "./driver.ts";
 
-/** Each decision is a call of consume_with_key(), each decider a connection. */
+/** Each decision is a call of consume_with_key(), each caller a connection. */
 export function sqlDriver(database: TestDatabase): Driver {
   return {
     name: "SQL",
@@ -15,7 +15,7 @@ export function sqlDriver(database: TestDatabase): Driver {
             select d.allowed, d.reason, d.retry_after_ms::float8 as "retryAfterMs"
             from rate_limiter.consume_with_key(${apiKey}, ${operation}, ${sizeBytes}) as d
           `.catch(({ code, message }) => {
-            throw new Refusal(Number(String(code).slice(2)), message);
+            throw new RequestError(Number(String(code).slice(2)), message);
           });
           return {
             allowed: row?.allowed,

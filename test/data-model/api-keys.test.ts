@@ -221,7 +221,9 @@ describe("create_application", () => {
   test.each<[string, (sql: TransactionSql) => PromiseLike<unknown>, string, string]>([
     [
       "a name that is taken",
-      (sql) => sql`select rate_limiter_admin.create_application('application of mine')`,
+      (sql) => sql`
+        select rate_limiter_admin.create_application('application of mine', ${mine.clusterId})
+      `,
       "QS409",
       "application already exists",
     ],

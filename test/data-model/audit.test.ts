@@ -129,7 +129,7 @@ describe("a change by a user", () => {
 });
 
 describe("a change in SQL", () => {
-  test("leaves the database role where nobody is signed in", async () => {
+  test("leaves the database role where no user is signed in", async () => {
     const [row] = await database.sql`
       with changed as (
         update rate_limiter.tenants set description = 'by hand' where tenant_id = ${mine.tenantId}
@@ -159,19 +159,24 @@ describe("a change in SQL", () => {
       // The data plane: functions write its audit. Alerts as they happen: jobs and the functions
       // of the admin API write them. Permissions: nobody writes.
       "alert_history",
-      "alert_notices",
+      "alert_notifications",
+      "app_costs",
+      "app_facts",
       "bandwidth_metrics",
       "charges",
       "denial_counts",
       "iops_metrics",
+      "late_charges",
       "metrics",
       "metrics_daily",
       "metrics_hourly",
       "permissions",
+      "recent_denials",
       "token_borrowing",
       "token_buckets",
       "token_leases",
       "token_transactions",
+      "uncharged_counts",
     ]);
   });
 });

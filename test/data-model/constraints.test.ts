@@ -9,7 +9,7 @@ const past = "now() - interval '1 day'";
 const borrowing = "update rate_limiter.token_borrowing set";
 const lease = "update rate_limiter.token_leases set";
 const history = "update rate_limiter.alert_history set";
-const notices = "update rate_limiter.alert_notices set";
+const notices = "update rate_limiter.alert_notifications set";
 const policy = "update rate_limiter.retention_policies set";
 const registry = "update rate_limiter_private.partitioned_tables set";
 const session = (columns: string, values: string) => `
@@ -19,6 +19,9 @@ const session = (columns: string, values: string) => `
 const version = (columns: string, values: string) => `
   insert into rate_limiter_audit.quota_version_history (config_id, new_config, ${columns})
   values ('${configId}', '{"a": 1}', ${values})`;
+const ceiling = "update rate_limiter.tenant_ceilings set";
+const reservation = "update rate_limiter.reservations set";
+const suspension = "update rate_limiter.suspensions set";
 const setting = (columns: string, values: string) => `
   insert into rate_limiter.system_settings (description, ${columns}) values ('x', ${values})`;
 
@@ -28,6 +31,8 @@ const violations: Readonly<Record<string, string>> = {
   cluster_name_not_empty: "update rate_limiter.clusters set name = ' '",
   cluster_region_not_empty: "update rate_limiter.clusters set region = ''",
   cluster_capacity_check: "update rate_limiter.clusters set max_capacity = -1",
+  cluster_health_check_url_check:
+    "update rate_limiter.clusters set health_check_url = 'https://me:secret@storage.example/'",
   cluster_status_check: "update rate_limiter.clusters set health_status = 'tired'",
   app_name_not_empty: "update rate_limiter.applications set name = ' '",
   app_metadata_is_object: "update rate_limiter.applications set metadata = '[]'",
@@ -36,12 +41,10 @@ const violations: Readonly<Record<string, string>> = {
   user_username_not_empty: "update rate_limiter.users set username = ' '",
   user_login_count_check: "update rate_limiter.users set login_count = -1",
   user_email_format: "update rate_limiter.users set email = 'plain'",
-  user_secrets_hash_is_bcrypt: `insert into rate_limiter_private.user_secrets
+  user_secrets_hash_is_scrypt: `insert into rate_limiter_private.user_secrets
     (user_id, password_hash) values ('${users.auditor}', 'secret')`,
-  user_secrets_failed_attempts_check: `insert into rate_limiter_private.user_secrets
-    (user_id, password_hash, failed_attempts) values ('${users.auditor}', '$2b$x', -1)`,
-  login_addresses_failed_attempts_check: `insert into rate_limiter_private.login_addresses
-    (address, failed_attempts) values ('10.0.0.1', -1)`,
+  login_failures_failed_attempts_check: `insert into rate_limiter_private.login_failures
+    (account, network, failed_attempts) values ('', '10.0.0.1', -1)`,
   user_sessions_hash_is_sha256: `insert into rate_limiter_private.user_sessions
     (user_id, refresh_token_hash, refresh_expires_at, expires_at)
     values ('${users.auditor}', 'token', now(), now())`,
@@ -64,6 +67,33 @@ const violations: Readonly<Record<string, string>> = {
   cost_rule_time_is_finite: "update rate_limiter.cost_rules set valid_to = 'infinity'",
   cost_rule_overlap_check: `insert into rate_limiter.cost_rules (operation_id, app_id)
     select operation_id, app_id from rate_limiter.cost_rules`,
+  setting_choices_are_for_texts: setting(
+    "key, value, value_type, choices",
+    "'x', '1', 'integer', '{1}'",
+  ),
+  ceiling_is_of_a_kind: `${ceiling} iops_limit = null, iops_burst = null, iops_capacity = null,
+    bandwidth_limit_bps = null, bandwidth_burst_bps = null, bandwidth_capacity = null`,
+  ceiling_iops_is_whole: `${ceiling} iops_burst = null`,
+  ceiling_bandwidth_is_whole: `${ceiling} bandwidth_capacity = null`,
+  ceiling_iops_check: `${ceiling} iops_burst = iops_limit - 1`,
+  ceiling_bandwidth_check: `${ceiling} bandwidth_capacity = bandwidth_limit_bps - 1`,
+  reservation_reserves_something: `${reservation} reserved_iops = null`,
+  reservation_is_positive: `${reservation} reserved_bps = 0`,
+  reservation_seconds_check: `${reservation} reservation_seconds = 61`,
+  reservation_history_changes_something: `insert into rate_limiter_audit.reservation_history
+    (app_id, cluster_id, old_values, new_values)
+    select r.app_id, r.cluster_id, '{}', '{}' from rate_limiter.reservations as r`,
+  suspension_of_a_key_names_its_application: `insert into rate_limiter.suspensions
+    (tenant_id, api_key_id, reason)
+    select a.tenant_id, k.api_key_id, 'x'
+    from rate_limiter_private.api_keys as k
+    join rate_limiter.applications as a on a.app_id = k.app_id`,
+  suspension_reason_not_empty: `${suspension} reason = ' '`,
+  suspension_time_order: `${suspension} suspended_until = suspended_at`,
+  suspension_time_is_finite: `${suspension} suspended_until = 'infinity'`,
+  suspension_lifted_with_reason: `${suspension} lift_reason = null`,
+  quota_default_enforces: `insert into rate_limiter.quota_configs (default_cluster_id, mode)
+    select c.cluster_id, 'shadow' from rate_limiter.clusters as c`,
   quota_has_one_owner: `insert into rate_limiter.quota_configs (app_id, cluster_id, is_active)
     select a.app_id, a.cluster_id, false from rate_limiter.applications as a`,
   quota_time_order: "update rate_limiter.quota_configs set valid_to = valid_from",
@@ -82,7 +112,13 @@ const violations: Readonly<Record<string, string>> = {
   bandwidth_refill_rate_check: "update rate_limiter.bandwidth_quotas set refill_rate_bps = 0",
   engine_settings_has_one_row:
     "update rate_limiter_internal.engine_settings set is_only_row = false",
-  bucket_tokens_check: "update rate_limiter.token_buckets set current_tokens = -1",
+  bucket_reserve_has_cluster:
+    "update rate_limiter.token_buckets set reserve_cluster_id = gen_random_uuid()",
+  late_charge_amounts_check: "update rate_limiter.late_charges set tokens = -1",
+  uncharged_minute_check:
+    "update rate_limiter.uncharged_counts set minute = minute + interval '1 second'",
+  uncharged_reason_check: "update rate_limiter.uncharged_counts set reason = 'spite'",
+  uncharged_amounts_check: "update rate_limiter.uncharged_counts set operations = 0",
   lease_amounts_check: `${lease} tokens = -1`,
   lease_spent_check: `${lease} spent_tokens = tokens + 1`,
   lease_time_order: `${lease} expires_at = granted_at`,
@@ -99,7 +135,7 @@ const violations: Readonly<Record<string, string>> = {
   quota_version_has_one_owner: version("app_id, cluster_id", `'${appId}', gen_random_uuid()`),
   quota_version_changes_something: version("app_id, old_config", `'${appId}', '{"a": 1}'`),
   metric_name_not_empty: "update rate_limiter.metrics set metric_name = ' '",
-  metric_value_is_finite: "update rate_limiter.metrics set value = 'NaN'",
+  metric_value_is_bounded: "update rate_limiter.metrics set value = 'NaN'",
   metric_tags_is_object: "update rate_limiter.metrics set tags = '[]'",
   iops_metrics_counts_check: "update rate_limiter.iops_metrics set read_ops = -1",
   iops_metrics_latencies_check: "update rate_limiter.iops_metrics set p99_latency_ms = -1",
@@ -112,6 +148,12 @@ const violations: Readonly<Record<string, string>> = {
     "update rate_limiter.denial_counts set minute = minute + interval '1 second'",
   denial_reason_check: "update rate_limiter.denial_counts set reason = 'spite'",
   denial_amounts_check: "update rate_limiter.denial_counts set operations = 0",
+  recent_denial_minute_check:
+    "update rate_limiter.recent_denials set minute = minute + interval '1 second'",
+  recent_denial_reason_check: "update rate_limiter.recent_denials set reason = 'spite'",
+  recent_denial_amounts_check: "update rate_limiter.recent_denials set operations = 0",
+  job_failures_count_check: `insert into rate_limiter_private.job_failures
+    (job, subject, failures, last_error) values ('x', 'x', 0, 'x')`,
   metrics_hourly_sample_count_check: "update rate_limiter.metrics_hourly set sample_count = 0",
   metrics_hourly_bucket_check: `update rate_limiter.metrics_hourly
     set bucket = bucket + interval '1 minute'`,
@@ -130,11 +172,12 @@ const violations: Readonly<Record<string, string>> = {
   alert_history_resolved_check: `${history} status = 'resolved'`,
   alert_history_acknowledged_check: `${history} status = 'acknowledged'`,
   alert_history_in_order: `${history} status = 'resolved', resolved_at = ${past}`,
-  alert_notice_event_check: `${notices} event = 'forgotten'`,
-  alert_notice_status_check: `${notices} status = 'lost'`,
-  alert_notice_sent_check: `${notices} status = 'sent'`,
+  alert_notification_event_check: `${notices} event = 'forgotten'`,
+  alert_notification_status_check: `${notices} status = 'lost'`,
+  alert_notification_sent_check: `${notices} status = 'sent'`,
   retention_has_one_period: `${policy} retain_for = null, setting_key = null`,
   retention_is_a_day_at_least: `${policy} retain_for = '1 hour', setting_key = null`,
+  retention_has_no_negative_part: `${policy} retain_for = 'P1M-29D', setting_key = null`,
   retention_is_a_thousand_years_at_most: `${policy} retain_for = '1001 years', setting_key = null`,
   retention_action_check: `${policy} action = 'forget'`,
   partitioned_tables_period_check: `${registry} period = 'week'`,

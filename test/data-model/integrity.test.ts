@@ -101,6 +101,16 @@ const refusals: Readonly<Record<string, readonly [Statement, string]>> = {
     check,
   ],
   "a refill of nothing": [(sql) => sql`update rate_limiter.iops_quotas set refill_rate = 0`, check],
+  "a refill above the limit": [
+    (sql) => sql`update rate_limiter.iops_quotas set refill_rate = iops_limit + 1`,
+    check,
+  ],
+  "a bandwidth refill above the limit": [
+    (sql) => sql`
+      update rate_limiter.bandwidth_quotas set refill_rate_bps = bandwidth_limit_bps + 1
+    `,
+    check,
+  ],
   "overlapping cost rules": [
     (sql) => sql`
       insert into rate_limiter.cost_rules (operation_id, app_id)
@@ -111,22 +121,22 @@ const refusals: Readonly<Record<string, readonly [Statement, string]>> = {
   "a negative cost": [(sql) => sql`update rate_limiter.cost_rules set c_base_override = -1`, check],
   "a sample that is no number": [
     (sql) => sql`
-      insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
-      values (${appId}, now(), 'x', 'NaN')
+      insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value)
+      values (1, ${appId}, now(), 'x', 'NaN')
     `,
     check,
   ],
   "an infinite sample": [
     (sql) => sql`
-      insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
-      values (${appId}, now(), 'x', 'infinity')
+      insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value)
+      values (1, ${appId}, now(), 'x', 'infinity')
     `,
     check,
   ],
   "fewer than no operations": [
     (sql) => sql`
-      insert into rate_limiter.iops_metrics (app_id, timestamp, read_ops)
-      values (${appId}, now(), -1)
+      insert into rate_limiter.iops_metrics (shard_key, app_id, timestamp, read_ops)
+      values (1, ${appId}, now(), -1)
     `,
     check,
   ],
@@ -188,7 +198,7 @@ describe("refuses", () => {
     ["default_burst_duration", "0"],
     ["default_burst_duration", "99999999999999999999"],
     ["max_borrow_ratio", "0.5"],
-    ["layer_1_allotment_ms", "1001"],
+    ["layer1_prefetch_ms", "1001"],
     ["decision_synchronous_commit", "maybe"],
     ["decision_synchronous_commit", "TRUE"],
   ])("the setting %s = '%s'", async (key, value) => {
@@ -218,7 +228,7 @@ describe("accepts", () => {
     ["default_interest_rate", "0"],
     ["default_interest_rate", "9.9999"],
     ["max_borrow_ratio", "2.000000001"],
-    ["layer_1_allotment_ms", "0"],
+    ["layer1_prefetch_ms", "0"],
     ["decision_synchronous_commit", "true"],
   ])("the setting %s = '%s'", async (key, value) => {
     const [row] = await database.withTransaction(
@@ -317,10 +327,15 @@ describe("what has history is deactivated, not deleted", () => {
       await database.withTransaction("rate_limiter_owner", {}, async (sql) => {
         const [app] = await sql`
           insert into rate_limiter.applications (tenant_id, name) values (${tenantId}, 'measured')
-          returning app_id
+          returning app_id, shard_key
         `;
         const extra = table === "metrics" ? { metric_name: "x", value: 1 } : {};
-        const row = { app_id: app?.app_id, timestamp: "2026-01-01T00:00:00Z", ...extra };
+        const row = {
+          shard_key: app?.shard_key,
+          app_id: app?.app_id,
+          timestamp: "2026-01-01T00:00:00Z",
+          ...extra,
+        };
         await sql`insert into rate_limiter.${sql(table)} ${sql(row)}`;
         await expectSqlState(
           sql`delete from rate_limiter.applications where app_id = ${app?.app_id}`,

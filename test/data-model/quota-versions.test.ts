@@ -64,7 +64,9 @@ async function timeline(sql: TransactionSql) {
 describe("a version", () => {
   test("is one for what a transaction makes of a quota, whichever of its tables it touches", async () => {
     await owner(async (sql) => {
-      await sql`update rate_limiter.iops_quotas set iops_limit = 50, iops_burst = 60`;
+      await sql`
+        update rate_limiter.iops_quotas set iops_limit = 50, iops_burst = 60, refill_rate = 40
+      `;
       await sql`update rate_limiter.iops_quotas set iops_limit = 40`;
       await sql`update rate_limiter.bandwidth_quotas set allow_oversize = false`;
       await sql`set constraints all immediate`;
@@ -79,7 +81,7 @@ describe("a version", () => {
   test("takes its reason and author from the request", async () => {
     const context = { change_reason: "audit finding 7", user_id: mine.users.tenant_admin };
     await owner(async (sql) => {
-      await sql`update rate_limiter.iops_quotas set iops_limit = 50`;
+      await sql`update rate_limiter.iops_quotas set iops_limit = 50, refill_rate = 50`;
       await sql`set constraints all immediate`;
       const last = (await versions(sql)).at(-1);
       expect(last).toMatchObject({

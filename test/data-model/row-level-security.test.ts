@@ -14,29 +14,38 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   users: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   user_roles: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
   cost_rules: (sql, t) => sql`app_id = ${t.appId}`,
+  tenant_ceilings: (sql, t) => sql`tenant_id = ${t.tenantId}`,
+  reservations: (sql, t) => sql`app_id = ${t.appId}`,
+  suspensions: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   quota_configs: (sql, t) => sql`app_id = ${t.appId}`,
   iops_quotas: (sql, t) => sql`config_id = ${t.configId}`,
   bandwidth_quotas: (sql, t) => sql`config_id = ${t.configId}`,
+  app_facts: (sql, t) => sql`app_id = ${t.appId}`,
   token_buckets: (sql, t) => sql`owner_id = ${t.appId}`,
   token_transactions: (sql, t) => sql`owner_id = ${t.appId}`,
   token_borrowing: (sql, t) => sql`owner_id = ${t.appId}`,
   charges: (sql, t) => sql`app_id = ${t.appId}`,
+  late_charges: (sql, t) => sql`app_id = ${t.appId}`,
+  uncharged_counts: (sql, t) => sql`app_id = ${t.appId}`,
   token_leases: (sql, t) => sql`app_id = ${t.appId}`,
   metrics: (sql, t) => sql`app_id = ${t.appId}`,
   iops_metrics: (sql, t) => sql`app_id = ${t.appId}`,
   bandwidth_metrics: (sql, t) => sql`app_id = ${t.appId}`,
   denial_counts: (sql, t) => sql`app_id = ${t.appId}`,
+  recent_denials: (sql, t) => sql`app_id = ${t.appId}`,
+  v_denial_counts: (sql, t) => sql`app_id = ${t.appId}`,
   metrics_hourly: (sql, t) => sql`app_id = ${t.appId}`,
   metrics_daily: (sql, t) => sql`app_id = ${t.appId}`,
   alert_configs: (sql, t) => sql`app_id = ${t.appId}`,
   alert_history: (sql, t) => sql`app_id = ${t.appId}`,
-  alert_notices: (sql, t) => sql`app_id = ${t.appId}`,
+  alert_notifications: (sql, t) => sql`app_id = ${t.appId}`,
   v_active_quotas: (sql, t) => sql`app_id = ${t.appId}`,
   v_token_bucket_status: (sql, t) => sql`owner_id = ${t.appId}`,
   v_metrics_summary_24h: (sql, t) => sql`app_id = ${t.appId}`,
   v_daily_quota_usage: (sql, t) => sql`app_id = ${t.appId}`,
   audit_logs: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   quota_version_history: (sql, t) => sql`app_id = ${t.appId}`,
+  reservation_history: (sql, t) => sql`app_id = ${t.appId}`,
   api_keys: (sql, t) => sql`app_id = ${t.appId}`,
   user_sessions: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
 };
@@ -44,10 +53,14 @@ const tables = Object.keys(belonging);
 /** The same for everybody: they belong to nobody. */
 const sharedTables = ["roles", "permissions", "role_permissions", "operation_types"];
 const configuration = ["system_settings", "retention_policies"];
+/** Of every tenant's clusters, and for system administrators alone. */
+const operatorTables = ["cluster_details"];
 
 function schemaOf(table: string): string {
-  if (["audit_logs", "quota_version_history"].includes(table)) return "rate_limiter_audit";
-  if (["api_keys", "user_sessions"].includes(table)) return "rate_limiter_admin";
+  if (["audit_logs", "quota_version_history", "reservation_history"].includes(table)) {
+    return "rate_limiter_audit";
+  }
+  if (["api_keys", "user_sessions", ...operatorTables].includes(table)) return "rate_limiter_admin";
   return "rate_limiter";
 }
 
@@ -80,7 +93,7 @@ describe("tables that the visitor may read", () => {
       order by 1
     `;
     expect(readable.map((row) => row.name).sort()).toEqual(
-      [...tables, ...sharedTables, ...configuration].sort(),
+      [...tables, ...sharedTables, ...configuration, ...operatorTables].sort(),
     );
   });
 
@@ -102,9 +115,9 @@ describe("tables that the visitor may read", () => {
     });
   });
 
-  test("show nothing to whoever is not signed in", async () => {
+  test("show nothing to a visitor who is not signed in", async () => {
     await database.withTransaction("rate_limiter_visitor", {}, async (sql) => {
-      for (const table of [...tables, ...sharedTables, ...configuration]) {
+      for (const table of [...tables, ...sharedTables, ...configuration, ...operatorTables]) {
         const [row] = await sql`
           select count(*)::integer as count from ${sql(schemaOf(table))}.${sql(table)}
         `;
@@ -133,7 +146,7 @@ describe("each of the six roles", () => {
   test("reads what the matrix lets it", async () => {
     const lines: string[] = [];
     for (const role of roleNames) {
-      for (const table of [...tables, ...sharedTables, ...configuration]) {
+      for (const table of [...tables, ...sharedTables, ...configuration, ...operatorTables]) {
         lines.push(`${role} ${table} ${await visibility(role, table)}`);
       }
     }
@@ -144,7 +157,9 @@ describe("each of the six roles", () => {
 async function visibility(role: RoleName, table: string): Promise<string> {
   return as(mine.users[role], async (sql) => {
     if (belonging[table] === undefined) {
-      const [row] = await sql`select exists (select from rate_limiter.${sql(table)}) as any`;
+      const [row] = await sql`
+        select exists (select from ${sql(schemaOf(table))}.${sql(table)}) as any
+      `;
       return row?.any ? "shared" : "nothing";
     }
     const own = await countOf(sql, table, mine);
@@ -171,6 +186,8 @@ const changes: Readonly<
     sql`update rate_limiter.clusters set region = 'x' where cluster_id = ${t.clusterId}`,
   "update applications": (sql, t) =>
     sql`update rate_limiter.applications set name = 'x' where app_id = ${t.appId}`,
+  "switch automatic borrowing of applications": (sql, t) =>
+    sql`update rate_limiter.applications set auto_borrow = true where app_id = ${t.appId}`,
   "insert users": (sql, t) =>
     sql`insert into rate_limiter.users (tenant_id, username, email)
       values (${t.tenantId}, 'new', 'new@example.com')`,

@@ -40,7 +40,7 @@ describe("v_token_bucket_status", () => {
       const set = (tokens: number, ago: string) => sql`
         update rate_limiter.token_buckets as b
         set current_tokens = ${tokens}, last_refill_at = statement_timestamp() - ${ago}::interval,
-          capacity = 1000, refill_rate = 100, terms_until = 'infinity'
+          capacity = 1000, refill_rate = 100, quota_valid_until = 'infinity'
         where b.bucket_id = ${mine.bucketId}
       `;
       const status = async () => {
@@ -54,6 +54,10 @@ describe("v_token_bucket_status", () => {
       expect(await status()).toEqual({ tokens: 1000, fill: 100, status: "healthy" });
       await set(0, "1 second");
       expect(await status()).toMatchObject({ status: "critical" });
+      await set(-5000, "1 second");
+      const { tokens, ...debt } = (await status()) ?? {};
+      expect(debt).toEqual({ fill: expect.closeTo(-490, -1), status: "debt" });
+      expect(tokens).toBeLessThan(-4000);
       await set(200, "1 second");
       expect(await status()).toMatchObject({ status: "warning" });
       await set(400, "1 second");
@@ -83,17 +87,17 @@ describe("v_metrics_summary_24h", () => {
   test("counts each sample once, whatever the other table holds", async () => {
     await owner(async (sql) => {
       await sql`
-        insert into rate_limiter.iops_metrics (app_id, timestamp, read_ops)
-        select ${mine.appId}, now() - n * interval '1 minute', n from generate_series(1, 3) as n
+        insert into rate_limiter.iops_metrics (shard_key, app_id, timestamp, read_ops)
+        select 1, ${mine.appId}, now() - n * interval '1 minute', n from generate_series(1, 3) as n
       `;
       await sql`
-        insert into rate_limiter.bandwidth_metrics (app_id, timestamp, bytes_read)
-        select ${mine.appId}, now() - n * interval '1 minute', n * 10
+        insert into rate_limiter.bandwidth_metrics (shard_key, app_id, timestamp, bytes_read)
+        select 1, ${mine.appId}, now() - n * interval '1 minute', n * 10
         from generate_series(1, 4) as n
       `;
       await sql`
-        insert into rate_limiter.iops_metrics (app_id, timestamp, read_ops)
-        values (${mine.appId}, now() - interval '25 hours', 1000)
+        insert into rate_limiter.iops_metrics (shard_key, app_id, timestamp, read_ops)
+        values (1, ${mine.appId}, now() - interval '25 hours', 1000)
       `;
       const [row] = await sql`
         select avg_iops::float8, peak_iops::float8, avg_bandwidth_bytes::float8,
@@ -130,9 +134,9 @@ describe("mv_daily_quota_usage", () => {
     ] as const) {
       seq += 1;
       await fresh.sql`
-        insert into rate_limiter.token_transactions (owner_id, created_at, seq, bucket_type, mode,
-          transaction_type, tokens_change, refilled, balance_after)
-        values (${world.appId}, ${moment}, ${seq}, 'iops_l2', ${mode}, ${type}, ${change}, 0, 0)
+        insert into rate_limiter.token_transactions (shard_key, owner_id, created_at, seq, bucket_type,
+          mode, transaction_type, tokens_change, refilled, balance_after)
+        values (rate_limiter_internal.shard_key_of(${world.appId}), ${world.appId}, ${moment}, ${seq}, 'iops_l2', ${mode}, ${type}, ${change}, 0, 0)
       `;
     }
     await fresh.as("rate_limiter_worker")`
@@ -197,8 +201,8 @@ describe("views for monitoring", () => {
 
   test("tell the oldest row of each time-partitioned table", async () => {
     await database.sql`
-      insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
-      values (${mine.appId}, '2025-01-01 00:00+00', 'x', 1)
+      insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value)
+      values (1, ${mine.appId}, '2025-01-01 00:00+00', 'x', 1)
     `;
     const rows = await readonly`
       select table_name, oldest_record, retain_for::text as retain_for
@@ -221,7 +225,7 @@ describe("views for monitoring", () => {
     expect(rows.length > 0).toBe(loaded?.loaded);
   });
 
-  test("run as whoever asks wherever row-level security must hold", async () => {
+  test("run as the caller wherever row-level security must hold", async () => {
     const rows = await database.sql<{ name: string }[]>`
       select c.relname as name from pg_class as c
       where starts_with(c.relnamespace::regnamespace::text, 'rate_limiter')

@@ -32,7 +32,9 @@ export async function makeTwoTenants(
 
 export async function makeTenant({ sql }: TestDatabase, name: string): Promise<TenantWorld> {
   const ids = await makeOwners(sql, name);
+  await makeTerms(sql, ids);
   const configId = await makeQuota(sql, ids.appId);
+  await fillBuckets(sql, ids.appId);
   const bucketId = await makeTraffic(sql, ids.appId, ids.clusterId);
   const alertId = await makeAlert(sql, ids.appId);
   return { ...ids, configId, bucketId, alertId, users: await makeUsers(sql, name, ids.tenantId) };
@@ -61,6 +63,36 @@ async function makeOwners(sql: Sql, name: string) {
   return row;
 }
 
+/** What the operator sets: room for far more than the quotas below, a reservation, a suspension. */
+async function makeTerms(
+  sql: Sql,
+  { tenantId, clusterId, appId }: Pick<TenantWorld, "tenantId" | "clusterId" | "appId">,
+): Promise<void> {
+  await sql`
+    insert into rate_limiter.tenant_ceilings (
+      tenant_id, iops_limit, iops_burst, iops_capacity, bandwidth_limit_bps, bandwidth_burst_bps,
+      bandwidth_capacity
+    )
+    values (${tenantId}, 1e12, 1e12, 1e18, 1e18, 1e18, 1e30)
+  `;
+  await sql`select rate_limiter_internal.sync_needed_quotas(${tenantId})`;
+  await sql`
+    insert into rate_limiter.reservations (app_id, cluster_id, reserved_iops)
+    values (${appId}, ${clusterId}, 1)
+  `;
+  await sql`
+    select rate_limiter_internal.write_reservation_history(null, r, 'first reservation')
+    from rate_limiter.reservations as r
+    where r.app_id = ${appId}
+  `;
+  await sql`
+    insert into rate_limiter.suspensions (
+      tenant_id, app_id, reason, suspended_until, lifted_at, lift_reason
+    )
+    values (${tenantId}, ${appId}, 'loop', now() + interval '1 hour', now(), 'mended')
+  `;
+}
+
 async function makeQuota(sql: Sql, appId: string): Promise<string> {
   const [row] = await sql<{ configId: string }[]>`
     select rate_limiter_internal.publish_quota_at(
@@ -79,11 +111,44 @@ async function makeQuota(sql: Sql, appId: string): Promise<string> {
   return row.configId;
 }
 
+/** Buckets as if they had filled up since: under a ceiling they begin with nothing. */
+export async function fillBuckets(sql: Sql, ownerId: string): Promise<void> {
+  await sql`
+    update rate_limiter.token_buckets as b
+    set
+      current_tokens = r.capacity,
+      capacity = r.capacity,
+      config_id = r.config_id,
+      calculation_method = r.calculation_method,
+      refill_rate = r.refill_rate,
+      burst_duration_seconds = r.burst_duration_seconds,
+      min_reserve = r.min_reserve,
+      allow_oversize = r.allow_oversize,
+      quota_valid_until = r.quota_valid_until,
+      last_refill_at = r.last_refill_at
+    from (
+      select (s.bucket).*
+      from rate_limiter.token_buckets as o
+      cross join lateral rate_limiter_internal.bucket_at(clock_timestamp(), o) as s
+      where o.owner_id = ${ownerId}
+    ) as r
+    where b.shard_key = r.shard_key
+      and b.owner_id = r.owner_id
+      and b.bucket_type = r.bucket_type
+      and b.mode = r.mode
+      and r.capacity is not null
+  `;
+}
+
 /** A row in each table of the data plane, of the application and (layer 1) of its cluster. */
 async function makeTraffic(sql: Sql, appId: string, clusterId: string): Promise<string> {
+  const [shard] = await sql<{ key: number }[]>`
+    select shard_key as key from rate_limiter.clusters where cluster_id = ${clusterId}
+  `;
+  const shardKey = Number(shard?.key);
   await sql`
-    insert into rate_limiter.token_buckets (owner_id, bucket_type)
-    values (${clusterId}, 'iops_l1')
+    insert into rate_limiter.token_buckets (shard_key, owner_id, bucket_type)
+    values (${shardKey}, ${clusterId}, 'iops_l1')
   `;
   for (const [owner, type] of [
     [appId, "iops_l2"],
@@ -91,46 +156,70 @@ async function makeTraffic(sql: Sql, appId: string, clusterId: string): Promise<
   ] as const) {
     await sql`
       insert into rate_limiter.token_transactions (
-        owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change, refilled,
-        balance_after
+        shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+        refilled, balance_after
       )
-      values (${owner}, now(), 1, ${type}, 'enforce', 'consume', -1, 0, 99)
+      values (${shardKey}, ${owner}, now(), 1, ${type}, 'enforce', 'consume', -1, 0, 99)
     `;
   }
   await sql`
     insert into rate_limiter.token_borrowing (
-      owner_id, bucket_type, tokens_borrowed, repayment_tokens, interest_rate, due_at, collect_at
+      shard_key, owner_id, bucket_type, tokens_borrowed, repayment_tokens, interest_rate, due_at,
+      collect_at
     )
     values (
-      ${appId}, 'iops_l2', 10, 11, 0.1, now() + interval '1 hour', now() + interval '1 hour'
+      ${shardKey}, ${appId}, 'iops_l2', 10, 11, 0.1, now() + interval '1 hour',
+      now() + interval '1 hour'
     )
   `;
   await sql`
     insert into rate_limiter.charges (
-      app_id, reference_id, operation, size_bytes, cost, charged, charged_at
+      shard_key, app_id, reference_id, operation, size_bytes, cost, cost_rates, charged, charged_at
     )
-    values (${appId}, 'r', 'list', 0, 3, '{}', now())
+    values (${shardKey}, ${appId}, 'r', 'list', 0, 3, '(3,0,4096)', '{}', now())
   `;
   await sql`
-    insert into rate_limiter.token_leases (app_id, tokens, bytes, charged, granted_at, expires_at)
-    values (${appId}, 1, 0, '{}', now(), now() + interval '1 second')
+    insert into rate_limiter.late_charges (
+      shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at
+    )
+    values (${shardKey}, ${appId}, 'k', 1, 0, '{}', now())
   `;
   await sql`
-    insert into rate_limiter.metrics (app_id, timestamp, metric_name, value)
-    values (${appId}, now(), 'iops', 1)
-  `;
-  await sql`insert into rate_limiter.iops_metrics (app_id, timestamp) values (${appId}, now())`;
-  await sql`
-    insert into rate_limiter.bandwidth_metrics (app_id, timestamp) values (${appId}, now())
+    insert into rate_limiter.uncharged_counts
+      (shard_key, app_id, minute, reason, operations, tokens, bytes)
+    values (${shardKey}, ${appId}, date_trunc('minute', now()), 'owed', 1, 1, 0)
   `;
   await sql`
-    insert into rate_limiter.denial_counts (app_id, minute, reason, operations, tokens, bytes)
-    values (${appId}, date_trunc('minute', now()), 'iops_l2', 1, 1, 0)
+    insert into rate_limiter.token_leases
+      (shard_key, app_id, tokens, bytes, charged, granted_at, expires_at)
+    values (${shardKey}, ${appId}, 1, 0, '{}', now(), now() + interval '1 second')
+  `;
+  await sql`
+    insert into rate_limiter.metrics (shard_key, app_id, timestamp, metric_name, value)
+    values (${shardKey}, ${appId}, now(), 'iops', 1)
+  `;
+  await sql`
+    insert into rate_limiter.iops_metrics (shard_key, app_id, timestamp)
+    values (${shardKey}, ${appId}, now())
+  `;
+  await sql`
+    insert into rate_limiter.bandwidth_metrics (shard_key, app_id, timestamp)
+    values (${shardKey}, ${appId}, now())
+  `;
+  await sql`
+    insert into rate_limiter.denial_counts
+      (shard_key, app_id, minute, reason, operations, tokens, bytes)
+    values (${shardKey}, ${appId}, date_trunc('minute', now()), 'iops_l2', 1, 1, 0)
+  `;
+  await sql`
+    insert into rate_limiter.recent_denials
+      (shard_key, app_id, minute, reason, writer, operations, tokens, bytes)
+    values (${shardKey}, ${appId}, date_trunc('minute', now()), 'iops_l2', 1, 1, 1, 0)
   `;
   for (const table of ["metrics_hourly", "metrics_daily"]) {
     await sql`
       insert into rate_limiter.${sql(table)}
-      values (${appId}, 'iops', date_trunc('day', now(), 'UTC'), 1, 1, 1, 1, 1, 1, 1)
+      values (${shardKey}, ${appId}, 'iops', date_trunc('day', now(), 'UTC'), 1, 1, 1, 1, 1, 1, 1)
     `;
   }
   const [bucket] = await sql<{ bucketId: string }[]>`
@@ -157,7 +246,7 @@ async function makeAlert(sql: Sql, appId: string): Promise<string> {
       select c.alert_id, c.app_id, 11, 10 from config as c
       returning alert_id, app_id, history_id
     )
-    insert into rate_limiter.alert_notices (
+    insert into rate_limiter.alert_notifications (
       alert_id, app_id, history_id, event, channel_number, channel, content
     )
     select t.alert_id, t.app_id, t.history_id, 'triggered', 1, 'log', '{}' from triggered as t

@@ -9,10 +9,11 @@ export interface Convention {
   readonly breach: string;
 }
 
-/** Tables of the data plane can be distributed by their owner and carry no triggers. */
+/** Tables of the data plane can be distributed by the shard key and carry no triggers. */
 const dataPlane = `
-  c.relname in ('token_buckets', 'token_transactions', 'charges', 'token_leases', 'token_borrowing',
-    'iops_metrics', 'bandwidth_metrics')
+  c.relname in ('app_facts', 'app_costs', 'token_buckets', 'token_transactions', 'charges', 'late_charges',
+    'uncharged_counts', 'token_leases', 'token_borrowing', 'layer1_stripes', 'lease_shares', 'late_shares',
+    'denial_counts', 'recent_denials', 'iops_metrics', 'bandwidth_metrics')
   or c.relname like 'metrics%'
 `;
 
@@ -31,6 +32,33 @@ const ourFunctions = `
     select p.*
     from pg_proc as p
     where starts_with(p.pronamespace::regnamespace::text, 'rate_limiter')
+  )
+`;
+
+/** Everything that the functions of decisions call. */
+const functionsOfDecisions = `
+  named as (
+    select
+      p.pronamespace::regnamespace::text || '.' || p.proname::text as name,
+      p.prosrc
+    from our_functions as p
+  ),
+  reached as (
+    select ('rate_limiter.' || f.name) collate "C" as name
+    from (
+      values
+        ('consume'), ('consume_with_key'), ('consume_batch'), ('consume_many'),
+        ('check_limit'), ('lease_tokens'), ('renew_lease'), ('settle_lease'), ('settle'),
+        ('refund'), ('charge_owed'), ('charge_owed_many'), ('exchange_leases'),
+        ('report_denials')
+    ) as f (name)
+    union
+    select called.name[1] collate "C"
+    from reached as r
+    join named as n on n.name = r.name
+    cross join lateral regexp_matches(
+      n.prosrc, '(rate_limiter\\w*[.]\\w+)[(]', 'g'
+    ) as called (name)
   )
 `;
 
@@ -128,6 +156,48 @@ export const conventions: readonly Convention[] = [
       create function rate_limiter.breach() returns integer
       language sql security definer set search_path = pg_temp, rate_limiter
       return 1
+    `,
+  },
+  {
+    rule: "whatever locks buckets follows the durability setting",
+    query: `
+      with recursive bodies as (
+        select
+          p.oid,
+          p.pronamespace::regnamespace || '.' || p.proname || '(' as call,
+          coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as body
+        from pg_proc as p
+        where starts_with(p.pronamespace::regnamespace::text, 'rate_limiter')
+      ),
+      unfollowed as (
+        select b.*
+        from bodies as b
+        where b.body !~ '(follow|apply)_durability\\(|prepare_to_charge\\(|commit_locally\\('
+      ),
+      reaching as (
+        select u.oid, u.call
+        from unfollowed as u
+        where u.body ~ '(update|delete from) (only )?rate_limiter\\.token_buckets\\M'
+          or u.body ~ 'from rate_limiter\\.token_buckets\\M.*for (no key )?update'
+        union
+        select u.oid, u.call
+        from reaching as r
+        join unfollowed as u on position(r.call in u.body) > 0
+      )
+      select r.oid::regprocedure::text as offender
+      from reaching as r
+      join pg_proc as p on p.oid = r.oid
+      where not exists (select from bodies as b where position(r.call in b.body) > 0)
+        or exists (
+          select from aclexplode(p.proacl) as g where g.grantee <> p.proowner
+        )
+    `,
+    breach: `
+      create function rate_limiter_internal.breach() returns void language plpgsql as $$
+      begin
+        perform rate_limiter_internal.lock_in_order(null, null);
+      end;
+      $$
     `,
   },
   {
@@ -237,7 +307,7 @@ export const conventions: readonly Convention[] = [
     `,
   },
   {
-    rule: "the owner's column comes first in every key of the data plane",
+    rule: "the shard key comes first in every key of the data plane",
     query: `
       with ${ourTables}
       select k.conname as offender
@@ -245,11 +315,125 @@ export const conventions: readonly Convention[] = [
       join our_tables as c on c.oid = k.conrelid
       join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
       where k.contype in ('p', 'u', 'f')
-        and a.attname not in ('owner_id', 'app_id')
+        and a.attname <> 'shard_key'
+        and (${dataPlane})
+      union all
+      select i.indexrelid::regclass::text
+      from pg_index as i
+      join our_tables as c on c.oid = i.indrelid
+      join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+      where i.indisunique
+        and a.attname <> 'shard_key'
         and (${dataPlane})
     `,
     breach: `
-      create table rate_limiter.metrics_breach (id integer, app_id uuid, primary key (id, app_id))
+      create table rate_limiter.metrics_breach (app_id uuid, shard_key integer, primary key (app_id, shard_key))
+    `,
+  },
+  {
+    rule: "a shard key is a number that each row of the data plane has",
+    query: `
+      with ${ourTables}
+      select c.oid::regclass::text as offender
+      from our_tables as c
+      where (${dataPlane})
+        and not exists (
+          select
+          from pg_attribute as a
+          where a.attrelid = c.oid
+            and a.attname = 'shard_key'
+            and a.atttypid = 'integer'::regtype
+            and a.attnotnull
+            and not a.atthasdef
+        )
+    `,
+    breach: "create table rate_limiter.metrics_breach (shard_key integer default 1 not null)",
+  },
+  {
+    rule: "only a move to another cluster changes a shard key",
+    query: `
+      with ${ourFunctions}
+      select p.oid::regprocedure::text as offender
+      from our_functions as p
+      where p.prosrc ~ '(\\mset|,)\\s+shard_key\\s*=|[.]shard_key\\s*:='
+        and p.pronamespace::regnamespace || '.' || p.proname not in (
+          'rate_limiter_internal.complete_application',
+          'rate_limiter_internal.sync_application',
+          'rate_limiter_internal.move_history',
+          'rate_limiter_internal.move_charges',
+          'rate_limiter_internal.moved_charges',
+          'rate_limiter_internal.move_buckets',
+          'rate_limiter_internal.finish_move'
+        )
+    `,
+    breach: `
+      create function rate_limiter.breach() returns void language sql as
+      'update rate_limiter.app_facts set shard_key = 1'
+    `,
+  },
+  {
+    rule: "functions of decisions find rows of the data plane by the shard key",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions},
+      used as (
+        select r.name, u.alias[2] as alias, n.prosrc
+        from named as n
+        join reached as r on r.name = n.name
+        cross join lateral regexp_matches(
+          n.prosrc, '(?:from|join|update|using)\\s+rate_limiter\\w*[.](\\w+)(?:\\s+as\\s+(\\w+))?', 'g'
+        ) as u (alias)
+        join our_tables as c on c.relname = u.alias[1]
+        -- Facts are what an application is looked up in.
+        where (${dataPlane}) and c.relname <> 'app_facts'
+      )
+      select distinct u.name as offender
+      from used as u
+      where u.alias is null or u.prosrc !~ ('\\m' || u.alias || '[.]shard_key\\M')
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns bigint
+      language sql as 'select count(*) from rate_limiter.token_buckets as b where b.owner_id is null'
+    `,
+  },
+  {
+    rule: "functions of decisions are given the shard key first, or look it up in the facts",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}
+      select distinct p.oid::regprocedure::text as offender
+      from our_functions as p
+      join reached as r on r.name = p.pronamespace::regnamespace || '.' || p.proname
+      cross join lateral regexp_matches(p.prosrc, 'rate_limiter\\w*[.](\\w+)\\s+as\\M', 'g') as used (names)
+      join our_tables as c on c.relname = used.names[1]
+      where (${dataPlane})
+        and c.relname <> 'app_facts'
+        and coalesce(p.proargnames[1], '') <> 'shard_key'
+        -- Or rows that have it.
+        and pg_get_function_arguments(p.oid) !~ 'token_buckets|bucket_charge|shard_keys'
+        and p.prosrc !~ 'rate_limiter_internal[.](app_shard_key|admission_of)[(]|rate_limiter[.]app_facts\\M'
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns bigint language sql as
+      'select count(*) from rate_limiter.token_buckets as b where b.shard_key = breach'
+    `,
+  },
+  {
+    rule: "decisions read nothing of the control plane but quotas and the list of operations",
+    query: `
+      with recursive ${ourFunctions}, ${functionsOfDecisions}
+      select distinct n.name as offender
+      from named as n
+      join reached as r on r.name = n.name
+      where n.prosrc ~ (
+          'rate_limiter[.]'
+          '(applications|tenants|clusters|cost_rules|suspensions|reservations|tenant_ceilings)\\M'
+        )
+        or n.prosrc ~ 'rate_limiter_private[.]api_keys\\M' and n.name not in (
+          'rate_limiter.consume_with_key', 'rate_limiter_internal.application_of_key_at'
+        )
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns bigint
+      language sql as 'select count(*) from rate_limiter.applications'
     `,
   },
   {
@@ -282,6 +466,53 @@ export const conventions: readonly Convention[] = [
       reset role;
       create function rate_limiter.breach(integer, integer) returns integer
       language internal as 'int4pl'
+    `,
+  },
+  {
+    rule: "no function takes an advisory lock, which any login could hold",
+    query: `
+      with ${ourFunctions}
+      select p.oid::regprocedure::text as offender
+      from our_functions as p
+      where coalesce(p.prosrc, '') || coalesce(pg_get_function_sqlbody(p.oid), '')
+        ~* 'pg_(try_)?advisory_'
+    `,
+    breach: `
+      create function rate_limiter.breach() returns void language sql as
+      $$ select pg_advisory_xact_lock(hashtext('breach')) $$
+    `,
+  },
+  {
+    rule: "every job that changes or locks tables gives up a lock within 30 ms",
+    query: `
+      with recursive ${ourFunctions},
+      named as (
+        select p.*, p.pronamespace::regnamespace || '.' || p.proname || '(' as call
+        from our_functions as p
+      ),
+      reached (job, oid) as (
+        select p.oid, p.oid
+        from named as p
+        where has_function_privilege('rate_limiter_worker', p.oid, 'execute')
+        union
+        select r.job, callee.oid
+        from reached as r
+        join named as caller on caller.oid = r.oid
+        join named as callee on position(callee.call in caller.prosrc) > 0
+      )
+      select distinct r.job::regprocedure::text as offender
+      from reached as r
+      join named as p on p.oid = r.oid
+      join named as job on job.oid = r.job
+      where p.prosrc ~* '\\m(alter|create|drop|lock|truncate) (table|trigger|only)\\M'
+        and not 'lock_timeout=30ms' = any (coalesce(job.proconfig, '{}'))
+    `,
+    breach: `
+      create function rate_limiter_private.breach() returns void language plpgsql as
+      $$ begin execute 'drop table rate_limiter.metrics'; end $$;
+      create function rate_limiter_private.breaching() returns void language sql as
+      $$ select rate_limiter_private.breach() $$;
+      grant execute on function rate_limiter_private.breaching() to rate_limiter_worker
     `,
   },
 ];

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
-import { committedFiles, fixtureFiles } from "./fixture-files.ts";
+import { committedFiles, fixtureFiles, toolFiles } from "./fixture-files.ts";
 
 /** A row of the catalogue: | QS404 | unknown application | what it means, what to do | */
 const row = /^\| *`?(QS\d{3})`? *\| *`?([^|`]+?)`? *\|/gm;
@@ -20,7 +20,7 @@ function raised(text: string): string[] {
   });
 }
 
-const files = [...fixtureFiles(), ...committedFiles()];
+const files = [...fixtureFiles(), ...committedFiles(), ...toolFiles()];
 const all = [...new Set(files.flatMap((file) => raised(file.text)))].sort();
 
 describe("docs/errors.md", () => {

@@ -24,6 +24,15 @@ export function objectFiles(): SqlFile[] {
   return fixtureFiles().filter((file) => file.path.includes("/"));
 }
 
+/** The functions that tools create in databases of their own. */
+export function toolFiles(): SqlFile[] {
+  const folders = ["src/worlds/sql", "src/replay/sql"];
+  const paths = folders.flatMap((folder) =>
+    readdirSync(projectPath(folder)).map((name) => join(folder, name)),
+  );
+  return paths.map((path) => ({ path, text: readFileSync(projectPath(path), "utf8") }));
+}
+
 /** Committed migrations without what they froze of fixtures that live on in their own file. */
 export function committedFiles(): SqlFile[] {
   const folder = projectPath("db/committed");

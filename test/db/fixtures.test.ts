@@ -2,29 +2,36 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { currentIsEmpty } from "../../src/migrations/current.ts";
 import { projectPath } from "../../src/paths.ts";
-import { codeOnly, objectFiles, type SqlFile } from "./fixture-files.ts";
+import { codeOnly, objectFiles, type SqlFile, toolFiles } from "./fixture-files.ts";
 
 const lineLimit = 100;
 const committed = readdirSync(projectPath("db/committed")).filter((name) => name.endsWith(".sql"));
 
-/** What a file of functions or of views has to declare, and what it must not. */
-const declaration: Readonly<Record<string, RegExp>> = {
-  functions: /^create or replace (?:function|procedure) (\S+?)\(/gm,
-  views: /^create (?:or replace )?(?:materialized )?view (\S+)/gm,
-};
+/** What a file declares: by itself one function or view; with a kind in its name, parts of a table. */
+const declarations =
+  /^create (?:or replace )?(?:function|procedure|(?:materialized )?view) (\S+?)[(\s]/gm;
+const kinds = ["triggers", "policies", "grants", "seed"];
 
 function problemsOf(file: SqlFile): string[] {
-  const code = codeOnly(file.text);
-  return [...misnamed(file), ...styleProblems(file.text, code), ...functionProblems(file, code)];
+  return [...misnamed(file), ...textProblems(file)];
 }
 
-/** Path = object name; overloads of one function may share its file. */
+function textProblems(file: SqlFile): string[] {
+  const code = codeOnly(file.text);
+  return [...styleProblems(file.text, code), ...functionProblems(file, code)];
+}
+
+/** A path is schema/domain/name.sql or schema/domain/table.kind.sql; overloads share a file. */
 function misnamed({ path, text }: SqlFile): string[] {
-  const [schema, kind = "", name] = path.replace(/\.sql$/, "").split("/");
-  const pattern = declaration[kind];
-  if (pattern === undefined) return [];
-  const names = [...text.matchAll(pattern)].map((match) => match[1]);
-  const wanted = `${schema}.${name}`;
+  const [schema, domain = "", name = "", ...rest] = path.replace(/\.sql$/, "").split("/");
+  const [object, kind] = name.split(".");
+  const known = rest.length === 0 && name !== "" && /^[a-z]\w*$/.test(domain);
+  if (!known || (kind !== undefined && !kinds.includes(kind))) {
+    return ["is not at schema/domain/name.sql or schema/domain/table.kind.sql"];
+  }
+  const names = [...text.matchAll(declarations)].map((match) => match[1]);
+  if (kind !== undefined) return names.map((found) => `declares ${found} beside ${kind}`);
+  const wanted = `${schema}.${object}`;
   if (names.length > 0 && names.every((found) => found === wanted)) return [];
   return [`declares ${names.join(", ") || "nothing"}, not ${wanted}`];
 }
@@ -39,8 +46,8 @@ function styleProblems(text: string, code: string): string[] {
   ];
 }
 
-function functionProblems({ path }: SqlFile, code: string): string[] {
-  if (!path.includes("/functions/")) return [];
+function functionProblems({ text }: SqlFile, code: string): string[] {
+  if (!/^create or replace (?:function|procedure) /m.test(text)) return [];
   return [
     ...(/\blanguage\s+(sql|plpgsql)\b/.test(code) ? [] : ["states no language"]),
     ...(statesVolatility(code) ? [] : ["states no volatility"]),
@@ -48,8 +55,15 @@ function functionProblems({ path }: SqlFile, code: string): string[] {
       ? []
       : ["states no parallel safety"]),
     ...(/\bwhen\s+others\b/.test(code) ? ["catches others"] : []),
+    ...(hasBackslash(text) ? ["a backslash in a plain string"] : []),
     ...(/\bcomment on (function|procedure)\b/.test(code) ? [] : ["has no comment"]),
   ];
+}
+
+/** In a session without standard_conforming_strings it would be an escape. */
+function hasBackslash(text: string): boolean {
+  const strings = text.matchAll(/--[^\n]*|\$(\w+)\$.*?\$\1\$|(?<!\w)[Ee]?'(?:[^']|'')*'/gs);
+  return [...strings].some(([found]) => found[0] === "'" && found.includes("\\"));
 }
 
 function statesVolatility(code: string): boolean {
@@ -67,6 +81,7 @@ describe("fixtures", () => {
       problemsOf(file).map((problem) => `${file.path}: ${problem}`),
     );
     expect(problems).toEqual([]);
+    expect(toolFiles().flatMap((file) => textProblems(file))).toEqual([]);
   });
 
   test("the checks see what they should", () => {
@@ -75,8 +90,9 @@ describe("fixtures", () => {
       "RETURNS integer",
       `language c as '${"x".repeat(lineLimit)}' `,
       "exception when others then null",
+      "x ~ '\\S'",
     ].join("\n");
-    expect(problemsOf({ path: "schema/functions/name.sql", text })).toEqual([
+    expect(problemsOf({ path: "schema/domain/name.sql", text })).toEqual([
       "declares other.name, not schema.name",
       "line 3 is longer than 100 columns",
       "upper case outside of strings",
@@ -86,8 +102,13 @@ describe("fixtures", () => {
       "states no volatility",
       "states no parallel safety",
       "catches others",
+      "a backslash in a plain string",
       "has no comment",
     ]);
+    const place = "is not at schema/domain/name.sql or schema/domain/table.kind.sql";
+    for (const path of ["schema/name.sql", "schema/a/b/name.sql", "schema/domain/name.kind.sql"]) {
+      expect(problemsOf({ path, text: "select 1;\n" })).toEqual([place]);
+    }
   });
 
   test("are each listed once in all.sql, or included by a migration being written", () => {

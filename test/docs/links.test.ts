@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 
-const pages = ["README.md", "CONTRIBUTING.md", ...globSync("docs/*.md", { cwd: projectPath(".") })];
+const pages = globSync(["*.md", "docs/**/*.md", ".github/**/*.md"], { cwd: projectPath(".") });
 const read = (path: string) => readFileSync(projectPath(path), "utf8");
 
 /** As the usual renderers name a heading. */
@@ -32,9 +32,10 @@ test.each(pages)("%s links to what is there", (page) => {
   expect(linksOf(page).filter((target) => !isThere(page, target))).toEqual([]);
 });
 
-test("the README links to every page of docs/", () => {
-  const linked = linksOf("README.md");
-  expect(linked.length).toBeGreaterThan(8);
+test("the README links to every page of docs/, and the list of decisions to every record", () => {
+  const records = linksOf("docs/decisions/README.md").map((name) => `docs/decisions/${name}`);
+  const linked = [...linksOf("README.md"), ...records];
+  expect(linked.length).toBeGreaterThan(20);
   expect(pages.filter((page) => page.startsWith("docs/") && !linked.includes(page))).toEqual([]);
 });
 

@@ -26,6 +26,10 @@ const metricsOf = (query: string) => query.match(/\b(?:storage_qos_\w+|up)\b/g) 
 /** What a worker really tells; a gauge that is declared and has no value is not told. */
 async function toldMetrics(): Promise<Set<string>> {
   await database.sql`select rate_limiter_private.verify_ledger()`;
+  await database.sql`
+    insert into rate_limiter.clusters (name, region, health_status) values ('c', 'r', 'healthy')
+    on conflict do nothing
+  `;
   const worker = await startWorker({
     databaseUrl: database.urlAs("rate_limiter_worker"),
     http: { host: "127.0.0.1", port: 0 },
@@ -64,5 +68,19 @@ test("every rule says how bad it is and what to do", () => {
     expect(rule).toMatch(/severity: (warning|critical) /);
     expect(rule).toMatch(/summary: \S/);
     expect(rule).toMatch(/action: \S/);
+  }
+});
+
+test("every rule names its runbook, which tells what to look at", () => {
+  const rules = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
+  const guide = readFileSync(projectPath("docs/operate.md"), "utf8");
+  const runbook = guide.split("\n## When something is wrong\n")[1] ?? "";
+  for (const rule of rules.split("- alert: ").slice(1)) {
+    const name = rule.split("\n", 1)[0] ?? "";
+    expect([name, rule.includes("runbook: docs/operate.md#when-something-is-wrong")]).toEqual([
+      name,
+      true,
+    ]);
+    expect([name, runbook.includes(`\`${name}\``)]).toEqual([name, true]);
   }
 });

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { buildSchema, parse, validate } from "postgraphile/graphql";
 import { expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { taskNames } from "../../src/worker/load-tasks.ts";
@@ -51,7 +52,7 @@ test("every metric in the guide is one that the system writes", async () => {
   const [found] = await database.sql<{ source: string }[]>`
     select string_agg(p.prosrc, ' ') as source
     from pg_proc as p
-    where p.proname in ('system_metrics', 'record_system_metrics', 'bucket_fill')
+    where p.proname in ('system_metrics', 'record_system_metrics', 'bucket_fill', 'cluster_health')
   `;
   const told = firstColumn("Metrics and monitoring").filter((name) => name.startsWith("qos_"));
   expect(told.length).toBeGreaterThan(15);
@@ -73,4 +74,22 @@ test("every command in the guide is there", async () => {
       if (name === group && part) expect(stdout).toMatch(new RegExp(`^  ${part}( |$)`, "m"));
     }
   }
+});
+
+test("each query in the guide is one of this schema", () => {
+  const schema = buildSchema(readFileSync(projectPath("schema.graphql"), "utf8"));
+  const queries = [...guide.matchAll(/^```graphql\n(.*?)^```/gms)].map(([, query = ""]) => query);
+  expect(queries.length).toBeGreaterThan(3);
+  for (const query of queries) {
+    expect.soft(validate(schema, parse(query)), query).toEqual([]);
+  }
+});
+
+test("each alert of the rules is in the guide", () => {
+  const rules = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
+  const names = [...rules.matchAll(/alert: StorageQos(\w+)/g)].map(([, name = ""]) => name);
+  const told = firstColumn("When something is wrong").map((name) =>
+    name.replace(/^StorageQos|^…/, ""),
+  );
+  expect(names.filter((name) => !told.some((end) => name.endsWith(end)))).toEqual([]);
 });

@@ -10,7 +10,7 @@ export type Role =
   | "rate_limiter_visitor"
   | "rate_limiter_readonly";
 
-/** Roles that nobody logs in as, and the one that may become them. */
+/** Roles without login, and the one that may become them. */
 const reachedThrough: Partial<Record<Role, Role>> = {
   rate_limiter_owner: "rate_limiter_migrator",
   rate_limiter_visitor: "rate_limiter_authenticator",

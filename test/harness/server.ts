@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { migrate } from "../../src/migrations/migrate.ts";
 import { type Sql, withConnection } from "../../src/postgres/connect.ts";
-import { openTestServer, type TestServer } from "../../src/postgres/provider.ts";
 import { scramVerifier } from "../../src/postgres/scram.ts";
+import type { ScratchServer } from "../../src/postgres/scratch-server.ts";
 import { withDatabase } from "../../src/postgres/url.ts";
+import { openTestServer } from "./test-server.ts";
 
 /** The roles that log in; tests reach the owner and the visitor through two of them. */
 const loginRoles = ["migrator", "app", "worker", "authenticator", "readonly"] as const;
@@ -57,7 +58,7 @@ async function createLogins(sql: Sql, { prefix, password }: HarnessContext): Pro
 }
 
 /** A server that was only lent gets back to how it was. */
-async function close(server: TestServer, prefix: string): Promise<void> {
+async function close(server: ScratchServer, prefix: string): Promise<void> {
   try {
     await withConnection(server.url, async (sql) => {
       const databases = await sql`

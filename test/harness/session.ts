@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Sql } from "../../src/postgres/connect.ts";
 
-const patienceMilliseconds = 5_000;
+const timeoutMs = 5_000;
 
 /**
  * One connection, so that a spec can say who does what and when:
@@ -37,12 +37,12 @@ export async function openSession(name: string, url: string, observer: Sql): Pro
       const running = Promise.resolve(work(sql)).finally(() => {
         settled = true;
       });
-      // The spec awaits it later; until then a refusal is no unhandled rejection.
+      // The spec awaits it later; until then a failure must not be an unhandled rejection.
       running.catch(() => {});
       return running;
     },
     async waitsOnLock() {
-      const deadline = Date.now() + patienceMilliseconds;
+      const deadline = Date.now() + timeoutMs;
       while (!(await isBlocked(observer, pid))) {
         if (settled) throw new Error(`session ${name} finished: it waits on no lock`);
         if (Date.now() > deadline) throw new Error(`session ${name} runs but waits on no lock`);

@@ -12,12 +12,21 @@ export function ceilDiv(numerator: bigint, denominator: bigint): bigint {
   return numerator > 0n && numerator % denominator !== 0n ? quotient + 1n : quotient;
 }
 
+export function floorDiv(numerator: bigint, denominator: bigint): bigint {
+  const quotient = numerator / denominator;
+  return numerator < 0n && numerator % denominator !== 0n ? quotient - 1n : quotient;
+}
+
 export function min(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
 
 export function max(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
+}
+
+export function sum(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((total, amount) => total + amount, 0n);
 }
 
 /** A decimal as it is written: `1.7` is 17/10. */

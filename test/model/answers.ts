@@ -1,94 +1,135 @@
-import { micro, text } from "./amounts.ts";
-import { type Decision, Limiter } from "./limiter.ts";
-import { Refusal } from "./refusal.ts";
-import type { BucketType, World } from "./world.ts";
+import { MICRO, micro, text } from "./amounts.ts";
+import { Limiter } from "./limiter.ts";
+import { ModelError } from "./model-error.ts";
+import type { Decision } from "./operations.ts";
+import { type BucketType, epochOf, type World } from "./world.ts";
 
 export type Step = { at_us: number; call: string } & Record<string, unknown>;
 export type Answer = Record<string, unknown>;
+export type Scenario = World & { steps: Step[] };
 
-/** Longer than any vector file: only a lease that says so itself expires in one. */
-const LEASE_SECONDS = 3600n;
+const NOTHING_TO_SETTLE: Answer = { returned_tokens: text(0n), returned_bytes: text(0n) };
 
 /** Answers every step of a vector file in the shape of its `expect`. */
-export function answers(world: World & { steps: Step[] }): Answer[] {
-  const limiter = new Limiter(world);
-  return world.steps.map((step) => {
-    try {
-      return answer(limiter, step);
-    } catch (error) {
-      if (error instanceof Refusal) return { error: error.word };
-      throw error;
-    }
-  });
+export function answers(scenario: Scenario): Answer[] {
+  return run(scenario).answers;
 }
 
-function answer(limiter: Limiter, step: Step): Answer {
-  const at = BigInt(step.at_us);
-  switch (step.call) {
-    case "consume":
-      return decision(
-        limiter.consume(
-          at,
-          String(step.app),
-          String(step.operation),
-          BigInt((step.size as number | null) ?? 0),
-          step.reference_id as string | undefined,
-        ),
-      );
-    case "refund":
-      return { refunded: limiter.refund(at, String(step.reference_id)) };
-    case "settle": {
-      const actual = BigInt(step.actual_size as number);
-      return { settled: limiter.settle(at, String(step.reference_id), actual) };
+/** The answers, and the limiter as the steps left it. */
+export function run(scenario: Scenario): { answers: Answer[]; limiter: Limiter } {
+  const play = new Play(scenario);
+  return { answers: scenario.steps.map((step) => play.answer(step)), limiter: play.limiter };
+}
+
+/** One step at a time, for those who look at the limiter in between. */
+export class Play {
+  readonly limiter: Limiter;
+  readonly #epoch: bigint;
+  readonly #owners = new Map<string, string>();
+  /** Leases that granted nothing were never made. */
+  readonly #empty = new Set<string>();
+
+  constructor(world: World) {
+    this.limiter = new Limiter(world);
+    this.#epoch = epochOf(world);
+  }
+
+  answer(step: Step): Answer {
+    try {
+      return this.#answer(step);
+    } catch (error) {
+      if (error instanceof ModelError) return { error: error.word };
+      throw error;
     }
-    case "lease": {
-      const seconds = BigInt((step.duration_seconds as number | undefined) ?? LEASE_SECONDS);
-      const { tokens, bytes } = limiter.lease(
-        at,
-        String(step.id),
-        String(step.app),
-        micro(String(step.tokens)),
-        micro(String(step.bytes)),
-        seconds,
-      );
-      return { tokens: text(tokens), bytes: text(bytes) };
+  }
+
+  #answer(step: Step): Answer {
+    const { limiter } = this;
+    const at = this.at(step);
+    switch (step.call) {
+      case "consume":
+        return this.#consume(at, step);
+      case "refund": {
+        const [app, reference] = this.#reference(step);
+        return { refunded: limiter.operations.refund(at, app, reference) };
+      }
+      case "settle": {
+        const [app, reference] = this.#reference(step);
+        const actual = BigInt(step.actual_size as number);
+        const cost = limiter.operations.settle(at, app, reference, actual);
+        return { settled: cost !== null, cost: cost === null ? null : text(cost) };
+      }
+      case "lease":
+        return this.#lease(at, step);
+      case "settle_lease": {
+        if (this.#empty.has(String(step.id))) return NOTHING_TO_SETTLE;
+        const spent = amounts(step.spent_tokens, step.spent_bytes);
+        const owed = amounts(step.owed_tokens, step.owed_bytes);
+        const { iops, bandwidth } = limiter.leases.settle(at, String(step.id), spent, owed);
+        return { returned_tokens: text(iops), returned_bytes: text(bandwidth) };
+      }
+      case "borrow":
+        return this.#borrow(at, step);
+      case "repay": {
+        const { paid, owed, status } = limiter.borrowings.repay(at, String(step.id));
+        return { paid: text(paid), owed: text(owed), status };
+      }
+      default:
+        throw new Error(`the model does not know the call ${step.call}`);
     }
-    case "settle_lease": {
-      const spent = [micro(String(step.spent_tokens)), micro(String(step.spent_bytes))] as const;
-      const { tokens, bytes } = limiter.settleLease(at, String(step.id), ...spent);
-      return { returned_tokens: text(tokens), returned_bytes: text(bytes) };
-    }
-    case "borrow":
-      return borrowed(limiter, at, step);
-    case "repay": {
-      const { paid, owed, status } = limiter.repay(at, String(step.id));
-      return { paid: text(paid), owed: text(owed), status };
-    }
-    default:
-      throw new Error(`the model does not know the call ${step.call}`);
+  }
+
+  /** The moment of a step, in microseconds since 1970. */
+  at(step: Step): bigint {
+    return this.#epoch + BigInt(step.at_us);
+  }
+
+  #consume(at: bigint, step: Step): Answer {
+    const app = String(step.app);
+    const size = step.size == null ? null : BigInt(step.size as number);
+    const reference = (step.reference_id as string | null | undefined) ?? null;
+    if (reference !== null) this.#owners.set(reference, app);
+    const operation = { app, operation: String(step.operation), size };
+    return decision(this.limiter.operations.consume(at, operation, reference));
+  }
+
+  /** A settle or a refund need not say whose the reference is. */
+  #reference(step: Step): [app: string, reference: string] {
+    const reference = String(step.reference_id);
+    return [String(step.app ?? this.#owners.get(reference)), reference];
+  }
+
+  #lease(at: bigint, step: Step): Answer {
+    const seconds = step.duration_seconds as number | undefined;
+    const { iops, bandwidth } = this.limiter.leases.lease(
+      at,
+      String(step.id),
+      String(step.app),
+      amounts(step.tokens, step.bytes),
+      seconds === undefined ? null : at + BigInt(seconds) * MICRO,
+    );
+    if (iops.granted + bandwidth.granted === 0n) this.#empty.add(String(step.id));
+    return { tokens: text(iops.granted), bytes: text(bandwidth.granted) };
+  }
+
+  #borrow(at: bigint, step: Step): Answer {
+    const { tokens, repayment, due } = this.limiter.borrowings.borrow(at, String(step.id), {
+      app: String(step.app),
+      type: step.kind as BucketType,
+      tokens: micro(String(step.tokens)),
+      seconds: BigInt(step.duration_seconds as number),
+      lender: (step.lender as string | null | undefined) ?? null,
+    });
+    return {
+      tokens: text(tokens),
+      repayment_tokens: text(repayment),
+      due_us: Number(due - this.#epoch),
+    };
   }
 }
 
-function borrowed(limiter: Limiter, at: bigint, step: Step): Answer {
-  const type = step.kind as BucketType;
-  const owner = limiter.ownerOf(String(step.app), type);
-  if (owner === null) throw new Refusal("unknown_bucket");
-  const { tokens, repayment, due } = limiter.borrow(
-    at,
-    String(step.id),
-    { owner, type },
-    micro(String(step.tokens)),
-    BigInt(step.duration_seconds as number),
-    lenderOf(step.lender as string | undefined, type),
-  );
-  return { tokens: text(tokens), repayment_tokens: text(repayment), due_us: Number(due) };
-}
-
-function lenderOf(owner: string | undefined, borrowed: BucketType) {
-  if (owner == null) return null;
-  const resource = borrowed.startsWith("iops") ? "iops" : "bandwidth";
-  const type: BucketType = owner.startsWith("cluster:") ? `${resource}_l1` : `${resource}_l2`;
-  return { owner, type };
+function amounts(tokens: unknown, bytes: unknown) {
+  return { iops: micro(String(tokens ?? 0)), bandwidth: micro(String(bytes ?? 0)) };
 }
 
 function decision(made: Decision): Answer {

@@ -1,8 +1,12 @@
-/** A world as the vector files describe it. The model reads it as it stands. */
+/** A world as the vector files describe it. The model reads it as it is. */
 
 export type Method = "token_bucket" | "leaky_bucket" | "fixed_window";
 export type Mode = "enforce" | "shadow";
+export type Kind = "iops" | "bandwidth";
 export type BucketType = "iops_l2" | "bandwidth_l2" | "iops_l1" | "bandwidth_l1";
+
+export const MODES: readonly Mode[] = ["enforce", "shadow"];
+export const KINDS: readonly Kind[] = ["iops", "bandwidth"];
 
 /** The order in which a denial names the buckets that are short. */
 export const BUCKET_TYPES: readonly BucketType[] = [
@@ -16,7 +20,8 @@ export interface Iops {
   iops_limit: number;
   iops_burst: number;
   burst_duration_seconds: number;
-  refill_rate: number;
+  /** Left out: the limit. */
+  refill_rate?: number;
   calculation_method?: Method;
   min_reserve?: number;
   allow_oversize?: boolean;
@@ -26,13 +31,13 @@ export interface Bandwidth {
   bandwidth_limit_bps: number;
   bandwidth_burst_bps: number;
   burst_duration_seconds: number;
-  refill_rate_bps: number;
+  refill_rate_bps?: number;
   min_reserve?: number;
   allow_oversize?: boolean;
 }
 
 export interface Quota {
-  /** `app:NAME` or `cluster:NAME` */
+  /** `app:NAME`, `cluster:NAME` or, for the default quota of a cluster, `default:CLUSTER` */
   owner: string;
   valid_from_us: number;
   valid_to_us: number | null;
@@ -40,6 +45,13 @@ export interface Quota {
   is_active?: boolean;
   iops: Iops | null;
   bandwidth: Bandwidth | null;
+}
+
+export interface Reservation {
+  app: string;
+  iops: number | null;
+  bandwidth_bps: number | null;
+  seconds?: number;
 }
 
 export interface OperationType {
@@ -58,13 +70,17 @@ export interface CostRule {
   valid_to_us: number | null;
 }
 
+export type Settings = Record<string, string | number | boolean>;
+
 export interface World {
   epoch: string;
-  applications: { name: string; cluster: string | null }[];
+  /** Left out: one tenant owns all of them. */
+  applications: { name: string; cluster: string | null; tenant?: string }[];
   quotas: Quota[];
+  reservations?: Reservation[];
   cost_rules?: CostRule[];
   operation_types?: OperationType[];
-  settings?: Record<string, string | number | boolean>;
+  settings?: Settings;
 }
 
 export const DEFAULT_OPERATION_TYPES: readonly OperationType[] = [
@@ -78,3 +94,18 @@ export const DEFAULT_OPERATION_TYPES: readonly OperationType[] = [
   { name: "head", c_base: "1", unit_quantum: 1, c_bw: "0" },
   { name: "delete", c_base: "5", unit_quantum: 1, c_bw: "0" },
 ];
+
+export function kindOf(type: BucketType): Kind {
+  return type.startsWith("iops") ? "iops" : "bandwidth";
+}
+
+export function isLayer1(type: BucketType): boolean {
+  return type.endsWith("_l1");
+}
+
+/** The epoch in microseconds since 1970. */
+export function epochOf(world: Pick<World, "epoch">): bigint {
+  const [, whole, fraction = ""] = /^(.*?)(?:\.(\d{1,6}))?Z$/.exec(world.epoch) ?? [];
+  if (whole === undefined) throw new Error(`not a moment in UTC: ${world.epoch}`);
+  return BigInt(Date.parse(`${whole}Z`)) * 1000n + BigInt(fraction.padEnd(6, "0"));
+}

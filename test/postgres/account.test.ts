@@ -8,7 +8,7 @@ const home = mkdtempSync(join(tmpdir(), "storage-qos-account-"));
 afterAll(() => rmSync(home, { recursive: true }));
 const stranger = { uid: 65_533, gid: 65_533 };
 
-test("root hands its server to somebody else, everybody else keeps it", () => {
+test("root runs the server as another account, other users as themselves", () => {
   const account = serverAccount();
   if (process.getuid?.() === 0) expect(account?.uid).toBeGreaterThan(0);
   else expect(account).toBeUndefined();

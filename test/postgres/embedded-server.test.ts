@@ -88,11 +88,11 @@ describe("the embedded server", () => {
     expect(await readKept(server.url)).toEqual([{ what: "data" }]);
   });
 
-  test("leaves nobody behind who would kill another process under its number", async () => {
+  test("leaves no watcher behind that would kill another process under its number", async () => {
     const server = await open();
     expect(processesOf(data.cluster)).not.toEqual([]);
     await server.stop();
-    await vi.waitFor(() => expect(processesOf(data.cluster)).toEqual([]), 5_000);
+    await vi.waitFor(() => expect(processesOf(data.cluster)).toEqual([]), 30_000);
   });
 
   test("is used, and not stopped, by a second start on the same data", async () => {
@@ -111,15 +111,6 @@ describe("the embedded server", () => {
     for (const { child } of both) child.stdin.end();
     await Promise.all(both.map(({ child }) => once(child, "exit")));
     expect(readdirSync(folder).sort()).toEqual(["pgdata", "pgpass", "postgres.log"]);
-  });
-
-  test("starts again after it was killed", async () => {
-    await open();
-    process.kill(livePostmaster(data.cluster)?.pid ?? 0, "SIGKILL");
-    await sleep(100);
-    const again = await open();
-    expect(again.started).toBe(true);
-    expect(await readKept(again.url)).toEqual([{ what: "data" }]);
   });
 
   test.runIf(existsSync("/proc/self/cmdline"))(
@@ -203,4 +194,40 @@ describe("errors that a person can act on", () => {
     await expect(open()).rejects.toMatchObject({ code: "data_folder_unusable" });
     writeFileSync(data.passwords, passwords, { mode: 0o600 });
   });
+});
+
+describe("the death of the server", () => {
+  test("is followed by a new start on the same data", async () => {
+    const server = await open();
+    const before = livePostmaster(data.cluster)?.pid ?? 0;
+    process.kill(before, "SIGKILL");
+    await vi.waitFor(
+      async () => {
+        expect(livePostmaster(data.cluster)?.pid).not.toBe(before);
+        const rows = await withConnection(server.url, (sql) => sql`select what from kept`);
+        expect([...rows]).toEqual([{ what: "data" }]);
+      },
+      { timeout: 30_000, interval: 100 },
+    );
+    await server.stop();
+    expect(await isGone()).toBe(true);
+  });
+
+  test("ends the process where the server does not start again", async () => {
+    const script = `
+      const { openEmbeddedServer } = await import(${JSON.stringify(pathToFileURL(projectPath("src/postgres/embedded-server.ts")))});
+      const { livePostmaster } = await import(${JSON.stringify(pathToFileURL(projectPath("src/postgres/postmaster.ts")))});
+      const { rmSync } = await import("node:fs");
+      const server = await openEmbeddedServer();
+      process.once("SIGTERM", () => process.exit());
+      setInterval(() => {}, 1000);
+      const { pid } = livePostmaster(server.data.cluster);
+      rmSync(server.data.cluster + "/global", { recursive: true });
+      process.kill(pid, "SIGKILL");
+    `;
+    const lost = { ...process.env, QOS_DATA_FOLDER: join(home, "lost"), LOG_LEVEL: "silent" };
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { env: lost });
+    const [code] = await once(child, "exit");
+    expect(code).toBe(1);
+  }, 60_000);
 });

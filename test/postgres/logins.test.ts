@@ -16,7 +16,7 @@ test("the verifier is the one of RFC 7677's example", () => {
   );
 });
 
-test("a login is made once, takes its newest password and has its role's rights", async () => {
+test("a login is made once, takes its newest password, is at read committed and has its role's rights", async () => {
   try {
     await ensureLogin(database.sql, login, "rate_limiter_app", "first");
     await ensureLogin(database.sql, login, "rate_limiter_app", "second");
@@ -26,6 +26,14 @@ test("a login is made once, takes its newest password and has its role's rights"
       (sql) => sql`select pg_has_role('rate_limiter_app', 'usage') as member`,
     );
     expect(row?.member).toBe(true);
+    const [settings] = await database.sql`
+      select rolconfig from pg_roles where rolname = ${login}
+    `;
+    // An open transaction of a gateway would keep what it locked from all others.
+    expect(settings?.rolconfig).toEqual([
+      "default_transaction_isolation=read committed",
+      "idle_in_transaction_session_timeout=5s",
+    ]);
     const old = withConnection(withLogin(database.url, login, "first"), (sql) => sql`select 1`);
     await expectSqlState(old, "28P01");
   } finally {

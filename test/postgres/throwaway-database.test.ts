@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { withConnection } from "../../src/postgres/connect.ts";
-import { openTestServer } from "../../src/postgres/provider.ts";
 import { withThrowawayDatabase } from "../../src/postgres/throwaway-database.ts";
 import { databaseOf, withDatabase } from "../../src/postgres/url.ts";
 import { createDatabase } from "../harness/index.ts";
+import { openTestServer } from "../harness/test-server.ts";
 
 const database = await createDatabase();
 const server = withDatabase(database.url, "postgres");

@@ -6,6 +6,7 @@ import {
   withoutPassword,
   withParameter,
   withRole,
+  withSessionSettings,
 } from "../../src/postgres/url.ts";
 
 const url = "postgres://login:p%40ss@host:5432/first?sslmode=require";
@@ -30,6 +31,12 @@ describe("connection URLs", () => {
     const options = new URL(withRole(first, "rate_limiter_owner")).searchParams.get("options");
     expect(options).toBe("-c work_mem=8MB -c role=rate_limiter_owner");
     expect(withRole(url, "rate_limiter_owner")).not.toContain("+");
+  });
+
+  test("set their sessions as those of the product are, next to a role", () => {
+    const options = new URL(withRole(withSessionSettings(url), "r")).searchParams.get("options");
+    expect(options).toMatch(/^-c default_transaction_isolation=read\\ committed -c .* -c role=r$/);
+    expect(options).toContain("-c standard_conforming_strings=on");
   });
 
   test("can be shown", () => {

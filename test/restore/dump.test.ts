@@ -9,8 +9,8 @@ import { snapshot } from "../../src/migrations/snapshot.ts";
 import { type Sql, withConnection } from "../../src/postgres/connect.ts";
 import { databaseOf, withDatabase, withRole } from "../../src/postgres/url.ts";
 import { makeTwoTenants } from "../data-model/world.ts";
-import { ledgerGaps, limitedApplication } from "../engine/world.ts";
 import { createDatabase } from "../harness/index.ts";
+import { ledgerGaps, limitedApplication } from "../sql/world.ts";
 
 const run = promisify(execFile);
 const database = await createDatabase();

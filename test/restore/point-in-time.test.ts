@@ -13,8 +13,8 @@ import { connect, type Sql, withConnection } from "../../src/postgres/connect.ts
 import { freePort } from "../../src/postgres/free-port.ts";
 import { type RunningServer, startServer } from "../../src/postgres/server.ts";
 import { withDatabase, withRole } from "../../src/postgres/url.ts";
-import { ledgerGaps, limitedApplication } from "../engine/world.ts";
 import { eventually } from "../harness/index.ts";
+import { ledgerGaps, limitedApplication } from "../sql/world.ts";
 
 /** The drill of docs/backup-restore.md, with a server that archives its WAL. */
 const account = serverAccount();

@@ -38,6 +38,9 @@ function asAdministrator(work: (sql: TransactionSql) => PromiseLike<unknown>) {
     });
 }
 
+// An hour in the middle of a whole day: soon after midnight the last hour is all that today has.
+const noon = new Date(new Date().setUTCHours(12, 0, 0, 0) - 86_400_000).toISOString();
+
 interface Pattern {
   readonly pattern: string;
   readonly run: (sql: Sql) => PromiseLike<unknown>;
@@ -148,7 +151,7 @@ const patterns: readonly Pattern[] = [
     pattern: "9 use of every application in an hour",
     run: asAdministrator(
       (sql) => sql`
-        select * from rate_limiter_admin.top_consumers(now() - interval '1 hour', now())
+        select * from rate_limiter_admin.top_consumers(${noon}, ${noon}::text::timestamptz + '1 hour')
       `,
     ),
     touches: { token_transactions: 3, denial_counts: 3 },
@@ -164,7 +167,9 @@ const patterns: readonly Pattern[] = [
   {
     pattern: "12 buckets low on tokens",
     run: asAdministrator(
-      (sql) => sql`select * from rate_limiter.v_token_bucket_status where status = 'critical'`,
+      (sql) => sql`
+        select * from rate_limiter.v_token_bucket_status where status in ('debt', 'critical')
+      `,
     ),
   },
 ];

@@ -25,10 +25,10 @@ export async function makeBigWorld({ sql }: TestDatabase): Promise<BigWorld> {
   ]);
   await sql`
     insert into rate_limiter.metrics_hourly
-    select app_id, metric_name, date_trunc('hour', "timestamp", 'UTC'), avg(value), min(value),
-      max(value), avg(value), max(value), max(value), count(*)
+    select shard_key, app_id, metric_name, date_trunc('hour', "timestamp", 'UTC'), avg(value),
+      min(value), max(value), avg(value), max(value), max(value), count(*)
     from rate_limiter.metrics
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
   `;
   await sql`select rate_limiter_private.refresh_daily_quota_usage()`;
   // The parents are analyzed with their partitions, and the rest has a few hundred rows.
@@ -93,29 +93,37 @@ async function makeOwners(sql: Sql): Promise<BigWorld> {
 async function makeLedger(sql: Sql, first: number, last: number): Promise<void> {
   await sql`
     insert into rate_limiter.token_transactions (
-      owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change, refilled,
-      balance_after
+      shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+      refilled, balance_after
     )
     select
+      owners.keys[1 + i % ${applications}::integer],
       owners.ids[1 + i % ${applications}::integer],
       now() - ${`${days} days`}::interval
         + i * ${`${days} days`}::interval / ${ledgerRows}::integer,
       i, case i % 3 when 0 then 'bandwidth_l2' else 'iops_l2' end::rate_limiter.bucket_type,
       'enforce', 'consume', -1, 1, 100
-    from (select array_agg(app_id) as ids from rate_limiter.applications) as owners
+    from (
+      select array_agg(shard_key order by app_id) as keys, array_agg(app_id order by app_id) as ids
+      from rate_limiter.applications
+    ) as owners
     cross join generate_series(${first}::integer, ${last}::integer) as i
   `;
 }
 
 async function makeMetrics(sql: Sql): Promise<void> {
   await sql`
-    insert into rate_limiter.metrics (app_id, "timestamp", metric_name, value)
+    insert into rate_limiter.metrics (shard_key, app_id, "timestamp", metric_name, value)
     select
+      owners.keys[1 + i % ${applications}::integer],
       owners.ids[1 + i % ${applications}::integer],
       now() - ${`${days} days`}::interval
         + i * ${`${days} days`}::interval / ${metricRows}::integer,
       case i % 3 when 0 then 'latency' else 'iops' end, i % 100
-    from (select array_agg(app_id) as ids from rate_limiter.applications) as owners
+    from (
+      select array_agg(shard_key order by app_id) as keys, array_agg(app_id order by app_id) as ids
+      from rate_limiter.applications
+    ) as owners
     cross join generate_series(1, ${metricRows}::integer) as i
   `;
 }

@@ -67,7 +67,7 @@ export const sourceFunctions: SourceObjects = {
     because: "part of the decision: as a trigger it throws the consumption away",
   },
   cleanup_old_token_transactions: {
-    now: ["rate_limiter_private.drop_partitions"],
+    now: ["rate_limiter_private.drop_partition"],
     because: "whole partitions go, without bloat and locks",
   },
   cleanup_old_borrowings: { now: ["rate_limiter_private.expire_rows"] },

@@ -1,0 +1,254 @@
+-- What of nginx the gateway's Lua uses, outside nginx: one worker, shared memory, coroutines, and a
+-- clock that its caller moves. Requests and the database's answers come as lines of JSON.
+
+local cjson = require("cjson.safe")
+
+local now = 0
+-- What waits for its time: { at =, turn =, thread = }.
+local waiting, turns = {}, 0
+
+local function wait(at, thread)
+  turns = turns + 1
+  table.insert(waiting, { at = at, turn = turns, thread = thread })
+end
+
+local function resume(thread)
+  local ran, problem = coroutine.resume(thread)
+  if not ran then
+    io.stderr:write(debug.traceback(thread, tostring(problem)), "\n")
+  end
+end
+
+local function take_due(at)
+  local first
+  for place, entry in ipairs(waiting) do
+    local is_earlier = first == nil or entry.at < waiting[first].at
+      or entry.at == waiting[first].at and entry.turn < waiting[first].turn
+    if entry.at <= at and is_earlier then
+      first = place
+    end
+  end
+  return first and table.remove(waiting, first)
+end
+
+local function run_until(at)
+  local entry = take_due(at)
+  while entry do
+    now = math.max(now, entry.at)
+    resume(entry.thread)
+    entry = take_due(at)
+  end
+  now = at
+end
+
+local Dict = {}
+Dict.__index = Dict
+
+function Dict:entry(key)
+  local entry = self[key]
+  if entry and entry.expires_at and now >= entry.expires_at then
+    self[key] = nil
+    return nil
+  end
+  return entry
+end
+
+local function expiry(life)
+  return life and life > 0 and now + life or nil
+end
+
+function Dict:get(key)
+  local entry = self:entry(key)
+  return entry and entry.value
+end
+
+function Dict:set(key, value, life)
+  self[key] = { value = value, expires_at = expiry(life) }
+  return true
+end
+
+function Dict:add(key, value, life)
+  if self:entry(key) then
+    return false, "exists"
+  end
+  return self:set(key, value, life)
+end
+
+function Dict:incr(key, value, initial, life)
+  local entry = self:entry(key)
+  if entry == nil then
+    if initial == nil then
+      return nil, "not found"
+    end
+    self:set(key, initial + value, life)
+    return initial + value
+  end
+  entry.value = entry.value + value
+  return entry.value
+end
+
+function Dict:expire(key, life)
+  local entry = self:entry(key)
+  if entry then
+    entry.expires_at = expiry(life)
+  end
+end
+
+function Dict:delete(key)
+  self[key] = nil
+end
+
+function Dict:flush_all()
+  for key in pairs(self) do
+    self[key] = nil
+  end
+end
+
+function Dict:get_keys()
+  local keys = {}
+  for key in pairs(self) do
+    if self:entry(key) then
+      keys[#keys + 1] = key
+    end
+  end
+  return keys
+end
+
+function Dict:rpush(key, value)
+  local list = self:get(key) or {}
+  table.insert(list, value)
+  self:set(key, list)
+  return #list
+end
+
+function Dict:llen(key)
+  return #(self:get(key) or {})
+end
+
+function Dict:lpop(key)
+  local list = self:get(key)
+  return list and table.remove(list, 1)
+end
+
+local function timer(seconds, work)
+  wait(now + seconds, coroutine.create(function()
+    work(false)
+  end))
+  return true
+end
+
+local function every(seconds, work)
+  return timer(seconds, function(premature)
+    every(seconds, work)
+    work(premature)
+  end)
+end
+
+local function log(_, ...)
+  io.stderr:write(table.concat({ ... }, " "), "\n")
+end
+
+local requests = 0
+
+ngx = {
+  WARN = "warn", ERR = "error", null = cjson.null,
+  now = function() return now end,
+  time = function() return math.floor(now) end,
+  update_time = function() end,
+  sleep = function(seconds)
+    wait(now + seconds, coroutine.running())
+    coroutine.yield()
+  end,
+  timer = { at = timer, every = every },
+  worker = {
+    id = function() return 0 end,
+    pid = function() return 1 end,
+    exiting = function() return false end,
+  },
+  shared = setmetatable({}, {
+    __index = function(dicts, name)
+      dicts[name] = setmetatable({}, Dict)
+      return dicts[name]
+    end,
+  }),
+  var = setmetatable({}, {
+    __index = function(_, name)
+      requests = requests + 1
+      return name == "request_id" and "request " .. requests or nil
+    end,
+  }),
+  sha1_bin = function(text) return text end,
+  encode_base64 = function(text) return text end,
+  log = log,
+}
+
+package.preload["resty.core"] = function() return {} end
+package.preload["resty.core.base"] = function() return {} end
+package.preload["ngx.semaphore"] = function()
+  return {
+    new = function()
+      return { wait = function() return true end, post = function() end }
+    end,
+  }
+end
+
+local function tell(message)
+  io.write(cjson.encode(message), "\n")
+  io.flush()
+end
+
+package.preload["qos.connection"] = function()
+  local function query(_, statement, ...)
+    local parameters = {}
+    for place = 1, select("#", ...) do
+      local value = select(place, ...)
+      parameters[place] = value == nil and cjson.null or value
+    end
+    tell({ statement = statement, parameters = setmetatable(parameters, cjson.array_mt) })
+    local answer = cjson.decode(io.read("*l"))
+    if answer.error then
+      return nil, answer.error
+    end
+    for _, row in ipairs(answer.rows) do
+      for name, value in pairs(row) do
+        if value == cjson.null then
+          row[name] = nil
+        end
+      end
+    end
+    return answer.rows
+  end
+  return { query = query }
+end
+
+local gateway = require("qos.gateway")
+local decide = require("qos.decide")
+
+local function answer(id, decision)
+  tell({
+    id = id,
+    allowed = decision.allowed,
+    reason = decision.reason or cjson.null,
+    retry_after_ms = decision.retry_after_ms or cjson.null,
+    problem = decision.problem and decision.problem.code or cjson.null,
+  })
+end
+
+-- Each line: { at = seconds, asks = { { id =, key =, operation =, size = } } }.
+local is_started = false
+for line in io.lines() do
+  local message = cjson.decode(line)
+  if not is_started then
+    is_started, now = true, message.at
+    gateway.init()
+    gateway.init_worker()
+  end
+  run_until(message.at)
+  for _, ask in ipairs(message.asks) do
+    resume(coroutine.create(function()
+      answer(ask.id, decide.decide(ask.key, { name = ask.operation, size = ask.size }, true))
+    end))
+  end
+  run_until(message.at)
+  tell({ is_idle = true })
+end

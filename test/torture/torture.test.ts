@@ -1,0 +1,152 @@
+import { afterAll, describe, expect, test } from "vitest";
+import type { Sql } from "../../src/postgres/connect.ts";
+import { type Evidence, type Findings, findBreaches } from "../../src/torture/checks.ts";
+import { planFaults } from "../../src/torture/fault.ts";
+import { Random } from "../../src/torture/random.ts";
+import { isSound } from "../../src/torture/report.ts";
+import { runOnce } from "../../src/torture/run.ts";
+
+const seed = 20;
+const minutes = 60_000;
+
+/** Each breaks one promise in a database at rest; the rest of it stays as it was. */
+const mutants: readonly {
+  readonly breach: string;
+  readonly key: keyof Findings;
+  readonly statement?: string;
+  readonly receipts?: (evidence: Evidence) => void;
+}[] = [
+  {
+    breach: "a balance that the ledger does not explain",
+    key: "ledger_gaps",
+    statement: "update rate_limiter.token_buckets set current_tokens = current_tokens - 1",
+  },
+  {
+    breach: "more inflow than the quota has",
+    key: "over_admitted",
+    statement: `
+      update rate_limiter.token_transactions set refilled = refilled + 100000
+      where bucket_type = 'iops_l2'
+    `,
+  },
+  {
+    breach: "more admissions than the bucket ever held",
+    key: "over_admitted",
+    receipts: ({ world, receipts }) => {
+      const { appId } = world.nomad;
+      receipts.answers.push({ appId, at: Date.now(), tokens: 100_000, by: "database" });
+    },
+  },
+  {
+    breach: "a lease that grants more than was taken",
+    key: "lease_imbalance",
+    statement: "update rate_limiter.token_leases set tokens = tokens + 1",
+  },
+  {
+    breach: "a lease that gave back more than it had left",
+    key: "lease_imbalance",
+    statement: `
+      update rate_limiter.token_transactions set tokens_change = tokens_change + 100
+      where metadata ? 'lease' and transaction_type = 'settle'
+    `,
+  },
+  {
+    breach: "leases that layer 1 still counts",
+    key: "lease_imbalance",
+    statement: `
+      update rate_limiter.token_buckets set leased = coalesce(leased, 0) + 1
+      where bucket_type = 'iops_l1'
+    `,
+  },
+  {
+    breach: "a loan that was not collected",
+    key: "lost_jobs",
+    statement: `
+      update rate_limiter.token_borrowing
+      set status = 'active', repaid_tokens = 0, repaid_at = null
+    `,
+  },
+  {
+    breach: "a loan that was collected twice",
+    key: "lost_jobs",
+    statement: `
+      update rate_limiter.token_transactions set tokens_change = 2 * tokens_change
+      where transaction_type = 'repay'
+    `,
+  },
+  {
+    breach: "an admission without a charge",
+    key: "uncharged",
+    statement: "delete from rate_limiter.charges",
+  },
+];
+
+class Undone extends Error {}
+
+/** What the checks find once a mutant has broken its promise; then it is undone. */
+async function findingsOf(sql: Sql, evidence: Evidence, mutant: (typeof mutants)[number]) {
+  let findings: Findings | undefined;
+  const answers = evidence.receipts.answers.length;
+  await sql
+    .begin(async (transaction) => {
+      mutant.receipts?.(evidence);
+      if (mutant.statement) await transaction.unsafe(mutant.statement);
+      findings = await findBreaches(transaction as unknown as Sql, evidence);
+      throw new Undone();
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof Undone)) throw error;
+    });
+  evidence.receipts.answers.length = answers;
+  return findings;
+}
+
+describe(
+  "under faults of every kind",
+  async () => {
+    const faults = planFaults(new Random(seed), 20_000, 18);
+    const found = new Map<string, Findings | undefined>();
+    const result = await runOnce({
+      ...{ seed, runMs: 20_000, faults },
+      inspect: async (sql, evidence) => {
+        for (const mutant of mutants) {
+          found.set(mutant.breach, await findingsOf(sql, evidence, mutant));
+        }
+      },
+    });
+    afterAll(() => found.clear());
+
+    test("the system keeps its promises", () => {
+      expect(result.findings).toMatchObject({ surprises: [] });
+      expect(isSound(result.findings), JSON.stringify(result)).toBe(true);
+      expect(result.operations).toBeGreaterThan(100);
+      expect(result.faults).toBeGreaterThan(faults.length / 2);
+    });
+
+    test.each(mutants)("the checks find $breach", ({ breach, key }) => {
+      expect(found.get(breach)?.[key]).toBeGreaterThan(0);
+    });
+  },
+  3 * minutes,
+);
+
+test(
+  "the checks find an engine that admits without a charge",
+  async () => {
+    const result = await runOnce({
+      ...{ seed, runMs: 5_000, faults: [] },
+      prepare: async (sql) => {
+        await sql.unsafe(`
+        create or replace function rate_limiter.consume(
+          app_id uuid, operation text, size_bytes bigint default 0, reference_id text default null
+        )
+        returns rate_limiter.decision language sql as
+        $$ select row(true, null, 1000, 0, 0, 0, 0)::rate_limiter.decision $$
+      `);
+      },
+    });
+    expect(result.findings.over_admitted).toBeGreaterThan(0);
+    expect(result.findings.uncharged).toBeGreaterThan(0);
+  },
+  2 * minutes,
+);
