@@ -11,5 +11,8 @@ export function wholeNumber(
   if (!text) return usual;
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new UserError("setting_invalid", `${name} is no whole number from ${least}: ${text}`);
+  throw new UserError(
+    "setting_invalid",
+    `invalid ${name}: not a whole number >= ${least}: ${text}`,
+  );
 }

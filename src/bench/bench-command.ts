@@ -44,7 +44,7 @@ export function planOf(options: BenchOptions): Plan {
   const { quick = false, minutes = "15", ledgerRows: rows = "1000000" } = options;
   const sustainedSeconds = Number(minutes) * 60;
   if (!(sustainedSeconds > 0)) {
-    throw new InputError("minutes_invalid", `--minutes is no positive number: ${minutes}`);
+    throw new InputError("minutes_invalid", `--minutes is not a positive number: ${minutes}`);
   }
   const ledgerRows = countOf("--ledger-rows", rows);
   const rounds = countOf("--rounds", options.rounds ?? (quick ? "2" : "7"));
@@ -55,7 +55,7 @@ export function planOf(options: BenchOptions): Plan {
 function countOf(option: string, text: string): number {
   const count = Number(text);
   if (Number.isSafeInteger(count) && count > 0) return count;
-  throw new InputError("count_invalid", `${option} is no count: ${text}`);
+  throw new InputError("count_invalid", `${option} is not a count: ${text}`);
 }
 
 /** Measures the ratios and workloads of these names, or all of them with the floors and peers. */

@@ -27,7 +27,7 @@ export const floors: readonly Workload[] = [
   sql.floorHot,
 ];
 
-/** Measured where time is no matter: commits that wait for the disk, and what has no goal. */
+/** Measured where there is time for it: commits that wait for the disk, and what has no goal. */
 export const others: readonly Workload[] = [
   sql.updateRowDurable,
   sql.updateHotRowDurable,

@@ -11,7 +11,7 @@ const candidates = ["postgres", "nobody"];
 
 /**
  * PostgreSQL refuses to run as root, so root hands its server to an account without rights.
- * Everybody else runs it as themselves: undefined.
+ * Undefined where the process runs as another account, which then runs the server too.
  */
 export function serverAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;

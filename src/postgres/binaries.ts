@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { UserError } from "../user-error.ts";
 import { type Account, canReach } from "./account.ts";
-import { sharedPlace } from "./shared-place.ts";
+import { sharedFolder } from "./shared-folder.ts";
 
 /** The programs of the embedded PostgreSQL: it has no psql, pg_dump or pgbench. */
 export interface Binaries {
@@ -45,7 +45,7 @@ function hydrateLibraryLinks(packageFolder: string): void {
 
 function copyToSharedPlace(packageFolder: string): string {
   const { version } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8"));
-  const target = join(sharedPlace(), `postgresql-${version}`);
+  const target = join(sharedFolder(), `postgresql-${version}`);
   if (existsSync(target)) return target;
   const draft = `${target}.${process.pid}`;
   cpSync(join(packageFolder, "native"), draft, { recursive: true, verbatimSymlinks: true });

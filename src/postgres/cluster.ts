@@ -13,7 +13,7 @@ import { promisify } from "node:util";
 import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
-import { processLives } from "./process-lives.ts";
+import { processIsAlive } from "./process-is-alive.ts";
 
 const run = promisify(execFile);
 
@@ -59,7 +59,7 @@ function removeLeftDrafts(folder: string): void {
   for (const name of readdirSync(home)) {
     if (!name.startsWith(`${basename(folder)}.new`)) continue;
     const pid = Number(/\.new-(\d+)/.exec(name)?.[1]);
-    if (pid !== process.pid && processLives(pid)) continue;
+    if (pid !== process.pid && processIsAlive(pid)) continue;
     rmSync(join(home, name), { recursive: true, force: true });
   }
 }

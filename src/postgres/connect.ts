@@ -1,6 +1,8 @@
 import postgres from "postgres";
 import { logFor } from "../log.ts";
-import { databaseOf } from "./url.ts";
+import { sessionSettings } from "./session-settings.ts";
+import { logIgnored, postgresOptions } from "./url-drivers.ts";
+import { urlTarget } from "./url-target.ts";
 
 export type Sql = postgres.Sql;
 export type TransactionSql = postgres.TransactionSql;
@@ -12,15 +14,20 @@ const log = logFor("postgres");
  * are made with. numeric and bigint are text as well, for the same reason.
  */
 export function connect(url: string, options: postgres.Options<never> = {}): Sql {
-  return postgres(url, {
-    // The library would take a name such as my%20db for what it is not.
-    database: databaseOf(url),
+  const target = urlTarget(url);
+  logIgnored(target, "postgres", log);
+  return postgres({
     max: 4,
+    ...postgresOptions(target),
     onnotice: (notice) => log.debug({ code: notice.code }, notice.message ?? "notice"),
     types: { timestamptz },
     ...options,
-    // Whatever a database of other programs has been set to: dates are read in ISO 8601.
-    connection: { application_name: "storage-qos", DateStyle: "ISO", ...options.connection },
+    connection: {
+      application_name: target.applicationName ?? "storage-qos",
+      ...sessionSettings,
+      ...(target.options === undefined ? {} : { options: target.options }),
+      ...options.connection,
+    },
   }) as unknown as Sql;
 }
 

@@ -5,7 +5,7 @@ import { projectFolder, projectPath } from "../paths.ts";
 import { UserError } from "../user-error.ts";
 import { type Account, canReach } from "./account.ts";
 import { clusterExists } from "./cluster.ts";
-import { sharedPlace } from "./shared-place.ts";
+import { sharedFolder } from "./shared-folder.ts";
 
 /** The major version of the embedded PostgreSQL. */
 const majorVersion = "18";
@@ -15,7 +15,14 @@ export interface DataFolder {
   readonly folder: string;
   readonly cluster: string;
   readonly passwords: string;
+  /** PostgreSQL's log. */
   readonly log: string;
+  /** The log of the API and the worker that `npm start` runs. */
+  readonly serviceLog: string;
+  /** What runs on this data now. */
+  readonly running: string;
+  /** The API key of the demo. */
+  readonly demoKey: string;
 }
 
 export function dataFolderAt(folder: string): DataFolder {
@@ -24,6 +31,9 @@ export function dataFolderAt(folder: string): DataFolder {
     cluster: join(folder, "pgdata"),
     passwords: join(folder, "pgpass"),
     log: join(folder, "postgres.log"),
+    serviceLog: join(folder, "storage-qos.log"),
+    running: join(folder, "running.json"),
+    demoKey: join(folder, "demo-key"),
   };
 }
 
@@ -37,7 +47,7 @@ export function locateDataFolder(
   if (canReach(account, usual)) return dataFolderAt(usual);
   // The project lies where root's server account cannot go, such as root's home.
   const project = createHash("sha256").update(projectFolder).digest("hex").slice(0, 12);
-  return dataFolderAt(join(sharedPlace(), `data-${project}`));
+  return dataFolderAt(join(sharedFolder(), `data-${project}`));
 }
 
 /** Makes the folder if need be, and refuses one that no server could use. */

@@ -3,8 +3,8 @@ import { connect, type Sql, withConnection } from "./connect.ts";
 import { databaseOf, withDatabase, withRole } from "./url.ts";
 
 /**
- * Runs `use` as the owner of the schema in a copy of a database that is gone afterwards. Nobody
- * else may be connected to the original.
+ * Runs `use` as the owner of the schema in a copy of a database that is removed afterwards. The
+ * original must have no other connections.
  */
 export async function withDatabaseCopy<T>(url: string, use: (sql: Sql) => Promise<T>): Promise<T> {
   const original = databaseOf(url);

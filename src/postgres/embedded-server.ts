@@ -6,9 +6,10 @@ import { type Binaries, findBinaries } from "./binaries.ts";
 import { clusterExists, createCluster } from "./cluster.ts";
 import { type DataFolder, locateDataFolder, prepareDataFolder } from "./data-folder.ts";
 import { freePort, isPortFree } from "./free-port.ts";
+import { keepRunning } from "./keep-running.ts";
 import { passwordFor } from "./pgpass.ts";
 import { livePostmaster, type Postmaster, readPostmaster } from "./postmaster.ts";
-import { portInUse, startServer } from "./server.ts";
+import { portInUse } from "./server.ts";
 
 const log = logFor("postgres");
 const superuser = "postgres";
@@ -20,7 +21,7 @@ export interface EmbeddedServer {
   readonly url: string;
   readonly port: number;
   readonly data: DataFolder;
-  /** False when the server was already running: then whoever started it stops it. */
+  /** False when the server was already running: the process that started it stops it. */
   readonly started: boolean;
   stop(): Promise<void>;
 }
@@ -66,23 +67,38 @@ async function start(
   superuserPassword: string,
   configuredPort: string | undefined,
 ) {
-  const port = await choosePort(configuredPort);
   if (!clusterExists(data.cluster)) {
     log.info({ folder: data.folder }, "making a new PostgreSQL data folder");
     const folder = data.cluster;
     await createCluster({ binaries, account, folder, superuserPassword, durable: true });
   }
-  return startServer({
-    ...{ binaries, account, folder: data.cluster, port, logFile: data.log },
-    settings: { shared_preload_libraries: "pg_stat_statements" },
+  const startOn = (port: number) => {
+    const spec = {
+      ...{ binaries, account, folder: data.cluster, port, logFile: data.log },
+      settings: { shared_preload_libraries: "pg_stat_statements" },
+    };
+    return keepRunning(spec, log, endProcess);
+  };
+  const port = await choosePort(configuredPort);
+  return startOn(port).catch(async (error: unknown) => {
+    // Another program took the free port in the meantime. One that was asked for has no substitute.
+    if (configuredPort || (error as UserError).code !== "port_in_use") throw error;
+    return startOn(await freePort());
   });
+}
+
+/** Without its database this process can do nothing: what watches it shall start it anew. */
+function endProcess(err: unknown): void {
+  log.fatal({ err }, "the embedded server cannot be started again");
+  process.exitCode = 1;
+  process.kill(process.pid, "SIGTERM");
 }
 
 async function choosePort(configured: string | undefined): Promise<number> {
   if (configured === undefined || configured === "") return freePort(usualPort);
   const port = Number(configured);
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new UserError("port_invalid", `QOS_POSTGRES_PORT is no port number: ${configured}`);
+    throw new UserError("port_invalid", `invalid QOS_POSTGRES_PORT: ${configured}`);
   }
   if (!(await isPortFree(port))) throw portInUse(port);
   return port;

@@ -6,18 +6,18 @@ export async function freePort(preferred = 0): Promise<number> {
   return port ?? freePort(preferred + 1);
 }
 
-export async function isPortFree(port: number): Promise<boolean> {
-  return (await tryPort(port)) !== undefined;
+export async function isPortFree(port: number, host?: string): Promise<boolean> {
+  return (await tryPort(port, host)) !== undefined;
 }
 
-function tryPort(port: number): Promise<number | undefined> {
+function tryPort(port: number, host = "127.0.0.1"): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EADDRINUSE" || error.code === "EACCES") resolve(undefined);
       else reject(error);
     });
-    server.listen(port, "127.0.0.1", () => {
+    server.listen(port, host, () => {
       const address = server.address();
       server.close(() => resolve(typeof address === "object" ? address?.port : undefined));
     });

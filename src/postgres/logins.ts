@@ -1,7 +1,10 @@
 import type { Sql } from "./connect.ts";
 import { scramVerifier } from "./scram.ts";
 
-/** Makes a login that is a member of the role, or gives an existing one this password. */
+/**
+ * Makes a login that is a member of the role and whose transactions are read committed, or gives an
+ * existing one this password.
+ */
 export async function ensureLogin(
   sql: Sql,
   login: string,
@@ -14,4 +17,10 @@ export async function ensureLogin(
   if (known.count === 0) await sql`create role ${sql(login)} login`;
   await sql.unsafe(`alter role "${login}" password '${verifier}'`);
   await sql`grant ${sql(role)} to ${sql(login)}`;
+  // Whatever the server's default is: functions refuse every other level.
+  await sql`alter role ${sql(login)} set default_transaction_isolation = 'read committed'`;
+  // A decision locks buckets until its transaction ends: one that is left open would stop others.
+  if (role === "rate_limiter_app") {
+    await sql`alter role ${sql(login)} set idle_in_transaction_session_timeout = '5s'`;
+  }
 }

@@ -15,8 +15,8 @@ export const imageDatabase = "storage_qos";
 const cache = projectPath(".cache");
 /** All that decides what a migrated server looks like. */
 const ingredients = ["db", "src/migrations", "src/postgres", "package-lock.json"];
-/** Nobody copies an image for longer than that. */
-const graceMilliseconds = 10 * 60 * 1000;
+/** Longer than copying an image takes. */
+const graceMs = 10 * 60 * 1000;
 
 /** A migrated server to copy, made at the first call after a change and kept in .cache/. */
 export async function migratedImage(): Promise<ClusterImage | undefined> {
@@ -68,7 +68,7 @@ function removeOtherImages(current: string): void {
   const images = readdirSync(cache).filter((name) => name.startsWith("migrated-"));
   for (const folder of images.map((name) => join(cache, name))) {
     const age = Date.now() - statSync(folder).mtimeMs;
-    if (folder === current || age < graceMilliseconds) continue;
+    if (folder === current || age < graceMs) continue;
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -19,13 +19,15 @@ export interface ServerSpec {
 
 export interface RunningServer {
   readonly port: number;
+  /** Resolves when the server has ended, in whatever way. */
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
  * The watcher reads a pipe that only this process holds open. When the process ends, in whatever
  * way, the pipe closes and the server gets its order to shut down: no orphan, even after kill -9.
- * A line in the pipe says that the server has ended, and nobody is to be killed under its number.
+ * A line in the pipe says that the server has ended, and that no process is to be killed under its number.
  * The watcher is forked twice because the server must not meet a child that it did not start.
  */
 const launcher = `
@@ -37,10 +39,11 @@ const startupSeconds = 60;
 
 export async function startServer(spec: ServerSpec): Promise<RunningServer> {
   const child = launch(spec);
+  const ended = once(child, "exit").then(() => {});
   await becomesReady(child, spec);
   // The server must not keep an otherwise finished program alive.
   child.unref();
-  return { port: spec.port, stop: () => stopServer(child) };
+  return { port: spec.port, ended, stop: () => stopServer(child) };
 }
 
 /**

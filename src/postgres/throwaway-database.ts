@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { migrate } from "../migrations/migrate.ts";
 import { connect, type Sql, withConnection } from "./connect.ts";
 import { imageDatabase, migratedImage } from "./migrated-image.ts";
-import { openTestServer } from "./provider.ts";
+import { openScratchServer } from "./scratch-server.ts";
 import { startThrowawayServer } from "./throwaway-server.ts";
 import { withDatabase } from "./url.ts";
 
@@ -11,7 +11,7 @@ export interface ThrowawayDatabase {
   readonly sql: Sql;
 }
 
-/** Lends a migrated database that nobody else uses. */
+/** Provides a migrated database for exclusive use. */
 export type WithEmptyDatabase = <T>(
   use: (database: { readonly url: string }) => Promise<T>,
 ) => Promise<T>;
@@ -36,7 +36,7 @@ interface OpenDatabase {
 }
 
 async function openDatabase(env: NodeJS.ProcessEnv): Promise<OpenDatabase> {
-  if (env.DATABASE_URL || env.TEST_DATABASE) return migratedDatabase();
+  if (env.DATABASE_URL) return migratedDatabase();
   const image = await migratedImage();
   if (image === undefined) return migratedDatabase();
   const server = await startThrowawayServer(image);
@@ -44,7 +44,7 @@ async function openDatabase(env: NodeJS.ProcessEnv): Promise<OpenDatabase> {
 }
 
 async function migratedDatabase(): Promise<OpenDatabase> {
-  const server = await openTestServer();
+  const server = await openScratchServer();
   const name = `storage_qos_${randomBytes(6).toString("hex")}`;
   const url = withDatabase(server.url, name);
   const remove = async () => {

@@ -7,10 +7,10 @@ import { findBinaries } from "./binaries.ts";
 import { type ClusterSpec, createCluster, giveTo } from "./cluster.ts";
 import { type ClusterImage, copyCluster } from "./cluster-image.ts";
 import { freePort } from "./free-port.ts";
-import type { TestServer } from "./provider.ts";
+import type { ScratchServer } from "./scratch-server.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
-/** Nobody misses its data after a power cut, so nothing waits for a disk. */
+/** The data is disposable, so nothing waits for the disk. */
 const settings = {
   fsync: "off",
   full_page_writes: "off",
@@ -21,7 +21,7 @@ const settings = {
 
 const portAttempts = 5;
 
-export interface ThrowawayServer extends TestServer {
+export interface ThrowawayServer extends ScratchServer {
   /** Shuts the server down and hands its data over before they go. */
   stopAndKeep(keep: (cluster: string) => Promise<void>): Promise<void>;
 }

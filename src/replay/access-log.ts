@@ -2,11 +2,11 @@ import { LARGEST_SIZE, LATEST_OFFSET } from "./csv.ts";
 import type { Line } from "./lines.ts";
 import type { Kind, Trace } from "./trace.ts";
 
-/** What a web server's log had that is no operation. */
+/** Lines of a web server's log that are not operations. */
 export interface Leftovers {
   /** Requests of methods that touch no data, by method. */
   readonly skipped: Map<string, number>;
-  /** Lines that are no request at all, by number, the first of them. */
+  /** Lines that are not requests: their count, and the first of them by number. */
   readonly badLines: { count: number; readonly first: { line: number; reason: string }[] };
 }
 

@@ -19,7 +19,7 @@ export async function* decide(
   const underWay: Promise<Decided[]>[] = [];
   for (let from = 0; from < recording.trace.length; from += BATCH) {
     const batch = decideBatch(sql, application, recording, from);
-    // Whoever waits for the first failed one gets its error; the others must not go unhandled.
+    // The first failed batch reports its error; the rejections of the others must be handled too.
     batch.catch(() => undefined);
     underWay.push(batch);
     if (underWay.length === PIPELINE) yield await (underWay.shift() as Promise<Decided[]>);

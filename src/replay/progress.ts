@@ -1,6 +1,6 @@
 import { SingleBar } from "cli-progress";
 
-/** A bar on standard error while somebody watches it there; nothing otherwise. */
+/** A progress bar on standard error where that is a terminal; nothing otherwise. */
 export function progressBar(total: number): { update(done: number): void; stop(): void } {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
   const bar = new SingleBar({

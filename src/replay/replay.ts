@@ -1,7 +1,8 @@
 import { connect } from "../postgres/connect.ts";
 import { type WithEmptyDatabase, withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { withRole } from "../postgres/url.ts";
-import { loadWorld } from "../vectors/load-world.ts";
+import { loadFunctions } from "../worlds/load-functions.ts";
+import { loadWorld } from "../worlds/load-world.ts";
 import { decide } from "./decide.ts";
 import type { Recording } from "./read-trace.ts";
 import { APPLICATION, type ReplayQuotas, replayWorld } from "./replay-world.ts";
@@ -19,6 +20,7 @@ export async function replay(
     const sql = connect(withRole(url, "rate_limiter_owner"), { max: 1 });
     try {
       const names = await loadWorld(sql, world);
+      await loadFunctions(sql, new URL("sql/", import.meta.url));
       const application = names.applications?.[APPLICATION] as string;
       return await tallied(decide(sql, application, recording), progress);
     } finally {

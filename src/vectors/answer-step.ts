@@ -1,3 +1,4 @@
+import type { NameRegistry } from "../worlds/name-registry.ts";
 import { type BorrowStep, borrow } from "./calls/borrow.ts";
 import { type ConsumeStep, consume } from "./calls/consume.ts";
 import { type LeaseStep, lease } from "./calls/lease.ts";
@@ -6,12 +7,11 @@ import { type RepayStep, repay } from "./calls/repay.ts";
 import { type SettleStep, settle } from "./calls/settle.ts";
 import { type SettleLeaseStep, settleLease } from "./calls/settle-lease.ts";
 import type { Answer, Step } from "./format.ts";
-import type { Scene } from "./scene.ts";
 
 /** Answers a step through the function that the live call takes, at the step's own moment. */
-export async function answerStep(scene: Scene, step: Step): Promise<Answer> {
+export async function answerStep(names: NameRegistry, step: Step): Promise<Answer> {
   try {
-    return await call(scene, step);
+    return await call(names, step);
   } catch (error) {
     const word = refusalWord(error);
     if (word === undefined) throw error;
@@ -19,22 +19,22 @@ export async function answerStep(scene: Scene, step: Step): Promise<Answer> {
   }
 }
 
-function call(scene: Scene, step: Step): Promise<Answer> {
+function call(names: NameRegistry, step: Step): Promise<Answer> {
   switch (step.call) {
     case "consume":
-      return consume(scene, step as ConsumeStep);
+      return consume(names, step as ConsumeStep);
     case "refund":
-      return refund(scene, step as RefundStep);
+      return refund(names, step as RefundStep);
     case "settle":
-      return settle(scene, step as SettleStep);
+      return settle(names, step as SettleStep);
     case "lease":
-      return lease(scene, step as LeaseStep);
+      return lease(names, step as LeaseStep);
     case "settle_lease":
-      return settleLease(scene, step as SettleLeaseStep);
+      return settleLease(names, step as SettleLeaseStep);
     case "borrow":
-      return borrow(scene, step as BorrowStep);
+      return borrow(names, step as BorrowStep);
     case "repay":
-      return repay(scene, step as RepayStep);
+      return repay(names, step as RepayStep);
     default:
       throw new Error(`no such call: ${step.call}`);
   }

@@ -32,10 +32,16 @@ async function textOf(path: string): Promise<string> {
 
 function parsed(json: string, path: string): unknown {
   try {
-    return JSON.parse(json);
+    return JSON.parse(json, exactNumber);
   } catch (cause) {
     throw malformed(path, `it is not JSON: ${(cause as Error).message}`);
   }
+}
+
+/** Integers that a number of JavaScript cannot hold stay as they were written. */
+function exactNumber(_key: string, value: unknown, context?: { source?: string }): unknown {
+  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isRounded && context?.source !== undefined ? context.source : value;
 }
 
 /** Of a step that fits no call, the cause comes first and "must match then" last. */

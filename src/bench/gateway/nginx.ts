@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { startBridge } from "../../gateway/stand-in/bridge.ts";
+import { startBridge } from "../../../test/gateway/pgmoon-double/bridge.ts";
 import { projectPath } from "../../paths.ts";
 import { freePort } from "../../postgres/free-port.ts";
 import { withParameter } from "../../postgres/url.ts";
@@ -113,10 +113,10 @@ function gatewaySettings(url: string, bridgePort: number | undefined): Record<st
 /** The three locations serve alike, whatever stands before them. */
 function configuration(folder: string, port: number, variables: readonly string[]): string {
   const own = projectPath("src/gateway/lua/?.lua");
-  const standIn = projectPath("src/gateway/stand-in/lua/?.lua");
+  const double = projectPath("test/gateway/pgmoon-double/lua/?.lua");
   const database =
     pgmoonPath === undefined
-      ? [standIn, own]
+      ? [double, own]
       : [own, join(pgmoonPath, "?.lua"), join(pgmoonPath, "?/init.lua")];
   const path = [...database, join(limitTrafficPath ?? "", "lib/?.lua")].join(";");
   return `
@@ -130,6 +130,8 @@ function configuration(folder: string, port: number, variables: readonly string[
       lua_package_path "${path};;";
       lua_shared_dict qos_leases 16m;
       lua_shared_dict qos_state 16m;
+      lua_shared_dict qos_identities 4m;
+      lua_shared_dict qos_owed 4m;
       lua_shared_dict qos_metrics 2m;
       lua_shared_dict limited 16m;
       access_log off;
@@ -144,6 +146,8 @@ function configuration(folder: string, port: number, variables: readonly string[
         location /plain/ {}
         location /lease/ {
           access_by_lua_block { require("qos.gateway").access() }
+          header_filter_by_lua_block { require("qos.gateway").header_filter() }
+          body_filter_by_lua_block { require("qos.gateway").body_filter() }
           log_by_lua_block { require("qos.gateway").log() }
         }
         location /limited/ {

@@ -10,7 +10,7 @@ grant usage on schema bench to public;
 create table bench.groups (
   name text primary key,
   has_bandwidth boolean not null,
-  shares_layer_1 boolean not null,
+  shares_layer1 boolean not null,
   is_empty boolean not null,
   iops integer not null,
   bandwidth bigint not null,
@@ -50,8 +50,8 @@ end;
 $$;
 
 -- What the floor of a full decision takes from: stripes of no cluster, made ahead.
-insert into rate_limiter_internal.layer_1_stripes (cluster_id, stripe, expires_at, iops, bytes)
-select md5('floor')::uuid, stripe, 'infinity', 0, 0
+insert into rate_limiter_internal.layer1_stripes (shard_key, stripe, expires_at, iops, bytes)
+select 0, stripe, 'infinity', 0, 0
 from generate_series(0, 31) as stripe;
 
 create function bench.add_applications(
@@ -64,13 +64,12 @@ create function bench.add_applications(
 returns void
 language sql
 as $$
-  insert into rate_limiter.applications (
-    app_id, tenant_id, cluster_id, name, has_bandwidth, has_cost_rule, draws_iops, draws_bandwidth
-  )
+  -- Triggers set the shard key, where they run.
+  insert into rate_limiter.applications (app_id, tenant_id, cluster_id, shard_key, name)
   select
-    md5(kind.name || ' ' || n)::uuid, tenant, case when kind.shares_layer_1 then cluster end,
-    kind.name || ' ' || n, kind.has_bandwidth, kind.has_bandwidth, kind.shares_layer_1,
-    kind.shares_layer_1
+    md5(kind.name || ' ' || n)::uuid, tenant, case when kind.shares_layer1 then cluster end,
+    (select c.shard_key from rate_limiter.clusters as c where c.cluster_id = cluster),
+    kind.name || ' ' || n
   from generate_series(first, last) as n;
 
   insert into rate_limiter_private.api_keys (key_hash, app_id, prefix)
@@ -102,7 +101,7 @@ as $$
   where kind.has_bandwidth;
 $$;
 
--- A bucket looks up its terms when it is first drawn on. That is no part of what is measured.
+-- A bucket reads its quota when it is first charged. That is not measured.
 create function bench.draw_on_each(kind bench.groups, first integer, last integer) returns bigint
 language sql
 as $$
@@ -110,14 +109,16 @@ as $$
   from generate_series(first, last) as n;
 $$;
 
--- Nothing flows in before last_refill_at: these buckets stay empty for as long as a run takes.
+-- Thirty days of refill in debt: these buckets stay empty for as long as a run takes.
 create function bench.empty_buckets(kind bench.groups, first integer, last integer) returns void
 language sql
 as $$
   update rate_limiter.token_buckets as b
-  set current_tokens = 0, last_refill_at = now() + interval '30 days'
+  set current_tokens = -2592000 * b.refill_rate::numeric
   from generate_series(first, last) as n
-  where b.owner_id = md5(kind.name || ' ' || n)::uuid and kind.is_empty;
+  where b.shard_key = rate_limiter_internal.shard_key_of(md5(kind.name || ' ' || n)::uuid)
+    and b.owner_id = md5(kind.name || ' ' || n)::uuid
+    and kind.is_empty;
 $$;
 
 -- Commits in between: versions of the shared layer-1 buckets that one transaction piles up cannot
@@ -148,8 +149,8 @@ begin
 end;
 $$;
 
--- Many more applications of the group `full`, once. Their buckets are copied and no trigger runs:
--- a million quotas made one by one would take hours, and the rows are the same.
+-- Many more applications of the group `full`, once. Their facts, costs and buckets are copied and
+-- no trigger runs: a million quotas made one by one would take hours, and the rows are the same.
 create function bench.grow(first integer, last integer) returns void
 language plpgsql
 as $$
@@ -168,13 +169,24 @@ begin
 
   perform set_config('session_replication_role', 'replica', true);
   perform bench.add_applications(kind, tenant, cluster, first, last);
+  insert into rate_limiter.app_facts
+  select (jsonb_populate_record(f, jsonb_build_object('app_id', md5('full ' || n)::uuid))).*
+  from generate_series(first, last) as n
+  join rate_limiter.app_facts as f on f.app_id = md5('full 1')::uuid;
+  insert into rate_limiter.app_costs (
+    shard_key, app_id, operation, valid_from, c_base, c_bw, unit_quantum, rule_id
+  )
+  select c.shard_key, r.app_id, c.operation, c.valid_from, c.c_base, c.c_bw, c.unit_quantum, r.rule_id
+  from generate_series(first, last) as n
+  join rate_limiter.cost_rules as r on r.app_id = md5('full ' || n)::uuid
+  join rate_limiter.app_costs as c on c.app_id = md5('full 1')::uuid;
   insert into rate_limiter.token_buckets (
-    owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds,
-    terms_until, last_refill_at, refill_rate, config_id, capacity, current_tokens
+    shard_key, owner_id, bucket_type, mode, calculation_method, allow_oversize,
+    burst_duration_seconds, quota_valid_until, last_refill_at, refill_rate, config_id, capacity, current_tokens
   )
   select
-    md5('full ' || n)::uuid, b.bucket_type, b.mode, b.calculation_method, b.allow_oversize,
-    b.burst_duration_seconds, b.terms_until, now(), b.refill_rate,
+    b.shard_key, md5('full ' || n)::uuid, b.bucket_type, b.mode, b.calculation_method, b.allow_oversize,
+    b.burst_duration_seconds, b.quota_valid_until, now(), b.refill_rate,
     md5('full quota ' || n)::uuid, b.capacity, b.capacity
   from generate_series(first, last) as n
   join rate_limiter.token_buckets as b on b.owner_id = md5('full 1')::uuid;

@@ -86,5 +86,5 @@ as $$
   from naive.applications as a
   join (
     values ('iops_l2', false), ('bandwidth_l2', false), ('iops_l1', true), ('bandwidth_l1', true)
-  ) as t (bucket_type, is_layer_1) on t.is_layer_1 = (a.app_id = a.cluster_app_id);
+  ) as t (bucket_type, is_layer1) on t.is_layer1 = (a.app_id = a.cluster_app_id);
 $$;

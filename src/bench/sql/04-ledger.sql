@@ -13,10 +13,11 @@ as $$
 $$;
 
 create view bench.full_buckets as
-select n, b.owner_id, b.bucket_type, b.mode
+select n, b.shard_key, b.owner_id, b.bucket_type, b.mode
 from generate_series(1, 1000000) as n
 join rate_limiter.token_buckets as b
-  on b.owner_id = md5('full ' || n)::uuid
+  on b.shard_key = (select c.shard_key from rate_limiter.clusters as c where c.name = 'bench')
+  and b.owner_id = md5('full ' || n)::uuid
   and b.bucket_type in ('iops_l2', 'bandwidth_l2')
   and b.mode = 'enforce';
 
@@ -30,12 +31,14 @@ begin
   set seq = t.seq + of_each
   from bench.full_buckets as b
   where b.n <= applications
-    and (t.owner_id, t.bucket_type, t.mode) = (b.owner_id, b.bucket_type, b.mode);
+    and (t.shard_key, t.owner_id, t.bucket_type, t.mode)
+      = (b.shard_key, b.owner_id, b.bucket_type, b.mode);
   update rate_limiter.token_buckets as t
   set ledger_seq = t.ledger_seq + of_each
   from bench.full_buckets as b
   where b.n <= applications
-    and (t.owner_id, t.bucket_type, t.mode) = (b.owner_id, b.bucket_type, b.mode);
+    and (t.shard_key, t.owner_id, t.bucket_type, t.mode)
+      = (b.shard_key, b.owner_id, b.bucket_type, b.mode);
   perform set_config('session_replication_role', 'origin', true);
 end;
 $$;
@@ -54,10 +57,11 @@ returns void
 language sql
 as $$
   insert into rate_limiter.token_transactions (
-    owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change, refilled,
-    balance_after
+    shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+    refilled, balance_after
   )
   select
+    b.shard_key,
     b.owner_id,
     made.at - days * interval '1 day' * ((of_each - seq + b.n / (applications + 1.0)) / of_each)::float8,
     seq, b.bucket_type, b.mode, 'consume', -charge.tokens, charge.tokens, 0
@@ -69,7 +73,9 @@ as $$
   cross join (
     select min(t.created_at) as at
     from rate_limiter.token_transactions as t
-    where t.owner_id = md5('full 1')::uuid and t.balance_after <> 0
+    where t.shard_key = rate_limiter_internal.app_shard_key(md5('full 1')::uuid)
+      and t.owner_id = md5('full 1')::uuid
+      and t.balance_after <> 0
   ) as made
   where b.n <= applications
   order by seq, b.n desc;

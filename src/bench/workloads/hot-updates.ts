@@ -3,7 +3,7 @@ import type { Bench, Workload } from "../types.ts";
 import { full } from "./sql-workloads.ts";
 
 /** Sessions hand in their counts when they end, and at the latest after a second. */
-const countsArriveMilliseconds = 1100;
+const countsArriveMs = 1100;
 
 export const hotUpdates: Workload = {
   name: "hot-updates",
@@ -13,10 +13,10 @@ export const hotUpdates: Workload = {
     const load = await full.start(bench);
     return {
       async round() {
-        await sleep(countsArriveMilliseconds);
+        await sleep(countsArriveMs);
         const before = await updates(bench);
         await load.round();
-        await sleep(countsArriveMilliseconds);
+        await sleep(countsArriveMs);
         const after = await updates(bench);
         return { figure: (after.hot - before.hot) / (after.all - before.all) };
       },

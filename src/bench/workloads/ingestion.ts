@@ -14,7 +14,7 @@ export const ingestion: Workload = {
   unit: "rows per second",
   async start(bench) {
     const sql = session(bench, " -c role=rate_limiter_app");
-    const app = await anyApplication(bench);
+    const { app } = await anyApplication(bench);
     const call = async () => {
       const samples = JSON.stringify(
         moments().map((timestamp, i) => ({
@@ -34,14 +34,16 @@ export const copy: Workload = {
   unit: "rows per second",
   async start(bench) {
     const sql = session(bench, "");
-    const app = await anyApplication(bench);
+    const { app, shard } = await anyApplication(bench);
     const call = async () => {
       const lines = moments().map(
         (timestamp, i) =>
-          `${app}\t${timestamp}\tqueue_depth\t${i}\trequests\t{"device": "disk-${i % 10}"}\n`,
+          `${shard}\t${app}\t${timestamp}\tqueue_depth\t${i}\trequests\t{"device": "disk-${i % 10}"}\n`,
       );
       const target = await sql`
-        copy rate_limiter.metrics (app_id, "timestamp", metric_name, value, unit, tags) from stdin
+        copy rate_limiter.metrics (
+          shard_key, app_id, "timestamp", metric_name, value, unit, tags
+        ) from stdin
       `.writable();
       await pipeline(Readable.from([lines.join("")]), target);
     };
@@ -54,9 +56,13 @@ function session(bench: Bench, options: string): Sql {
   return connect(url, { max: 1 });
 }
 
-async function anyApplication({ sql }: Bench): Promise<string> {
-  const [row] = await sql<[{ id: string }]>`select md5('plain 1')::uuid as id`;
-  return row.id;
+async function anyApplication({ sql }: Bench): Promise<{ app: string; shard: number }> {
+  const [row] = await sql<[{ app: string; shard: number }]>`
+    select f.app_id as app, f.shard_key as shard
+    from rate_limiter.app_facts as f
+    where f.app_id = md5('plain 1')::uuid
+  `;
+  return row;
 }
 
 /** Moments in the last ten seconds, no two the same in a run. */

@@ -11,7 +11,7 @@ export const leaseChecks: Workload = {
     const round = async () => {
       const before = admitted(limiter);
       const checks = await callInTurn(bench.seconds, () => limiter.check("read_small", 4096));
-      // Checks that were denied because a lease came late are no admissions.
+      // Checks that were denied because a lease came late are not admissions.
       const share = (admitted(limiter) - before) / (checks.figure * bench.seconds);
       return { figure: checks.figure * Math.min(1, share) };
     };

@@ -1,6 +1,6 @@
+import type { NameRegistry } from "../../worlds/name-registry.ts";
 import { sixDigits } from "../amount.ts";
 import type { Answer, Step } from "../format.ts";
-import type { Scene } from "../scene.ts";
 
 export interface BorrowStep extends Step {
   readonly app: string;
@@ -18,10 +18,10 @@ interface Row {
   due_us: string;
 }
 
-export async function borrow(scene: Scene, step: BorrowStep): Promise<Answer> {
-  const { sql, epoch } = scene;
-  const borrower = scene.bucketOwner(step.app, step.kind);
-  const lender = step.lender == null ? null : scene.owner(step.lender);
+export async function borrow(names: NameRegistry, step: BorrowStep): Promise<Answer> {
+  const { sql, epoch } = names;
+  const borrower = names.bucketOwner(step.app, step.kind);
+  const lender = step.lender == null ? null : names.owner(step.lender);
   const [row] = await sql<[Row]>`
     select
       b.borrowing_id, b.tokens, b.repayment_tokens,
@@ -32,7 +32,7 @@ export async function borrow(scene: Scene, step: BorrowStep): Promise<Answer> {
       make_interval(secs => ${step.duration_seconds}), ${lender}
     ) as b
   `;
-  scene.rememberBorrowing(step.id, borrower, row.borrowing_id);
+  names.rememberBorrowing(step.id, borrower, row.borrowing_id);
   return {
     tokens: sixDigits(row.tokens),
     repayment_tokens: sixDigits(row.repayment_tokens),

@@ -1,11 +1,11 @@
+import type { NameRegistry } from "../../worlds/name-registry.ts";
 import { sixDigits } from "../amount.ts";
 import type { Answer, Step } from "../format.ts";
-import type { Scene } from "../scene.ts";
 
 export interface ConsumeStep extends Step {
   readonly app: string;
   readonly operation: string;
-  readonly size?: number | null;
+  readonly size?: number | string | null;
   readonly reference_id?: string | null;
 }
 
@@ -19,11 +19,11 @@ interface Row {
   delay_ms: string;
 }
 
-export async function consume(scene: Scene, step: ConsumeStep): Promise<Answer> {
-  const { sql, epoch } = scene;
-  const application = scene.application(step.app);
+export async function consume(names: NameRegistry, step: ConsumeStep): Promise<Answer> {
+  const { sql, epoch } = names;
+  const application = names.application(step.app);
   const reference = step.reference_id ?? null;
-  if (reference !== null) scene.rememberReference(reference, application);
+  if (reference !== null) names.rememberReference(reference, application);
   const [row] = await sql<[Row]>`
     select d.allowed, d.reason, d.cost, d.remaining, d.remaining_bytes, d.retry_after_ms, d.delay_ms
     from rate_limiter_internal.consume_at(

@@ -1,6 +1,6 @@
+import type { NameRegistry } from "../../worlds/name-registry.ts";
 import { sixDigits } from "../amount.ts";
 import type { Answer, Step } from "../format.ts";
-import type { Scene } from "../scene.ts";
 
 export interface LeaseStep extends Step {
   readonly app: string;
@@ -10,9 +10,9 @@ export interface LeaseStep extends Step {
   readonly duration_seconds?: number;
 }
 
-export async function lease(scene: Scene, step: LeaseStep): Promise<Answer> {
-  const { sql, epoch } = scene;
-  const application = scene.application(step.app);
+export async function lease(names: NameRegistry, step: LeaseStep): Promise<Answer> {
+  const { sql, epoch } = names;
+  const application = names.application(step.app);
   const [row] = await sql<[{ lease_id: string; tokens: string; bytes: string }]>`
     select l.lease_id, l.tokens, l.bytes
     from rate_limiter_internal.lease_tokens_at(
@@ -20,6 +20,6 @@ export async function lease(scene: Scene, step: LeaseStep): Promise<Answer> {
       ${application}, ${step.tokens ?? 0}, ${step.bytes ?? 0}
     ) as l
   `;
-  scene.rememberLease(step.id, application, row.lease_id);
+  names.rememberLease(step.id, application, row.lease_id);
   return { tokens: sixDigits(row.tokens), bytes: sixDigits(row.bytes) };
 }

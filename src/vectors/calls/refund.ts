@@ -1,16 +1,16 @@
+import type { NameRegistry } from "../../worlds/name-registry.ts";
 import type { Answer, Step } from "../format.ts";
-import type { Scene } from "../scene.ts";
 
 export interface RefundStep extends Step {
   readonly reference_id: string;
   readonly app?: string;
 }
 
-export async function refund(scene: Scene, step: RefundStep): Promise<Answer> {
-  const { sql, epoch } = scene;
+export async function refund(names: NameRegistry, step: RefundStep): Promise<Answer> {
+  const { sql, epoch } = names;
   const reference = step.reference_id;
   const application =
-    step.app === undefined ? scene.ownerOfReference(reference) : scene.application(step.app);
+    step.app === undefined ? names.ownerOfReference(reference) : names.application(step.app);
   const [row] = await sql<[{ refunded: boolean }]>`
     select r.refunded
     from rate_limiter_internal.refund_at(

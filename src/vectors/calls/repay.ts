@@ -1,14 +1,14 @@
+import type { NameRegistry } from "../../worlds/name-registry.ts";
 import { sixDigits } from "../amount.ts";
 import type { Answer, Step } from "../format.ts";
-import type { Scene } from "../scene.ts";
 
 export interface RepayStep extends Step {
   readonly id: string;
 }
 
-export async function repay(scene: Scene, step: RepayStep): Promise<Answer> {
-  const { sql, epoch } = scene;
-  const { owner, id } = scene.borrowing(step.id);
+export async function repay(names: NameRegistry, step: RepayStep): Promise<Answer> {
+  const { sql, epoch } = names;
+  const { owner, id } = names.borrowing(step.id);
   const [row] = await sql<[{ paid: string; owed: string; status: string }]>`
     select r.paid, r.owed, r.status
     from rate_limiter_internal.repay_borrowing_at(

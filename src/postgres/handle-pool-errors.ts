@@ -2,10 +2,10 @@ import type pg from "pg";
 import type { Logger } from "../log.ts";
 
 /**
- * A connection that breaks is replaced; unheard, its error would end the process: the pool's while
- * it is idle, its own while somebody has it.
+ * Without an error listener, a dropped connection crashes the process: idle connections report to
+ * the pool, connections in use to themselves. The pool replaces them.
  */
-export function hearLosses(pool: pg.Pool, log: Logger): void {
+export function handlePoolErrors(pool: pg.Pool, log: Logger): void {
   pool.on("error", (err) => log.warn({ err }, "an idle database connection was lost"));
   pool.on("connect", (client) =>
     client.on("error", (err) => log.warn({ err }, "a database connection was lost")),

@@ -1,6 +1,6 @@
 import type { Sql } from "../postgres/connect.ts";
 
-/** What a world's names stand for in the database, as load_world() answers it. */
+/** The ids of a world's names in the database, as load_world() returns them. */
 export interface Names {
   readonly applications: Readonly<Record<string, string>> | null;
   readonly clusters: Readonly<Record<string, string>> | null;
@@ -11,8 +11,8 @@ interface Application {
   readonly cluster?: string | null;
 }
 
-/** No identifier of anything: what a name stands for that the world does not know. */
-const NOBODY = "00000000-0000-0000-0000-000000000000";
+/** The id of a name that the world does not have: no row has it. */
+const UNKNOWN = "00000000-0000-0000-0000-000000000000";
 
 interface World {
   readonly epoch: string;
@@ -26,11 +26,11 @@ interface Owned {
 
 /** Not what every object has, such as a `constructor`. */
 function idOf(ids: Readonly<Record<string, string>> | null, name: string): string {
-  return ids !== null && Object.hasOwn(ids, name) ? (ids[name] as string) : NOBODY;
+  return ids !== null && Object.hasOwn(ids, name) ? (ids[name] as string) : UNKNOWN;
 }
 
-/** Where the steps of one file happen, and what they named on the way. */
-export class Scene {
+/** The ids of the names in one file: of its world, and those that its steps made. */
+export class NameRegistry {
   readonly sql: Sql;
   readonly epoch: string;
   readonly #applications: readonly Application[];
@@ -68,7 +68,7 @@ export class Scene {
   }
 
   lease(name: string): Owned {
-    return this.#leases.get(name) ?? { owner: this.#anybody(), id: NOBODY };
+    return this.#leases.get(name) ?? { owner: this.#anyApplication(), id: UNKNOWN };
   }
 
   rememberBorrowing(name: string, owner: string, id: string): void {
@@ -76,19 +76,19 @@ export class Scene {
   }
 
   borrowing(name: string): Owned {
-    return this.#borrowings.get(name) ?? { owner: this.#anybody(), id: NOBODY };
+    return this.#borrowings.get(name) ?? { owner: this.#anyApplication(), id: UNKNOWN };
   }
 
-  /** A refund says only the reference: whose it is was said when it was consumed. */
+  /** A refund gives only the reference; its application is that of the consume step. */
   rememberReference(reference: string, application: string): void {
     this.#references.set(reference, application);
   }
 
   ownerOfReference(reference: string): string {
-    return this.#references.get(reference) ?? this.#anybody();
+    return this.#references.get(reference) ?? this.#anyApplication();
   }
 
-  #anybody(): string {
-    return Object.values(this.#names.applications ?? {})[0] ?? NOBODY;
+  #anyApplication(): string {
+    return Object.values(this.#names.applications ?? {})[0] ?? UNKNOWN;
   }
 }

@@ -1,0 +1,91 @@
+import { databaseUrlOr } from "../cli/database-url.ts";
+import type { Sql } from "../postgres/connect.ts";
+import { readDemoKey } from "../start/demo-key.ts";
+import { localDataFolder } from "../start/local-database.ts";
+import { InputError } from "../user-error.ts";
+import { check } from "./check.ts";
+import { consume } from "./consume.ts";
+import { withDecidingConnection } from "./may-decide.ts";
+import { operationNames } from "./operation-names.ts";
+import { describeOutcome, type Outcome } from "./report.ts";
+import { sizeInBytes } from "./size.ts";
+import type { Decision, Question } from "./types.ts";
+
+export interface DecideOptions {
+  readonly key?: string;
+  readonly times?: string;
+  readonly json?: boolean;
+}
+
+/** The exit code of a denial: a script tells it from an error. */
+export const deniedExitCode = 3;
+
+export async function decideCommand(
+  decide: "check" | "consume",
+  operation: string,
+  size: string,
+  options: DecideOptions,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ readonly text: string; readonly isDenied: boolean }> {
+  const times = timesOf(options.times);
+  const question = { operation, sizeBytes: sizeInBytes(size), apiKey: keyOf(options.key, env) };
+  const url = databaseUrlOr("qos_gateway", env);
+  const outcome = await withDecidingConnection(url, (sql) =>
+    repeat(times, () => (decide === "check" ? check(sql, question) : consume(sql, question))).catch(
+      async (error: unknown) => {
+        throw isUnknownOperation(error) ? await unknownOperation(sql, operation, error) : error;
+      },
+    ),
+  );
+  return { text: textOf(outcome, question, options), isDenied: outcome.denied > 0 };
+}
+
+async function repeat(times: number, decide: () => Promise<Decision>): Promise<Outcome> {
+  let [allowed, denied] = [0, 0];
+  let told: Decision | undefined;
+  for (let count = 0; count < times; count++) {
+    const decision = await decide();
+    if (decision.allowed) allowed++;
+    else denied++;
+    if (told?.allowed !== false) told = decision;
+  }
+  return { allowed, denied, decision: told as Decision };
+}
+
+function isUnknownOperation(error: unknown): boolean {
+  const { code, message } = error as { code?: string; message?: string };
+  return code === "QS404" && message === "unknown operation";
+}
+
+async function unknownOperation(sql: Sql, name: string, cause: unknown): Promise<InputError> {
+  const names = await operationNames(sql);
+  const hint = `Operations are ${names.join(", ")}.`;
+  return new InputError("unknown_operation", `unknown operation ${name}`, hint, { cause });
+}
+
+function textOf(outcome: Outcome, question: Question, { json }: DecideOptions): string {
+  if (!json) return describeOutcome(outcome);
+  const { operation, sizeBytes: size_bytes } = question;
+  return JSON.stringify({ operation, size_bytes, ...outcome });
+}
+
+function timesOf(text = "1"): number {
+  const times = Number(text);
+  if (Number.isInteger(times) && times >= 1 && times <= 100_000) return times;
+  throw new InputError("times_invalid", `invalid number of times: ${text}`, "Give 1 to 100000.");
+}
+
+/** The key that is named, else the demo's where `npm start` made one. */
+function keyOf(given: string | undefined, env: NodeJS.ProcessEnv): string {
+  const key = given || env.QOS_API_KEY || demoKey(env);
+  if (key) return key;
+  throw new InputError(
+    "api_key_missing",
+    "no API key is named",
+    "Give one by --key or QOS_API_KEY. People make keys in the admin API (createApiKey).",
+  );
+}
+
+function demoKey(env: NodeJS.ProcessEnv): string | undefined {
+  return env.DATABASE_URL ? undefined : readDemoKey(localDataFolder(env).demoKey);
+}

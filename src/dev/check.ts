@@ -1,0 +1,29 @@
+import { runProgram } from "./run-program.ts";
+import { testFiles, testsOf } from "./tests-of.ts";
+
+export interface CheckStep {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+/** What is run before a commit: linter, types, and the tests that the changed files touch. */
+export function checkSteps(changed: readonly string[]): CheckStep[] {
+  const tests = [...new Set([...testFiles("test/db"), ...testsOf(changed)])];
+  return [
+    { name: "lint", command: ["biome", "check", "."] },
+    { name: "typecheck", command: ["tsc", "--noEmit"] },
+    { name: "conventions and tests", command: ["vitest", "related", "--run", ...tests] },
+  ];
+}
+
+/** Runs every step, also after one that fails; answers the names of those that failed. */
+export async function check(
+  changed: readonly string[],
+  run: (command: readonly string[]) => Promise<boolean> = runProgram,
+): Promise<string[]> {
+  const failed: string[] = [];
+  for (const { name, command } of checkSteps(changed)) {
+    if (!(await run(command))) failed.push(name);
+  }
+  return failed;
+}

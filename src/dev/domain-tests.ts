@@ -1,0 +1,43 @@
+/**
+ * Tests of each domain of db/fixtures beside those of test/sql/<domain>: files, or folders with all
+ * that is in them.
+ */
+export const domainTests: Readonly<Record<string, readonly string[]>> = {
+  access: [
+    "test/data-model/row-level-security.test.ts",
+    "test/data-model/grants.test.ts",
+    "test/api/permissions.test.ts",
+  ],
+  alerts: ["test/worker/alerts"],
+  api_keys: ["test/data-model/api-keys.test.ts", "test/data-model/access-keys.test.ts"],
+  applications: ["test/api/new-applications.test.ts"],
+  arithmetic: ["test/model/amounts.test.ts", "test/model/timeline.test.ts", "test/vectors"],
+  audit: ["test/data-model/audit.test.ts"],
+  borrowing: ["test/model/borrowings.test.ts"],
+  buckets: ["test/data-model/hot-updates.test.ts"],
+  ceilings: [],
+  config: ["test/client/change-notifications.test.ts"],
+  context: ["test/data-model/grants.test.ts", "test/db/session-formats.test.ts"],
+  costs: ["test/conformance/costs.test.ts"],
+  decisions: ["test/vectors"],
+  demo: ["test/start"],
+  denials: [],
+  exports: ["test/api/exports.test.ts"],
+  health: ["test/worker/health", "test/api/cluster-health.test.ts"],
+  jobs: ["test/tasks", "test/worker/job-failures.test.ts"],
+  layer1: ["test/model/layer-1.test.ts"],
+  leases: ["test/model/leases.test.ts"],
+  metrics: [],
+  monitoring: ["test/data-model/views.test.ts", "test/docs/monitoring.test.ts"],
+  partitions: ["test/data-model/partitions.test.ts"],
+  quota_checks: ["test/api/quota-warnings.test.ts"],
+  quotas: ["test/data-model/quota-versions.test.ts", "test/api/quotas.test.ts"],
+  reservations: ["test/conformance/reservations.test.ts"],
+  retention: ["test/worker/retention"],
+  settings: ["test/data-model/settings.test.ts"],
+  settlement: ["test/model/charges.test.ts"],
+  shadow: [],
+  shards: ["test/sql/applications/moves.test.ts", "test/sql/buckets/lock-order.test.ts"],
+  sign_in: ["test/data-model/sign-in.test.ts", "test/api/sign-in.test.ts"],
+  suspensions: [],
+};

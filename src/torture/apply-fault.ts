@@ -1,0 +1,160 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Fault, FaultKind } from "./fault.ts";
+import type { Stage } from "./stage.ts";
+import type { ProxyMode, TrafficProxy } from "./traffic-proxy.ts";
+import { addKey, reserve, setQuota } from "./world.ts";
+
+type Apply = (stage: Stage, fault: Fault) => Promise<void>;
+
+/** Brings a fault about, and ends it where it does not end by itself. */
+export function applyFault(stage: Stage, fault: Fault): Promise<void> {
+  return faults[fault.kind](stage, fault);
+}
+
+const faults: Readonly<Record<FaultKind, Apply>> = {
+  kill_client: async ({ clients }, { choice }) => choose(clients, choice).kill(),
+  stop_client: ({ clients }, { choice, forMs }) => choose(clients, choice).pause(forMs),
+  kill_worker: async ({ workers }, { choice }) => choose(workers, choice).kill(),
+  stop_worker: ({ workers }, { choice, forMs }) => choose(workers, choice).pause(forMs),
+  cut_traffic: disturb("cut"),
+  delay_traffic: disturb("delay"),
+  swallow_traffic: disturb("swallow"),
+  reorder_traffic: disturb("reorder"),
+  change_quota: changeQuota,
+  change_reservation: changeReservation,
+  change_ceiling: changeCeiling,
+  revoke_key: revokeKey,
+  move_application: moveApplication,
+  crash_database: crash,
+  fail_over: failOver,
+  migrate,
+  hold_snapshot: holdSnapshot,
+  lock_bucket: lockBucket,
+};
+
+function choose<T>(targets: readonly T[], choice: number): T {
+  return targets[choice % targets.length] as T;
+}
+
+function disturb(mode: ProxyMode): Apply {
+  return async ({ proxies }, { choice, forMs }) => {
+    const proxy: TrafficProxy = choose(proxies, choice);
+    proxy.disturb(mode);
+    await sleep(forMs);
+    proxy.mend();
+  };
+}
+
+/** To one to two times its first rate: the checks allow for twice as much. */
+async function changeQuota({ world, withOwner }: Stage, { choice }: Fault): Promise<void> {
+  // What is reserved must stay what layer 1 alone decides on.
+  const apps = world.apps.filter(({ reserved }) => reserved === 0);
+  const { appId, rate } = choose(apps, choice);
+  const changed = Math.round(rate * (1 + (choice % 100) / 100));
+  await withOwner((sql) => setQuota(sql, { appId }, changed));
+}
+
+async function changeReservation({ world, withOwner }: Stage, { choice }: Fault): Promise<void> {
+  const { appId } = choose(world.apps.slice(-2), choice);
+  await withOwner((sql) => reserve(sql, world, appId, 1 + (choice % 10)));
+}
+
+async function changeCeiling({ world, withOwner }: Stage, { choice }: Fault): Promise<void> {
+  const most = 10_000 + (choice % 1_000);
+  await withOwner((sql) =>
+    sql.begin(async (transaction) => {
+      await transaction`select set_config('rate_limiter.user_id', ${world.administratorId}, true)`;
+      await transaction`
+        select rate_limiter_admin.set_tenant_ceiling(
+          ${world.tenants.greedy}, 'torture', null, row(${most}, ${most}, ${most})
+        )
+      `;
+    }),
+  );
+}
+
+/** A new key works, and the revoked one does not from the next decision on. */
+async function revokeKey({ world, withOwner, surprise }: Stage): Promise<void> {
+  const { appId } = world.keyed;
+  await withOwner(async (sql) => {
+    const key = await addKey(sql, appId);
+    await sql`select rate_limiter.consume_with_key(${key}, 'head', 0)`;
+    await sql`
+      update rate_limiter_private.api_keys set revoked_at = clock_timestamp()
+      where key_hash = sha256(convert_to(${key}, 'UTF8'))
+    `;
+    const answer = await sql`select rate_limiter.consume_with_key(${key}, 'head', 0)`.then(
+      () => "an answer",
+      (error: { code?: string }) => error.code,
+    );
+    if (answer !== "QS401") surprise(`a revoked key got ${answer}`);
+  });
+}
+
+async function moveApplication({ world, withOwner }: Stage, { choice }: Fault): Promise<void> {
+  await withOwner((sql) =>
+    sql.begin(async (transaction) => {
+      await transaction`select set_config('rate_limiter.user_id', ${world.administratorId}, true)`;
+      await transaction`
+        select rate_limiter_admin.move_application(
+          ${world.nomad.appId}, ${choose(world.clusters, choice)}
+        )
+      `;
+    }),
+  );
+}
+
+async function crash({ server, losses }: Stage): Promise<void> {
+  losses.push(Date.now());
+  await server.crash();
+  await server.restart();
+  losses.push(Date.now());
+}
+
+async function failOver(stage: Stage): Promise<void> {
+  const { server, proxies, losses } = stage;
+  if (!server.hasStandby) return;
+  losses.push(Date.now());
+  await server.crash();
+  await server.promote();
+  for (const proxy of proxies) proxy.leadTo(server.port);
+  losses.push(Date.now());
+}
+
+/** What migrations do to tables and functions under live traffic, short of a new version of ours. */
+async function migrate({ withOwner }: Stage, { choice }: Fault): Promise<void> {
+  const column = `torture_${choice}`;
+  await withOwner(async (sql) => {
+    await sql`set lock_timeout = '2s'`;
+    for (const table of ["app_facts", "token_leases", "charges"]) {
+      await sql.unsafe(`alter table rate_limiter.${table} add column if not exists ${column} text`);
+    }
+    const [row] = await sql`
+      select pg_get_functiondef('rate_limiter_internal.consume_at'::regproc) as definition
+    `;
+    await sql.unsafe(row?.definition);
+  });
+}
+
+async function holdSnapshot({ withOwner }: Stage, { forMs }: Fault): Promise<void> {
+  await withOwner((sql) =>
+    sql.begin("isolation level repeatable read", async (transaction) => {
+      await transaction`select count(*) from rate_limiter.token_buckets`;
+      await sleep(forMs);
+    }),
+  );
+}
+
+/** An intruder's lock: only the applications of that bucket may wait for it. */
+async function lockBucket({ world, withOwner }: Stage, { choice, forMs }: Fault): Promise<void> {
+  const apps = world.apps.filter(({ reserved }) => reserved === 0);
+  const { appId } = choose(apps, choice);
+  await withOwner((sql) =>
+    sql.begin(async (transaction) => {
+      await transaction`
+        select from rate_limiter.token_buckets where owner_id = ${appId} for update
+      `;
+      await sleep(forMs);
+    }),
+  );
+}
