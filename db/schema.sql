@@ -2909,6 +2909,11 @@ create function rate_limiter_internal.lock_job(job text)
   language plpgsql volatile parallel unsafe;
   -- body 547bf6715cde815c
 
+create function rate_limiter_internal.lock_layer1(cluster_ids uuid[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 860ad4b313049688
+
 create function rate_limiter_internal.lock_owners(INOUT at timestamp with time zone, shard_keys integer[], owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
   returns record
   language plpgsql volatile parallel unsafe;
@@ -3443,6 +3448,11 @@ create function rate_limiter_internal.require_out_of_debt(bucket rate_limiter.to
   language plpgsql immutable parallel safe;
   -- body 8895da31f4c44296
 
+create function rate_limiter_internal.require_partition(partition_name text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body d1b826ab67965dce
+
 create function rate_limiter_internal.require_permission(resource text, action text)
   returns void
   language plpgsql stable parallel safe;
@@ -3542,9 +3552,9 @@ create function rate_limiter_internal.retention_steps(at timestamp with time zon
   -- body f1a6b4831d52d837
 
 create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
-  returns void
+  returns rate_limiter_internal.bucket_charge[]
   language plpgsql volatile parallel unsafe;
-  -- body 8c93d26070207b21
+  -- body 4a37be50cd457668
 
 create function rate_limiter_internal.roll_buckets(owner_id uuid, mode rate_limiter.quota_mode, moment timestamp with time zone)
   returns void
@@ -3727,7 +3737,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ef0ef7dca016b2b6
+  -- body 8c74bdd2e1c1ed9b
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -3782,13 +3792,13 @@ create function rate_limiter_internal.sync_reserves_at(at timestamp with time zo
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 8ecf033e453dae35
+  -- body 52e4d92e9c4e637e
 
 create function rate_limiter_internal.sync_tenant_active()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 57c83c503fb7d238
+  -- body 670674e0a4862b07
 
 create function rate_limiter_internal.sync_without_quota()
   returns trigger
@@ -4112,7 +4122,7 @@ create function rate_limiter_private.drop_partition(partition_name text, at time
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body f719c4e5404bccc1
+  -- body f437d9f6a0760cda
 
 create function rate_limiter_private.end_session(session_id uuid, user_id uuid, reason text)
   returns boolean
@@ -4147,7 +4157,7 @@ create function rate_limiter_private.expire_leases(at timestamp with time zone, 
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body b6d6e67479984909
+  -- body f1a63a4f8add00a4
 
 create function rate_limiter_private.expire_rows(data_type text, cutoff timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
@@ -4177,7 +4187,7 @@ create function rate_limiter_private.export_partition(partition_name text)
   set extra_float_digits=1
   set bytea_output=hex
   set quote_all_identifiers=off;
-  -- body ef14d344e90254cf
+  -- body b70b0f14c73688e4
 
 create function rate_limiter_private.export_rows(data_type text, cutoff timestamp with time zone)
   returns SETOF text
@@ -5688,6 +5698,7 @@ comment on function rate_limiter_internal.lock_buckets(integer,timestamp with ti
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
+comment on function rate_limiter_internal.lock_layer1(pg_catalog.uuid[]) is 'Locks layer 1 of clusters in lock order, for callers that change it in several passes.';
 comment on function rate_limiter_internal.lock_owners(timestamp with time zone,integer[],pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
@@ -5790,6 +5801,7 @@ comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uui
 comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
 comment on function rate_limiter_internal.require_open_lease(timestamp with time zone,rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased, QS409 for one that is settled and QS410 for one that expired.';
 comment on function rate_limiter_internal.require_out_of_debt(rate_limiter.token_buckets) is 'Raises QS409 for a bucket that holds less than nothing.';
+comment on function rate_limiter_internal.require_partition(pg_catalog.text) is 'Raises QS404 where there is no partition of this name.';
 comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses a caller who is not signed in (QS401) or not allowed to do this (QS403), and a change by people of a suspended tenant (QS403) or in a transaction that is not read committed (QS422).';
 comment on function rate_limiter_internal.require_quota(pg_catalog.uuid) is 'A quota of the signed-in user''s tenant, any for a system administrator; raises QS404 else.';
 comment on function rate_limiter_internal.require_quota_allowed(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Ends a change of quotas of an application, of a cluster or of its default: raises QS403 beyond a ceiling and QS422 where reservations do not fit, and notes at the applications concerned which quotas there are now.';
@@ -5809,7 +5821,7 @@ comment on function rate_limiter_internal.retained_since(timestamp with time zon
 comment on function rate_limiter_internal.retention_cutoff(timestamp with time zone,pg_catalog.text) is 'What ended before this moment has expired; null where nothing goes.';
 comment on function rate_limiter_internal.retention_period(pg_catalog.text) is 'How long this type of data is kept.';
 comment on function rate_limiter_internal.retention_steps(timestamp with time zone) is 'What the retention policies would have go at a moment. source: the rows of a step, as in a query that takes the cutoff as $1; there may be none.';
-comment on function rate_limiter_internal.revoke_leases(timestamp with time zone,pg_catalog.uuid[]) is 'Takes the open leases of applications that may not decide any more off what their clusters count as leased. They can still be settled until they expire.';
+comment on function rate_limiter_internal.revoke_leases(timestamp with time zone,pg_catalog.uuid[]) is 'Revokes the open leases of applications that may not decide any more: they can still be settled until they expire. Answers what they were charged, for release_leased().';
 comment on function rate_limiter_internal.roll_buckets(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Rolls the buckets of an owner through the changes of quota before a new one: a decision never meets more changes than may be scheduled at once.';
 comment on function rate_limiter_internal.roll_denials(pg_catalog.text,bigint) is 'Begins another second in a list that count_denial() keeps in this session''s memory, and answers it: what was counted there in another minute is written, and what was counted before a pause is forgotten then. In the session''s first list of the second, the others are swept.';
 comment on function rate_limiter_internal.roll_forward(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the quota in force at a moment, as it stood when that took force: rolled through each change of quota since it was last written, refilled under each up to the next. adjusted: tokens that changes of quota added (its first one) or dropped.';
@@ -5925,7 +5937,7 @@ comment on function rate_limiter_private.expire_leases(timestamp with time zone,
 comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
 comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that delay no attempt any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
-comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first.';
+comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first. Raises QS404 for one that is gone.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
 comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes a failed sign-in into the audit, of an account that does not exist too: else the time would tell which do.';
 comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';

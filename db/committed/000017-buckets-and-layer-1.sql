@@ -1,5 +1,5 @@
 --! Previous: sha1:f14ba69f4bb173f100bd847f5739d662958a69d9
---! Hash: sha1:6efe5c72c0ed1ba67e8f8a8d99235c6a2c4d7fa6
+--! Hash: sha1:f508b32c2f2415a38a34cbae99b5a2e4b4ef36dc
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -418,6 +418,27 @@ comment on function rate_limiter_internal.lock_in_order(
   'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by '
   'owner, type and mode. Answers the moment, where that is null what the clock says then.';
 --! EndIncluded rate_limiter_internal/buckets/lock_in_order.sql
+--! Included rate_limiter_internal/layer1/lock_layer1.sql
+create or replace function rate_limiter_internal.lock_layer1(cluster_ids uuid[])
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  perform
+  from rate_limiter.clusters as c
+  join rate_limiter.token_buckets as b
+    on b.shard_key = c.shard_key and b.owner_id = c.cluster_id
+  where c.cluster_id = any (cluster_ids)
+  order by b.owner_id, b.bucket_type, b.mode
+  for update of b;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_layer1(uuid[]) is
+  'Locks layer 1 of clusters in lock order, for callers that change it in several passes.';
+--! EndIncluded rate_limiter_internal/layer1/lock_layer1.sql
 --! Included rate_limiter_internal/buckets/lock_owners.sql
 create or replace function rate_limiter_internal.lock_owners(
   inout at timestamptz,

@@ -1,5 +1,5 @@
---! Previous: sha1:6efe5c72c0ed1ba67e8f8a8d99235c6a2c4d7fa6
---! Hash: sha1:3809cbeaff28bb03aa6e0f4023738097a91eb413
+--! Previous: sha1:f508b32c2f2415a38a34cbae99b5a2e4b4ef36dc
+--! Hash: sha1:c01d39faee4c23db9b8b578968e3050fe7de1d1d
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -897,7 +897,9 @@ begin
       rate_limiter_internal.suspended_until(f.tenant_id, f.app_id);
   perform rate_limiter_internal.notify_applications(app_ids);
   if suspension.lifted_at is null then
-    perform rate_limiter_internal.revoke_leases(suspension.suspended_at, app_ids);
+    perform rate_limiter_internal.release_leased(
+      rate_limiter_internal.revoke_leases(suspension.suspended_at, app_ids)
+    );
   end if;
 end;
 $$;

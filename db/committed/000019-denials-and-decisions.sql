@@ -1,5 +1,5 @@
---! Previous: sha1:3809cbeaff28bb03aa6e0f4023738097a91eb413
---! Hash: sha1:83050204d77e6c92b92a4a5850c73b4fd10061b2
+--! Previous: sha1:c01d39faee4c23db9b8b578968e3050fe7de1d1d
+--! Hash: sha1:aaf893c86cad2f7a563d9072655afe12e7a00b4e
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:83050204d77e6c92b92a4a5850c73b4fd10061b2
---! Hash: sha1:c14d735a3994ab06aba277320ff0fc5d2e1f3e44
+--! Previous: sha1:aaf893c86cad2f7a563d9072655afe12e7a00b4e
+--! Hash: sha1:3d570b0601b0403764e67b33a783adb755e1ca9e
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:c14d735a3994ab06aba277320ff0fc5d2e1f3e44
---! Hash: sha1:ea3af7f9e68bce0909fdd093e96da000a5c0563c
+--! Previous: sha1:3d570b0601b0403764e67b33a783adb755e1ca9e
+--! Hash: sha1:66ea5841e44f25534d150212cfaed3e18d69568f
 --! Message: settlement and leases
 
 -- Settlement
@@ -1598,7 +1598,7 @@ create or replace function rate_limiter_internal.revoke_leases(
   at timestamptz,
   app_ids uuid[]
 )
-returns void
+returns rate_limiter_internal.bucket_charge[]
 language plpgsql
 volatile
 parallel unsafe
@@ -1628,13 +1628,13 @@ begin
   into released
   from revoked as r
   cross join lateral unnest(r.charged) as c;
-  perform rate_limiter_internal.release_leased(released);
+  return coalesce(released, '{}');
 end;
 $$;
 
 comment on function rate_limiter_internal.revoke_leases(timestamptz, uuid[]) is
-  'Takes the open leases of applications that may not decide any more off what their clusters '
-  'count as leased. They can still be settled until they expire.';
+  'Revokes the open leases of applications that may not decide any more: they can still be settled '
+  'until they expire. Answers what they were charged, for release_leased().';
 --! EndIncluded rate_limiter_internal/leases/revoke_leases.sql
 --! Included rate_limiter_internal/leases/expire_leases_of.sql
 create or replace function rate_limiter_internal.expire_leases_of(
@@ -2338,13 +2338,13 @@ begin
     )
   into settled, released
   from ended;
-  perform rate_limiter_internal.release_leased(released);
   -- Those that were granted while their application was being suspended.
-  perform rate_limiter_internal.revoke_leases(at, array(
+  released := released || rate_limiter_internal.revoke_leases(at, array(
     select f.app_id
     from rate_limiter.app_facts as f
     where not f.is_active or not f.tenant_is_active or f.suspended_until > at
   ));
+  perform rate_limiter_internal.release_leased(released);
   delete from rate_limiter_internal.lease_shares as s where s.asked_at < at - interval '1 minute';
   delete from rate_limiter_internal.late_shares as s where s.charged_at < at - interval '1 minute';
   return settled;

@@ -1,5 +1,5 @@
---! Previous: sha1:ea3af7f9e68bce0909fdd093e96da000a5c0563c
---! Hash: sha1:e3aad3741b681a510d66b82dd815579e074cb72d
+--! Previous: sha1:66ea5841e44f25534d150212cfaed3e18d69568f
+--! Hash: sha1:c2d2878333c4ac0f546080814619cd5e4085f86a
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

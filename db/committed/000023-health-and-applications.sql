@@ -1,5 +1,5 @@
---! Previous: sha1:e3aad3741b681a510d66b82dd815579e074cb72d
---! Hash: sha1:050cec22e463c59d4b4cd0e62245aabb2c4ecb07
+--! Previous: sha1:c2d2878333c4ac0f546080814619cd5e4085f86a
+--! Hash: sha1:916bf6404207451a52ddff2e2f2c557252947429
 --! Message: health and applications
 
 -- Health
@@ -712,7 +712,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  hosting_ids uuid[];
   hosting_id uuid;
+  revoked rate_limiter_internal.bucket_charge[] := '{}';
 begin
   perform rate_limiter_internal.commit_locally();
   perform
@@ -727,18 +729,22 @@ begin
   where a.tenant_id = new.tenant_id and f.app_id = a.app_id;
 
   if not new.is_active then
-    perform rate_limiter_internal.revoke_leases(clock_timestamp(), array(
+    revoked := rate_limiter_internal.revoke_leases(clock_timestamp(), array(
       select a.app_id from rate_limiter.applications as a where a.tenant_id = new.tenant_id
     ));
   end if;
-  -- A cluster at a time and in order, because each locks its layer 1.
-  for hosting_id in
+  hosting_ids := array(
     select distinct r.cluster_id
     from rate_limiter.reservations as r
     join rate_limiter.applications as a on a.app_id = r.app_id
     where a.tenant_id = new.tenant_id and a.is_active
     order by r.cluster_id
-  loop
+  );
+  perform rate_limiter_internal.lock_layer1(
+    hosting_ids || array(select c.owner_id from unnest(revoked) as c)
+  );
+  perform rate_limiter_internal.release_leased(revoked);
+  foreach hosting_id in array hosting_ids loop
     perform rate_limiter_internal.sync_reserves(hosting_id);
     if new.is_active then
       perform rate_limiter_internal.require_reservations(clock_timestamp(), hosting_id);
@@ -872,6 +878,7 @@ declare
   changes_cluster boolean := is_new;
   comes_under_ceilings boolean := new.is_active;
   ended rate_limiter.reservations;
+  revoked rate_limiter_internal.bucket_charge[];
 begin
   perform rate_limiter_internal.commit_locally();
   if not is_new then
@@ -908,7 +915,11 @@ begin
   end if;
 
   if was_active and not is_active then
-    perform rate_limiter_internal.revoke_leases(at, array[new.app_id]);
+    revoked := rate_limiter_internal.revoke_leases(at, array[new.app_id]);
+    perform rate_limiter_internal.lock_layer1(
+      array(select c.owner_id from unnest(revoked) as c) || array[old.cluster_id, new.cluster_id]
+    );
+    perform rate_limiter_internal.release_leased(revoked);
   end if;
   if changes_cluster then
     perform rate_limiter_internal.add_default_buckets(new.cluster_id, array[new.app_id]);

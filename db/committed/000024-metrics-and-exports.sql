@@ -1,5 +1,5 @@
---! Previous: sha1:050cec22e463c59d4b4cd0e62245aabb2c4ecb07
---! Hash: sha1:c8b9ad0d235c6357737d3b1d4ce137c4133d3087
+--! Previous: sha1:916bf6404207451a52ddff2e2f2c557252947429
+--! Hash: sha1:230fe1022782ed88e9b505047129a62e092461d1
 --! Message: metrics and exports
 
 -- Metrics

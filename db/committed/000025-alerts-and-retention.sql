@@ -1,5 +1,5 @@
---! Previous: sha1:c8b9ad0d235c6357737d3b1d4ce137c4133d3087
---! Hash: sha1:0236df876e096067321f47b7757ef06ff678607c
+--! Previous: sha1:230fe1022782ed88e9b505047129a62e092461d1
+--! Hash: sha1:e5c2a1a5e5b3131add6ccfc7353dd245044bbada
 --! Message: alerts and retention
 
 -- Alerts
@@ -1278,6 +1278,31 @@ comment on function rate_limiter_private.expired_partitions(timestamptz) is
 grant execute on function rate_limiter_private.expired_partitions(timestamptz)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/retention/expired_partitions.sql
+--! Included rate_limiter_internal/retention/require_partition.sql
+create or replace function rate_limiter_internal.require_partition(partition_name text)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if not exists (
+    select
+    from rate_limiter_internal.partitions() as p
+    where p.partition_name = require_partition.partition_name
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown partition',
+      detail = format('partition: %s', partition_name),
+      hint = 'It may have been dropped since it was listed.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_partition(text) is
+  'Raises QS404 where there is no partition of this name.';
+--! EndIncluded rate_limiter_internal/retention/require_partition.sql
 --! Included rate_limiter_private/retention/drop_partition.sql
 create or replace function rate_limiter_private.drop_partition(
   partition_name text,
@@ -1303,6 +1328,7 @@ begin
   where e.partition_name = drop_partition.partition_name;
 
   if not found then
+    perform rate_limiter_internal.require_partition(partition_name);
     raise exception using
       errcode = 'QS409',
       message = 'partition has not expired',
@@ -1672,6 +1698,7 @@ begin
   where e.partition_name = export_partition.partition_name;
 
   if not found then
+    perform rate_limiter_internal.require_partition(partition_name);
     raise exception using
       errcode = 'QS409',
       message = 'partition has not expired',
@@ -1687,7 +1714,8 @@ end;
 $$;
 
 comment on function rate_limiter_private.export_partition(text) is
-  'The rows of an expired partition as CSV lines, the names of the columns first.';
+  'The rows of an expired partition as CSV lines, the names of the columns first. Raises QS404 for '
+  'one that is gone.';
 grant execute on function rate_limiter_private.export_partition(text) to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/retention/export_partition.sql
 --! Included rate_limiter_private/retention/drop_exported_partition.sql

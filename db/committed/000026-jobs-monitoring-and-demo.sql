@@ -1,5 +1,5 @@
---! Previous: sha1:0236df876e096067321f47b7757ef06ff678607c
---! Hash: sha1:e52946b960dde6ea42ca6cc642ba11f123e32a6e
+--! Previous: sha1:e5c2a1a5e5b3131add6ccfc7353dd245044bbada
+--! Hash: sha1:b68b8ab436c44aa6b2c73dbafef693bc8ac592f0
 --! Message: jobs, monitoring and demo
 
 -- Jobs

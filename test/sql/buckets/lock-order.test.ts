@@ -582,4 +582,38 @@ describe("what waits", () => {
     await first.sql`commit`;
     await pending;
   });
+
+  test("a tenant's deactivation locks layer 1 of tokens before that of bytes", async () => {
+    const tenantId = await makeTenant(sql);
+    const clusterId = await makeCluster(sql);
+    await publish(sql, { clusterId }, quota);
+    const place = { tenantId, clusterId };
+    const [leasing, reserving] = [
+      await makeApplication(sql, place),
+      await makeApplication(sql, place),
+    ];
+    const operator = await database.session("operator", "rate_limiter_visitor");
+    await operator.sql`select set_config('rate_limiter.user_id', ${administrator}, false)`;
+    await operator.sql`
+      select rate_limiter_admin.set_reservation(${reserving}, 10, 1000, 1, 'test')
+    `;
+    await database.as("rate_limiter_app")`
+      select rate_limiter.lease_tokens(${leasing}, 0, 1000)
+    `;
+    const layer1 = (s: Sql, type: string) => s`
+      select from rate_limiter.token_buckets
+      where owner_id = ${clusterId} and bucket_type = ${type}
+      for update nowait
+    `;
+    const [first, second] = await pair(database);
+    await first.sql`begin`;
+    await layer1(first.sql, "iops_l1");
+    const pending = second.start(
+      (s) => s`update rate_limiter.tenants set is_active = false where tenant_id = ${tenantId}`,
+    );
+    await second.waitsOnLock();
+    await layer1(first.sql, "bandwidth_l1");
+    await first.sql`commit`;
+    await pending;
+  });
 });
