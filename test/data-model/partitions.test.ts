@@ -402,19 +402,21 @@ describe("drop_partition", () => {
     });
   });
 
-  test.each(["metrics_y2024m02d10", "metrics_default", "no_such", "'; drop table x; --"])(
-    "refuses to drop %s, which has not expired",
-    async (name) => {
-      await undone(async (sql) => {
-        await prepare(sql);
-        await expectSqlState(
-          sql`select rate_limiter_private.drop_partition(${name}, '2024-05-10 00:00:00+00')`,
-          "QS409",
-          "partition has not expired",
-        );
-      });
-    },
-  );
+  test.each([
+    ["metrics_y2024m02d10", "QS409", "partition has not expired"],
+    ["metrics_default", "QS409", "partition has not expired"],
+    ["no_such", "QS404", "unknown partition"],
+    ["'; drop table x; --", "QS404", "unknown partition"],
+  ])("refuses to drop %s: %s, %s", async (name, code, message) => {
+    await undone(async (sql) => {
+      await prepare(sql);
+      await expectSqlState(
+        sql`select rate_limiter_private.drop_partition(${name}, '2024-05-10 00:00:00+00')`,
+        code,
+        message,
+      );
+    });
+  });
 });
 
 describe("retention policies", () => {

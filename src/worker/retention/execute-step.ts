@@ -12,8 +12,29 @@ export interface RetentionOptions {
   readonly signal: AbortSignal;
 }
 
-/** Executes one step. Where an export comes first and fails, nothing is removed. */
+/**
+ * Executes one step. Where an export comes first and fails, nothing is removed. A partition that is
+ * gone was dropped by a statement that outlived its worker: then nothing is left to do.
+ */
 export async function executeStep(
+  client: PoolClient,
+  step: RetentionStep,
+  options: RetentionOptions,
+): Promise<void> {
+  try {
+    await removeExpired(client, step, options);
+  } catch (error) {
+    if (step.partition_name === null || !isGone(error)) throw error;
+  }
+}
+
+/** Unknown when it was looked for, or undefined when its lock was waited for. */
+function isGone(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "QS404" || code === "42P01";
+}
+
+async function removeExpired(
   client: PoolClient,
   step: RetentionStep,
   { archive, signal }: RetentionOptions,

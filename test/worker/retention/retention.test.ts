@@ -10,6 +10,8 @@ import { listManifests } from "../../../src/worker/archive/list.ts";
 import { verifyArchive } from "../../../src/worker/archive/manifest.ts";
 import { openStore } from "../../../src/worker/archive/open-store.ts";
 import { restoreArchive } from "../../../src/worker/archive/restore.ts";
+import { executeStep } from "../../../src/worker/retention/execute-step.ts";
+import { type RetentionStep, stepColumns } from "../../../src/worker/retention/step.ts";
 import { makeTenant } from "../../data-model/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
 import { makeApplication } from "../../sql/denials/world.ts";
@@ -350,6 +352,24 @@ describe("partitions", () => {
     expect(await applyRetention()).toBeNull();
     expect((await metricRows()).length).toBe(3);
   });
+
+  test.each(["drop", "export and drop"])(
+    "that are gone since they were listed fail no step: %s",
+    async (kind) => {
+      await oldMetrics(95);
+      const [step] = await worker<RetentionStep[]>`
+        select ${worker.unsafe(stepColumns)}
+        from rate_limiter_private.retention_plan()
+        where relation = 'rate_limiter.metrics'
+      `;
+      if (step === undefined) throw new Error("nothing has expired");
+      await worker`select rate_limiter_private.drop_partition(${step.partition_name})`;
+      const options = { archive: openStore(archiveFolder()), signal: AbortSignal.timeout(30_000) };
+      await world.withClient((client) =>
+        executeStep(client, { ...step, export_first: kind !== "drop" }, options),
+      );
+    },
+  );
 
   test("wait until their samples are aggregated", async () => {
     await oldMetrics(95);

@@ -37,6 +37,15 @@ export function retentionWorld(database: TestDatabase) {
       return answer.rows[0]?.last_error ?? null;
     },
 
+    async withClient<T>(use: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+      const client = await pool.connect();
+      try {
+        return await use(client);
+      } finally {
+        client.release();
+      }
+    },
+
     async exportFirst(dataType: string): Promise<void> {
       await sql`
         update rate_limiter.retention_policies set export_first = true
