@@ -1662,13 +1662,13 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 62e589a1dc0af267
+  -- body 8d0d98662be543ca
 
-create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb)
+create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 139d57eebadbc8e2
+  -- body ac00c5a151765ff4
 
 create function rate_limiter.limits_in_force(app_id uuid)
   returns jsonb
@@ -1712,11 +1712,11 @@ create function rate_limiter.refund(app_id uuid, reference_id text)
   set search_path=pg_catalog, pg_temp;
   -- body a4ae430965989e56
 
-create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
+create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d24be823b1173f81
+  -- body ead759ba66ef6b29
 
 create function rate_limiter.report_denials(app_id uuid, denials jsonb)
   returns void
@@ -2613,7 +2613,7 @@ create function rate_limiter_internal.end_suspension(at timestamp with time zone
 create function rate_limiter_internal.exchange_leases_at(at timestamp with time zone, renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe;
-  -- body d8e3ea7f4aa87250
+  -- body 4df81205369fb3c4
 
 create function rate_limiter_internal.expected_buckets(has_iops boolean, has_bandwidth boolean, draws_iops boolean, draws_bandwidth boolean)
   returns rate_limiter.bucket_type[]
@@ -2660,10 +2660,10 @@ create function rate_limiter_internal.follow_durability()
   language plpgsql volatile parallel unsafe;
   -- body b6220c95a7a5f763
 
-create function rate_limiter_internal.grant_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text)
+create function rate_limiter_internal.grant_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 625b7fc8dc2a0c1c
+  -- body cab53a21f30a0968
 
 create function rate_limiter_internal.grantable_until(role_id uuid)
   returns timestamp with time zone
@@ -2859,10 +2859,10 @@ create function rate_limiter_internal.lease_share_at(shard_key integer, at times
   language plpgsql stable parallel safe;
   -- body bc69f3dadcb8e025
 
-create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text)
+create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 3d8d81b7737c8112
+  -- body 566d9e55e492b430
 
 create function rate_limiter_internal.leased_at(shard_key integer, at timestamp with time zone, app_id uuid, holder text, OUT tokens numeric, OUT bytes numeric, OUT leases integer, OUT other_holders integer)
   returns record
@@ -3332,15 +3332,20 @@ create function rate_limiter_internal.release_leased(charged rate_limiter_intern
   language plpgsql volatile parallel unsafe;
   -- body 4affff93ce12f372
 
-create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
+create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body acfc8ac989829ba3
+  -- body 96dc735db7dce2c4
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
   -- body 89fc340be6cceec4
+
+create function rate_limiter_internal.repeat_grant(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, proposed rate_limiter.lease_grant)
+  returns rate_limiter.lease_grant
+  language plpgsql stable parallel safe;
+  -- body 366d0b1e12f26819
 
 create function rate_limiter_internal.require_access_to_give(user_id uuid)
   returns void
@@ -3919,7 +3924,7 @@ create function rate_limiter_internal.write_late_share(shard_key integer, at tim
 create function rate_limiter_internal.write_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, charged rate_limiter_internal.bucket_charge[], holder text)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 72071375829cca12
+  -- body 377dd3c7cb341256
 
 create function rate_limiter_internal.write_lease_share(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric)
   returns void
@@ -5215,7 +5220,7 @@ grant execute on function rate_limiter.consume_with_key(text,text,bigint,text) t
 grant execute on function rate_limiter.cost(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.cost_rules_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
-grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
 grant execute on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) to rate_limiter_visitor;
@@ -5223,7 +5228,7 @@ grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb,text)
 grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.record_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
-grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric) to rate_limiter_app;
+grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid) to rate_limiter_app;
 grant execute on function rate_limiter.report_denials(uuid,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric) to rate_limiter_app;
@@ -5399,8 +5404,8 @@ comment on function rate_limiter.consume_many(pg_catalog.uuid[],pg_catalog.text[
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown application or operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
-comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, and for anything else.';
-comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds.';
+comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
+comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
 comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is 'What surprises about these limits: operations that can never pass at their usual size, by name, and leases that are always empty.';
@@ -5408,7 +5413,7 @@ comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_cat
 comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once: the same metric_id, or without one the same content of the same reporter (by default the address and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
-comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
+comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
 comment on function rate_limiter.report_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Takes counts of denials that a client made in its memory, where no call about a lease is due that could take them along. Raises QS404 for an unknown application, QS422 for malformed counts.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
 comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
@@ -5649,7 +5654,7 @@ comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bi
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
 comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
-comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing.';
+comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
 comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
@@ -5688,7 +5693,7 @@ comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint)
 comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
 comment on function rate_limiter_internal.lease_amount(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric,numeric,boolean,numeric,numeric) is 'How much of one resource buckets, as they stand at a moment, lease of what is asked: never below a min_reserve or into the headroom of others, and no more than the capacity of layer 2 together with what its open leases hold (held_by_app), and than layer 1 has room for (cluster_room: cluster_lease_room). retry_after_ms: when they offer the smaller of what was asked and a tenth of a second of refill; null for never. reserve_paid: what the application''s reserve pays of it. charges_shadow: whether its shadow buckets can give it too. is_denied: no quota, and one is needed. allowance, share_rate: its share of layer 1 (lease_share_at), null where it is not limited.';
 comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
-comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
@@ -5778,8 +5783,9 @@ comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger:
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
-comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric) is 'renew_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
+comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
@@ -5892,7 +5898,7 @@ comment on function rate_limiter_internal.write_changes_of_charged(timestamp wit
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_denials(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
-comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
+comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now.';
@@ -6365,7 +6371,7 @@ comment on column rate_limiter.token_leases.cluster_id is 'The cluster whose lay
 comment on column rate_limiter.token_leases.expires_at is 'Until when it may be spent.';
 comment on column rate_limiter.token_leases.granted_at is 'When it was granted.';
 comment on column rate_limiter.token_leases.holder is 'Who holds it: the client''s name for itself.';
-comment on column rate_limiter.token_leases.lease_id is 'The lease.';
+comment on column rate_limiter.token_leases.lease_id is 'The lease, under the id that its caller chose, or a random one: asked for again, it is the same.';
 comment on column rate_limiter.token_leases.revoked_at is 'When its application was suspended or deactivated: it counts as open no more, and what was not spent goes back if it is settled before it expires.';
 comment on column rate_limiter.token_leases.settled_at is 'When it was settled; a lease that expired is settled by the clean-up as spent.';
 comment on column rate_limiter.token_leases.shard_key is '@behavior -*

@@ -1,5 +1,5 @@
---! Previous: sha1:bfde2b75ecd29bad651505746127f500a61b654e
---! Hash: sha1:787f8dad101253b59363a40ccb6071908b5a5380
+--! Previous: sha1:e5d28c2e0115c492faa4f312f37e7bee40da31af
+--! Hash: sha1:4a498addafdc4ae247533d5ea8853c09bc7706fd
 --! Message: access
 
 -- Context

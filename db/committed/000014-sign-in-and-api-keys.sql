@@ -1,5 +1,5 @@
---! Previous: sha1:787f8dad101253b59363a40ccb6071908b5a5380
---! Hash: sha1:7949fa23f77554fbd9174c5093c138327a9d032f
+--! Previous: sha1:4a498addafdc4ae247533d5ea8853c09bc7706fd
+--! Hash: sha1:ebf8b0edaea1f6f1da5cd3de7e8793527b1fbc10
 --! Message: sign-in and API keys
 
 -- Sign-in

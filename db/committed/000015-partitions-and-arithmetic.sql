@@ -1,5 +1,5 @@
---! Previous: sha1:7949fa23f77554fbd9174c5093c138327a9d032f
---! Hash: sha1:75d9c1372ca07d787e24504ac7d3285157e8758b
+--! Previous: sha1:ebf8b0edaea1f6f1da5cd3de7e8793527b1fbc10
+--! Hash: sha1:f5275c9bbafcc8df37c0dceaa2e9833adf5a4ed4
 --! Message: partitions and arithmetic
 
 -- Partitions

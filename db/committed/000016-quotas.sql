@@ -1,5 +1,5 @@
---! Previous: sha1:75d9c1372ca07d787e24504ac7d3285157e8758b
---! Hash: sha1:f14ba69f4bb173f100bd847f5739d662958a69d9
+--! Previous: sha1:f5275c9bbafcc8df37c0dceaa2e9833adf5a4ed4
+--! Hash: sha1:16db86b4ff7d8de3a07f55e890903b2c71d65a91
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:f14ba69f4bb173f100bd847f5739d662958a69d9
---! Hash: sha1:f508b32c2f2415a38a34cbae99b5a2e4b4ef36dc
+--! Previous: sha1:16db86b4ff7d8de3a07f55e890903b2c71d65a91
+--! Hash: sha1:5a7bdc9de3bda6433bb0db58ddf92816078a4ccc
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:f508b32c2f2415a38a34cbae99b5a2e4b4ef36dc
---! Hash: sha1:c01d39faee4c23db9b8b578968e3050fe7de1d1d
+--! Previous: sha1:5a7bdc9de3bda6433bb0db58ddf92816078a4ccc
+--! Hash: sha1:cf2b331ea99835c3a10e8be59b87e2260242f49d
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:c01d39faee4c23db9b8b578968e3050fe7de1d1d
---! Hash: sha1:aaf893c86cad2f7a563d9072655afe12e7a00b4e
+--! Previous: sha1:cf2b331ea99835c3a10e8be59b87e2260242f49d
+--! Hash: sha1:b1cda867865b4c55b995aacd2a5c05ea415fe0c2
 --! Message: denials and decisions
 
 -- Denials

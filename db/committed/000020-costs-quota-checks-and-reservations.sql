@@ -1,5 +1,5 @@
---! Previous: sha1:aaf893c86cad2f7a563d9072655afe12e7a00b4e
---! Hash: sha1:3d570b0601b0403764e67b33a783adb755e1ca9e
+--! Previous: sha1:b1cda867865b4c55b995aacd2a5c05ea415fe0c2
+--! Hash: sha1:90901f62dd4b2f5c6020e62895fa8d21b993a0fa
 --! Message: costs, quota checks and reservations
 
 -- Costs

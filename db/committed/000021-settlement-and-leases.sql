@@ -1,5 +1,5 @@
---! Previous: sha1:3d570b0601b0403764e67b33a783adb755e1ca9e
---! Hash: sha1:66ea5841e44f25534d150212cfaed3e18d69568f
+--! Previous: sha1:90901f62dd4b2f5c6020e62895fa8d21b993a0fa
+--! Hash: sha1:2ba35cedaafe2d05c7553625b97cc55d88cc1bf1
 --! Message: settlement and leases
 
 -- Settlement
@@ -1791,7 +1791,7 @@ volatile
 parallel unsafe
 as $$
 declare
-  lease_id constant uuid := gen_random_uuid();
+  lease_id constant uuid := coalesce(lease.lease_id, gen_random_uuid());
   after rate_limiter.token_buckets[] := buckets;
   charge rate_limiter_internal.bucket_charge;
 begin
@@ -1833,125 +1833,9 @@ $$;
 comment on function rate_limiter_internal.write_lease(
   integer, timestamptz, uuid, uuid, rate_limiter.token_buckets[], rate_limiter.lease_grant,
   rate_limiter_internal.bucket_charge[], text
-) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id.';
+) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the '
+  'proposal where it has one.';
 --! EndIncluded rate_limiter_internal/leases/write_lease.sql
---! Included rate_limiter_internal/leases/grant_lease.sql
-create or replace function rate_limiter_internal.grant_lease(
-  shard_key integer,
-  at timestamptz,
-  app_id uuid,
-  cluster_id uuid,
-  buckets rate_limiter.token_buckets[],
-  tokens numeric,
-  bytes numeric,
-  lifetime interval,
-  holder text
-)
-returns rate_limiter.lease_grant
-language plpgsql
-volatile
-parallel unsafe
-as $$
-declare
-  proposed record;
-  lease rate_limiter.lease_grant;
-begin
-  perform rate_limiter_internal.heal_buckets(buckets, tokens > 0, bytes > 0);
-  buckets := rate_limiter_internal.settle_expired_leases(
-    shard_key, at, cluster_id, buckets, tokens, bytes
-  );
-  proposed := rate_limiter_internal.propose_lease(
-    shard_key, at, app_id, cluster_id, buckets, tokens, bytes, lifetime, holder
-  );
-  lease := proposed.lease;
-  if lease.tokens > 0 or lease.bytes > 0 then
-    lease.lease_id := rate_limiter_internal.write_lease(
-      shard_key, at, app_id, cluster_id, buckets, lease, proposed.charged, holder
-    );
-  end if;
-  if proposed.is_layer1_short then
-    perform rate_limiter_internal.write_lease_share(
-      shard_key, at, app_id, proposed.share_left_tokens, proposed.share_left_bytes
-    );
-  end if;
-  return lease;
-end;
-$$;
-
-comment on function rate_limiter_internal.grant_lease(
-  integer, timestamptz, uuid, uuid, rate_limiter.token_buckets[], numeric, numeric, interval, text
-) is
-  'The lease that locked buckets give, taken out of them; without an id where they give nothing.';
---! EndIncluded rate_limiter_internal/leases/grant_lease.sql
---! Included rate_limiter_internal/leases/lease_tokens_at.sql
-create or replace function rate_limiter_internal.lease_tokens_at(
-  at timestamptz,
-  app_id uuid,
-  tokens numeric,
-  bytes numeric,
-  lifetime interval default null,
-  holder text default null
-)
-returns rate_limiter.lease_grant
-language plpgsql
-volatile
-parallel unsafe
-as $$
-declare
-  moment constant timestamptz := coalesce(at, clock_timestamp());
-  admission record;
-  buckets rate_limiter.token_buckets[];
-  proposed record;
-  lease rate_limiter.lease_grant;
-  locked record;
-begin
-  perform rate_limiter_internal.check_holder(holder);
-  perform rate_limiter_internal.check_amount(tokens, 'tokens');
-  perform rate_limiter_internal.check_amount(bytes, 'bytes');
-  admission := rate_limiter_internal.admission_of(app_id, moment);
-  perform rate_limiter_internal.apply_durability(admission.synchronous_commit);
-
-  -- Nothing to give writes nothing, unless the clock was set back: see consume_locked.
-  buckets := rate_limiter_internal.buckets_at(
-    admission.shard_key, moment, app_id, admission.cluster_id, admission.expected
-  );
-  proposed := rate_limiter_internal.propose_lease(
-    admission.shard_key, moment, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime,
-    holder
-  );
-  lease := proposed.lease;
-  if lease.tokens > 0 or lease.bytes > 0
-    or rate_limiter_internal.needs_healing(
-      admission.shard_key, moment, app_id, admission.cluster_id, tokens > 0, bytes > 0
-    )
-    or rate_limiter_internal.is_leased_out(buckets, tokens, bytes)
-      and rate_limiter_internal.has_expired_leases(
-        admission.shard_key, moment, admission.cluster_id
-      )
-  then
-    locked := rate_limiter_internal.lock_buckets(
-      admission.shard_key, at, app_id, admission.cluster_id, true, true
-    );
-    lease := rate_limiter_internal.grant_lease(
-      admission.shard_key, locked.at, app_id, admission.cluster_id, locked.buckets, tokens, bytes,
-      lifetime, holder
-    );
-  elsif proposed.is_layer1_short
-    and not rate_limiter_internal.asked_lately(admission.shard_key, moment, app_id)
-  then
-    perform rate_limiter_internal.write_lease_share(
-      admission.shard_key, moment, app_id, proposed.share_left_tokens,
-      proposed.share_left_bytes
-    );
-  end if;
-  return lease;
-end;
-$$;
-
-comment on function rate_limiter_internal.lease_tokens_at(
-  timestamptz, uuid, numeric, numeric, interval, text
-) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
---! EndIncluded rate_limiter_internal/leases/lease_tokens_at.sql
 --! Included rate_limiter_internal/leases/require_within_lease.sql
 create or replace function rate_limiter_internal.require_within_lease(
   lease rate_limiter.token_leases,
@@ -2027,6 +1911,199 @@ comment on function rate_limiter_internal.require_open_lease(
   'Raises QS404 for an unknown lease, QS422 where more was spent than leased, QS409 for one that '
   'is settled and QS410 for one that expired.';
 --! EndIncluded rate_limiter_internal/leases/require_open_lease.sql
+--! Included rate_limiter_internal/leases/repeat_grant.sql
+create or replace function rate_limiter_internal.repeat_grant(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  lease_id uuid,
+  proposed rate_limiter.lease_grant
+)
+returns rate_limiter.lease_grant
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  lease rate_limiter.token_leases;
+  repeated rate_limiter.lease_grant := proposed;
+begin
+  select l.* into lease
+  from rate_limiter.token_leases as l
+  where l.shard_key = repeat_grant.shard_key
+    and l.app_id = repeat_grant.app_id
+    and l.lease_id = repeat_grant.lease_id;
+  if not found then
+    return null;
+  end if;
+  perform rate_limiter_internal.require_open_lease(at, lease, lease_id, 0, 0);
+  if lease.revoked_at is not null then
+    raise exception using
+      errcode = 'QS409',
+      message = 'lease is revoked',
+      detail = format('lease: %s, revoked: %s', lease_id, lease.revoked_at),
+      hint = 'Its application was suspended since: settle it, and ask under another id.';
+  end if;
+
+  repeated.lease_id := lease.lease_id;
+  repeated.tokens := lease.tokens;
+  repeated.bytes := lease.bytes;
+  repeated.expires_at := lease.expires_at;
+  repeated.lifetime_ms := div(extract(epoch from lease.expires_at - at) * 1000, 1);
+  return repeated;
+end;
+$$;
+
+comment on function rate_limiter_internal.repeat_grant(
+  integer, timestamptz, uuid, uuid, rate_limiter.lease_grant
+) is
+  'What was granted under an id before, with the lifetime that is left of it; null where nothing '
+  'was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is '
+  'over.';
+--! EndIncluded rate_limiter_internal/leases/repeat_grant.sql
+--! Included rate_limiter_internal/leases/grant_lease.sql
+create or replace function rate_limiter_internal.grant_lease(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  buckets rate_limiter.token_buckets[],
+  tokens numeric,
+  bytes numeric,
+  lifetime interval,
+  holder text,
+  next_lease_id uuid
+)
+returns rate_limiter.lease_grant
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  proposed record;
+  lease rate_limiter.lease_grant;
+  repeated rate_limiter.lease_grant;
+begin
+  perform rate_limiter_internal.heal_buckets(buckets, tokens > 0, bytes > 0);
+  buckets := rate_limiter_internal.settle_expired_leases(
+    shard_key, at, cluster_id, buckets, tokens, bytes
+  );
+  proposed := rate_limiter_internal.propose_lease(
+    shard_key, at, app_id, cluster_id, buckets, tokens, bytes, lifetime, holder
+  );
+  lease := proposed.lease;
+  if next_lease_id is not null then
+    if not rate_limiter_internal.has_layer2(buckets) then
+      perform rate_limiter_internal.hold_application(shard_key, app_id);
+    end if;
+    repeated := rate_limiter_internal.repeat_grant(shard_key, at, app_id, next_lease_id, lease);
+    if repeated.lease_id is not null then
+      return repeated;
+    end if;
+  end if;
+  if lease.tokens > 0 or lease.bytes > 0 then
+    lease.lease_id := next_lease_id;
+    lease.lease_id := rate_limiter_internal.write_lease(
+      shard_key, at, app_id, cluster_id, buckets, lease, proposed.charged, holder
+    );
+  end if;
+  if proposed.is_layer1_short then
+    perform rate_limiter_internal.write_lease_share(
+      shard_key, at, app_id, proposed.share_left_tokens, proposed.share_left_bytes
+    );
+  end if;
+  return lease;
+end;
+$$;
+
+comment on function rate_limiter_internal.grant_lease(
+  integer, timestamptz, uuid, uuid, rate_limiter.token_buckets[], numeric, numeric, interval, text,
+  uuid
+) is
+  'The lease that locked buckets give, taken out of them; without an id where they give nothing. '
+  'The one that was granted under next_lease_id before, where there is one.';
+--! EndIncluded rate_limiter_internal/leases/grant_lease.sql
+--! Included rate_limiter_internal/leases/lease_tokens_at.sql
+create or replace function rate_limiter_internal.lease_tokens_at(
+  at timestamptz,
+  app_id uuid,
+  tokens numeric,
+  bytes numeric,
+  lifetime interval default null,
+  holder text default null,
+  next_lease_id uuid default null
+)
+returns rate_limiter.lease_grant
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  moment constant timestamptz := coalesce(at, clock_timestamp());
+  admission record;
+  buckets rate_limiter.token_buckets[];
+  proposed record;
+  lease rate_limiter.lease_grant;
+  repeated rate_limiter.lease_grant;
+  locked record;
+begin
+  perform rate_limiter_internal.check_holder(holder);
+  perform rate_limiter_internal.check_amount(tokens, 'tokens');
+  perform rate_limiter_internal.check_amount(bytes, 'bytes');
+  admission := rate_limiter_internal.admission_of(app_id, moment);
+  perform rate_limiter_internal.apply_durability(admission.synchronous_commit);
+
+  -- Nothing to give writes nothing, unless the clock was set back: see consume_locked.
+  buckets := rate_limiter_internal.buckets_at(
+    admission.shard_key, moment, app_id, admission.cluster_id, admission.expected
+  );
+  proposed := rate_limiter_internal.propose_lease(
+    admission.shard_key, moment, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime,
+    holder
+  );
+  lease := proposed.lease;
+  if lease.tokens > 0 or lease.bytes > 0
+    or rate_limiter_internal.needs_healing(
+      admission.shard_key, moment, app_id, admission.cluster_id, tokens > 0, bytes > 0
+    )
+    or rate_limiter_internal.is_leased_out(buckets, tokens, bytes)
+      and rate_limiter_internal.has_expired_leases(
+        admission.shard_key, moment, admission.cluster_id
+      )
+  then
+    locked := rate_limiter_internal.lock_buckets(
+      admission.shard_key, at, app_id, admission.cluster_id, true, true
+    );
+    lease := rate_limiter_internal.grant_lease(
+      admission.shard_key, locked.at, app_id, admission.cluster_id, locked.buckets, tokens, bytes,
+      lifetime, holder, next_lease_id
+    );
+    return lease;
+  end if;
+  if next_lease_id is not null then
+    repeated := rate_limiter_internal.repeat_grant(
+      admission.shard_key, moment, app_id, next_lease_id, lease
+    );
+    if repeated.lease_id is not null then
+      return repeated;
+    end if;
+  end if;
+  if proposed.is_layer1_short
+    and not rate_limiter_internal.asked_lately(admission.shard_key, moment, app_id)
+  then
+    perform rate_limiter_internal.write_lease_share(
+      admission.shard_key, moment, app_id, proposed.share_left_tokens,
+      proposed.share_left_bytes
+    );
+  end if;
+  return lease;
+end;
+$$;
+
+comment on function rate_limiter_internal.lease_tokens_at(
+  timestamptz, uuid, numeric, numeric, interval, text, uuid
+) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
+--! EndIncluded rate_limiter_internal/leases/lease_tokens_at.sql
 --! Included rate_limiter_internal/leases/settle_lease_part.sql
 create or replace function rate_limiter_internal.settle_lease_part(
   shard_key integer,
@@ -2193,7 +2270,8 @@ create or replace function rate_limiter_internal.renew_lease_at(
   lifetime interval default null,
   holder text default null,
   owed_tokens numeric default 0,
-  owed_bytes numeric default 0
+  owed_bytes numeric default 0,
+  next_lease_id uuid default null
 )
 returns rate_limiter.lease_grant
 language plpgsql
@@ -2246,7 +2324,9 @@ begin
       shard, coalesce(at, clock_timestamp()), app_id, lease_id, owed_tokens, owed_bytes
     );
     if owed.tokens = 0 and owed.bytes = 0 then
-      return rate_limiter_internal.lease_tokens_at(at, app_id, tokens, bytes, lifetime, holder);
+      return rate_limiter_internal.lease_tokens_at(
+        at, app_id, tokens, bytes, lifetime, holder, next_lease_id
+      );
     end if;
   end if;
 
@@ -2289,13 +2369,15 @@ begin
     end if;
   end loop;
   return rate_limiter_internal.grant_lease(
-    shard, locked.at, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime, holder
+    shard, locked.at, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime, holder,
+    next_lease_id
   );
 end;
 $$;
 
 comment on function rate_limiter_internal.renew_lease_at(
-  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, numeric, numeric
+  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, numeric, numeric,
+  uuid
 ) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 --! EndIncluded rate_limiter_internal/leases/renew_lease_at.sql
 --! Included rate_limiter_private/leases/expire_leases.sql
@@ -2364,7 +2446,8 @@ create or replace function rate_limiter.lease_tokens(
   bytes numeric,
   lifetime interval default null,
   holder text default null,
-  denials jsonb default null
+  denials jsonb default null,
+  lease_id uuid default null
 )
 returns rate_limiter.lease_grant
 language plpgsql
@@ -2377,18 +2460,22 @@ begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.record_denials(app_id, denials);
   return rate_limiter_internal.lease_tokens_at(
-    null, app_id, tokens, bytes, lifetime, holder
+    null, app_id, tokens, bytes, lifetime, holder, lease_id
   );
 end;
 $$;
 
-comment on function rate_limiter.lease_tokens(uuid, numeric, numeric, interval, text, jsonb) is
+comment on function rate_limiter.lease_tokens(uuid, numeric, numeric, interval, text, jsonb, uuid) is
   'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to '
   'spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). '
   'Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts '
-  'that the caller kept. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a '
-  'holder out of bounds.';
-grant execute on function rate_limiter.lease_tokens(uuid, numeric, numeric, interval, text, jsonb)
+  'that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost '
+  'was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 '
+  'as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where '
+  'the lease of that id is over.';
+grant execute on function rate_limiter.lease_tokens(
+  uuid, numeric, numeric, interval, text, jsonb, uuid
+)
   to rate_limiter_app;
 --! EndIncluded rate_limiter/leases/lease_tokens.sql
 --! Included rate_limiter/leases/renew_lease.sql
@@ -2403,7 +2490,8 @@ create or replace function rate_limiter.renew_lease(
   holder text default null,
   denials jsonb default null,
   owed_tokens numeric default 0,
-  owed_bytes numeric default 0
+  owed_bytes numeric default 0,
+  next_lease_id uuid default null
 )
 returns rate_limiter.lease_grant
 language plpgsql
@@ -2417,20 +2505,20 @@ begin
   perform rate_limiter_internal.record_denials(app_id, denials);
   return rate_limiter_internal.renew_lease_at(
     null, app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, lifetime, holder,
-    owed_tokens, owed_bytes
+    owed_tokens, owed_bytes, next_lease_id
   );
 end;
 $$;
 
 comment on function rate_limiter.renew_lease(
-  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric
+  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid
 ) is
   'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is '
   'unknown, settled or expired counts as spent; what is owed is charged all the same, once: only '
-  'what exceeds what came with the same lease before. Raises what lease_tokens() '
-  'raises, and QS422 where more was spent than leased.';
+  'what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). '
+  'Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
 grant execute on function rate_limiter.renew_lease(
-  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric
+  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid
 )
   to rate_limiter_app;
 --! EndIncluded rate_limiter/leases/renew_lease.sql
@@ -2639,7 +2727,7 @@ begin
     select r.*
     from jsonb_to_recordset(renewals) as r (
       app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
-      bytes numeric, denials jsonb
+      bytes numeric, denials jsonb, next_lease_id uuid
     )
   loop
     if item.app_id = any (busy_app_ids) then
@@ -2650,12 +2738,12 @@ begin
       perform rate_limiter_internal.record_denials(item.app_id, item.denials);
       if item.lease_id is null then
         lease := rate_limiter_internal.lease_tokens_at(
-          moment, item.app_id, item.tokens, item.bytes, lifetime, holder
+          moment, item.app_id, item.tokens, item.bytes, lifetime, holder, item.next_lease_id
         );
       else
         lease := rate_limiter_internal.renew_lease_at(
           moment, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
-          item.bytes, lifetime, holder
+          item.bytes, lifetime, holder, next_lease_id => item.next_lease_id
         );
       end if;
       standing := rate_limiter_internal.standing_at(
@@ -2682,7 +2770,9 @@ begin
         end
       ));
     exception
-      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410'
+        or sqlstate 'QS422'
+      then
         answers := answers || jsonb_build_object(
           'app_id', item.app_id, 'code', sqlstate, 'message', sqlerrm
         );
@@ -2740,6 +2830,19 @@ begin
       detail = format('renewals: %s', jsonb_array_length(renewals)),
       hint = 'Renew at most 8 leases of an application in one exchange: others wait for it.';
   end if;
+  if exists (
+    select
+    from jsonb_to_recordset(renewals) as r (next_lease_id uuid)
+    where r.next_lease_id is not null
+    group by r.next_lease_id
+    having count(*) > 1
+  ) then
+    raise exception using
+      errcode = 'QS422',
+      message = 'exchange names a lease twice',
+      detail = format('renewals: %s', jsonb_array_length(renewals)),
+      hint = 'Each renewal needs a next_lease_id of its own: an id is one lease.';
+  end if;
   perform rate_limiter_internal.check_holder(holder);
   perform rate_limiter_internal.check_idempotency_keys(
     array(select c.key from jsonb_to_recordset(charges) as c (key text))
@@ -2756,13 +2859,13 @@ comment on function rate_limiter.exchange_leases(
   'All that a holder of many applications'' leases has to say, in one call: charges of what is '
   'owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, '
   'spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and '
-  'renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials}, as '
-  'renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each '
+  'renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, '
+  'as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each '
   'with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket '
   'that was short (short_of); code and message where it was refused; is_busy, unless waits, where '
   'another transaction holds the application''s buckets, with key for a charge that was not made '
-  'then: ask for it alone. Raises QS422 for more than 8 renewals of an application, and for '
-  'anything else.';
+  'then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is '
+  'there twice, and for anything else.';
 grant execute on function rate_limiter.exchange_leases(
   jsonb, jsonb, jsonb, interval, text, boolean
 )

@@ -1,5 +1,5 @@
---! Previous: sha1:66ea5841e44f25534d150212cfaed3e18d69568f
---! Hash: sha1:c2d2878333c4ac0f546080814619cd5e4085f86a
+--! Previous: sha1:2ba35cedaafe2d05c7553625b97cc55d88cc1bf1
+--! Hash: sha1:d76015ee5bf15e9ab75dba61db26dc8c5bc4354f
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

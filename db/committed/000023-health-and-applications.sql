@@ -1,5 +1,5 @@
---! Previous: sha1:c2d2878333c4ac0f546080814619cd5e4085f86a
---! Hash: sha1:916bf6404207451a52ddff2e2f2c557252947429
+--! Previous: sha1:d76015ee5bf15e9ab75dba61db26dc8c5bc4354f
+--! Hash: sha1:c499a1b5f3c1bd634d30e6aefd4fd38728bc4588
 --! Message: health and applications
 
 -- Health

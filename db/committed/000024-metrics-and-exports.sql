@@ -1,5 +1,5 @@
---! Previous: sha1:916bf6404207451a52ddff2e2f2c557252947429
---! Hash: sha1:230fe1022782ed88e9b505047129a62e092461d1
+--! Previous: sha1:c499a1b5f3c1bd634d30e6aefd4fd38728bc4588
+--! Hash: sha1:109031bab78a47ee9bab9f0d2eabff863f55398e
 --! Message: metrics and exports
 
 -- Metrics

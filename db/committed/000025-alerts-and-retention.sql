@@ -1,5 +1,5 @@
---! Previous: sha1:230fe1022782ed88e9b505047129a62e092461d1
---! Hash: sha1:e5c2a1a5e5b3131add6ccfc7353dd245044bbada
+--! Previous: sha1:109031bab78a47ee9bab9f0d2eabff863f55398e
+--! Hash: sha1:d3bdbc6d4319595cc251b80fe9bb3d48746bea5d
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:e5c2a1a5e5b3131add6ccfc7353dd245044bbada
---! Hash: sha1:b68b8ab436c44aa6b2c73dbafef693bc8ac592f0
+--! Previous: sha1:d3bdbc6d4319595cc251b80fe9bb3d48746bea5d
+--! Hash: sha1:79332dc96d187f7176c235f2874f56effbd44b48
 --! Message: jobs, monitoring and demo
 
 -- Jobs
