@@ -27,6 +27,8 @@ type Denials = readonly DenialRow[] | null;
 
 export interface Renewal {
   readonly application: string;
+  /** The id of the next lease: repeated under it, the renewal grants no second one. */
+  readonly leaseId: string;
   /** A lease that ends with the renewal. */
   readonly spent: SpentLease | undefined;
   readonly tokens: string;
@@ -72,11 +74,13 @@ export class LeaseExchange {
     this.#size = new BatchSize(largestBatch, timeoutMs);
   }
 
-  renew({ application, spent, tokens, bytes, denials }: Renewal): Promise<LeaseGrant> {
-    const request = { application, tokens, bytes, ...this.#holder, denials: textOf(denials) };
+  renew({ application, leaseId, spent, tokens, bytes, denials }: Renewal): Promise<LeaseGrant> {
+    const asked = { application, leaseId, tokens, bytes };
+    const request = { ...asked, ...this.#holder, denials: textOf(denials) };
     const ask = (sql: Sql) =>
       spent === undefined ? leaseTokens(sql, request) : renewLease(sql, spent, request);
-    const row = { app_id: application, tokens, bytes, ...rowOf(spent, denials) };
+    const next = { app_id: application, tokens, bytes, next_lease_id: leaseId };
+    const row = { ...next, ...rowOf(spent, denials) };
     return this.#add(this.#renewals, row, () =>
       this.#store.charge(ask, (grant) => grant.lease_id !== null),
     );

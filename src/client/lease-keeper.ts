@@ -1,12 +1,16 @@
+import { randomUUID } from "node:crypto";
 import { decimalOf } from "./amount.ts";
 import type { ConfigCache } from "./config-cache.ts";
 import type { DenialReporter } from "./denial-reporter.ts";
 import {
   BusyError,
   ClosedError,
+  ConflictError,
   deniesApplication,
+  GoneError,
   InvalidRequestError,
   type LimiterError,
+  UnavailableError,
 } from "./errors.ts";
 import { HolderCount } from "./holder-count.ts";
 import { Lease, type LeaseGrant } from "./lease.ts";
@@ -214,15 +218,27 @@ export class LeaseKeeper {
     denials: readonly DenialRow[] | null,
   ): Promise<LeaseGrant> {
     const finished = this.leases.takeFinished();
+    const unanswered = this.leases.takeUnanswered();
+    const leaseId = unanswered ?? randomUUID();
     const granted = this.#options.exchange.renew({
       application,
+      leaseId,
       spent: finished?.id == null ? undefined : { ...finished.spent, id: finished.id },
       tokens: decimalOf(asked.tokens),
       bytes: String(asked.bytes),
       denials,
     });
-    if (finished !== undefined) granted.catch((error) => this.#keepUnsettled(finished, error));
+    granted.catch((error) => {
+      if (finished !== undefined) this.#keepUnsettled(finished, error);
+      if (mayBeGranted(error, unanswered !== undefined)) this.#keepUnanswered(leaseId);
+    });
     return granted;
+  }
+
+  /** Until it is asked for again or settled, nothing can be spent of what it may hold. */
+  #keepUnanswered(leaseId: string): void {
+    this.leases.keepUnanswered(leaseId, performance.now());
+    this.#options.onUnsettled();
   }
 
   #amountsToAsk(now: number): Amounts {
@@ -283,6 +299,7 @@ export class LeaseKeeper {
   }
 
   #settleStale(now: number): void {
+    if (this.#store.isPaused(now)) return;
     for (const lease of this.leases.takeStale(now, staleAfterMs)) void this.#settle(lease);
   }
 
@@ -309,6 +326,12 @@ export class LeaseKeeper {
       .carriedBy((denials) => this.#options.exchange.settle(application, { ...spent, id }, denials))
       .catch((error) => this.#keepUnsettled(lease, error));
   }
+}
+
+/** Whether there may be a lease under the id of a call that failed. */
+function mayBeGranted(error: unknown, wasUnanswered: boolean): boolean {
+  if (error instanceof UnavailableError) return true;
+  return wasUnanswered && !(error instanceof ConflictError || error instanceof GoneError);
 }
 
 function isMuchCheaper(need: Need, than: Need): boolean {

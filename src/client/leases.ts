@@ -12,6 +12,8 @@ interface Amounts {
 const lastPart = 0.35;
 /** What is settled too late is lost. */
 const minimumNoticeMs = 1_000;
+/** No lease lives longer. */
+const longestLifeMs = 3_600_000;
 
 /**
  * The leases of one application in this process: the current one, the next one where it was
@@ -20,6 +22,8 @@ const minimumNoticeMs = 1_000;
 export class Leases {
   current: Lease = none;
   #next: Lease | undefined;
+  /** One that was asked for and not heard of: it may have been granted. */
+  #unanswered: { readonly lease: Lease; readonly since: number } | undefined;
   #finished: { readonly lease: Lease; readonly since: number }[] = [];
   #spentBefore = { tokens: 0, bytes: 0 };
 
@@ -28,7 +32,8 @@ export class Leases {
   }
 
   get isEmpty(): boolean {
-    return this.current === none && this.#next === undefined && this.#finished.length === 0;
+    const hasNone = this.current === none && this.#next === undefined;
+    return hasNone && this.#finished.length === 0 && this.#unanswered === undefined;
   }
 
   /** The running total of what was spent, for measuring a rate. */
@@ -109,30 +114,46 @@ export class Leases {
     if (lease.expiresAt > now) this.#finished.push({ lease, since: now });
   }
 
+  /** The answer to the call that asks for it was lost: it is asked for again under its id. */
+  keepUnanswered(id: string, now: number): void {
+    this.#unanswered = { lease: new Lease(id, 0, 0, now + longestLifeMs), since: now };
+  }
+
+  /** The id of a lease that may have been granted, to be asked for again. */
+  takeUnanswered(): string | undefined {
+    const id = this.#unanswered?.lease.id ?? undefined;
+    this.#unanswered = undefined;
+    return id;
+  }
+
   /** A finished lease, to be settled with the renewal. */
   takeFinished(): Lease | undefined {
     return this.#finished.pop()?.lease;
   }
 
   /**
-   * Finished leases that no renewal has settled in time. Empty ones are settled too: open leases
-   * count against the application's capacity.
+   * Finished leases that no renewal has settled in time, and one that none has asked for again.
+   * Empty ones are settled too: open leases count against the application's capacity.
    */
   takeStale(now: number, ageMs: number): Lease[] {
     const isStale = ({ lease, since }: { lease: Lease; since: number }) =>
       now - since >= ageMs || lease.expiresAt - now < minimumNoticeMs;
-    const stale = this.#finished.filter(isStale);
+    const unanswered = this.#unanswered === undefined ? [] : [this.#unanswered];
+    const stale = [...this.#finished, ...unanswered].filter(isStale);
     this.#finished = this.#finished.filter((finished) => !isStale(finished));
+    if (unanswered.some(isStale)) this.#unanswered = undefined;
     return stale.map(({ lease }) => lease);
   }
 
   /** Removes and answers all leases, to be settled. */
   takeAll(): Lease[] {
-    const all = [this.current, this.#next, ...this.#finished.map(({ lease }) => lease)];
+    const finished = this.#finished.map(({ lease }) => lease);
+    const all = [this.current, this.#next, ...finished, this.#unanswered?.lease];
     this.#countSpent(this.current);
     this.current = none;
     this.#next = undefined;
     this.#finished = [];
+    this.#unanswered = undefined;
     return all.filter((lease) => lease !== undefined).filter((lease) => lease.id !== null);
   }
 

@@ -8,6 +8,8 @@ export interface BreakableLink {
   swallow(): void;
   /** Connections of now pass nothing any more, without a reset; new ones work. */
   forget(): void;
+  /** What is asked reaches the database, and its connection ends before the answer is back. */
+  loseAnswers(): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -15,17 +17,18 @@ export interface BreakableLink {
 export async function breakableLink(url: string): Promise<BreakableLink> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
-  let state: "whole" | "cut" | "swallowing" = "whole";
+  let state: "whole" | "cut" | "swallowing" | "losing" = "whole";
   const track = (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
   };
   let generation = 0;
-  const pass = (from: Socket, to: Socket) => {
+  const pass = (from: Socket, to: Socket, passesMore: () => boolean) => {
     const opened = generation;
     from.on("data", (data) => {
-      if (state === "whole" && opened === generation) to.write(data);
+      const passes = state === "whole" || passesMore();
+      if (passes && opened === generation) to.write(data);
     });
     from.on("close", () => {
       if (opened === generation) to.destroy();
@@ -39,8 +42,11 @@ export async function breakableLink(url: string): Promise<BreakableLink> {
     }
     const far = connect(Number(target.port), target.hostname);
     track(far);
-    pass(near, far);
-    pass(far, near);
+    pass(near, far, () => state === "losing");
+    pass(far, near, () => {
+      if (state === "losing") near.destroy();
+      return false;
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const link = new URL(url);
@@ -57,6 +63,9 @@ export async function breakableLink(url: string): Promise<BreakableLink> {
     },
     swallow() {
       state = "swallowing";
+    },
+    loseAnswers() {
+      state = "losing";
     },
     forget() {
       generation += 1;

@@ -1,18 +1,24 @@
 import { createLimiter, LimiterError } from "../../src/client/index.ts";
+import { breakableLink } from "../client/breakable-link.ts";
+import { silent } from "../client/silent.ts";
 import type { TestDatabase } from "../harness/index.ts";
 import { type Driver, RequestError } from "./driver.ts";
 
 /** Each caller is a limiter with connections and leases of its own. */
-export function clientDriver(database: TestDatabase): Driver {
+export async function clientDriver(database: TestDatabase): Promise<Driver> {
+  const link = await breakableLink(database.urlAs("rate_limiter_app"));
   return {
     name: "the client",
     most: 8,
+    link,
     async open({ apiKey }) {
       const limiter = createLimiter({
-        connection: database.urlAs("rate_limiter_app"),
+        connection: link.url,
         apiKey,
         // The database does answer, however slow the machine is.
         timeoutMs: 20_000,
+        outage: { policy: "closed" },
+        logger: silent,
       });
       return {
         async decide(operation, sizeBytes = 0) {
@@ -27,6 +33,6 @@ export function clientDriver(database: TestDatabase): Driver {
         leave: () => limiter.close(),
       };
     },
-    close: async () => {},
+    close: () => link.close(),
   };
 }

@@ -8,7 +8,7 @@ import { gatewayDriver } from "./gateway-driver.ts";
 import { sqlDriver } from "./sql-driver.ts";
 
 const database = await createDatabase();
-const drivers: Driver[] = [sqlDriver(database), clientDriver(database)];
+const drivers: Driver[] = [sqlDriver(database), await clientDriver(database)];
 if (missing === undefined) drivers.push(await gatewayDriver(database));
 else console.warn(`the gateway is left out: ${missing}`);
 
@@ -17,6 +17,14 @@ afterAll(() => Promise.all(drivers.map((driver) => driver.close())));
 /** All of it at once, and nothing flows in: what is admitted can be counted exactly. */
 const capacity = 3_600;
 const noRefill = { iops: { limit: 1, method: "fixed_window", seconds: 3_600 } } as const;
+
+/** Open ones and others. */
+async function leasesOf({ appId }: ClientWorld): Promise<number> {
+  const leases = await database.sql`
+    select from rate_limiter.token_leases where app_id = ${appId}
+  `;
+  return leases.count;
+}
 
 describe.each(drivers)("$name", (driver) => {
   let world: ClientWorld;
@@ -175,6 +183,38 @@ describe.each(drivers)("$name", (driver) => {
       { timeout: 20_000, interval: 50 },
     );
   });
+
+  test.skipIf(driver.link === undefined)(
+    "leases once, and loses nothing, where the answer to a grant is lost",
+    async () => {
+      await addQuota(database, world, noRefill);
+      const caller = await open();
+      let admitted = 0;
+      const ask = async () => {
+        admitted += Number((await caller.decide("delete")).allowed);
+      };
+      while ((await leasesOf(world)) === 0) await ask();
+      const before = await leasesOf(world);
+      driver.link?.loseAnswers();
+      await vi.waitFor(
+        async () => {
+          await ask();
+          expect(await leasesOf(world)).toBeGreaterThan(before);
+        },
+        { timeout: 20_000, interval: 5 },
+      );
+      driver.link?.mend();
+      await vi.waitFor(
+        async () => {
+          await ask();
+          expect(admitted * 5).toBe(capacity);
+        },
+        { timeout: 20_000, interval: 1 },
+      );
+      expect((await caller.decide("delete")).allowed).toBe(false);
+      expect(Number((await chargedBy(caller)).tokens)).toBe(capacity);
+    },
+  );
 
   describe("is not divided by the number of those who decide", () => {
     const cost = 5;

@@ -27,6 +27,8 @@ export interface Driver {
   /** Another one for the application; `place` tells those side by side apart. */
   open(world: ClientWorld, place?: number): Promise<Caller>;
   close(): Promise<void>;
+  /** The way to the database, where callers lease. */
+  readonly link?: { loseAnswers(): void; mend(): void };
 }
 
 /** Unknown, revoked or inactive: no decision. */

@@ -6,6 +6,7 @@ import type { TestDatabase } from "../harness/index.ts";
 import { type Caller, type Driver, RequestError, type Verdict } from "./driver.ts";
 
 const most = 8;
+const settings = { QOS_DATABASE_TIMEOUT_MS: "20000", QOS_OUTAGE_POLICY: "closed" };
 
 /** Requests that are such operations, by the gateway's own map. */
 const requests: Record<string, { readonly method: string; readonly path: string }> = {
@@ -27,13 +28,14 @@ export async function gatewayDriver(database: TestDatabase): Promise<Driver> {
       await startNginx({
         upstreamPort: storage.port,
         workers: place === 0 ? 2 : 1,
-        environment: { ...way.settings, QOS_DATABASE_TIMEOUT_MS: "20000" },
+        environment: { ...way.settings, ...settings },
       }),
     );
   }
   return {
     name: "the gateway",
     most,
+    link: way,
     async open({ apiKey, appId }, place = 0) {
       const nginx = gateways[place] as Nginx;
       return {

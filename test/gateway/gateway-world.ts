@@ -9,7 +9,7 @@ export interface GatewayWorld {
   readonly nginx: Nginx;
   readonly storage: Storage;
   /** The way from the gateway to its database. */
-  readonly link: { cut(): void; mend(): void };
+  readonly link: { cut(): void; loseAnswers(): void; mend(): void };
 }
 
 type Options = Pick<NginxOptions, "workers" | "edit">;
@@ -50,6 +50,7 @@ export async function openWay(url: string) {
     return {
       settings: settings("127.0.0.1", String(bridge.port)),
       cut: () => bridge.fail(),
+      loseAnswers: () => bridge.loseAnswers(),
       mend: () => bridge.mend(),
       close: () => bridge.close(),
     };
@@ -58,6 +59,7 @@ export async function openWay(url: string) {
   return {
     settings: settings("127.0.0.1", new URL(link.url).port),
     cut: () => link.cut(),
+    loseAnswers: () => link.loseAnswers(),
     mend: () => link.mend(),
     close: () => link.close(),
   };

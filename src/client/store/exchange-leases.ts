@@ -17,6 +17,7 @@ export interface SettlementRow {
 export interface RenewalRow extends SettlementRow {
   readonly tokens: string;
   readonly bytes: string;
+  readonly next_lease_id: string;
 }
 
 export interface ChargeRow {

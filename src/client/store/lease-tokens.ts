@@ -10,6 +10,8 @@ export interface LeaseRequest {
   readonly holder: string;
   /** JSON of local denials since the last call. */
   readonly denials: string | null;
+  /** The id that the lease gets: asked for again, it is the same lease. */
+  readonly leaseId: string;
 }
 
 export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<LeaseGrant> {
@@ -29,7 +31,8 @@ export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<Leas
       ${request.bytes}::text::numeric,
       ${request.lifetimeMs}::double precision * interval '1 millisecond',
       ${request.holder},
-      ${request.denials}::text::jsonb
+      ${request.denials}::text::jsonb,
+      ${request.leaseId}
     ) as l
   `;
   return row;

@@ -32,7 +32,8 @@ export async function renewLease(
       ${request.bytes}::text::numeric,
       ${request.lifetimeMs}::double precision * interval '1 millisecond',
       ${request.holder},
-      ${request.denials}::text::jsonb
+      ${request.denials}::text::jsonb,
+      next_lease_id => ${request.leaseId}
     ) as l
   `;
   return row;

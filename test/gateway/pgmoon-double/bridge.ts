@@ -9,6 +9,8 @@ export interface Bridge {
   readonly statements: readonly string[];
   /** Answers nothing any more: connections end without a word. */
   fail(): void;
+  /** What is asked is done, and its connection ends before the answer is back. */
+  loseAnswers(): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -25,6 +27,7 @@ export async function startBridge(url: string): Promise<Bridge> {
   }
   const statements: string[] = [];
   let isFailing = false;
+  let losesAnswers = false;
   const server = createServer(async (request, response) => {
     const { statement, parameters, timeout_ms: timeoutMs } = JSON.parse(await bodyOf(request));
     statements.push(statement);
@@ -36,7 +39,8 @@ export async function startBridge(url: string): Promise<Bridge> {
       .unsafe(statement, parameters)
       .then((rows) => ({ rows }))
       .catch(({ code, message, detail, hint }) => ({ error: { code, message, detail, hint } }));
-    response.end(JSON.stringify(answer));
+    if (losesAnswers) request.socket.destroy();
+    else response.end(JSON.stringify(answer));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
@@ -45,8 +49,12 @@ export async function startBridge(url: string): Promise<Bridge> {
     fail() {
       isFailing = true;
     },
+    loseAnswers() {
+      losesAnswers = true;
+    },
     mend() {
       isFailing = false;
+      losesAnswers = false;
     },
     async close() {
       await new Promise((resolve) => server.close(resolve));
