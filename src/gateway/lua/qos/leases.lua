@@ -9,6 +9,7 @@ local lease_plan = require("qos.lease_plan")
 local lock = require("qos.lock")
 local pools = require("qos.pools")
 local store = require("qos.store")
+local uuid = require("qos.uuid")
 
 local _M = {}
 
@@ -16,6 +17,8 @@ local idle_s = 1
 local timeout_s = 2
 -- Longer than any call: a lock whose holder has died is released before.
 local longest_call = 30
+-- No lease lives longer.
+local longest_life = 3600
 
 -- Before the first lease, and after the last.
 local nothing = {
@@ -73,6 +76,21 @@ local function take_used_up(app_id, leases, left_tokens, left_bytes)
   return finished, settlements
 end
 
+local function unanswered_key(app_id)
+  return "unanswered " .. app_id
+end
+
+-- The lease that was asked for last, as long as its answer is missing: it may have been granted. The
+-- id, and since when.
+local function unanswered(app_id)
+  local id, since = (dict():get(unanswered_key(app_id)) or ""):match("^(%S+) (%S+)$")
+  return id, tonumber(since)
+end
+
+local function note_unanswered(app_id, id)
+  dict():set(unanswered_key(app_id), string.format("%s %.3f", id, ngx.now()), longest_life)
+end
+
 function _M.is_renewing(app_id)
   return lock.is_held(lock_key(app_id))
 end
@@ -96,11 +114,19 @@ function _M.prepare(app_id, need)
   local leases = { unpack(before.leases) }
   local finished, settlements = take_used_up(app_id, leases, left_tokens, left_bytes)
   local counted = denials.take(app_id)
+  -- Asked for again under its id, a lease whose answer was lost is the same one. It is noted before
+  -- the call: this worker may not live to hear the answer.
+  local repeated_id = unanswered(app_id)
+  local next_lease_id = repeated_id or uuid.new()
+  note_unanswered(app_id, next_lease_id)
+  dict():rpush("used", app_id)
   return {
+    is_repeated = repeated_id ~= nil,
     app_id = app_id, token = token, before = before, leases = leases, ask = ask, now = now,
     counted = counted, settlements = settlements, capacities = need.capacities or before.capacities or {},
     request = {
       app_id = app_id,
+      next_lease_id = next_lease_id,
       lease_id = finished and finished.lease_id,
       spent_tokens = finished and finished.tokens,
       spent_bytes = finished and finished.bytes,
@@ -192,6 +218,7 @@ end
 
 -- Ends a renewal with the database's answer.
 function _M.accept(renewal, grant)
+  dict():delete(unanswered_key(renewal.app_id))
   local worked, problem = pcall(publish, renewal, grant)
   lock.release(lock_key(renewal.app_id), renewal.token)
   if not worked then
@@ -199,9 +226,21 @@ function _M.accept(renewal, grant)
   end
 end
 
--- Ends a renewal that failed.
+-- Whether the lease that was asked for is over.
+local function is_over(problem)
+  return problem.code == "QS410"
+    or problem.code == "QS409" and problem.message ~= "application has moved"
+end
+
+-- Ends a renewal that failed. Where it may have been granted, it is asked for again or settled.
 function _M.abandon(renewal, problem)
-  denials.put_back(renewal.app_id, renewal.counted, problem)
+  local app_id = renewal.app_id
+  denials.put_back(app_id, renewal.counted, problem)
+  if problem.is_outage or renewal.is_repeated and not is_over(problem) then
+    note_unanswered(app_id, renewal.request.next_lease_id)
+  else
+    dict():delete(unanswered_key(app_id))
+  end
   lock.release(lock_key(renewal.app_id), renewal.token)
 end
 
@@ -239,7 +278,13 @@ end
 
 -- Takes a pool away and answers how its leases are to be settled.
 local function settlements_of(app_id)
-  local pool, settlements = pools.load(app_id), {}
+  local pool, settlements, unanswered_id = pools.load(app_id), {}, unanswered(app_id)
+  if unanswered_id then
+    dict():delete(unanswered_key(app_id))
+    settlements[1] = {
+      app_id = app_id, lease_id = unanswered_id, spent_tokens = "0", spent_bytes = "0",
+    }
+  end
   if pool == nil then
     return settlements
   end
@@ -338,7 +383,11 @@ end
 local function maintain(app_id)
   local pool, now = pools.load(app_id), ngx.now()
   if pool == nil then
-    return false
+    local id, since = unanswered(app_id)
+    if id and now - since >= idle_s and not store.is_paused() then
+      return not _M.release_behind(app_id)
+    end
+    return id ~= nil
   end
   -- A busy application renews long before the end; of any other one's lease the rest goes back.
   if is_idle(app_id, pool, now) or pool.expires_at - now < pool.life * 0.3 then
@@ -359,10 +408,10 @@ local function collect_used()
   until app_id == nil
 end
 
--- Recovers the pools that a dead worker maintained.
+-- Recovers what a dead worker maintained.
 function _M.recover()
   for _, key in ipairs(dict():get_keys(0)) do
-    local app_id = key:match("^pool id (.+)$")
+    local app_id = key:match("^pool id (.+)$") or key:match("^unanswered (.+)$")
     if app_id then
       maintained[app_id] = true
     end

@@ -145,7 +145,7 @@ end
 local attempts = 3
 
 -- Nothing was charged, or the connection has gone: another one may do. A charge that was committed
--- all the same is charged twice, never lost.
+-- all the same is charged twice, never lost; what has an id or a key is charged once.
 local function is_repeatable(problem)
   return is_contended(problem) or server_errors.is_outdated(problem)
 end
