@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { addQuota, makeWorld } from "../client/world.ts";
@@ -89,6 +90,29 @@ test.each([
     expect(await client.check(options)).toBe("");
   },
 );
+
+test("vite bundles every entry, the driver included, into one file that runs", async () => {
+  const uses = names.map((name, place) => `import * as entry${place} from "${name}";`);
+  const counts = names.map((_, place) => `Object.keys(entry${place}).length`);
+  const entry = await client.write(
+    "bundled.mjs",
+    `${uses.join("\n")}\nconsole.log(${counts.join(", ")});`,
+  );
+  await build({
+    root: client.folder,
+    configFile: false,
+    logLevel: "error",
+    ssr: { noExternal: true },
+    build: { ssr: entry, outDir: "bundle" },
+  });
+  const [file = "", ...others] = await readdir(join(client.folder, "bundle"));
+  expect(others).toEqual([]);
+  const bundle = await readFile(join(client.folder, "bundle", file), "utf8");
+  expect(bundle).not.toMatch(/^import .* from "(?!node:)/m);
+  const [line = ""] = await client.run(process.execPath, join("bundle", file));
+  expect(line.split(" ")).toHaveLength(names.length);
+  expect(line.split(" ")).not.toContain("0");
+});
 
 describe.each(nodes)("with Node %s", (_, node) => {
   test("every entry can be imported and required", async () => {
