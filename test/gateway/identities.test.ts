@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { addQuota, type ClientWorld, makeWorld } from "../client/world.ts";
+import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, type TestDatabase } from "../harness/index.ts";
 import { counter, openWay } from "./gateway-world.ts";
 import { missing, type Nginx, startNginx } from "./nginx.ts";
@@ -602,6 +602,47 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
     expect(await fieldsOf(wrong(key))).toEqual([false, false]);
     expect(await fieldsOf(key)).toEqual([false, false]);
     await vi.waitFor(async () => expect(await fieldsOf(key)).toEqual([true, true]), 30_000);
+  });
+
+  test("an upload of an unproven sender holds a part of it, and is charged whole at its end", async () => {
+    const begin = async (by: AccessKey, length: number) => {
+      const { headers } = await signed(wrong(by), url, { method: "PUT" });
+      const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
+      const socket = connect(nginx.port, "127.0.0.1");
+      socket.write(
+        `PUT /bucket/object HTTP/1.1\r\nHost: 127.0.0.1:${nginx.port}\r\n${lines}` +
+          `Content-Length: ${length}\r\n\r\n`,
+      );
+      return socket;
+    };
+    const one = await makeWorld(database);
+    await addQuota(database, one, { bytesPerSecond: 100_000 });
+    const before = store.begun();
+    const held = await begin(await register(database, one.appId, takeKey()), 5_000_000);
+    await vi.waitFor(() => expect(store.begun()).toBe(before + 1), 30_000);
+    const beside = await fetch(url, {
+      method: "PUT",
+      body: "x".repeat(60_000),
+      headers: { "X-API-Key": one.apiKey },
+    });
+    expect(await codeOf(beside)).toBe("403 AccessDenied");
+    held.destroy();
+
+    const strict = await makeWorld(database);
+    await addQuota(database, strict, { bytesPerSecond: 100_000, oversize: false });
+    const refused = await begin(await register(database, strict.appId, takeKey()), 5_000_000);
+    expect(String(await once(refused, "data"))).toMatch(/EntityTooLarge/);
+    refused.destroy();
+
+    const other = await makeWorld(database);
+    await addQuota(database, other, { bytesPerSecond: 1_000_000 });
+    const owner = await register(database, other.appId, takeKey());
+    const sent = await ask(owner, { method: "PUT", body: "x".repeat(900_000) });
+    expect(await codeOf(sent)).toBe("200 ok");
+    await vi.waitFor(async () => {
+      const { bytes } = await charged(database, other);
+      expect(Number(bytes)).toBeGreaterThanOrEqual(900_000);
+    }, 30_000);
   });
 
   test("are not charged for a body without a length that their sender gives up", async () => {

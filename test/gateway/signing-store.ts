@@ -8,6 +8,8 @@ export interface SigningStore {
   readonly port: number;
   /** What came through, in order: "signed", or the code of the error. */
   readonly verdicts: string[];
+  /** Requests whose heads came through. */
+  begun(): number;
   /** Answers with this from now on, whatever the signature: for HEAD too, as HEAD has no body. */
   answer(next: { status: number; body?: string } | undefined): void;
   /** Keeps each answer until the next call; undefined lets all of them go. */
@@ -18,9 +20,11 @@ export interface SigningStore {
 export async function startSigningStore(keys: readonly AccessKey[]): Promise<SigningStore> {
   const secrets = new Map(keys.map(({ id, secret }) => [id, secret]));
   const verdicts: string[] = [];
+  let begun = 0;
   let next: { status: number; body?: string } | undefined;
   let held: Promise<void> | undefined;
   const server = createServer(async (request, response) => {
+    begun += 1;
     const body = await bodyOf(request).catch(() => "");
     const verdict = verdictOf(request, body, secrets);
     verdicts.push(verdict);
@@ -33,6 +37,7 @@ export async function startSigningStore(keys: readonly AccessKey[]): Promise<Sig
   return {
     port: (server.address() as AddressInfo).port,
     verdicts,
+    begun: () => begun,
     answer(given) {
       next = given;
     },

@@ -119,6 +119,22 @@ function _M.consume(app_id, operation, size, reference)
   return first(decision, app_id, operation, size, reference or ngx.null)
 end
 
+local checked = [[
+  select
+    d.allowed,
+    d.reason,
+    d.remaining::text,
+    d.remaining_bytes::text,
+    d.retry_after_ms::text,
+    d.delay_ms::text
+  from rate_limiter.check_limit($1::uuid, $2::text, $3::bigint) as d
+]]
+
+-- As consume(), and takes nothing.
+function _M.check_limit(app_id, operation, size)
+  return first(checked, app_id, operation, size)
+end
+
 local borrowed = [[
   select b.tokens::text
   from rate_limiter.borrow_automatically($1::uuid, $2::numeric) as b (tokens)

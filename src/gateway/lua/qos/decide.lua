@@ -334,6 +334,43 @@ function _M.decide_for(entry, operation, is_final)
   return by_leases(entry, tokens, operation, is_final)
 end
 
+local function is_allowed_by_database(entry, tokens, operation)
+  -- What is in hand here would be missing there.
+  leases.release(entry.app_id)
+  local row, problem = store.call(
+    "check_limit", entry.app_id, operation.name,
+    operation.digits or amount.integer(operation.size)
+  )
+  if row and not row.allowed then
+    return false, of_row(entry, row, tokens, operation)
+  elseif row == nil and problem.code then
+    return false, failure(problem)
+  end
+  return true
+end
+
+-- An upload of a sender that is not proven holds no more than `most` bytes of the application while it
+-- lasts, and is charged for the rest at its end. Answers the decision where it is denied at its whole size.
+function _M.hold_part(entry, operation, most)
+  if not operation.up or operation.is_copy or operation.is_counted or operation.size <= most then
+    return nil
+  end
+  local rule, problem = check_operation(entry, operation)
+  if rule == nil then
+    return failure(problem)
+  end
+  local tokens = cost.of_many(rule, operation.size, operation.count)
+  local fits = not entry.limits.is_direct
+    and leases.feeds(entry.app_id, entry.limits.capacities, tokens, operation.size)
+  if not fits and not store.is_paused() then
+    local allowed, decision = is_allowed_by_database(entry, tokens, operation)
+    if not allowed then
+      return decision
+    end
+  end
+  operation.size, operation.digits = most, nil
+end
+
 function _M.decide(api_key, operation, is_final)
   local entry, decision = _M.application(api_key)
   if entry == nil then

@@ -237,6 +237,9 @@ local function decide_on(key, watch, method, headers, arguments, header_bytes)
   local entry, decision = decide.application(key)
   if entry then
     decision = measure(entry, operation, headers, watch)
+    if not decision and watch and not watch.is_proven then
+      decision = decide.hold_part(entry, operation, signature_failures.most_held())
+    end
   end
   if not decision then
     local is_final = not (operation.up or operation.down or settings.refund_5xx or watch)

@@ -67,6 +67,12 @@ function _M.finish(pair)
   end
 end
 
+-- Bytes that one request of a pair that is not proven may hold: all of them together no more than what
+-- blocks a source.
+function _M.most_held()
+  return math.floor(settings.most_refused_bytes / settings.most_unproven)
+end
+
 function _M.is_proven(pair)
   return dict():get("proven " .. pair) ~= nil
 end
