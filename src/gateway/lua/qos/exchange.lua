@@ -18,8 +18,11 @@ local spacing_s, timeout_s, denials_every = 0.125, 2, 1
 local debt_spacing_s = 0.09
 -- So many may come early for a request that waits; those after them are late by as much.
 local most_early = 2
--- In one call: fewer where calls take a large part of their timeout.
-local most = { renewals = 100, settlements = 200 }
+-- In one call: fewer where calls take a large part of their timeout. The leases of a thousand
+-- applications go back in three.
+local most = { renewals = 100, settlements = 334 }
+-- An exchange has a thousand entries at most.
+local fewest_settlements = 100
 local least_part, slow_part, quick_part = 1 / 20, 1 / 2, 1 / 8
 local shortest_wait, longest_wait = 0.001, 0.02
 -- Longer than any call: a lock whose holder has died is released before.
@@ -185,7 +188,9 @@ end
 local function exchange_alone(only)
   local charges = debts.next_batch() or {}
   local settlements, taken = take_denials()
-  leases.take_settlements(settlements, batch_size("settlements"))
+  leases.take_settlements(
+    settlements, math.max(batch_size("settlements") - #charges, fewest_settlements)
+  )
   local renewals = collect_renewals(only)
   for _, renewal in ipairs(renewals) do
     for _, settlement in ipairs(renewal.settlements) do
