@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -15,18 +15,22 @@ import { type RunningServer, startServer } from "../../src/postgres/server.ts";
 import { withDatabase, withRole } from "../../src/postgres/url.ts";
 import { eventually } from "../harness/index.ts";
 import { ledgerGaps, limitedApplication } from "../sql/world.ts";
+import { drill, findClient, perform } from "./postgres-client.ts";
 
 /** The drill of docs/backup-restore.md, with a server that archives its WAL. */
 const account = serverAccount();
 const binaries = findBinaries(account);
 const home = mkdtempSync(join(tmpdir(), "storage-qos-restore-"));
 const folder = join(home, "data");
-const restored = join(home, "restored");
+const restored = join(home, "base");
 const wal = join(home, "wal");
 mkdirSync(wal);
 giveTo(account, home, wal);
 const superuserPassword = crypto.randomUUID();
 await createCluster({ binaries, account, folder, superuserPassword, durable: false });
+
+const client = findClient(Number(readFileSync(join(folder, "PG_VERSION"), "utf8")));
+const [backupCommand] = drill("## By base backup and WAL: any moment");
 
 let server: RunningServer | undefined;
 afterAll(async () => {
@@ -43,8 +47,21 @@ async function serve(data: string, settings: Record<string, string>): Promise<st
   return `postgres://postgres:${superuserPassword}@127.0.0.1:${port}/postgres`;
 }
 
-/** What pg_basebackup does, by hand: the embedded server comes without it. */
 async function takeBaseBackup(url: string): Promise<void> {
+  if (client === undefined) await copyByHand(url);
+  else await perform(backupCommand, client, { BACKUP: home, SERVER_URL: url });
+  writeFileSync(join(restored, "recovery.signal"), "");
+  giveTo(
+    account,
+    restored,
+    ...readdirSync(restored, { recursive: true, encoding: "utf8" }).map((name) =>
+      join(restored, name),
+    ),
+  );
+}
+
+/** What pg_basebackup does, where there is none: the embedded server comes without it. */
+async function copyByHand(url: string): Promise<void> {
   await withConnection(url, async (sql) => {
     await sql`select pg_backup_start('drill', true)`;
     await promisify(execFile)("cp", ["-a", folder, restored]);
@@ -53,9 +70,6 @@ async function takeBaseBackup(url: string): Promise<void> {
     rmSync(join(restored, "pg_wal"), { recursive: true });
     mkdirSync(join(restored, "pg_wal"), { mode: 0o700 });
     writeFileSync(join(restored, "backup_label"), label?.labelfile);
-    writeFileSync(join(restored, "recovery.signal"), "");
-    giveTo(account, join(restored, "pg_wal"));
-    giveTo(account, join(restored, "backup_label"), join(restored, "recovery.signal"));
   });
 }
 
