@@ -1,7 +1,7 @@
 import { afterAll } from "vitest";
 import { breakableLink } from "../client/breakable-link.ts";
 import type { TestDatabase } from "../harness/index.ts";
-import { type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
+import { type Driver, type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
 import { startBridge } from "./pgmoon-double/bridge.ts";
 import { type Storage, startStorage } from "./storage.ts";
 
@@ -12,7 +12,7 @@ export interface GatewayWorld {
   readonly link: { cut(): void; loseAnswers(): void; mend(): void };
 }
 
-type Options = Pick<NginxOptions, "workers" | "edit">;
+type Options = Pick<NginxOptions, "workers" | "edit" | "driver">;
 
 /** nginx in front of a storage; gone when the file is through. */
 export async function startGateway(
@@ -21,7 +21,7 @@ export async function startGateway(
   options: Options = {},
 ): Promise<GatewayWorld> {
   const url = database.urlAs("rate_limiter_app");
-  const [way, storage] = await Promise.all([openWay(url), startStorage()]);
+  const [way, storage] = await Promise.all([openWay(url, options.driver), startStorage()]);
   const nginx = await startNginx({
     upstreamPort: storage.port,
     environment: { ...way.settings, ...environment },
@@ -35,8 +35,8 @@ export async function startGateway(
   return { nginx, storage, link: way };
 }
 
-/** With pgmoon to the database itself, else to the bridge. */
-export async function openWay(url: string) {
+/** With pgmoon or its stub to the database itself, else to the bridge. */
+export async function openWay(url: string, driver: Driver = "bridge") {
   const { pathname, username, password } = new URL(url);
   const settings = (host: string, port: string) => ({
     QOS_DATABASE_HOST: host,
@@ -45,7 +45,7 @@ export async function openWay(url: string) {
     QOS_DATABASE_USER: decodeURIComponent(username),
     QOS_DATABASE_PASSWORD: decodeURIComponent(password),
   });
-  if (pgmoonPath === undefined) {
+  if (pgmoonPath === undefined && driver === "bridge") {
     const bridge = await startBridge(url);
     return {
       settings: settings("127.0.0.1", String(bridge.port)),

@@ -45,7 +45,12 @@ export interface Nginx {
   stop(): Promise<void>;
 }
 
+/** How statements reach the database where pgmoon is not installed. */
+export type Driver = "bridge" | "stub";
+
 export interface NginxOptions {
+  /** The stub of pgmoon is for the gateway's own connection.lua. */
+  readonly driver?: Driver | undefined;
   readonly upstreamPort: number;
   readonly environment: Readonly<Record<string, string>>;
   readonly workers?: number;
@@ -117,12 +122,13 @@ function writeConfiguration(
     "upstream.conf",
     `upstream storage { server 127.0.0.1:${options.upstreamPort}; keepalive 16; }`,
   );
-  replace("paths.conf", `lua_package_path "${luaPath(folder)};;";`);
+  replace("paths.conf", `lua_package_path "${luaPath(folder, options.driver)};;";`);
 }
 
-function luaPath(folder: string): string {
+function luaPath(folder: string, driver: Driver = "bridge"): string {
   const own = join(folder, "lua/?.lua");
   if (pgmoonPath !== undefined) return [own, ...inPgmoon(pgmoonPath)].join(";");
+  if (driver === "stub") return [own, projectPath("test/gateway/lua-pgmoon/?.lua")].join(";");
   return [projectPath("test/gateway/pgmoon-double/lua/?.lua"), own].join(";");
 }
 

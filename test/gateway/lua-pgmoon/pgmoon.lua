@@ -2,6 +2,10 @@
 -- with the traps that it has. It speaks PostgreSQL's protocol to the tests' own server.
 
 local bit = require("bit")
+local digest = require("openssl.digest")
+local hmac = require("openssl.hmac")
+local kdf = require("openssl.kdf")
+local rand = require("openssl.rand")
 
 local Postgres = { NULL = { "NULL" } }
 Postgres.__index = Postgres
@@ -68,15 +72,43 @@ function Postgres:send_startup_message()
   return self.sock:send(self:encode_int(#body + 4) .. body)
 end
 
+local function exclusive_or(one, other)
+  local bytes = {}
+  for place = 1, #one do
+    bytes[place] = string.char(bit.bxor(one:byte(place), other:byte(place)))
+  end
+  return table.concat(bytes)
+end
+
+-- The client's last message of SCRAM-SHA-256 (RFC 5802); the server's own proof is not looked at.
+local function prove(password, client_first, server_first)
+  local nonce, salt, iterations = server_first:match("^r=([^,]+),s=([^,]+),i=(%d+)")
+  local client_key = hmac.new(kdf.derive({
+    type = "PBKDF2", md = "sha256", pass = password, salt = ngx.decode_base64(salt),
+    iter = tonumber(iterations), outlen = 32,
+  }), "sha256"):final("Client Key")
+  local last = "c=biws,r=" .. nonce
+  local signature = hmac.new(digest.new("sha256"):final(client_key), "sha256")
+    :final(client_first .. "," .. server_first .. "," .. last)
+  return last .. ",p=" .. ngx.encode_base64(exclusive_or(client_key, signature))
+end
+
 -- Trap: where channel binding is offered, it takes it, and a library that is not there.
 function Postgres:scram_sha_256_auth(message)
   if message:match("SCRAM%-SHA%-256%-PLUS") then
     require("resty.openssl.ssl")
   end
-  self:send_message("p", "SCRAM-SHA-256\0" .. self:encode_int(9) .. "n,,n=,r=x")
-  self:receive_message()
-  self:send_message("p", "c=biws,r=x,p=x")
-  self:receive_message()
+  local first = "n=,r=" .. ngx.encode_base64(rand.bytes(18))
+  self:send_message("p", "SCRAM-SHA-256\0" .. self:encode_int(#first + 3) .. "n,," .. first)
+  local type, answer = self:receive_message()
+  if type ~= "R" then
+    return nil, answer
+  end
+  self:send_message("p", prove(self.config.password or "", first, answer:sub(5)))
+  type, answer = self:receive_message()
+  if type ~= "R" then
+    return nil, self:parse_error(answer)
+  end
   return self:auth()
 end
 
