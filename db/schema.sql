@@ -16,10 +16,8 @@ grant rate_limiter_worker to rate_limiter_owner;
 
 -- schemas
 
-create extension btree_gin with schema public;
 create extension btree_gist with schema public;
 create extension pg_trgm with schema public;
-create extension pgcrypto with schema public;
 create schema rate_limiter authorization rate_limiter_owner;
 create schema rate_limiter_admin authorization rate_limiter_owner;
 create schema rate_limiter_audit authorization rate_limiter_owner;

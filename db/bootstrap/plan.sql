@@ -91,6 +91,7 @@ plan (stage, ordinal, statement) as (
   -- Wanted for finding slow queries, never required: not a trusted extension.
   select 6, 1, 'create extension if not exists pg_stat_statements with schema public'
   where (select rolsuper from pg_roles where rolname = current_user)
+    and to_regnamespace('public') is not null
     and exists (select from pg_available_extensions where name = 'pg_stat_statements')
     and not exists (select from pg_extension where extname = 'pg_stat_statements')
 
@@ -105,7 +106,7 @@ plan (stage, ordinal, statement) as (
       or n.oid in (
         select e.extnamespace
         from pg_extension as e
-        where e.extname in ('btree_gin', 'btree_gist', 'pg_trgm', 'pgcrypto')
+        where e.extname in ('btree_gist', 'pg_trgm')
       )
   ) as s
   where not coalesce(

@@ -1,5 +1,5 @@
---! Previous: sha1:e5d28c2e0115c492faa4f312f37e7bee40da31af
---! Hash: sha1:4a498addafdc4ae247533d5ea8853c09bc7706fd
+--! Previous: sha1:db25609a720f2e5e623891053247f06132de3a04
+--! Hash: sha1:6dbf5aa51b3a263ea105740a627e0d479b6bb414
 --! Message: access
 
 -- Context

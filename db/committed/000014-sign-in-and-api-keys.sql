@@ -1,5 +1,5 @@
---! Previous: sha1:4a498addafdc4ae247533d5ea8853c09bc7706fd
---! Hash: sha1:ebf8b0edaea1f6f1da5cd3de7e8793527b1fbc10
+--! Previous: sha1:6dbf5aa51b3a263ea105740a627e0d479b6bb414
+--! Hash: sha1:9e266b4b3bad3cc431e6b6ac08a18a652a3485d5
 --! Message: sign-in and API keys
 
 -- Sign-in

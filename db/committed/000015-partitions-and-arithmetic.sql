@@ -1,5 +1,5 @@
---! Previous: sha1:ebf8b0edaea1f6f1da5cd3de7e8793527b1fbc10
---! Hash: sha1:f5275c9bbafcc8df37c0dceaa2e9833adf5a4ed4
+--! Previous: sha1:9e266b4b3bad3cc431e6b6ac08a18a652a3485d5
+--! Hash: sha1:9c4dce9dfe79f7c390fdb92f522ad0a639d3a483
 --! Message: partitions and arithmetic
 
 -- Partitions

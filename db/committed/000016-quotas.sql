@@ -1,5 +1,5 @@
---! Previous: sha1:f5275c9bbafcc8df37c0dceaa2e9833adf5a4ed4
---! Hash: sha1:16db86b4ff7d8de3a07f55e890903b2c71d65a91
+--! Previous: sha1:9c4dce9dfe79f7c390fdb92f522ad0a639d3a483
+--! Hash: sha1:e47c42e0d3419609fbe3ab0963c17470c7f5ff41
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:16db86b4ff7d8de3a07f55e890903b2c71d65a91
---! Hash: sha1:5a7bdc9de3bda6433bb0db58ddf92816078a4ccc
+--! Previous: sha1:e47c42e0d3419609fbe3ab0963c17470c7f5ff41
+--! Hash: sha1:282561983f120479dd0ca8b181966e2dbd16bce1
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:5a7bdc9de3bda6433bb0db58ddf92816078a4ccc
---! Hash: sha1:cf2b331ea99835c3a10e8be59b87e2260242f49d
+--! Previous: sha1:282561983f120479dd0ca8b181966e2dbd16bce1
+--! Hash: sha1:7cfb567deea1c0760aff2bb1f0eeb6b89bec7c9e
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:cf2b331ea99835c3a10e8be59b87e2260242f49d
---! Hash: sha1:b1cda867865b4c55b995aacd2a5c05ea415fe0c2
+--! Previous: sha1:7cfb567deea1c0760aff2bb1f0eeb6b89bec7c9e
+--! Hash: sha1:40dbed32a8cb035bce84e3ce6a5ec9e3c26c7125
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:b1cda867865b4c55b995aacd2a5c05ea415fe0c2
---! Hash: sha1:90901f62dd4b2f5c6020e62895fa8d21b993a0fa
+--! Previous: sha1:40dbed32a8cb035bce84e3ce6a5ec9e3c26c7125
+--! Hash: sha1:5443afa04e721947a89b7424913202fba09a0fee
 --! Message: costs, quota checks and reservations
 
 -- Costs

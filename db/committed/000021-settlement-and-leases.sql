@@ -1,5 +1,5 @@
---! Previous: sha1:90901f62dd4b2f5c6020e62895fa8d21b993a0fa
---! Hash: sha1:2ba35cedaafe2d05c7553625b97cc55d88cc1bf1
+--! Previous: sha1:5443afa04e721947a89b7424913202fba09a0fee
+--! Hash: sha1:0d28c590ca320e6f4d593a8c8ca4816ec1c46e49
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:2ba35cedaafe2d05c7553625b97cc55d88cc1bf1
---! Hash: sha1:d76015ee5bf15e9ab75dba61db26dc8c5bc4354f
+--! Previous: sha1:0d28c590ca320e6f4d593a8c8ca4816ec1c46e49
+--! Hash: sha1:bb13ab95ce06eac0073cffcab98106c6198d997b
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

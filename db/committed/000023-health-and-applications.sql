@@ -1,5 +1,5 @@
---! Previous: sha1:d76015ee5bf15e9ab75dba61db26dc8c5bc4354f
---! Hash: sha1:c499a1b5f3c1bd634d30e6aefd4fd38728bc4588
+--! Previous: sha1:bb13ab95ce06eac0073cffcab98106c6198d997b
+--! Hash: sha1:1d754e93ead619786573777ab33520a5960e5cca
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:c499a1b5f3c1bd634d30e6aefd4fd38728bc4588
---! Hash: sha1:109031bab78a47ee9bab9f0d2eabff863f55398e
+--! Previous: sha1:1d754e93ead619786573777ab33520a5960e5cca
+--! Hash: sha1:ac76469d9467b1d9cebd913675e32695547591be
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:109031bab78a47ee9bab9f0d2eabff863f55398e
---! Hash: sha1:d3bdbc6d4319595cc251b80fe9bb3d48746bea5d
+--! Previous: sha1:ac76469d9467b1d9cebd913675e32695547591be
+--! Hash: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:d3bdbc6d4319595cc251b80fe9bb3d48746bea5d
---! Hash: sha1:79332dc96d187f7176c235f2874f56effbd44b48
+--! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
+--! Hash: sha1:ade603b0c9797fc32af217ea89604f611904b335
 --! Message: jobs, monitoring and demo
 
 -- Jobs

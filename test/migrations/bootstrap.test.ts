@@ -117,64 +117,6 @@ describe("a database that PUBLIC may not connect to", () => {
   });
 });
 
-describe("extensions", () => {
-  async function withExtensionsIn(name: string, ...statements: string[]): Promise<string> {
-    await asAdministrator("postgres", `create database ${name}`);
-    for (const statement of statements) await asAdministrator(name, statement);
-    return withDatabase(server.url, name);
-  }
-
-  test("may be in a schema of their own, which the owner may then use", async () => {
-    await asAdministrator("postgres", "create role mover login createrole password 'mover'");
-    const url = await withExtensionsIn(
-      "platform",
-      "alter database platform owner to mover",
-      "create schema extensions",
-      "revoke usage on schema extensions from public",
-      ...["btree_gin", "btree_gist", "pg_trgm"].map(
-        (e) => `create extension ${e} schema extensions`,
-      ),
-    );
-    await migrate(url);
-    expect(await isMigrated(url)).toBe(true);
-  });
-
-  test("are made where PUBLIC may not use the schema public", async () => {
-    const url = await withExtensionsIn("revoked", "revoke all on schema public from public");
-    await migrate(url);
-    expect(await isMigrated(url)).toBe(true);
-  });
-
-  test("that this login may not make are told as statements", async () => {
-    await withConnection(server.url, bootstrap);
-    const url = await prepareLogin("forbidden", "in role rate_limiter_migrator", false);
-    await asAdministrator("forbidden", "grant create on database forbidden to rate_limiter_owner");
-    // Stands for a platform that allows some extensions alone.
-    await asAdministrator(
-      "forbidden",
-      `create function refuse() returns event_trigger language plpgsql as $$ begin
-        if current_setting('is_superuser') = 'off' or session_user = 'forbidden' then
-          raise insufficient_privilege using message = 'permission denied to create extension';
-        end if;
-      end; $$`,
-    );
-    await asAdministrator(
-      "forbidden",
-      `create event trigger refuse on ddl_command_start when tag in ('CREATE EXTENSION')
-        execute function refuse()`,
-    );
-    await expect(migrate(url)).rejects.toMatchObject({
-      code: "migration_failed",
-      hint: expect.stringContaining("create extension if not exists btree_gin;"),
-    });
-    for (const e of ["btree_gin", "btree_gist", "pg_trgm", "pgcrypto"]) {
-      await asAdministrator("forbidden", `create extension ${e} schema public`);
-    }
-    await migrate(url);
-    expect(await isMigrated(url)).toBe(true);
-  });
-});
-
 describe("twenty processes at once", () => {
   test("all succeed on one empty database, and the work is done once", async () => {
     await asAdministrator("postgres", "create database contended");
