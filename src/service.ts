@@ -1,7 +1,11 @@
+import type { OperationsAddress } from "./operations/address.ts";
+
 /** Something long-running that `npm start` starts and stops again, in reverse order. */
 export interface Service {
   readonly name: string;
   readonly url?: string;
+  /** Where it tells Prometheus of itself, if that is another place. */
+  readonly metricsUrl?: string;
   stop(): Promise<void>;
 }
 
@@ -23,7 +27,7 @@ export interface WorkerOptions {
   /** A login that is a member of rate_limiter_worker. */
   readonly databaseUrl: string;
   /** Where /metrics, /healthz and /readyz are served; nowhere where absent. */
-  readonly http?: { readonly host: string; readonly port: number } | undefined;
+  readonly http?: OperationsAddress | undefined;
   /** Settings of the worker; the process's environment where absent. */
   readonly env?: NodeJS.ProcessEnv;
 }

@@ -1,4 +1,8 @@
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
+--! Hash: sha1:2a754f9e55562c7062a78328e21903f5d5775930
+--! Message: 
+
+--! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
 --! Hash: sha1:ade603b0c9797fc32af217ea89604f611904b335
 --! Message: jobs, monitoring and demo
 
@@ -558,6 +562,17 @@ as $$
   from unnest(array['iops', 'bandwidth']) as kind (name)
   left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
   group by kind.name
+  union all
+  select 'buckets_in_debt', kind.name, count(*) filter (where m.value < 0)
+  from unnest(array['iops', 'bandwidth']) as kind (name)
+  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
+  group by kind.name
+  union all
+  select 'uncharged_operations', reason.name, coalesce(sum(u.operations), 0)
+  from unnest(array['settle', 'lease', 'owed']) as reason (name)
+  left join rate_limiter.uncharged_counts as u
+    on u.reason = reason.name and u.minute > statement_timestamp() - interval '10 minutes'
+  group by reason.name
   union all
   select 'dead_notifications', null, count(*)
   from rate_limiter.alert_notifications as n

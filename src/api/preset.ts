@@ -17,6 +17,7 @@ import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
 import type { OpenSockets } from "./http/open-sockets.ts";
 import type { SignInParts } from "./identity/credential-check.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
+import type { ApiMetrics } from "./metrics/metrics.ts";
 import { type ApiRequest, requestClaims } from "./request.ts";
 import type { ApiSettings } from "./settings.ts";
 
@@ -27,6 +28,7 @@ export interface PresetParts {
   readonly signIn: SignInParts;
   readonly sockets: Pick<OpenSockets, "follows">;
   readonly keys: SigningKeys;
+  readonly metrics: Pick<ApiMetrics, "refused">;
   /** The request that a GraphQL request arrived in. */
   requestOf(context: Partial<Grafast.RequestContext>): ApiRequest | Promise<ApiRequest>;
 }
@@ -57,7 +59,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
         persisted: persistedFolder ? persistedOperations(persistedFolder) : undefined,
         sockets: parts.sockets,
       }),
-      answersPlugin(settings),
+      answersPlugin(settings, parts.metrics.refused),
       signInPlugin(parts.signIn, parts.keys),
       subscriptionsPlugin(parts.sql),
     ],
@@ -95,7 +97,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       graphiqlOnGraphQLGET: false,
       maxRequestLength: settings.maxBodyBytes,
       websockets: true,
-      maskError: maskError(settings.production),
+      maskError: maskError(settings.production, parts.metrics.refused),
     },
     grafast: {
       explain: false,

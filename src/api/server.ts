@@ -4,6 +4,7 @@ import pg from "pg";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/node";
 import { logFor } from "../log.ts";
+import { type OperationsServer, serveOperations } from "../operations/serve.ts";
 import { connect } from "../postgres/connect.ts";
 import { handlePoolErrors } from "../postgres/handle-pool-errors.ts";
 import { withSessionSettings } from "../postgres/url.ts";
@@ -22,6 +23,8 @@ import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
 import { secondFactors } from "./identity/second-factors.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
+import { apiMetricsAddress, metricsVariables } from "./metrics/address.ts";
+import { apiMetrics } from "./metrics/metrics.ts";
 import { hashQueue } from "./passwords/hash-queue.ts";
 import { apiPreset } from "./preset.ts";
 import { type ApiRequest, describeRequest } from "./request.ts";
@@ -80,10 +83,21 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
 
   const signIn = { sql: signInSql, hashes: hashQueue(), factors: secondFactors(keys) };
   const sockets = openSockets(settings);
-  const preset = apiPreset({ settings, pool, sql, signIn, sockets, keys, requestOf });
+  const metrics = apiMetrics();
+  const preset = apiPreset({ settings, pool, sql, signIn, sockets, keys, metrics, requestOf });
   const graphile = postgraphile(preset);
   const graphql = createServer();
   const tracker = inFlight();
+  const exports = exportSlots();
+  const requestTurns = turns({
+    running: settings.poolSize,
+    runningOfTenant: settings.maxRequestsOfTenant,
+    runningOfUser: settings.maxRequestsOfUser,
+    ...{ waiting: 1_000, waitingOfUser: 50 },
+  });
+  const canWrite = connections.isWritable;
+  metrics.watch({ pool, turns: requestTurns, exports, sockets, canWrite });
+  let operations: OperationsServer | undefined;
   const server = createServer(
     // Idle connections outlast those of common proxies, which would otherwise write to a closed one.
     {
@@ -91,16 +105,10 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
       ...{ keepAliveTimeout: 65_000, maxHeaderSize: 16_384 },
     },
     requestHandler({
-      ...{ settings, sql, exportSql, exportSlots: exportSlots(), authenticator: auth },
-      ...{ inFlight: tracker, graphql, requests },
-      ...{ canWrite: connections.isWritable },
+      ...{ settings, sql, exportSql, exportSlots: exports, authenticator: auth },
+      ...{ inFlight: tracker, graphql, requests, metrics, requestTurns },
+      canWrite,
       statements: runningStatements(pool, sql),
-      requestTurns: turns({
-        running: settings.poolSize,
-        runningOfTenant: settings.maxRequestsOfTenant,
-        runningOfUser: settings.maxRequestsOfUser,
-        ...{ waiting: 1_000, waitingOfUser: 50 },
-      }),
     }),
   );
   server.on("upgrade", (message, socket, head) => {
@@ -116,6 +124,7 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     // Otherwise the connection that listens for notifications is never released.
     await Promise.all((preset.pgServices ?? []).map((service) => service.release?.()));
     if (!pool.ended) await pool.end();
+    await operations?.stop();
     await Promise.all([sql, signInSql, exportSql].map((each) => each.end({ timeout: 5 })));
   }
 
@@ -123,7 +132,15 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     await graphile.getSchema();
     await connections.first;
     await graphile.createServ(grafserv).addTo(graphql);
-    return { name: "api", url: await listen(server, host, port), stop };
+    const address = apiMetricsAddress(environment);
+    if (address !== undefined) {
+      operations = await serveOperations({
+        ...{ register: metrics.register, address, variables: metricsVariables },
+        isReady: () => !tracker.isDraining && canWrite(),
+      });
+    }
+    const url = await listen(server, host, port);
+    return { name: "api", url, stop, ...(operations && { metricsUrl: operations.url }) };
   } catch (error) {
     await stop();
     throw error;

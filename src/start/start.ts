@@ -1,4 +1,5 @@
 import { firstAdministrator } from "../api/administrator/first-administrator.ts";
+import { apiMetricsAddress } from "../api/metrics/address.ts";
 import { logFor, logInto } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
@@ -33,6 +34,8 @@ export async function start(
     const http = env.WORKER_PORT ? workerAddress(env) : undefined;
     await requireFreePort(address, "API_PORT");
     if (http) await requireFreePort(http, "WORKER_PORT");
+    const metrics = apiMetricsAddress(env);
+    if (metrics) await requireFreePort(metrics, "API_METRICS_PORT");
     const databases = await openDatabases(env);
     const { data, jwtSecretFile } = databases;
     if (data) logInto(data.serviceLog);

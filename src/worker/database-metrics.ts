@@ -29,6 +29,11 @@ const gauges: Readonly<Record<string, { readonly help: string; readonly label?: 
     label: "kind",
   },
   buckets_low: { help: "Buckets that are less than a fifth full.", label: "kind" },
+  buckets_in_debt: { help: "Buckets that hold less than nothing.", label: "kind" },
+  uncharged_operations: {
+    help: "Late charges of the last ten minutes that found buckets at their debt limit.",
+    label: "reason",
+  },
   dead_notifications: { help: "Notices of alerts that could not be sent." },
   ledger_gaps: { help: "Gaps that the last check of the ledger found." },
   ledger_check_age_seconds: { help: "Time since the ledger was last checked." },

@@ -1,8 +1,10 @@
 import { Registry } from "prom-client";
 import { logFor } from "../log.ts";
+import { serveOperations } from "../operations/serve.ts";
 import type { Service, StartWorker } from "../service.ts";
+import { workerVariables } from "./address.ts";
+import { addDatabaseMetrics } from "./database-metrics.ts";
 import { startHeartbeat } from "./heartbeat.ts";
-import { serveOperations } from "./http.ts";
 import { watchJobs } from "./job-metrics.ts";
 import { loadTasks } from "./load-tasks.ts";
 import { openPool } from "./pool.ts";
@@ -42,7 +44,11 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
     const service: { url?: string } = {};
     if (http) {
       const isReady = () => work.isRunning() && readiness.isReady();
-      const server = await serveOperations({ pool, register, isReady, ...http });
+      const refresh = addDatabaseMetrics(register, pool);
+      const server = await serveOperations({
+        ...{ register, isReady, refresh },
+        ...{ address: http, variables: workerVariables },
+      });
       started.push(server.stop);
       service.url = server.url;
     }

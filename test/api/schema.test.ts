@@ -21,6 +21,7 @@ afterAll(async () => {
 const keys = [new Uint8Array(32)] as const;
 const preset = apiPreset({
   ...{ settings: apiSettings({}), pool, sql, keys },
+  metrics: { refused: () => {} },
   sockets: { follows: () => {} },
   signIn: { sql, hashes: hashQueue(), factors: secondFactors(keys) },
   requestOf: () => {

@@ -114,7 +114,7 @@ test("health is asked at ports and paths that answer it", () => {
   expect(new URL(address("api")).port).toBe(compose.services.api?.environment?.API_PORT);
   expect(new URL(address("worker")).port).toBe(compose.services.worker?.environment?.WORKER_PORT);
   expect(read("src/api/http/handler.ts")).toContain(`"${new URL(address("api")).pathname}"`);
-  expect(read("src/worker/http.ts")).toContain(`"${new URL(address("worker")).pathname}"`);
+  expect(read("src/operations/serve.ts")).toContain(`"${new URL(address("worker")).pathname}"`);
   const gateway = new URL(address("gateway"));
   expect(read("src/gateway/nginx.conf")).toContain(`location = ${gateway.pathname}`);
   expect(read("src/deploy/gateway/listen-admin.conf")).toContain(`listen ${gateway.port};`);

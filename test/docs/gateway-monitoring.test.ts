@@ -52,6 +52,7 @@ describe("the dashboard and the rules of the gateway", () => {
       expect(rule).toMatch(/severity: (warning|critical) /);
       expect(rule).toMatch(/summary: \S/);
       expect(rule).toMatch(/action: \S/);
+      expect(rule).toContain(`runbook: docs/integrate.md#${name.toLowerCase()}\n`);
       expect(runbook.split(/^#{2,3} /m)[0]).toMatch(new RegExp(`^#### ${name}$`, "m"));
     }
   });

@@ -60,27 +60,46 @@ test("every metric that is told of the database is on the dashboard", async () =
   expect(told.filter((name) => !shown.includes(name))).toEqual([]);
 });
 
-test("every rule says how bad it is and what to do", () => {
-  const text = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
-  const rules = text.split("- alert: ").slice(1);
-  expect(rules.length).toBe(ruleQueries().length);
-  for (const rule of rules) {
-    expect(rule).toMatch(/severity: (warning|critical) /);
-    expect(rule).toMatch(/summary: \S/);
-    expect(rule).toMatch(/action: \S/);
-  }
+const runbooks = readFileSync(projectPath("docs/runbooks.md"), "utf8");
+const rulesOf = (file: string) =>
+  readFileSync(projectPath(`docs/monitoring/${file}`), "utf8")
+    .split("- alert: ")
+    .slice(1);
+
+test.each(["prometheus-rules.yml", "api-rules.yml"])(
+  "every rule of %s says how bad it is and what to do, and names its runbook",
+  (file) => {
+    const rules = rulesOf(file);
+    expect(rules.length).toBeGreaterThan(5);
+    for (const rule of rules) {
+      const name = rule.split("\n", 1)[0] ?? "";
+      expect(rule).toMatch(/severity: (warning|critical) /);
+      expect(rule).toMatch(/summary: \S/);
+      expect(rule).toMatch(/action: \S/);
+      expect(rule).toContain(`runbook: docs/runbooks.md#${name.toLowerCase()}\n`);
+      expect(runbooks).toContain(`\n### ${name}\n\n`);
+    }
+  },
+);
+
+test("every runbook is of an alert", () => {
+  const alerts = ["prometheus-rules.yml", "api-rules.yml"].flatMap(rulesOf);
+  const names = alerts.map((rule) => rule.split("\n", 1)[0]);
+  const sections = [...runbooks.matchAll(/^### (\w+)$/gm)].map(([, name]) => name);
+  expect(sections.filter((name) => !names.includes(name))).toEqual([]);
 });
 
-test("every rule names its runbook, which tells what to look at", () => {
-  const rules = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
-  const guide = readFileSync(projectPath("docs/operate.md"), "utf8");
-  const runbook = guide.split("\n## When something is wrong\n")[1] ?? "";
-  for (const rule of rules.split("- alert: ").slice(1)) {
-    const name = rule.split("\n", 1)[0] ?? "";
-    expect([name, rule.includes("runbook: docs/operate.md#when-something-is-wrong")]).toEqual([
-      name,
-      true,
-    ]);
-    expect([name, runbook.includes(`\`${name}\``)]).toEqual([name, true]);
-  }
+test("the rules and the dashboard of the API ask for what it tells, and show all of it", () => {
+  const dashboard = readFileSync(projectPath("docs/monitoring/api-dashboard.json"), "utf8");
+  const text = `${dashboard}${rulesOf("api-rules.yml").join("")}`;
+  const told = readFileSync(projectPath("src/api/metrics/metrics.ts"), "utf8");
+  const names = [...told.matchAll(/`\$\{prefix\}(\w+)`|gauge\("(\w+)"/g)].map(
+    ([, one, other]) => `storage_qos_api_${one ?? other}`,
+  );
+  const asked = [...text.matchAll(/storage_qos_api_\w+/g)].map(([name]) =>
+    name.replace(/_seconds_bucket$/, "_seconds"),
+  );
+  expect(names.length).toBeGreaterThan(8);
+  expect(asked.filter((name) => !names.includes(name))).toEqual([]);
+  expect(names.filter((name) => !dashboard.includes(name))).toEqual([]);
 });

@@ -84,12 +84,3 @@ test("each query in the guide is one of this schema", () => {
     expect.soft(validate(schema, parse(query)), query).toEqual([]);
   }
 });
-
-test("each alert of the rules is in the guide", () => {
-  const rules = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
-  const names = [...rules.matchAll(/alert: StorageQos(\w+)/g)].map(([, name = ""]) => name);
-  const told = firstColumn("When something is wrong").map((name) =>
-    name.replace(/^StorageQos|^…/, ""),
-  );
-  expect(names.filter((name) => !told.some((end) => name.endsWith(end)))).toEqual([]);
-});

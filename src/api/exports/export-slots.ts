@@ -7,6 +7,7 @@ export const exportConnections = 8;
 const slotsOfTenant = 2;
 
 export interface ExportSlots {
+  readonly taken: number;
   /** Takes a slot for an export of the tenant; answers how to give it back. */
   take(tenantId: string): () => void;
 }
@@ -15,6 +16,9 @@ export function exportSlots(): ExportSlots {
   const taken = new Map<string, number>();
   let takenInAll = 0;
   return {
+    get taken() {
+      return takenInAll;
+    },
     take(tenantId) {
       const before = taken.get(tenantId) ?? 0;
       if (before >= slotsOfTenant) {

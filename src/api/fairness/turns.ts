@@ -18,6 +18,8 @@ export interface TurnLimits {
 }
 
 export interface Turns {
+  readonly running: number;
+  readonly waiting: number;
   /**
    * Waits for a turn, and answers how to give it back. Throws QS429 where the user, and QS503 where
    * all together wait for too much already, or for too long.
@@ -79,6 +81,12 @@ export function turns(limits: TurnLimits): Turns {
   }
 
   return {
+    get running() {
+      return running.of("");
+    },
+    get waiting() {
+      return waiting;
+    },
     async take(party) {
       refuseIfFull(party);
       const patience = new AbortController();

@@ -24,11 +24,10 @@ const hints: Readonly<Record<number, string>> = {
  * Gives every error of an answer a code, also those of the transport and of validation, which the
  * library answers by itself.
  */
-export function answersPlugin({
-  production,
-}: {
-  readonly production: boolean;
-}): GraphileConfig.Plugin {
+export function answersPlugin(
+  { production }: { readonly production: boolean },
+  told: (code: unknown) => void,
+): GraphileConfig.Plugin {
   return {
     name: "QosAnswersPlugin",
     version: "1.0.0",
@@ -38,12 +37,14 @@ export function answersPlugin({
           event.requestDigest.preferJSON = true;
           const result = await next();
           if (result?.type === "error") {
+            told(`QS${result.statusCode}`);
             return transportError(result.statusCode, result.error.message, result.headers);
           }
           if (result?.type !== "json") return result;
           const answer = result.json as Answer;
           if (answer.errors === undefined) return result;
           answer.errors = answer.errors.map((error) => coded(error, result.statusCode, production));
+          for (const { extensions } of answer.errors) told(extensions?.code);
           if (isUnavailable(answer)) {
             result.statusCode = 503;
             result.headers["retry-after"] = "1";

@@ -49,9 +49,11 @@ export const refusals: Readonly<
 };
 
 /** Passes on errors that are meant for clients; logs all others under an id. */
-export function maskError(production: boolean) {
+export function maskError(production: boolean, told: (code: unknown) => void) {
   return (error: GraphQLError): GraphQLError => {
     const { message, extensions } = publicError(error, production);
+    // Those of HTTP are counted where validation's and the transport's have codes as well.
+    if (currentRequest.getStore() === undefined) told(extensions.code);
     const { nodes = null, source = null, positions = null, path = null } = error;
     return new GraphQLError(message, { nodes, source, positions, path, extensions });
   };

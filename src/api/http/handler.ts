@@ -11,6 +11,7 @@ import { partyOf } from "../fairness/party.ts";
 import type { Turns } from "../fairness/turns.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
 import { inContext } from "../in-context.ts";
+import type { ApiMetrics } from "../metrics/metrics.ts";
 import { type ApiRequest, describeRequest } from "../request.ts";
 import type { ApiSettings } from "../settings.ts";
 import type { RunningStatements } from "./cancel-abandoned.ts";
@@ -35,6 +36,7 @@ export interface HandlerParts {
   /** Where GraphQL and the IDE are answered. */
   readonly graphql: Server;
   readonly statements: RunningStatements;
+  readonly metrics: ApiMetrics;
   /** What is carried out at once, by user and tenant. */
   readonly requestTurns: Turns;
   /** Keeps the properties of a request for its handler. */
@@ -48,14 +50,14 @@ export function requestHandler(parts: HandlerParts): Handler {
   return (message, response) => {
     const request = describeRequest(message, settings.trustedProxies);
     parts.inFlight.add(response);
-    logWhenDone(message, response, request);
     const path = pathOf(message);
+    tellWhenDone(parts.metrics, message, response, request, path);
     setSecurityHeaders(response, settings.ide && !isOfApi(path));
     setCorsHeaders(message, response, settings.corsOrigins);
     response.setHeader("X-Request-Id", request.requestId);
     currentRequest.run(request, () =>
       route(parts, path, request, message, response).catch((error: Error) =>
-        respondError(response, error, settings.production),
+        respondError(response, error, settings.production, parts.metrics.refused),
       ),
     );
   };
@@ -149,17 +151,29 @@ function pathOf({ url = "/" }: IncomingMessage): string {
   return url.split("?", 1)[0] ?? "/";
 }
 
-function logWhenDone(message: IncomingMessage, response: ServerResponse, request: ApiRequest) {
+/** As nginx counts a request whose client went before the answer. */
+const clientGone = 499;
+
+function tellWhenDone(
+  metrics: ApiMetrics,
+  message: IncomingMessage,
+  response: ServerResponse,
+  request: ApiRequest,
+  path: string,
+) {
   const start = performance.now();
   response.once("close", () => {
+    const milliseconds = performance.now() - start;
+    const status = response.writableFinished ? response.statusCode : clientGone;
+    metrics.answered(path, status, milliseconds / 1000);
     log.debug(
       {
         requestId: request.requestId,
         method: message.method,
-        path: pathOf(message),
+        path,
         status: response.statusCode,
         complete: response.writableFinished,
-        milliseconds: Math.round(performance.now() - start),
+        milliseconds: Math.round(milliseconds),
       },
       "request",
     );

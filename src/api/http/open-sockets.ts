@@ -5,6 +5,9 @@ import { partyOf } from "../fairness/party.ts";
 import type { ApiRequest } from "../request.ts";
 
 export interface OpenSockets {
+  /** How many there are, and what they follow. */
+  readonly open: number;
+  readonly followed: number;
   /** False where a limit is reached; the socket is then closed. */
   admit(message: IncomingMessage, socket: Duplex, address: string): boolean;
   /** The protocol's view of a socket: what it follows at the moment. */
@@ -68,6 +71,12 @@ export function openSockets(limits: SocketLimits): OpenSockets {
   }
 
   return {
+    get open() {
+      return open.size;
+    },
+    get followed() {
+      return followed([...open.values()]);
+    },
     admit(_message, socket, address) {
       if (isFull(address)) {
         socket.destroy();

@@ -7,10 +7,16 @@ export function respondJson(response: ServerResponse, status: number, body: unkn
 }
 
 /** In the form of GraphQL's errors, so that a client reads all of them alike. */
-export function respondError(response: ServerResponse, error: Error, production: boolean): void {
+export function respondError(
+  response: ServerResponse,
+  error: Error,
+  production: boolean,
+  told: (code: unknown) => void,
+): void {
   // The client has disconnected: there is no one to answer, and it is not an error.
   if (response.destroyed) return;
   const { message, extensions } = meantToBeRead(error) ?? unexpected(error, production);
+  told(extensions.code);
   const status = Number(String(extensions.code).slice(2));
   if (response.headersSent) {
     // Headers were sent: close the connection, so that the answer does not look complete.

@@ -17,7 +17,8 @@ export function register(program: Command): void {
           withRole(databaseUrl(env), "rate_limiter_authenticator"),
         ...apiAddress(env),
       });
-      console.log(`admin API at ${api.url}`);
+      const metrics = api.metricsUrl ? `; metrics and health: ${api.metricsUrl}` : "";
+      console.log(`admin API at ${api.url}${metrics}`);
       await runUntilStopped(api);
     });
 }
