@@ -40,7 +40,8 @@ export function describeError(error: unknown): string {
 }
 
 const sqlState = /^(?=.*\d)[0-9A-Z]{5}$/;
-const unreachable = /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT|CONNECT_TIMEOUT)$/;
+const unreachable =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT|CONNECT_TIMEOUT|CONNECTION_CLOSED)$/;
 
 function isDatabaseError(error: unknown): error is DatabaseError {
   return hasCode(error, sqlState);

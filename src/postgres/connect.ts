@@ -16,7 +16,7 @@ const log = logFor("postgres");
 export function connect(url: string, options: postgres.Options<never> = {}): Sql {
   const target = urlTarget(url);
   logIgnored(target, "postgres", log);
-  return postgres({
+  const sql = postgres({
     max: 4,
     ...postgresOptions(target),
     onnotice: (notice) => log.debug({ code: notice.code }, notice.message ?? "notice"),
@@ -29,6 +29,17 @@ export function connect(url: string, options: postgres.Options<never> = {}): Sql
       ...options.connection,
     },
   }) as unknown as Sql;
+  return withEnd(sql);
+}
+
+const endSeconds = 5;
+
+/** The driver's own end waits forever for a statement whose connection died. */
+function withEnd(sql: Sql): Sql {
+  const end = sql.end.bind(sql);
+  return Object.assign(sql, {
+    end: ({ timeout = endSeconds }: { timeout?: number } = {}) => end({ timeout }),
+  });
 }
 
 const timestamptz = {

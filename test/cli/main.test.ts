@@ -7,6 +7,8 @@ import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
+import { eventually } from "../harness/eventually.ts";
+import { createDatabase } from "../harness/index.ts";
 import { runCli } from "./run-cli.ts";
 
 const commands = readdirSync(projectPath("src/cli/commands")).map((file) => file.split(".")[0]);
@@ -87,5 +89,25 @@ describe("the commands that need a database", () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error: the database does not answer: .*\nhint: .*\n$/);
     expect(stderr).not.toContain("secret");
+  });
+
+  test("say so when it goes in the middle of a statement", async () => {
+    const database = await createDatabase();
+    const { sql } = await database.session("locking");
+    await sql`begin`;
+    await sql`lock table rate_limiter_private.api_keys`;
+    const running = runCli(["consume", "head", "--key", "qos_unknown"], {
+      DATABASE_URL: database.url,
+    });
+    await eventually(async () => {
+      const killed = await database.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'
+      `;
+      expect(killed.length).toBeGreaterThan(0);
+    });
+    const { code, stderr } = await running;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: the database does not answer: .*\nhint: .*\n$/);
   });
 });
