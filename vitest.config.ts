@@ -15,9 +15,6 @@ const measuring = [
   "test/sql/quotas/defaults.test.ts",
 ];
 
-/** Stalls now and then, for a reason not found yet: `QOS_TORTURE=1 npx vitest run test/torture`. */
-const stalling = process.env.QOS_TORTURE === undefined ? ["test/torture/torture.test.ts"] : [];
-
 const eachFile = {
   pool: "forks",
   testTimeout: 60_000,
@@ -36,7 +33,7 @@ export default defineConfig({
           ...eachFile,
           name: "side by side",
           include: [tests],
-          exclude: [...measuring, ...stalling],
+          exclude: measuring,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },

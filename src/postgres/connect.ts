@@ -49,8 +49,12 @@ const timestamptz = {
   parse: (value: string) => value,
 };
 
-export async function withConnection<T>(url: string, use: (sql: Sql) => Promise<T>): Promise<T> {
-  const sql = connect(url, { max: 1 });
+export async function withConnection<T>(
+  url: string,
+  use: (sql: Sql) => Promise<T>,
+  options: postgres.Options<never> = {},
+): Promise<T> {
+  const sql = connect(url, { ...options, max: 1 });
   try {
     return await use(sql);
   } finally {

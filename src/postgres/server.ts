@@ -15,6 +15,8 @@ export interface ServerSpec {
   readonly port: number;
   readonly logFile: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** How long a shutdown may wait for its sessions; a minute where absent. */
+  readonly shutdownMs?: number;
 }
 
 export interface RunningServer {
@@ -36,6 +38,8 @@ exec "$@" 3<&-
 `;
 
 const startupSeconds = 60;
+/** PostgreSQL kills what has not ended 5 s after it was told to end at once. */
+const endMs = 15_000;
 
 export async function startServer(spec: ServerSpec): Promise<RunningServer> {
   const child = launch(spec);
@@ -43,7 +47,7 @@ export async function startServer(spec: ServerSpec): Promise<RunningServer> {
   await becomesReady(child, spec);
   // The server must not keep an otherwise finished program alive.
   child.unref();
-  return { port: spec.port, ended, stop: () => stopServer(child) };
+  return { port: spec.port, ended, stop: () => stopServer(child, spec.shutdownMs) };
 }
 
 /**
@@ -105,16 +109,26 @@ async function becomesReady(child: ChildProcess, spec: ServerSpec): Promise<void
     if (postmaster?.pid === child.pid && postmaster?.ready) return;
     await sleep(10);
   }
-  await stopServer(child);
+  await stopServer(child, spec.shutdownMs);
   throw startFailure(spec);
 }
 
-async function stopServer(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+/**
+ * Sessions that do not end, and a standby that takes no WAL, hold up a shutdown: then it is ended at
+ * once, and the next start recovers.
+ */
+async function stopServer(child: ChildProcess, shutdownMs = 60_000): Promise<void> {
   child.ref();
-  const exited = once(child, "exit");
-  child.kill("SIGINT");
-  await exited;
+  for (const [signal, ms] of [
+    ["SIGINT", shutdownMs],
+    ["SIGQUIT", endMs],
+    ["SIGKILL", endMs],
+  ] as const) {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit", { signal: AbortSignal.timeout(ms) });
+    child.kill(signal);
+    await exited.catch(() => {});
+  }
 }
 
 function startFailure(spec: ServerSpec): UserError {

@@ -6,6 +6,7 @@ import type { RunResult } from "./run.ts";
 export interface TortureReport extends Findings {
   readonly seed: number;
   readonly seconds: number;
+  readonly planned_faults: number;
   readonly operations: number;
   readonly faults: number;
   readonly failed_faults: readonly string[];
@@ -16,9 +17,18 @@ export interface TortureReport extends Findings {
   readonly schedule?: readonly Fault[];
 }
 
-export function reportOf(seed: number, seconds: number, result: RunResult): TortureReport {
+export function reportOf(
+  { seed, seconds, count }: { seed: number; seconds: number; count: number },
+  result: RunResult,
+): TortureReport {
   return {
-    ...{ seed, seconds, operations: result.operations, faults: result.faults },
+    ...{
+      seed,
+      seconds,
+      planned_faults: count,
+      operations: result.operations,
+      faults: result.faults,
+    },
     ...result.findings,
     failed_faults: result.failedFaults,
     admitted_by_policy: result.admittedByPolicy,
@@ -34,8 +44,9 @@ export function isSound(findings: Findings): boolean {
 }
 
 export function textOf(report: TortureReport): string {
+  const { seconds, seed, planned_faults } = report;
   const lines = [
-    `seed ${report.seed}, ${report.seconds} s: ${report.operations} operations, ${report.faults} faults`,
+    `seed ${seed}, ${seconds} s: ${report.operations} operations, ${report.faults} faults`,
     ...(
       [
         ...["over_admitted", "ledger_gaps", "lease_imbalance", "reservation_breaches"],
@@ -49,7 +60,7 @@ export function textOf(report: TortureReport): string {
   const schedule = (report.schedule ?? []).map((fault) => `  ${JSON.stringify(fault)}`);
   return [
     ...lines,
-    `FAILED: run it again with --seconds ${report.seconds} --seed ${report.seed}`,
+    `FAILED: run it again with --seconds ${seconds} --faults ${planned_faults} --seed ${seed}`,
     "the smallest schedule that still fails:",
     ...schedule,
   ].join("\n");

@@ -9,12 +9,13 @@ import { serverAccount } from "../postgres/account.ts";
 import { findBinaries } from "../postgres/binaries.ts";
 import { createCluster, giveTo } from "../postgres/cluster.ts";
 import { copyCluster } from "../postgres/cluster-image.ts";
-import { connect, withConnection } from "../postgres/connect.ts";
+import { type Sql, withConnection } from "../postgres/connect.ts";
 import { freePort } from "../postgres/free-port.ts";
 import { imageDatabase, migratedImage } from "../postgres/migrated-image.ts";
 import { readPostmaster } from "../postgres/postmaster.ts";
 import { type RunningServer, type ServerSpec, startServer } from "../postgres/server.ts";
 import { withDatabase } from "../postgres/url.ts";
+import { within } from "./within.ts";
 
 const run = promisify(execFile);
 
@@ -24,6 +25,8 @@ const settings = {
   max_connections: "200",
   shared_preload_libraries: "pg_stat_statements",
 };
+
+const endMs = 30_000;
 
 /** A PostgreSQL server with a streaming standby. The one may be killed, the other promoted. */
 export class TortureServer {
@@ -72,15 +75,23 @@ export class TortureServer {
     return withDatabase(server, imageDatabase);
   }
 
+  /** A connection of the superuser past every proxy. No statement of a run takes long. */
+  withOwner<T>(use: (sql: Sql) => Promise<T>, url = this.url()): Promise<T> {
+    return withConnection(url, use, {
+      connect_timeout: endMs / 1_000,
+      connection: { statement_timeout: endMs },
+    });
+  }
+
   /** What pg_basebackup does, which the embedded binaries lack, and a standby that follows. */
   async addStandby(): Promise<void> {
     const { account } = this.#spec;
     const folder = join(this.#home, "standby");
-    const sql = connect(this.url(), { max: 1 });
-    await sql`select pg_backup_start('torture', true)`;
-    await run("cp", ["-a", this.#spec.folder, folder]);
-    const [label] = await sql`select labelfile from pg_backup_stop()`;
-    await sql.end();
+    const [label] = await this.withOwner(async (sql) => {
+      await sql`select pg_backup_start('torture', true)`;
+      await run("cp", ["-a", this.#spec.folder, folder], { timeout: endMs });
+      return sql`select labelfile from pg_backup_stop()`;
+    });
     rmSync(join(folder, "postmaster.pid"), { force: true });
     rmSync(join(folder, "pg_wal"), { recursive: true });
     mkdirSync(join(folder, "pg_wal"), { mode: 0o700 });
@@ -109,12 +120,11 @@ export class TortureServer {
   /** kill -9 of the server and all its processes, as the machine's end would do it. */
   async crash(): Promise<void> {
     const postmaster = readPostmaster(this.#spec.folder);
-    const backends = await withConnection(
-      this.url(),
+    const backends = await this.withOwner(
       (sql) => sql<{ pid: number }[]>`select pid from pg_stat_activity`,
     ).catch(() => []);
     for (const pid of [postmaster?.pid ?? 0, ...backends.map(({ pid }) => pid)]) kill(pid);
-    await this.#server.ended;
+    await within(endMs, "the end of a killed server", this.#server.ended);
   }
 
   /** While one of the killed still holds their shared memory, the next server refuses to start. */
@@ -135,7 +145,7 @@ export class TortureServer {
     if (this.#standby === undefined) throw new Error("there is no standby");
     const { spec, server } = this.#standby;
     this.#standby = undefined;
-    await withConnection(this.url(spec.port), (sql) => sql`select pg_promote()`);
+    await this.withOwner((sql) => sql`select pg_promote()`, this.url(spec.port));
     this.#spec = spec;
     this.#server = server;
   }

@@ -5,6 +5,7 @@ import { Random } from "./random.ts";
 import { isSound, reportOf, type TortureReport, textOf } from "./report.ts";
 import { type RunPlan, runOnce } from "./run.ts";
 import { shrink } from "./shrink.ts";
+import { openWaits } from "./within.ts";
 
 export interface TortureOptions {
   readonly seconds: string;
@@ -27,6 +28,7 @@ export async function tortureCommand(options: TortureOptions): Promise<string> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(1));
   }
+  process.on("SIGUSR2", tellWaits);
   const tell = options.verbose ? (line: string) => console.error(line) : undefined;
   const report = await torture({ seed, seconds, count, ...(tell ? { tell } : {}) });
   if (options.json !== undefined) {
@@ -34,6 +36,12 @@ export async function tortureCommand(options: TortureOptions): Promise<string> {
   }
   if (report.is_sound) return textOf(report);
   throw new UserError("torture_failed", textOf(report), "Keep the seed, and mend what it found.");
+}
+
+/** To see what a run is at: `kill -USR2`. */
+function tellWaits(): void {
+  const waits = openWaits().map((what) => `waiting for ${what}`);
+  console.error([...waits, `open: ${process.getActiveResourcesInfo().join(", ")}`].join("\n"));
 }
 
 export interface Torture {
@@ -50,7 +58,7 @@ export async function torture({ seed, seconds, count, prepare, tell }: Torture) 
     runOnce({ seed, runMs, faults, ...(prepare ? { prepare } : {}), ...(tell ? { tell } : {}) });
   const faults = withFailover(planFaults(new Random(seed), runMs, count), runMs);
   const result = await run(faults);
-  const report = reportOf(seed, seconds, result);
+  const report = reportOf({ seed, seconds, count }, result);
   if (report.is_sound) return report;
   tell?.(`${textOf(report)}\nshrinking`);
   const fails = async (part: readonly Fault[]) => !isSound((await run(part)).findings);
