@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { logFor } from "../log.ts";
+import { addArrayTypes } from "./array-types.ts";
 import { sessionSettings } from "./session-settings.ts";
 import { logIgnored, postgresOptions } from "./url-drivers.ts";
 import { urlTarget } from "./url-target.ts";
@@ -21,6 +22,7 @@ export function connect(url: string, options: postgres.Options<never> = {}): Sql
     ...postgresOptions(target),
     onnotice: (notice) => log.debug({ code: notice.code }, notice.message ?? "notice"),
     types: { timestamptz },
+    fetch_types: false,
     ...options,
     connection: {
       application_name: target.applicationName ?? "storage-qos",
@@ -29,6 +31,7 @@ export function connect(url: string, options: postgres.Options<never> = {}): Sql
       ...options.connection,
     },
   }) as unknown as Sql;
+  addArrayTypes(sql.options);
   return withEnd(sql);
 }
 
