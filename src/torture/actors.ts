@@ -1,80 +1,90 @@
-import { join } from "node:path";
-import { projectPath } from "../paths.ts";
-import { withRole } from "../postgres/url.ts";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Actor } from "./actor.ts";
 import { Borrower } from "./borrower.ts";
-import { Process } from "./processes.ts";
+import { startGateway, type TorturedGateway } from "./gateway.ts";
+import { HttpCaller } from "./http-caller.ts";
+import type { Process } from "./processes.ts";
+import { apiLog, type Parts, startApi, startClients, startWorkers, way } from "./programs.ts";
 import { Random } from "./random.ts";
 import { Receipts } from "./receipts.ts";
 import { ReservedProber } from "./reserved-prober.ts";
-import type { TortureServer } from "./server.ts";
 import { SqlCaller } from "./sql-caller.ts";
-import type { TrafficProxy } from "./traffic-proxy.ts";
 import { StillWaiting, within } from "./within.ts";
-import type { World } from "./world.ts";
-
-export interface Parts {
-  readonly server: TortureServer;
-  readonly proxies: readonly TrafficProxy[];
-  readonly world: World;
-  readonly folder: string;
-  readonly seed: number;
-}
 
 export interface Actors {
   readonly receipts: Receipts;
   readonly clients: readonly Process[];
   readonly workers: readonly Process[];
+  /** Absent in a run without it. */
+  readonly api: Process | undefined;
+  /** Absent where nginx is not installed. */
+  readonly gateway: TorturedGateway | undefined;
   /** Tells all of them to end. What does not is a surprise, and is killed. */
   stop(): Promise<void>;
 }
 
 /** Longer than the limit of any answer, and than a process takes to be killed. */
 const stopMs = 20_000;
+/** A program starts, connects and answers in this time on a machine that is busy. */
+const readyMs = 180_000;
 
-export function startActors(parts: Parts): Actors {
+export async function startActors(parts: Parts): Promise<Actors> {
   const receipts = new Receipts();
-  const actors = inProcess(parts, receipts);
+  const gateway = await within(
+    readyMs,
+    "the start of nginx",
+    startGateway(way(parts, "gateway", "app")),
+  );
   const [clients, workers] = [startClients(parts), startWorkers(parts)];
+  const api = parts.apiPort === undefined ? undefined : startApi(parts);
+  const actors = [
+    ...sqlActors(parts, receipts),
+    ...(api === undefined ? [] : [apiCaller(parts, receipts)]),
+    ...(gateway === undefined ? [] : [gatewayCaller(parts, gateway, receipts)]),
+  ];
   for (const actor of actors) actor.start();
-  const stopProcess = async (what: string, child: Process) => {
+  const told = async (what: string, child: Process) => {
     if (!(await child.stop())) receipts.surprise(`${what} did not end when it was told to`);
   };
   return {
-    ...{ receipts, clients, workers },
+    ...{ receipts, clients, workers, api, gateway },
     async stop() {
       for (const proxy of parts.proxies) proxy.mend();
+      if (api !== undefined) await becomeReady(parts, api, receipts);
+      await allEnd(
+        actors.map((actor) => within(stopMs, `the end of ${actor.name}`, actor.stop())),
+        receipts,
+      );
       const ends = [
-        ...actors.map((actor) => within(stopMs, `the end of ${actor.name}`, actor.stop())),
-        ...clients.map((child) => stopProcess("a client", child)),
-        ...workers.map((child) => stopProcess("a worker", child)),
+        ...clients.map((child) => told("a client", child)),
+        ...workers.map((child) => told("a worker", child)),
+        ...(api === undefined ? [] : [told("the API", api)]),
+        ...(gateway === undefined ? [] : [gateway.stop()]),
       ];
-      for (const end of await Promise.allSettled(ends)) {
-        if (end.status === "fulfilled") continue;
-        if (!(end.reason instanceof StillWaiting)) throw end.reason;
-        receipts.surprise(end.reason.message);
-      }
+      await allEnd(ends, receipts);
     },
   };
 }
 
-/** A way to the database that can be disturbed. */
-function way({ server, proxies }: Parts, proxy: number, role: string): string {
-  return withRole(server.url(proxies[proxy]?.port), `rate_limiter_${role}`);
+/** What does not end in its time is a surprise of the run. */
+async function allEnd(ends: readonly Promise<void>[], receipts: Receipts): Promise<void> {
+  for (const end of await Promise.allSettled(ends)) {
+    if (end.status === "fulfilled") continue;
+    if (!(end.reason instanceof StillWaiting)) throw end.reason;
+    receipts.surprise(end.reason.message);
+  }
 }
 
-/** The reserved application is left to its prober. */
-function contested({ world }: Parts) {
-  return world.apps.filter(({ reserved }) => reserved === 0);
-}
-
-function inProcess(parts: Parts, receipts: Receipts): Actor[] {
+function sqlActors(parts: Parts, receipts: Receipts): Actor[] {
   const { server, world, seed } = parts;
   const url = () => server.url();
+  // The reserved application is left to its prober.
+  const apps = world.apps.filter(({ reserved }) => reserved === 0);
   const callers = Array.from({ length: 4 }, (_, number) => {
-    const random = new Random(seed * 31 + number);
-    const plan = { apps: contested(parts), random, receipts, pauseMs: 2 };
-    return new SqlCaller({ ...plan, url: () => way(parts, 0, "app"), name: `caller ${number}` });
+    const plan = { apps, random: new Random(seed * 31 + number), receipts, pauseMs: 2 };
+    const name = `caller ${number}`;
+    return new SqlCaller({ ...plan, name, url: () => way(parts, "callers", "app") });
   });
   return [
     ...callers,
@@ -83,32 +93,66 @@ function inProcess(parts: Parts, receipts: Receipts): Actor[] {
   ];
 }
 
-/** Those that the client processes ask for. */
-export function appsOfClients({ world }: Pick<Parts, "world">) {
-  return world.apps.slice(-2);
-}
-
-export function receiptsFile({ folder }: Pick<Parts, "folder">, appId: string): string {
-  return join(folder, `client-${appId}.ndjson`);
-}
-
-function startClients(parts: Parts): Process[] {
-  return appsOfClients(parts).map(({ appId }, number) => {
-    return new Process([projectPath("src/torture/client-process.ts")], {
-      ...process.env,
-      ...{ TORTURE_URL: way(parts, 1, "app"), TORTURE_APP: appId },
-      ...{ TORTURE_FILE: receiptsFile(parts, appId), TORTURE_HOLDER: `torture ${number}` },
-    });
+/** An answer of 200 is an operation that a lease or the database has paid for. */
+function gatewayCaller({ world }: Parts, gateway: TorturedGateway, receipts: Receipts): Actor {
+  const { appId, apiKey } = world.guarded;
+  return new HttpCaller({
+    name: "the gateway's caller",
+    request: () =>
+      new Request(`${gateway.url}/bucket/object`, {
+        method: "HEAD",
+        headers: { "x-api-key": apiKey },
+      }),
+    answered(status) {
+      receipts.count(`gateway ${status ?? "none"}`);
+      if (status === 200) receipts.answers.push({ appId, at: Date.now(), tokens: 1, by: "lease" });
+      else if (![429, 503, undefined].includes(status)) {
+        receipts.surprise(`a caller of the gateway got ${status}`);
+      }
+    },
   });
 }
 
-function startWorkers(parts: Parts): Process[] {
-  const env = { WORKER_DATABASE_URL: way(parts, 2, "worker"), WORKER_PORT: "0" };
-  return [1, 2].map(
-    () =>
-      new Process([projectPath("src/cli/main.ts"), "worker"], {
-        ...process.env,
-        ...{ ...env, LOG_LEVEL: "silent" },
-      }),
+/** It has no session: what it may ask is whether the API is there, and who it is. */
+function apiCaller({ apiPort }: Parts, receipts: Receipts): Actor {
+  let calls = 0;
+  return new HttpCaller({
+    name: "the API's caller",
+    request() {
+      calls += 1;
+      if (calls % 2 === 0) return new Request(`http://127.0.0.1:${apiPort}/readyz`);
+      return new Request(`http://127.0.0.1:${apiPort}/graphql`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ query: "{ viewer { email } }" }),
+      });
+    },
+    answered(status, text) {
+      receipts.count(`API ${status ?? "none"}`);
+      const isFault = status === 500 || text.includes("unexpected error");
+      if (isFault) receipts.surprise(`a caller of the API got ${status}: ${text.slice(0, 200)}`);
+    },
+  });
+}
+
+/** After the last fault it becomes so by itself. */
+async function becomeReady(parts: Parts, api: Process, receipts: Receipts): Promise<void> {
+  const until = Date.now() + readyMs;
+  while (Date.now() < until) {
+    if (await isReady(parts)) return;
+    await sleep(100);
+  }
+  const log = readFileSync(apiLog(parts), "utf8").slice(-500);
+  receipts.surprise(
+    `the API was not ready ${readyMs / 1_000} s after the last fault, ended by itself ${api.deaths} times, and said: ${log}`,
+  );
+}
+
+function isReady({ apiPort }: Parts): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${apiPort}/readyz`, {
+    signal: AbortSignal.timeout(5_000),
+  }).then(
+    ({ ok }) => ok,
+    () => false,
   );
 }

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Fault, FaultKind } from "./fault.ts";
+import type { TorturedGateway } from "./gateway.ts";
+import type { Process } from "./processes.ts";
 import type { Stage } from "./stage.ts";
 import type { ProxyMode, TrafficProxy } from "./traffic-proxy.ts";
 import { addKey, reserve, setQuota } from "./world.ts";
@@ -30,7 +32,21 @@ const faults: Readonly<Record<FaultKind, Apply>> = {
   migrate,
   hold_snapshot: holdSnapshot,
   lock_bucket: lockBucket,
+  kill_gateway: async (stage) => gatewayOf(stage).killWorkers(),
+  stop_gateway: (stage, { forMs }) => gatewayOf(stage).pauseWorkers(forMs),
+  kill_api: async (stage) => apiOf(stage).kill(),
+  stop_api: (stage, { forMs }) => apiOf(stage).pause(forMs),
 };
+
+function apiOf({ api }: Stage): Process {
+  if (api === undefined) throw new Error("the run has no API");
+  return api;
+}
+
+function gatewayOf({ gateway }: Stage): TorturedGateway {
+  if (gateway === undefined) throw new Error("nginx is not installed");
+  return gateway;
+}
 
 function choose<T>(targets: readonly T[], choice: number): T {
   return targets[choice % targets.length] as T;
@@ -55,7 +71,8 @@ async function changeQuota({ world, withOwner }: Stage, { choice }: Fault): Prom
 }
 
 async function changeReservation({ world, withOwner }: Stage, { choice }: Fault): Promise<void> {
-  const { appId } = choose(world.apps.slice(-2), choice);
+  const greedy = world.apps.filter(({ tenant }) => tenant === "greedy");
+  const { appId } = choose(greedy, choice);
   await withOwner((sql) => reserve(sql, world, appId, 1 + (choice % 10)));
 }
 

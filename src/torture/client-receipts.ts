@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
-import { appsOfClients, receiptsFile } from "./actors.ts";
 import type { ClientLine } from "./client-process.ts";
+import { appsOfClients, receiptsFile } from "./programs.ts";
 import type { Receipts } from "./receipts.ts";
 import type { World } from "./world.ts";
 

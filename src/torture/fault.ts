@@ -19,6 +19,10 @@ export const faultKinds = [
   "migrate",
   "hold_snapshot",
   "lock_bucket",
+  "kill_gateway",
+  "stop_gateway",
+  "kill_api",
+  "stop_api",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -34,7 +38,9 @@ export interface Fault {
 }
 
 /** Faults that cost the run seconds come rarely. */
-const weights: Partial<Record<FaultKind, number>> = { crash_database: 0.5, fail_over: 0 };
+const weights: Partial<Record<FaultKind, number>> = {
+  ...{ crash_database: 0.5, fail_over: 0, kill_api: 0.5 },
+};
 
 /** Faults over the length of a run, in order; a failover comes once, in the middle of long runs. */
 export function planFaults(random: Random, runMs: number, count: number): Fault[] {

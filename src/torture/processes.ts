@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const stopMs = 10_000;
@@ -8,13 +9,16 @@ const stopMs = 10_000;
 export class Process {
   readonly #args: readonly string[];
   readonly #env: NodeJS.ProcessEnv;
+  readonly #logFile: string | undefined;
   #child: ChildProcess;
   #isStopping = false;
   /** How often it ended without being told to. */
   deaths = 0;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
+  /** Its errors go to the file, where one is named. */
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, logFile?: string) {
     this.#args = args;
+    this.#logFile = logFile;
     this.#env = env;
     this.#child = this.#start();
   }
@@ -54,7 +58,12 @@ export class Process {
   }
 
   #start(): ChildProcess {
-    const child = spawn(process.execPath, this.#args, { env: this.#env, stdio: "ignore" });
+    const log = this.#logFile === undefined ? undefined : openSync(this.#logFile, "a");
+    const child = spawn(process.execPath, this.#args, {
+      env: this.#env,
+      stdio: ["ignore", "ignore", log ?? "ignore"],
+    });
+    if (log !== undefined) closeSync(log);
     // Whatever ends this program leaves no process behind.
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);

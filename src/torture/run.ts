@@ -2,12 +2,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Sql } from "../postgres/connect.ts";
+import { freePort } from "../postgres/free-port.ts";
 import { type Actors, startActors } from "./actors.ts";
 import { bringAbout } from "./bring-about.ts";
 import { type Evidence, type Findings, findBreaches } from "./checks.ts";
 import { readClients } from "./client-receipts.ts";
 import { comeToRest } from "./come-to-rest.ts";
 import type { Fault } from "./fault.ts";
+import { ways } from "./programs.ts";
 import { TortureServer } from "./server.ts";
 import type { Stage } from "./stage.ts";
 import { TrafficProxy } from "./traffic-proxy.ts";
@@ -22,6 +24,8 @@ export interface RunPlan {
   readonly prepare?: (sql: Sql) => Promise<void>;
   /** Sees the database at rest before the checks do, for tests of the checks. */
   readonly inspect?: (sql: Sql, evidence: Evidence) => Promise<void>;
+  /** Starts an API, which takes seconds of a processor. */
+  readonly withApi?: boolean;
   /** How long leases, loans and sessions have to come to rest. */
   readonly restMs?: number;
   readonly tell?: (line: string) => void;
@@ -55,7 +59,7 @@ export async function runOnce(plan: RunPlan): Promise<RunResult> {
 async function runOn(server: TortureServer, folder: string, plan: RunPlan): Promise<RunResult> {
   const world = await within(limits.prepareMs, "the world", prepare(server, plan));
   const proxies = await Promise.all(
-    [1, 2, 3].map((number) => TrafficProxy.open(server.port, plan.seed + number)),
+    Object.values(ways).map((number) => TrafficProxy.open(server.port, plan.seed + number)),
   );
   try {
     return await torture({ server, folder, proxies, world, plan });
@@ -86,7 +90,8 @@ async function torture(scene: Scene): Promise<RunResult> {
   const { server, proxies, world, folder, plan } = scene;
   const { faults, runMs, tell = () => {}, restMs = defaultRestMs } = plan;
   const losses: number[] = [];
-  const actors = startActors({ server, proxies, world, folder, seed: plan.seed });
+  const apiPort = plan.withApi === true ? await freePort() : undefined;
+  const actors = await startActors({ server, proxies, world, folder, seed: plan.seed, apiPort });
   const { receipts } = actors;
   const startedAt = Date.now();
   const failedFaults = await bringAbout(
@@ -121,6 +126,7 @@ async function torture(scene: Scene): Promise<RunResult> {
 function stageOf({ server, proxies, world }: Scene, actors: Actors, losses: number[]): Stage {
   return {
     ...{ server, proxies, world, losses, clients: actors.clients, workers: actors.workers },
+    ...{ api: actors.api, gateway: actors.gateway },
     surprise: (what) => actors.receipts.surprise(what),
     withOwner: (use) => server.withOwner(use),
   };

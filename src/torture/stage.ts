@@ -1,4 +1,5 @@
 import type { Sql } from "../postgres/connect.ts";
+import type { TorturedGateway } from "./gateway.ts";
 import type { Process } from "./processes.ts";
 import type { TortureServer } from "./server.ts";
 import type { TrafficProxy } from "./traffic-proxy.ts";
@@ -11,6 +12,10 @@ export interface Stage {
   readonly proxies: readonly TrafficProxy[];
   readonly clients: readonly Process[];
   readonly workers: readonly Process[];
+  /** Absent in a run without it. */
+  readonly api: Process | undefined;
+  /** Absent where nginx is not installed. */
+  readonly gateway: TorturedGateway | undefined;
   readonly world: World;
   /** When the database lost what was under way: grows with crashes and failovers. */
   readonly losses: number[];

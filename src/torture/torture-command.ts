@@ -55,7 +55,14 @@ export interface Torture {
 export async function torture({ seed, seconds, count, prepare, tell }: Torture) {
   const runMs = seconds * 1_000;
   const run = (faults: readonly Fault[]) =>
-    runOnce({ seed, runMs, faults, ...(prepare ? { prepare } : {}), ...(tell ? { tell } : {}) });
+    runOnce({
+      seed,
+      runMs,
+      faults,
+      withApi: true,
+      ...(prepare ? { prepare } : {}),
+      ...(tell ? { tell } : {}),
+    });
   const faults = withFailover(planFaults(new Random(seed), runMs, count), runMs);
   const result = await run(faults);
   const report = reportOf({ seed, seconds, count }, result);

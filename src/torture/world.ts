@@ -25,6 +25,8 @@ export interface World {
   readonly nomad: TorturedApp;
   /** Its key is revoked and made anew. */
   readonly keyed: TorturedApp;
+  /** Asked for through the gateway. */
+  readonly guarded: TorturedApp;
   /** Borrows, and its loans are collected by the jobs. */
   readonly borrower: TorturedApp;
 }
@@ -50,11 +52,13 @@ export async function makeWorld(sql: Sql): Promise<World> {
   const nomad = await add("busy", "nomad", 20);
   const keyed = await add("busy", "keyed", 20);
   const borrower = await add("busy", "borrower", 40);
+  const guarded = await add("busy", "guarded", 40);
   const greedy = [await add("greedy", "greedy 1", 80), await add("greedy", "greedy 2", 80)];
   const administratorId = await addAdministrator(sql, tenants.busy);
   const world = {
     ...{ clusters, clusterRate, clusterCapacity: clusterRate, tenants, administratorId },
-    ...{ apps: [reserved, nomad, keyed, borrower, ...greedy], reserved, nomad, keyed, borrower },
+    ...{ apps: [reserved, nomad, keyed, borrower, guarded, ...greedy] },
+    ...{ reserved, nomad, keyed, borrower, guarded },
   };
   await reserve(sql, world, reserved.appId, reserved.reserved);
   return world;

@@ -37,6 +37,8 @@ export interface Nginx {
   readonly port: number;
   readonly url: string;
   readonly adminUrl: string;
+  /** Of the master process. */
+  readonly pid: number;
   /** What it has logged. */
   log(): string;
   /** New workers take over; the old ones end what they have begun. */
@@ -70,6 +72,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
     port,
     url: `http://127.0.0.1:${port}`,
     adminUrl: `http://127.0.0.1:${adminPort}`,
+    pid: child.pid ?? 0,
     log: () => logged.join(""),
     reload: () => void child.kill("SIGHUP"),
     async stop() {
