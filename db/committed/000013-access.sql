@@ -1,5 +1,5 @@
---! Previous: sha1:db25609a720f2e5e623891053247f06132de3a04
---! Hash: sha1:6dbf5aa51b3a263ea105740a627e0d479b6bb414
+--! Previous: sha1:0865cbe69d9105c8aebfeaaa9c2cc02aba57e0dd
+--! Hash: sha1:29b092717f193666093beadaa57238c630cb1f2e
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:6dbf5aa51b3a263ea105740a627e0d479b6bb414
---! Hash: sha1:9e266b4b3bad3cc431e6b6ac08a18a652a3485d5
+--! Previous: sha1:29b092717f193666093beadaa57238c630cb1f2e
+--! Hash: sha1:bffd08395d56d0259cc0191bd2ec830f8059bb9a
 --! Message: sign-in and API keys
 
 -- Sign-in

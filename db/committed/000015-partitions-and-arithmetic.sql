@@ -1,5 +1,5 @@
---! Previous: sha1:9e266b4b3bad3cc431e6b6ac08a18a652a3485d5
---! Hash: sha1:9c4dce9dfe79f7c390fdb92f522ad0a639d3a483
+--! Previous: sha1:bffd08395d56d0259cc0191bd2ec830f8059bb9a
+--! Hash: sha1:2bfe62b927a9e9fa60a737549abdb533e530fdb8
 --! Message: partitions and arithmetic
 
 -- Partitions

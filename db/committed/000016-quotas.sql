@@ -1,5 +1,5 @@
---! Previous: sha1:9c4dce9dfe79f7c390fdb92f522ad0a639d3a483
---! Hash: sha1:e47c42e0d3419609fbe3ab0963c17470c7f5ff41
+--! Previous: sha1:2bfe62b927a9e9fa60a737549abdb533e530fdb8
+--! Hash: sha1:7a6f71307b0bf75536348046b82f583d36090912
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:e47c42e0d3419609fbe3ab0963c17470c7f5ff41
---! Hash: sha1:282561983f120479dd0ca8b181966e2dbd16bce1
+--! Previous: sha1:7a6f71307b0bf75536348046b82f583d36090912
+--! Hash: sha1:310331012b113fac2542b21c904403545d13c500
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:282561983f120479dd0ca8b181966e2dbd16bce1
---! Hash: sha1:7cfb567deea1c0760aff2bb1f0eeb6b89bec7c9e
+--! Previous: sha1:310331012b113fac2542b21c904403545d13c500
+--! Hash: sha1:9ceae1a5503d17b35ea7d657f01435f388980e26
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:7cfb567deea1c0760aff2bb1f0eeb6b89bec7c9e
---! Hash: sha1:40dbed32a8cb035bce84e3ce6a5ec9e3c26c7125
+--! Previous: sha1:9ceae1a5503d17b35ea7d657f01435f388980e26
+--! Hash: sha1:6947cdb72be9d237f2333677ea30e498e4b483a0
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:40dbed32a8cb035bce84e3ce6a5ec9e3c26c7125
---! Hash: sha1:5443afa04e721947a89b7424913202fba09a0fee
+--! Previous: sha1:6947cdb72be9d237f2333677ea30e498e4b483a0
+--! Hash: sha1:f6fd061b0e2f53c925331822f05a7c44a3d99ad3
 --! Message: costs, quota checks and reservations
 
 -- Costs

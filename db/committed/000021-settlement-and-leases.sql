@@ -1,5 +1,5 @@
---! Previous: sha1:5443afa04e721947a89b7424913202fba09a0fee
---! Hash: sha1:0d28c590ca320e6f4d593a8c8ca4816ec1c46e49
+--! Previous: sha1:f6fd061b0e2f53c925331822f05a7c44a3d99ad3
+--! Hash: sha1:3ff48e6e33510902840ae42ea9a2bef5a3a2f883
 --! Message: settlement and leases
 
 -- Settlement

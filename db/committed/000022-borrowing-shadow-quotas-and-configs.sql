@@ -1,5 +1,5 @@
---! Previous: sha1:0d28c590ca320e6f4d593a8c8ca4816ec1c46e49
---! Hash: sha1:bb13ab95ce06eac0073cffcab98106c6198d997b
+--! Previous: sha1:3ff48e6e33510902840ae42ea9a2bef5a3a2f883
+--! Hash: sha1:81d9204fc43dd7c3cbc8d4c910ca1923070f3c9b
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

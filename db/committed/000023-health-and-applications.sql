@@ -1,5 +1,5 @@
---! Previous: sha1:bb13ab95ce06eac0073cffcab98106c6198d997b
---! Hash: sha1:1d754e93ead619786573777ab33520a5960e5cca
+--! Previous: sha1:81d9204fc43dd7c3cbc8d4c910ca1923070f3c9b
+--! Hash: sha1:9625c7b0e0eea06868019d218484a6430873a7e6
 --! Message: health and applications
 
 -- Health

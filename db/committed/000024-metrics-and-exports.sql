@@ -1,5 +1,5 @@
---! Previous: sha1:1d754e93ead619786573777ab33520a5960e5cca
---! Hash: sha1:ac76469d9467b1d9cebd913675e32695547591be
+--! Previous: sha1:9625c7b0e0eea06868019d218484a6430873a7e6
+--! Hash: sha1:23d4979e465ca7c7fe6aa0e56de253e01e9e7d19
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:ac76469d9467b1d9cebd913675e32695547591be
---! Hash: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
+--! Previous: sha1:23d4979e465ca7c7fe6aa0e56de253e01e9e7d19
+--! Hash: sha1:5b0507cbaf8df211499e4481570d650959ccd686
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
---! Hash: sha1:2a754f9e55562c7062a78328e21903f5d5775930
+--! Previous: sha1:5b0507cbaf8df211499e4481570d650959ccd686
+--! Hash: sha1:27a77e45af572fbde1949257e8ac418c9dd63e60
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
