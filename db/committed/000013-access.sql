@@ -1,5 +1,5 @@
---! Previous: sha1:0865cbe69d9105c8aebfeaaa9c2cc02aba57e0dd
---! Hash: sha1:29b092717f193666093beadaa57238c630cb1f2e
+--! Previous: sha1:19b0a39e0110866659ecf90a4475491747a5a638
+--! Hash: sha1:26e27f64be962215ed543871f43ff2aa3b9a7917
 --! Message: access
 
 -- Context

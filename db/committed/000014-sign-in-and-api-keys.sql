@@ -1,5 +1,5 @@
---! Previous: sha1:29b092717f193666093beadaa57238c630cb1f2e
---! Hash: sha1:bffd08395d56d0259cc0191bd2ec830f8059bb9a
+--! Previous: sha1:26e27f64be962215ed543871f43ff2aa3b9a7917
+--! Hash: sha1:e06a2f308639a603e630761ee5c87266e9a0d8d8
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:bffd08395d56d0259cc0191bd2ec830f8059bb9a
---! Hash: sha1:2bfe62b927a9e9fa60a737549abdb533e530fdb8
+--! Previous: sha1:e06a2f308639a603e630761ee5c87266e9a0d8d8
+--! Hash: sha1:15bcef8c139d3f84db2df2cdaa329f00c0bea2c9
 --! Message: partitions and arithmetic
 
 -- Partitions

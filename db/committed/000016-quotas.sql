@@ -1,5 +1,5 @@
---! Previous: sha1:2bfe62b927a9e9fa60a737549abdb533e530fdb8
---! Hash: sha1:7a6f71307b0bf75536348046b82f583d36090912
+--! Previous: sha1:15bcef8c139d3f84db2df2cdaa329f00c0bea2c9
+--! Hash: sha1:70816fde430e48b62da2473b0ac4f2ce9b88c8c2
 --! Message: quotas
 
 -- Quotas
@@ -197,7 +197,8 @@ create or replace function rate_limiter_internal.add_quota(
   iops jsonb,
   bandwidth jsonb,
   change_reason text,
-  default_cluster_id uuid default null
+  default_cluster_id uuid default null,
+  is_held boolean default false
 )
 returns uuid
 language plpgsql
@@ -212,10 +213,10 @@ begin
     add_quota.mode
   );
   insert into rate_limiter.quota_configs as c
-    (app_id, cluster_id, default_cluster_id, mode, valid_from, valid_to)
+    (app_id, cluster_id, default_cluster_id, mode, valid_from, valid_to, is_held)
   values (
     add_quota.app_id, add_quota.cluster_id, add_quota.default_cluster_id, add_quota.mode,
-    add_quota.valid_from, add_quota.valid_to
+    add_quota.valid_from, add_quota.valid_to, add_quota.is_held
   )
   returning c.config_id into new_config_id;
 
@@ -245,10 +246,12 @@ end;
 $$;
 
 comment on function rate_limiter_internal.add_quota(
-  uuid, uuid, rate_limiter.quota_mode, timestamptz, timestamptz, jsonb, jsonb, text, uuid
+  uuid, uuid, rate_limiter.quota_mode, timestamptz, timestamptz, jsonb, jsonb, text, uuid,
+  boolean
 ) is
   'Writes a quota with both of its parts, as quota_as_json() shows them, and its first '
-  'version. Raises QS422 where too many are scheduled.';
+  'version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are '
+  'scheduled.';
 --! EndIncluded rate_limiter_internal/quotas/add_quota.sql
 --! Included rate_limiter_internal/quotas/publish_quota_at.sql
 create or replace function rate_limiter_internal.publish_quota_at(
@@ -273,6 +276,9 @@ as $$
 declare
   owner constant uuid := coalesce(app_id, cluster_id, default_cluster_id);
   is_default constant boolean := publish_quota_at.default_cluster_id is not null;
+  is_held constant boolean := publish_quota_at.app_id is not null
+    and publish_quota_at.valid_to is not null
+    and rate_limiter_internal.is_system_admin();
   new_iops constant jsonb := nullif(publish_quota_at.iops, 'null');
   new_bandwidth constant jsonb := nullif(publish_quota_at.bandwidth, 'null');
   kept_iops jsonb;
@@ -369,7 +375,8 @@ begin
     publish_quota_at.app_id, publish_quota_at.cluster_id, publish_quota_at.mode,
     starts_at, least(ends_at, kept_until), coalesce(new_iops, kept_iops),
     coalesce(new_bandwidth, kept_bandwidth),
-    publish_quota_at.change_reason, publish_quota_at.default_cluster_id
+    publish_quota_at.change_reason, publish_quota_at.default_cluster_id,
+    is_held or current_quota.is_held and coalesce(kept_iops, kept_bandwidth) is not null
   );
 
   if kept_until < coalesce(ends_at, 'infinity') and coalesce(new_iops, new_bandwidth) is not null
@@ -377,7 +384,7 @@ begin
     perform rate_limiter_internal.add_quota(
       publish_quota_at.app_id, publish_quota_at.cluster_id, publish_quota_at.mode,
       kept_until, ends_at, new_iops, new_bandwidth,
-      publish_quota_at.change_reason, publish_quota_at.default_cluster_id
+      publish_quota_at.change_reason, publish_quota_at.default_cluster_id, is_held
     );
   end if;
 
@@ -389,7 +396,7 @@ begin
       publish_quota_at.app_id, publish_quota_at.cluster_id, publish_quota_at.mode,
       ends_at, current_quota.valid_to,
       current_values -> 'iops', current_values -> 'bandwidth', publish_quota_at.change_reason,
-      publish_quota_at.default_cluster_id
+      publish_quota_at.default_cluster_id, current_quota.is_held
     );
   end if;
 

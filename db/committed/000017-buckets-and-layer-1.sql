@@ -1,5 +1,5 @@
---! Previous: sha1:7a6f71307b0bf75536348046b82f583d36090912
---! Hash: sha1:310331012b113fac2542b21c904403545d13c500
+--! Previous: sha1:70816fde430e48b62da2473b0ac4f2ce9b88c8c2
+--! Hash: sha1:39909e3e8d6f70dd9e0786276747d81e45a71f5a
 --! Message: buckets and layer 1
 
 -- Buckets

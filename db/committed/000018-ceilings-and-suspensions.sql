@@ -1,5 +1,5 @@
---! Previous: sha1:310331012b113fac2542b21c904403545d13c500
---! Hash: sha1:9ceae1a5503d17b35ea7d657f01435f388980e26
+--! Previous: sha1:39909e3e8d6f70dd9e0786276747d81e45a71f5a
+--! Hash: sha1:05b4669bc77eb8925243cb70943a15274cbb2242
 --! Message: ceilings and suspensions
 
 -- Ceilings

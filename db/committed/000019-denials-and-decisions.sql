@@ -1,5 +1,5 @@
---! Previous: sha1:9ceae1a5503d17b35ea7d657f01435f388980e26
---! Hash: sha1:6947cdb72be9d237f2333677ea30e498e4b483a0
+--! Previous: sha1:05b4669bc77eb8925243cb70943a15274cbb2242
+--! Hash: sha1:a4eaf32e3cf6f1c22b783a3befc0bd6c7c977c4a
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:6947cdb72be9d237f2333677ea30e498e4b483a0
---! Hash: sha1:f6fd061b0e2f53c925331822f05a7c44a3d99ad3
+--! Previous: sha1:a4eaf32e3cf6f1c22b783a3befc0bd6c7c977c4a
+--! Hash: sha1:d8a6ab81fc8a77260b074282b9de618951c8f667
 --! Message: costs, quota checks and reservations
 
 -- Costs
@@ -1229,6 +1229,28 @@ comment on function rate_limiter_internal.quota_spans(timestamptz, uuid, boolean
   'What enforcing quotas of an application say of one kind from a moment on, span by span, '
   'whichever versions say it.';
 --! EndIncluded rate_limiter_internal/quota_checks/quota_spans.sql
+--! Included rate_limiter_internal/quota_checks/held_quotas.sql
+create or replace function rate_limiter_internal.held_quotas(at timestamptz, app_id uuid)
+returns jsonb
+language sql
+stable
+parallel safe
+as $$
+  select jsonb_agg(
+    to_jsonb(array[c.config_id::text, c.valid_from::text, c.valid_to::text]) order by c.valid_from
+  )
+  from rate_limiter.quota_configs as c
+  where c.app_id = held_quotas.app_id
+    and c.is_held
+    and c.is_active
+    and c.valid_to > at
+    and not rate_limiter_internal.is_system_admin();
+$$;
+
+comment on function rate_limiter_internal.held_quotas(timestamptz, uuid) is
+  'What system administrators set for a time of an application''s quotas, and is not over: the '
+  'signed-in user leaves it as it is, unless one of them; null for nothing.';
+--! EndIncluded rate_limiter_internal/quota_checks/held_quotas.sql
 --! Included rate_limiter_internal/quota_checks/fixed_quotas.sql
 create or replace function rate_limiter_internal.fixed_quotas(at timestamptz, app_id uuid)
 returns jsonb
@@ -1236,10 +1258,11 @@ language sql
 stable
 parallel safe
 as $$
-  select jsonb_object_agg(
+  select jsonb_build_object('held', rate_limiter_internal.held_quotas(at, fixed_quotas.app_id))
+    || coalesce(jsonb_object_agg(
     case when kind.is_bandwidth then 'bandwidth' else 'iops' end,
     rate_limiter_internal.quota_spans(at, a.app_id, kind.is_bandwidth)
-  )
+  ), '{}')
   from rate_limiter.applications as a
   cross join (values (false), (true)) as kind (is_bandwidth)
   where a.app_id = fixed_quotas.app_id
@@ -1248,8 +1271,8 @@ as $$
 $$;
 
 comment on function rate_limiter_internal.fixed_quotas(timestamptz, uuid) is
-  'What the signed-in user must leave as it is of an application''s quotas: the kinds without a '
-  'ceiling, unless the user is a system administrator; null for nothing.';
+  'What the signed-in user must leave as it is of an application''s quotas, unless a system '
+  'administrator: the kinds without a ceiling, and what is held (held_quotas).';
 --! EndIncluded rate_limiter_internal/quota_checks/fixed_quotas.sql
 --! Included rate_limiter_internal/quota_checks/require_fixed_quotas.sql
 create or replace function rate_limiter_internal.require_fixed_quotas(
@@ -1265,6 +1288,20 @@ as $$
 declare
   after constant jsonb := rate_limiter_internal.fixed_quotas(at, app_id);
 begin
+  if after -> 'held' is distinct from before -> 'held' then
+    raise exception using
+      errcode = 'QS403',
+      message = 'an operator set this quota for a time',
+      detail = format(
+        'application: %s, until: %s', app_id,
+        (
+          select max((held.value ->> 2)::timestamptz)
+          from jsonb_array_elements(before -> 'held') as held
+        )
+      ),
+      hint = 'What a system administrator set for a time stays as it is until then. Schedule '
+        'quotas from its end on, or ask a system administrator.';
+  end if;
   if after is distinct from before then
     raise exception using
       errcode = 'QS403',

@@ -1,5 +1,5 @@
---! Previous: sha1:f6fd061b0e2f53c925331822f05a7c44a3d99ad3
---! Hash: sha1:3ff48e6e33510902840ae42ea9a2bef5a3a2f883
+--! Previous: sha1:d8a6ab81fc8a77260b074282b9de618951c8f667
+--! Hash: sha1:1cceea7592438139a479a45d2a91cfa131493593
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:3ff48e6e33510902840ae42ea9a2bef5a3a2f883
---! Hash: sha1:81d9204fc43dd7c3cbc8d4c910ca1923070f3c9b
+--! Previous: sha1:1cceea7592438139a479a45d2a91cfa131493593
+--! Hash: sha1:afb6251a812d9d2ae9066e88289eff0d6e192da7
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

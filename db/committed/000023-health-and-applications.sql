@@ -1,5 +1,5 @@
---! Previous: sha1:81d9204fc43dd7c3cbc8d4c910ca1923070f3c9b
---! Hash: sha1:9625c7b0e0eea06868019d218484a6430873a7e6
+--! Previous: sha1:afb6251a812d9d2ae9066e88289eff0d6e192da7
+--! Hash: sha1:3a60956db0051dd1ec1587e9884393f7a3989ee5
 --! Message: health and applications
 
 -- Health

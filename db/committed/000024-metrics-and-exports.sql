@@ -1,5 +1,5 @@
---! Previous: sha1:9625c7b0e0eea06868019d218484a6430873a7e6
---! Hash: sha1:23d4979e465ca7c7fe6aa0e56de253e01e9e7d19
+--! Previous: sha1:3a60956db0051dd1ec1587e9884393f7a3989ee5
+--! Hash: sha1:5c14bb3720c334c8a0dd4e42c2aefc46d41052f6
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:23d4979e465ca7c7fe6aa0e56de253e01e9e7d19
---! Hash: sha1:5b0507cbaf8df211499e4481570d650959ccd686
+--! Previous: sha1:5c14bb3720c334c8a0dd4e42c2aefc46d41052f6
+--! Hash: sha1:a987833538a967d989a17082ae1ab7727ea9380c
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:5b0507cbaf8df211499e4481570d650959ccd686
---! Hash: sha1:27a77e45af572fbde1949257e8ac418c9dd63e60
+--! Previous: sha1:a987833538a967d989a17082ae1ab7727ea9380c
+--! Hash: sha1:f98a520419b0cf39d85fbfece043484dc83bf5b8
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
