@@ -167,6 +167,19 @@ create type rate_limiter_internal.cost_rates as (
   unit_quantum bigint
 );
 
+create type rate_limiter_internal.late_item as (
+  place integer,
+  for_bytes boolean,
+  amount numeric,
+  wanted numeric
+);
+
+create type rate_limiter_internal.late_part as (
+  tenant_id uuid,
+  allowance numeric,
+  per_second numeric
+);
+
 create type rate_limiter_internal.layer1_draw as (
   is_possible boolean,
   taken numeric,
@@ -579,6 +592,7 @@ create table rate_limiter.quota_configs (
   valid_from timestamp with time zone not null default CURRENT_TIMESTAMP,
   valid_to timestamp with time zone,
   is_active boolean not null default true,
+  is_held boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint quota_configs_app_id_fkey FOREIGN KEY (app_id) REFERENCES rate_limiter.applications(app_id) ON DELETE CASCADE,
   constraint quota_configs_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES rate_limiter.clusters(cluster_id) ON DELETE CASCADE,
@@ -1264,7 +1278,7 @@ CREATE INDEX idx_token_borrowing_due ON rate_limiter.token_borrowing USING btree
 CREATE INDEX idx_token_borrowing_lender ON rate_limiter.token_borrowing USING btree (lender_owner_id, lender_bucket_type) WHERE (lender_owner_id IS NOT NULL);
 CREATE INDEX idx_token_borrowing_status ON rate_limiter.token_borrowing USING btree (status);
 CREATE INDEX idx_token_buckets_reserve ON rate_limiter.token_buckets USING btree (reserve_cluster_id) WHERE (reserve_cluster_id IS NOT NULL);
-CREATE INDEX idx_token_leases_cluster ON rate_limiter.token_leases USING btree (shard_key, cluster_id, expires_at) WHERE (settled_at IS NULL);
+CREATE INDEX idx_token_leases_cluster ON rate_limiter.token_leases USING btree (shard_key, cluster_id, expires_at) WHERE ((settled_at IS NULL) AND (cluster_id IS NOT NULL));
 CREATE INDEX idx_token_leases_granted ON rate_limiter.token_leases USING brin (granted_at);
 CREATE INDEX idx_token_leases_open ON rate_limiter.token_leases USING btree (shard_key, app_id, expires_at) WHERE (settled_at IS NULL);
 CREATE INDEX idx_token_transactions_created ON rate_limiter.token_transactions USING brin (created_at) WITH (pages_per_range='16');
@@ -2012,7 +2026,7 @@ create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEF
   returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, debt_paid_at timestamp with time zone, owed numeric, reserve_tokens numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 79d44612f4948c5b
+  -- body 586b7cbc20ce94dc
 
 create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
   returns rate_limiter.token_borrowing
@@ -2042,10 +2056,10 @@ create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_i
   language sql volatile parallel unsafe;
   -- body e8101fec53cf1abf
 
-create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, is_held boolean DEFAULT false)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 7ac1a823a1b4fb47
+  -- body e63b4d202fef6458
 
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
@@ -2248,7 +2262,22 @@ create function rate_limiter_internal.channel_problem(channel jsonb)
 create function rate_limiter_internal.charge_late(shard_key integer, at timestamp with time zone, app_id uuid, charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql volatile parallel unsafe;
-  -- body b2cd2f4a9678f8ec
+  -- body aae2bb2b644f462b
+
+create function rate_limiter_internal.charge_layer1_owed(at timestamp with time zone, made rate_limiter.late_charges[], items rate_limiter_internal.late_item[], returned rate_limiter_internal.bucket_charge[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body b5bb7c09e7398dab
+
+create function rate_limiter_internal.charge_layer2_late(at timestamp with time zone, INOUT charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb, OUT taken numeric)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 67283a93a8f3f4f2
+
+create function rate_limiter_internal.charge_layer2_owed(at timestamp with time zone, INOUT made rate_limiter.late_charges[], lowered rate_limiter.late_charges[], OUT items rate_limiter_internal.late_item[], OUT returned rate_limiter_internal.bucket_charge[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 2b8857cb1d7461d5
 
 create function rate_limiter_internal.charge_owed_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text DEFAULT NULL::text)
   returns boolean
@@ -2258,7 +2287,7 @@ create function rate_limiter_internal.charge_owed_at(at timestamp with time zone
 create function rate_limiter_internal.charge_owed_many_at(at timestamp with time zone, app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
   returns boolean[]
   language plpgsql volatile parallel unsafe;
-  -- body 725cdacc1f80f64b
+  -- body bfec6316a38adf5d
 
 create function rate_limiter_internal.cheapest_costs(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone)
   returns TABLE(operation text, size_bytes bigint, base_cost numeric, usual_cost numeric)
@@ -2309,7 +2338,7 @@ create function rate_limiter_internal.check_idempotency_keys(idempotency_keys te
 create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted;
-  -- body d0324560e8d183e1
+  -- body eb72cda337c37f15
 
 create function rate_limiter_internal.check_loan(owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric)
   returns void
@@ -2430,10 +2459,15 @@ create function rate_limiter_internal.consume_batch_at(at timestamp with time zo
   language plpgsql volatile parallel unsafe;
   -- body fc22ce1d90a867df
 
+create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
+  returns rate_limiter.decision[]
+  language plpgsql volatile parallel unsafe;
+  -- body 844c2d69a9cd0041
+
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 6fb2f9c1e26a5a46
+  -- body ef0ce53b11ee8d5f
 
 create function rate_limiter_internal.consume_many_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
@@ -2454,6 +2488,11 @@ create function rate_limiter_internal.copied_columns(relation oid)
   returns text
   language sql stable parallel safe;
   -- body 55bc07e52da43305
+
+create function rate_limiter_internal.correct_owed(at timestamp with time zone, made rate_limiter.late_charges[], items rate_limiter_internal.late_item[], short_app_ids uuid[], short_charges rate_limiter_internal.bucket_charge[], short_paid numeric[], short_paid_beyond numeric[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 1355f0ac1fe8dc1c
 
 create function rate_limiter_internal.cost_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -2504,6 +2543,11 @@ create function rate_limiter_internal.credit_charges(at timestamp with time zone
   returns void
   language plpgsql volatile parallel unsafe;
   -- body c9092b8ef03969c9
+
+create function rate_limiter_internal.credit_layer2(at timestamp with time zone, given rate_limiter_internal.bucket_charge[], reference_id text, metadata jsonb DEFAULT NULL::jsonb)
+  returns rate_limiter_internal.bucket_charge[]
+  language plpgsql volatile parallel unsafe;
+  -- body 23f8f1b0ccbd7f72
 
 create function rate_limiter_internal.csv_field(value text)
   returns text
@@ -2560,10 +2604,15 @@ create function rate_limiter_internal.debt_seconds(at timestamp with time zone, 
   set search_path=pg_catalog, pg_temp;
   -- body 3ac8e58dbc01c309
 
-create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, INOUT prefetched numeric[] DEFAULT '{0,0}'::numeric[], OUT decisions rate_limiter.decision[], OUT charges_anything boolean, OUT reserve_paid numeric[])
+create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, INOUT prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid, OUT decisions rate_limiter.decision[], OUT charges_anything boolean, OUT reserve_paid numeric[], OUT oversize_taken numeric[], OUT tenant_id uuid, OUT parts_left numeric[])
   returns record
   language plpgsql stable parallel safe;
-  -- body 511f19559d985726
+  -- body 8893d4633c4bbb11
+
+create function rate_limiter_internal.decide_under_layer1()
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 8a2b6a12a8ce087a
 
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
@@ -2573,7 +2622,7 @@ create function rate_limiter_internal.default_partition(schema_name name, table_
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted;
-  -- body 6173446741fa2476
+  -- body c6b027c59f9b9727
 
 create function rate_limiter_internal.drain_target(drain rate_limiter_private.partition_drains, moment timestamp with time zone)
   returns text
@@ -2584,6 +2633,11 @@ create function rate_limiter_internal.draw_layer1(shard_key integer, at timestam
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body 04e411efffd04c32
+
+create function rate_limiter_internal.draw_layer1_for(at timestamp with time zone, transaction_type rate_limiter.transaction_type, drawn rate_limiter_internal.bucket_charge[], asked rate_limiter_internal.bucket_charge[] DEFAULT NULL::rate_limiter_internal.bucket_charge[], metadata jsonb DEFAULT NULL::jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body b21d05f435186c18
 
 create function rate_limiter_internal.end_sessions_at_role_loss()
   returns trigger
@@ -2636,7 +2690,7 @@ create function rate_limiter_internal.finish_move(from_key integer, to_key integ
 create function rate_limiter_internal.fixed_quotas(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
-  -- body df13107916019c97
+  -- body 573be4e9894ca269
 
 create function rate_limiter_internal.fixed_window_refill(tokens numeric, capacity numeric, refill_rate bigint, window_seconds integer, prorated_since timestamp with time zone, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
@@ -2718,6 +2772,11 @@ create function rate_limiter_internal.held_by_debt(at timestamp with time zone, 
   returns TABLE(cluster_id uuid, is_bandwidth boolean, until timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
   language sql stable parallel safe;
   -- body 5251eafa73bab55d
+
+create function rate_limiter_internal.held_quotas(at timestamp with time zone, app_id uuid)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body 62711ef305664fd1
 
 create function rate_limiter_internal.held_shard_key(app_id uuid)
   returns integer
@@ -2827,15 +2886,30 @@ create function rate_limiter_internal.lacks_quota(shard_key integer, app_id uuid
   language plpgsql stable parallel safe;
   -- body dc11896db5557e29
 
-create function rate_limiter_internal.late_share_at(shard_key integer, at timestamp with time zone, app_id uuid, layer1 rate_limiter.token_buckets, OUT tenant_id uuid, OUT allowance numeric)
+create function rate_limiter_internal.late_draw_at(shard_key integer, at timestamp with time zone, app_id uuid, bucket rate_limiter.token_buckets, wanted numeric, reserve rate_limiter.token_buckets, OUT due numeric, OUT paid numeric, OUT paid_beyond numeric)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 3f5e3c204b90fc77
+
+create function rate_limiter_internal.late_part_wait_ms(part rate_limiter_internal.late_part)
+  returns bigint
+  language sql immutable parallel safe;
+  -- body 6987d9dccad39805
+
+create function rate_limiter_internal.late_share_at(shard_key integer, at timestamp with time zone, app_id uuid, layer1 rate_limiter.token_buckets, OUT tenant_id uuid, OUT allowance numeric, OUT per_second numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body 5b5cf1c1e1a49c13
+  -- body 60a581c40cc2681b
 
 create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
   returns rate_limiter_internal.layer1_draw
   language plpgsql stable parallel safe;
   -- body 71fd7fc13462464d
+
+create function rate_limiter_internal.layer1_of_exchange(renewals jsonb)
+  returns rate_limiter_internal.bucket_charge[]
+  language sql stable parallel safe;
+  -- body 750f5ae8b89404d4
 
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
@@ -2867,6 +2941,11 @@ create function rate_limiter_internal.leased_at(shard_key integer, at timestamp 
   language plpgsql stable parallel safe;
   -- body 59e7e916f9a35eb2
 
+create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], decisions rate_limiter.decision[])
+  returns boolean
+  language plpgsql immutable parallel safe;
+  -- body 817402b576d5ee52
+
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
@@ -2887,15 +2966,20 @@ create function rate_limiter_internal.lock_bucket(shard_key integer, at timestam
   language plpgsql volatile parallel unsafe;
   -- body 56be8d72c89e36e2
 
-create function rate_limiter_internal.lock_buckets(shard_key integer, INOUT at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean, writes_changes boolean DEFAULT true, OUT buckets rate_limiter.token_buckets[], OUT prefetched numeric[], OUT unwritten rate_limiter.token_buckets[])
+create function rate_limiter_internal.lock_buckets(shard_key integer, INOUT at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean, writes_changes boolean DEFAULT true, with_layer1 boolean DEFAULT true, OUT buckets rate_limiter.token_buckets[], OUT prefetched numeric[], OUT unwritten rate_limiter.token_buckets[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body ad286a72ae031973
+  -- body 7b8b68636b9c971d
 
 create function rate_limiter_internal.lock_ceilings(tenant_ids uuid[])
   returns void
   language sql volatile parallel unsafe;
   -- body 69c31671e3c846c6
+
+create function rate_limiter_internal.lock_exchange(renewals jsonb, settlements jsonb, charges jsonb, waits boolean)
+  returns uuid[]
+  language plpgsql volatile parallel unsafe;
+  -- body a3592e2ddf18055a
 
 create function rate_limiter_internal.lock_in_order(INOUT at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns timestamp with time zone
@@ -2911,6 +2995,16 @@ create function rate_limiter_internal.lock_layer1(cluster_ids uuid[])
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 860ad4b313049688
+
+create function rate_limiter_internal.lock_layer1_owed(INOUT at timestamp with time zone, made rate_limiter.late_charges[], others rate_limiter_internal.bucket_charge[])
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe;
+  -- body d91163d46454fbfa
+
+create function rate_limiter_internal.lock_layer2(shard_key integer, at timestamp with time zone, app_id uuid)
+  returns rate_limiter.token_buckets[]
+  language plpgsql volatile parallel unsafe;
+  -- body 20d586fe906436bd
 
 create function rate_limiter_internal.lock_owners(INOUT at timestamp with time zone, shard_keys integer[], owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
   returns record
@@ -3165,7 +3259,7 @@ create function rate_limiter_internal.propose_lease(shard_key integer, at timest
 create function rate_limiter_internal.publish_quota_at(at timestamp with time zone, app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body e5ae40be7ecf0ab6
+  -- body b0f4d42baa66d56c
 
 create function rate_limiter_internal.queue_cleanup(at timestamp with time zone, due_at timestamp with time zone)
   returns void
@@ -3254,6 +3348,11 @@ create function rate_limiter_internal.record_owed(shard_key integer, at timestam
   language plpgsql volatile parallel unsafe;
   -- body bc6009ccb082a7dc
 
+create function rate_limiter_internal.record_owed_many(at timestamp with time zone, app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[], OUT has_changed boolean[], OUT made rate_limiter.late_charges[], OUT lowered rate_limiter.late_charges[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 8eb405a0bacca1ed
+
 create function rate_limiter_internal.record_quota_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
@@ -3334,6 +3433,11 @@ create function rate_limiter_internal.renew_lease_at(at timestamp with time zone
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
   -- body 96dc735db7dce2c4
+
+create function rate_limiter_internal.renew_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body dc257064292b1cfa
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -3419,7 +3523,7 @@ create function rate_limiter_internal.require_few_scheduled_quotas(owner_id uuid
 create function rate_limiter_internal.require_fixed_quotas(at timestamp with time zone, app_id uuid, before jsonb)
   returns void
   language plpgsql stable parallel safe;
-  -- body 321ce703186136c0
+  -- body 4590d4256265b4af
 
 create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
@@ -3660,20 +3764,25 @@ create function rate_limiter_internal.settle_expired_leases(shard_key integer, a
   language plpgsql volatile parallel unsafe;
   -- body 690b6326e3a3c16c
 
+create function rate_limiter_internal.settle_layer2_exchanged(at timestamp with time zone, settlements jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body 094c0bc5251ed23e
+
 create function rate_limiter_internal.settle_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe;
   -- body 95f5180278f1d0ba
 
+create function rate_limiter_internal.settle_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body a466298bd86e3e92
+
 create function rate_limiter_internal.settle_lease_part(shard_key integer, at timestamp with time zone, app_id uuid, charged rate_limiter_internal.bucket_charge[], for_bytes boolean, left_over numeric, metadata jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body f3857878ed85348c
-
-create function rate_limiter_internal.settle_owed_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text)
-  returns boolean
-  language plpgsql volatile parallel unsafe;
-  -- body 58a23c12b4899d30
 
 create function rate_limiter_internal.shard_key_of(owner_id uuid)
   returns integer
@@ -3684,6 +3793,11 @@ create function rate_limiter_internal.share_of_charges(charges rate_limiter_inte
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql immutable parallel safe;
   -- body 5df5e0c050da37f8
+
+create function rate_limiter_internal.shares_leases(at timestamp with time zone, renewals jsonb)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 093e0bd5e387f51b
 
 create function rate_limiter_internal.shortage(offered numeric, most numeric, charge numeric, allow_oversize boolean, debt_limit numeric)
   returns numeric
@@ -3904,10 +4018,10 @@ create function rate_limiter_internal.write_changes_of_charged(at timestamp with
   language plpgsql volatile parallel unsafe;
   -- body 561790a1f4fa0502
 
-create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[], reserve_paid numeric[], cost_rates rate_limiter_internal.cost_rates[])
+create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[], reserve_paid numeric[], oversize_taken numeric[], cost_rates rate_limiter_internal.cost_rates[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 8eb9902250add0fe
+  -- body 0328375872391ca4
 
 create function rate_limiter_internal.write_denials(app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
   returns numeric[]
@@ -4160,7 +4274,7 @@ create function rate_limiter_private.expire_leases(at timestamp with time zone, 
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f1a63a4f8add00a4
+  -- body 8a34ac12daddbad1
 
 create function rate_limiter_private.expire_rows(data_type text, cutoff timestamp with time zone, batch_size integer DEFAULT 1000)
   returns integer
@@ -5534,7 +5648,7 @@ comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,times
 comment on function rate_limiter_internal.add_alert_notifications(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
-comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. Raises QS422 where too many are scheduled.';
+comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
 comment on function rate_limiter_internal.administrator_can_sign_in(timestamp with time zone) is 'Whether a user who can sign in administers the system, now and up to a moment.';
@@ -5572,9 +5686,12 @@ comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,p
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
-comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit; layer 1 no further than its headroom above its own, no more than layer 2 took, and beyond its half no more than the tenant''s part (late_share_at) and the reserve. What is left is counted as uncharged. Answers the charges with what was taken added.';
+comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges with what was taken added.';
+comment on function rate_limiter_internal.charge_layer1_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],rate_limiter_internal.bucket_charge[]) is 'Gives locked layer-1 buckets back what is returned to them, and charges them what is owed of late charges that layer 2 was charged (charge_layer2_owed). Each bucket is written once, however many charges there are, because all applications of a cluster wait for it.';
+comment on function rate_limiter_internal.charge_layer2_late(timestamp with time zone,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'The part of a late charge (charge_late) that layer 2 takes. Answers the charges with what was taken added, and what the enforcing bucket took, null where there is none: layer 1 takes no more.';
+comment on function rate_limiter_internal.charge_layer2_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter.late_charges[]) is 'Charges layer 2 what is newly owed (made), and gives it back what is owed no more (lowered, as the rows were before). Answers made with what each bucket was charged, layer 1 as if it could take all of it; what layer 1 is to take (items, by their place in made) and to get back (returned). Locks layer 2 alone.';
 comment on function rate_limiter_internal.charge_owed_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges whenever it is called.';
-comment on function rate_limiter_internal.charge_owed_many_at(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'charge_owed_many() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.charge_owed_many_at(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'charge_owed_many() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
 comment on function rate_limiter_internal.cheapest_costs(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The least that each active operation costs in a span of time: without any bytes, and at its usual size, which is one unit (unit_quantum). For one application, for all that a cluster hosts, or with neither by the default costs.';
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
 comment on function rate_limiter_internal.check_auto_borrow() is 'Trigger: only a system administrator lets gateways borrow for an application, or stops it (QS403).';
@@ -5608,11 +5725,13 @@ comment on function rate_limiter_internal.complete_minutes(timestamp with time z
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS409 (decide_under_layer1) where it has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_many() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
+comment on function rate_limiter_internal.correct_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],pg_catalog.uuid[],rate_limiter_internal.bucket_charge[],numeric[],numeric[]) is 'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed wrote them: into the charges what layer-1 buckets and reserves were charged, by application (short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
 comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.cost_rates_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'What operations cost an application at a moment, by their size, in their order. Raises what cost_at() raises.';
@@ -5623,6 +5742,7 @@ comment on function rate_limiter_internal.count_uncharged(integer,timestamp with
 comment on function rate_limiter_internal.counted_window(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,timestamp with time zone) is 'Whether every minute of a window, and whether any, meets the condition of an alert on a count of the system. A minute without a sample counts as zero.';
 comment on function rate_limiter_internal.credit_bucket(rate_limiter.token_buckets,numeric) is 'A bucket after tokens were given back to it: none lifts it above its capacity, or above its last one while it is dormant.';
 comment on function rate_limiter_internal.credit_charges(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Gives buckets that the caller has locked (lock_in_order) back what they were charged, up to their capacity: see credit_bucket.';
+comment on function rate_limiter_internal.credit_layer2(timestamp with time zone,rate_limiter_internal.bucket_charge[],pg_catalog.text,pg_catalog.jsonb) is 'Gives layer 2 its share of what is given back (share_of_charges), and answers what layer 1 and reserves are to get.';
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
@@ -5633,21 +5753,23 @@ comment on function rate_limiter_internal.debit_lender(integer,timestamp with ti
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[]) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. Reads no table but the engine''s settings.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
+comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS409, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
-comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer.';
+comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
+comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked as if they were full (full_layer1_at). Raises QS409 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
 comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';
 comment on function rate_limiter_internal.end_suspension(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends the suspension of a thing, if there is one.';
-comment on function rate_limiter_internal.exchange_leases_at(timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'exchange_leases() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.exchange_leases_at(timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'exchange_leases() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
 comment on function rate_limiter_internal.expected_buckets(boolean,boolean,boolean,boolean) is 'The enforcing buckets that a decision has to find, by the facts of its application: one that is missing would be no limit.';
 comment on function rate_limiter_internal.expire_leases_of(integer,timestamp with time zone,pg_catalog.uuid,integer) is 'Settles up to batch_size expired leases of a cluster as spent; answers what they were charged, which the caller releases.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.finish_move(integer,integer,pg_catalog.uuid) is 'Moves what else there is of an application to another shard key: its reserves, which are locked after layer 1, and what was added to its history since move_history() was called first.';
-comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas: the kinds without a ceiling, unless the user is a system administrator; null for nothing.';
+comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas, unless a system administrator: the kinds without a ceiling, and what is held (held_quotas).';
 comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: a capacity for each window that began, and for the first one after prorated_since only what flowed in since then, at the limit (refill_rate). A function that is called, and not inlined, because most buckets are not windows.';
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
@@ -5664,6 +5786,7 @@ comment on function rate_limiter_internal.has_way_in(pg_catalog.uuid) is 'Whethe
 comment on function rate_limiter_internal.heal_buckets(rate_limiter.token_buckets[],boolean,boolean) is 'Lets the time of locked buckets, as they stand at a moment, go on from there where the clock was set back: of those that hold tokens, and of those that hold bytes, as asked. No token moves.';
 comment on function rate_limiter_internal.health_after(pg_catalog.text,integer,boolean) is 'The health of a cluster after one more probe: degraded after the first failure, unhealthy after the third in a row; from there degraded after the first success, healthy after the second in a row. Unknown where it could not be asked (null).';
 comment on function rate_limiter_internal.held_by_debt(timestamp with time zone,pg_catalog.uuid) is 'What the applications of a tenant that are in debt hold of its ceilings beyond their quotas in force: the most of what they had within max_debt_seconds, until the debt is paid; until is null while nothing pays it. Otherwise a tenant would leave its debts with one application and give the quota to the next.';
+comment on function rate_limiter_internal.held_quotas(timestamp with time zone,pg_catalog.uuid) is 'What system administrators set for a time of an application''s quotas, and is not over: the signed-in user leaves it as it is, unless one of them; null for nothing.';
 comment on function rate_limiter_internal.held_shard_key(pg_catalog.uuid) is 'The shard key of an application, which it keeps until the end of the transaction; null for an unknown one. Waits for a move that is under way: not for callers that have locked buckets.';
 comment on function rate_limiter_internal.hold_application(integer,pg_catalog.uuid) is 'Keeps an application under its shard key until the end of the transaction, for callers that add rows and have not locked a bucket of its layer 2. Raises QS409 where it has moved or is being moved.';
 comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is not a fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
@@ -5685,23 +5808,30 @@ comment on function rate_limiter_internal.judge_entry(timestamp with time zone,p
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
 comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
 comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Whether an application without enforcing quotas of these kinds is denied for want of one. misses_…: there is no bucket of the kind. Null where the application has moved meanwhile. Raises QS409 where it has a missing bucket by its facts.';
-comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What late charges of an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all: an equal part, by tenant, of what is not reserved of its refill, and at most one second of it. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
+comment on function rate_limiter_internal.late_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets) is 'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond paid_beyond.';
+comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is 'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
+comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all, for late charges and oversize operations: an equal part, by tenant, of what is not reserved of its refill (per_second), and at most one second of it; below zero where oversize operations took more. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
 comment on function rate_limiter_internal.layer1_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
+comment on function rate_limiter_internal.layer1_of_exchange(pg_catalog.jsonb) is 'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their applications have left, too.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
 comment on function rate_limiter_internal.lease_amount(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric,numeric,boolean,numeric,numeric) is 'How much of one resource buckets, as they stand at a moment, lease of what is asked: never below a min_reserve or into the headroom of others, and no more than the capacity of layer 2 together with what its open leases hold (held_by_app), and than layer 1 has room for (cluster_room: cluster_lease_room). retry_after_ms: when they offer the smaller of what was asked and a tenth of a second of refill; null for never. reserve_paid: what the application''s reserve pays of it. charges_shadow: whether its shadow buckets can give it too. is_denied: no quota, and one is needed. allowance, share_rate: its share of layer 1 (lease_share_at), null where it is not limited.';
 comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
 comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
+comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
 comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
-comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then.';
+comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
+comment on function rate_limiter_internal.lock_exchange(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
 comment on function rate_limiter_internal.lock_layer1(pg_catalog.uuid[]) is 'Locks layer 1 of clusters in lock order, for callers that change it in several passes.';
+comment on function rate_limiter_internal.lock_layer1_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.bucket_charge[]) is 'Locks the layer-1 buckets and reserves that late charges (made) draw on, and others with them: of those, reserves only that get or give something. Answers the moment, where that is null what the clock says then.';
+comment on function rate_limiter_internal.lock_layer2(integer,timestamp with time zone,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, and returns those with a quota in force as they stand at a moment. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_owners(timestamp with time zone,integer[],pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
@@ -5767,6 +5897,7 @@ comment on function rate_limiter_internal.random_token() is '256 random bits as 
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see; none on a standby.';
 comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing.';
+comment on function rate_limiter_internal.record_owed_many(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. Locks no bucket.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
 comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where no quota is in force. Inlined into the statements that call it.';
@@ -5846,11 +5977,13 @@ comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_cat
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
+comment on function rate_limiter_internal.settle_layer2_exchanged(timestamp with time zone,pg_catalog.jsonb) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.settle_lease_layer2(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() of a lease whose layer-2 buckets the caller has locked, as far as layer 2 goes. Answers what layer 1 and reserves are to get back (returned), and what layer 1 counts as leased no more (released).';
 comment on function rate_limiter_internal.settle_lease_part(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.jsonb) is 'Gives the buckets that a lease was taken from back what is left over of one resource; less than nothing, because the holder used more than it had, is a late charge on them.';
-comment on function rate_limiter_internal.settle_owed_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'Moves a late charge down to what was used in the end: the difference goes back to the buckets that were charged. Answers false for an unknown charge, and for one that is not larger.';
 comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The shard key of an owner of buckets, an application or a cluster; null for an unknown one.';
 comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
+comment on function rate_limiter_internal.shares_leases(timestamp with time zone,pg_catalog.jsonb) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
@@ -5893,7 +6026,7 @@ comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
-comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
+comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_denials(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
@@ -6239,6 +6372,7 @@ comment on column rate_limiter.quota_configs.config_id is 'The version.';
 comment on column rate_limiter.quota_configs.created_at is 'When the row was made.';
 comment on column rate_limiter.quota_configs.default_cluster_id is 'The cluster whose applications it limits, each by itself (layer 2), while they have no quota of that kind of their own in force; null for any other.';
 comment on column rate_limiter.quota_configs.is_active is 'An inactive version is never in force and overlaps with nothing.';
+comment on column rate_limiter.quota_configs.is_held is 'Whether a system administrator set it for a time: until it ends, the people of the tenant leave it as it is.';
 comment on column rate_limiter.quota_configs.mode is 'Whether it denies or only measures.';
 comment on column rate_limiter.quota_configs.owner_id is 'Whichever of the three it has.';
 comment on column rate_limiter.quota_configs.valid_from is 'First moment it is in force.';
@@ -6464,7 +6598,7 @@ comment on column rate_limiter_internal.late_shares.bucket_type is 'The layer-1 
 comment on column rate_limiter_internal.late_shares.charged_at is 'When the last of these late charges was made.';
 comment on column rate_limiter_internal.late_shares.shard_key is 'The number of the cluster.';
 comment on column rate_limiter_internal.late_shares.tenant_id is 'The tenant.';
-comment on column rate_limiter_internal.late_shares.tokens is 'What the tenant had left of its part then.';
+comment on column rate_limiter_internal.late_shares.tokens is 'What the tenant had left of its part then; below zero what oversize operations took beyond it.';
 comment on column rate_limiter_internal.layer1_stripes.bytes is 'Bytes.';
 comment on column rate_limiter_internal.layer1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
 comment on column rate_limiter_internal.layer1_stripes.iops is 'Tokens.';
@@ -6660,7 +6794,7 @@ Every change of every reservation, with the reason for it.';
 
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
 comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one session runs at a time: rows that are locked and never changed. See lock_job() and try_lock_job().';
-comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, so that each has an equal part of it. Not logged: after a crash each starts anew.';
+comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, or with an oversize operation, so that each has an equal part of it. Not logged: after a crash each starts anew.';
 comment on table rate_limiter_internal.layer1_stripes is 'Tokens that were drawn on layer 1 ahead of need, for the sessions that share the stripe. Not logged: after a crash there are none, as if they had lapsed.';
 comment on table rate_limiter_internal.lease_shares is 'Applications that leased while their cluster''s layer 1 was short, so that they share what it has. Not logged: after a crash each starts anew.';
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
@@ -6697,6 +6831,8 @@ comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a q
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';
+comment on type rate_limiter_internal.late_item is 'One kind of a late charge, while it is made. place: in the list of charges. amount: what was handed in. wanted: what layer 1 is to take of it, which is no more than layer 2 took.';
+comment on type rate_limiter_internal.late_part is 'What a tenant may take of a layer-1 bucket beyond the half that is free to all: see late_share_at().';
 comment on type rate_limiter_internal.layer1_draw is 'How a charge of layer 1 is paid. is_possible: false where it must be decided under locks. taken: out of the stripe. drawn: out of the cluster''s bucket, and kept of that for the stripe. quota_valid_until: of that bucket, as it was looked at.';
 comment on type rate_limiter_internal.quota_snapshot is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';

@@ -1,5 +1,5 @@
---! Previous: sha1:19b0a39e0110866659ecf90a4475491747a5a638
---! Hash: sha1:26e27f64be962215ed543871f43ff2aa3b9a7917
+--! Previous: sha1:b51a1b90fce3ae194a41abb8731395453676555d
+--! Hash: sha1:17e05e9e712dec8b34b802c7be8db4bddf15c815
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:26e27f64be962215ed543871f43ff2aa3b9a7917
---! Hash: sha1:e06a2f308639a603e630761ee5c87266e9a0d8d8
+--! Previous: sha1:17e05e9e712dec8b34b802c7be8db4bddf15c815
+--! Hash: sha1:4f060547461c064d083df57db388699a645a9633
 --! Message: sign-in and API keys
 
 -- Sign-in

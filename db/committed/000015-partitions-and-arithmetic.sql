@@ -1,5 +1,5 @@
---! Previous: sha1:e06a2f308639a603e630761ee5c87266e9a0d8d8
---! Hash: sha1:15bcef8c139d3f84db2df2cdaa329f00c0bea2c9
+--! Previous: sha1:4f060547461c064d083df57db388699a645a9633
+--! Hash: sha1:c9fb911dea321cb0c57468531166e1950d3000e6
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:15bcef8c139d3f84db2df2cdaa329f00c0bea2c9
---! Hash: sha1:70816fde430e48b62da2473b0ac4f2ce9b88c8c2
+--! Previous: sha1:c9fb911dea321cb0c57468531166e1950d3000e6
+--! Hash: sha1:97c4cf07f3a896870fcb6220974743a052ad2a52
 --! Message: quotas
 
 -- Quotas

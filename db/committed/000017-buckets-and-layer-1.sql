@@ -1,5 +1,5 @@
---! Previous: sha1:70816fde430e48b62da2473b0ac4f2ce9b88c8c2
---! Hash: sha1:39909e3e8d6f70dd9e0786276747d81e45a71f5a
+--! Previous: sha1:97c4cf07f3a896870fcb6220974743a052ad2a52
+--! Hash: sha1:fce90f5c5125bab6b66195378d94618a656237f4
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -497,6 +497,7 @@ create or replace function rate_limiter_internal.lock_buckets(
   with_tokens boolean,
   with_bytes boolean,
   writes_changes boolean default true,
+  with_layer1 boolean default true,
   out buckets rate_limiter.token_buckets[],
   out prefetched numeric[],
   out unwritten rate_limiter.token_buckets[]
@@ -545,6 +546,7 @@ begin
     from rate_limiter.token_buckets as b
     where b.shard_key = lock_buckets.shard_key
       and b.owner_id = lock_buckets.cluster_id
+      and with_layer1
       and b.bucket_type in (
         case when with_tokens then 'iops_l1'::rate_limiter.bucket_type end,
         case when with_bytes then 'bandwidth_l1'::rate_limiter.bucket_type end
@@ -598,14 +600,52 @@ end;
 $$;
 
 comment on function rate_limiter_internal.lock_buckets(
-  integer, timestamptz, uuid, uuid, boolean, boolean, boolean
+  integer, timestamptz, uuid, uuid, boolean, boolean, boolean, boolean
 ) is
   'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and '
   'locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, '
   'reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that '
   'the stripe holds. Changes of quota since a bucket was last written are written, unless '
-  'writes_changes is false and the clock was not set back for it: unwritten has it as it is then.';
+  'writes_changes is false and the clock was not set back for it: unwritten has it as it is then. '
+  'Unless with_layer1, layer 1 and reserves are left alone.';
 --! EndIncluded rate_limiter_internal/buckets/lock_buckets.sql
+--! Included rate_limiter_internal/buckets/lock_layer2.sql
+create or replace function rate_limiter_internal.lock_layer2(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid
+)
+returns rate_limiter.token_buckets[]
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+  buckets rate_limiter.token_buckets[] := '{}';
+begin
+  for bucket in
+    select b.*
+    from rate_limiter.token_buckets as b
+    where b.shard_key = lock_layer2.shard_key
+      and b.owner_id = lock_layer2.app_id
+      and rate_limiter_internal.lock_rank(b.bucket_type) = 1
+    order by b.bucket_type, b.mode
+    for update
+  loop
+    bucket := rate_limiter_internal.locked_bucket_at(at, bucket);
+    if bucket.capacity is not null then
+      buckets := buckets || bucket;
+    end if;
+  end loop;
+  return buckets;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_layer2(integer, timestamptz, uuid) is
+  'Locks the layer-2 buckets of an application, and returns those with a quota in force as they '
+  'stand at a moment. Changes of quota since they were last written are written.';
+--! EndIncluded rate_limiter_internal/buckets/lock_layer2.sql
 --! Included rate_limiter_internal/buckets/heal_buckets.sql
 create or replace function rate_limiter_internal.heal_buckets(
   buckets rate_limiter.token_buckets[],
@@ -2158,3 +2198,133 @@ comment on function rate_limiter_internal.cluster_share(integer, uuid, uuid) is
   'those applications are its own. What is shared there is shared by '
   'tenant first.';
 --! EndIncluded rate_limiter_internal/layer1/cluster_share.sql
+--! Included rate_limiter_internal/layer1/decide_under_layer1.sql
+create or replace function rate_limiter_internal.decide_under_layer1()
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  raise exception using
+    errcode = 'QS409',
+    message = 'layer 1 is short',
+    hint = 'What was decided before layer 1 was locked is decided again under its lock.';
+end;
+$$;
+
+comment on function rate_limiter_internal.decide_under_layer1() is
+  'Undoes what was decided as if layer 1 had enough: raises QS409, which the caller of these '
+  'decisions catches.';
+--! EndIncluded rate_limiter_internal/layer1/decide_under_layer1.sql
+--! Included rate_limiter_internal/layer1/full_layer1_at.sql
+create or replace function rate_limiter_internal.full_layer1_at(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  expected rate_limiter.bucket_type[]
+)
+returns rate_limiter.token_buckets[]
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+  buckets rate_limiter.token_buckets[] := '{}';
+begin
+  foreach bucket in array rate_limiter_internal.buckets_at(
+    shard_key, at, app_id, cluster_id, expected
+  ) loop
+    continue when rate_limiter_internal.lock_rank(bucket.bucket_type) = 1;
+    if bucket.mode = 'shadow' or bucket.calculation_method <> 'token_bucket' then
+      perform rate_limiter_internal.decide_under_layer1();
+    end if;
+    if bucket.reserve_cluster_id is null then
+      bucket.current_tokens := bucket.capacity;
+      bucket.leased := null;
+    end if;
+    buckets := buckets || bucket;
+  end loop;
+  return buckets;
+end;
+$$;
+
+comment on function rate_limiter_internal.full_layer1_at(
+  integer, timestamptz, uuid, uuid, rate_limiter.bucket_type[]
+) is
+  'The layer-1 buckets and reserves of an application as if layer 1 were full, for decisions that '
+  'are made before it is locked and hold if draw_layer1_for() finds enough in it. With a '
+  'shadow quota, or another one than a token bucket, they are made under its lock.';
+--! EndIncluded rate_limiter_internal/layer1/full_layer1_at.sql
+--! Included rate_limiter_internal/layer1/draw_layer1_for.sql
+create or replace function rate_limiter_internal.draw_layer1_for(
+  at timestamptz,
+  transaction_type rate_limiter.transaction_type,
+  drawn rate_limiter_internal.bucket_charge[],
+  asked rate_limiter_internal.bucket_charge[] default null,
+  metadata jsonb default null
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  is_lease constant boolean := asked is not null;
+  settings rate_limiter_internal.engine_settings;
+  draw record;
+  before rate_limiter.token_buckets;
+  after rate_limiter.token_buckets;
+  kept numeric;
+begin
+  select e.* into settings
+  from rate_limiter_internal.engine_settings as e;
+  for draw in
+    select
+      d.shard_key, d.owner_id, d.bucket_type, d.mode, sum(d.tokens) as tokens,
+      (
+        select sum(a.tokens)
+        from unnest(asked) as a
+        where a.owner_id = d.owner_id and a.bucket_type = d.bucket_type
+      ) as asked
+    from unnest(drawn) as d
+    where d.tokens > 0
+    group by d.shard_key, d.owner_id, d.bucket_type, d.mode
+    order by d.owner_id, d.bucket_type, d.mode
+  loop
+    before := rate_limiter_internal.lock_bucket(
+      draw.shard_key, at, draw.owner_id, draw.bucket_type, draw.mode
+    );
+    kept := coalesce(before.headroom, 0) + case when is_lease then before.min_reserve else 0 end;
+    if before.capacity is null
+      or before.current_tokens - kept < draw.tokens
+      -- Leases are shared when layer 1 is short, and when much of it is leased.
+      or is_lease and settings.lease_fairness
+        and before.current_tokens - kept - draw.tokens < (before.capacity - kept) / 2
+      or is_lease
+        and coalesce(before.leased, 0) + draw.asked > before.capacity * settings.lease_common_share
+    then
+      perform rate_limiter_internal.decide_under_layer1();
+    end if;
+    after := rate_limiter_internal.with_tokens(before, before.current_tokens - draw.tokens);
+    if is_lease then
+      after.leased := coalesce(before.leased, 0) + draw.tokens;
+    end if;
+    perform rate_limiter_internal.write_buckets(
+      at, transaction_type, array[before], array[after], null, metadata
+    );
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.draw_layer1_for(
+  timestamptz, rate_limiter.transaction_type, rate_limiter_internal.bucket_charge[],
+  rate_limiter_internal.bucket_charge[], jsonb
+) is
+  'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked '
+  'as if they were full (full_layer1_at). Raises QS409 (decide_under_layer1) where one has less '
+  'beyond its headroom; for leases (asked: what they asked for) also where that would have been '
+  'less than asked because layer 1 is short or much of it is leased.';
+--! EndIncluded rate_limiter_internal/layer1/draw_layer1_for.sql

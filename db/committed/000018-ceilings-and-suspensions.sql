@@ -1,5 +1,5 @@
---! Previous: sha1:39909e3e8d6f70dd9e0786276747d81e45a71f5a
---! Hash: sha1:05b4669bc77eb8925243cb70943a15274cbb2242
+--! Previous: sha1:fce90f5c5125bab6b66195378d94618a656237f4
+--! Hash: sha1:9393b9d30998a288f450ef7b748d933989b72d86
 --! Message: ceilings and suspensions
 
 -- Ceilings

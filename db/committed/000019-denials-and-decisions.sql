@@ -1,5 +1,5 @@
---! Previous: sha1:05b4669bc77eb8925243cb70943a15274cbb2242
---! Hash: sha1:a4eaf32e3cf6f1c22b783a3befc0bd6c7c977c4a
+--! Previous: sha1:9393b9d30998a288f450ef7b748d933989b72d86
+--! Hash: sha1:6818d98bfc32ac7fcc560f33744129e9d096b28e
 --! Message: denials and decisions
 
 -- Denials
@@ -1422,6 +1422,154 @@ comment on function rate_limiter_internal.write_changes_of_charged(
   'and of those that are dormant by now and would have been charged. before, after: the buckets '
   'as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 --! EndIncluded rate_limiter_internal/decisions/write_changes_of_charged.sql
+--! Included rate_limiter_internal/decisions/leaves_layer1_open.sql
+create or replace function rate_limiter_internal.leaves_layer1_open(
+  before rate_limiter.token_buckets[],
+  after rate_limiter.token_buckets[],
+  decisions rate_limiter.decision[]
+)
+returns boolean
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  is_drawn_on boolean := false;
+begin
+  if cardinality(decisions) = 1 or exists (
+    select from unnest(decisions) as d where d.reason in ('iops_l1', 'bandwidth_l1')
+  ) then
+    return false;
+  end if;
+  for place in 1 .. cardinality(before) loop
+    continue when not rate_limiter_internal.is_layer1(before[place].bucket_type)
+      or before[place].current_tokens = after[place].current_tokens;
+    is_drawn_on := true;
+    if after[place].current_tokens < coalesce(after[place].headroom, 0)
+      or after[place].mode = 'shadow'
+      or after[place].calculation_method <> 'token_bucket'
+    then
+      return false;
+    end if;
+  end loop;
+  return is_drawn_on;
+end;
+$$;
+
+comment on function rate_limiter_internal.leaves_layer1_open(
+  rate_limiter.token_buckets[], rate_limiter.token_buckets[], rate_limiter.decision[]
+) is
+  'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has '
+  'enough for all of it: then all but that draw can be done before layer 1 is locked '
+  '(consume_before_layer1).';
+--! EndIncluded rate_limiter_internal/decisions/leaves_layer1_open.sql
+--! Included rate_limiter_internal/decisions/consume_before_layer1.sql
+create or replace function rate_limiter_internal.consume_before_layer1(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  cluster_id uuid,
+  operations text[],
+  sizes bigint[],
+  costs numeric[],
+  reference_ids text[],
+  cost_rates rate_limiter_internal.cost_rates[]
+)
+returns rate_limiter.decision[]
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  with_tokens constant boolean := 0 < any (costs);
+  with_bytes constant boolean := (select bool_or(s is null or s > 0) from unnest(sizes) as s);
+  needs constant record := rate_limiter_internal.quotas_needed(shard_key, app_id, cluster_id);
+  batch record;
+  locked record;
+  written record;
+  buckets rate_limiter.token_buckets[];
+  costs_before numeric[];
+  charged integer;
+  drawn rate_limiter_internal.bucket_charge[];
+  metadata jsonb;
+begin
+  locked := rate_limiter_internal.lock_buckets(
+    shard_key, at, app_id, cluster_id, with_tokens, with_bytes, writes_changes => false,
+    with_layer1 => false
+  );
+  charged := cardinality(locked.buckets);
+  buckets := locked.buckets || rate_limiter_internal.full_layer1_at(
+    shard_key, locked.at, app_id, cluster_id, needs.expected
+  ) || array(
+    -- What is not charged is answered for as it is looked at.
+    select b::rate_limiter.token_buckets
+    from unnest(rate_limiter_internal.buckets_at(shard_key, locked.at, app_id, null)) as b
+    where rate_limiter_internal.lock_rank(b.bucket_type) = 1
+      and not case when rate_limiter_internal.is_bandwidth(b.bucket_type) then with_bytes
+        else with_tokens end
+  );
+  perform rate_limiter_internal.heal_buckets(locked.buckets, with_tokens, with_bytes);
+  costs_before := rate_limiter_internal.costs_before(
+    shard_key, app_id, reference_ids, operations, sizes
+  );
+  batch := rate_limiter_internal.decide_batch(
+    locked.at, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth, locked.prefetched
+  );
+  drawn := array(
+    select row(
+      b.shard_key, b.owner_id, b.bucket_type, b.mode, b.current_tokens - a.tokens_left
+    )::rate_limiter_internal.bucket_charge
+    from unnest(buckets) with ordinality as b
+    join (
+      select u.current_tokens as tokens_left, u.ordinality
+      from unnest(batch.buckets) with ordinality as u
+    ) as a using (ordinality)
+    where rate_limiter_internal.lock_rank(b.bucket_type) > 1
+      and b.current_tokens <> a.tokens_left
+  );
+  if exists (
+    select from unnest(drawn) as d where rate_limiter_internal.lock_rank(d.bucket_type) = 3
+  ) then
+    perform rate_limiter_internal.decide_under_layer1();
+  end if;
+
+  metadata := jsonb_build_object(
+    'operations', (select count(*) from unnest(batch.decisions) as d where d.allowed)
+  );
+  if locked.unwritten <> '{}' then
+    written := rate_limiter_internal.write_changes_of_charged(
+      locked.at, locked.unwritten, buckets, batch.buckets, costs, sizes, costs_before,
+      batch.decisions
+    );
+    buckets := written.before;
+    batch.buckets := written.after;
+  end if;
+  perform rate_limiter_internal.write_buckets(
+    locked.at, 'consume', buckets[:charged], batch.buckets[:charged], null, metadata
+  );
+  perform rate_limiter_internal.spend_prefetched(shard_key, locked.prefetched, batch.prefetched);
+  if reference_ids is not null then
+    perform rate_limiter_internal.write_charges(
+      shard_key, locked.at, app_id, operations, sizes, reference_ids, costs_before,
+      batch.decisions, buckets, batch.reserve_paid, cost_rates
+    );
+  end if;
+  -- All siblings wait for layer 1.
+  perform rate_limiter_internal.draw_layer1_for(
+    rate_limiter_internal.lock_in_order(at, drawn), 'consume', drawn, metadata => metadata
+  );
+  return batch.decisions;
+end;
+$$;
+
+comment on function rate_limiter_internal.consume_before_layer1(
+  integer, timestamptz, uuid, uuid, text[], bigint[], numeric[], text[],
+  rate_limiter_internal.cost_rates[]
+) is
+  'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as '
+  'if it were full until then (full_layer1_at). Raises QS409 (decide_under_layer1) where it has '
+  'less.';
+--! EndIncluded rate_limiter_internal/decisions/consume_before_layer1.sql
 --! Included rate_limiter_internal/decisions/consume_locked.sql
 create or replace function rate_limiter_internal.consume_locked(
   shard_key integer,
@@ -1464,6 +1612,21 @@ begin
     moment, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth,
     rate_limiter_internal.prefetched_at(shard_key, moment)
   );
+
+  if batch.charges_anything and rate_limiter_internal.leaves_layer1_open(
+    buckets, batch.buckets, batch.decisions
+  ) then
+    begin
+      return rate_limiter_internal.consume_before_layer1(
+        shard_key, at, app_id, cluster_id, operations, sizes, costs, reference_ids, cost_rates
+      );
+    exception
+      when sqlstate 'QS409' then
+        if sqlerrm <> 'layer 1 is short' then
+          raise;
+        end if;
+    end;
+  end if;
 
   if batch.charges_anything or rate_limiter_internal.needs_healing(
     shard_key, moment, app_id, cluster_id, with_tokens, with_bytes

@@ -1,5 +1,5 @@
---! Previous: sha1:a4eaf32e3cf6f1c22b783a3befc0bd6c7c977c4a
---! Hash: sha1:d8a6ab81fc8a77260b074282b9de618951c8f667
+--! Previous: sha1:6818d98bfc32ac7fcc560f33744129e9d096b28e
+--! Hash: sha1:2914ef01d97f53e441caca9a12833ba4b8c9ee90
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:d8a6ab81fc8a77260b074282b9de618951c8f667
---! Hash: sha1:1cceea7592438139a479a45d2a91cfa131493593
+--! Previous: sha1:2914ef01d97f53e441caca9a12833ba4b8c9ee90
+--! Hash: sha1:46b70f6edfcbb97152038fb5f3ebb68204605a03
 --! Message: settlement and leases
 
 -- Settlement
@@ -71,6 +71,53 @@ comment on function rate_limiter_internal.credit_charges(
   'Gives buckets that the caller has locked (lock_in_order) back what they were charged, up to '
   'their capacity: see credit_bucket.';
 --! EndIncluded rate_limiter_internal/settlement/credit_charges.sql
+--! Included rate_limiter_internal/settlement/credit_layer2.sql
+create or replace function rate_limiter_internal.credit_layer2(
+  at timestamptz,
+  given rate_limiter_internal.bucket_charge[],
+  reference_id text,
+  metadata jsonb default null
+)
+returns rate_limiter_internal.bucket_charge[]
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  perform rate_limiter_internal.credit_charges(
+    at,
+    array(
+      select g::rate_limiter_internal.bucket_charge
+      from unnest(given) as g
+      where rate_limiter_internal.lock_rank(g.bucket_type) = 1
+    ),
+    'settle', reference_id, metadata
+  );
+  return array(
+    select g::rate_limiter_internal.bucket_charge
+    from unnest(given) as g
+    join rate_limiter.token_buckets as b
+      on b.shard_key = g.shard_key
+      and b.owner_id = g.owner_id
+      and b.bucket_type = g.bucket_type
+      and b.mode = g.mode
+    where g.tokens > 0
+      and rate_limiter_internal.lock_rank(g.bucket_type) > 1
+      -- A reserve may be one on another cluster by now.
+      and (
+        b.reserve_cluster_id is null
+        or b.reserve_cluster_id in (select c.owner_id from unnest(given) as c)
+      )
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.credit_layer2(
+  timestamptz, rate_limiter_internal.bucket_charge[], text, jsonb
+) is
+  'Gives layer 2 its share of what is given back (share_of_charges), and answers what layer 1 and '
+  'reserves are to get.';
+--! EndIncluded rate_limiter_internal/settlement/credit_layer2.sql
 --! Included rate_limiter_internal/settlement/count_uncharged.sql
 create or replace function rate_limiter_internal.count_uncharged(
   shard_key integer,
@@ -190,6 +237,113 @@ comment on function rate_limiter_internal.write_late_share(
   integer, timestamptz, uuid, rate_limiter.bucket_type, numeric
 ) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 --! EndIncluded rate_limiter_internal/settlement/write_late_share.sql
+--! Included rate_limiter_internal/settlement/charge_layer2_late.sql
+create or replace function rate_limiter_internal.charge_layer2_late(
+  at timestamptz,
+  inout charges rate_limiter_internal.bucket_charge[],
+  for_bytes boolean,
+  amount numeric,
+  transaction_type rate_limiter.transaction_type,
+  reference_id text,
+  metadata jsonb default null,
+  out taken numeric
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  before rate_limiter.token_buckets;
+  due numeric;
+begin
+  for place in 1 .. cardinality(charges) loop
+    continue when rate_limiter_internal.lock_rank(charges[place].bucket_type) > 1
+      or rate_limiter_internal.is_bandwidth(charges[place].bucket_type) <> for_bytes;
+    before := rate_limiter_internal.lock_bucket(
+      charges[place].shard_key, at, charges[place].owner_id, charges[place].bucket_type,
+      charges[place].mode
+    );
+    continue when before.owner_id is null;
+    due := least(
+      amount, greatest(before.current_tokens + rate_limiter_internal.debt_limit(before), 0)
+    );
+    if charges[place].mode = 'enforce' then
+      taken := due;
+    end if;
+    continue when due = 0;
+    charges[place].tokens := charges[place].tokens + due;
+    perform rate_limiter_internal.write_buckets(
+      at, transaction_type, array[before],
+      array[rate_limiter_internal.with_tokens(before, before.current_tokens - due)],
+      reference_id, metadata
+    );
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.charge_layer2_late(
+  timestamptz, rate_limiter_internal.bucket_charge[], boolean, numeric,
+  rate_limiter.transaction_type, text, jsonb
+) is
+  'The part of a late charge (charge_late) that layer 2 takes. Answers the charges with what was '
+  'taken added, and what the enforcing bucket took, null where there is none: layer 1 takes no '
+  'more.';
+--! EndIncluded rate_limiter_internal/settlement/charge_layer2_late.sql
+--! Included rate_limiter_internal/settlement/late_draw_at.sql
+create or replace function rate_limiter_internal.late_draw_at(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  bucket rate_limiter.token_buckets,
+  wanted numeric,
+  reserve rate_limiter.token_buckets,
+  out due numeric,
+  out paid numeric,
+  out paid_beyond numeric
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  -- What lies beyond the headroom, and what lies above the half that is left alone.
+  pool constant numeric := greatest(bucket.current_tokens - coalesce(bucket.headroom, 0), 0);
+  above_half constant numeric := trunc(greatest(
+    bucket.current_tokens
+      - (coalesce(bucket.capacity, bucket.last_capacity) + coalesce(bucket.headroom, 0)) * 0.5,
+    0
+  ), 6);
+  part record;
+  own_part numeric;
+begin
+  due := least(wanted, greatest(
+    bucket.current_tokens + rate_limiter_internal.debt_limit(bucket)
+      - coalesce(bucket.headroom, 0),
+    0
+  ));
+  if due > above_half and bucket.mode = 'enforce' then
+    part := rate_limiter_internal.late_share_at(shard_key, at, app_id, bucket);
+    own_part := above_half + part.allowance;
+    due := least(due, own_part + coalesce(reserve.current_tokens, 0));
+  end if;
+  paid_beyond := least(pool, own_part);
+  paid := least(greatest(due - paid_beyond, 0), coalesce(reserve.current_tokens, 0));
+  if due - paid > above_half and own_part is not null then
+    perform rate_limiter_internal.write_late_share(
+      bucket.shard_key, at, part.tenant_id, bucket.bucket_type, own_part - due + paid
+    );
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.late_draw_at(
+  integer, timestamptz, uuid, rate_limiter.token_buckets, numeric, rate_limiter.token_buckets
+) is
+  'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its '
+  'debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which '
+  'it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond '
+  'paid_beyond.';
+--! EndIncluded rate_limiter_internal/settlement/late_draw_at.sql
 --! Included rate_limiter_internal/settlement/charge_late.sql
 create or replace function rate_limiter_internal.charge_late(
   shard_key integer,
@@ -212,97 +366,61 @@ declare
     then 'bandwidth_reserve' else 'iops_reserve' end;
   reserve_place integer;
   before rate_limiter.token_buckets;
-  after rate_limiter.token_buckets;
   reserve rate_limiter.token_buckets;
-  due numeric;
-  paid numeric;
-  -- Of layer 1: what lies beyond the headroom, and what lies above the half that is left alone.
-  pool numeric;
-  above_half numeric;
-  part record;
-  own_part numeric;
-  -- What the enforcing layer-2 bucket took; null where there is none.
-  taken_by_app numeric;
-  least_taken numeric := amount;
+  layer2 record;
+  draw record;
+  least_taken numeric;
 begin
+  layer2 := rate_limiter_internal.charge_layer2_late(
+    at, charges, for_bytes, amount, transaction_type, reference_id, metadata
+  );
+  charges := layer2.charges;
+  least_taken := least(amount, layer2.taken);
+
   for place in 1 .. cardinality(charges) loop
     if charges[place].bucket_type = reserve_type then
       reserve_place := place;
     end if;
   end loop;
-
-  -- Layer 2 first, as the charges are in lock order.
   for place in 1 .. cardinality(charges) loop
-    continue when charges[place].bucket_type = reserve_type
+    continue when not rate_limiter_internal.is_layer1(charges[place].bucket_type)
       or rate_limiter_internal.is_bandwidth(charges[place].bucket_type) <> for_bytes;
     before := rate_limiter_internal.lock_bucket(
       charges[place].shard_key, at, charges[place].owner_id, charges[place].bucket_type,
       charges[place].mode
     );
     continue when before.owner_id is null;
-    after := before;
-    if rate_limiter_internal.is_layer1(before.bucket_type) then
-      due := least(amount, taken_by_app, greatest(
-        before.current_tokens + rate_limiter_internal.debt_limit(before)
-          - coalesce(before.headroom, 0),
-        0
-      ));
-      pool := greatest(before.current_tokens - coalesce(before.headroom, 0), 0);
-      above_half := trunc(greatest(
-        before.current_tokens
-          - (coalesce(before.capacity, before.last_capacity) + coalesce(before.headroom, 0)) * 0.5,
-        0
-      ), 6);
-      reserve := null;
-      if due > 0 and before.headroom > 0 and reserve_place is not null then
-        reserve := rate_limiter_internal.lock_bucket(
-          charges[reserve_place].shard_key, at, charges[reserve_place].owner_id, reserve_type,
-          'enforce'
-        );
-        if reserve.reserve_cluster_id is distinct from before.owner_id then
-          reserve := null;
-        end if;
-      end if;
-      own_part := null;
-      if due > above_half and before.mode = 'enforce' then
-        part := rate_limiter_internal.late_share_at(shard_key, at, app_id, before);
-        own_part := above_half + part.allowance;
-        due := least(due, own_part + coalesce(reserve.current_tokens, 0));
-      end if;
-      paid := least(
-        greatest(due - least(pool, own_part), 0), coalesce(reserve.current_tokens, 0)
+    reserve := null;
+    if before.headroom > 0 and reserve_place is not null then
+      reserve := rate_limiter_internal.lock_bucket(
+        charges[reserve_place].shard_key, at, charges[reserve_place].owner_id, reserve_type,
+        'enforce'
       );
-      if due - paid > above_half and own_part is not null then
-        perform rate_limiter_internal.write_late_share(
-          before.shard_key, at, part.tenant_id, before.bucket_type, own_part - due + paid
-        );
+      if reserve.reserve_cluster_id is distinct from before.owner_id then
+        reserve := null;
       end if;
-    else
-      due := least(
-        amount,
-        greatest(before.current_tokens + rate_limiter_internal.debt_limit(before), 0)
-      );
     end if;
+    draw := rate_limiter_internal.late_draw_at(
+      shard_key, at, app_id, before, least(amount, layer2.taken), reserve
+    );
     if charges[place].mode = 'enforce' then
-      least_taken := least(least_taken, due);
-      if not rate_limiter_internal.is_layer1(before.bucket_type) then
-        taken_by_app := due;
-      end if;
+      least_taken := least(least_taken, draw.due);
     end if;
-    continue when due = 0;
+    continue when draw.due = 0;
 
-    if rate_limiter_internal.is_layer1(before.bucket_type) and paid > 0 then
+    if draw.paid > 0 then
       perform rate_limiter_internal.write_buckets(
         at, transaction_type, array[reserve],
-        array[rate_limiter_internal.with_tokens(reserve, reserve.current_tokens - paid)],
+        array[rate_limiter_internal.with_tokens(reserve, reserve.current_tokens - draw.paid)],
         reference_id, metadata
       );
-      charges[reserve_place].tokens := charges[reserve_place].tokens + paid;
+      charges[reserve_place].tokens := charges[reserve_place].tokens + draw.paid;
     end if;
-    after.current_tokens := before.current_tokens - due;
-    charges[place].tokens := charges[place].tokens + due;
+    charges[place].tokens := charges[place].tokens + draw.due;
     perform rate_limiter_internal.write_buckets(
-      at, transaction_type, array[before], array[after], reference_id, metadata
+      at, transaction_type, array[before],
+      array[rate_limiter_internal.with_tokens(before, before.current_tokens - draw.due)],
+      reference_id, metadata
     );
   end loop;
 
@@ -321,10 +439,9 @@ comment on function rate_limiter_internal.charge_late(
 ) is
   'Charges what was used before it could be charged: takes an amount out of the buckets of a kind '
   'that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is '
-  'taken no further than its debt limit; layer 1 no further than its headroom above its own, no '
-  'more than layer 2 took, and beyond its half no more than the tenant''s part (late_share_at) and '
-  'the reserve. What is left is counted as uncharged. Answers the charges with what '
-  'was taken added.';
+  'taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, '
+  'and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges '
+  'with what was taken added.';
 --! EndIncluded rate_limiter_internal/settlement/charge_late.sql
 --! Included rate_limiter_internal/settlement/share_of_charges.sql
 create or replace function rate_limiter_internal.share_of_charges(
@@ -618,63 +735,481 @@ comment on function rate_limiter_internal.charge_owed_at(
   'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges '
   'whenever it is called.';
 --! EndIncluded rate_limiter_internal/settlement/charge_owed_at.sql
---! Included rate_limiter_internal/settlement/settle_owed_at.sql
-create or replace function rate_limiter_internal.settle_owed_at(
-  shard_key integer,
+--! Included rate_limiter_internal/settlement/record_owed_many.sql
+create or replace function rate_limiter_internal.record_owed_many(
   at timestamptz,
-  app_id uuid,
-  tokens numeric,
-  bytes numeric,
-  idempotency_key text
+  app_ids uuid[],
+  tokens numeric[],
+  bytes numeric[],
+  idempotency_keys text[],
+  out has_changed boolean[],
+  out made rate_limiter.late_charges[],
+  out lowered rate_limiter.late_charges[]
 )
-returns boolean
 language plpgsql
 volatile
 parallel unsafe
 as $$
 declare
+  entry record;
   charge rate_limiter.late_charges;
-  moment timestamptz;
+  is_made boolean;
 begin
-  select c.* into charge
-  from rate_limiter.late_charges as c
-  where c.shard_key = settle_owed_at.shard_key
-    and c.app_id = settle_owed_at.app_id
-    and c.idempotency_key = settle_owed_at.idempotency_key
-  for update;
-  if not found then
-    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
-    return false;
-  elsif tokens >= charge.tokens and bytes >= charge.bytes then
-    return false;
-  end if;
-
-  moment := rate_limiter_internal.lock_in_order(at, charge.charged);
-  charge.charged := rate_limiter_internal.move_charge(
-    shard_key, moment, app_id, charge.charged, false, least(tokens - charge.tokens, 0),
-    idempotency_key, null
-  );
-  charge.charged := rate_limiter_internal.move_charge(
-    shard_key, moment, app_id, charge.charged, true, least(bytes - charge.bytes, 0),
-    idempotency_key, null
-  );
-  update rate_limiter.late_charges as c
-  set
-    tokens = least(charge.tokens, settle_owed_at.tokens),
-    bytes = least(charge.bytes, settle_owed_at.bytes),
-    charged = charge.charged
-  where c.shard_key = settle_owed_at.shard_key
-    and c.app_id = charge.app_id and c.idempotency_key = charge.idempotency_key;
-  return true;
+  has_changed := array_fill(false, array[cardinality(app_ids)]);
+  made := '{}';
+  lowered := '{}';
+  for entry in
+    -- What a key is handed in with again in the same call lowers it, as in a later one.
+    select
+      e.place, f.shard_key, e.app_id, e.key, e.tokens, e.bytes,
+      min(e.tokens) over (partition by e.app_id, e.key) as least_tokens,
+      min(e.bytes) over (partition by e.app_id, e.key) as least_bytes,
+      min(e.tokens) over earlier as earlier_tokens,
+      min(e.bytes) over earlier as earlier_bytes
+    from rows from (unnest(app_ids), unnest(idempotency_keys), unnest(tokens), unnest(bytes))
+      with ordinality as e (app_id, key, tokens, bytes, place)
+    -- An application that is gone owes nothing.
+    join rate_limiter.app_facts as f on f.app_id = e.app_id
+    window earlier as (
+      partition by e.app_id, e.key order by e.place
+      rows between unbounded preceding and 1 preceding
+    )
+    order by e.app_id, e.key, e.place
+  loop
+    perform rate_limiter_internal.check_amount(entry.tokens, 'tokens');
+    perform rate_limiter_internal.check_amount(entry.bytes, 'bytes');
+    if entry.earlier_tokens is null then
+      perform rate_limiter_internal.hold_application(entry.shard_key, entry.app_id);
+      charge := row(
+        entry.shard_key, entry.app_id, entry.key, entry.least_tokens, entry.least_bytes, '{}', at
+      );
+      insert into rate_limiter.late_charges select charge.*
+      on conflict on constraint late_charges_pkey do nothing;
+      is_made := found;
+      if is_made then
+        made[cardinality(made) + 1] := charge;
+      else
+        select c.* into charge
+        from rate_limiter.late_charges as c
+        where c.shard_key = entry.shard_key
+          and c.app_id = entry.app_id
+          and c.idempotency_key = entry.key
+        for update;
+        if entry.least_tokens < charge.tokens or entry.least_bytes < charge.bytes then
+          update rate_limiter.late_charges as c
+          set
+            tokens = least(c.tokens, entry.least_tokens),
+            bytes = least(c.bytes, entry.least_bytes)
+          where c.shard_key = charge.shard_key
+            and c.app_id = charge.app_id
+            and c.idempotency_key = charge.idempotency_key;
+          lowered[cardinality(lowered) + 1] := charge;
+        end if;
+      end if;
+    end if;
+    has_changed[entry.place] := is_made and entry.earlier_tokens is null
+      or entry.tokens < least(
+        entry.earlier_tokens, case when not is_made then charge.tokens else entry.earlier_tokens end
+      )
+      or entry.bytes < least(
+        entry.earlier_bytes, case when not is_made then charge.bytes else entry.earlier_bytes end
+      );
+  end loop;
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_owed_at(
-  integer, timestamptz, uuid, numeric, numeric, text
+comment on function rate_limiter_internal.record_owed_many(
+  timestamptz, uuid[], numeric[], numeric[], text[]
 ) is
-  'Moves a late charge down to what was used in the end: the difference goes back to the buckets '
-  'that were charged. Answers false for an unknown charge, and for one that is not larger.';
---! EndIncluded rate_limiter_internal/settlement/settle_owed_at.sql
+  'Records what is owed under keys: new ones as rows that are not charged yet (made), and known '
+  'ones of which less was used in the end (lowered, as they were before). has_changed: for each '
+  'place of the lists, whether it did either. Locks no bucket.';
+--! EndIncluded rate_limiter_internal/settlement/record_owed_many.sql
+--! Included rate_limiter_internal/settlement/charge_layer2_owed.sql
+create or replace function rate_limiter_internal.charge_layer2_owed(
+  at timestamptz,
+  inout made rate_limiter.late_charges[],
+  lowered rate_limiter.late_charges[],
+  out items rate_limiter_internal.late_item[],
+  out returned rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  moment timestamptz := coalesce(at, clock_timestamp());
+  buckets rate_limiter_internal.bucket_charge[];
+  buckets_of uuid;
+  charge rate_limiter.late_charges;
+  current rate_limiter.late_charges;
+  part record;
+  given rate_limiter_internal.bucket_charge[];
+  amount numeric;
+begin
+  items := '{}';
+  returned := '{}';
+  moment := rate_limiter_internal.lock_in_order(at, array(
+    select row(
+      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
+    )::rate_limiter_internal.bucket_charge
+    from (select distinct m.shard_key, m.app_id from unnest(made) as m) as a
+    join rate_limiter.token_buckets as b on b.shard_key = a.shard_key and b.owner_id = a.app_id
+    where rate_limiter_internal.lock_rank(b.bucket_type) = 1
+    union all
+    select c::rate_limiter_internal.bucket_charge
+    from unnest(lowered) as l
+    cross join lateral unnest(l.charged) as c
+    where rate_limiter_internal.lock_rank(c.bucket_type) = 1
+  ));
+
+  for place in 1 .. cardinality(made) loop
+    charge := made[place];
+    if buckets_of is distinct from charge.app_id then
+      buckets_of := charge.app_id;
+      buckets := array(
+        select row(
+          b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
+        )::rate_limiter_internal.bucket_charge
+        from rate_limiter.app_facts as a
+        cross join lateral unnest(
+          rate_limiter_internal.buckets_at(a.shard_key, moment, a.app_id, a.cluster_id)
+        ) as b
+        where a.shard_key = charge.shard_key and a.app_id = charge.app_id
+        order by rate_limiter_internal.lock_rank(b.bucket_type), b.owner_id, b.bucket_type, b.mode
+      );
+    end if;
+    charge.charged := case when charge.tokens > 0 or charge.bytes > 0 then buckets else '{}' end;
+    for kind in 1 .. 2 loop
+      amount := case kind when 1 then charge.tokens else charge.bytes end;
+      continue when amount = 0;
+      part := rate_limiter_internal.charge_layer2_late(
+        moment, charge.charged, kind = 2, amount, 'owed', charge.idempotency_key
+      );
+      charge.charged := part.charges;
+      -- Layer 1 takes as much, as far as it can: it seldom has to be corrected.
+      for i in 1 .. cardinality(charge.charged) loop
+        if rate_limiter_internal.is_layer1(charge.charged[i].bucket_type)
+          and rate_limiter_internal.is_bandwidth(charge.charged[i].bucket_type) = (kind = 2)
+        then
+          charge.charged[i].tokens := least(amount, part.taken);
+        end if;
+      end loop;
+      items[cardinality(items) + 1] := row(place, kind = 2, amount, least(amount, part.taken));
+    end loop;
+    update rate_limiter.late_charges as c
+    set charged = charge.charged, charged_at = moment
+    where c.shard_key = charge.shard_key
+      and c.app_id = charge.app_id
+      and c.idempotency_key = charge.idempotency_key;
+    made[place] := charge;
+  end loop;
+
+  foreach charge in array lowered loop
+    select c.* into current
+    from rate_limiter.late_charges as c
+    where c.shard_key = charge.shard_key
+      and c.app_id = charge.app_id
+      and c.idempotency_key = charge.idempotency_key;
+    for kind in 1 .. 2 loop
+      given := rate_limiter_internal.share_of_charges(
+        charge.charged, kind = 2,
+        case kind when 1 then charge.tokens - current.tokens else charge.bytes - current.bytes end
+      );
+      returned := returned || rate_limiter_internal.credit_layer2(
+        moment, given, charge.idempotency_key
+      );
+      for place in 1 .. cardinality(given) loop
+        charge.charged[place].tokens := charge.charged[place].tokens - given[place].tokens;
+      end loop;
+    end loop;
+    update rate_limiter.late_charges as c
+    set charged = charge.charged
+    where c.shard_key = charge.shard_key
+      and c.app_id = charge.app_id
+      and c.idempotency_key = charge.idempotency_key;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.charge_layer2_owed(
+  timestamptz, rate_limiter.late_charges[], rate_limiter.late_charges[]
+) is
+  'Charges layer 2 what is newly owed (made), and gives it back what is owed no more (lowered, as '
+  'the rows were before). Answers made with what each bucket was charged, layer 1 as if it could '
+  'take all of it; what layer 1 is to take (items, by their place in made) and to get back '
+  '(returned). Locks layer 2 alone.';
+--! EndIncluded rate_limiter_internal/settlement/charge_layer2_owed.sql
+--! Included rate_limiter_internal/settlement/lock_layer1_owed.sql
+create or replace function rate_limiter_internal.lock_layer1_owed(
+  inout at timestamptz,
+  made rate_limiter.late_charges[],
+  others rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  at := rate_limiter_internal.lock_in_order(at, array(
+    select o::rate_limiter_internal.bucket_charge
+    from unnest(others) as o
+    where rate_limiter_internal.lock_rank(o.bucket_type) = 2 or o.tokens > 0
+    union all
+    select c::rate_limiter_internal.bucket_charge
+    from unnest(made) as m
+    cross join lateral unnest(m.charged) as c
+    where rate_limiter_internal.lock_rank(c.bucket_type) > 1
+  ));
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_layer1_owed(
+  timestamptz, rate_limiter.late_charges[], rate_limiter_internal.bucket_charge[]
+) is
+  'Locks the layer-1 buckets and reserves that late charges (made) draw on, and others with them: '
+  'of those, reserves only that get or give something. Answers the moment, where that is null '
+  'what the clock says then.';
+--! EndIncluded rate_limiter_internal/settlement/lock_layer1_owed.sql
+--! Included rate_limiter_internal/settlement/correct_owed.sql
+create or replace function rate_limiter_internal.correct_owed(
+  at timestamptz,
+  made rate_limiter.late_charges[],
+  items rate_limiter_internal.late_item[],
+  short_app_ids uuid[],
+  short_charges rate_limiter_internal.bucket_charge[],
+  short_paid numeric[],
+  short_paid_beyond numeric[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  with charges as materialized (
+    select m.*
+    from unnest(made) with ordinality as m (
+      shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at, place
+    )
+  ),
+  -- What a bucket took of an application goes to its charges in their order, and so does what its
+  -- reserve paid.
+  owed as materialized (
+    select
+      i.place, i.for_bytes, s.app_id, s.owner_id, s.bucket_type, s.mode, s.due, s.paid,
+      s.paid_beyond, i.wanted,
+      sum(i.wanted) over (
+        partition by s.app_id, s.owner_id, s.bucket_type, s.mode order by i.place
+      ) - i.wanted as earlier
+    from unnest(items) as i
+    join charges as c using (place)
+    join rows from (
+      unnest(short_app_ids), unnest(short_charges), unnest(short_paid), unnest(short_paid_beyond)
+    ) as s (app_id, shard_key, owner_id, bucket_type, mode, due, paid, paid_beyond)
+      on s.app_id = c.app_id and rate_limiter_internal.is_bandwidth(s.bucket_type) = i.for_bytes
+  ),
+  taken as materialized (
+    select
+      o.*,
+      least(o.wanted, greatest(o.due - o.earlier, 0)) as tokens,
+      greatest(
+        least(o.earlier + o.wanted, o.due, o.paid_beyond + o.paid)
+          - greatest(o.earlier, o.paid_beyond),
+        0
+      ) as reserve_paid
+    from owed as o
+  ),
+  corrections as materialized (
+    select t.place, t.owner_id, t.bucket_type, t.mode, t.tokens
+    from taken as t
+    union all
+    select
+      t.place, t.app_id,
+      case when t.for_bytes then 'bandwidth_reserve' else 'iops_reserve' end
+        ::rate_limiter.bucket_type,
+      t.mode, t.reserve_paid
+    from taken as t
+    where t.mode = 'enforce'
+  ),
+  corrected as (
+    update rate_limiter.late_charges as l
+    set charged = n.charged
+    from (
+      select
+        c.shard_key, c.app_id, c.idempotency_key,
+        array_agg(
+          row(
+            b.shard_key, b.owner_id, b.bucket_type, b.mode, coalesce(k.tokens, b.tokens)
+          )::rate_limiter_internal.bucket_charge
+          order by b.ordinality
+        ) as charged
+      from charges as c
+      cross join lateral unnest(c.charged) with ordinality as b
+      left join corrections as k
+        on k.place = c.place
+        and k.owner_id = b.owner_id
+        and k.bucket_type = b.bucket_type
+        and k.mode = b.mode
+      where c.place in (select t.place from taken as t)
+      group by c.shard_key, c.app_id, c.idempotency_key
+    ) as n
+    where l.shard_key = n.shard_key
+      and l.app_id = n.app_id
+      and l.idempotency_key = n.idempotency_key
+  )
+  insert into rate_limiter.uncharged_counts as u
+    (shard_key, app_id, minute, reason, operations, tokens, bytes)
+  select
+    c.shard_key, c.app_id, date_trunc('minute', at), 'owed', count(*),
+    coalesce(sum(i.amount - coalesce(t.tokens, i.wanted)) filter (where not i.for_bytes), 0),
+    coalesce(sum(i.amount - coalesce(t.tokens, i.wanted)) filter (where i.for_bytes), 0)
+  from unnest(items) as i
+  join charges as c using (place)
+  left join taken as t
+    on t.place = i.place and t.for_bytes = i.for_bytes and t.mode = 'enforce'
+  where i.amount > coalesce(t.tokens, i.wanted)
+  group by c.shard_key, c.app_id
+  order by c.app_id
+  on conflict on constraint uncharged_counts_pkey do update
+  set
+    operations = u.operations + excluded.operations,
+    tokens = u.tokens + excluded.tokens,
+    bytes = u.bytes + excluded.bytes;
+$$;
+
+comment on function rate_limiter_internal.correct_owed(
+  timestamptz, rate_limiter.late_charges[], rate_limiter_internal.late_item[], uuid[],
+  rate_limiter_internal.bucket_charge[], numeric[], numeric[]
+) is
+  'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed '
+  'wrote them: into the charges what layer-1 buckets and reserves were charged, by application '
+  '(short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond '
+  'short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
+--! EndIncluded rate_limiter_internal/settlement/correct_owed.sql
+--! Included rate_limiter_internal/settlement/charge_layer1_owed.sql
+create or replace function rate_limiter_internal.charge_layer1_owed(
+  at timestamptz,
+  made rate_limiter.late_charges[],
+  items rate_limiter_internal.late_item[],
+  returned rate_limiter_internal.bucket_charge[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  bucket record;
+  before rate_limiter.token_buckets;
+  after rate_limiter.token_buckets;
+  reserve rate_limiter.token_buckets;
+  draw record;
+  -- Where layer 1 did not take all that an application owes, or its reserve paid: what was taken.
+  short_app_ids uuid[] := '{}';
+  short_charges rate_limiter_internal.bucket_charge[] := '{}';
+  short_paid numeric[] := '{}';
+  short_paid_beyond numeric[] := '{}';
+begin
+  perform rate_limiter_internal.credit_charges(
+    at,
+    array(
+      select row(
+        r.shard_key, r.owner_id, r.bucket_type, r.mode, sum(r.tokens)
+      )::rate_limiter_internal.bucket_charge
+      from unnest(returned) as r
+      group by r.shard_key, r.owner_id, r.bucket_type, r.mode
+    ),
+    'settle', null
+  );
+
+  -- What an application owes is taken at once: it comes to the same as one charge after the other.
+  for bucket in
+    select
+      d.shard_key, d.owner_id, d.bucket_type, d.mode,
+      array_agg(d.app_shard_key order by d.tenant_id, d.app_id) as app_shard_keys,
+      array_agg(d.app_id order by d.tenant_id, d.app_id) as app_ids,
+      array_agg(d.wanted order by d.tenant_id, d.app_id) as wanted,
+      sum(d.charges) as charges,
+      min(d.idempotency_key) as idempotency_key
+    from (
+      select
+        c.shard_key, c.owner_id, c.bucket_type, c.mode, f.tenant_id, m.app_id,
+        m.shard_key as app_shard_key, sum(i.wanted) as wanted, count(*) as charges,
+        min(m.idempotency_key) as idempotency_key
+      from unnest(items) as i
+      join unnest(made) with ordinality as m (
+        shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at, place
+      ) using (place)
+      cross join lateral unnest(m.charged) as c
+      join rate_limiter.app_facts as f on f.app_id = m.app_id
+      where rate_limiter_internal.is_layer1(c.bucket_type)
+        and rate_limiter_internal.is_bandwidth(c.bucket_type) = i.for_bytes
+      group by
+        c.shard_key, c.owner_id, c.bucket_type, c.mode, f.tenant_id, m.app_id, m.shard_key
+    ) as d
+    group by d.shard_key, d.owner_id, d.bucket_type, d.mode
+    order by d.owner_id, d.bucket_type, d.mode
+  loop
+    before := rate_limiter_internal.lock_bucket(
+      bucket.shard_key, at, bucket.owner_id, bucket.bucket_type, bucket.mode
+    );
+    continue when before.owner_id is null;
+    after := before;
+    for place in 1 .. cardinality(bucket.app_ids) loop
+      reserve := null;
+      if before.headroom > 0 then
+        reserve := rate_limiter_internal.lock_bucket(
+          bucket.app_shard_keys[place], at, bucket.app_ids[place],
+          case when rate_limiter_internal.is_bandwidth(bucket.bucket_type)
+            then 'bandwidth_reserve' else 'iops_reserve' end::rate_limiter.bucket_type,
+          'enforce'
+        );
+        if reserve.reserve_cluster_id is distinct from before.owner_id then
+          reserve := null;
+        end if;
+      end if;
+      draw := rate_limiter_internal.late_draw_at(
+        bucket.app_shard_keys[place], at, bucket.app_ids[place], after, bucket.wanted[place],
+        reserve
+      );
+      if draw.paid > 0 then
+        perform rate_limiter_internal.write_buckets(
+          at, 'owed', array[reserve],
+          array[rate_limiter_internal.with_tokens(reserve, reserve.current_tokens - draw.paid)],
+          null, null
+        );
+      end if;
+      after.current_tokens := after.current_tokens - draw.due;
+      if draw.due < bucket.wanted[place] or draw.paid > 0 then
+        short_app_ids := short_app_ids || bucket.app_ids[place];
+        short_charges := short_charges || row(
+          bucket.shard_key, bucket.owner_id, bucket.bucket_type, bucket.mode, draw.due
+        )::rate_limiter_internal.bucket_charge;
+        short_paid := short_paid || draw.paid;
+        short_paid_beyond := short_paid_beyond || draw.paid_beyond;
+      end if;
+    end loop;
+    perform rate_limiter_internal.write_buckets(
+      at, 'owed', array[before], array[after],
+      case when bucket.charges = 1 then bucket.idempotency_key end,
+      case when bucket.charges > 1 then jsonb_build_object('charges', bucket.charges) end
+    );
+  end loop;
+
+  perform rate_limiter_internal.correct_owed(
+    at, made, items, short_app_ids, short_charges, short_paid, short_paid_beyond
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.charge_layer1_owed(
+  timestamptz, rate_limiter.late_charges[], rate_limiter_internal.late_item[],
+  rate_limiter_internal.bucket_charge[]
+) is
+  'Gives locked layer-1 buckets back what is returned to them, and charges them what is owed of '
+  'late charges that layer 2 was charged (charge_layer2_owed). Each bucket is written once, '
+  'however many charges there are, because all applications of a cluster wait for it.';
+--! EndIncluded rate_limiter_internal/settlement/charge_layer1_owed.sql
 --! Included rate_limiter_internal/settlement/charge_owed_many_at.sql
 create or replace function rate_limiter_internal.charge_owed_many_at(
   at timestamptz,
@@ -689,47 +1224,27 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard integer;
-  moment timestamptz := coalesce(at, clock_timestamp());
-  has_changed boolean[] := array_fill(false, array[cardinality(app_ids)]);
+  recorded record;
+  charged record;
 begin
-  -- The buckets of all applications at once, in the one order that cannot deadlock.
-  moment := rate_limiter_internal.lock_in_order(at, array(
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from rate_limiter.app_facts as a
-    cross join lateral unnest(
-      rate_limiter_internal.buckets_at(a.shard_key, moment, a.app_id, a.cluster_id)
-    ) as b
-    where a.app_id = any (app_ids)
-    union all
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from unnest(app_ids, idempotency_keys) as k (app_id, key)
-    join rate_limiter.app_facts as a on a.app_id = k.app_id
-    join rate_limiter.late_charges as c
-      on c.shard_key = a.shard_key and c.app_id = k.app_id and c.idempotency_key = k.key
-    cross join lateral unnest(c.charged) as b
-  ));
-  for place in 1 .. cardinality(app_ids) loop
-    -- An application that is gone owes nothing.
-    shard := rate_limiter_internal.app_shard_key(app_ids[place]);
-    continue when shard is null;
-    has_changed[place] := rate_limiter_internal.charge_owed_at(
-      moment, app_ids[place], tokens[place], bytes[place], idempotency_keys[place]
-    ) or rate_limiter_internal.settle_owed_at(
-      shard, moment, app_ids[place], tokens[place], bytes[place], idempotency_keys[place]
-    );
-  end loop;
-  return has_changed;
+  recorded := rate_limiter_internal.record_owed_many(
+    coalesce(at, clock_timestamp()), app_ids, tokens, bytes, idempotency_keys
+  );
+  -- All siblings wait for layer 1: it is locked when all else is done, and written once.
+  charged := rate_limiter_internal.charge_layer2_owed(at, recorded.made, recorded.lowered);
+  perform rate_limiter_internal.charge_layer1_owed(
+    rate_limiter_internal.lock_layer1_owed(at, charged.made, charged.returned), charged.made,
+    charged.items, charged.returned
+  );
+  return recorded.has_changed;
 end;
 $$;
 
 comment on function rate_limiter_internal.charge_owed_many_at(
   timestamptz, uuid[], numeric[], numeric[], text[]
-) is 'charge_owed_many() at a moment of the caller''s choice, null for live.';
+) is
+  'charge_owed_many() at a moment of the caller''s choice, null for live: by the clock, once '
+  'layer 2 is locked and again once layer 1 is.';
 --! EndIncluded rate_limiter_internal/settlement/charge_owed_many_at.sql
 --! Included rate_limiter/settlement/settle.sql
 create or replace function rate_limiter.settle(
@@ -2602,6 +3117,536 @@ comment on function rate_limiter_internal.standing_at(
   'it draws on which does not hold so many tokens or bytes, in the order in which a denial names '
   'them.';
 --! EndIncluded rate_limiter_internal/leases/standing_at.sql
+--! Included rate_limiter_internal/leases/lock_exchange.sql
+create or replace function rate_limiter_internal.lock_exchange(
+  renewals jsonb,
+  settlements jsonb,
+  charges jsonb,
+  waits boolean
+)
+returns uuid[]
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  busy_app_ids uuid[] := '{}';
+  item record;
+begin
+  for item in
+    select a.shard_key, i.app_id, i.lease_id, bool_or(i.is_renewal) as is_renewal
+    from (
+      select r.app_id, r.lease_id, true as is_renewal
+      from jsonb_to_recordset(renewals) as r (app_id uuid, lease_id uuid)
+      union all
+      select s.app_id, s.lease_id, false
+      from jsonb_to_recordset(settlements) as s (app_id uuid, lease_id uuid)
+    ) as i
+    join rate_limiter.app_facts as a on a.app_id = i.app_id
+    where i.lease_id is not null
+    group by a.shard_key, i.app_id, i.lease_id
+    order by i.app_id, i.lease_id
+  loop
+    if waits or not item.is_renewal then
+      perform from rate_limiter.token_leases as l
+      where l.shard_key = item.shard_key
+        and l.app_id = item.app_id
+        and l.lease_id = item.lease_id
+      for update;
+    elsif exists (
+      select from rate_limiter.token_leases as l
+      where l.shard_key = item.shard_key
+        and l.app_id = item.app_id
+        and l.lease_id = item.lease_id
+        and not exists (
+          select from rate_limiter.token_leases as f
+          where f.shard_key = l.shard_key and f.app_id = l.app_id and f.lease_id = l.lease_id
+          for update skip locked
+        )
+    ) then
+      busy_app_ids := busy_app_ids || item.app_id;
+    end if;
+  end loop;
+
+  for item in
+    select a.shard_key, i.app_id, bool_and(i.is_settlement) as is_settlement
+    from (
+      select o.app_id, false as is_settlement
+      from jsonb_to_recordset(renewals || charges) as o (app_id uuid)
+      union all
+      select s.app_id, true
+      from jsonb_to_recordset(settlements) as s (app_id uuid)
+      where s.app_id is not null
+    ) as i
+    join rate_limiter.app_facts as a on a.app_id = i.app_id
+    where i.app_id <> all (busy_app_ids)
+    group by a.shard_key, i.app_id
+    order by i.app_id
+  loop
+    -- An application whose buckets another transaction holds makes no other one wait.
+    if not waits and not item.is_settlement and exists (
+      select from rate_limiter.token_buckets as b
+      where b.shard_key = item.shard_key
+        and b.owner_id = item.app_id
+        and rate_limiter_internal.lock_rank(b.bucket_type) = 1
+        and not exists (
+          select from rate_limiter.token_buckets as f
+          where f.shard_key = b.shard_key
+            and f.owner_id = b.owner_id
+            and f.bucket_type = b.bucket_type
+            and f.mode = b.mode
+          for update skip locked
+        )
+    ) then
+      busy_app_ids := busy_app_ids || item.app_id;
+    else
+      perform from rate_limiter.token_buckets as b
+      where b.shard_key = item.shard_key
+        and b.owner_id = item.app_id
+        and rate_limiter_internal.lock_rank(b.bucket_type) = 1
+      order by b.bucket_type, b.mode
+      for update;
+    end if;
+  end loop;
+  return busy_app_ids;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_exchange(jsonb, jsonb, jsonb, boolean) is
+  'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. '
+  'Answers the applications that are busy: unless waits, those with renewals or charges of which '
+  'another transaction holds a lease or a bucket.';
+--! EndIncluded rate_limiter_internal/leases/lock_exchange.sql
+--! Included rate_limiter_internal/leases/settle_lease_layer2.sql
+create or replace function rate_limiter_internal.settle_lease_layer2(
+  at timestamptz,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric,
+  out returned rate_limiter_internal.bucket_charge[],
+  out released rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
+  lease rate_limiter.token_leases;
+  given rate_limiter_internal.bucket_charge[];
+begin
+  perform rate_limiter_internal.check_amount(spent_tokens, 'spent_tokens');
+  perform rate_limiter_internal.check_amount(spent_bytes, 'spent_bytes');
+  select l.* into lease
+  from rate_limiter.token_leases as l
+  where l.shard_key = shard
+    and l.app_id = settle_lease_layer2.app_id
+    and l.lease_id = settle_lease_layer2.lease_id
+  for update;
+  if not found then
+    perform rate_limiter_internal.require_not_moved(shard, app_id);
+  end if;
+  perform rate_limiter_internal.require_open_lease(
+    at, lease, lease_id, spent_tokens, spent_bytes
+  );
+  update rate_limiter.token_leases as l
+  set
+    settled_at = at,
+    spent_tokens = settle_lease_layer2.spent_tokens,
+    spent_bytes = settle_lease_layer2.spent_bytes
+  where l.shard_key = lease.shard_key
+    and l.app_id = lease.app_id
+    and l.lease_id = lease.lease_id;
+
+  released := case when lease.revoked_at is null then lease.charged else '{}' end;
+  returned := '{}';
+  for kind in 1 .. 2 loop
+    given := rate_limiter_internal.share_of_charges(
+      lease.charged, kind = 2,
+      case kind when 1 then lease.tokens - spent_tokens else lease.bytes - spent_bytes end
+    );
+    returned := returned || rate_limiter_internal.credit_layer2(
+      at, given, null, jsonb_build_object('lease', lease_id)
+    );
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.settle_lease_layer2(
+  timestamptz, uuid, uuid, numeric, numeric
+) is
+  'settle_lease() of a lease whose layer-2 buckets the caller has locked, as far as layer 2 goes. '
+  'Answers what layer 1 and reserves are to get back (returned), and what layer 1 counts as leased '
+  'no more (released).';
+--! EndIncluded rate_limiter_internal/leases/settle_lease_layer2.sql
+--! Included rate_limiter_internal/leases/settle_layer2_exchanged.sql
+create or replace function rate_limiter_internal.settle_layer2_exchanged(
+  at timestamptz,
+  settlements jsonb,
+  out returned rate_limiter_internal.bucket_charge[],
+  out released rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  item record;
+  settled record;
+begin
+  returned := '{}';
+  released := '{}';
+  for item in
+    select s.*
+    from jsonb_to_recordset(settlements) as s (
+      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
+    )
+  loop
+    begin
+      if exists (select from rate_limiter.app_facts as a where a.app_id = item.app_id) then
+        perform rate_limiter_internal.record_denials(item.app_id, item.denials);
+      end if;
+      if item.lease_id is not null then
+        settled := rate_limiter_internal.settle_lease_layer2(
+          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes
+        );
+        returned := returned || settled.returned;
+        released := released || settled.released;
+      end if;
+    exception
+      when sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410' or sqlstate 'QS422' then
+        -- It counts as spent.
+        continue;
+    end;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.settle_layer2_exchanged(timestamptz, jsonb) is
+  'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
+--! EndIncluded rate_limiter_internal/leases/settle_layer2_exchanged.sql
+--! Included rate_limiter_internal/leases/shares_leases.sql
+create or replace function rate_limiter_internal.shares_leases(
+  at timestamptz,
+  renewals jsonb
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select coalesce(bool_or(rate_limiter_internal.is_layer1_short(array(
+    select (rate_limiter_internal.bucket_at(at, b)).bucket
+    from rate_limiter.token_buckets as b
+    where b.shard_key = c.shard_key and b.owner_id = c.cluster_id
+  ))), false)
+  from (
+    select distinct a.shard_key, a.cluster_id
+    from jsonb_to_recordset(renewals) as r (app_id uuid)
+    join rate_limiter.app_facts as a on a.app_id = r.app_id
+    where a.cluster_id is not null
+  ) as c;
+$$;
+
+comment on function rate_limiter_internal.shares_leases(timestamptz, jsonb) is
+  'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
+--! EndIncluded rate_limiter_internal/leases/shares_leases.sql
+--! Included rate_limiter_internal/leases/renew_lease_layer2.sql
+create or replace function rate_limiter_internal.renew_lease_layer2(
+  at timestamptz,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric,
+  tokens numeric,
+  bytes numeric,
+  lifetime interval,
+  holder text,
+  next_lease_id uuid,
+  out lease rate_limiter.lease_grant,
+  out returned rate_limiter_internal.bucket_charge[],
+  out released rate_limiter_internal.bucket_charge[],
+  out drawn rate_limiter_internal.bucket_charge[],
+  out asked rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
+  open_lease rate_limiter.token_leases;
+  admission record;
+  settled record;
+  buckets rate_limiter.token_buckets[];
+  proposed record;
+  repeated rate_limiter.lease_grant;
+begin
+  returned := '{}';
+  released := '{}';
+  drawn := '{}';
+  asked := '{}';
+  perform rate_limiter_internal.check_amount(tokens, 'tokens');
+  perform rate_limiter_internal.check_amount(bytes, 'bytes');
+  if lease_id is not null then
+    select l.* into open_lease
+    from rate_limiter.token_leases as l
+    where l.shard_key = shard
+      and l.app_id = renew_lease_layer2.app_id
+      and l.lease_id = renew_lease_layer2.lease_id
+    for update;
+    if found then
+      perform rate_limiter_internal.require_within_lease(
+        open_lease, lease_id, spent_tokens, spent_bytes
+      );
+    else
+      perform rate_limiter_internal.require_not_moved(shard, app_id);
+    end if;
+  end if;
+  admission := rate_limiter_internal.admission_of(app_id, at);
+
+  -- One that is over, or was lost with a server, gives nothing back.
+  if open_lease.settled_at is null and open_lease.expires_at > at then
+    settled := rate_limiter_internal.settle_lease_layer2(
+      at, app_id, lease_id, spent_tokens, spent_bytes
+    );
+    returned := settled.returned;
+    released := settled.released;
+  end if;
+  buckets := rate_limiter_internal.lock_layer2(admission.shard_key, at, app_id);
+  perform rate_limiter_internal.heal_buckets(buckets, tokens > 0, bytes > 0);
+  proposed := rate_limiter_internal.propose_lease(
+    admission.shard_key, at, app_id, admission.cluster_id,
+    buckets || rate_limiter_internal.full_layer1_at(
+      admission.shard_key, at, app_id, admission.cluster_id, admission.expected
+    ),
+    tokens, bytes, lifetime, holder
+  );
+  lease := proposed.lease;
+  if next_lease_id is not null then
+    if not rate_limiter_internal.has_layer2(buckets) then
+      perform rate_limiter_internal.hold_application(admission.shard_key, app_id);
+    end if;
+    repeated := rate_limiter_internal.repeat_grant(
+      admission.shard_key, at, app_id, next_lease_id, lease
+    );
+    if repeated.lease_id is not null then
+      lease := repeated;
+      return;
+    end if;
+  end if;
+  if lease.tokens = 0 and lease.bytes = 0 then
+    return;
+  end if;
+  lease.lease_id := next_lease_id;
+  lease.lease_id := rate_limiter_internal.write_lease(
+    admission.shard_key, at, app_id, admission.cluster_id, buckets, lease, proposed.charged, holder
+  );
+  drawn := array(
+    select c::rate_limiter_internal.bucket_charge
+    from unnest(proposed.charged) as c
+    where c.tokens > 0 and rate_limiter_internal.lock_rank(c.bucket_type) > 1
+  );
+  if exists (
+    select from unnest(drawn) as d where rate_limiter_internal.lock_rank(d.bucket_type) = 3
+  ) then
+    perform rate_limiter_internal.decide_under_layer1();
+  end if;
+  asked := array(
+    select row(
+      d.shard_key, d.owner_id, d.bucket_type, d.mode,
+      case when rate_limiter_internal.is_bandwidth(d.bucket_type) then renew_lease_layer2.bytes
+        else renew_lease_layer2.tokens end
+    )::rate_limiter_internal.bucket_charge
+    from unnest(drawn) as d
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.renew_lease_layer2(
+  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, uuid
+) is
+  'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 '
+  'buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease '
+  'that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the '
+  'next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
+--! EndIncluded rate_limiter_internal/leases/renew_lease_layer2.sql
+--! Included rate_limiter_internal/leases/grant_as_json.sql
+create or replace function rate_limiter_internal.grant_as_json(
+  at timestamptz,
+  app_id uuid,
+  tokens numeric,
+  bytes numeric,
+  lease rate_limiter.lease_grant
+)
+returns jsonb
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  standing record;
+begin
+  standing := rate_limiter_internal.standing_at(
+    rate_limiter_internal.app_shard_key(app_id), at, app_id, tokens - lease.tokens,
+    bytes - lease.bytes
+  );
+  -- Numbers as text: they can have more digits than a double.
+  return jsonb_strip_nulls(jsonb_build_object(
+    'app_id', app_id,
+    'lease_id', lease.lease_id,
+    'tokens', lease.tokens::text,
+    'bytes', lease.bytes::text,
+    'lifetime_ms', lease.lifetime_ms::text,
+    'retry_after_ms', lease.retry_after_ms::text,
+    'holders', lease.holders::text,
+    'is_limited_tokens', lease.is_limited_tokens,
+    'is_limited_bytes', lease.is_limited_bytes,
+    'remaining', standing.remaining::text,
+    'remaining_bytes', standing.remaining_bytes::text,
+    'short_of', case
+      when lease.tokens < tokens and lease.is_limited_tokens
+        or lease.bytes < bytes and lease.is_limited_bytes
+      then standing.short_of
+    end
+  ));
+end;
+$$;
+
+comment on function rate_limiter_internal.grant_as_json(
+  timestamptz, uuid, numeric, numeric, rate_limiter.lease_grant
+) is
+  'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and '
+  'which of them was short of what was asked.';
+--! EndIncluded rate_limiter_internal/leases/grant_as_json.sql
+--! Included rate_limiter_internal/leases/renew_exchanged.sql
+create or replace function rate_limiter_internal.renew_exchanged(
+  at timestamptz,
+  renewals jsonb,
+  busy_app_ids uuid[],
+  lifetime interval,
+  holder text,
+  is_layer1_locked boolean,
+  most integer default null,
+  out answers jsonb,
+  out returned rate_limiter_internal.bucket_charge[],
+  out released rate_limiter_internal.bucket_charge[],
+  out drawn rate_limiter_internal.bucket_charge[],
+  out asked rate_limiter_internal.bucket_charge[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  tried integer := 0;
+  item record;
+  renewed record;
+  lease rate_limiter.lease_grant;
+begin
+  answers := '[]';
+  returned := '{}';
+  released := '{}';
+  drawn := '{}';
+  asked := '{}';
+  for item in
+    select r.*
+    from jsonb_to_recordset(renewals) as r (
+      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
+      bytes numeric, denials jsonb, next_lease_id uuid
+    )
+  loop
+    if item.app_id = any (busy_app_ids) or tried >= most then
+      answers := answers || jsonb_build_object('app_id', item.app_id, 'is_busy', true);
+      continue;
+    end if;
+    tried := tried + 1;
+    begin
+      perform rate_limiter_internal.record_denials(item.app_id, item.denials);
+      if not is_layer1_locked then
+        renewed := rate_limiter_internal.renew_lease_layer2(
+          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.bytes, lifetime, holder, item.next_lease_id
+        );
+        lease := renewed.lease;
+        returned := returned || renewed.returned;
+        released := released || renewed.released;
+        drawn := drawn || renewed.drawn;
+        asked := asked || renewed.asked;
+      elsif item.lease_id is null then
+        lease := rate_limiter_internal.lease_tokens_at(
+          at, item.app_id, item.tokens, item.bytes, lifetime, holder, item.next_lease_id
+        );
+      else
+        lease := rate_limiter_internal.renew_lease_at(
+          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.bytes, lifetime, holder, next_lease_id => item.next_lease_id
+        );
+      end if;
+      answers := answers || rate_limiter_internal.grant_as_json(
+        at, item.app_id, item.tokens, item.bytes, lease
+      );
+    exception
+      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410'
+        or sqlstate 'QS422'
+      then
+        if sqlerrm = 'layer 1 is short' then
+          raise;
+        end if;
+        answers := answers || jsonb_build_object(
+          'app_id', item.app_id, 'code', sqlstate, 'message', sqlerrm
+        );
+    end;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.renew_exchanged(
+  timestamptz, jsonb, uuid[], interval, text, boolean, integer
+) is
+  'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see '
+  'renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are '
+  'busy.';
+--! EndIncluded rate_limiter_internal/leases/renew_exchanged.sql
+--! Included rate_limiter_internal/leases/layer1_of_exchange.sql
+create or replace function rate_limiter_internal.layer1_of_exchange(renewals jsonb)
+returns rate_limiter_internal.bucket_charge[]
+language sql
+stable
+parallel safe
+as $$
+  with apps as (
+    select distinct a.shard_key, a.app_id, a.cluster_id
+    from jsonb_to_recordset(renewals) as r (app_id uuid)
+    join rate_limiter.app_facts as a on a.app_id = r.app_id
+  )
+  select coalesce(array_agg(
+    row(b.shard_key, b.owner_id, b.bucket_type, b.mode, 0)::rate_limiter_internal.bucket_charge
+  ), '{}')
+  from (
+    select c.shard_key, c.cluster_id as owner_id
+    from (select distinct a.shard_key, a.cluster_id from apps as a) as c
+    union all
+    select a.shard_key, a.app_id
+    from apps as a
+    union all
+    select c.shard_key, c.owner_id
+    from jsonb_to_recordset(renewals) as r (app_id uuid, lease_id uuid)
+    join apps as a on a.app_id = r.app_id
+    join rate_limiter.token_leases as l
+      on l.shard_key = a.shard_key and l.app_id = r.app_id and l.lease_id = r.lease_id
+    cross join lateral unnest(l.charged) as c
+    where c.owner_id <> a.cluster_id
+  ) as o
+  join rate_limiter.token_buckets as b on b.shard_key = o.shard_key and b.owner_id = o.owner_id
+  where rate_limiter_internal.lock_rank(b.bucket_type) > 1;
+$$;
+
+comment on function rate_limiter_internal.layer1_of_exchange(jsonb) is
+  'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their '
+  'applications have left, too.';
+--! EndIncluded rate_limiter_internal/leases/layer1_of_exchange.sql
 --! Included rate_limiter_internal/leases/exchange_leases_at.sql
 create or replace function rate_limiter_internal.exchange_leases_at(
   at timestamptz,
@@ -2618,173 +3663,90 @@ volatile
 parallel unsafe
 as $$
 declare
-  moment timestamptz := coalesce(at, clock_timestamp());
-  busy_app_ids uuid[] := '{}';
-  answers jsonb := '[]';
-  lease rate_limiter.lease_grant;
-  standing record;
-  app record;
-  item record;
+  most_under_layer1 constant integer := 16;
+  busy_app_ids uuid[];
+  moment timestamptz;
+  layer1 rate_limiter_internal.bucket_charge[];
+  recorded record;
+  owed record;
+  settled record;
+  renewed record;
+  answers jsonb;
 begin
-  -- An application whose buckets another transaction holds makes no other one wait.
-  for app in
-    select a.shard_key, a.app_id
-    from rate_limiter.app_facts as a
-    where not waits
-      and a.app_id in (
-        select i.app_id from jsonb_to_recordset(renewals || charges) as i (app_id uuid)
-      )
-    order by a.app_id
-  loop
-    if exists (
-      select from rate_limiter.token_buckets as b
-      where b.shard_key = app.shard_key
-        and b.owner_id = app.app_id
-        and rate_limiter_internal.lock_rank(b.bucket_type) = 1
-        and not exists (
-          select from rate_limiter.token_buckets as f
-          where f.shard_key = b.shard_key
-            and f.owner_id = b.owner_id
-            and f.bucket_type = b.bucket_type
-            and f.mode = b.mode
-          for update skip locked
-        )
-    ) then
-      busy_app_ids := busy_app_ids || app.app_id;
-    end if;
-  end loop;
-
-  -- All others at once, in the one order that cannot deadlock.
-  moment := rate_limiter_internal.lock_in_order(at, array(
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from rate_limiter.app_facts as a
-    cross join lateral unnest(
-      rate_limiter_internal.buckets_at(a.shard_key, moment, a.app_id, a.cluster_id)
-    ) as b
-    where a.app_id in (
-      select i.app_id
-      from jsonb_to_recordset(renewals || settlements || charges) as i (app_id uuid)
-    ) and a.app_id <> all (busy_app_ids)
-    union all
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from jsonb_to_recordset(renewals || settlements) as i (app_id uuid, lease_id uuid)
-    join rate_limiter.app_facts as a on a.app_id = i.app_id
-    join rate_limiter.token_leases as l
-      on l.shard_key = a.shard_key and l.app_id = i.app_id and l.lease_id = i.lease_id
-    cross join lateral unnest(l.charged) as b
-    where i.app_id <> all (busy_app_ids)
-    union all
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from jsonb_to_recordset(charges) as i (app_id uuid, key text)
-    join rate_limiter.app_facts as a on a.app_id = i.app_id
-    join rate_limiter.late_charges as c
-      on c.shard_key = a.shard_key and c.app_id = i.app_id and c.idempotency_key = i.key
-    cross join lateral unnest(c.charged) as b
-    where i.app_id <> all (busy_app_ids)
-  ));
-
-  perform rate_limiter_internal.charge_owed_many_at(
-    moment, array_agg(c.app_id), array_agg(c.tokens), array_agg(c.bytes), array_agg(c.key)
-  )
-  from jsonb_to_recordset(charges) as c (app_id uuid, tokens numeric, bytes numeric, key text)
-  where c.app_id <> all (busy_app_ids)
-  having count(*) > 0;
-  select answers || coalesce(jsonb_agg(
+  busy_app_ids := rate_limiter_internal.lock_exchange(renewals, settlements, charges, waits);
+  moment := coalesce(at, clock_timestamp());
+  select coalesce(jsonb_agg(
     jsonb_build_object('app_id', c.app_id, 'key', c.key, 'is_busy', true)
   ), '[]') into answers
   from jsonb_to_recordset(charges) as c (app_id uuid, key text)
   where c.app_id = any (busy_app_ids);
 
-  for item in
-    select s.*
-    from jsonb_to_recordset(settlements) as s (
-      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
-    )
-  loop
+  -- All siblings wait for layer 1: it is locked when all else is done.
+  recorded := rate_limiter_internal.record_owed_many(
+    moment, coalesce(array_agg(c.app_id), '{}'), coalesce(array_agg(c.tokens), '{}'),
+    coalesce(array_agg(c.bytes), '{}'), coalesce(array_agg(c.key), '{}')
+  )
+  from jsonb_to_recordset(charges) as c (app_id uuid, tokens numeric, bytes numeric, key text)
+  where c.app_id <> all (busy_app_ids);
+  owed := rate_limiter_internal.charge_layer2_owed(moment, recorded.made, recorded.lowered);
+  settled := rate_limiter_internal.settle_layer2_exchanged(moment, settlements);
+  if not rate_limiter_internal.shares_leases(moment, renewals) then
     begin
-      if exists (select from rate_limiter.app_facts as a where a.app_id = item.app_id) then
-        perform rate_limiter_internal.record_denials(item.app_id, item.denials);
-      end if;
-      if item.lease_id is not null then
-        perform rate_limiter_internal.settle_lease_at(
-          moment, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes
-        );
-      end if;
-    exception
-      when sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410' or sqlstate 'QS422' then
-        -- It counts as spent.
-        continue;
-    end;
-  end loop;
-
-  for item in
-    select r.*
-    from jsonb_to_recordset(renewals) as r (
-      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
-      bytes numeric, denials jsonb, next_lease_id uuid
-    )
-  loop
-    if item.app_id = any (busy_app_ids) then
-      answers := answers || jsonb_build_object('app_id', item.app_id, 'is_busy', true);
-      continue;
-    end if;
-    begin
-      perform rate_limiter_internal.record_denials(item.app_id, item.denials);
-      if item.lease_id is null then
-        lease := rate_limiter_internal.lease_tokens_at(
-          moment, item.app_id, item.tokens, item.bytes, lifetime, holder, item.next_lease_id
-        );
-      else
-        lease := rate_limiter_internal.renew_lease_at(
-          moment, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
-          item.bytes, lifetime, holder, next_lease_id => item.next_lease_id
-        );
-      end if;
-      standing := rate_limiter_internal.standing_at(
-        rate_limiter_internal.app_shard_key(item.app_id), moment, item.app_id,
-        item.tokens - lease.tokens, item.bytes - lease.bytes
+      renewed := rate_limiter_internal.renew_exchanged(
+        moment, renewals, busy_app_ids, lifetime, holder, false
       );
-      -- Numbers as text: they can have more digits than a double.
-      answers := answers || jsonb_strip_nulls(jsonb_build_object(
-        'app_id', item.app_id,
-        'lease_id', lease.lease_id,
-        'tokens', lease.tokens::text,
-        'bytes', lease.bytes::text,
-        'lifetime_ms', lease.lifetime_ms::text,
-        'retry_after_ms', lease.retry_after_ms::text,
-        'holders', lease.holders::text,
-        'is_limited_tokens', lease.is_limited_tokens,
-        'is_limited_bytes', lease.is_limited_bytes,
-        'remaining', standing.remaining::text,
-        'remaining_bytes', standing.remaining_bytes::text,
-        'short_of', case
-          when lease.tokens < item.tokens and lease.is_limited_tokens
-            or lease.bytes < item.bytes and lease.is_limited_bytes
-          then standing.short_of
-        end
-      ));
+      moment := rate_limiter_internal.lock_layer1_owed(
+        at, owed.made,
+        owed.returned || settled.returned || renewed.returned || renewed.drawn
+          || settled.released || renewed.released
+      );
+      perform rate_limiter_internal.charge_layer1_owed(
+        moment, owed.made, owed.items, owed.returned || settled.returned || renewed.returned
+      );
+      perform rate_limiter_internal.release_leased(settled.released || renewed.released);
+      perform rate_limiter_internal.draw_layer1_for(
+        moment, 'lease', renewed.drawn, renewed.asked
+      );
+      return answers || renewed.answers;
     exception
-      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410'
-        or sqlstate 'QS422'
-      then
-        answers := answers || jsonb_build_object(
-          'app_id', item.app_id, 'code', sqlstate, 'message', sqlerrm
-        );
+      when sqlstate 'QS409' then
+        if sqlerrm <> 'layer 1 is short' then
+          raise;
+        end if;
     end;
-  end loop;
-  return answers;
+  end if;
+
+  -- Where each lease depends on what the one before it left in layer 1, a few are renewed under
+  -- its lock, and the others come alone.
+  layer1 := rate_limiter_internal.layer1_of_exchange((
+    select coalesce(jsonb_agg(due.renewal), '[]')
+    from (
+      select r.renewal
+      from jsonb_array_elements(renewals) with ordinality as r (renewal, place)
+      where (r.renewal ->> 'app_id')::uuid <> all (busy_app_ids)
+      order by r.place
+      limit most_under_layer1
+    ) as due
+  ));
+  moment := rate_limiter_internal.lock_layer1_owed(
+    at, owed.made, layer1 || owed.returned || settled.returned || settled.released
+  );
+  perform rate_limiter_internal.charge_layer1_owed(
+    moment, owed.made, owed.items, owed.returned || settled.returned
+  );
+  perform rate_limiter_internal.release_leased(settled.released);
+  renewed := rate_limiter_internal.renew_exchanged(
+    moment, renewals, busy_app_ids, lifetime, holder, true, most_under_layer1
+  );
+  return answers || renewed.answers;
 end;
 $$;
 
 comment on function rate_limiter_internal.exchange_leases_at(
   timestamptz, jsonb, jsonb, jsonb, interval, text, boolean
-) is 'exchange_leases() at a moment of the caller''s choice, null for live.';
+) is
+  'exchange_leases() at a moment of the caller''s choice, null for live: by the clock, once layer '
+  '2 is locked and again once layer 1 is.';
 --! EndIncluded rate_limiter_internal/leases/exchange_leases_at.sql
 --! Included rate_limiter/leases/exchange_leases.sql
 create or replace function rate_limiter.exchange_leases(

@@ -1,5 +1,5 @@
---! Previous: sha1:1cceea7592438139a479a45d2a91cfa131493593
---! Hash: sha1:afb6251a812d9d2ae9066e88289eff0d6e192da7
+--! Previous: sha1:46b70f6edfcbb97152038fb5f3ebb68204605a03
+--! Hash: sha1:7744b5f6d29a1a562845d09314cff38f8dbf124e
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

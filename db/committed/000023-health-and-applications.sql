@@ -1,5 +1,5 @@
---! Previous: sha1:afb6251a812d9d2ae9066e88289eff0d6e192da7
---! Hash: sha1:3a60956db0051dd1ec1587e9884393f7a3989ee5
+--! Previous: sha1:7744b5f6d29a1a562845d09314cff38f8dbf124e
+--! Hash: sha1:1e127e99002bd9a1d2d8ada3f6cc551dfe0b577f
 --! Message: health and applications
 
 -- Health

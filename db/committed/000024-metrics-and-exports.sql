@@ -1,5 +1,5 @@
---! Previous: sha1:3a60956db0051dd1ec1587e9884393f7a3989ee5
---! Hash: sha1:5c14bb3720c334c8a0dd4e42c2aefc46d41052f6
+--! Previous: sha1:1e127e99002bd9a1d2d8ada3f6cc551dfe0b577f
+--! Hash: sha1:51315119074c89741abb66c326d257a0631b8bae
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:5c14bb3720c334c8a0dd4e42c2aefc46d41052f6
---! Hash: sha1:a987833538a967d989a17082ae1ab7727ea9380c
+--! Previous: sha1:51315119074c89741abb66c326d257a0631b8bae
+--! Hash: sha1:186123f0b1afbcbe6bf0de814f27088b2ed84e92
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:a987833538a967d989a17082ae1ab7727ea9380c
---! Hash: sha1:f98a520419b0cf39d85fbfece043484dc83bf5b8
+--! Previous: sha1:186123f0b1afbcbe6bf0de814f27088b2ed84e92
+--! Hash: sha1:96089b6849b76c76c9d81e948b516f97d6077415
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
