@@ -1,5 +1,5 @@
---! Previous: sha1:b51a1b90fce3ae194a41abb8731395453676555d
---! Hash: sha1:17e05e9e712dec8b34b802c7be8db4bddf15c815
+--! Previous: sha1:f5a550bce452a0838c4fcbc19330e35171683896
+--! Hash: sha1:72c925de0f2f354c52cc26c9d9dd46329390d1e3
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:17e05e9e712dec8b34b802c7be8db4bddf15c815
---! Hash: sha1:4f060547461c064d083df57db388699a645a9633
+--! Previous: sha1:72c925de0f2f354c52cc26c9d9dd46329390d1e3
+--! Hash: sha1:93c195cdfa22739a5ff170702cf04cf89a96d5bd
 --! Message: sign-in and API keys
 
 -- Sign-in

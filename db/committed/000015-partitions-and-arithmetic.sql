@@ -1,5 +1,5 @@
---! Previous: sha1:4f060547461c064d083df57db388699a645a9633
---! Hash: sha1:c9fb911dea321cb0c57468531166e1950d3000e6
+--! Previous: sha1:93c195cdfa22739a5ff170702cf04cf89a96d5bd
+--! Hash: sha1:ea39438951a6cc772f11bee27540053a0aa70d32
 --! Message: partitions and arithmetic
 
 -- Partitions
@@ -1514,6 +1514,25 @@ comment on function rate_limiter_internal.offer_wait_ms(
   'wanted: its tokens beyond what is held back (headroom, min_reserve), and at layer 1 the '
   'application''s reserve (null for none). wanted is at most the most that it ever offers.';
 --! EndIncluded rate_limiter_internal/arithmetic/offer_wait_ms.sql
+--! Included rate_limiter_internal/arithmetic/late_part_wait_ms.sql
+create or replace function rate_limiter_internal.late_part_wait_ms(
+  part rate_limiter_internal.late_part
+)
+returns bigint
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when part.allowance >= 0 then 0
+    when part.per_second = 0 then 9223372036854775807
+    else least(ceil(-1000 * part.allowance / part.per_second), 9223372036854775807)
+  end::bigint;
+$$;
+
+comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is
+  'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
+--! EndIncluded rate_limiter_internal/arithmetic/late_part_wait_ms.sql
 --! Included rate_limiter_internal/arithmetic/decide_batch.sql
 create or replace function rate_limiter_internal.decide_batch(
   at timestamptz,
@@ -1524,9 +1543,13 @@ create or replace function rate_limiter_internal.decide_batch(
   needs_iops boolean default false,
   needs_bandwidth boolean default false,
   inout prefetched numeric[] default '{0,0}',
+  app_id uuid default null,
   out decisions rate_limiter.decision[],
   out charges_anything boolean,
-  out reserve_paid numeric[]
+  out reserve_paid numeric[],
+  out oversize_taken numeric[],
+  out tenant_id uuid,
+  out parts_left numeric[]
 )
 language plpgsql
 stable
@@ -1555,6 +1578,11 @@ declare
   shortage numeric;
   shadow_reason text;
   paid numeric;
+  -- Of layer 1, by kind: the tenant's part, for oversize charges.
+  parts rate_limiter_internal.late_part[];
+  is_bounded boolean;
+  free numeric;
+  due numeric;
 begin
   foreach bucket in array buckets loop
     places := places + 1;
@@ -1593,6 +1621,8 @@ begin
 
   charges_anything := false;
   reserve_paid := array_fill(0::numeric, array[cardinality(costs), 2]);
+  oversize_taken := array_fill(null::numeric, array[cardinality(costs), 2]);
+  parts_left := array[null, null]::numeric[];
   for i in 1 .. cardinality(costs) loop
     decision := row(true, null::text, costs[i], null, null, 0::bigint, 0::bigint);
     if costs_before[i] is not null then
@@ -1619,6 +1649,17 @@ begin
         end if;
       end if;
       charges[place] := charge;
+      is_bounded := false;
+      if charge > mosts[place] and app_id is not null and not is_shadow[place]
+        and rate_limiter_internal.is_layer1(buckets[place].bucket_type)
+      then
+        if parts[kind] is null then
+          parts[kind] := rate_limiter_internal.late_share_at(
+            buckets[place].shard_key, at, app_id, buckets[place]
+          );
+        end if;
+        is_bounded := parts[kind].allowance is not null;
+      end if;
       continue when offered >= charge
         -- A size that is not known yet is charged as 0, and waits for a debt.
         or charge = 0 and (sizes[i] is not null or buckets[place].bucket_type <> 'bandwidth_l2');
@@ -1629,7 +1670,8 @@ begin
           rate_limiter_internal.debt_limit(buckets[place])
         )
       end;
-      continue when shortage = 0;
+      -- An earlier one has to be paid first.
+      continue when shortage = 0 and (is_bounded and parts[kind].allowance < 0) is not true;
       if is_shadow[place] then
         shadow_reason := case when shortage = 'infinity' then 'exceeds_capacity'
           else coalesce(shadow_reason, buckets[place].bucket_type::text) end;
@@ -1651,7 +1693,8 @@ begin
             rate_limiter_internal.offer_wait_ms(
               at, bucket, headrooms[place], buckets[reserve_places[place]],
               least(charge, mosts[place])
-            )
+            ),
+            case when is_bounded then rate_limiter_internal.late_part_wait_ms(parts[kind]) end
           );
         end if;
       end if;
@@ -1676,7 +1719,32 @@ begin
             tokens[place], mosts[place], buckets[place].refill_rate
           ));
         end if;
-        if reserve_places[place] is not null then
+        if charge > mosts[place] and parts[kinds[place]].allowance is not null
+          and not is_shadow[place]
+          and rate_limiter_internal.is_layer1(buckets[place].bucket_type)
+        then
+          kind := kinds[place];
+          free := trunc(
+            greatest(tokens[place] - (buckets[place].capacity + headrooms[place]) * 0.5, 0), 6
+          );
+          due := least(
+            charge, free + parts[kind].allowance + coalesce(tokens[reserve_places[place]], 0)
+          );
+          paid := least(
+            greatest(due - least(
+              greatest(tokens[place] - headrooms[place], 0), free + parts[kind].allowance
+            ), 0),
+            coalesce(tokens[reserve_places[place]], 0)
+          );
+          parts[kind].allowance := parts[kind].allowance + free + paid - charge;
+          parts_left[kind] := parts[kind].allowance;
+          oversize_taken[i][kind] := amounts[kind] - charge + due;
+          charge := due;
+          if paid > 0 then
+            tokens[reserve_places[place]] := tokens[reserve_places[place]] - paid;
+            reserve_paid[i][kind] := paid;
+          end if;
+        elsif reserve_places[place] is not null then
           paid := least(
             greatest(charge - greatest(tokens[place] - headrooms[place], 0), 0),
             tokens[reserve_places[place]]
@@ -1704,20 +1772,23 @@ begin
   for place in 1 .. places loop
     buckets[place].current_tokens := tokens[place];
   end loop;
+  tenant_id := coalesce(parts[1].tenant_id, parts[2].tenant_id);
 end;
 $$;
 
 comment on function rate_limiter_internal.decide_batch(
   timestamptz, numeric[], bigint[], numeric[], rate_limiter.token_buckets[], boolean, boolean,
-  numeric[]
+  numeric[], uuid
 ) is
   'The decisions on operations one after the other, over buckets as they stand at a moment and '
   'in the order in which a denial names them, and the buckets as they leave them. A null size is '
   'not known yet. An operation that was charged before (costs_before, null where it was not) is '
   'admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied '
   'without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the '
-  'session''s stripe holds. reserve_paid: what its reserves paid of each operation. Reads no '
-  'table but the engine''s settings.';
+  'session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds '
+  'what its oversize operations take of layer 1, as late charges are bounded (late_share_at). '
+  'oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of '
+  'tenant_id then is of tokens and bytes, null where it paid nothing.';
 --! EndIncluded rate_limiter_internal/arithmetic/decide_batch.sql
 --! Included rate_limiter_internal/arithmetic/moment_or_null.sql
 create or replace function rate_limiter_internal.moment_or_null(spelled text)

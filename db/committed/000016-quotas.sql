@@ -1,5 +1,5 @@
---! Previous: sha1:c9fb911dea321cb0c57468531166e1950d3000e6
---! Hash: sha1:97c4cf07f3a896870fcb6220974743a052ad2a52
+--! Previous: sha1:ea39438951a6cc772f11bee27540053a0aa70d32
+--! Hash: sha1:d7ed234936fede1eb8253b54e874ab5bdd8fa27a
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:97c4cf07f3a896870fcb6220974743a052ad2a52
---! Hash: sha1:fce90f5c5125bab6b66195378d94618a656237f4
+--! Previous: sha1:d7ed234936fede1eb8253b54e874ab5bdd8fa27a
+--! Hash: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:fce90f5c5125bab6b66195378d94618a656237f4
---! Hash: sha1:9393b9d30998a288f450ef7b748d933989b72d86
+--! Previous: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
+--! Hash: sha1:792afbd2075f38180c4f97fbfe83b45e4b6c514f
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:9393b9d30998a288f450ef7b748d933989b72d86
---! Hash: sha1:6818d98bfc32ac7fcc560f33744129e9d096b28e
+--! Previous: sha1:792afbd2075f38180c4f97fbfe83b45e4b6c514f
+--! Hash: sha1:2d41e5755950010f9c643ad187271005ccf1db39
 --! Message: denials and decisions
 
 -- Denials
@@ -574,6 +574,9 @@ begin
         + prefetched[1 + rate_limiter_internal.is_bandwidth(bucket.bucket_type)::integer];
     end if;
     if bucket.offered < bucket.charge and bucket.charge > 0 then
+      if bucket.charge > bucket.most and rate_limiter_internal.is_layer1(bucket.bucket_type) then
+        return null;
+      end if;
       first_short := least(first_short, bucket.bucket_type);
       if bucket.charge > bucket.most or bucket.calculation_method = 'fixed_window' then
         -- Rare: an oversize charge, or one that waits for a window.
@@ -613,7 +616,8 @@ comment on function rate_limiter_internal.denial_at(
 ) is
   'The denial of an operation whose application''s buckets cannot pay for it: names the first '
   'one that is short, and waits for the slowest. Null where they can after all, as a bucket can '
-  'that takes an oversize charge, and where consume_locked() has to look closer.';
+  'that takes an oversize charge, and where consume_locked() has to look closer: what an oversize '
+  'charge waits for at layer 1 depends on its tenant.';
 --! EndIncluded rate_limiter_internal/denials/denial_at.sql
 --! Included rate_limiter/denials/report_denials.sql
 create or replace function rate_limiter.report_denials(app_id uuid, denials jsonb)
@@ -765,6 +769,7 @@ declare
   buckets rate_limiter.token_buckets[];
   bucket rate_limiter.token_buckets;
   reserve rate_limiter.token_buckets;
+  part rate_limiter_internal.late_part;
   is_visible boolean;
   lacks_iops boolean;
   lacks_bandwidth boolean;
@@ -848,6 +853,21 @@ begin
         reserve,
         charge
       );
+    end if;
+    -- An oversize charge waits for what the tenant's own part owes, too; what it owed is not kept.
+    if layer = 1 and mode = 'enforce' and verdict <> 'exceeds_capacity'
+      and why_throttled.at is null and why_throttled.reference_id is null
+      and charge > bucket.capacity - coalesce(bucket.headroom, 0) + coalesce(reserve.capacity, 0)
+    then
+      part := rate_limiter_internal.late_share_at(
+        app.shard_key, asked.moment, app.app_id, bucket
+      );
+      if part.allowance < 0 then
+        verdict := 'short';
+        passes_at := greatest(passes_at, asked.moment + interval '1 millisecond' * least(
+          rate_limiter_internal.late_part_wait_ms(part), 3155760000000
+        ));
+      end if;
     end if;
     tokens := case when is_visible then bucket.current_tokens end;
     capacity := case when is_visible then bucket.capacity end;
@@ -1275,6 +1295,7 @@ create or replace function rate_limiter_internal.write_charges(
   decisions rate_limiter.decision[],
   buckets rate_limiter.token_buckets[],
   reserve_paid numeric[],
+  oversize_taken numeric[],
   cost_rates rate_limiter_internal.cost_rates[]
 )
 returns void
@@ -1291,7 +1312,8 @@ begin
   with drawn_on as materialized (
     select
       b.shard_key, b.owner_id, b.bucket_type, b.mode, b.place,
-      rate_limiter_internal.is_bandwidth(b.bucket_type) as is_bandwidth
+      rate_limiter_internal.is_bandwidth(b.bucket_type) as is_bandwidth,
+      rate_limiter_internal.is_layer1(b.bucket_type) and b.mode = 'enforce' as is_shared
     from (
       select u.shard_key, u.owner_id, u.bucket_type, u.mode, u.ordinality as place
       from unnest(buckets) with ordinality as u
@@ -1311,8 +1333,9 @@ begin
         case
           when d.bucket_type = 'iops_reserve' then o.reserve_paid_tokens
           when d.bucket_type = 'bandwidth_reserve' then o.reserve_paid_bytes
-          when d.is_bandwidth then coalesce(o.size, 0)
-          else o.cost
+          when d.is_bandwidth
+            then coalesce(case when d.is_shared then o.oversize_bytes end, o.size, 0)
+          else coalesce(case when d.is_shared then o.oversize_tokens end, o.cost)
         end
       )::rate_limiter_internal.bucket_charge
       from drawn_on as d
@@ -1323,11 +1346,11 @@ begin
   from rows from (
     unnest(operations), unnest(sizes), unnest(reference_ids), unnest(costs_before),
     unnest(decisions), unnest(cost_rates), unnest(reserve_paid[:][1:1]),
-    unnest(reserve_paid[:][2:2])
+    unnest(reserve_paid[:][2:2]), unnest(oversize_taken[:][1:1]), unnest(oversize_taken[:][2:2])
   ) as o (
     operation, size, reference_id, cost_before, allowed, reason, cost, remaining,
     remaining_bytes, retry_after_ms, delay_ms, c_base, c_bw, unit_quantum, reserve_paid_tokens,
-    reserve_paid_bytes
+    reserve_paid_bytes, oversize_tokens, oversize_bytes
   )
   where o.allowed
     and o.reference_id is not null
@@ -1351,7 +1374,7 @@ $$;
 
 comment on function rate_limiter_internal.write_charges(
   integer, timestamptz, uuid, text[], bigint[], text[], numeric[], rate_limiter.decision[],
-  rate_limiter.token_buckets[], numeric[], rate_limiter_internal.cost_rates[]
+  rate_limiter.token_buckets[], numeric[], numeric[], rate_limiter_internal.cost_rates[]
 ) is
   'Remembers what the admitted operations that carry a reference were charged, in place of a '
   'charge that was given back.';
@@ -1551,7 +1574,7 @@ begin
   if reference_ids is not null then
     perform rate_limiter_internal.write_charges(
       shard_key, locked.at, app_id, operations, sizes, reference_ids, costs_before,
-      batch.decisions, buckets, batch.reserve_paid, cost_rates
+      batch.decisions, buckets, batch.reserve_paid, batch.oversize_taken, cost_rates
     );
   end if;
   -- All siblings wait for layer 1.
@@ -1610,7 +1633,7 @@ begin
   );
   batch := rate_limiter_internal.decide_batch(
     moment, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth,
-    rate_limiter_internal.prefetched_at(shard_key, moment)
+    rate_limiter_internal.prefetched_at(shard_key, moment), app_id
   );
 
   if batch.charges_anything and rate_limiter_internal.leaves_layer1_open(
@@ -1647,7 +1670,7 @@ begin
     );
     batch := rate_limiter_internal.decide_batch(
       locked.at, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth,
-      locked.prefetched
+      locked.prefetched, app_id
     );
     if locked.unwritten <> '{}' then
       written := rate_limiter_internal.write_changes_of_charged(
@@ -1667,10 +1690,16 @@ begin
     perform rate_limiter_internal.spend_prefetched(
       shard_key, locked.prefetched, batch.prefetched
     );
+    perform rate_limiter_internal.write_late_share(
+      shard_key, locked.at, batch.tenant_id,
+      (array['iops_l1', 'bandwidth_l1'])[kind]::rate_limiter.bucket_type, batch.parts_left[kind]
+    )
+    from generate_series(1, 2) as kind
+    where batch.parts_left[kind] is not null;
     if reference_ids is not null then
       perform rate_limiter_internal.write_charges(
         shard_key, locked.at, app_id, operations, sizes, reference_ids, costs_before,
-        batch.decisions, buckets, batch.reserve_paid, cost_rates
+        batch.decisions, buckets, batch.reserve_paid, batch.oversize_taken, cost_rates
       );
     end if;
   end if;
@@ -2308,7 +2337,8 @@ begin
     ),
     needs.iops,
     needs.bandwidth,
-    rate_limiter_internal.prefetched_at(admission.shard_key, at)
+    rate_limiter_internal.prefetched_at(admission.shard_key, at),
+    app_id
   )).decisions[1];
 end;
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:6818d98bfc32ac7fcc560f33744129e9d096b28e
---! Hash: sha1:2914ef01d97f53e441caca9a12833ba4b8c9ee90
+--! Previous: sha1:2d41e5755950010f9c643ad187271005ccf1db39
+--! Hash: sha1:3df22b3d273e1244a9e9c9125fb3eff51b543f9f
 --! Message: costs, quota checks and reservations
 
 -- Costs

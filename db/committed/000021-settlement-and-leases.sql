@@ -1,5 +1,5 @@
---! Previous: sha1:2914ef01d97f53e441caca9a12833ba4b8c9ee90
---! Hash: sha1:46b70f6edfcbb97152038fb5f3ebb68204605a03
+--! Previous: sha1:3df22b3d273e1244a9e9c9125fb3eff51b543f9f
+--! Hash: sha1:eeb11ee52913a5af82fe8369f9e790c803de0f15
 --! Message: settlement and leases
 
 -- Settlement
@@ -166,7 +166,8 @@ create or replace function rate_limiter_internal.late_share_at(
   app_id uuid,
   layer1 rate_limiter.token_buckets,
   out tenant_id uuid,
-  out allowance numeric
+  out allowance numeric,
+  out per_second numeric
 )
 language plpgsql
 stable
@@ -174,7 +175,6 @@ parallel safe
 as $$
 declare
   counts record;
-  per_second numeric;
   own rate_limiter_internal.late_shares;
 begin
   select f.tenant_id into tenant_id
@@ -208,9 +208,10 @@ $$;
 comment on function rate_limiter_internal.late_share_at(
   integer, timestamptz, uuid, rate_limiter.token_buckets
 ) is
-  'What late charges of an application''s tenant may take of a layer-1 bucket, that the caller has '
-  'locked, beyond the half that is free to all: an equal part, by tenant, of what is not reserved '
-  'of its refill, and at most one second of it. allowance is null where no other tenant has active '
+  'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond '
+  'the half that is free to all, for late charges and oversize operations: an equal part, by '
+  'tenant, of what is not reserved of its refill (per_second), and at most one second of it; below '
+  'zero where oversize operations took more. allowance is null where no other tenant has active '
   'applications on the cluster: then nothing but the debt limit bounds them.';
 --! EndIncluded rate_limiter_internal/settlement/late_share_at.sql
 --! Included rate_limiter_internal/settlement/write_late_share.sql
@@ -323,7 +324,8 @@ begin
   ));
   if due > above_half and bucket.mode = 'enforce' then
     part := rate_limiter_internal.late_share_at(shard_key, at, app_id, bucket);
-    own_part := above_half + part.allowance;
+    own_part := above_half + case when part.allowance > 0 then part.allowance
+      when part.allowance <= 0 then 0 end;
     due := least(due, own_part + coalesce(reserve.current_tokens, 0));
   end if;
   paid_beyond := least(pool, own_part);
@@ -2943,7 +2945,10 @@ begin
   ));
   perform rate_limiter_internal.release_leased(released);
   delete from rate_limiter_internal.lease_shares as s where s.asked_at < at - interval '1 minute';
-  delete from rate_limiter_internal.late_shares as s where s.charged_at < at - interval '1 minute';
+  -- A part that owes for oversize operations is not forgotten: it would be new again.
+  delete from rate_limiter_internal.late_shares as s
+  where s.charged_at < at - interval '1 minute'
+    and (s.tokens >= 0 or s.charged_at < at - interval '1 day');
   return settled;
 end;
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:46b70f6edfcbb97152038fb5f3ebb68204605a03
---! Hash: sha1:7744b5f6d29a1a562845d09314cff38f8dbf124e
+--! Previous: sha1:eeb11ee52913a5af82fe8369f9e790c803de0f15
+--! Hash: sha1:b74db3950f9eb205c401a8b57cec74b0d2036c64
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

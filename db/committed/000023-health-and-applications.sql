@@ -1,5 +1,5 @@
---! Previous: sha1:7744b5f6d29a1a562845d09314cff38f8dbf124e
---! Hash: sha1:1e127e99002bd9a1d2d8ada3f6cc551dfe0b577f
+--! Previous: sha1:b74db3950f9eb205c401a8b57cec74b0d2036c64
+--! Hash: sha1:2b5db83a946247d1126c6cbe910c1878c87e674c
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:1e127e99002bd9a1d2d8ada3f6cc551dfe0b577f
---! Hash: sha1:51315119074c89741abb66c326d257a0631b8bae
+--! Previous: sha1:2b5db83a946247d1126c6cbe910c1878c87e674c
+--! Hash: sha1:42e8a894262ccce322c05dbe18ee0e76b53bc729
 --! Message: metrics and exports
 
 -- Metrics

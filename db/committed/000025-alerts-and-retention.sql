@@ -1,5 +1,5 @@
---! Previous: sha1:51315119074c89741abb66c326d257a0631b8bae
---! Hash: sha1:186123f0b1afbcbe6bf0de814f27088b2ed84e92
+--! Previous: sha1:42e8a894262ccce322c05dbe18ee0e76b53bc729
+--! Hash: sha1:22223b4250c534d1208df5263449fee2f8809180
 --! Message: alerts and retention
 
 -- Alerts

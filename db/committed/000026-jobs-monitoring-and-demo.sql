@@ -1,5 +1,5 @@
---! Previous: sha1:186123f0b1afbcbe6bf0de814f27088b2ed84e92
---! Hash: sha1:96089b6849b76c76c9d81e948b516f97d6077415
+--! Previous: sha1:22223b4250c534d1208df5263449fee2f8809180
+--! Hash: sha1:bd0fe8fff92e23c61113aef6ba7256040860016c
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

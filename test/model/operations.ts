@@ -111,8 +111,8 @@ export class Operations {
       .filter(({ charge }) => charge > 0n)
       .map(delayOf)
       .reduce(max, 0n);
-    const takings = this.#take(enforced);
-    if (unpaid.length === 0) takings.push(...this.#take(shadowed));
+    const takings = this.#take(enforced, at);
+    if (unpaid.length === 0) takings.push(...this.#take(shadowed, at));
     else this.#heal(shadowed);
     const reason = shortReason(unpaid);
     if (reference !== null) {
@@ -140,7 +140,9 @@ export class Operations {
     cost: bigint,
     enforced: readonly Asked[],
   ): Pick<Decision, "reason" | "retryAfterMs"> | null {
-    const short = shortOf(enforced);
+    const short = enforced.filter(
+      (draw) => draw.isAsked && (isShort(draw) || this.#pools.partWait(draw, at) > 0n),
+    );
     if (short.some(isImpossible)) return { reason: "exceeds_capacity", retryAfterMs: null };
     if (this.#lacksQuota(operation, cost, enforced)) {
       return { reason: "no_quota", retryAfterMs: null };
@@ -148,7 +150,7 @@ export class Operations {
     if (short.length === 0) return null;
     const waits = short.map((draw) => {
       const target = draw.charge > most(draw) ? most(draw) : draw.charge;
-      return waitFor(draw, target, at) as bigint;
+      return max(waitFor(draw, target, at) as bigint, this.#pools.partWait(draw, at));
     });
     return { reason: shortReason(short), retryAfterMs: waits.reduce(max) };
   }
@@ -159,8 +161,9 @@ export class Operations {
     return (cost > 0n && !has("iops_l2")) || (size !== 0n && !has("bandwidth_l2"));
   }
 
-  #take(draws: readonly Asked[]): Taking[] {
+  #take(draws: readonly Asked[], at: bigint): Taking[] {
     return draws.map((draw) => {
+      if (draw.charge > most(draw)) return this.#pools.takeOversize(draw, at);
       if (draw.charge > 0n) return this.#pools.take(draw, draw.charge, "consume");
       this.#heal([draw]);
       return nothingTaken(draw);

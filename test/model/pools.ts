@@ -1,6 +1,6 @@
 import { floorDiv, MICRO, max, min, sum } from "./amounts.ts";
 import { type Settings, settingsOf } from "./settings.ts";
-import { reservePart, type Source } from "./source.ts";
+import { type Draw, most, reservePart, type Source } from "./source.ts";
 import { type Held, Store } from "./store.ts";
 import { reserveTimeline, type Timeline, timelineOf } from "./timeline.ts";
 import {
@@ -36,7 +36,7 @@ export class Pools {
   readonly settings: Settings;
   readonly store = new Store();
   readonly #timelines = new Map<string, Timeline>();
-  /** What tenants have left of their part of layer 1 for late charges, and since when. */
+  /** What tenants have left of their part of layer 1, below zero what they owe, and since when. */
   readonly #lateParts = new Map<string, { readonly at: bigint; readonly left: bigint }>();
 
   constructor(world: World) {
@@ -127,6 +127,27 @@ export class Pools {
     return fromReserve;
   }
 
+  /** Section 6.3: an oversize charge on layer 1, bounded as late charges are. */
+  takeOversize(draw: Draw, at: bigint): Taking {
+    const { app, type, mode, charge, bucket, headroom } = draw;
+    const part = this.#partOf(draw, at);
+    if (part === null) return this.take(draw, charge, "consume");
+    const free = aboveHalfOf(draw);
+    const taken = min(charge, free + part.left + reserved(draw));
+    const floor = max(bucket.level.tokens - headroom - free - part.left, 0n);
+    const fromReserve = this.#charge(draw, taken, "consume", floor);
+    if (fromReserve === 0n) this.#healReserve(draw);
+    this.#lateParts.set(part.key, { at, left: part.left + free + fromReserve - charge });
+    return { app, type, mode, taken, fromReserve };
+  }
+
+  /** Milliseconds until an oversize charge finds the tenant's part of layer 1 out of debt. */
+  partWait(draw: Draw, at: bigint): bigint {
+    const part = draw.charge > most(draw) ? this.#partOf(draw, at) : null;
+    if (part === null || part.left >= 0n) return 0n;
+    return (-1000n * part.left + part.perSecond - 1n) / part.perSecond;
+  }
+
   /** Section 5: that the clock was set back is written by the call that finds it. */
   heal(source: Source): void {
     this.store.heal(source.bucket);
@@ -179,29 +200,34 @@ export class Pools {
   }
 
   /**
-   * Beyond half of what layer 1 can give, late charges have an equal part of its refill by tenant,
-   * one second's at most; null: as much as they want.
+   * Beyond half of what layer 1 can give, late charges have the tenant's part of it; null: as much
+   * as they want.
    */
-  #latePart({ app, type, mode, bucket, headroom }: Source, wanted: bigint, at: bigint) {
-    const { capacity, rate } = bucket.lastTerms;
-    const aboveHalf = max(floorDiv(2n * bucket.level.tokens - capacity - headroom, 2n), 0n);
+  #latePart(source: Source, wanted: bigint, at: bigint) {
+    const free = aboveHalfOf(source);
+    const part = wanted <= free ? null : this.#partOf(source, at);
+    if (part === null) return null;
+    return {
+      most: free + max(part.left, 0n),
+      charge: (paid: bigint) => {
+        if (paid > free) this.#lateParts.set(part.key, { at, left: part.left - paid + free });
+      },
+    };
+  }
+
+  /** An equal part of layer 1's refill by tenant, one second's at most; null: nobody shares it. */
+  #partOf({ app, type, mode, bucket }: Source, at: bigint) {
     const { tenants } = this.sharersWith(app);
-    if (wanted <= aboveHalf || mode === "shadow" || tenants === 1n) return null;
+    if (!isLayer1(type) || mode === "shadow" || tenants === 1n) return null;
     const cluster = this.clusterOf(app) as string;
     const unreserved =
-      rate - sum(this.#reserves(cluster, kindOf(type)).map((reserve) => reserve.rate));
+      bucket.lastTerms.rate -
+      sum(this.#reserves(cluster, kindOf(type)).map((reserve) => reserve.rate));
     const perSecond = floorDiv(max(unreserved, 0n) * MICRO, tenants);
     const key = JSON.stringify([cluster, this.tenantOf(app), type]);
     const last = this.#lateParts.get(key) ?? { at, left: perSecond };
     const earned = floorDiv(perSecond * max(at - last.at, 0n), MICRO);
-    const left = min(last.left + earned, perSecond);
-    return {
-      most: aboveHalf + left,
-      charge: (paid: bigint) => {
-        const used = paid - aboveHalf;
-        if (used > 0n) this.#lateParts.set(key, { at, left: left - used });
-      },
-    };
+    return { key, perSecond, left: min(last.left + earned, perSecond) };
   }
 
   #credit(held: Held, amount: bigint): void {
@@ -241,6 +267,11 @@ export class Pools {
     const unreserved = rate - sum(reserves.map((reserve) => reserve.rate));
     return max(unreserved, 0n) * maxClusterDebtSeconds * MICRO;
   }
+}
+
+/** The upper half of what layer 1 can give: it is free to all. */
+function aboveHalfOf({ bucket, headroom }: Source): bigint {
+  return max(floorDiv(2n * bucket.level.tokens - bucket.lastTerms.capacity - headroom, 2n), 0n);
 }
 
 function reserved({ reserve }: Source): bigint {
