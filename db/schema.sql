@@ -2665,7 +2665,7 @@ create function rate_limiter_internal.end_suspension(at timestamp with time zone
 create function rate_limiter_internal.exchange_leases_at(at timestamp with time zone, renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe;
-  -- body 4df81205369fb3c4
+  -- body 7cc625e2c800d866
 
 create function rate_limiter_internal.expected_buckets(has_iops boolean, has_bandwidth boolean, draws_iops boolean, draws_bandwidth boolean)
   returns rate_limiter.bucket_type[]
@@ -2711,6 +2711,16 @@ create function rate_limiter_internal.follow_durability()
   returns void
   language plpgsql volatile parallel unsafe;
   -- body b6220c95a7a5f763
+
+create function rate_limiter_internal.full_layer1_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, expected rate_limiter.bucket_type[])
+  returns rate_limiter.token_buckets[]
+  language plpgsql stable parallel safe;
+  -- body b772ef40b5044992
+
+create function rate_limiter_internal.grant_as_json(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lease rate_limiter.lease_grant)
+  returns jsonb
+  language plpgsql stable parallel safe;
+  -- body 71a3756d3c13291e
 
 create function rate_limiter_internal.grant_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid)
   returns rate_limiter.lease_grant
@@ -3429,15 +3439,20 @@ create function rate_limiter_internal.release_leased(charged rate_limiter_intern
   language plpgsql volatile parallel unsafe;
   -- body 4affff93ce12f372
 
+create function rate_limiter_internal.renew_exchanged(at timestamp with time zone, renewals jsonb, busy_app_ids uuid[], lifetime interval, holder text, is_layer1_locked boolean, most integer DEFAULT NULL::integer, OUT answers jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body c1facd8929c07595
+
 create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
   -- body 96dc735db7dce2c4
 
-create function rate_limiter_internal.renew_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.renew_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body dc257064292b1cfa
+  -- body 5f109c1af440e1f3
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -5774,6 +5789,8 @@ comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bi
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
 comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
+comment on function rate_limiter_internal.full_layer1_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for decisions that are made before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are made under its lock.';
+comment on function rate_limiter_internal.grant_as_json(timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
 comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
@@ -5912,7 +5929,9 @@ comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger:
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
+comment on function rate_limiter_internal.renew_exchanged(timestamp with time zone,pg_catalog.jsonb,pg_catalog.uuid[],interval,pg_catalog.text,boolean,integer) is 'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are busy.';
 comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.renew_lease_layer2(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
