@@ -33,13 +33,16 @@ const once = ["migrate", "logins", "seed"];
 
 test("everything that the product consists of is there", () => {
   expect(services.map(([name]) => name).sort()).toEqual(
-    ["postgres", "migrate", "logins", "seed", "api", "worker", "gateway", "upstream"].sort(),
+    [
+      ...["postgres", "migrate", "logins", "seed", "api", "worker", "gateway", "upstream"],
+      ...["prometheus", "grafana"],
+    ].sort(),
   );
 });
 
 describe.each(services)("%s", (name, service) => {
   test("has an image of one version", () => {
-    expect(service.image).toMatch(/^[a-z-]+:\d+\.\d+(\.\d+)?(-[a-z]+)?$/);
+    expect(service.image).toMatch(/^([a-z]+\/)?[a-z-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?$/);
   });
 
   test("is waited for by its health, or runs to its end", () => {
@@ -100,9 +103,10 @@ test("every variable is one that its service reads", () => {
     .join("\n");
   const nginx = read("src/gateway/nginx.conf");
   const known = ["NODE_ENV", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"];
+  const ofOthers = /^(MALLOC|GF)_/;
   for (const [name, { environment = {} }] of services) {
     for (const variable of Object.keys(environment)) {
-      if (known.includes(variable)) continue;
+      if (known.includes(variable) || ofOthers.test(variable)) continue;
       expect([variable, sources.includes(variable)]).toEqual([variable, true]);
       if (name === "gateway") expect(nginx).toContain(`env ${variable};`);
     }
@@ -140,6 +144,36 @@ test("the gateway's own files replace files that nginx.conf includes, and find i
   expect(read("src/gateway/listen.conf")).toContain("listen 8080;");
   expect(read("src/gateway/paths.conf")).toContain("/etc/storage-qos/lua/?.lua");
   expect(read("src/deploy/gateway.Dockerfile")).toContain("COPY src/gateway /etc/storage-qos");
+});
+
+test("Prometheus scrapes what tells, by the rules of the docs, and Grafana shows their dashboards", () => {
+  const prometheus = parse(read("src/deploy/monitoring/prometheus.yml"));
+  const jobs = prometheus.scrape_configs as {
+    readonly job_name: string;
+    readonly static_configs: readonly { readonly targets: readonly string[] }[];
+  }[];
+  const targets = jobs.flatMap((job) => job.static_configs.flatMap((each) => each.targets));
+  const { api, worker } = compose.services;
+  expect(targets.sort()).toEqual([
+    `api:${api?.environment?.API_METRICS_PORT}`,
+    `gateway:${/^listen (\d+);$/m.exec(read("src/deploy/gateway/listen-admin.conf"))?.[1]}`,
+    `worker:${worker?.environment?.WORKER_PORT}`,
+  ]);
+  const rules = readdirSync(projectPath("docs/monitoring")).filter((name) => name.endsWith(".yml"));
+  expect(prometheus.rule_files.sort()).toEqual(rules.map((name) => `/monitoring/${name}`).sort());
+  const asked = rules.map((name) => read(`docs/monitoring/${name}`)).join("");
+  for (const { job_name } of jobs) expect(asked).toContain(`up{job="${job_name}"}`);
+
+  const grafana = "src/deploy/monitoring/grafana";
+  const [source] = parse(read(`${grafana}/datasources/prometheus.yml`)).datasources;
+  const { hostname, port } = new URL(source.url);
+  expect(compose.services[hostname]?.ports).toContain(`127.0.0.1:${port}:${port}`);
+  const [provider] = parse(read(`${grafana}/dashboards/storage-qos.yml`)).providers;
+  for (const name of ["prometheus", "grafana"]) {
+    expect(compose.services[name]?.volumes).toContain(
+      `./docs/monitoring:${provider.options.path}:ro`,
+    );
+  }
 });
 
 test("the store belongs to the user that writes it, and the health of the database is asked by TCP", () => {
