@@ -1,5 +1,5 @@
 --! Previous: sha1:3df22b3d273e1244a9e9c9125fb3eff51b543f9f
---! Hash: sha1:eeb11ee52913a5af82fe8369f9e790c803de0f15
+--! Hash: sha1:ffd81a3d3ef3036b2f7c20c8203ce9f29cb7ad70
 --! Message: settlement and leases
 
 -- Settlement
@@ -2985,7 +2985,9 @@ begin
 end;
 $$;
 
-comment on function rate_limiter.lease_tokens(uuid, numeric, numeric, interval, text, jsonb, uuid) is
+comment on function rate_limiter.lease_tokens(
+  uuid, numeric, numeric, interval, text, jsonb, uuid
+) is
   'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to '
   'spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). '
   'Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts '
@@ -3824,15 +3826,15 @@ comment on function rate_limiter.exchange_leases(
   jsonb, jsonb, jsonb, interval, text, boolean
 ) is
   'All that a holder of many applications'' leases has to say, in one call: charges of what is '
-  'owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, '
-  'spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and '
-  'renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, '
-  'as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each '
-  'with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket '
-  'that was short (short_of); code and message where it was refused; is_busy, unless waits, where '
-  'another transaction holds the application''s buckets, with key for a charge that was not made '
-  'then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is '
-  'there twice, and for anything else.';
+  'owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, '
+  'lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as '
+  'spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, '
+  'next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants '
+  'in their order, each with app_id, what the application''s buckets hold (remaining, '
+  'remaining_bytes) and the bucket that was short (short_of); code and message where it was '
+  'refused; is_busy, unless waits, where another transaction holds the application''s buckets, '
+  'with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 '
+  'renewals of an application, a next_lease_id that is there twice, and for anything else.';
 grant execute on function rate_limiter.exchange_leases(
   jsonb, jsonb, jsonb, interval, text, boolean
 )

@@ -1,5 +1,5 @@
---! Previous: sha1:eeb11ee52913a5af82fe8369f9e790c803de0f15
---! Hash: sha1:b74db3950f9eb205c401a8b57cec74b0d2036c64
+--! Previous: sha1:ffd81a3d3ef3036b2f7c20c8203ce9f29cb7ad70
+--! Hash: sha1:d39faa3f516b871b4564d807e53457927a50e81f
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

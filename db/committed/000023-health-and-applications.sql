@@ -1,5 +1,5 @@
---! Previous: sha1:b74db3950f9eb205c401a8b57cec74b0d2036c64
---! Hash: sha1:2b5db83a946247d1126c6cbe910c1878c87e674c
+--! Previous: sha1:d39faa3f516b871b4564d807e53457927a50e81f
+--! Hash: sha1:bc6ea073f3e4b26e6e0e29cbadc00b8418326573
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:2b5db83a946247d1126c6cbe910c1878c87e674c
---! Hash: sha1:42e8a894262ccce322c05dbe18ee0e76b53bc729
+--! Previous: sha1:bc6ea073f3e4b26e6e0e29cbadc00b8418326573
+--! Hash: sha1:683f336b5ac39b56821d1f84966af7d9319728f3
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:42e8a894262ccce322c05dbe18ee0e76b53bc729
---! Hash: sha1:22223b4250c534d1208df5263449fee2f8809180
+--! Previous: sha1:683f336b5ac39b56821d1f84966af7d9319728f3
+--! Hash: sha1:7d7617bef59c9e1d110331fe3ae71fb55d9012e6
 --! Message: alerts and retention
 
 -- Alerts

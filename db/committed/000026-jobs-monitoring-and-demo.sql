@@ -1,5 +1,5 @@
---! Previous: sha1:22223b4250c534d1208df5263449fee2f8809180
---! Hash: sha1:bd0fe8fff92e23c61113aef6ba7256040860016c
+--! Previous: sha1:7d7617bef59c9e1d110331fe3ae71fb55d9012e6
+--! Hash: sha1:c3df04673f652669479e7ba29bd8712f090c6ec4
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
