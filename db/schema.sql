@@ -2163,6 +2163,11 @@ create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
   language sql immutable parallel safe;
   -- body 3fbe6ddb0abb7e92
 
+create function rate_limiter_internal.begin_with_nothing(at timestamp with time zone, was rate_limiter.applications, application rate_limiter.applications)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 5ee306f3454279cd
+
 create function rate_limiter_internal.blocked_by_headroom(at timestamp with time zone, cluster_id uuid)
   returns text[]
   language sql stable parallel safe;
@@ -3094,7 +3099,7 @@ create function rate_limiter_internal.may_grant_role_until(role_id uuid, until t
 create function rate_limiter_internal.may_lend(borrower_id uuid, bucket_type rate_limiter.bucket_type, lender_id uuid)
   returns boolean
   language plpgsql stable parallel safe;
-  -- body 15be7ee68dea97b6
+  -- body 8b06b4cfe081b25b
 
 create function rate_limiter_internal.may_manage_user(user_id uuid)
   returns boolean
@@ -3869,7 +3874,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8c74bdd2e1c1ed9b
+  -- body 028959e305b13841
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -5683,6 +5688,7 @@ comment on function rate_limiter_internal.audit_export(pg_catalog.text,timestamp
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
+comment on function rate_limiter_internal.begin_with_nothing(timestamp with time zone,rate_limiter.applications,rate_limiter.applications) is 'Empties the buckets of an active application of which a ceiling did not count the quotas before this change of it (was; null for a new one): what was saved up or flowed in meanwhile was another one''s. Debt stays. The caller holds the ceilings, and no bucket but those of the application.';
 comment on function rate_limiter_internal.blocked_by_headroom(timestamp with time zone,pg_catalog.uuid) is 'The operations, at their usual size (unit_quantum) and cost, that layer 1 of a cluster can never offer an application without a reservation, beside what reservations keep.';
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it; then no token moves.';
 comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: rolled through every change of quota since it was last written, and refilled. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a bucket''s first quota finds it full) or dropped. Changes nothing.';
@@ -5863,7 +5869,7 @@ comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) i
 comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: a user gives only what they hold, and only a system administrator makes another.';
 comment on function rate_limiter_internal.may_grant_role_until(pg_catalog.uuid,timestamp with time zone) is 'Whether the signed-in user may hand out this role up to a moment, or for good where that is null.';
-comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'Whether an application may borrow from another one: of the same tenant, on the same cluster, with a bucket of the same kind. True without a lender: from its own future.';
+comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'Whether an application may borrow from another one: active, of the same tenant, on the same cluster, with a bucket of the same kind. True without a lender: from its own future.';
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one: a user of the same tenant who holds no role that the signed-in user could not give.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
@@ -6013,7 +6019,7 @@ comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.lay
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
 comment on function rate_limiter_internal.suspended_until(pg_catalog.uuid,pg_catalog.uuid) is 'Until when an application is suspended, itself or with its tenant; null for not at all.';
 comment on function rate_limiter_internal.sweep_denials(bigint,pg_catalog.text) is 'Once a second: writes what count_denial() counted in this session''s memory in earlier seconds, a few counts of each list.';
-comment on function rate_limiter_internal.sync_application() is 'Trigger: writes the facts of an application, by which decisions know it. One that comes to a cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; one that leaves ends its reservation, which counts while the application is active; the leases of one that is deactivated are revoked.';
+comment on function rate_limiter_internal.sync_application() is 'Trigger: writes the facts of an application, by which decisions know it. One that comes to a cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; under those that did not count it before it begins with nothing. One that leaves ends its reservation, which counts while the application is active; the leases of one that is deactivated are revoked.';
 comment on function rate_limiter_internal.sync_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
 comment on function rate_limiter_internal.sync_cost_rule() is 'Trigger: copies what a cost rule comes to, and whether an application has one, to where decisions look for it.';
 comment on function rate_limiter_internal.sync_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';

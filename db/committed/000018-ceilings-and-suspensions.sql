@@ -1,5 +1,5 @@
 --! Previous: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
---! Hash: sha1:792afbd2075f38180c4f97fbfe83b45e4b6c514f
+--! Hash: sha1:8e8917313594c02de01d1d7de1bcac0fcf9e0c03
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -428,6 +428,77 @@ comment on function rate_limiter_internal.require_quota_allowed(timestamptz, uui
   'a ceiling and QS422 where reservations do not fit, and notes at the applications concerned '
   'which quotas there are now.';
 --! EndIncluded rate_limiter_internal/ceilings/require_quota_allowed.sql
+--! Included rate_limiter_internal/ceilings/begin_with_nothing.sql
+create or replace function rate_limiter_internal.begin_with_nothing(
+  at timestamptz,
+  was rate_limiter.applications,
+  application rate_limiter.applications
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  stored rate_limiter.token_buckets;
+  before rate_limiter.token_buckets;
+  after rate_limiter.token_buckets;
+begin
+  for stored in
+    select b.*
+    from rate_limiter.token_buckets as b
+    where b.shard_key = application.shard_key
+      and b.owner_id = application.app_id
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and b.mode = 'enforce'
+      and exists (
+        select
+        from rate_limiter.tenant_ceilings as c
+        where c.tenant_id = application.tenant_id
+          and (c.cluster_id is null or c.cluster_id = application.cluster_id)
+          and case
+            when rate_limiter_internal.is_bandwidth(b.bucket_type) then c.bandwidth_limit_bps
+            else c.iops_limit
+          end is not null
+          and (
+            was.is_active
+            and was.tenant_id = application.tenant_id
+            and (c.cluster_id is null or c.cluster_id = was.cluster_id)
+          ) is not true
+      )
+    order by b.bucket_type
+    for update
+  loop
+    -- One that was never drawn on would find what a default brought in before it was there.
+    if stored.quota_valid_until = '-infinity' then
+      update rate_limiter.token_buckets as b
+      set quota_valid_until = at
+      where b.shard_key = stored.shard_key
+        and b.owner_id = stored.owner_id
+        and b.bucket_type = stored.bucket_type
+        and b.mode = stored.mode;
+      continue;
+    end if;
+    before := rate_limiter_internal.locked_bucket_at(at, stored);
+    after := before;
+    after.current_tokens := least(before.current_tokens, 0);
+    after.prorated_since := case when after.calculation_method = 'fixed_window' then at end;
+    perform rate_limiter_internal.write_buckets(
+      at, 'adjust', array[before], array[after], null,
+      '{"cause": "counts under a ceiling from now on"}'
+    );
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.begin_with_nothing(
+  timestamptz, rate_limiter.applications, rate_limiter.applications
+) is
+  'Empties the buckets of an active application of which a ceiling did not count the quotas before '
+  'this change of it (was; null for a new one): what was saved up or flowed in meanwhile was '
+  'another one''s. Debt stays. The caller holds the ceilings, and no bucket but those of the '
+  'application.';
+--! EndIncluded rate_limiter_internal/ceilings/begin_with_nothing.sql
 --! Included rate_limiter_internal/ceilings/sync_without_quota.sql
 create or replace function rate_limiter_internal.sync_without_quota()
 returns trigger

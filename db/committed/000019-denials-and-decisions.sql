@@ -1,5 +1,5 @@
---! Previous: sha1:792afbd2075f38180c4f97fbfe83b45e4b6c514f
---! Hash: sha1:2d41e5755950010f9c643ad187271005ccf1db39
+--! Previous: sha1:8e8917313594c02de01d1d7de1bcac0fcf9e0c03
+--! Hash: sha1:215175c26e7a8d33de71fa289b61400cd94f9a0f
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:2d41e5755950010f9c643ad187271005ccf1db39
---! Hash: sha1:3df22b3d273e1244a9e9c9125fb3eff51b543f9f
+--! Previous: sha1:215175c26e7a8d33de71fa289b61400cd94f9a0f
+--! Hash: sha1:7e3824a26bbabd4508a2e65348198a28a95015c8
 --! Message: costs, quota checks and reservations
 
 -- Costs

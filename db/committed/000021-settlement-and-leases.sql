@@ -1,5 +1,5 @@
---! Previous: sha1:3df22b3d273e1244a9e9c9125fb3eff51b543f9f
---! Hash: sha1:ffd81a3d3ef3036b2f7c20c8203ce9f29cb7ad70
+--! Previous: sha1:7e3824a26bbabd4508a2e65348198a28a95015c8
+--! Hash: sha1:3328604c07d8827ce5dca178a74c104f146018f5
 --! Message: settlement and leases
 
 -- Settlement

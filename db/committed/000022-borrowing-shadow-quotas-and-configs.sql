@@ -1,5 +1,5 @@
---! Previous: sha1:ffd81a3d3ef3036b2f7c20c8203ce9f29cb7ad70
---! Hash: sha1:d39faa3f516b871b4564d807e53457927a50e81f
+--! Previous: sha1:3328604c07d8827ce5dca178a74c104f146018f5
+--! Hash: sha1:89b67a8968442d00b019d5d4b343f9c30c8c54da
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing
@@ -100,13 +100,16 @@ begin
     where borrower.app_id = borrower_id
       and lender.app_id = lender_id
       and lender.app_id <> borrower.app_id
+      -- Its quota does not count under a ceiling, and fills its bucket all the same.
+      and lender.is_active
+      and lender.tenant_is_active
   );
 end;
 $$;
 
 comment on function rate_limiter_internal.may_lend(uuid, rate_limiter.bucket_type, uuid) is
-  'Whether an application may borrow from another one: of the same tenant, on the same cluster, '
-  'with a bucket of the same kind. True without a lender: from its own future.';
+  'Whether an application may borrow from another one: active, of the same tenant, on the same '
+  'cluster, with a bucket of the same kind. True without a lender: from its own future.';
 --! EndIncluded rate_limiter_internal/borrowing/may_lend.sql
 --! Included rate_limiter_internal/borrowing/check_credit.sql
 create or replace function rate_limiter_internal.check_credit(

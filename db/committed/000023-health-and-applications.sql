@@ -1,5 +1,5 @@
---! Previous: sha1:d39faa3f516b871b4564d807e53457927a50e81f
---! Hash: sha1:bc6ea073f3e4b26e6e0e29cbadc00b8418326573
+--! Previous: sha1:89b67a8968442d00b019d5d4b343f9c30c8c54da
+--! Hash: sha1:25ad4af6409d1392e61aeee3da83103c389bdc3c
 --! Message: health and applications
 
 -- Health
@@ -924,6 +924,9 @@ begin
   if changes_cluster then
     perform rate_limiter_internal.add_default_buckets(new.cluster_id, array[new.app_id]);
   end if;
+  if comes_under_ceilings then
+    perform rate_limiter_internal.begin_with_nothing(clock_timestamp(), old, new);
+  end if;
   if changes_cluster and not is_new then
     delete from rate_limiter.reservations as r
     where r.app_id = new.app_id and r.cluster_id is distinct from new.cluster_id
@@ -953,9 +956,10 @@ $$;
 
 comment on function rate_limiter_internal.sync_application() is
   'Trigger: writes the facts of an application, by which decisions know it. One that comes to a '
-  'cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; one '
-  'that leaves ends its reservation, which counts while the application is active; the leases of '
-  'one that is deactivated are revoked.';
+  'cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; under '
+  'those that did not count it before it begins with nothing. One that leaves ends its '
+  'reservation, which counts while the application is active; the leases of one that is '
+  'deactivated are revoked.';
 --! EndIncluded rate_limiter_internal/applications/sync_application.sql
 --! Included rate_limiter/applications/applications.triggers.sql
 create or replace trigger set_updated_at

@@ -1,5 +1,5 @@
---! Previous: sha1:bc6ea073f3e4b26e6e0e29cbadc00b8418326573
---! Hash: sha1:683f336b5ac39b56821d1f84966af7d9319728f3
+--! Previous: sha1:25ad4af6409d1392e61aeee3da83103c389bdc3c
+--! Hash: sha1:51a2173652e97af36e6d491ca1af97c23bf26d70
 --! Message: metrics and exports
 
 -- Metrics

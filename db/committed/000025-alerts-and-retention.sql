@@ -1,5 +1,5 @@
---! Previous: sha1:683f336b5ac39b56821d1f84966af7d9319728f3
---! Hash: sha1:7d7617bef59c9e1d110331fe3ae71fb55d9012e6
+--! Previous: sha1:51a2173652e97af36e6d491ca1af97c23bf26d70
+--! Hash: sha1:a776f7efb0fca8fd56cb7c4e1ff990228f1b49ef
 --! Message: alerts and retention
 
 -- Alerts

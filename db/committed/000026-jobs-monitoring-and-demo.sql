@@ -1,5 +1,5 @@
---! Previous: sha1:7d7617bef59c9e1d110331fe3ae71fb55d9012e6
---! Hash: sha1:c3df04673f652669479e7ba29bd8712f090c6ec4
+--! Previous: sha1:a776f7efb0fca8fd56cb7c4e1ff990228f1b49ef
+--! Hash: sha1:db7f1e8de1fc0d2e590e1bb24fda6dbcfc921bc9
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
