@@ -1966,7 +1966,7 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   returns rate_limiter.tenant_ceilings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 62d4b23ec4b1cdcf
+  -- body bd8ba7ce53e88d18
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone)
   returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text)
@@ -2176,7 +2176,7 @@ create function rate_limiter_internal.blocked_by_headroom(at timestamp with time
 create function rate_limiter_internal.borrow_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid, OUT borrowing_id uuid, OUT tokens numeric, OUT repayment_tokens numeric, OUT due_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body de95f3eebe9387f7
+  -- body 23e90d58cc3a122a
 
 create function rate_limiter_internal.bucket_at(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
@@ -2235,17 +2235,17 @@ create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id u
   language sql stable parallel safe;
   -- body 9e77b4c4fbb35c74
 
-create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid)
+create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns text
   language sql stable parallel safe
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 2303be6b20ce8fcd
+  -- body 5b987fba6d1dda83
 
 create function rate_limiter_internal.ceiling_use(at timestamp with time zone, tenant_id uuid)
   returns TABLE(ceiling_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
   language sql stable parallel safe;
-  -- body 4f210a15c60020fe
+  -- body db4cccced844af78
 
 create function rate_limiter_internal.change_alerts(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns integer
@@ -2784,9 +2784,9 @@ create function rate_limiter_internal.health_after(status text, streak integer, 
   -- body 9443a9e98bc64c5a
 
 create function rate_limiter_internal.held_by_debt(at timestamp with time zone, tenant_id uuid)
-  returns TABLE(cluster_id uuid, is_bandwidth boolean, until timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
+  returns TABLE(cluster_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
   language sql stable parallel safe;
-  -- body 5251eafa73bab55d
+  -- body 52d0cb273d38d0c5
 
 create function rate_limiter_internal.held_quotas(at timestamp with time zone, app_id uuid)
   returns jsonb
@@ -3510,10 +3510,10 @@ create function rate_limiter_internal.require_ceiling_limits(limits rate_limiter
   language plpgsql immutable parallel safe;
   -- body 95d2a099a80a43bb
 
-create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid)
+create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns void
   language plpgsql stable parallel safe;
-  -- body 71e4ae2792701e56
+  -- body 0afc1481d7d561f5
 
 create function rate_limiter_internal.require_charge(shard_key integer, app_id uuid, reference_id text)
   returns void
@@ -3593,7 +3593,7 @@ create function rate_limiter_internal.require_quota(config_id uuid)
 create function rate_limiter_internal.require_quota_allowed(at timestamp with time zone, app_id uuid, cluster_id uuid, default_cluster_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 647e01590760127f
+  -- body 0853845ca0e86079
 
 create function rate_limiter_internal.require_quota_mode(mode rate_limiter.quota_mode, default_cluster_id uuid)
   returns void
@@ -3874,7 +3874,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 028959e305b13841
+  -- body e28543bd1aaa6639
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -5690,7 +5690,7 @@ comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.js
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
 comment on function rate_limiter_internal.begin_with_nothing(timestamp with time zone,rate_limiter.applications,rate_limiter.applications) is 'Empties the buckets of an active application of which a ceiling did not count the quotas before this change of it (was; null for a new one): what was saved up or flowed in meanwhile was another one''s. Debt stays. The caller holds the ceilings, and no bucket but those of the application.';
 comment on function rate_limiter_internal.blocked_by_headroom(timestamp with time zone,pg_catalog.uuid) is 'The operations, at their usual size (unit_quantum) and cost, that layer 1 of a cluster can never offer an application without a reservation, beside what reservations keep.';
-comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it; then no token moves.';
+comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it, QS403 where what the loan holds of a ceiling is given to another application later; then no token moves.';
 comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: rolled through every change of quota since it was last written, and refilled. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a bucket''s first quota finds it full) or dropped. Changes nothing.';
 comment on function rate_limiter_internal.bucket_before(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stood just before a moment of the past, debt included, by its ledger and its quotas. Reservations are those of now.';
 comment on function rate_limiter_internal.bucket_fill(timestamp with time zone,pg_catalog.uuid) is 'How full the applications'' buckets, or those of one, are at a moment, in percent.';
@@ -5702,8 +5702,8 @@ comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Wheth
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
 comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
-comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling, with the values; null where all of them fit.';
-comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications in debt have given up counts until they have paid (held_by_debt).';
+comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on a cluster, with the values; null where all of them fit.';
+comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
@@ -5948,7 +5948,7 @@ comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buck
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
 comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
-comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more than one of its ceilings at any moment from now on. The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the tenant''s ceilings (lock_ceilings).';
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';

@@ -1,5 +1,5 @@
 --! Previous: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
---! Hash: sha1:8e8917313594c02de01d1d7de1bcac0fcf9e0c03
+--! Hash: sha1:b897a9f63308c343a952d6ff0bc3585d50edda2e
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -129,7 +129,7 @@ create or replace function rate_limiter_internal.held_by_debt(at timestamptz, te
 returns table (
   cluster_id uuid,
   is_bandwidth boolean,
-  until timestamptz,
+  moment timestamptz,
   limits numeric,
   bursts numeric,
   capacities numeric
@@ -138,11 +138,16 @@ language sql
 stable
 parallel safe
 as $$
-  with debts as materialized (
+  with owing as materialized (
     select
-      a.app_id, a.cluster_id, a.is_active,
-      rate_limiter_internal.is_bandwidth(b.bucket_type) as is_bandwidth,
-      s.bucket
+      a.app_id, a.cluster_id, a.is_active, kind.is_bandwidth,
+      -- What it had counts from then on, and until then: null while it is not known when.
+      case when (s.bucket).current_tokens < 0 then least(terms.ended_at - debt.most, loans.since)
+        else loans.since
+      end as since,
+      case when not loans.are_open and paid.moment <= (s.bucket).quota_valid_until
+        then paid.moment
+      end as until
     from rate_limiter.applications as a
     join rate_limiter.app_facts as f on f.app_id = a.app_id
     join rate_limiter.token_buckets as b
@@ -150,57 +155,134 @@ as $$
       and b.owner_id = a.app_id
       and b.bucket_type in ('iops_l2', 'bandwidth_l2')
       and b.mode = 'enforce'
-      and b.current_tokens < 0
+      and (
+        b.current_tokens < 0
+        or rate_limiter_internal.debt_of(b.shard_key, 'infinity', b.owner_id, b.bucket_type) > 0
+      )
     cross join lateral rate_limiter_internal.bucket_at(at, b) as s
+    cross join lateral (
+      select rate_limiter_internal.is_bandwidth(b.bucket_type) as is_bandwidth
+    ) as kind
+    cross join lateral (
+      select make_interval(secs => e.max_debt_seconds) as most
+      from rate_limiter_internal.engine_settings as e
+    ) as debt
+    cross join lateral (
+      select at + make_interval(
+        secs => rate_limiter_internal.debt_seconds(at, s.bucket)::double precision
+      ) as moment
+    ) as paid
+    -- Without a quota in force: when the last one ended.
+    cross join lateral (
+      select case when (s.bucket).capacity is not null then at else (
+        select max(c.valid_to)
+        from rate_limiter.quota_configs as c
+        cross join lateral rate_limiter_internal.quota_parts(c.config_id) as p
+        where c.owner_id in (a.app_id, a.cluster_id)
+          and c.mode = 'enforce'
+          and c.is_active
+          and c.cluster_id is null
+          and c.valid_to <= at
+          and p.is_bandwidth = kind.is_bandwidth
+      ) end as ended_at
+    ) as terms
+    cross join lateral (
+      select
+        coalesce(bool_or(l.status = 'active'), false) as are_open,
+        min(l.borrowed_at) as since
+      from rate_limiter.token_borrowing as l
+      where l.shard_key = b.shard_key
+        and l.owner_id = b.owner_id
+        and l.bucket_type = b.bucket_type
+        and (
+          l.status = 'active'
+          or l.status = 'defaulted' and l.repaid_at > terms.ended_at - debt.most
+        )
+    ) as loans
     where a.tenant_id = held_by_debt.tenant_id
-      and (s.bucket).current_tokens < 0
+      and (loans.are_open or (s.bucket).current_tokens < 0)
+  ),
+  moments as (
+    select o.*, m.moment
+    from owing as o
+    cross join lateral (
+      select o.since as moment
+      union
+      select at
+      union
+      select ends.moment
+      from rate_limiter.quota_configs as c
+      cross join lateral (values (c.valid_from), (c.valid_to)) as ends (moment)
+      where c.owner_id in (o.app_id, o.cluster_id)
+        and c.mode = 'enforce'
+        and c.is_active
+        and c.cluster_id is null
+        and coalesce(c.valid_to, 'infinity') > o.since
+        and ends.moment > o.since
+        and (o.until is null or ends.moment < o.until)
+    ) as m
   ),
   quotas as (
     select
-      d.app_id, d.is_bandwidth, p.quota_limit, p.burst, p.capacity,
-      d.is_active and (c.valid_to is null or c.valid_to > at) as is_counted,
-      row_number() over (
-        partition by d.app_id, d.is_bandwidth
-        order by c.valid_to is null or c.valid_to > at desc, c.default_cluster_id nulls first
-      ) as place
-    from debts as d
-    cross join rate_limiter_internal.engine_settings as e
-    join rate_limiter.quota_configs as c
-      on c.owner_id in (d.app_id, d.cluster_id)
-      and c.mode = 'enforce'
-      and coalesce(c.valid_to, 'infinity') > at - make_interval(secs => e.max_debt_seconds)
-      and c.is_active
-      and c.valid_from <= at
-      and c.cluster_id is null
-    cross join lateral rate_limiter_internal.quota_parts(c.config_id) as p
-    where p.is_bandwidth = d.is_bandwidth
+      m.app_id, m.cluster_id, m.is_active, m.is_bandwidth, m.moment,
+      coalesce(q.quota_limit, 0) as limits,
+      coalesce(q.burst, 0) as bursts,
+      coalesce(q.capacity, 0) as capacities
+    from moments as m
+    left join lateral (
+      select p.*
+      from rate_limiter.quota_configs as c
+      cross join lateral rate_limiter_internal.quota_parts(c.config_id) as p
+      where c.owner_id in (m.app_id, m.cluster_id)
+        and c.mode = 'enforce'
+        and c.is_active
+        and c.cluster_id is null
+        and c.valid_from <= m.moment
+        and (c.valid_to is null or c.valid_to > m.moment)
+        and p.is_bandwidth = m.is_bandwidth
+      order by c.default_cluster_id nulls first
+      limit 1
+    ) as q on true
+  ),
+  most as (
+    select
+      q.app_id, q.is_bandwidth, max(q.limits) as limits, max(q.bursts) as bursts,
+      max(q.capacities) as capacities
+    from quotas as q
+    where q.moment <= at
+    group by q.app_id, q.is_bandwidth
+  ),
+  -- Beyond its quota in force, which counts by itself.
+  held as (
+    select
+      q.app_id, q.cluster_id, q.is_bandwidth, q.moment,
+      greatest(most.limits - counted.share * q.limits, 0) as limits,
+      greatest(most.bursts - counted.share * q.bursts, 0) as bursts,
+      greatest(most.capacities - counted.share * q.capacities, 0) as capacities
+    from quotas as q
+    join most on most.app_id = q.app_id and most.is_bandwidth = q.is_bandwidth
+    cross join lateral (select q.is_active::integer as share) as counted
+    where q.moment >= at
+    union all
+    select o.app_id, o.cluster_id, o.is_bandwidth, o.until, 0, 0, 0
+    from owing as o
+    where o.until > at
   )
   select
-    d.cluster_id,
-    d.is_bandwidth,
-    at + make_interval(
-      secs => rate_limiter_internal.debt_seconds(at, d.bucket)::double precision
-    ),
-    held.limits,
-    held.bursts,
-    held.capacities
-  from debts as d
-  cross join lateral (
-    select
-      max(q.quota_limit) - coalesce(max(q.quota_limit) filter (where is_counted and place = 1), 0),
-      max(q.burst) - coalesce(max(q.burst) filter (where is_counted and place = 1), 0),
-      max(q.capacity) - coalesce(max(q.capacity) filter (where is_counted and place = 1), 0)
-    from quotas as q
-    where q.app_id = d.app_id and q.is_bandwidth = d.is_bandwidth
-  ) as held (limits, bursts, capacities)
-  where held.limits > 0 or held.bursts > 0 or held.capacities > 0;
+    h.cluster_id, h.is_bandwidth, h.moment,
+    h.limits - lag(h.limits, 1, 0::numeric) over by_time,
+    h.bursts - lag(h.bursts, 1, 0::numeric) over by_time,
+    h.capacities - lag(h.capacities, 1, 0::numeric) over by_time
+  from held as h
+  window by_time as (partition by h.app_id, h.is_bandwidth order by h.moment);
 $$;
 
 comment on function rate_limiter_internal.held_by_debt(timestamptz, uuid) is
-  'What the applications of a tenant that are in debt hold of its ceilings beyond their quotas in '
-  'force: the most of what they had within max_debt_seconds, until the debt is paid; until is null '
-  'while nothing pays it. Otherwise a tenant would leave its debts with one application and give '
-  'the quota to the next.';
+  'What the applications of a tenant that owe, a debt or a loan, hold of its ceilings beyond their '
+  'quotas in force, as it changes from a moment on: the most of what they had since they borrowed, '
+  'or in debt within max_debt_seconds (without a quota: before the last one ended), until all of '
+  'it is paid, or for good while it is not known when. Otherwise a tenant would leave its debts '
+  'with one application and give the quota to the next.';
 --! EndIncluded rate_limiter_internal/ceilings/held_by_debt.sql
 --! Included rate_limiter_internal/ceilings/ceiling_use.sql
 create or replace function rate_limiter_internal.ceiling_use(at timestamptz, tenant_id uuid)
@@ -287,12 +369,8 @@ as $$
     from totals as t
     window by_time as (partition by t.cluster_id, t.is_bandwidth order by t.moment)
     union all
-    select
-      d.cluster_id, d.is_bandwidth, ends.moment, ends.sign * d.limits, ends.sign * d.bursts,
-      ends.sign * d.capacities
+    select d.cluster_id, d.is_bandwidth, d.moment, d.limits, d.bursts, d.capacities
     from rate_limiter_internal.held_by_debt(at, ceiling_use.tenant_id) as d
-    cross join lateral (values (at, 1), (d.until, -1)) as ends (moment, sign)
-    where ends.moment is not null
   )
   select
     c.ceiling_id, ch.is_bandwidth, ch.moment,
@@ -312,12 +390,13 @@ comment on function rate_limiter_internal.ceiling_use(timestamptz, uuid) is
   'What the enforcing quotas of a tenant''s active applications come to under each of its '
   'ceilings, from a moment on: a row for each moment at which that changes. The default of a '
   'cluster counts for each application without a quota of that kind in force, and what '
-  'applications in debt have given up counts until they have paid (held_by_debt).';
+  'applications that owe have given up counts until they have paid (held_by_debt).';
 --! EndIncluded rate_limiter_internal/ceilings/ceiling_use.sql
 --! Included rate_limiter_internal/ceilings/ceiling_problem.sql
 create or replace function rate_limiter_internal.ceiling_problem(
   at timestamptz,
-  tenant_id uuid
+  tenant_id uuid,
+  cluster_id uuid
 )
 returns text
 language sql
@@ -343,19 +422,21 @@ as $$
       case when u.is_bandwidth then c.bandwidth_burst_bps else c.iops_burst end as bursts,
       case when u.is_bandwidth then c.bandwidth_capacity else c.iops_capacity end as capacities
   ) as most
-  where u.limits > most.limits or u.bursts > most.bursts or u.capacities > most.capacities
+  where (u.limits > most.limits or u.bursts > most.bursts or u.capacities > most.capacities)
+    and (c.cluster_id is null or c.cluster_id = ceiling_problem.cluster_id)
   order by u.moment, u.is_bandwidth, c.cluster_id nulls first
   limit 1;
 $$;
 
-comment on function rate_limiter_internal.ceiling_problem(timestamptz, uuid) is
+comment on function rate_limiter_internal.ceiling_problem(timestamptz, uuid, uuid) is
   'The first moment from which on the quotas of a tenant''s applications come to more than a '
-  'ceiling, with the values; null where all of them fit.';
+  'ceiling that binds on a cluster, with the values; null where all of them fit.';
 --! EndIncluded rate_limiter_internal/ceilings/ceiling_problem.sql
 --! Included rate_limiter_internal/ceilings/require_ceilings.sql
 create or replace function rate_limiter_internal.require_ceilings(
   at timestamptz,
-  tenant_id uuid
+  tenant_id uuid,
+  cluster_id uuid
 )
 returns void
 language plpgsql
@@ -363,7 +444,7 @@ stable
 parallel safe
 as $$
 declare
-  problem constant text := rate_limiter_internal.ceiling_problem(at, tenant_id);
+  problem constant text := rate_limiter_internal.ceiling_problem(at, tenant_id, cluster_id);
 begin
   if problem is not null then
     raise exception using
@@ -371,14 +452,16 @@ begin
       message = 'tenant ceiling is exceeded',
       detail = format('tenant: %s, %s', tenant_id, problem),
       hint = 'Take less, lower another quota of the tenant first, or have a system administrator '
-        'raise the ceiling. An application in debt keeps what it had until it has paid.';
+        'raise the ceiling. An application that owes, a debt or a loan, keeps what it had until it '
+        'has paid.';
   end if;
 end;
 $$;
 
-comment on function rate_limiter_internal.require_ceilings(timestamptz, uuid) is
-  'Raises QS403 where the quotas of a tenant''s applications come to more than one of its ceilings '
-  'at any moment from now on. The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings(timestamptz, uuid, uuid) is
+  'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now '
+  'on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the '
+  'tenant''s ceilings (lock_ceilings).';
 --! EndIncluded rate_limiter_internal/ceilings/require_ceilings.sql
 --! Included rate_limiter_internal/ceilings/require_quota_allowed.sql
 create or replace function rate_limiter_internal.require_quota_allowed(
@@ -393,19 +476,21 @@ volatile
 parallel unsafe
 as $$
 declare
-  concerned_tenant_id uuid;
+  concerned record;
 begin
   if cluster_id is not null then
     perform rate_limiter_internal.require_reservations(at, cluster_id);
   else
-    for concerned_tenant_id in
-      select distinct a.tenant_id
+    for concerned in
+      select distinct a.tenant_id, a.cluster_id
       from rate_limiter.applications as a
       where a.app_id = require_quota_allowed.app_id
         or a.cluster_id = require_quota_allowed.default_cluster_id
       order by a.tenant_id
     loop
-      perform rate_limiter_internal.require_ceilings(at, concerned_tenant_id);
+      perform rate_limiter_internal.require_ceilings(
+        at, concerned.tenant_id, concerned.cluster_id
+      );
     end loop;
   end if;
 
@@ -695,7 +780,9 @@ begin
     returning c.* into ceiling;
   end if;
 
-  problem := rate_limiter_internal.ceiling_problem(clock_timestamp(), tenant_id);
+  problem := rate_limiter_internal.ceiling_problem(
+    clock_timestamp(), tenant_id, cluster_id
+  );
   if problem is not null then
     raise exception using
       errcode = 'QS409',

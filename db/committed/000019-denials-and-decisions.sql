@@ -1,5 +1,5 @@
---! Previous: sha1:8e8917313594c02de01d1d7de1bcac0fcf9e0c03
---! Hash: sha1:215175c26e7a8d33de71fa289b61400cd94f9a0f
+--! Previous: sha1:b897a9f63308c343a952d6ff0bc3585d50edda2e
+--! Hash: sha1:c8805c01d72083ec3b5d32ee86b696c75768e259
 --! Message: denials and decisions
 
 -- Denials

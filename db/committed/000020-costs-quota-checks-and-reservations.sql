@@ -1,5 +1,5 @@
---! Previous: sha1:215175c26e7a8d33de71fa289b61400cd94f9a0f
---! Hash: sha1:7e3824a26bbabd4508a2e65348198a28a95015c8
+--! Previous: sha1:c8805c01d72083ec3b5d32ee86b696c75768e259
+--! Hash: sha1:5baf364b64370cd8b66e8472eeb0a9336b94dcf6
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:7e3824a26bbabd4508a2e65348198a28a95015c8
---! Hash: sha1:3328604c07d8827ce5dca178a74c104f146018f5
+--! Previous: sha1:5baf364b64370cd8b66e8472eeb0a9336b94dcf6
+--! Hash: sha1:19a12cd674ed042f0b21519991695a9040632afc
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:3328604c07d8827ce5dca178a74c104f146018f5
---! Hash: sha1:89b67a8968442d00b019d5d4b343f9c30c8c54da
+--! Previous: sha1:19a12cd674ed042f0b21519991695a9040632afc
+--! Hash: sha1:21c967f9d550c3003eaaccc60e8798ca11547471
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing
@@ -262,10 +262,20 @@ declare
     owner_id, bucket_type, lender_owner_id
   );
   lender_shard constant integer := rate_limiter_internal.app_shard_key(lender_owner_id);
+  -- Of a tenant with ceilings: others set quotas only within what its loans leave.
+  limited record;
   moment timestamptz;
   before rate_limiter.token_buckets;
 begin
   perform rate_limiter_internal.check_loan(owner_id, bucket_type, amount);
+  select f.tenant_id, f.cluster_id
+  into limited
+  from rate_limiter.app_facts as f
+  where f.app_id = borrow_tokens_at.owner_id
+    and exists (select from rate_limiter.tenant_ceilings as c where c.tenant_id = f.tenant_id);
+  if found then
+    perform rate_limiter_internal.lock_ceilings(array[limited.tenant_id]);
+  end if;
   moment := rate_limiter_internal.lock_in_order(at, array[
     row(shard, owner_id, bucket_type, 'enforce', 0)::rate_limiter_internal.bucket_charge,
     row(lender_shard, case when may_lend then lender_owner_id end, bucket_type, 'enforce', 0)
@@ -310,6 +320,9 @@ begin
     case when lender_owner_id is not null then bucket_type end, amount, repayment_tokens,
     interest, moment, due_at, due_at
   );
+  if limited.tenant_id is not null then
+    perform rate_limiter_internal.require_ceilings(moment, limited.tenant_id, limited.cluster_id);
+  end if;
 end;
 $$;
 
@@ -319,8 +332,9 @@ comment on function rate_limiter_internal.borrow_tokens_at(
   'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own '
   'future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, '
   'interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a '
-  'lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it; '
-  'then no token moves.';
+  'lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it, '
+  'QS403 where what the loan holds of a ceiling is given to another application later; then no '
+  'token moves.';
 --! EndIncluded rate_limiter_internal/borrowing/borrow_tokens_at.sql
 --! Included rate_limiter_internal/borrowing/repay_borrowing_at.sql
 create or replace function rate_limiter_internal.repay_borrowing_at(

@@ -1,5 +1,5 @@
---! Previous: sha1:89b67a8968442d00b019d5d4b343f9c30c8c54da
---! Hash: sha1:25ad4af6409d1392e61aeee3da83103c389bdc3c
+--! Previous: sha1:21c967f9d550c3003eaaccc60e8798ca11547471
+--! Hash: sha1:cde7ff4f7b993cac2920a0ffdab825ff073ed03d
 --! Message: health and applications
 
 -- Health
@@ -911,7 +911,7 @@ begin
     select from rate_limiter.tenant_ceilings as c where c.tenant_id = new.tenant_id
   ) then
     perform rate_limiter_internal.lock_ceilings(array[new.tenant_id]);
-    perform rate_limiter_internal.require_ceilings(at, new.tenant_id);
+    perform rate_limiter_internal.require_ceilings(at, new.tenant_id, new.cluster_id);
   end if;
 
   if was_active and not is_active then

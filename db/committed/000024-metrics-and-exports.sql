@@ -1,5 +1,5 @@
---! Previous: sha1:25ad4af6409d1392e61aeee3da83103c389bdc3c
---! Hash: sha1:51a2173652e97af36e6d491ca1af97c23bf26d70
+--! Previous: sha1:cde7ff4f7b993cac2920a0ffdab825ff073ed03d
+--! Hash: sha1:7829357966d3069d54caa275bfba2678d12de368
 --! Message: metrics and exports
 
 -- Metrics

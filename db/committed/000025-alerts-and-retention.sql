@@ -1,5 +1,5 @@
---! Previous: sha1:51a2173652e97af36e6d491ca1af97c23bf26d70
---! Hash: sha1:a776f7efb0fca8fd56cb7c4e1ff990228f1b49ef
+--! Previous: sha1:7829357966d3069d54caa275bfba2678d12de368
+--! Hash: sha1:08aa4854d5d8f616f78fbf37323e43d1ab0dd4c4
 --! Message: alerts and retention
 
 -- Alerts

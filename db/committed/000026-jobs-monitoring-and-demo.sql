@@ -1,5 +1,5 @@
---! Previous: sha1:a776f7efb0fca8fd56cb7c4e1ff990228f1b49ef
---! Hash: sha1:db7f1e8de1fc0d2e590e1bb24fda6dbcfc921bc9
+--! Previous: sha1:08aa4854d5d8f616f78fbf37323e43d1ab0dd4c4
+--! Hash: sha1:70c2cba6711943b32a8e4131e054513240af069b
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

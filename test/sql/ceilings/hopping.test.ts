@@ -4,6 +4,7 @@ import {
   asUser,
   cancel,
   makeApplication,
+  makeCluster,
   makeOperator,
   makeTenant,
   publish,
@@ -138,6 +139,128 @@ describe("an application in debt holds its part of the ceiling", () => {
     await cancel(sql, config);
     await publish(sql, { appId, bandwidth: all });
   });
+});
+
+describe("an application that borrowed holds its part of the ceiling", () => {
+  const all = { limit: 500, burst: 1_000 };
+  const hours = (count: number) => new Date(Date.now() + count * hour).toISOString();
+
+  async function borrow(appId: string): Promise<string> {
+    const [row] = await sql`
+      select borrowing_id as id
+      from rate_limiter_internal.borrow_tokens_at(
+        null, ${appId}, 'iops_l2', 100, interval '1 hour'
+      )
+    `;
+    return row?.id;
+  }
+
+  async function repay(appId: string, id: string, at: string | null = null): Promise<string> {
+    const [row] = await sql`
+      select status from rate_limiter_internal.repay_borrowing_at(${at}, ${appId}, ${id})
+    `;
+    return row?.status;
+  }
+
+  async function used(at: string): Promise<number> {
+    const [row] = await sql`
+      select max(u.limits)::float8 as limits
+      from rate_limiter_internal.ceiling_use(${at}, ${tenantId}) as u
+      where not u.is_bandwidth
+    `;
+    return row?.limits;
+  }
+
+  const exceeded = (work: Promise<unknown>) =>
+    expectSqlState(work, "QS403", "tenant ceiling is exceeded");
+
+  test.each(["cancelled", "lowered", "deactivated"])("when its quota is %s", async (how) => {
+    const [one, other] = [await makeOne(), await makeOne()];
+    const config = await publish(sql, { appId: one, iops: all });
+    await save(one, 500);
+    const loan = await borrow(one);
+    if (how === "cancelled") await cancel(sql, config);
+    if (how === "lowered") await publish(sql, { appId: one, iops: 1 });
+    if (how === "deactivated") {
+      await sql`update rate_limiter.applications set is_active = false where app_id = ${one}`;
+    }
+    const wanted = how === "lowered" ? 499 : 500;
+    await exceeded(publish(sql, { appId: other, iops: wanted }));
+    // Lowered, it keeps of its tokens no more than the new quota's bucket takes.
+    if (how === "lowered") {
+      await sql`select rate_limiter_internal.cancel_borrowing_at(now(), ${one}, ${loan}, 'test')`;
+    } else {
+      expect(await repay(one, loan)).toBe("repaid");
+    }
+    await publish(sql, { appId: other, iops: wanted });
+  });
+
+  test("and goes on to hold it when the loan is in default and nothing pays it", async () => {
+    const one = await makeOne();
+    const config = await publish(sql, { appId: one, iops: { limit: 1, burst: 200 } });
+    const loan = await borrow(one);
+    await cancel(sql, config);
+    expect(await repay(one, loan, hours(2))).toBe("defaulted");
+    expect(await used(hours(48))).toBe(1);
+    // So it comes back, is paid, and goes.
+    const again = await publish(sql, { appId: one, iops: { limit: 1, burst: 200 } });
+    await save(one, Math.ceil(-(await tokens(one))));
+    await cancel(sql, again);
+    expect(await used(hours(48))).toBeNull();
+  });
+
+  test("so nothing that is scheduled gives it away", async () => {
+    const [one, other] = [await makeOne(), await makeOne()];
+    await publish(sql, { appId: one, iops: all });
+    await borrow(one);
+    await publish(sql, { appId: one, iops: 1, from: hours(1) });
+    await exceeded(publish(sql, { appId: other, iops: 499, from: hours(1) }));
+  });
+
+  test("and it does not borrow what another one is to have", async () => {
+    const [one, other] = [await makeOne(), await makeOne()];
+    await publish(sql, { appId: one, iops: all, to: hours(1) });
+    await publish(sql, { appId: other, iops: all, from: hours(1) });
+    await exceeded(borrow(one));
+  });
+
+  test("but nothing that it had before it borrowed", async () => {
+    const [one, other] = [await makeOne(), await makeOne()];
+    await publish(sql, { appId: one, iops: all });
+    await publish(sql, { appId: one, iops: { limit: 250, burst: 500 } });
+    await publish(sql, { appId: other, iops: { limit: 250, burst: 500 } });
+    await borrow(one);
+    await borrow(other);
+  });
+
+  test("and what a default that is not in force would give is no part of it", async () => {
+    const clusterId = await makeCluster(sql);
+    await publish(sql, { defaultClusterId: clusterId, iops: 500 });
+    const [one, other] = [await makeApplication(sql, { tenantId, clusterId }), await makeOne()];
+    await publish(sql, { appId: one, iops: { limit: 1, burst: 200 } });
+    await borrow(one);
+    await publish(sql, { appId: other, iops: 499 });
+  });
+});
+
+test("what is too much on one cluster refuses nothing on another", async () => {
+  const [north, south] = [await makeCluster(sql), await makeCluster(sql)];
+  const tenant = await makeTenant(sql);
+  for (const clusterId of [north, south]) {
+    await asUser(database, operator, (caller) =>
+      setCeiling(caller, { tenantId: tenant, clusterId, iops: [10, 10, 10] }),
+    );
+  }
+  const inNorth = await makeApplication(sql, { tenantId: tenant, clusterId: north });
+  await publish(sql, { appId: inNorth, iops: 10 });
+  await sql`update rate_limiter.tenant_ceilings set iops_limit = 5 where cluster_id = ${north}`;
+  const inSouth = await makeApplication(sql, { tenantId: tenant, clusterId: south });
+  await publish(sql, { appId: inSouth, iops: 10 });
+  await expectSqlState(
+    publish(sql, { appId: inNorth, iops: 6 }),
+    "QS403",
+    "tenant ceiling is exceeded",
+  );
 });
 
 test("a quota that ends admits no more debt under a ceiling than it pays", async () => {
