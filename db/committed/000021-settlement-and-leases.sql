@@ -1,5 +1,5 @@
 --! Previous: sha1:5baf364b64370cd8b66e8472eeb0a9336b94dcf6
---! Hash: sha1:19a12cd674ed042f0b21519991695a9040632afc
+--! Hash: sha1:000b0f94b280314d47d8ccfaaa881c9d60a43082
 --! Message: settlement and leases
 
 -- Settlement
@@ -177,10 +177,17 @@ declare
   counts record;
   own rate_limiter_internal.late_shares;
 begin
-  select f.tenant_id into tenant_id
+  select
+    f.tenant_id,
+    case when not (f.is_active and f.tenant_is_active) or f.suspended_until > at then 0 end
+  into tenant_id, allowance
   from rate_limiter.app_facts as f
   where f.shard_key = late_share_at.shard_key
     and f.app_id = late_share_at.app_id;
+  -- Siblings that may go on do not pay for what one is kept from.
+  if allowance = 0 then
+    return;
+  end if;
   -- The cluster may be one that the application has left.
   counts := rate_limiter_internal.cluster_share(layer1.shard_key, tenant_id, layer1.owner_id);
   if counts.tenants = 1 then
@@ -211,8 +218,9 @@ comment on function rate_limiter_internal.late_share_at(
   'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond '
   'the half that is free to all, for late charges and oversize operations: an equal part, by '
   'tenant, of what is not reserved of its refill (per_second), and at most one second of it; below '
-  'zero where oversize operations took more. allowance is null where no other tenant has active '
-  'applications on the cluster: then nothing but the debt limit bounds them.';
+  'zero where oversize operations took more; nothing while the application or its tenant is '
+  'suspended or inactive. allowance is null where no other tenant has active applications on the '
+  'cluster: then nothing but the debt limit bounds them.';
 --! EndIncluded rate_limiter_internal/settlement/late_share_at.sql
 --! Included rate_limiter_internal/settlement/write_late_share.sql
 create or replace function rate_limiter_internal.write_late_share(

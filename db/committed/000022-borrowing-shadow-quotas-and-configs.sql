@@ -1,5 +1,5 @@
---! Previous: sha1:19a12cd674ed042f0b21519991695a9040632afc
---! Hash: sha1:21c967f9d550c3003eaaccc60e8798ca11547471
+--! Previous: sha1:000b0f94b280314d47d8ccfaaa881c9d60a43082
+--! Hash: sha1:262ea211336cd6f2ca13bea7aef3c1d83c56945b
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

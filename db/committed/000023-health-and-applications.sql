@@ -1,5 +1,5 @@
---! Previous: sha1:21c967f9d550c3003eaaccc60e8798ca11547471
---! Hash: sha1:cde7ff4f7b993cac2920a0ffdab825ff073ed03d
+--! Previous: sha1:262ea211336cd6f2ca13bea7aef3c1d83c56945b
+--! Hash: sha1:a407898ad78f2b6227fd66210f9bee19b1840b4e
 --! Message: health and applications
 
 -- Health

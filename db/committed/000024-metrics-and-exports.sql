@@ -1,5 +1,5 @@
---! Previous: sha1:cde7ff4f7b993cac2920a0ffdab825ff073ed03d
---! Hash: sha1:7829357966d3069d54caa275bfba2678d12de368
+--! Previous: sha1:a407898ad78f2b6227fd66210f9bee19b1840b4e
+--! Hash: sha1:4e5abbfbc6e708b814205e5db067aaec7229fcf1
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:7829357966d3069d54caa275bfba2678d12de368
---! Hash: sha1:08aa4854d5d8f616f78fbf37323e43d1ab0dd4c4
+--! Previous: sha1:4e5abbfbc6e708b814205e5db067aaec7229fcf1
+--! Hash: sha1:8c310e4121d2f0d37825127cf2fcf93a27bde080
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:08aa4854d5d8f616f78fbf37323e43d1ab0dd4c4
---! Hash: sha1:70c2cba6711943b32a8e4131e054513240af069b
+--! Previous: sha1:8c310e4121d2f0d37825127cf2fcf93a27bde080
+--! Hash: sha1:7a48ac03601dad771a7fd5866f4bc4c40174b844
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

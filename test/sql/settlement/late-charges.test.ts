@@ -152,6 +152,43 @@ test("what an application owes is charged to its own bucket in full", async () =
   expect(await uncharged(appId)).toBe(4820);
 });
 
+test.each([
+  [
+    "application is suspended",
+    (appId: string) => sql`
+      update rate_limiter.app_facts set suspended_until = 'infinity' where app_id = ${appId}
+    `,
+  ],
+  [
+    "application is inactive",
+    (appId: string) => sql`
+      update rate_limiter.applications set is_active = false where app_id = ${appId}
+    `,
+  ],
+  [
+    "tenant is inactive",
+    (appId: string) => sql`
+      update rate_limiter.tenants as t set is_active = false
+      from rate_limiter.applications as a
+      where a.app_id = ${appId} and t.tenant_id = a.tenant_id
+    `,
+  ],
+])("beyond half of layer 1 late charges have nothing while their %s", async (_, stop) => {
+  for (const withSibling of [true, false]) {
+    const clusterId = await smallCluster();
+    const [appId = ""] = await attackers(clusterId, 1000);
+    if (withSibling) await makeApplication(sql, { clusterId });
+    await stop(appId);
+    await chargeOwed(appId, moment(0), 500);
+    // 120 of 240 are above half; its own bucket is charged in full.
+    expect(await tokensAt(sql, moment(0), appId)).toBe("500.000000");
+    expect(await tokensAt(sql, moment(0), clusterId, "iops_l1")).toBe("120.000000");
+    expect(await uncharged(appId)).toBe(380);
+    await chargeOwed(appId, moment(0), 500);
+    expect(await tokensAt(sql, moment(0), clusterId, "iops_l1")).toBe("120.000000");
+  }
+});
+
 test("a reserve pays late charges of its application beside that", async () => {
   const clusterId = await smallCluster();
   const [appId = "", sibling = ""] = await attackers(clusterId);
