@@ -185,11 +185,19 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
     `;
     const put = (headers: Record<string, string>) =>
       ask("/b/o", { method: "PUT", headers, body: Buffer.alloc(4_300) });
-    expect((await put({ "x-amz-decoded-content-length": "4096" })).status).toBe(200);
+    const said = { "x-amz-decoded-content-length": "4096" };
+    const inChunks = { "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" };
+    expect((await put({ ...said, ...inChunks })).status).toBe(200);
     expect((await spentAtRest()).tokens).toBeLessThan(3);
+    // A body that is not in chunks is all content.
+    expect((await put(said)).status).toBe(200);
+    expect((await put({ ...said, "content-encoding": "aws-chunked" })).status).toBe(200);
     // What cannot be the length of this content.
-    expect((await put({ "x-amz-decoded-content-length": "1" })).status).toBe(200);
-    await eventually(async () => expect(await tokens()).toBeGreaterThanOrEqual(8));
+    for (const length of ["1", "2200", "4301", "4096.5", "0x1000", "4.096e3"]) {
+      const other = { ...inChunks, "x-amz-decoded-content-length": length };
+      expect((await put(other)).status).toBe(200);
+    }
+    await eventually(async () => expect(await tokens()).toBeGreaterThanOrEqual(1 + 8 * 7));
   });
 
   test("a copy by the size that the storage says, or that was asked for", async () => {

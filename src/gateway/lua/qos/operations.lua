@@ -126,14 +126,24 @@ local function announced(content_length)
   return tonumber(digits)
 end
 
--- The size of an object whose upload carries signatures between its chunks; nil where the header
--- cannot be true of a body of this size.
+-- What stands between chunks of an upload: clients send none below 8 KiB but the last one. Behind them
+-- come checksums.
+local chunk_bytes, chunk_head_bytes, trailer_bytes = 8192, 100, 1024
+
+-- The size of an object whose upload carries signatures between its chunks; nil where stores would not
+-- take it for one, and where the header cannot be true of a body of this size.
 local function decoded_size(headers, wire)
-  local decoded = tonumber(rawget(headers, "x-amz-decoded-content-length"))
-  if decoded and decoded <= wire and decoded >= wire / 2 - 1024 then
-    return decoded
+  local kind = rawget(headers, "x-amz-content-sha256")
+  if type(kind) ~= "string" or kind:sub(1, 10) ~= "STREAMING-" then
+    return nil
   end
-  return nil
+  local said = rawget(headers, "x-amz-decoded-content-length")
+  local decoded = type(said) == "string" and said:find("^%d+$") and tonumber(said)
+  if not decoded or decoded > wire then
+    return nil
+  end
+  local heads = (math.ceil(decoded / chunk_bytes) + 1) * chunk_head_bytes
+  return wire - decoded <= heads + trailer_bytes and decoded or nil
 end
 
 -- Stores answer those in a few words or in none.
