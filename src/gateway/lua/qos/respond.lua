@@ -27,6 +27,9 @@ local function send(status, content_type, body)
   ngx.header["Content-Length"] = #body
   if ngx.req.get_method() ~= "HEAD" then
     ngx.print(body)
+  else
+    -- Or nginx would look for a page of its own for this status.
+    ngx.send_headers()
   end
   return ngx.exit(status)
 end
@@ -79,6 +82,41 @@ function _M.no_key(why, retry_after_s)
     ngx.header["Retry-After"] = math.max(math.ceil(retry_after_s), 1)
   end
   return refuse(unpack(keys[why]))
+end
+
+-- What nginx refuses or cannot do by itself. S3 has no other code for a storage that is away.
+local of_nginx = {
+  [400] = { "InvalidRequest", "the request is malformed" },
+  [405] = { "MethodNotAllowed", "the method is not allowed" },
+  [413] = { "EntityTooLarge", "the body is too large" },
+  [414] = { "InvalidURI", "the address is too long" },
+  [500] = { "InternalError", "an error of the gateway" },
+  [501] = { "NotImplemented", "the gateway does not know this transfer encoding" },
+  [502] = { "ServiceUnavailable", "the storage does not answer" },
+  [503] = { "ServiceUnavailable", "the service is unavailable" },
+  [504] = { "ServiceUnavailable", "the storage does not answer in time" },
+  [505] = { "NotImplemented", "the version of HTTP is not known" },
+}
+
+-- Whether it was refused before its headers were read: nothing says then what its sender speaks.
+local function is_unread()
+  return next(ngx.req.get_headers(0)) == nil
+end
+
+-- The answer to a request that nginx ends by itself.
+function _M.unserved()
+  ngx.req.discard_body()
+  local status = ngx.status
+  local code, title = unpack(of_nginx[status] or of_nginx[500])
+  local has_large_head = ngx.var.args == "header" and status == 400
+  if has_large_head then
+    code, title = "RequestHeaderSectionTooLarge", "the headers are too large"
+  end
+  local is_unknown = has_large_head or is_unread()
+  if speaks_s3() or is_unknown and settings.speak_s3 ~= "off" then
+    return send_xml(status, code, title)
+  end
+  return send_problem(status, { type = "about:blank", title = title })
 end
 
 local s3_codes = { QS401 = "InvalidAccessKeyId", QS403 = "AccessDenied", QS404 = "InvalidRequest" }
