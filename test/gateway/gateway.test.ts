@@ -167,18 +167,16 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
       expect(before - after).toBeLessThanOrEqual(300_010);
     });
 
-    test.each([
-      "/b/bytes/300000?prefix",
-      "/b/bytes/300000?list-type=2",
-      // What nginx takes for a bucket is an object for the storage.
-      "/b/bytes/300000/..%2F..%2F..%2Fb",
-    ])("a download by its bytes, whatever its address looks like: %s", async (path) => {
-      await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
-      await slowRefill();
-      const before = await bytesInBucket();
-      expect((await (await get(path)).arrayBuffer()).byteLength).toBe(300_000);
-      expect(before - (await bytesAtRest())).toBeGreaterThan(299_980);
-    });
+    test.each(["/b/bytes/300000?prefix", "/b/bytes/300000?list-type=2"])(
+      "a download by its bytes, whatever its address looks like: %s",
+      async (path) => {
+        await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
+        await slowRefill();
+        const before = await bytesInBucket();
+        expect((await (await get(path)).arrayBuffer()).byteLength).toBe(300_000);
+        expect(before - (await bytesAtRest())).toBeGreaterThan(299_980);
+      },
+    );
 
     test("a download that costs more than doubles multiply", async () => {
       await addQuota(database, world, { iops: { limit: 1, burst: 1_000_000_000 } });

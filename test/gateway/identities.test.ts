@@ -169,7 +169,9 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
     test.each(unusual)("whatever visible characters they have: $id", async (by) => {
       await register(database, world.appId, by);
       expect(await codeOf(await fetch(await presigned(by, url)))).toBe("200 ok");
-      expect(await codeOf(await ask(by))).toBe("200 ok");
+      // A comma ends a part of the header.
+      const inHeader = by.id.includes(",") ? "400 AuthorizationHeaderMalformed" : "200 ok";
+      expect(await codeOf(await ask(by))).toBe(inHeader);
       expect(await codeOf(await fetch(presignedVersion2(by, url)))).toBe("200 ok");
     });
   });
@@ -949,14 +951,14 @@ describe.skipIf(missing !== undefined)("what the operator says of identities", a
       }
       const headers = { Authorization: "Bearer something" };
       expect(await codeOf(await fetch(`${nginx.url}/public/object`, { headers }))).toBe(denied);
-      for (const path of [
-        "/public/../other/object",
-        "/other/../public/object",
-        "/public/%2e%2e/other/object",
-        "//public/object",
-        "/public%2fobject",
-      ]) {
-        expect(await raw(path)).toBe("403");
+      for (const [path, status] of [
+        ["/public/../other/object", "400"],
+        ["/other/../public/object", "400"],
+        ["/public/%2e%2e/other/object", "400"],
+        ["//public/object", "403"],
+        ["/public%2fobject", "403"],
+      ] as const) {
+        expect(await raw(path)).toBe(status);
       }
       expect(await raw("/object", "other.s3.example.org")).toBe("403");
       expect(store.verdicts).toHaveLength(before);

@@ -55,7 +55,9 @@ local function watched(key, id)
 end
 
 local function of_claim(claim, method, headers)
-  if identity.is_secret(claim.id) then
+  if not identity.has_one_token(claim, headers) then
+    return nil, "ambiguous"
+  elseif identity.is_secret(claim.id) then
     return claim.id
   elseif claim.is_incomplete then
     return nil, "malformed"
@@ -122,11 +124,15 @@ function _M.identify(method, headers, arguments)
   end
   local claim
   claim, why = identity.claim(headers, arguments)
-  if claim then
+  local is_form = form.is_form(method, headers)
+  if is_form and (claim or rawget(headers, "authorization") ~= nil) then
+    -- Some stores look at the signature of a form alone.
+    return nil, "ambiguous"
+  elseif claim then
     return of_claim(claim, method, headers)
   elseif why ~= "missing" then
     return nil, why
-  elseif form.is_form(method, headers) then
+  elseif is_form then
     return of_form(method, headers)
   elseif known.has_anonymous then
     return of_anonymous(method, headers)

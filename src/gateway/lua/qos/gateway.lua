@@ -19,6 +19,7 @@ local outage = require("qos.outage")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
 local request_body = require("qos.request_body")
+local request_target = require("qos.request_target")
 local respond = require("qos.respond")
 local settlement = require("qos.settlement")
 local signature_failures = require("qos.signature_failures")
@@ -171,10 +172,21 @@ local function hold_back(decision)
   end
 end
 
--- The limiter is ill: that is an outage, and no 500. Without it no share can be counted.
-local function decision_when_ill(problem)
+local function note_error(problem)
   ngx.log(ngx.ERR, "qos: ", problem)
   metrics.add("qos_errors_total")
+end
+
+-- An error while a request is read may be of its sender's making: it lets nothing through.
+local function unreadable(problem)
+  note_error(problem)
+  return { allowed = false, problem = { code = "QS400", message = "the request cannot be read" } }
+end
+
+-- The limiter is ill: that is an outage, and no 500. Without it no share can be counted. What a sender
+-- says has been read by then.
+local function decision_when_ill(problem)
+  note_error(problem)
   local allowed = settings.outage.policy == "open"
   return {
     allowed = allowed, reason = "store_unavailable", layer = 3, is_uncharged = allowed,
@@ -207,8 +219,8 @@ local function count_body(entry, operation, watch)
   operations.resize(operation, size)
 end
 
--- What is known of the request once its body and the application's recent answers are looked at.
-local function measure(entry, operation, headers, watch)
+-- What the body says. A decision where it ends the request.
+local function read_body(entry, operation, headers, watch)
   if operation.is_unannounced then
     local decision = count_body(entry, operation, watch)
     if decision then
@@ -216,18 +228,34 @@ local function measure(entry, operation, headers, watch)
     end
   end
   if operation.rule.counts_keys then
-    local is_encoded = rawget(headers, "x-amz-decoded-content-length") ~= nil
-      or rawget(headers, "content-encoding") ~= nil
-    operation.count = request_body.count_keys(operation.uploaded, is_encoded)
+    operation.count = request_body.count_keys(operation.uploaded, headers)
+    if operation.count == nil then
+      local message = "the list of keys can be read in two ways, or is too long"
+      return {
+        allowed = false,
+        problem = { code = "QS400", message = message, s3_code = "MalformedXML" },
+      }
+    end
+  end
+end
+
+-- What is known of the request once its body and the application's recent answers are looked at.
+local function measure(entry, operation, headers, watch)
+  if operation.is_unannounced or operation.rule.counts_keys then
+    local ran, decision = pcall(read_body, entry, operation, headers, watch)
+    if not ran then
+      return unreadable(decision)
+    elseif decision then
+      return decision
+    end
   end
   if operation.down then
     estimates.assume(entry, operation)
   end
 end
 
--- The decision on a request of a key, and its operation.
-local function decide_on(key, watch, method, headers, arguments, header_bytes)
-  local operation = operations.of(method, ngx.var.uri, arguments, headers)
+-- The decision on a request of a key.
+local function decide_on(key, watch, operation, headers, header_bytes)
   if operation == nil then
     return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
   elseif operation.up then
@@ -247,26 +275,34 @@ local function decide_on(key, watch, method, headers, arguments, header_bytes)
   end
   -- A body that was read for it came at the pace of its sender.
   metrics.observe("qos_decision_seconds", ngx.now() - began_at - (operation.read_for_s or 0))
-  return decision, operation
+  return decision
 end
 
--- The decision and its operation; or what is wrong with the key, and when to try again.
-local function judge(is_silent)
+-- What a request says: its operation, its headers, the bytes before its body, and whose it is; or,
+-- after those, nil and what is wrong with the key.
+local function read_request(is_silent)
   -- All of them: 0 lifts the limit of 100.
   local headers = ngx.req.get_headers(0)
   local arguments = ngx.var.args and ngx.req.get_uri_args(0) or nil
   local method = ngx.req.get_method()
   -- Before anything waits: what comes of the body meanwhile is counted there, too.
   local header_bytes = method == "POST" and ngx.var.request_length
-  local key, why, watch = caller.identify(method, headers, is_silent and arguments or nil)
-  if key == nil then
+  local operation = operations.of(method, ngx.var.uri, arguments, headers)
+  return operation, headers, header_bytes,
+    caller.identify(method, headers, is_silent and arguments or nil)
+end
+
+-- The decision and its operation; or what is wrong with the key, and when to try again.
+local function judge(is_silent)
+  local could_read, operation, headers, header_bytes, key, why, watch = pcall(read_request, is_silent)
+  if not could_read then
+    return unreadable(operation)
+  elseif key == nil then
     return nil, why, watch
   elseif watch == nil then
-    return decide_on(key, nil, method, headers, arguments, header_bytes)
+    return decide_on(key, nil, operation, headers, header_bytes), operation
   end
-  local ran, decision, operation = pcall(
-    decide_on, key, watch, method, headers, arguments, header_bytes
-  )
+  local ran, decision = pcall(decide_on, key, watch, operation, headers, header_bytes)
   if not ran then
     caller.leave(watch)
     error(decision, 0)
@@ -309,9 +345,22 @@ local function is_preflight()
   return length == nil or length == "0"
 end
 
+-- Why the line of the request is refused; nil where it is not.
+local function refusal_of_line()
+  if ngx.req.http_version() < 1 then
+    return "protocol"
+  end
+  return not request_target.is_clear(ngx.var.request_uri) and "target" or nil
+end
+
 -- `is_silent`: the location writes no request line to any log, and a key may stand in the query.
 function _M.access(is_silent)
-  if is_preflight() then
+  local refusal = refusal_of_line()
+  if refusal then
+    under_way[address()] = nil
+    count_request("refused", refusal)
+    return respond.no_key(refusal)
+  elseif is_preflight() then
     under_way[address()] = { allowed = true, is_preflight = true }
     return count_request("allowed", "preflight")
   end

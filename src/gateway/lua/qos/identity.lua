@@ -1,5 +1,6 @@
 -- Who a request says it is from: an API key in a header, or the access key id of an S3 signature.
 
+local authorization_header = require("qos.authorization")
 local lrucache = require("resty.lrucache")
 local trim = require("qos.trim")
 
@@ -27,86 +28,11 @@ function _M.is_secret(key)
   return key:sub(1, 4) == "qos_"
 end
 
-local usual_header = "^AWS4%-HMAC%-SHA256 Credential=([^/,%s]+)/(%d+/[^/,%s]+/[^/,%s]+/aws4_request),"
-  .. "%s*SignedHeaders=([^,%s]+),%s*Signature=(%w+)$"
-
 local function claim_of(id, mechanism, scope, signed_headers, signature)
   return {
     id = id, mechanism = mechanism, scope = scope, signed_headers = signed_headers,
     signature = signature,
   }
-end
-
--- The id and the scope of "id/20260101/region/service/aws4_request": an id may have slashes.
-local function split_credential(credential)
-  local id, scope = credential:match("^(.+)/(%d+/[^/]+/[^/]+/aws4_request)$")
-  if id == nil then
-    id, scope = credential:match("^(.+)/(%d+/[^/]+/aws4_request)$")
-  end
-  return id, scope
-end
-
--- The members of an Authorization header in any order; nil where one is there twice. An id may have
--- commas and spaces are not part of it.
-local function members_of(text)
-  local members = {}
-  text = "," .. text
-  for _, name in ipairs({ "Credential", "SignedHeaders", "Signature" }) do
-    local at, ends = text:find("[,%s]" .. name .. "=")
-    if at then
-      if text:find("[,%s]" .. name .. "=", ends) then
-        return nil
-      end
-      members[name] = trim.right(text:match("^%S*", ends + 1), ",")
-    end
-  end
-  -- Without spaces between the members, the next one begins behind a comma.
-  for name, value in pairs(members) do
-    for _, other in ipairs({ "Credential", "SignedHeaders", "Signature" }) do
-      local at = other ~= name and value:find("," .. other .. "=", 1, true)
-      if at then
-        value = value:sub(1, at - 1)
-      end
-    end
-    members[name] = value
-  end
-  return members
-end
-
--- Stores that do not know a scheme may serve a public bucket as to a sender without any.
-local known_algorithms = { ["AWS4-HMAC-SHA256"] = true, ["AWS4-ECDSA-P256-SHA256"] = true }
-
-local function of_header(authorization)
-  local id, scope, signed_headers, signature = authorization:match(usual_header)
-  if id then
-    return claim_of(id, "header", scope, signed_headers, signature)
-  end
-  local algorithm = authorization:match("^AWS4[^ ]*")
-  if algorithm and not known_algorithms[algorithm] then
-    return nil, "algorithm"
-  end
-  local rest = authorization:match("^AWS4%-[%w%-]+%s+(.*)$")
-  if rest then
-    local members = members_of(rest)
-    if members == nil then
-      return nil, "ambiguous"
-    end
-    id, scope = split_credential(members.Credential or "")
-    if id == nil then
-      return nil, "malformed"
-    end
-    local is_usual = authorization:find("^AWS4%-HMAC%-SHA256%s")
-    return claim_of(id, is_usual and "header" or "other", scope, members.SignedHeaders, members.Signature)
-  end
-  -- Base64 has no colon, an id may have.
-  rest = authorization:match("^AWS +(.*)$")
-  if rest then
-    id = rest:match("^(%S+):[^:%s]*$")
-    if id == nil then
-      return nil, "malformed"
-    end
-    return claim_of(id, "version 2")
-  end
 end
 
 -- Some stores read the names of these arguments in any case, S3 and others as they are written here
@@ -119,9 +45,26 @@ local argument_names = {
   ["awsaccesskeyid"] = "AWSAccessKeyId",
 }
 
+-- A store that does not decode a name would not find it.
+local function has_encoded_names(query)
+  if not query:find("%", 1, true) then
+    return false
+  end
+  for name in ("&" .. query):gmatch("&([^&=]*)") do
+    local plain = name:find("%", 1, true) and ngx.unescape_uri(name):lower()
+    if plain and (argument_names[plain] or plain == "signature" or plain == "expires") then
+      return true
+    end
+  end
+  return false
+end
+
 -- Those arguments by their names in lower case; nil and "ambiguous" where one is there twice,
 -- "malformed" where one is spelled otherwise.
 local function signing_arguments(arguments)
+  if has_encoded_names(ngx.var.args or "") then
+    return nil, "ambiguous"
+  end
   local found, is_misspelled = {}, false
   for name, value in pairs(arguments) do
     local lower = type(name) == "string" and name:lower()
@@ -157,7 +100,7 @@ local function is_complete(fields, kind)
       return false
     end
   end
-  return kind ~= "query" or known_algorithms[fields["x-amz-algorithm"]] ~= nil
+  return kind ~= "query" or authorization_header.is_known(fields["x-amz-algorithm"])
 end
 
 -- What an S3 request says in a query or in the fields of a form.
@@ -167,7 +110,7 @@ local function of_fields(fields, mechanism)
     return nil, "ambiguous"
   elseif type(credential) == "string" then
     local scope
-    id, scope = split_credential(credential)
+    id, scope = authorization_header.split_credential(credential, fields["x-amz-algorithm"])
     if id == nil then
       return nil, "malformed"
     end
@@ -199,9 +142,7 @@ end
 -- Whether a client speaks S3, by what it sends to sign or to date a request.
 function _M.is_s3(headers, arguments)
   local authorization = rawget(headers, "authorization")
-  if type(authorization) == "string"
-    and (authorization:find("^AWS4%-HMAC") or authorization:find("^AWS ")) ~= nil
-  then
+  if type(authorization) == "string" and trim.both(authorization):lower():find("^aws") then
     return true
   end
   if rawget(headers, "x-amz-date") or rawget(headers, "x-amz-content-sha256") then
@@ -228,8 +169,8 @@ function _M.key(headers, key_header)
   return key
 end
 
--- What the request claims by an S3 signature; or nil and "missing", "malformed" or "ambiguous" (two
--- that could mean different things to us and to the storage).
+-- What the request claims by an S3 signature; or nil and "missing", "malformed", or "ambiguous",
+-- "algorithm" and "authorization" (what could mean different things to us and to the storage).
 --
 -- `headers`: by names in lower case. `arguments`: nil where there is no query.
 function _M.claim(headers, arguments)
@@ -239,7 +180,7 @@ function _M.claim(headers, arguments)
   end
   local from_header, from_query, why
   if authorization ~= nil then
-    from_header, why = of_header(authorization)
+    from_header, why = authorization_header.parse(authorization)
   end
   if why == nil and arguments ~= nil then
     local fields
@@ -253,6 +194,19 @@ function _M.claim(headers, arguments)
     end
   end
   return checked(from_header or from_query, why)
+end
+
+-- Whether there is one place alone for the session token of a claim.
+function _M.has_one_token(claim, headers)
+  local token = rawget(headers, "x-amz-security-token")
+  if type(token) == "table" or token ~= nil and claim.fields ~= nil then
+    return false
+  elseif claim.fields and claim.mechanism ~= "form" then
+    return true
+  end
+  local query = ngx.var.args
+  return query == nil
+    or not ("&" .. ngx.unescape_uri(query):lower()):find("&x-amz-security-token", 1, true)
 end
 
 -- What a form claims: `fields` by names in lower case.

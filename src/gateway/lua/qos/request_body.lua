@@ -1,11 +1,9 @@
 -- Bodies whose length no header gives: nginx reads them whole, up to client_max_body_size of their
 -- location, and they are charged by their real length before they are forwarded.
 
-local _M = {}
+local delete_list = require("qos.delete_list")
 
--- S3 takes 1000 keys in one request to delete; nothing shorter than this names one.
-local largest_list, most_keys = 2 * 1024 * 1024, 1000
-local shortest_key = #"<Object><Key></Key></Object>"
+local _M = {}
 
 -- HTTP/1.1 announces a body by one of two headers, HTTP/2 and HTTP/3 need neither.
 function _M.is_unannounced(content_length, transfer_encoding, protocol)
@@ -39,21 +37,24 @@ function _M.read()
   return #(ngx.req.get_body_data() or "")
 end
 
-local function count_in(text)
-  local _, count = text:gsub("<[%w_:%-]*Key[%s>]", "")
-  return count
-end
-
 -- How many keys a request to delete several names. Where its text cannot be read, as many as its
--- length has room for.
-function _M.count_keys(size, is_encoded)
-  local most = math.max(math.min(most_keys, math.ceil(size / shortest_key)), 1)
-  if is_encoded or size > largest_list or not _M.read() then
-    return most
+-- length has room for; nil where it can be read in two ways.
+function _M.count_keys(size, headers)
+  local encoding = rawget(headers, "content-encoding")
+  if size > delete_list.largest then
+    return nil
+  elseif delete_list.is_in_chunks(encoding) then
+    return delete_list.most_in(size)
+  elseif not delete_list.is_plain(encoding) then
+    return nil
+  elseif not _M.read() then
+    return delete_list.most_in(size)
   end
   local path = ngx.req.get_body_file()
-  local count = count_in(path and file_text(path) or ngx.req.get_body_data() or "")
-  return count > 0 and math.min(count, most_keys) or most
+  local count, is_refused = delete_list.count(
+    path and file_text(path) or ngx.req.get_body_data() or "", rawget(headers, "content-type")
+  )
+  return not is_refused and (count or delete_list.most_in(size)) or nil
 end
 
 return _M

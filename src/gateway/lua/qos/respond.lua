@@ -61,6 +61,10 @@ local function refuse(status, code, title, detail)
 end
 
 local keys = {
+  authorization = { 400, "AuthorizationHeaderMalformed", "the authorization header is malformed" },
+  form = { 400, "MalformedPOSTRequest", "the form is malformed" },
+  protocol = { 400, "InvalidRequest", "a version of HTTP that is too old" },
+  target = { 400, "InvalidURI", "the address can be read in two ways" },
   algorithm = { 400, "InvalidRequest", "unknown algorithm of a signature" },
   missing = { 401, "AccessDenied", "no api key" },
   malformed = { 401, "InvalidAccessKeyId", "unknown api key" },
@@ -124,7 +128,8 @@ local s3_codes = { QS401 = "InvalidAccessKeyId", QS403 = "AccessDenied", QS404 =
 -- The database refused the key, the application or the operation.
 function _M.refused(problem)
   local status = tonumber(problem.code:sub(3))
-  return refuse(status, s3_codes[problem.code] or "InvalidRequest", problem.message)
+  local code = problem.s3_code or s3_codes[problem.code] or "InvalidRequest"
+  return refuse(status, code, problem.message)
 end
 
 local function set_rate_limit(decision)
