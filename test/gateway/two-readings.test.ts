@@ -420,4 +420,16 @@ describe.skipIf(missing !== undefined)("what can be read in two ways", async () 
       );
     });
   });
+
+  test.each(["private.s3.example.org.", "PRIVATE.s3.example.org.:80", "private.s3.example.org"])(
+    "a host names its bucket: %s",
+    async (host) => {
+      const before = storage.requests.length;
+      const response = await raw(
+        `GET /public/k HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+      );
+      expect(response).toMatch(/^HTTP\/1.1 401 /);
+      expect(storage.requests).toHaveLength(before);
+    },
+  );
 });

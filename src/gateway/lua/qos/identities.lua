@@ -115,6 +115,19 @@ function _M.key_of_session(self, id, token)
   end
 end
 
+-- The name of a host without its port, and without the dot at the end of one that is written in full;
+-- nil where stores could read it otherwise.
+local function name_of(host)
+  if host:sub(1, 1) == "[" then
+    return ""
+  end
+  local name = host:lower():match("^([%w%-%._]*):?%d*$")
+  if name and name:sub(-1) == "." then
+    name = name:sub(1, -2)
+  end
+  return name and name:sub(-1) ~= "." and name or nil
+end
+
 -- The bucket of a request, as the storage will understand it; nil where that is not certain.
 --
 -- `uri`: as it stands in the request line. `host`: as the client said it.
@@ -123,15 +136,13 @@ function _M.bucket_of(self, uri, host)
   local is_plain = path and not path:find("//", 1, true) and not path:find("/%.%.?/")
     and not path:find("/%.%.?$") and not path:find("\\", 1, true)
     and not path:lower():find("%%2[ef]") and not path:lower():find("%%5c")
-  if not is_plain then
+  local name = name_of(host)
+  if not is_plain or name == nil then
     return nil
   end
-  if self.domain then
-    local name = host:lower():match("^[^:]+")
-    local ending = "." .. self.domain
-    if name and #name > #ending and name:sub(-#ending) == ending then
-      return name:sub(1, -#ending - 1)
-    end
+  local ending = "." .. (self.domain or "")
+  if self.domain and #name > #ending and name:sub(-#ending) == ending then
+    return name:sub(1, -#ending - 1)
   end
   return path:match("^/([%w][%w%._%-]+)")
 end
