@@ -29,6 +29,8 @@ export interface PresetParts {
   readonly sockets: Pick<OpenSockets, "follows">;
   readonly keys: SigningKeys;
   readonly metrics: Pick<ApiMetrics, "refused">;
+  /** Whether the request that a GraphQL request arrived in names a user. */
+  isSignedIn(context: Partial<Grafast.RequestContext>): boolean;
   /** The request that a GraphQL request arrived in. */
   requestOf(context: Partial<Grafast.RequestContext>): ApiRequest | Promise<ApiRequest>;
 }
@@ -58,6 +60,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
         introspection: settings.introspection,
         persisted: persistedFolder ? persistedOperations(persistedFolder) : undefined,
         sockets: parts.sockets,
+        isSignedIn: parts.isSignedIn,
       }),
       answersPlugin(settings, parts.metrics.refused),
       signInPlugin(parts.signIn, parts.keys),

@@ -84,7 +84,12 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   const signIn = { sql: signInSql, hashes: hashQueue(), factors: secondFactors(keys) };
   const sockets = openSockets(settings);
   const metrics = apiMetrics();
-  const preset = apiPreset({ settings, pool, sql, signIn, sockets, keys, metrics, requestOf });
+  const isSignedIn = ({ node }: Partial<Grafast.RequestContext>) =>
+    node !== undefined && requests.get(node.req)?.identity !== undefined;
+  const preset = apiPreset({
+    ...{ settings, pool, sql, signIn, sockets, keys, metrics },
+    ...{ requestOf, isSignedIn },
+  });
   const graphile = postgraphile(preset);
   const graphql = createServer();
   const tracker = inFlight();

@@ -24,6 +24,7 @@ const preset = apiPreset({
   metrics: { refused: () => {} },
   sockets: { follows: () => {} },
   signIn: { sql, hashes: hashQueue(), factors: secondFactors(keys) },
+  isSignedIn: () => false,
   requestOf: () => {
     throw new Error("nothing is asked of this schema");
   },

@@ -1,9 +1,16 @@
 import type { IncomingMessage } from "node:http";
 import { SafeError } from "postgraphile/grafast";
-import { type DocumentNode, NoSchemaIntrospectionCustomRule, parse } from "postgraphile/graphql";
+import { NoSchemaIntrospectionCustomRule } from "postgraphile/graphql";
 import "postgraphile/grafserv";
 import { ApiError } from "../api-error.ts";
 import type { OpenSockets } from "../http/open-sockets.ts";
+import {
+  boundedDocument,
+  boundsOfSignedIn,
+  boundsOfStrangers,
+  checkVariables,
+  type DocumentBounds,
+} from "./bounded-document.ts";
 import { checkLimits, type Limits, operationOf } from "./limits.ts";
 import { type PersistedOperations, persistedQuery } from "./persisted-operations.ts";
 
@@ -14,6 +21,8 @@ export interface RequestRules {
   readonly persisted: PersistedOperations | undefined;
   /** Told what each socket follows. */
   readonly sockets: Pick<OpenSockets, "follows">;
+  /** Whether the sender of a request over HTTP is known. */
+  isSignedIn(context: Partial<Grafast.RequestContext>): boolean;
 }
 
 export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig.Plugin {
@@ -26,11 +35,16 @@ export function limitsPlugin({ limits, ...rules }: RequestRules): GraphileConfig
           if (!rules.introspection) event.validationRules.push(NoSchemaIntrospectionCustomRule);
           return next();
         },
-        processGraphQLRequestBody(next, { body, graphqlWsContext }) {
+        processGraphQLRequestBody(next, { body, request, graphqlWsContext }) {
           readably(() => {
             if (graphqlWsContext) noteSocket(graphqlWsContext, rules.sockets);
             if (rules.persisted) body.query = persistedQuery(body, rules.persisted);
-            checkBody(body, limits, graphqlWsContext !== undefined);
+            // What a stranger writes is small; what the operator wrote is as trusted as its author.
+            const isTrusted =
+              rules.persisted !== undefined ||
+              (request !== undefined && rules.isSignedIn(request.requestContext));
+            const bounds = isTrusted ? boundsOfSignedIn : boundsOfStrangers;
+            checkBody(body, limits, bounds, graphqlWsContext !== undefined);
           });
           return next();
         },
@@ -58,9 +72,12 @@ interface Body {
 function checkBody(
   { query, operationName, variableValues }: Body,
   limits: Limits,
+  bounds: DocumentBounds,
   isOverSocket: boolean,
 ): void {
-  const document = parsed(query);
+  if (typeof query !== "string") return;
+  checkVariables(variableValues);
+  const document = boundedDocument(query, bounds);
   if (document === undefined) return;
   const name = typeof operationName === "string" ? operationName : undefined;
   const kind = operationOf(document, name)?.operation;
@@ -88,14 +105,5 @@ function readably(check: () => void): void {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     throw new SafeError(error.message, { ...error.extensions, statusCode: error.status });
-  }
-}
-
-/** Undefined where it is not a query: grafserv reports why. */
-function parsed(query: unknown): DocumentNode | undefined {
-  try {
-    return typeof query === "string" ? parse(query, { maxTokens: 10_000 }) : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -31,12 +31,16 @@ const listsOfSchema: Readonly<Record<string, number>> = {
 /** The usual introspection query comes to a third of it. */
 const maxIntrospectionCost = 1_000_000;
 
+/** Fragments of fragments multiply the fields that this has to look at. */
+const maxSelectionsLookedAt = 50_000;
+
 /** What the query of one request may ask for. */
 interface Budget extends Limits {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly variables: Readonly<Record<string, unknown>>;
   cost: number;
   introspectionCost: number;
+  lookedAt: number;
 }
 
 /** Of one field: how deep it stands, and how often it will be answered. */
@@ -64,6 +68,7 @@ export function checkLimits(
     variables: { ...defaultsOf(operation), ...variables },
     cost: 0,
     introspectionCost: 0,
+    lookedAt: 0,
   };
   spend(operation.selectionSet, { depth: 1, times: 1 }, budget);
 }
@@ -100,6 +105,8 @@ function fieldsOf(
   budget: Budget,
   within: readonly string[] = [],
 ): FieldNode[] {
+  budget.lookedAt += selections.length;
+  if (budget.lookedAt > maxSelectionsLookedAt) throw tooCostly(budget);
   return selections.flatMap((node) => {
     if (node.kind === Kind.FIELD) return [node];
     // Fragments of fragments can multiply as pages do.
