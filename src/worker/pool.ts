@@ -5,6 +5,7 @@ import { withSessionSettings } from "../postgres/url.ts";
 import { logIgnored, pgConfig } from "../postgres/url-drivers.ts";
 import { urlTarget } from "../postgres/url-target.ts";
 import { cancelStatements } from "./cancel-statements.ts";
+import { paceQueue } from "./pace-queue.ts";
 
 const timeoutMs = 2_000;
 
@@ -28,6 +29,7 @@ export function openPool(connectionString: string, size: number): WorkerPool {
     keepAlive: true,
   });
   handlePoolErrors(pool, log);
+  pool.on("connect", paceQueue);
   // A job reports the parts that it leaves out as warnings.
   pool.on("connect", (client) =>
     client.on("notice", ({ severity, code, message }) => {

@@ -57,6 +57,33 @@ describe("a worker", () => {
     expect(metrics).toMatch(/storage_qos_ledger_gaps 0/);
   });
 
+  test("runs on whatever another login notifies on the channels of the queue", async () => {
+    const worker = await startHere();
+    const gateway = database.as("rate_limiter_app");
+    const jobs = async () => {
+      const text = await (await fetch(`${worker.url}/metrics`)).text();
+      return Number(/task_duration_seconds_count\{task="verify_ledger"\} (\d+)/.exec(text)?.[1]);
+    };
+    await database.sql`select graphile_worker.add_job('verify_ledger')`;
+    await untilDone("verify_ledger");
+    const before = await jobs();
+    const { exitCode } = process;
+    for (let n = 0; n < 20; n += 1) {
+      await gateway`select pg_notify('worker:migrate', '{"breaking":true}')`;
+      await gateway`
+        select pg_notify('jobs:insert', payload)
+        from unnest(array['', 'null', '{', '[]', '{"count":"x"}', '{"count":1e308}'])
+          as forged (payload)
+      `;
+      await database.sql`select graphile_worker.add_job('verify_ledger')`;
+      await untilDone("verify_ledger");
+      expect((await fetch(`${worker.url}/readyz`)).status).toBe(200);
+    }
+    // Each was run by the runner that there was, which has told the process of no end.
+    await expect.poll(jobs, { timeout: 30_000 }).toBe(before + 20);
+    expect(process.exitCode).toBe(exitCode);
+  });
+
   test("asks for its numbers in a way that a standby answers too", async () => {
     const { sql } = await database.session("standby", "rate_limiter_worker");
     await sql`begin read only`;
