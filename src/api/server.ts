@@ -23,6 +23,7 @@ import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
 import { secondFactors } from "./identity/second-factors.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
+import { paceAlerts } from "./live/alert-keys.ts";
 import { apiMetricsAddress, metricsVariables } from "./metrics/address.ts";
 import { apiMetrics } from "./metrics/metrics.ts";
 import { hashQueue } from "./passwords/hash-queue.ts";
@@ -170,5 +171,6 @@ function graphqlPool(url: string, max: number): pg.Pool {
     max,
   });
   handlePoolErrors(pool, log);
+  pool.on("connect", paceAlerts);
   return pool;
 }

@@ -128,6 +128,68 @@ describe("alertChanged", () => {
   });
 });
 
+describe("notifications that are made up", () => {
+  const forge = (payload: string) =>
+    database.as("rate_limiter_app")`
+      select pg_notify('rate_limiter_alerts_' || ${mine.tenantId}::text, ${payload})
+    `;
+  const at = "2026-11-30T00:00:00.000000+00:00";
+
+  /** Triggers alerts until one is heard, and answers it. */
+  async function untilOneIsHeard(live: Awaited<ReturnType<typeof follow>>, value: number) {
+    let isHeard = false;
+    const heard = live.next().then((message) => {
+      isHeard = true;
+      return message;
+    });
+    await eventually(async () => {
+      await trigger(mine, value);
+      expect(isHeard).toBe(true);
+    });
+    return heard;
+  }
+
+  test("reach no subscriber, and keep the next alert from none", async () => {
+    const live = await follow(alerts, "ops_admin@mine.example");
+    await untilOneIsHeard(live, 1);
+    const history_id = crypto.randomUUID();
+    const malformed = ["", "null", "{", "[]", "5", JSON.stringify({ history_id: "x" })];
+    const moments = ["infinity", "2026-02-31T00:00:00Z", "0000-01-01T00:00:00+00:00", "now"];
+    const wrong = [at, "2026-11-30T00:00:00+15:59", ...moments].map((triggered_at) =>
+      JSON.stringify({ history_id, triggered_at }),
+    );
+    for (const payload of [...malformed, ...wrong]) await forge(payload);
+    await trigger(mine, 99);
+    const heard: number[] = [];
+    while (!heard.includes(99)) heard.push((await live.next()).data.alertChanged.actualValue);
+    expect(new Set(heard)).toEqual(new Set(heard.length > 1 ? [1, 99] : [99]));
+  });
+
+  test("ask the database few questions, however many they are", async () => {
+    const live = await follow(alerts, "ops_admin@mine.example");
+    await untilOneIsHeard(live, 2);
+    const asked = async () => {
+      const [row] = await database.sql`
+        select coalesce(sum(s.calls), 0)::integer as calls
+        from pg_stat_statements as s
+        join pg_database as d on d.oid = s.dbid
+        where d.datname = current_database() and s.query like '%alert_channel() as channel%'
+      `;
+      return row?.calls;
+    };
+    const before = await asked();
+    await database.as("rate_limiter_app")`
+      select pg_notify(
+        'rate_limiter_alerts_' || ${mine.tenantId}::text,
+        json_build_object('history_id', gen_random_uuid(), 'triggered_at', ${at}::text)::text
+      )
+      from generate_series(1, 5_000)
+    `;
+    await untilOneIsHeard(live, 3);
+    expect((await asked()) - before).toBeLessThan(100);
+  });
+});
+
 test.each([
   ["nobody", undefined],
   ["a token that proves nothing", "made.up.token"],

@@ -10,12 +10,14 @@ import {
 import { extendSchema, gql } from "postgraphile/utils";
 import type { Sql } from "../../postgres/connect.ts";
 import { alertChannel } from "../live/alert-channel.ts";
+import { type AlertKey, alertsOf } from "../live/alert-keys.ts";
 import { ticks } from "../live/ticks.ts";
 import { whileAuthorized } from "../live/while-authorized.ts";
 import { whileSignedIn } from "../live/while-signed-in.ts";
 import type { ApiRequest } from "../request.ts";
 
 type Subscriber = GrafastSubscriber<Record<string, string>>;
+type Alerts = GrafastSubscriber<Record<string, AlertKey>>;
 
 /** Buckets change with every decision without a notification: they are polled at this interval. */
 const millisecondsBetweenLooks = 1_000;
@@ -26,12 +28,12 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
   });
 
   /** PostgreSQL's notifications, on the channel that the one who asks may hear. */
-  const alerts = ([subscriber, request]: readonly [Subscriber | null, ApiRequest]): Subscriber => ({
+  const alerts = ([subscriber, request]: readonly [Subscriber | null, ApiRequest]): Alerts => ({
     async subscribe() {
       if (subscriber === null) throw new Error("the server hears no notifications");
       const channel = await alertChannel(sql, request);
       const heard = whileSignedIn(sql, request, await subscriber.subscribe(channel));
-      return whileAuthorized(sql, request, channel, heard);
+      return alertsOf(sql, request, whileAuthorized(sql, request, channel, heard));
     },
   });
 
@@ -78,7 +80,7 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
                   constant("alerts"),
                 ),
               plan($payload: Step) {
-                const $key = lambda($payload, alertKeyOf, true);
+                const $key = $payload as Step<AlertKey>;
                 return alert.get({
                   history_id: lambda($key, (key) => key.history_id, true),
                   triggered_at: lambda($key, (key) => key.triggered_at, true),
@@ -94,24 +96,4 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
 
 interface ObjectOfStatus extends Step {
   get(key: "appId"): Step;
-}
-
-interface AlertKey {
-  readonly history_id: string | null;
-  readonly triggered_at: string | null;
-}
-
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
-const noAlert: AlertKey = { history_id: null, triggered_at: null };
-
-/** Any SQL login may send a notification: what is malformed names no alert. */
-export function alertKeyOf(payload: unknown): AlertKey {
-  try {
-    const { history_id, triggered_at } = Object(JSON.parse(`${payload}`));
-    if (typeof history_id !== "string" || !uuid.test(history_id)) return noAlert;
-    if (typeof triggered_at !== "string" || Number.isNaN(Date.parse(triggered_at))) return noAlert;
-    return { history_id, triggered_at };
-  } catch {
-    return noAlert;
-  }
 }
