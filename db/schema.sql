@@ -1950,7 +1950,7 @@ create function rate_limiter_admin.search_audit(since timestamp with time zone, 
   set search_path=pg_catalog, pg_temp;
   -- body fa4fa337dc8ca94e
 
-create function rate_limiter_admin.set_reservation(app_id uuid, reserved_iops bigint DEFAULT NULL::bigint, reserved_bps bigint DEFAULT NULL::bigint, reservation_seconds integer DEFAULT 1, reason text DEFAULT NULL::text, OUT reservation rate_limiter.reservations, OUT unpaid_operations text[], OUT blocked_operations text[])
+create function rate_limiter_admin.set_reservation(app_id uuid, reason text, reserved_iops bigint DEFAULT NULL::bigint, reserved_bps bigint DEFAULT NULL::bigint, reservation_seconds integer DEFAULT 1, OUT reservation rate_limiter.reservations, OUT unpaid_operations text[], OUT blocked_operations text[])
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
@@ -2896,6 +2896,12 @@ create function rate_limiter_internal.keep_administrator()
   set search_path=pg_catalog, pg_temp;
   -- body 729973b89142e765
 
+create function rate_limiter_internal.keep_tenant_administrator()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 218724b4a678a607
+
 create function rate_limiter_internal.lacks_quota(shard_key integer, app_id uuid, without_iops boolean, without_bandwidth boolean, misses_iops boolean DEFAULT false, misses_bandwidth boolean DEFAULT false)
   returns boolean
   language plpgsql stable parallel safe;
@@ -3105,7 +3111,7 @@ create function rate_limiter_internal.may_manage_user(user_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4dcbeaabe8e474ae
+  -- body 6dab5c47d5bc798f
 
 create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
@@ -3473,7 +3479,7 @@ create function rate_limiter_internal.require_access_to_give(user_id uuid)
   returns void
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 95bf1a6fc4ea9621
+  -- body fb3acd5e647dfc24
 
 create function rate_limiter_internal.require_account_of_another(user_id uuid)
   returns void
@@ -3558,7 +3564,7 @@ create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void
   language plpgsql stable parallel safe;
-  -- body 6dffe498c6901912
+  -- body 28f1f5b96f5f83c2
 
 create function rate_limiter_internal.require_not_moved(shard_key integer, app_id uuid)
   returns void
@@ -4719,11 +4725,14 @@ CREATE TRIGGER end_sessions AFTER UPDATE OF expires_at ON rate_limiter.user_role
 CREATE TRIGGER end_sessions_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
 CREATE TRIGGER keep_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_tenant_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
+CREATE TRIGGER keep_tenant_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
 CREATE TRIGGER set_assigned_by BEFORE INSERT ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_assigned_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_id');
 CREATE TRIGGER end_sessions AFTER UPDATE OF is_active, email ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active OR lower(new.email::text) <> lower(old.email::text)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_of_user();
 CREATE TRIGGER guard_email_change BEFORE UPDATE OF email ON rate_limiter.users FOR EACH ROW WHEN (new.email::text IS DISTINCT FROM old.email::text) EXECUTE FUNCTION rate_limiter_internal.guard_email_change();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_tenant_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.users FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit_logs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
@@ -5399,7 +5408,7 @@ grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_l
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text,integer,timestamp with time zone) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.set_reservation(uuid,bigint,bigint,integer,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.set_reservation(uuid,text,bigint,bigint,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_setting(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_tenant_ceiling(uuid,text,uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
@@ -5623,7 +5632,7 @@ comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp 
 Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
 
 comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,integer,timestamp with time zone) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after; at most 1,000. For the next page say before which row.';
-comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,bigint,bigint,integer,pg_catalog.text) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
+comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,pg_catalog.text,bigint,bigint,integer) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
 comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text) is '@resultFieldName setting
 Changes a setting of the whole system. A value that does not fit its type and bounds is refused.';
 
@@ -5830,6 +5839,7 @@ comment on function rate_limiter_internal.is_system_admin() is 'Whether the sign
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
 comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
+comment on function rate_limiter_internal.keep_tenant_administrator() is 'Trigger: people of a tenant keep an administrator of it, for as long as before.';
 comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Whether an application without enforcing quotas of these kinds is denied for want of one. misses_…: there is no bucket of the kind. Null where the application has moved meanwhile. Raises QS409 where it has a missing bucket by its facts.';
 comment on function rate_limiter_internal.late_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets) is 'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond paid_beyond.';
 comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is 'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:f5a550bce452a0838c4fcbc19330e35171683896
---! Hash: sha1:72c925de0f2f354c52cc26c9d9dd46329390d1e3
+--! Hash: sha1:7bf7037e23d5fafd27d114f16b05167c97ff3cda
 --! Message: access
 
 -- Context
@@ -396,26 +396,34 @@ set search_path = pg_catalog, pg_temp
 as $$
   select rate_limiter_internal.may('tenant', 'update')
     and (
-      rate_limiter_internal.is_system_admin()
+      rate_limiter_internal.is_lasting_system_admin()
       or exists (
         select
         from rate_limiter.users as u
         where u.user_id = may_manage_user.user_id
-          and u.tenant_id = rate_limiter_internal.current_tenant_id()
+          and (
+            rate_limiter_internal.is_system_admin()
+            or u.tenant_id = rate_limiter_internal.current_tenant_id()
+          )
           -- Expired roles count too: their holder may get them back.
           and not exists (
             select
             from rate_limiter.user_roles as ur
             where ur.user_id = u.user_id
-              and not rate_limiter_internal.may_grant_role(ur.role_id)
+              and not case
+                when u.user_id = rate_limiter_internal.current_user_id()
+                  then rate_limiter_internal.may_grant_role(ur.role_id)
+                else rate_limiter_internal.may_grant_role_until(ur.role_id, ur.expires_at)
+              end
           )
       )
     );
 $$;
 
 comment on function rate_limiter_internal.may_manage_user(uuid) is
-  'Whether the signed-in user may change this one: a user of the same tenant who holds no role '
-  'that the signed-in user could not give.';
+  'Whether the signed-in user may change this one in any way: a user of the same tenant, of any '
+  'for a system administrator, who holds no role that the signed-in user could not give for as '
+  'long. Everybody outlasts oneself.';
 grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/may_manage_user.sql
 --! Included rate_limiter_internal/context/require_permission.sql
@@ -1002,7 +1010,7 @@ begin
       errcode = 'QS403',
       message = 'user holds more than you may give',
       detail = format('user: %s', require_manageable_user.user_id),
-      hint = 'Ask a system administrator.';
+      hint = 'Ask an administrator who may give these roles, for as long.';
   end if;
 end;
 $$;
@@ -1115,20 +1123,6 @@ as $$
 begin
   perform rate_limiter_internal.require_account_of_another(require_access_to_give.user_id);
   perform rate_limiter_internal.require_manageable_user(require_access_to_give.user_id);
-
-  -- Who can open the account of another has what that one has, for as long.
-  if exists (
-    select
-    from rate_limiter.user_roles as ur
-    where ur.user_id = require_access_to_give.user_id
-      and not rate_limiter_internal.may_grant_role_until(ur.role_id, ur.expires_at)
-  ) then
-    raise exception using
-      errcode = 'QS403',
-      message = 'user holds more than you may give',
-      detail = format('user: %s', require_access_to_give.user_id),
-      hint = 'Ask an administrator whose role lasts as long.';
-  end if;
 end;
 $$;
 
@@ -1413,6 +1407,88 @@ $$;
 comment on function rate_limiter_internal.keep_administrator() is
   'Trigger: keeps an administrator of the system, for as long as before.';
 --! EndIncluded rate_limiter_internal/access/keep_administrator.sql
+--! Included rate_limiter_internal/access/keep_tenant_administrator.sql
+create or replace function rate_limiter_internal.keep_tenant_administrator()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- As claimed: the change itself may have ended the session.
+  actor_id constant uuid := rate_limiter_internal.context_text('user_id')::uuid;
+  kept_tenant_id constant uuid := (
+    select u.tenant_id
+    from rate_limiter.users as u
+    where u.user_id = old.user_id
+  );
+  taken_until timestamptz;
+begin
+  -- The owner of the database, and who administers the system, may leave a tenant to itself.
+  if actor_id is null or rate_limiter_internal.administers_until(array[actor_id]) is not null then
+    return null;
+  end if;
+
+  -- Nobody deletes oneself: who deletes a user is left, for as long.
+  if kept_tenant_id is null then
+    return null;
+  end if;
+
+  if tg_table_name = 'user_roles' then
+    select coalesce(old.expires_at, 'infinity')
+    into taken_until
+    from rate_limiter.roles as r
+    where r.role_id = old.role_id
+      and r.name = 'tenant_admin';
+  else
+    select max(coalesce(ur.expires_at, 'infinity'))
+    into taken_until
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = old.user_id
+      and r.name = 'tenant_admin';
+  end if;
+
+  if taken_until is null or taken_until <= current_timestamp then
+    return null;
+  end if;
+
+  -- Two who remove each other at once would leave none: one waits, and sees.
+  perform
+  from rate_limiter.tenants as t
+  where t.tenant_id = kept_tenant_id
+  for no key update;
+
+  if not exists (
+    select
+    from rate_limiter.users as u
+    join rate_limiter.user_roles as ur on ur.user_id = u.user_id
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where u.tenant_id = kept_tenant_id
+      and r.name = 'tenant_admin'
+      and (
+        ur.expires_at is null
+        or (ur.expires_at > current_timestamp and ur.expires_at >= taken_until)
+      )
+      and rate_limiter_internal.can_sign_in(u.user_id)
+  ) then
+    raise exception using
+      errcode = 'QS409',
+      message = 'last administrator of the tenant',
+      detail = format('user: %s', old.user_id),
+      hint = 'Appoint another one first who can sign in, for no shorter time, '
+        'or ask a system administrator.';
+  end if;
+
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.keep_tenant_administrator() is
+  'Trigger: people of a tenant keep an administrator of it, for as long as before.';
+--! EndIncluded rate_limiter_internal/access/keep_tenant_administrator.sql
 --! Included rate_limiter_internal/access/require_grantable_role.sql
 create or replace function rate_limiter_internal.require_grantable_role(role text)
 returns uuid
@@ -1644,6 +1720,17 @@ create or replace trigger keep_administrator_at_delete
   for each row
   execute function rate_limiter_internal.keep_administrator();
 
+create or replace trigger keep_tenant_administrator
+  after update of expires_at on rate_limiter.user_roles
+  for each row
+  when (coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity'))
+  execute function rate_limiter_internal.keep_tenant_administrator();
+
+create or replace trigger keep_tenant_administrator_at_delete
+  after delete on rate_limiter.user_roles
+  for each row
+  execute function rate_limiter_internal.keep_tenant_administrator();
+
 create or replace trigger end_sessions
   after update of expires_at on rate_limiter.user_roles
   for each row
@@ -1676,6 +1763,12 @@ create or replace trigger keep_administrator
   for each row
   when (old.is_active and not new.is_active)
   execute function rate_limiter_internal.keep_administrator();
+
+create or replace trigger keep_tenant_administrator
+  after update of is_active on rate_limiter.users
+  for each row
+  when (old.is_active and not new.is_active)
+  execute function rate_limiter_internal.keep_tenant_administrator();
 
 create or replace trigger guard_email_change
   before update of email on rate_limiter.users

@@ -1,5 +1,5 @@
---! Previous: sha1:72c925de0f2f354c52cc26c9d9dd46329390d1e3
---! Hash: sha1:93c195cdfa22739a5ff170702cf04cf89a96d5bd
+--! Previous: sha1:7bf7037e23d5fafd27d114f16b05167c97ff3cda
+--! Hash: sha1:734b366d01a886bf63d05b7d17fbd32e49d58b4d
 --! Message: sign-in and API keys
 
 -- Sign-in

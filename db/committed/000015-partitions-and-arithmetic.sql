@@ -1,5 +1,5 @@
---! Previous: sha1:93c195cdfa22739a5ff170702cf04cf89a96d5bd
---! Hash: sha1:ea39438951a6cc772f11bee27540053a0aa70d32
+--! Previous: sha1:734b366d01a886bf63d05b7d17fbd32e49d58b4d
+--! Hash: sha1:dd05eed4cc73baaefe2f25cd08d282740798b0fb
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:ea39438951a6cc772f11bee27540053a0aa70d32
---! Hash: sha1:d7ed234936fede1eb8253b54e874ab5bdd8fa27a
+--! Previous: sha1:dd05eed4cc73baaefe2f25cd08d282740798b0fb
+--! Hash: sha1:7f818d2422d89c0610db65a225d784f0bdbb7b4f
 --! Message: quotas
 
 -- Quotas

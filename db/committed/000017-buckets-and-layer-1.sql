@@ -1,5 +1,5 @@
---! Previous: sha1:d7ed234936fede1eb8253b54e874ab5bdd8fa27a
---! Hash: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
+--! Previous: sha1:7f818d2422d89c0610db65a225d784f0bdbb7b4f
+--! Hash: sha1:2269b8cfb5dad4e4c2a6ad21803332b136aa20c7
 --! Message: buckets and layer 1
 
 -- Buckets

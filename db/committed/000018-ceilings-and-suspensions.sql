@@ -1,5 +1,5 @@
---! Previous: sha1:38212ae01c40191e2812c5c605df8b8c7ce98691
---! Hash: sha1:b897a9f63308c343a952d6ff0bc3585d50edda2e
+--! Previous: sha1:2269b8cfb5dad4e4c2a6ad21803332b136aa20c7
+--! Hash: sha1:0d3774b1af9753f3b91865106e4c40a920109ae1
 --! Message: ceilings and suspensions
 
 -- Ceilings

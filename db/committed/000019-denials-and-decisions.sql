@@ -1,5 +1,5 @@
---! Previous: sha1:b897a9f63308c343a952d6ff0bc3585d50edda2e
---! Hash: sha1:c8805c01d72083ec3b5d32ee86b696c75768e259
+--! Previous: sha1:0d3774b1af9753f3b91865106e4c40a920109ae1
+--! Hash: sha1:4b8173401f158dd325d15902eba9031541a0f9d3
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:c8805c01d72083ec3b5d32ee86b696c75768e259
---! Hash: sha1:5baf364b64370cd8b66e8472eeb0a9336b94dcf6
+--! Previous: sha1:4b8173401f158dd325d15902eba9031541a0f9d3
+--! Hash: sha1:6fce025b9cb008901a6eb5d52353e572297c8855
 --! Message: costs, quota checks and reservations
 
 -- Costs
@@ -1662,10 +1662,10 @@ comment on function rate_limiter_internal.blocked_by_headroom(timestamptz, uuid)
 --! Included rate_limiter_admin/reservations/set_reservation.sql
 create or replace function rate_limiter_admin.set_reservation(
   app_id uuid,
+  reason text,
   reserved_iops bigint default null,
   reserved_bps bigint default null,
   reservation_seconds integer default 1,
-  reason text default null,
   out reservation rate_limiter.reservations,
   out unpaid_operations text[],
   out blocked_operations text[]
@@ -1748,7 +1748,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.set_reservation(
-  uuid, bigint, bigint, integer, text
+  uuid, text, bigint, bigint, integer
 ) is
   'Guarantees an application a part of its cluster, at once and whatever the other applications '
   'do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its '
@@ -1758,7 +1758,7 @@ comment on function rate_limiter_admin.set_reservation(
   'first served. blockedOperations: those that applications without a reservation can never do '
   'beside it. For system administrators.';
 grant execute on function rate_limiter_admin.set_reservation(
-  uuid, bigint, bigint, integer, text
+  uuid, text, bigint, bigint, integer
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/reservations/set_reservation.sql
 --! Included rate_limiter_admin/reservations/remove_reservation.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:5baf364b64370cd8b66e8472eeb0a9336b94dcf6
---! Hash: sha1:000b0f94b280314d47d8ccfaaa881c9d60a43082
+--! Previous: sha1:6fce025b9cb008901a6eb5d52353e572297c8855
+--! Hash: sha1:432f0465a94db35523f0915d8bfc1c227beeb7d0
 --! Message: settlement and leases
 
 -- Settlement

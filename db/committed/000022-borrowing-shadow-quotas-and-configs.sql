@@ -1,5 +1,5 @@
---! Previous: sha1:000b0f94b280314d47d8ccfaaa881c9d60a43082
---! Hash: sha1:262ea211336cd6f2ca13bea7aef3c1d83c56945b
+--! Previous: sha1:432f0465a94db35523f0915d8bfc1c227beeb7d0
+--! Hash: sha1:ad14ad0ca678759891add396297bc117b778cd1f
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:262ea211336cd6f2ca13bea7aef3c1d83c56945b
---! Hash: sha1:a407898ad78f2b6227fd66210f9bee19b1840b4e
+--! Previous: sha1:ad14ad0ca678759891add396297bc117b778cd1f
+--! Hash: sha1:a36829297c43d4d3b2dffd4ec841fab3ab38e8c3
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:a407898ad78f2b6227fd66210f9bee19b1840b4e
---! Hash: sha1:4e5abbfbc6e708b814205e5db067aaec7229fcf1
+--! Previous: sha1:a36829297c43d4d3b2dffd4ec841fab3ab38e8c3
+--! Hash: sha1:90da0ceb31e195c26acf41497c4a79fd92ddb58f
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:4e5abbfbc6e708b814205e5db067aaec7229fcf1
---! Hash: sha1:8c310e4121d2f0d37825127cf2fcf93a27bde080
+--! Previous: sha1:90da0ceb31e195c26acf41497c4a79fd92ddb58f
+--! Hash: sha1:66c744489556139f0354a346de8476458d7f5061
 --! Message: alerts and retention
 
 -- Alerts

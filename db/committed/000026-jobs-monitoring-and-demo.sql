@@ -1,5 +1,5 @@
---! Previous: sha1:8c310e4121d2f0d37825127cf2fcf93a27bde080
---! Hash: sha1:7a48ac03601dad771a7fd5866f4bc4c40174b844
+--! Previous: sha1:66c744489556139f0354a346de8476458d7f5061
+--! Hash: sha1:bbf6e126c6ba71e6eb11fb5e6adac23efd1140b1
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

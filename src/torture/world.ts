@@ -95,7 +95,7 @@ export async function reserve(
       await transaction`select rate_limiter_admin.remove_reservation(${appId}, 'torture')`;
     } else {
       await transaction`
-        select rate_limiter_admin.set_reservation(${appId}, ${tokens}, null, 1, 'torture')
+        select rate_limiter_admin.set_reservation(${appId}, 'torture', ${tokens})
       `;
     }
   });

@@ -394,17 +394,20 @@ describe("roles", () => {
       expect(await refusalOf(ask(query, variables))).toBe(last);
     });
 
-    test.each<[string, string, object]>([
-      ["at once", expire, { user: other, role }],
-      ["a little earlier", assign, { user: other, role, until }],
-      ["with the user", setUser, { id: other, active: false }],
-      ["with the tenant", setTenant, { id: theirs.tenantId, active: false }],
-      ["with the user's row", deleteUser, { id: other }],
-    ])("%s, where the others are administrators for a time only", async (_, query, variables) => {
-      await give(other);
-      await give(admin, "2200-01-01T00:00:00Z");
-      expect(await refusalOf(ask(query, variables))).toBe(last);
-    });
+    const more = "QS403 user holds more than you may give";
+    test.each<[string, string, object, string]>([
+      ["at once", expire, { user: other, role }, more],
+      ["a little earlier", assign, { user: other, role, until }, more],
+      ["with the tenant", setTenant, { id: theirs.tenantId, active: false }, last],
+      ["with the user's row", deleteUser, { id: other }, "QS404 nothing to change"],
+    ])(
+      "%s, where the others are administrators for a time only",
+      async (_, query, given, refusal) => {
+        await give(other);
+        await give(admin, "2200-01-01T00:00:00Z");
+        expect(await refusalOf(ask(query, given))).toBe(refusal);
+      },
+    );
 
     test("with users beside who are inactive, or whose tenant is", async () => {
       await give(other);

@@ -78,6 +78,24 @@ test("amounts keep every digit, moments and spans are standard scalars", () => {
   expect(typeOf("RetentionPolicy", "retainFor")).toBe("Duration");
 });
 
+test("a mutation that refuses to go without a reason says so in the schema", () => {
+  const mutation = schema.getMutationType() as unknown as {
+    getFields(): Record<string, { args: readonly { name: string; type: unknown }[] }>;
+  };
+  const inputs = Object.values(mutation.getFields()).flatMap(({ args }) =>
+    args.filter(({ name }) => name === "input").map(({ type }) => `${type}`.replace("!", "")),
+  );
+  const reasons = inputs.flatMap((input) => {
+    const fields = schema.getType(input) as unknown as {
+      getFields(): Record<string, { type: unknown }>;
+    };
+    const { reason } = fields.getFields();
+    return reason === undefined ? [] : [`${input} ${reason.type}`];
+  });
+  expect(reasons.length).toBeGreaterThan(10);
+  expect(reasons.filter((reason) => !reason.endsWith("String!"))).toEqual([]);
+});
+
 test("everything that can be asked for is described", () => {
   const undescribed = ["Query", "Mutation", "Subscription"].flatMap((type) => {
     const object = schema.getType(type) as unknown as {

@@ -51,7 +51,7 @@ describe("an application that moves", () => {
       database,
       operator,
       (caller) =>
-        caller`select rate_limiter_admin.set_reservation(${appId}, 20, null, 1, 'promised')`,
+        caller`select rate_limiter_admin.set_reservation(${appId}, 'promised', 20)`,
     );
     expect(await move(appId, south)).toEqual({
       ...{ from_cluster_id: north, to_cluster_id: south, open_leases: 0, open_borrowings: 0 },

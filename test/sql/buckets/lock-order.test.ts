@@ -137,7 +137,7 @@ const administration: Work[] = [
         ? s`select rate_limiter_admin.remove_reservation(${any(apps, roll)}, 'test')`
         : s`
             select rate_limiter_admin.set_reservation(
-              ${any(apps, roll)}, ${1 + roll(9)}, ${1 + roll(9000)}, 1, 'test'
+              ${any(apps, roll)}, 'test', ${1 + roll(9)}, ${1 + roll(9000)}
             )
           `,
     ),
@@ -595,7 +595,7 @@ describe("what waits", () => {
     const operator = await database.session("operator", "rate_limiter_visitor");
     await operator.sql`select set_config('rate_limiter.user_id', ${administrator}, false)`;
     await operator.sql`
-      select rate_limiter_admin.set_reservation(${reserving}, 10, 1000, 1, 'test')
+      select rate_limiter_admin.set_reservation(${reserving}, 'test', 10, 1000)
     `;
     await database.as("rate_limiter_app")`
       select rate_limiter.lease_tokens(${leasing}, 0, 1000)

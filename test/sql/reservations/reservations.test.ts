@@ -32,7 +32,7 @@ const setReservation = (
     (r.reservation).reserved_iops, (r.reservation).reserved_bps,
     (r.reservation).reservation_seconds, r.unpaid_operations, r.blocked_operations
   from rate_limiter_admin.set_reservation(
-    ${appId}, ${iops ?? null}, ${bps ?? null}, ${seconds}, ${reason}
+    ${appId}, ${reason}, ${iops ?? null}, ${bps ?? null}, ${seconds}
   ) as r
 `;
 
