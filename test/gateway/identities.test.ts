@@ -34,6 +34,8 @@ const issued = Array.from({ length: 100 }, () => newKey());
 const unusual = ["test:tester", "a/b/20260101/c", "a,b", "~"].map((id) => newKey(id));
 const takeKey = () => issued.pop() as AccessKey;
 
+const worker = "location = /worker { content_by_lua_block { ngx.print(ngx.worker.pid()) } }";
+
 interface SigningGateway {
   readonly nginx: Nginx;
   readonly store: SigningStore;
@@ -54,7 +56,9 @@ async function startSigningGateway(
       ...environment,
     },
     edit: (text) =>
-      text.replace("include listen.conf;", "$& set_real_ip_from 127.0.0.1; real_ip_header X-From;"),
+      text
+        .replace("include listen.conf;", "$& set_real_ip_from 127.0.0.1; real_ip_header X-From;")
+        .replace("location = /healthz {", `${worker} $&`),
   });
   afterAll(async () => {
     await nginx.stop();
@@ -647,36 +651,89 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
     }, 30_000);
   });
 
-  test("are not charged for a body without a length that their sender gives up", async () => {
-    const giveUp = async (by: AccessKey) => {
-      const { headers } = await signed(by, url, { method: "PUT" });
+  describe("of a source that was never found signed", () => {
+    const begin = async (by: AccessKey, { method = "PUT", path = "/bucket/object", body = "" }) => {
+      const { headers } = await signed(by, `${nginx.url}${path}`, { method });
       const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
       const socket = connect(nginx.port, "127.0.0.1");
+      socket.on("error", () => {});
       await once(socket, "connect");
       const host = `Host: 127.0.0.1:${nginx.port}\r\n`;
-      socket.write(
-        `PUT /bucket/object HTTP/1.1\r\n${host}${lines}Transfer-Encoding: chunked\r\n\r\n`,
-      );
-      socket.write(`ffff\r\n${"x".repeat(0xffff)}\r\n`);
+      socket.write(`${method} ${path} HTTP/1.1\r\n${host}${lines}${body}`);
       return socket;
     };
-    const { appId } = await makeWorld(database);
-    await addQuota(database, { appId }, { bytesPerSecond: 1_000_000 });
-    const by = await register(database, appId, takeKey());
-    const answers: string[] = [];
-    const sockets = await Promise.all(Array.from({ length: 5 }, () => giveUp(wrong(by))));
-    for (const socket of sockets) socket.on("data", (data) => answers.push(data.toString()));
-    // One more than may be under way.
-    await vi.waitFor(() => expect(answers.join("")).toMatch(/^HTTP\/1.1 503 /), 30_000);
-    for (const socket of sockets) socket.destroy();
-    await vi.waitFor(async () => expect(await codeOf(await ask(by))).toBe("200 ok"), 30_000);
-    await spentAtRest(database, appId);
-    const [row] = await database.sql`
-      select coalesce(sum(-t.tokens_change), 0)::int as bytes
-      from rate_limiter.token_transactions as t
-      where t.owner_id = ${appId} and t.bucket_type = 'bandwidth_l2'
-    `;
-    expect(row?.bytes).toBeLessThan(60_000);
+    /** One request more than may be under way: the last of them is refused. */
+    const holdAll = async (by: AccessKey, request: Parameters<typeof begin>[1]) => {
+      const answers: string[] = [];
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => begin(by, request)));
+      for (const socket of sockets) socket.on("data", (data) => answers.push(data.toString()));
+      await vi.waitFor(() => expect(answers.join("")).toMatch(/^HTTP\/1.1 503 /), 30_000);
+      return sockets;
+    };
+    const makeKey = async () => {
+      const { appId } = await makeWorld(database);
+      await addQuota(database, { appId }, { bytesPerSecond: 1_000_000 });
+      return { appId, by: await register(database, appId, takeKey()) };
+    };
+    const isAdmitted = (by: AccessKey) =>
+      vi.waitFor(async () => expect(await codeOf(await ask(by))).toBe("200 ok"), 30_000);
+    const chunk = `ffff\r\n${"x".repeat(0xffff)}\r\n`;
+    const unannounced = { body: `Transfer-Encoding: chunked\r\n\r\n${chunk}` };
+    const keysToDelete = {
+      ...{ method: "POST", path: "/bucket?delete" },
+      body: "Content-Length: 1000\r\n\r\n<Delete>",
+    };
+
+    test.each([
+      ["a body without a length", unannounced],
+      ["a list of keys", keysToDelete],
+    ])("%s that is given up is charged to no one, and under way no more", async (_, request) => {
+      const { appId, by } = await makeKey();
+      const sockets = await holdAll(wrong(by), request);
+      for (const socket of sockets) socket.destroy();
+      await isAdmitted(by);
+      await spentAtRest(database, appId);
+      const [row] = await database.sql`
+        select coalesce(sum(-t.tokens_change), 0)::int as bytes
+        from rate_limiter.token_transactions as t
+        where t.owner_id = ${appId} and t.bucket_type = 'bandwidth_l2'
+      `;
+      expect(row?.bytes).toBeLessThan(60_000);
+    });
+
+    test("what a worker had under way that died counts no more", async () => {
+      const pids = new Set<number>();
+      await vi.waitFor(async () => {
+        const { body } = await fetch(`${nginx.adminUrl}/worker`, {
+          headers: { Connection: "close" },
+        });
+        pids.add(Number(await text(body as never)));
+        expect(pids.size).toBe(2);
+      }, 30_000);
+      const { by } = await makeKey();
+      const sockets = await holdAll(wrong(by), { body: "Content-Length: 1000\r\n\r\nx" });
+      for (const pid of pids) process.kill(pid, "SIGKILL");
+      await vi.waitFor(async () => {
+        const answer = await ask(by).then(codeOf, () => "no worker yet");
+        expect(answer).toBe("200 ok");
+      }, 30_000);
+      for (const socket of sockets) socket.destroy();
+    });
+
+    test("a denial does not tell what the owner's buckets hold", async () => {
+      const { appId, apiKey } = await makeWorld(database);
+      await addQuota(database, { appId }, { bytesPerSecond: 1_000 });
+      const by = await register(database, appId, takeKey());
+      const own = { url: `${nginx.url}/public/object`, headers: { "X-API-Key": apiKey } };
+      const body = "x".repeat(200_000);
+      const paid = await fetch(own.url, { method: "PUT", headers: own.headers, body });
+      expect(paid.status).toBe(200);
+      const denied = await fetch(own.url, { headers: own.headers });
+      expect(Number(denied.headers.get("Retry-After"))).toBeGreaterThan(30);
+      const told = await ask(wrong(by));
+      expect(await codeOf(told)).toBe("503 SlowDown");
+      expect(told.headers.get("Retry-After")).toBe("1");
+    });
   });
 
   describe("a form", () => {

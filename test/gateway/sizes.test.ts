@@ -254,6 +254,19 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
     expect(answer.length).toBeLessThan(1_000);
   });
 
+  test("what came of a list of keys to delete that its sender gives up", async () => {
+    await addQuota(database, world, { bytesPerSecond: 1_000_000 });
+    const sender = connect(nginx.port, "127.0.0.1");
+    sender.write(
+      `POST /bucket?delete HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\n` +
+        `Content-Length: 900000\r\n\r\n`,
+    );
+    sender.end(Buffer.alloc(500_000));
+    await once(sender.resume(), "close");
+    await eventually(async () => expect(await bytes()).toBeGreaterThanOrEqual(500_000));
+    expect(await bytes()).toBeLessThan(900_000);
+  });
+
   test("each key of a request that deletes several", async () => {
     await slow(100_000_000);
     const keys = Array.from({ length: 20 }, (_, key) => `<Object><Key>${key}</Key></Object>`);

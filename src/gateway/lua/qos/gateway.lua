@@ -202,16 +202,26 @@ local function address()
   return tonumber(ffi.cast("uintptr_t", base.get_request()))
 end
 
--- Reads a body of unknown length, so that it is charged before it is forwarded. What comes of one
--- that is given up, or is too large, is charged all the same.
-local function count_body(entry, operation, watch)
-  under_way[address()] = {
+-- Reads of a body, by `read`. A request may end meanwhile, whose sender gives up or whose body is too
+-- large: what came of it is charged all the same, and it is no longer under way.
+local function while_it_comes(entry, operation, watch, read)
+  local request, size, digits = address(), operation.size, operation.digits
+  operations.resize(operation, 0)
+  under_way[request] = {
     allowed = false, entry = entry, tokens = 0, operation = operation, watch = watch,
   }
   local began_at = ngx.now()
-  local size = request_body.read()
-  operation.read_for_s = ngx.now() - began_at
-  under_way[address()] = nil
+  local answer = read()
+  operation.read_for_s = (operation.read_for_s or 0) + ngx.now() - began_at
+  under_way[request] = nil
+  operations.resize(operation, size)
+  operation.digits = digits
+  return answer
+end
+
+-- Reads a body of unknown length, so that it is charged before it is forwarded.
+local function count_body(entry, operation, watch)
+  local size = while_it_comes(entry, operation, watch, request_body.read)
   if size == nil then
     return { allowed = false, problem = { code = "QS411", message = "length required" } }
   end
@@ -228,7 +238,9 @@ local function read_body(entry, operation, headers, watch)
     end
   end
   if operation.rule.counts_keys then
-    operation.count = request_body.count_keys(operation.uploaded, headers)
+    operation.count = while_it_comes(entry, operation, watch, function()
+      return request_body.count_keys(operation.uploaded, headers)
+    end)
     if operation.count == nil then
       local message = "the list of keys can be read in two ways, or is too long"
       return {
@@ -365,6 +377,10 @@ function _M.access(is_silent)
     return count_request("allowed", "preflight")
   end
   -- An address is used again, and not every request has a log phase of ours.
+  local left_over = under_way[address()]
+  if left_over and left_over.watch then
+    caller.leave(left_over.watch)
+  end
   under_way[address()] = nil
   local ran, decision, operation, retry_after_s = pcall(judge, is_silent)
   if not ran then

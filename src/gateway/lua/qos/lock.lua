@@ -14,7 +14,8 @@ local function locks()
   return ngx.shared.qos_state
 end
 
-local function is_alive(pid)
+-- Whether there is such a process.
+function _M.is_alive(pid)
   return ffi.C.kill(pid, 0) == 0 or ffi.errno() ~= no_such_process
 end
 
@@ -22,7 +23,7 @@ local function release_if_dead(key)
   local holder = locks():get(key)
   local pid = holder and tonumber(holder:match("^(%d+):"))
   -- One worker at a time, or a lock that was taken meanwhile would be released.
-  if pid and not is_alive(pid) and locks():add("release " .. key, true, 0.05) then
+  if pid and not _M.is_alive(pid) and locks():add("release " .. key, true, 0.05) then
     if locks():get(key) == holder then
       locks():delete(key)
     end

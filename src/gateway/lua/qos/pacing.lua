@@ -1,6 +1,8 @@
 -- Downloads beyond what an application's bucket of bytes holds are sent no faster than its rate, shared
 -- by those in flight: concurrency does not multiply a quota.
 
+local workers = require("qos.workers")
+
 local _M = {}
 
 local settings
@@ -16,25 +18,12 @@ function _M.use(config)
   settings = config
 end
 
-local function slot(app_id, worker)
-  return "in flight " .. app_id .. " " .. worker
-end
-
 local function publish(app_id)
-  local count = in_flight[app_id]
-  if count then
-    ngx.shared.qos_state:set(slot(app_id, ngx.worker.id() or 0), count, 60)
-  else
-    ngx.shared.qos_state:delete(slot(app_id, ngx.worker.id() or 0))
-  end
+  workers.set(ngx.shared.qos_state, "in flight " .. app_id, in_flight[app_id] or 0, 60)
 end
 
 local function count(app_id)
-  local sum = 0
-  for worker = 0, ngx.worker.count() - 1 do
-    sum = sum + (ngx.shared.qos_state:get(slot(app_id, worker)) or 0)
-  end
-  return math.max(sum, 1)
+  return math.max(workers.sum(ngx.shared.qos_state, "in flight " .. app_id), 1)
 end
 
 local function rate_of(limits)

@@ -139,9 +139,15 @@ local function set_rate_limit(decision)
   ngx.header["RateLimit"] = rate_limit_fields.standing(decision)
 end
 
+local unproven_retry_ms = 1000
+
+local function is_unproven(decision)
+  return decision.watch and not decision.watch.is_proven
+end
+
 -- An access key id is not a secret: a sender that was never found signed learns nothing of the quota.
 function _M.set_fields(decision)
-  if decision.watch and not decision.watch.is_proven then
+  if is_unproven(decision) then
     return
   end
   if not decision.allowed or settings.rate_limit_fields == "always" then
@@ -174,10 +180,22 @@ local s3_denials = {
   no_quota = { 403, "AccessDenied" },
 }
 
+-- A sender that was never found signed learns neither what buckets hold nor which of them is short, and
+-- always the same of when to come again.
+local function without_standing(decision)
+  if not is_unproven(decision) then
+    return decision
+  elseif s3_denials[decision.reason] then
+    return { reason = decision.reason }
+  end
+  return { retry_after_ms = unproven_retry_ms }
+end
+
 -- Too large for ever is 413 in HTTP and EntityTooLarge in S3, and no quota is forbidden: waiting
 -- would not help.
 function _M.denied(decision)
   _M.set_fields(decision)
+  decision = without_standing(decision)
   if decision.retry_after_ms then
     ngx.header["Retry-After"] = math.max(math.ceil(decision.retry_after_ms / 1000), 1)
   end

@@ -5,6 +5,7 @@
 
 local lrucache = require("resty.lrucache")
 local metrics = require("qos.metrics")
+local workers = require("qos.workers")
 
 local _M = {}
 
@@ -52,8 +53,8 @@ end
 
 -- A request of a pair that is not proven is under way until finish(); nil where there are too many.
 function _M.start(pair)
-  local count = dict():incr("in flight " .. pair, 1, 0, in_flight_s) or 1
-  if count > settings.most_unproven then
+  workers.add(dict(), "in flight " .. pair, 1, in_flight_s)
+  if workers.sum(dict(), "in flight " .. pair) > settings.most_unproven then
     _M.finish(pair)
     return nil
   end
@@ -61,10 +62,7 @@ function _M.start(pair)
 end
 
 function _M.finish(pair)
-  local left = dict():incr("in flight " .. pair, -1)
-  if left and left <= 0 then
-    dict():delete("in flight " .. pair)
-  end
+  workers.add(dict(), "in flight " .. pair, -1, in_flight_s)
 end
 
 -- Bytes that one request of a pair that is not proven may hold: all of them together no more than what
