@@ -17,6 +17,7 @@ async function startStore() {
     const url = new URL(request.url ?? "", "http://h");
     const size = Number(url.searchParams.get("size") ?? 2);
     const copied = url.searchParams.get("copied");
+    response.statusCode = Number(url.searchParams.get("status") ?? 200);
     if (copied !== null) response.setHeader("x-amz-object-size", copied);
     const range = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "");
     if (range !== null && url.searchParams.has("ranges")) {
@@ -223,6 +224,50 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
       await eventually(async () => expect(await bytes()).toBeGreaterThanOrEqual(700_000));
     },
   );
+
+  describe("copies inside the store", () => {
+    const copy = async (path: string, headers = {}) =>
+      (await ask(path, { method: "PUT", headers: { "x-amz-copy-source": "/b/other", ...headers } }))
+        .status;
+
+    test("not at all while the bucket of bytes is in debt", async () => {
+      await slow(1_000_000);
+      expect(await copy("/b/o?copied=30000000")).toBe(200);
+      for (let i = 0; i < 5; i += 1) expect(await copy("/b/o?copied=30000000")).toBe(429);
+      expect(await get("/b/o")).toBe(429);
+    });
+
+    test("at an estimate where the storage says no size", async () => {
+      await slow(1_000_000);
+      const statuses = [];
+      for (let i = 0; i < 12; i += 1) statuses.push(await copy("/b/o"));
+      // At an eighth of the bucket each.
+      const admitted = statuses.filter((status) => status === 200).length;
+      expect(admitted).toBeGreaterThan(0);
+      expect(admitted).toBeLessThanOrEqual(8);
+      expect(statuses.at(-1)).toBe(429);
+    });
+
+    test("at the size of the last ones whose size it said", async () => {
+      await slow(100_000_000);
+      expect(await copy("/b/o?copied=3000000")).toBe(200);
+      expect(await copy("/b/o")).toBe(200);
+      expect((await spentAtRest()).bytes).toBe(6_000_000);
+    });
+
+    test("of a part at what the storage says, whatever range it was asked for", async () => {
+      await slow(100_000_000);
+      const range = { "x-amz-copy-source-range": "bytes=0-0" };
+      expect(await copy("/b/o?partNumber=1&uploadId=u&copied=700000", range)).toBe(200);
+      await eventually(async () => expect(await bytes()).toBeGreaterThanOrEqual(700_000));
+    });
+
+    test("that failed at nothing", async () => {
+      await slow(100_000_000);
+      expect(await copy("/b/o?status=404")).toBe(404);
+      expect((await spentAtRest()).bytes).toBe(0);
+    });
+  });
 
   test.each([
     ["POST", "/b/o?select&"],

@@ -120,6 +120,7 @@ function _M.read()
     rate_limit_fields = one_of("QOS_RATE_LIMIT_FIELDS", "always", { "always", "denied" }),
     speak_s3 = one_of("QOS_SPEAK_S3", "auto", { "auto", "on", "off" }),
     unknown_size = whole_number("QOS_UNKNOWN_SIZE_BYTES", 65536, 0),
+    unknown_copy = whole_number("QOS_UNKNOWN_COPY_BYTES", 1048576, 0),
     refund_5xx = switch("QOS_REFUND_5XX", "off"),
     refresh_s = whole_number("QOS_REFRESH_MS", 800, 1) / 1000,
     lease_ms = whole_number("QOS_LEASE_MS", 10000, 100),

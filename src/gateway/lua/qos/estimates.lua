@@ -1,5 +1,5 @@
--- What a download is taken for until its size is known: the size of the application's recent
--- answers of that kind.
+-- What a download, or a copy inside the store, is taken for until its size is known: the size of the
+-- application's recent ones of that kind. So neither passes while the bucket of bytes is in debt.
 
 local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
@@ -21,6 +21,9 @@ local function dict()
 end
 
 local function key_of(app_id, operation)
+  if operation.is_copy then
+    return "copies " .. app_id
+  end
   local names = operation.rule.operation
   local name = type(names) == "table" and names[1][2] or names
   return "answers " .. app_id .. " " .. name .. (operation.has_range and " range" or "")
@@ -48,15 +51,19 @@ local function fit(entry, operation, size)
   end
 end
 
--- Sets the size of a download whose answer is not known yet.
+-- Sets the size of a download or a copy that is not known yet.
 function _M.assume(entry, operation)
   local app_id, capacities = entry.app_id, entry.limits.capacities
   if operation.range and dict():get("honours ranges " .. app_id) then
     return operations.resize(operation, operation.uploaded + operation.range)
   end
   local learned = dict():get(key_of(app_id, operation))
+  local unknown = operation.is_copy and settings.unknown_copy or settings.unknown_size
   fit(entry, operation, learned and bounded(learned, capacities, 1 / 2)
-    or bounded(settings.unknown_size, capacities, 1 / 8))
+    or bounded(unknown, capacities, 1 / 8))
+  if operation.is_copy then
+    operation.copied = operation.size - operation.uploaded
+  end
 end
 
 -- Learns from an answer of that many bytes.

@@ -261,7 +261,7 @@ local function measure(entry, operation, headers, watch)
       return decision
     end
   end
-  if operation.down then
+  if operation.down or operation.is_copy and operation.copied == nil then
     estimates.assume(entry, operation)
   end
 end
@@ -282,7 +282,9 @@ local function decide_on(key, watch, operation, headers, header_bytes)
     end
   end
   if not decision then
-    local is_final = not (operation.up or operation.down or settings.refund_5xx or watch)
+    local is_final = not (
+      operation.up or operation.down or operation.is_copy or settings.refund_5xx or watch
+    )
     decision = decide.decide_for(entry, operation, is_final)
   end
   -- A body that was read for it came at the pace of its sender.

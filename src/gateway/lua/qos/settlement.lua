@@ -162,6 +162,21 @@ local function move_to(decision, operation, size, charge)
   end
 end
 
+-- The store's own number goes before what the client asked for, and before what was assumed. A copy
+-- that failed moved nothing.
+local function announce_copy(decision, operation)
+  if ngx.status < 300 then
+    local copied = tonumber(ngx.var.qos_copied_bytes)
+    if copied then
+      estimates.learn(decision.entry.app_id, operation, copied, ngx.status)
+    end
+    operation.copied = copied or operation.copied
+  else
+    operation.copied = 0
+  end
+  move_to(decision, operation, operation.uploaded + operation.copied, charge_ahead)
+end
+
 -- The head of the answer: its length is charged before its body is sent.
 function _M.announce(decision)
   local operation = decision.operation
@@ -184,12 +199,8 @@ function _M.announce(decision)
   if decision.entry and (length == nil or length > free_answer_bytes) then
     pacing.start(decision, length)
   end
-  if operation.is_copy and operation.copied == nil and not decision.is_uncharged then
-    local copied = tonumber(ngx.var.qos_copied_bytes)
-    if copied and ngx.status < 300 then
-      operation.copied = copied
-      move_to(decision, operation, operation.uploaded + copied, charge_ahead)
-    end
+  if operation.is_copy and not decision.is_uncharged then
+    announce_copy(decision, operation)
   end
 end
 
