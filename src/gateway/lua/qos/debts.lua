@@ -94,7 +94,8 @@ function _M.announce(app_id, key, tokens, bytes)
   dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key, true }))
 end
 
--- Less was used than was announced under a key.
+-- What a lease has paid for, and has back, is charged under a key; or less was used than that, or than
+-- was announced.
 function _M.settle(app_id, key, tokens, bytes)
   dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key }))
 end

@@ -24,6 +24,7 @@ local respond = require("qos.respond")
 local settlement = require("qos.settlement")
 local signature_failures = require("qos.signature_failures")
 local store = require("qos.store")
+local transfers = require("qos.transfers")
 
 local _M = {}
 
@@ -31,6 +32,7 @@ local settings
 -- As long as a worker that ends may take for what it has to say.
 local exit_timeout_s = 10
 local maintain_every, write_every, forget_every, watch_every = 0.5, 0.01, 5, 1
+local charge_every = 0.1
 
 -- Quotas changed, or the key is gone: what was leased under the old config is released.
 local function on_change(before, after)
@@ -54,7 +56,7 @@ function _M.init()
   database.use(settings.database)
   for _, module in ipairs({
     caller, config_cache, debts, estimates, exchange, metrics, outage, pacing, pools, respond, settlement,
-    signature_failures,
+    signature_failures, transfers,
   }) do
     module.use(settings)
   end
@@ -110,13 +112,16 @@ end
 function _M.init_worker()
   math.randomseed(ngx.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
+  every(charge_every, transfers.charge_long_ones)
   every(write_every, function()
+    transfers.publish()
     pools.write_corrections()
     exchange.run()
   end)
   every(forget_every, pools.forget_expired)
   every(watch_every, watch_clock)
   at_the_end(function()
+    transfers.charge_long_ones(0)
     pools.write_corrections()
     exchange.finish(exit_timeout_s)
   end)
@@ -333,6 +338,7 @@ local function let_through(decision, operation)
   if operation then
     decision.operation = operation
     under_way[address()] = decision
+    transfers.begin(decision)
   end
   hold_back(decision)
   decision.passed_at = ngx.now()
@@ -452,6 +458,7 @@ end
 local is_settling = false
 
 local function settle_at_once(app_id)
+  transfers.charge_long_ones(0)
   pools.write_corrections()
   leases.release_behind(app_id)
   if not is_settling then
@@ -475,6 +482,7 @@ function _M.log()
     return
   end
   local worked, problem = pcall(finish, decision)
+  transfers.finish(decision)
   if not worked then
     metrics.add("qos_errors_total")
     ngx.log(ngx.ERR, "qos: ", problem)

@@ -9,6 +9,7 @@ local lease_plan = require("qos.lease_plan")
 local lock = require("qos.lock")
 local pools = require("qos.pools")
 local store = require("qos.store")
+local transfers = require("qos.transfers")
 local uuid = require("qos.uuid")
 
 local _M = {}
@@ -60,7 +61,8 @@ local function last_pool(app_id)
   return pool
 end
 
--- Takes the leases out of a list whose tokens are gone: the first one, and how to settle the others.
+-- Takes the leases out of a list whose tokens are gone, and have no room to keep for what is left or may
+-- come back: the first one, and how to settle the others.
 local function take_used_up(app_id, leases, left_tokens, left_bytes)
   local place = lease_plan.used_up(leases, left_tokens, left_bytes)
   local finished, settlements = place and table.remove(leases, place), {}
@@ -105,6 +107,7 @@ function _M.prepare(app_id, need)
   ngx.update_time()
   local now = ngx.now()
   local before = pools.load(app_id) or last_pool(app_id) or nothing
+  pools.use_held(app_id, before)
   local left_tokens = left_in(before, "tokens") + pools.credit(app_id, "tokens")
   local left_bytes = left_in(before, "bytes") + pools.credit(app_id, "bytes")
   local ask = lease_plan.plan(before, left_tokens, left_bytes, {
@@ -112,7 +115,10 @@ function _M.prepare(app_id, need)
     bytes = need.bytes, all_bytes = math.max(need.bytes, waited_for(app_id, "bytes")),
   }, now)
   local leases = { unpack(before.leases) }
-  local finished, settlements = take_used_up(app_id, leases, left_tokens, left_bytes)
+  local tokens_under_way, bytes_under_way = transfers.of(app_id)
+  local finished, settlements = take_used_up(
+    app_id, leases, left_tokens + tokens_under_way, left_bytes + bytes_under_way
+  )
   local counted = denials.take(app_id)
   -- Asked for again under its id, a lease whose answer was lost is the same one. It is noted before
   -- the call: this worker may not live to hear the answer.
@@ -290,6 +296,7 @@ local function settlements_of(app_id)
   end
   dict():set("last pool " .. app_id, dict():get("pool " .. app_id), 5)
   pools.forget(app_id)
+  pools.use_held(app_id, pool)
   local tokens = pool.is_limited_tokens and math.max(pools.empty(pool.tokens), 0) or 0
   local bytes = pool.is_limited_bytes and math.max(pools.empty(pool.bytes), 0) or 0
   -- The newest first: it lives longest.
@@ -306,6 +313,7 @@ local function settlements_of(app_id)
     }
     tokens, bytes = tokens - unspent_tokens, bytes - unspent_bytes
   end
+  pools.keep_credit(app_id, tokens, bytes)
   return settlements
 end
 
@@ -388,6 +396,11 @@ local function maintain(app_id)
       return not _M.release_behind(app_id)
     end
     return id ~= nil
+  end
+  -- What is under way is charged by itself before long, and has to have its lease until then.
+  local tokens, bytes = transfers.of(app_id)
+  if tokens + bytes > 0 and pool.expires_at - now > pool.life * 0.1 then
+    return true
   end
   -- A busy application renews long before the end; of any other one's lease the rest goes back.
   if is_idle(app_id, pool, now) or pool.expires_at - now < pool.life * 0.3 then

@@ -11,6 +11,8 @@ local _M = {}
 local nothing = { is_limited_tokens = true, is_limited_bytes = true }
 
 local settings
+-- No lease lives longer.
+local longest_life = 3600
 -- Each worker's copy of the names of the counters.
 local cache = {}
 
@@ -121,6 +123,33 @@ end
 
 function _M.take_credit(app_id, kind)
   return _M.empty("credit of " .. kind .. " " .. app_id)
+end
+
+-- What leases have back that is charged otherwise: no request takes it before the next exchange, which
+-- takes that charge along.
+function _M.hold(app_id, tokens, bytes)
+  if tokens + bytes > 0 then
+    dict():incr("held tokens " .. app_id, tokens, 0, longest_life)
+    dict():incr("held bytes " .. app_id, bytes, 0, longest_life)
+  end
+end
+
+local function use_held(app_id, kind, counter)
+  local held = counter and _M.empty("held " .. kind .. " " .. app_id) or 0
+  if held ~= 0 and not dict():incr(counter, held) then
+    give_back(app_id, kind, held)
+  end
+end
+
+function _M.use_held(app_id, pool)
+  use_held(app_id, "tokens", pool.tokens)
+  use_held(app_id, "bytes", pool.bytes)
+end
+
+-- What leases had no room for that end.
+function _M.keep_credit(app_id, tokens, bytes)
+  give_back(app_id, "tokens", tokens)
+  give_back(app_id, "bytes", bytes)
 end
 
 -- Charges one counter, or gives back to it. Answers what it did not hold: that is owed. A counter is

@@ -11,6 +11,7 @@ local operations = require("qos.operations")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
 local store = require("qos.store")
+local transfers = require("qos.transfers")
 
 local _M = {}
 
@@ -34,7 +35,7 @@ local free_answer_bytes = 4096
 -- operation's class. At its head by its length, at its end by what was sent.
 local function charge_answer(decision, bytes)
   local due = bytes > free_answer_bytes and bytes or 0
-  pools.correct(decision.entry.app_id, 0, due - (decision.answer_bytes or 0))
+  transfers.correct(decision, 0, due - (decision.answer_bytes or 0))
   decision.answer_bytes = due
 end
 
@@ -118,14 +119,16 @@ local function charge_ahead(decision, tokens, bytes)
   local app_id = decision.entry.app_id
   if decision.reference == nil then
     if tokens <= 0 and bytes <= 0 then
-      return pools.correct(app_id, tokens, bytes)
+      return transfers.correct(decision, tokens, bytes)
     elseif bytes < own_charge_bytes then
-      pools.correct(app_id, tokens, bytes)
+      transfers.correct(decision, tokens, bytes)
       -- Many small ones at once are paced as a large one is.
       decision.exceeds = bytes > 0 and pools.is_short_of_bytes(app_id)
       return
     end
-    tokens, bytes = pools.drain(app_id, math.max(tokens, 0), bytes)
+    local due_tokens, due_bytes = math.max(tokens, 0), bytes
+    tokens, bytes = pools.drain(app_id, due_tokens, due_bytes)
+    transfers.note(decision, due_tokens - tokens, due_bytes - bytes)
     if tokens + bytes == 0 then
       return
     end
@@ -216,8 +219,8 @@ local function refund(decision, operation)
     behind("refund", decision.entry.app_id, decision.reference)
   elseif decision.tokens then
     local announced = decision.announced or { tokens = 0, bytes = 0 }
-    pools.correct(
-      decision.entry.app_id, announced.tokens - decision.tokens, announced.bytes - operation.size
+    transfers.correct(
+      decision, announced.tokens - decision.tokens, announced.bytes - operation.size
     )
   end
 end
@@ -238,7 +241,7 @@ local function settle_announced(decision, tokens, bytes)
 end
 
 local function charge_after(decision, tokens, bytes)
-  pools.correct(decision.entry.app_id, settle_announced(decision, tokens, bytes))
+  transfers.correct(decision, settle_announced(decision, tokens, bytes))
 end
 
 -- The database moves its own charge to what the announcement did not charge. What a dearer class
