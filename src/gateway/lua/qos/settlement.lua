@@ -46,12 +46,21 @@ local function count_bytes(decision, direction, bytes)
   )
 end
 
+-- Bytes of the answer's body: what the storage sent, where its receiver took less.
+local function answered()
+  local came = 0
+  for bytes in (ngx.var.upstream_response_length or ""):gmatch("%d+") do
+    came = came + tonumber(bytes)
+  end
+  return math.max(tonumber(ngx.var.body_bytes_sent) or 0, came)
+end
+
 -- Bytes that moved: of the body that was sent down, and of the one that came up (with the framing
 -- of chunks, where it was not counted before).
 local function moved(decision, operation)
   local sent, came = 0, 0
   if operation.down then
-    sent = tonumber(ngx.var.body_bytes_sent) or 0
+    sent = answered()
     count_bytes(decision, "down", sent)
   end
   if operation.up then
@@ -297,7 +306,7 @@ function _M.finish(decision, operation, is_unsigned)
     return refund(decision, operation)
   end
   if not operation.down then
-    local sent = tonumber(ngx.var.body_bytes_sent) or 0
+    local sent = answered()
     if sent > free_answer_bytes or decision.answer_bytes then
       count_bytes(decision, "down", sent)
       charge_answer(decision, sent)
