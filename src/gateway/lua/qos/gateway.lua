@@ -121,7 +121,7 @@ function _M.init_worker()
   every(forget_every, pools.forget_expired)
   every(watch_every, watch_clock)
   at_the_end(function()
-    transfers.charge_long_ones(0)
+    transfers.finish_charges()
     pools.write_corrections()
     exchange.finish(exit_timeout_s)
   end)
@@ -458,7 +458,7 @@ end
 local is_settling = false
 
 local function settle_at_once(app_id)
-  transfers.charge_long_ones(0)
+  transfers.finish_charges()
   pools.write_corrections()
   leases.release_behind(app_id)
   if not is_settling then

@@ -154,11 +154,17 @@ local function settle_lowered()
   lowered = {}
 end
 
--- Done several times a second; with an age of 0 where this worker ends.
-function _M.charge_long_ones(age)
+-- A worker ends: leases may go back before another one does, so nothing more is charged by itself.
+function _M.finish_charges()
+  settle_lowered()
+  _M.publish()
+end
+
+-- Done several times a second.
+function _M.charge_long_ones()
   settle_lowered()
   if not store.is_paused() then
-    for app_id, decisions in pairs(by_application(age or own_after_s)) do
+    for app_id, decisions in pairs(by_application(own_after_s)) do
       charge_together(app_id, decisions)
     end
   end
