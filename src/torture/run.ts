@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Sql } from "../postgres/connect.ts";
 import { freePort } from "../postgres/free-port.ts";
 import { type Actors, startActors } from "./actors.ts";
@@ -24,6 +25,8 @@ export interface RunPlan {
   readonly prepare?: (sql: Sql) => Promise<void>;
   /** Sees the database at rest before the checks do, for tests of the checks. */
   readonly inspect?: (sql: Sql, evidence: Evidence) => Promise<void>;
+  /** Callers go on until this holds as well, on a machine that is busy, for two minutes at most. */
+  readonly until?: (sql: Sql, seen: Pick<Evidence, "receipts" | "losses">) => Promise<boolean>;
   /** Starts an API, which takes seconds of a processor. */
   readonly withApi?: boolean;
   /** How long leases, loans and sessions have to come to rest. */
@@ -42,7 +45,7 @@ export interface RunResult {
 }
 
 const defaultRestMs = 30_000;
-const limits = { prepareMs: 120_000, checkMs: 180_000, stopMs: 120_000 };
+const limits = { prepareMs: 120_000, checkMs: 180_000, stopMs: 120_000, untilMs: 120_000 };
 
 /** Drives the system for a while under faults, lets it come to rest, and checks what is left. */
 export async function runOnce(plan: RunPlan): Promise<RunResult> {
@@ -94,12 +97,16 @@ async function torture(scene: Scene): Promise<RunResult> {
   const actors = await startActors({ server, proxies, world, folder, seed: plan.seed, apiPort });
   const { receipts } = actors;
   const startedAt = Date.now();
-  const failedFaults = await bringAbout(
-    stageOf(scene, actors, losses),
-    faults,
-    runMs,
-    tell,
-  ).finally(() => actors.stop());
+  const drive = async () => {
+    const failed = await bringAbout(stageOf(scene, actors, losses), faults, runMs, tell);
+    const end = Date.now() + limits.untilMs;
+    await server.withOwner(async (sql) => {
+      const isOver = async () => (await plan.until?.(sql, { receipts, losses })) ?? true;
+      while (!(await isOver()) && Date.now() < end) await sleep(200);
+    });
+    return failed;
+  };
+  const failedFaults = await drive().finally(() => actors.stop());
   const endedAt = Date.now();
   const admittedByPolicy = readClients(folder, world, receipts);
   for (const proxy of proxies) proxy.close();
