@@ -5,14 +5,15 @@ process.env.LOG_LEVEL ??= "warn";
 
 const tests = "test/**/*.test.ts";
 
-/** Files that count what happens in a time, or what a call reads: they want the machine alone. */
+/** Files that count what happens in a time, or what a call reads, or that kill: they want the machine alone. */
 const measuring = [
   "test/client/{limiter,ends}.test.ts",
   "test/conformance/lease-sharing.test.ts",
   "test/data-model/hot-updates.test.ts",
-  "test/gateway/at-quota.test.ts",
-  "test/sql/decisions/bounds.test.ts",
+  "test/gateway/{at-quota,outage,owed}.test.ts",
+  "test/sql/decisions/{bounds,crash}.test.ts",
   "test/sql/quotas/defaults.test.ts",
+  "test/torture/torture.test.ts",
 ];
 
 const eachFile = {

@@ -50,8 +50,7 @@ describe("an application that moves", () => {
     await asUser(
       database,
       operator,
-      (caller) =>
-        caller`select rate_limiter_admin.set_reservation(${appId}, 'promised', 20)`,
+      (caller) => caller`select rate_limiter_admin.set_reservation(${appId}, 'promised', 20)`,
     );
     expect(await move(appId, south)).toEqual({
       ...{ from_cluster_id: north, to_cluster_id: south, open_leases: 0, open_borrowings: 0 },
