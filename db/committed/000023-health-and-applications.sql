@@ -1,5 +1,5 @@
 --! Previous: sha1:ad14ad0ca678759891add396297bc117b778cd1f
---! Hash: sha1:a36829297c43d4d3b2dffd4ec841fab3ab38e8c3
+--! Hash: sha1:c3e431e83e830e6d2c6a3f66472ef8f743f8fc6c
 --! Message: health and applications
 
 -- Health
@@ -840,6 +840,8 @@ begin
     -- A change of the setting that is under way reaches only the applications that it sees.
     perform from rate_limiter.system_settings as s where s.key = 'without_quota' for share;
   elsif new.cluster_id is distinct from old.cluster_id then
+    -- Ahead of its buckets, as a loan locks them: see sync_application().
+    perform rate_limiter_internal.lock_ceilings(array[new.tenant_id]);
     -- Nothing is added to it under its old shard key by a session without its buckets: see
     -- hold_application().
     perform

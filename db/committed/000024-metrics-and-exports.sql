@@ -1,5 +1,5 @@
---! Previous: sha1:a36829297c43d4d3b2dffd4ec841fab3ab38e8c3
---! Hash: sha1:90da0ceb31e195c26acf41497c4a79fd92ddb58f
+--! Previous: sha1:c3e431e83e830e6d2c6a3f66472ef8f743f8fc6c
+--! Hash: sha1:0ce5dc0fe5214ae15e13be2bd30f777c18afd32c
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:90da0ceb31e195c26acf41497c4a79fd92ddb58f
---! Hash: sha1:66c744489556139f0354a346de8476458d7f5061
+--! Previous: sha1:0ce5dc0fe5214ae15e13be2bd30f777c18afd32c
+--! Hash: sha1:28248573721698325d4af0032cc16103682abbc2
 --! Message: alerts and retention
 
 -- Alerts

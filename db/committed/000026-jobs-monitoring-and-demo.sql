@@ -1,5 +1,5 @@
---! Previous: sha1:66c744489556139f0354a346de8476458d7f5061
---! Hash: sha1:bbf6e126c6ba71e6eb11fb5e6adac23efd1140b1
+--! Previous: sha1:28248573721698325d4af0032cc16103682abbc2
+--! Hash: sha1:11ecca4e3baf0f3c9c63721f735c7b612f599430
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
