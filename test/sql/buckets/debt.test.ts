@@ -4,6 +4,7 @@ import {
   ledgerGaps,
   limitedApplication,
   makeCluster,
+  makeTenant,
   moment,
   publish,
   setSetting,
@@ -48,12 +49,13 @@ describe("one upload", () => {
   const layer1 = { bytes: 100 * megabyte, oversize: true };
   const layer2 = { bytes: 1_000 * megabyte, oversize: true };
 
-  test("closes the bandwidth of its cluster for a minute at the most", async () => {
+  test("closes the bandwidth of a cluster of one tenant for a minute at the most", async () => {
     const clusterId = await makeCluster(sql);
     await publish(sql, { clusterId }, layer1);
+    const place = { clusterId, tenantId: await makeTenant(sql) };
     const [greedy, sibling] = [
-      await limitedApplication(sql, layer2, { clusterId }),
-      await limitedApplication(sql, layer2, { clusterId }),
+      await limitedApplication(sql, layer2, place),
+      await limitedApplication(sql, layer2, place),
     ];
     // 10 TB took layer 1 for 27 hours in the first edition.
     expect(await consume(greedy, 10_000_000 * megabyte)).toMatchObject({
@@ -71,6 +73,23 @@ describe("one upload", () => {
       retry_after_ms: "60001",
     });
     expect(await consume(sibling, megabyte, moment(60.01))).toMatchObject({ allowed: true });
+  });
+
+  test("closes the bandwidth of a cluster of two tenants for no longer than it has tokens", async () => {
+    const clusterId = await makeCluster(sql);
+    await publish(sql, { clusterId }, layer1);
+    const [greedy, sibling] = [
+      await limitedApplication(sql, layer2, { clusterId, tenantId: await makeTenant(sql) }),
+      await limitedApplication(sql, layer2, { clusterId, tenantId: await makeTenant(sql) }),
+    ];
+    expect(await consume(greedy, 100 * megabyte * 61)).toMatchObject({ allowed: true });
+    // The upper half, and a second of the tenant's part. What is left is the tenant's own to pay.
+    expect(await tokensAt(sql, moment(0), clusterId, "bandwidth_l1")).toBe("0.000000");
+    expect(await consume(sibling, megabyte, moment(0.01))).toMatchObject({ allowed: true });
+    expect(await consume(greedy, 101 * megabyte, moment(30))).toMatchObject({
+      allowed: false,
+      reason: "bandwidth_l1",
+    });
   });
 
   test("that turns out larger does so neither", async () => {
