@@ -2900,7 +2900,7 @@ create function rate_limiter_internal.keep_tenant_administrator()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 218724b4a678a607
+  -- body b0bcd1588a652b3c
 
 create function rate_limiter_internal.lacks_quota(shard_key integer, app_id uuid, without_iops boolean, without_bandwidth boolean, misses_iops boolean DEFAULT false, misses_bandwidth boolean DEFAULT false)
   returns boolean
@@ -5880,7 +5880,7 @@ comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: a user gives only what they hold, and only a system administrator makes another.';
 comment on function rate_limiter_internal.may_grant_role_until(pg_catalog.uuid,timestamp with time zone) is 'Whether the signed-in user may hand out this role up to a moment, or for good where that is null.';
 comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'Whether an application may borrow from another one: active, of the same tenant, on the same cluster, with a bucket of the same kind. True without a lender: from its own future.';
-comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one in any way: a user of the same tenant, of any for a system administrator, who holds no role that the signed-in user could not give for as long. Everybody outlasts oneself.';
+comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one in any way: a user of the same tenant, of any for a system administrator, who holds no role that the signed-in user could not give for as long. A user may manage itself.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:f5a550bce452a0838c4fcbc19330e35171683896
---! Hash: sha1:7bf7037e23d5fafd27d114f16b05167c97ff3cda
+--! Hash: sha1:ff05700a71ef85cb54f2cc0c1b80035599d4858e
 --! Message: access
 
 -- Context
@@ -423,7 +423,7 @@ $$;
 comment on function rate_limiter_internal.may_manage_user(uuid) is
   'Whether the signed-in user may change this one in any way: a user of the same tenant, of any '
   'for a system administrator, who holds no role that the signed-in user could not give for as '
-  'long. Everybody outlasts oneself.';
+  'long. A user may manage itself.';
 grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/may_manage_user.sql
 --! Included rate_limiter_internal/context/require_permission.sql
@@ -1431,7 +1431,7 @@ begin
     return null;
   end if;
 
-  -- Nobody deletes oneself: who deletes a user is left, for as long.
+  -- No user deletes itself: the one that deletes is left, for as long.
   if kept_tenant_id is null then
     return null;
   end if;

@@ -1,5 +1,5 @@
---! Previous: sha1:7bf7037e23d5fafd27d114f16b05167c97ff3cda
---! Hash: sha1:734b366d01a886bf63d05b7d17fbd32e49d58b4d
+--! Previous: sha1:ff05700a71ef85cb54f2cc0c1b80035599d4858e
+--! Hash: sha1:97712bca1be25f667fb2bddfff966c1cb58243df
 --! Message: sign-in and API keys
 
 -- Sign-in

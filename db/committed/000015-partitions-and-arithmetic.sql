@@ -1,5 +1,5 @@
---! Previous: sha1:734b366d01a886bf63d05b7d17fbd32e49d58b4d
---! Hash: sha1:dd05eed4cc73baaefe2f25cd08d282740798b0fb
+--! Previous: sha1:97712bca1be25f667fb2bddfff966c1cb58243df
+--! Hash: sha1:738e7b65502e231e86f01a2fe9762a41e76819cd
 --! Message: partitions and arithmetic
 
 -- Partitions

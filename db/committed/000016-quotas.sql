@@ -1,5 +1,5 @@
---! Previous: sha1:dd05eed4cc73baaefe2f25cd08d282740798b0fb
---! Hash: sha1:7f818d2422d89c0610db65a225d784f0bdbb7b4f
+--! Previous: sha1:738e7b65502e231e86f01a2fe9762a41e76819cd
+--! Hash: sha1:9b1b3a35805384d4f85451e4c2a2f9085951de31
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:7f818d2422d89c0610db65a225d784f0bdbb7b4f
---! Hash: sha1:2269b8cfb5dad4e4c2a6ad21803332b136aa20c7
+--! Previous: sha1:9b1b3a35805384d4f85451e4c2a2f9085951de31
+--! Hash: sha1:ec8d30aeb6129658854d25e1598234bd5acc8a78
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:2269b8cfb5dad4e4c2a6ad21803332b136aa20c7
---! Hash: sha1:0d3774b1af9753f3b91865106e4c40a920109ae1
+--! Previous: sha1:ec8d30aeb6129658854d25e1598234bd5acc8a78
+--! Hash: sha1:5cdd5e7e9643bd2120665667f0ecb19777d6d6cc
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:0d3774b1af9753f3b91865106e4c40a920109ae1
---! Hash: sha1:4b8173401f158dd325d15902eba9031541a0f9d3
+--! Previous: sha1:5cdd5e7e9643bd2120665667f0ecb19777d6d6cc
+--! Hash: sha1:8073a29d7232af856c105f73c25d8685e06e5b03
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:4b8173401f158dd325d15902eba9031541a0f9d3
---! Hash: sha1:6fce025b9cb008901a6eb5d52353e572297c8855
+--! Previous: sha1:8073a29d7232af856c105f73c25d8685e06e5b03
+--! Hash: sha1:1f320bae7f0128fbee35ee7e6dc27c8762287471
 --! Message: costs, quota checks and reservations
 
 -- Costs

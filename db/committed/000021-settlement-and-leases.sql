@@ -1,5 +1,5 @@
---! Previous: sha1:6fce025b9cb008901a6eb5d52353e572297c8855
---! Hash: sha1:432f0465a94db35523f0915d8bfc1c227beeb7d0
+--! Previous: sha1:1f320bae7f0128fbee35ee7e6dc27c8762287471
+--! Hash: sha1:2f2fa5fa86efce33c0f5c77645aab29e12864542
 --! Message: settlement and leases
 
 -- Settlement

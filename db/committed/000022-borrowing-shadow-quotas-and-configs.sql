@@ -1,5 +1,5 @@
---! Previous: sha1:432f0465a94db35523f0915d8bfc1c227beeb7d0
---! Hash: sha1:ad14ad0ca678759891add396297bc117b778cd1f
+--! Previous: sha1:2f2fa5fa86efce33c0f5c77645aab29e12864542
+--! Hash: sha1:467d35a24d00e191f65dcaf3f629a96f47926c2d
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

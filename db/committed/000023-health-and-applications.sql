@@ -1,5 +1,5 @@
---! Previous: sha1:ad14ad0ca678759891add396297bc117b778cd1f
---! Hash: sha1:c3e431e83e830e6d2c6a3f66472ef8f743f8fc6c
+--! Previous: sha1:467d35a24d00e191f65dcaf3f629a96f47926c2d
+--! Hash: sha1:60cea3fa2abb20c225b598a54079e2a77c8ba740
 --! Message: health and applications
 
 -- Health

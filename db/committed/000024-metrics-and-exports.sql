@@ -1,5 +1,5 @@
---! Previous: sha1:c3e431e83e830e6d2c6a3f66472ef8f743f8fc6c
---! Hash: sha1:0ce5dc0fe5214ae15e13be2bd30f777c18afd32c
+--! Previous: sha1:60cea3fa2abb20c225b598a54079e2a77c8ba740
+--! Hash: sha1:daacd7bad4fd7195bbb995ef0f960a2f14573c8c
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:0ce5dc0fe5214ae15e13be2bd30f777c18afd32c
---! Hash: sha1:28248573721698325d4af0032cc16103682abbc2
+--! Previous: sha1:daacd7bad4fd7195bbb995ef0f960a2f14573c8c
+--! Hash: sha1:a7065d8e54b0ee1f7efdb605c05c02a251b96b6f
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:28248573721698325d4af0032cc16103682abbc2
---! Hash: sha1:11ecca4e3baf0f3c9c63721f735c7b612f599430
+--! Previous: sha1:a7065d8e54b0ee1f7efdb605c05c02a251b96b6f
+--! Hash: sha1:4a42c2f0b2fd040e3ebfe17cc1633f401c49a3f1
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

@@ -19,7 +19,7 @@ const arraysOf: Readonly<Record<number, number>> = {
 
 /**
  * Has arrays read and written. The driver would ask each new connection for its types; where that
- * query fails (a timeout, a server that goes) nobody awaits it, and its error ends the process.
+ * query fails (a timeout, a server that goes) nothing awaits it, and its error ends the process.
  */
 export function addArrayTypes({ parsers, serializers }: DriverTypes): void {
   for (const [element, array] of Object.entries(arraysOf)) {

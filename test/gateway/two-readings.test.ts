@@ -342,7 +342,7 @@ describe.skipIf(missing !== undefined)("what can be read in two ways", async () 
       expect(answerOf(await raw(form(body)))).toBe("200 ok");
     });
 
-    test("names that are no quoted texts are taken", async () => {
+    test("names that are not quoted texts are taken", async () => {
       const body = part("name=key", "k") + whole();
       expect(answerOf(await raw(form(body)))).toBe("200 ok");
     });
@@ -388,7 +388,7 @@ describe.skipIf(missing !== undefined)("what can be read in two ways", async () 
       ["an encoding of the header", list(1), ["Content-Type: text/xml; charset=utf-16"]],
       ["another version of XML", `<?xml version="1.1"?>${list(1)}`, []],
       [
-        "bytes that are no UTF-8",
+        "bytes that are not UTF-8",
         Buffer.concat([Buffer.from(list(1)), Buffer.from([0xc0, 0xaf])]),
         [],
       ],

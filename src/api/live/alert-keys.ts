@@ -47,7 +47,7 @@ function isMoment(text: string): boolean {
   return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }
 
-/** The alerts of each list that the sender of the request sees: what is made up is no event. */
+/** The alerts of each list that the sender of the request sees: made-up ones are left out. */
 export async function* alertsOf(
   sql: Sql,
   request: ApiRequest,

@@ -88,7 +88,7 @@ describe("who is not signed in", () => {
     expect(data.__schema.types.length).toBeGreaterThan(100);
   });
 
-  test("sends no more over a socket, nor does anybody", async () => {
+  test("sends no more over a socket, nor does a signed-in user", async () => {
     const query = `subscription { ${large["one field many times"]?.slice(1)}`;
     const { accessToken } = await api.signIn("auditor@mine.example");
     for (const token of [undefined, accessToken]) {

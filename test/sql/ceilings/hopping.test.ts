@@ -233,7 +233,7 @@ describe("an application that borrowed holds its part of the ceiling", () => {
     await borrow(other);
   });
 
-  test("and what a default that is not in force would give is no part of it", async () => {
+  test("and what a default that is not in force would give does not count", async () => {
     const clusterId = await makeCluster(sql);
     await publish(sql, { defaultClusterId: clusterId, iops: 500 });
     const [one, other] = [await makeApplication(sql, { tenantId, clusterId }), await makeOne()];

@@ -75,7 +75,7 @@ function _M.most_in(size)
   return math.max(math.min(_M.most_keys, math.ceil(size / shortest_key)), 1)
 end
 
--- The number of keys, nil where this is no list; or nil and true where it is refused.
+-- The number of keys, nil where this is not a list; or nil and true where it is refused.
 function _M.count(text, content_type)
   text = text:gsub("^\239\187\191", "")
   local is_clear = is_utf8(text) and has_usual_charset(content_type)

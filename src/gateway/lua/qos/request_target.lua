@@ -32,7 +32,7 @@ local function has_separator(query)
   return ("&" .. query):gsub("&X%-Amz%-SignedHeaders=[^&]*", ""):find(";", 1, true) ~= nil
 end
 
--- A NUL byte ends a text for some; what is no encoding others leave as it is.
+-- A NUL byte ends a text for some; others leave an invalid encoding as it is.
 local function has_bad_encoding(target)
   return target:find("%", 1, true) ~= nil
     and (target:find("%%00") ~= nil or target:gsub("%%%x%x", ""):find("%", 1, true) ~= nil)
