@@ -527,7 +527,10 @@ describe("leases", () => {
     const limiter = limiterFor({ holder: "me" });
     await limiter.checkAsync("list");
     await Promise.all([limiter.close(), limiter.close()]);
-    expect(await tokensInBucket()).toBeCloseTo(997, 0);
+    // Some flow in meanwhile; given back twice, all 1,000 would be there.
+    const left = await tokensInBucket();
+    expect(left).toBeGreaterThanOrEqual(997);
+    expect(left).toBeLessThan(999.5);
     expect((await leases())[0]?.holder).toBe("me");
     expect(() => limiter.check("list")).toThrow(ClosedError);
     await expect(limiter.checkAsync("list")).rejects.toThrow(ClosedError);
