@@ -389,7 +389,7 @@ describe("roles", () => {
       ["with the tenant", setTenant, { id: mine.tenantId, active: false }],
     ])("%s", async (_, query, variables) => {
       expect(await refusalOf(ask(query, variables))).toBe(last);
-      // Whoever is one for a time only is none to leave it to.
+      // It is not left to an administrator for a time only.
       await give(other, until);
       expect(await refusalOf(ask(query, variables))).toBe(last);
     });

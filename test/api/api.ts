@@ -20,7 +20,7 @@ export interface Answer {
   readonly errors?: readonly GraphqlError[];
 }
 
-/** One user's view of the API, or that of nobody. */
+/** One user's view of the API, or that of a caller without a token. */
 export interface Client {
   ask(query: string, variables?: Record<string, unknown>): Promise<Answer>;
   fetch(path: string, init?: RequestInit): Promise<Response>;

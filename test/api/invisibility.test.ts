@@ -135,7 +135,7 @@ describe("what other tenants have and do", () => {
     for (const role of ofOneTenant) {
       expect.soft(await everythingSeen(role), role).toEqual(before.get(role));
     }
-    // The change was to be seen by whoever may see it.
+    // The change was to be seen by the roles that may see it.
     const { application } = await dataOf(
       as.system_admin.ask("query ($id: UUID!) { application(appId: $id) { name } }", {
         id: newcomer.appId,

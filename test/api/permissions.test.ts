@@ -92,7 +92,7 @@ describe.each(Object.entries(opened))("%s opens", (permission, actions) => {
       if (await isRefused(role, action)) refused.push(role);
     }
     expect(refused).toEqual(roleNames.filter((role) => !held[role].includes(permission)));
-    // Somebody may, or the check would prove nothing.
+    // One of them may, or the check would prove nothing.
     expect(refused.length).toBeLessThan(roleNames.length);
   });
 });

@@ -7,7 +7,7 @@ import { openTestServer } from "../harness/test-server.ts";
 
 /**
  * A bucket is updated by every decision: in its own page, where pruning frees it again. On a server
- * of this test's own: as long as somebody's transaction is open that has written something, in
+ * of this test's own: as long as another transaction is open that has written something, in
  * whatever database of the server, decisions prune nothing.
  */
 const server = await openTestServer();
@@ -37,7 +37,7 @@ await sql`
   cross join rate_limiter.clusters as c
   cross join generate_series(1, ${applications}::integer) as i
 `;
-// Nobody is denied: the cluster's bucket serves what all its applications draw ahead of need.
+// No call is denied: the cluster's bucket serves what all its applications draw ahead of need.
 for (const [owners, rate] of [
   ["select app_id, null::uuid from rate_limiter.applications", 1_000_000],
   ["select null::uuid, cluster_id from rate_limiter.clusters", 1_000_000_000],

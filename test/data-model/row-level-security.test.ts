@@ -50,7 +50,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   user_sessions: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
 };
 const tables = Object.keys(belonging);
-/** The same for everybody: they belong to nobody. */
+/** The same for all: they belong to no tenant. */
 const sharedTables = ["roles", "permissions", "role_permissions", "operation_types"];
 const configuration = ["system_settings", "retention_policies"];
 /** Of every tenant's clusters, and for system administrators alone. */
@@ -264,7 +264,7 @@ describe("changes", () => {
     for (const role of roleNames.filter((name) => name !== "system_admin")) {
       expect(await outcomeOf(role, change, theirs), role).not.toBe("done");
     }
-    // The statement itself is right: whoever may reach the other tenant does it.
+    // The statement itself is right: a user that may reach the other tenant does it.
     expect(await outcomeOf("system_admin", change, theirs)).toBe("done");
   });
 

@@ -4,7 +4,7 @@ import { createDatabase, expectSqlState } from "../harness/index.ts";
 
 const database = await createDatabase();
 
-/** What a job function of the owner does, called by somebody who may do no more than call it. */
+/** What a job function of the owner does, called by a role that may do no more than call it. */
 const enqueue = `
   create function rate_limiter_private.enqueue() returns void
   language sql security definer set search_path = pg_catalog, pg_temp

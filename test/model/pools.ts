@@ -215,7 +215,7 @@ export class Pools {
     };
   }
 
-  /** An equal part of layer 1's refill by tenant, one second's at most; null: nobody shares it. */
+  /** An equal part of layer 1's refill by tenant, one second's at most; null: no other tenant shares it. */
   #partOf({ app, type, mode, bucket }: Source, at: bigint) {
     const { tenants } = this.sharersWith(app);
     if (!isLayer1(type) || mode === "shadow" || tenants === 1n) return null;

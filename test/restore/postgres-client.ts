@@ -38,7 +38,7 @@ export function drill(heading: string): string[] {
   return blocks;
 }
 
-/** Runs a block as somebody would who has copied it into a shell, with these programs. */
+/** Runs a block as a reader does who has copied it into a shell, with these programs. */
 export async function perform(
   block: string | undefined,
   client: string,

@@ -106,7 +106,7 @@ export interface Ceiling {
   readonly bandwidth?: readonly [limit: number, burst: number, capacity: number];
 }
 
-/** Makes somebody who administers the system, in a tenant of their own; answers the user. */
+/** Makes a user who administers the system, in a tenant of its own; answers the user. */
 export async function makeOperator(sql: Sql): Promise<string> {
   const [row] = await sql`
     with home as (

@@ -60,7 +60,7 @@ describe("the nightly check of the ledger", () => {
     await consume(1);
     await lose();
     expect((await verify(10))?.gap_count).toBe("1");
-    // Nobody has drawn on it since before the oldest partition.
+    // No decision has drawn on it since before the oldest partition.
     await sql`
       update rate_limiter.token_buckets set updated_at = now() - interval '10 years'
       where owner_id = ${appId}

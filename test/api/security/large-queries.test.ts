@@ -14,23 +14,23 @@ const { api, as } = await serveTwoTenants();
 
 /** No field of it exists: validation would answer an error for each. */
 const large: Record<string, string> = {
-  "one field many times": `{ ${"nobody { email } ".repeat(3_000)} }`,
-  "fields that nest, many times": `{ ${"nobody(first: 1) { a { b(c: 1) { d } } } ".repeat(600)} }`,
-  "one field within a field": `{ nobody { ${"email ".repeat(400)} } }`,
-  "fields with many arguments": `{ ${"nobody(a: [1, 2, 3, 4, 5, 6, 7, 8]) { b } ".repeat(80)} }`,
-  "many fields": `{ nobody { ${Array.from({ length: 2_100 }, (_, n) => `a${n}`).join(" ")} } }`,
-  "a fragment that nothing uses": `{ nobody } fragment f on No { ${"a ".repeat(2_500)} }`,
-  "another operation": `query a { nobody } query b { ${"nobody ".repeat(2_500)} }`,
-  "many operations": Array.from({ length: 30 }, (_, n) => `query a${n} { nobody }`).join(" "),
+  "one field many times": `{ ${"missing { email } ".repeat(3_000)} }`,
+  "fields that nest, many times": `{ ${"missing(first: 1) { a { b(c: 1) { d } } } ".repeat(600)} }`,
+  "one field within a field": `{ missing { ${"email ".repeat(400)} } }`,
+  "fields with many arguments": `{ ${"missing(a: [1, 2, 3, 4, 5, 6, 7, 8]) { b } ".repeat(80)} }`,
+  "many fields": `{ missing { ${Array.from({ length: 2_100 }, (_, n) => `a${n}`).join(" ")} } }`,
+  "a fragment that nothing uses": `{ missing } fragment f on No { ${"a ".repeat(2_500)} }`,
+  "another operation": `query a { missing } query b { ${"missing ".repeat(2_500)} }`,
+  "many operations": Array.from({ length: 30 }, (_, n) => `query a${n} { missing }`).join(" "),
   "many fragments": `{ ${Array.from({ length: 2_100 }, (_, n) => `...f${n}`).join(" ")} }`,
-  "many lines": `{ ${"\n".repeat(2_500)} nobody }`,
+  "many lines": `{ ${"\n".repeat(2_500)} missing }`,
 };
 
 const deep: Record<string, string> = {
   "selections that nest": `{${"a{".repeat(4_000)}`,
   "inline fragments that nest": `{${"...{".repeat(2_000)}`,
-  "lists that nest": `{ nobody(a: ${"[".repeat(9_000)}`,
-  "objects that nest": `{ nobody(a: ${"{a:".repeat(3_000)}`,
+  "lists that nest": `{ missing(a: ${"[".repeat(9_000)}`,
+  "objects that nest": `{ missing(a: ${"{a:".repeat(3_000)}`,
   "types that nest": `query ($a: ${"[".repeat(9_000)}`,
 };
 
@@ -57,7 +57,7 @@ describe.each(["nobody", "auditor"] as const)("before it validates a query of %s
     // As text: JSON.stringify() gives up sooner than what reads it.
     const response = await client.fetch("/graphql", {
       ...{ method: "POST", headers: { "content-type": "application/json" } },
-      body: `{"query":"{ nobody }","variables":{"a":${"[".repeat(20_000)}${"]".repeat(20_000)}}}`,
+      body: `{"query":"{ missing }","variables":{"a":${"[".repeat(20_000)}${"]".repeat(20_000)}}}`,
     });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({
@@ -102,10 +102,10 @@ describe("who is not signed in", () => {
 test("fragments of fragments are not followed for long", async () => {
   const levels = Array.from(
     { length: 14 },
-    (_, n) => `fragment f${n} on Nobody { ...f${n + 1} ...f${n + 1} }`,
+    (_, n) => `fragment f${n} on Missing { ...f${n + 1} ...f${n + 1} }`,
   );
   const fields = Array.from({ length: 1_000 }, (_, n) => `a${n}`).join(" ");
-  const query = `{ nobody { ...f0 } } ${levels.join(" ")} fragment f14 on Nobody { ${fields} }`;
+  const query = `{ missing { ...f0 } } ${levels.join(" ")} fragment f14 on Missing { ${fields} }`;
   expect(await onlyErrorOf(as.auditor, query)).toBe("400 QS400 query asks for too much");
 });
 

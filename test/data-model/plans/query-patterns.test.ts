@@ -10,7 +10,7 @@ const { appId, userId } = await makeBigWorld(database);
 const recorder = await recordPlans(database.url);
 afterAll(() => recorder.close());
 
-/** Tables and partitions of which nobody wants to read every row. */
+/** Tables and partitions of which no query should read every row. */
 const big = new Set(
   (
     await database.sql<{ name: string }[]>`

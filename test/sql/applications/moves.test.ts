@@ -78,7 +78,7 @@ describe("an application that moves", () => {
     expect((await move(appId, south)).open_leases).toBe(1);
     await gateway`select rate_limiter.settle_lease(${appId}, ${lease?.lease_id}, 100, 0)`;
     expect(await tokens(north, "iops_l1")).toBeCloseTo(900, -1);
-    // Nobody has drawn on it yet.
+    // No decision has drawn on it yet.
     const [untouched] = await sql`
       select ledger_seq::integer as seq from rate_limiter.token_buckets
       where owner_id = ${south} and bucket_type = 'iops_l1'

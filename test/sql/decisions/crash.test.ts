@@ -121,7 +121,7 @@ async function expectTruth(sql: Sql, { appIds, answered, durable }: Round): Prom
   const references = new Set(kept.map((row) => row.reference_id));
   const forgotten = answered.filter((reference) => !references.has(reference));
   if (durable === "true") expect(forgotten).toEqual([]);
-  // Of what nobody was answered, each caller had no more than one under way.
+  // Of what was not answered, each caller had no more than one under way.
   expect(references.size).toBeLessThanOrEqual(answered.length + callers);
 }
 

@@ -124,7 +124,7 @@ class Gateway {
     for (const { allowed, cost } of decisions) if (allowed) add(appId, "consumed", cost);
   }
 
-  /** In one order and in the other: whoever locks in the order of the question deadlocks. */
+  /** In one order and in the other: a session that locks in the order of the question deadlocks. */
   async #together() {
     const ids = this.#roll(2) === 0 ? Object.values(apps) : Object.values(apps).reverse();
     const decisions = await this.#sql<{ allowed: boolean | null; cost: string }[]>`
