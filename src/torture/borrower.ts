@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Actor } from "./actor.ts";
 import { CallerConnection } from "./caller-connection.ts";
 import type { Receipts } from "./receipts.ts";
+import { Turns } from "./turns.ts";
 import type { TorturedApp } from "./world.ts";
 
 /** Takes small loans that are due at once: the jobs of the workers collect each of them once. */
@@ -10,8 +10,7 @@ export class Borrower implements Actor {
   readonly #connection: CallerConnection;
   readonly #app: TorturedApp;
   readonly #receipts: Receipts;
-  readonly #stopping = new AbortController();
-  #done: Promise<void> | undefined;
+  readonly #turns = new Turns(() => this.#turn());
 
   constructor(url: () => string, app: TorturedApp, receipts: Receipts) {
     this.#connection = new CallerConnection({ url, name: this.name });
@@ -20,23 +19,20 @@ export class Borrower implements Actor {
   }
 
   start(): void {
-    this.#done = this.#run();
+    this.#turns.start();
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#done;
+    await this.#turns.stop();
+    this.#connection.drop();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      await this.#borrow().catch(() => {
-        this.#receipts.count("no loan");
-        this.#connection.drop();
-      });
-      await sleep(400, undefined, { signal: this.#stopping.signal }).catch(() => {});
-    }
-    this.#connection.drop();
+  async #turn(): Promise<void> {
+    await this.#borrow().catch(() => {
+      this.#receipts.count("no loan");
+      this.#connection.drop();
+    });
+    await this.#turns.pause(400);
   }
 
   async #borrow(): Promise<void> {

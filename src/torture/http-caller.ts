@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Actor } from "./actor.ts";
+import { Turns } from "./turns.ts";
 
 const answerMs = 5_000;
 const pauseMs = 20;
@@ -15,8 +15,7 @@ export interface HttpCallerPlan {
 export class HttpCaller implements Actor {
   readonly name: string;
   readonly #plan: HttpCallerPlan;
-  readonly #stopping = new AbortController();
-  #done: Promise<void> | undefined;
+  readonly #turns = new Turns(() => this.#turn());
 
   constructor(plan: HttpCallerPlan) {
     this.name = plan.name;
@@ -24,19 +23,16 @@ export class HttpCaller implements Actor {
   }
 
   start(): void {
-    this.#done = this.#run();
+    this.#turns.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#done;
+  stop(): Promise<void> {
+    return this.#turns.stop();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      await this.#ask();
-      await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
-    }
+  async #turn(): Promise<void> {
+    await this.#ask();
+    await this.#turns.pause(pauseMs);
   }
 
   async #ask(): Promise<void> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Actor } from "./actor.ts";
 import { CallerConnection } from "./caller-connection.ts";
 import type { Receipts } from "./receipts.ts";
+import { Turns } from "./turns.ts";
 import type { TorturedApp } from "./world.ts";
 
 /**
@@ -13,8 +14,7 @@ export class ReservedProber implements Actor {
   readonly #connection: CallerConnection;
   readonly #app: TorturedApp;
   readonly #receipts: Receipts;
-  readonly #stopping = new AbortController();
-  #done: Promise<void> | undefined;
+  readonly #turns = new Turns(() => this.#turn());
 
   constructor(url: () => string, app: TorturedApp, receipts: Receipts) {
     this.#connection = new CallerConnection({ url, name: this.name });
@@ -23,25 +23,22 @@ export class ReservedProber implements Actor {
   }
 
   start(): void {
-    this.#done = this.#run();
+    this.#turns.start();
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#done;
+    await this.#turns.stop();
+    this.#connection.drop();
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      await sleep(2_000 / this.#app.reserved);
-      try {
-        await this.#ask();
-      } catch {
-        this.#connection.drop();
-        await sleep(100);
-      }
+  async #turn(): Promise<void> {
+    await sleep(2_000 / this.#app.reserved);
+    try {
+      await this.#ask();
+    } catch {
+      this.#connection.drop();
+      await sleep(100);
     }
-    this.#connection.drop();
   }
 
   async #ask(): Promise<void> {

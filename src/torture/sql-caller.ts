@@ -3,6 +3,7 @@ import type { Actor } from "./actor.ts";
 import { CallerConnection, type CallerConnectionPlan } from "./caller-connection.ts";
 import type { Random } from "./random.ts";
 import type { Receipts } from "./receipts.ts";
+import { Turns } from "./turns.ts";
 import type { TorturedApp } from "./world.ts";
 
 /** Codes that a caller may get: of this product, and those that say that no answer is to be had. */
@@ -20,11 +21,10 @@ export interface CallerPlan extends CallerConnectionPlan {
 export class SqlCaller implements Actor {
   readonly name: string;
   readonly #plan: CallerPlan;
-  readonly #stopping = new AbortController();
+  readonly #turns = new Turns(() => this.#turn());
   readonly #references: { readonly app: TorturedApp; readonly reference: string }[] = [];
   readonly #connection: CallerConnection;
   #calls = 0;
-  #done: Promise<void> | undefined;
 
   constructor(plan: CallerPlan) {
     this.name = plan.name;
@@ -33,27 +33,23 @@ export class SqlCaller implements Actor {
   }
 
   start(): void {
-    this.#done = this.#run();
+    this.#turns.start();
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#done;
+    await this.#turns.stop();
     this.#connection.drop();
   }
 
-  async #run(): Promise<void> {
+  async #turn(): Promise<void> {
     const { random, apps, receipts, pauseMs } = this.#plan;
-    while (!this.#stopping.signal.aborted) {
-      const app = random.pick(apps);
-      try {
-        await this.#callOnce(app, random.next());
-      } catch (error) {
-        await this.#failed(error, receipts);
-      }
-      if (pauseMs > 0)
-        await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    const app = random.pick(apps);
+    try {
+      await this.#callOnce(app, random.next());
+    } catch (error) {
+      await this.#failed(error, receipts);
     }
+    if (pauseMs > 0) await this.#turns.pause(pauseMs);
   }
 
   #callOnce(app: TorturedApp, dice: number): Promise<void> {
