@@ -1,16 +1,8 @@
 import { type Logger, pino } from "pino";
-import { UserError } from "./user-error.ts";
+import { loggingDeclaration } from "./settings/logging.ts";
+import { readSettings } from "./settings/read-settings.ts";
 
 export type { Logger };
-
-const usualLevel = "info";
-const levels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
-
-function levelFrom({ LOG_LEVEL: level }: NodeJS.ProcessEnv): string {
-  if (!level) return usualLevel;
-  if (levels.includes(level)) return level;
-  throw new UserError("log_level_invalid", `LOG_LEVEL is none of ${levels.join(", ")}: ${level}`);
-}
 
 /** Redacted in every logged object. */
 const secretPaths = ["password", "apiKey", "api_key", "token", "authorization", "connectionString"];
@@ -36,7 +28,7 @@ const destination = {
 /** Logs go to standard error: standard output belongs to what a command answers. */
 export const log: Logger = pino(
   {
-    level: levelFrom(process.env),
+    level: readSettings(process.env, loggingDeclaration).level,
     redact: { paths: secretPaths.flatMap((path) => [path, `*.${path}`]), censor: "[secret]" },
   },
   destination,

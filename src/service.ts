@@ -1,4 +1,4 @@
-import type { OperationsAddress } from "./operations/address.ts";
+import type { Address } from "./http/address.ts";
 
 /** Something long-running that `npm start` starts and stops again, in reverse order. */
 export interface Service {
@@ -27,7 +27,7 @@ export interface WorkerOptions {
   /** A login that is a member of rate_limiter_worker. */
   readonly databaseUrl: string;
   /** Where /metrics, /healthz and /readyz are served; nowhere where absent. */
-  readonly http?: OperationsAddress | undefined;
+  readonly http?: Address | undefined;
   /** Settings of the worker; the process's environment where absent. */
   readonly env?: NodeJS.ProcessEnv;
 }

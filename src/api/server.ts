@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage } from "node:http";
 import pg from "pg";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/node";
+import { type MonitoringServer, serveHealthAndMetrics } from "../http/health-and-metrics.ts";
+import { listen } from "../http/listen.ts";
 import { logFor } from "../log.ts";
-import { type OperationsServer, serveOperations } from "../operations/serve.ts";
 import { connect } from "../postgres/connect.ts";
 import { handlePoolErrors } from "../postgres/handle-pool-errors.ts";
 import { withSessionSettings } from "../postgres/url.ts";
@@ -17,19 +18,22 @@ import { turns } from "./fairness/turns.ts";
 import { runningStatements } from "./http/cancel-abandoned.ts";
 import { requestHandler } from "./http/handler.ts";
 import { inFlight } from "./http/in-flight.ts";
-import { listen } from "./http/listen.ts";
 import { openSockets } from "./http/open-sockets.ts";
 import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
 import { secondFactors } from "./identity/second-factors.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
 import { paceAlerts } from "./live/alert-keys.ts";
-import { apiMetricsAddress, metricsVariables } from "./metrics/address.ts";
 import { apiMetrics } from "./metrics/metrics.ts";
 import { hashQueue } from "./passwords/hash-queue.ts";
 import { apiPreset } from "./preset.ts";
 import { type ApiRequest, describeRequest } from "./request.ts";
-import { apiSettings } from "./settings.ts";
+import {
+  addressSettings,
+  apiSettings,
+  metricsAddress,
+  metricsAddressSettings,
+} from "./settings.ts";
 
 const log = logFor("api");
 
@@ -103,7 +107,7 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   });
   const canWrite = connections.isWritable;
   metrics.watch({ pool, turns: requestTurns, exports, sockets, canWrite });
-  let operations: OperationsServer | undefined;
+  let monitoring: MonitoringServer | undefined;
   const server = createServer(
     // Idle connections outlast those of common proxies, which would otherwise write to a closed one.
     {
@@ -130,7 +134,7 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     // Otherwise the connection that listens for notifications is never released.
     await Promise.all((preset.pgServices ?? []).map((service) => service.release?.()));
     if (!pool.ended) await pool.end();
-    await operations?.stop();
+    await monitoring?.stop();
     await Promise.all([sql, signInSql, exportSql].map((each) => each.end({ timeout: 5 })));
   }
 
@@ -138,15 +142,15 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     await graphile.getSchema();
     await connections.first;
     await graphile.createServ(grafserv).addTo(graphql);
-    const address = apiMetricsAddress(environment);
+    const address = metricsAddress(settings);
     if (address !== undefined) {
-      operations = await serveOperations({
-        ...{ register: metrics.register, address, variables: metricsVariables },
+      monitoring = await serveHealthAndMetrics({
+        ...{ register: metrics.register, address, settings: metricsAddressSettings },
         isReady: () => !tracker.isDraining && canWrite(),
       });
     }
-    const url = await listen(server, host, port);
-    return { name: "api", url, stop, ...(operations && { metricsUrl: operations.url }) };
+    const url = await listen(server, { host, port }, addressSettings);
+    return { name: "api", url, stop, ...(monitoring && { metricsUrl: monitoring.url }) };
   } catch (error) {
     await stop();
     throw error;

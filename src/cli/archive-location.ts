@@ -1,4 +1,6 @@
 import { posix } from "node:path";
+import { archiveDeclaration } from "../settings/archive.ts";
+import { readSettings } from "../settings/read-settings.ts";
 import { InputError } from "../user-error.ts";
 import { openStore } from "../worker/archive/open-store.ts";
 import type { ArchiveStore } from "../worker/archive/store.ts";
@@ -8,7 +10,7 @@ export function archiveStore(
   named: string | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): ArchiveStore {
-  const place = named ?? env.QOS_ARCHIVE_FOLDER;
+  const place = named ?? readSettings(env, archiveDeclaration).folder;
   if (place) return openStore(place, env);
   throw new InputError(
     "archive_folder_missing",

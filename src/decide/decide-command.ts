@@ -1,5 +1,7 @@
 import { databaseUrlOr } from "../cli/database-url.ts";
 import type { Sql } from "../postgres/connect.ts";
+import { localDeclaration } from "../settings/local.ts";
+import { readSettings } from "../settings/read-settings.ts";
 import { readDemoKey } from "../start/demo-key.ts";
 import { localDataFolder } from "../start/local-database.ts";
 import { InputError } from "../user-error.ts";
@@ -77,7 +79,7 @@ function timesOf(text = "1"): number {
 
 /** The key that is named, else the demo's where `npm start` made one. */
 function keyOf(given: string | undefined, env: NodeJS.ProcessEnv): string {
-  const key = given || env.QOS_API_KEY || demoKey(env);
+  const key = given || readSettings(env, localDeclaration).apiKey || demoKey(env);
   if (key) return key;
   throw new InputError(
     "api_key_missing",

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { projectFolder, projectPath } from "../paths.ts";
+import { localDeclaration } from "../settings/local.ts";
+import { readSettings } from "../settings/read-settings.ts";
 import { UserError } from "../user-error.ts";
 import { type Account, canReach } from "./account.ts";
 import { clusterExists } from "./cluster.ts";
@@ -42,7 +44,8 @@ export function locateDataFolder(
   account: Account | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): DataFolder {
-  if (env.QOS_DATA_FOLDER) return dataFolderAt(resolve(env.QOS_DATA_FOLDER));
+  const { dataFolder } = readSettings(env, localDeclaration);
+  if (dataFolder !== undefined) return dataFolderAt(resolve(dataFolder));
   const usual = projectPath(".data");
   if (canReach(account, usual)) return dataFolderAt(usual);
   // The project lies where root's server account cannot go, such as root's home.

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { logFor } from "../log.ts";
+import { localDeclaration } from "../settings/local.ts";
+import { readSettings } from "../settings/read-settings.ts";
 import { UserError } from "../user-error.ts";
 import { type Account, serverAccount } from "./account.ts";
 import { type Binaries, findBinaries } from "./binaries.ts";
@@ -47,10 +49,11 @@ export async function openEmbeddedServer(
     return { ...describe(running.port), started: false, stop: async () => {} };
   };
 
+  const configured = readSettings(env, localDeclaration).postgresPort;
   const running = livePostmaster(data.cluster);
   if (running !== undefined) return attach(running);
   try {
-    const server = await start(data, binaries, account, password, env.QOS_POSTGRES_PORT);
+    const server = await start(data, binaries, account, password, configured);
     return { ...describe(server.port), started: true, stop: server.stop };
   } catch (error) {
     // Another process may have been faster with the same data.
@@ -65,7 +68,7 @@ async function start(
   binaries: Binaries,
   account: Account | undefined,
   superuserPassword: string,
-  configuredPort: string | undefined,
+  configuredPort: number | undefined,
 ) {
   if (!clusterExists(data.cluster)) {
     log.info({ folder: data.folder }, "making a new PostgreSQL data folder");
@@ -94,14 +97,10 @@ function endProcess(err: unknown): void {
   process.kill(process.pid, "SIGTERM");
 }
 
-async function choosePort(configured: string | undefined): Promise<number> {
-  if (configured === undefined || configured === "") return freePort(usualPort);
-  const port = Number(configured);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new UserError("port_invalid", `invalid QOS_POSTGRES_PORT: ${configured}`);
-  }
-  if (!(await isPortFree(port))) throw portInUse(port);
-  return port;
+async function choosePort(configured: number | undefined): Promise<number> {
+  if (configured === undefined) return freePort(usualPort);
+  if (!(await isPortFree(configured))) throw portInUse(configured);
+  return configured;
 }
 
 async function isReady(data: DataFolder, running: Postmaster): Promise<void> {

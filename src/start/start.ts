@@ -1,11 +1,12 @@
 import { firstAdministrator } from "../api/administrator/first-administrator.ts";
-import { apiMetricsAddress } from "../api/metrics/address.ts";
+import type { Address } from "../http/address.ts";
 import { logFor, logInto } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
 import type { Service } from "../service.ts";
-import { workerAddress } from "../worker/address.ts";
-import { apiAddress } from "./api-address.ts";
+import { apiDeclaration } from "../settings/api.ts";
+import { readSettings } from "../settings/read-settings.ts";
+import { workerDeclaration } from "../settings/worker.ts";
 import { openDatabases } from "./databases.ts";
 import { keepDemoKey, readDemoKey } from "./demo-key.ts";
 import { greeting } from "./greeting.ts";
@@ -30,11 +31,11 @@ export async function start(
   const started: Service[] = [];
   const stop = () => stopInReverse(started);
   try {
-    const address = apiAddress(env);
-    const http = env.WORKER_PORT ? workerAddress(env) : undefined;
-    await requireFreePort(address, "API_PORT");
+    const { host, port, metricsHost, metricsPort } = readSettings(env, apiDeclaration);
+    const http = workerAddress(env);
+    await requireFreePort({ host, port }, "API_PORT");
     if (http) await requireFreePort(http, "WORKER_PORT");
-    const metrics = apiMetricsAddress(env);
+    const metrics = metricsPort && { host: metricsHost, port: metricsPort };
     if (metrics) await requireFreePort(metrics, "API_METRICS_PORT");
     const databases = await openDatabases(env);
     const { data, jwtSecretFile } = databases;
@@ -42,7 +43,12 @@ export async function start(
     started.push({ name: "database", stop: databases.stop });
     await migrate(databases.admin);
     await databases.createLogins();
-    const api = await startApi({ databaseUrl: databases.api, ...address, jwtSecretFile, env });
+    const api = await startApi({
+      databaseUrl: databases.api,
+      ...{ host, port },
+      jwtSecretFile,
+      env,
+    });
     started.push(api);
     const worker = await startWorker({ databaseUrl: databases.worker, http, env });
     started.push(worker);
@@ -56,6 +62,12 @@ export async function start(
     await stop();
     throw error;
   }
+}
+
+/** Here it listens only where a port is set. */
+function workerAddress(env: NodeJS.ProcessEnv): Address | undefined {
+  const { host, port } = readSettings(env, workerDeclaration);
+  return env[workerDeclaration.port.variable] ? { host, port } : undefined;
 }
 
 /** The demo's key is shown again where its database keeps it. */

@@ -1,9 +1,10 @@
 import { type Sql, withConnection } from "../postgres/connect.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
 import { urlFrom, withoutPassword, withRole } from "../postgres/url.ts";
+import { apiDeclaration } from "../settings/api.ts";
+import { readSettings } from "../settings/read-settings.ts";
 import { version } from "../version.ts";
 import { committedMigrations } from "../worker/require-schema.ts";
-import { apiAddress } from "./api-address.ts";
 import { readDemoKey } from "./demo-key.ts";
 import { findLocalDatabase, localDataFolder } from "./local-database.ts";
 import { readRunning } from "./running.ts";
@@ -63,7 +64,7 @@ function isDatabaseWell(database: Status["database"]): boolean {
 }
 
 function usualApiUrl(env: NodeJS.ProcessEnv): string {
-  const { host, port } = apiAddress(env);
+  const { host, port } = readSettings(env, apiDeclaration);
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;
 }
 

@@ -1,4 +1,7 @@
-import { wholeNumber } from "../whole-number.ts";
+import type { Address } from "../http/address.ts";
+import { archiveDeclaration } from "../settings/archive.ts";
+import { readSettings } from "../settings/read-settings.ts";
+import { workerDeclaration } from "../settings/worker.ts";
 import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
 import { openStore } from "./archive/open-store.ts";
 import type { ArchiveStore } from "./archive/store.ts";
@@ -8,19 +11,22 @@ import { type HealthSettings, healthSettings } from "./health/settings.ts";
 export interface WorkerSettings {
   /** Jobs that one process runs at once. */
   readonly concurrency: number;
+  /** Where it serves its metrics and health. */
+  readonly address: Address;
   readonly alerts: AlertSettings;
   readonly health: HealthSettings;
   /** Where retention exports to what its policy wants kept. */
   readonly archive: ArchiveStore | undefined;
 }
 
-const usualConcurrency = 4;
-
 export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSettings {
+  const { folder } = readSettings(env, archiveDeclaration);
+  const { concurrency, host, port } = readSettings(env, workerDeclaration);
   return {
-    concurrency: wholeNumber(env, "WORKER_CONCURRENCY", usualConcurrency, 1),
+    concurrency,
+    address: { host, port },
     alerts: alertSettings(env),
     health: healthSettings(env),
-    archive: env.QOS_ARCHIVE_FOLDER ? openStore(env.QOS_ARCHIVE_FOLDER, env) : undefined,
+    archive: folder === undefined ? undefined : openStore(folder, env),
   };
 }

@@ -1,8 +1,8 @@
 import { Registry } from "prom-client";
+import { serveHealthAndMetrics } from "../http/health-and-metrics.ts";
 import { logFor } from "../log.ts";
-import { serveOperations } from "../operations/serve.ts";
 import type { Service, StartWorker } from "../service.ts";
-import { workerVariables } from "./address.ts";
+import { workerDeclaration } from "../settings/worker.ts";
 import { addDatabaseMetrics } from "./database-metrics.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { watchJobs } from "./job-metrics.ts";
@@ -45,9 +45,9 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
     if (http) {
       const isReady = () => work.isRunning() && readiness.isReady();
       const refresh = addDatabaseMetrics(register, pool);
-      const server = await serveOperations({
+      const server = await serveHealthAndMetrics({
         ...{ register, isReady, refresh },
-        ...{ address: http, variables: workerVariables },
+        ...{ address: http, settings: workerDeclaration },
       });
       started.push(server.stop);
       service.url = server.url;

@@ -80,7 +80,7 @@ describe("the commands that need a database", () => {
     expect(usual.stderr).toContain("(database_url_invalid)");
     const { code, stderr } = await runCli(["worker"], { ...env, LOG_LEVEL: "loud" });
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^error: LOG_LEVEL is none of .*: loud \(log_level_invalid\)\n$/);
+    expect(stderr).toMatch(/^error: invalid LOG_LEVEL: none of .*: loud \(setting_invalid\)\n$/);
   });
 
   test("say so when no server answers, without a stack", async () => {

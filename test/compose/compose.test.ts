@@ -1,9 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { projectPath } from "../../src/paths.ts";
+import { apiDeclaration } from "../../src/settings/api.ts";
+import { archiveDeclaration } from "../../src/settings/archive.ts";
+import { gatewayDeclaration } from "../../src/settings/gateway.ts";
+import type { Declaration } from "../../src/settings/setting.ts";
+import { workerDeclaration } from "../../src/settings/worker.ts";
 import { runCli } from "../cli/run-cli.ts";
 
 interface Service {
@@ -97,19 +101,19 @@ test("every command is one of the project", async () => {
   }
 });
 
-test("every variable is one that its service reads", () => {
-  const sources = filesIn("src")
-    .map((path) => readFileSync(path, "utf8"))
-    .join("\n");
-  const nginx = read("src/gateway/nginx.conf");
-  const known = ["NODE_ENV", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"];
-  const ofOthers = /^(MALLOC|GF)_/;
+test("every variable is a setting of its service", () => {
+  const declarations = {
+    ...{ api: [apiDeclaration], gateway: [gatewayDeclaration] },
+    worker: [workerDeclaration, archiveDeclaration],
+  };
+  const ofOthers = /^(NODE_ENV|POSTGRES_\w+|MALLOC_\w+|GF_\w+)$/;
   for (const [name, { environment = {} }] of services) {
-    for (const variable of Object.keys(environment)) {
-      if (known.includes(variable) || ofOthers.test(variable)) continue;
-      expect([variable, sources.includes(variable)]).toEqual([variable, true]);
-      if (name === "gateway") expect(nginx).toContain(`env ${variable};`);
-    }
+    const ofService: readonly Declaration[] = declarations[name as keyof typeof declarations] ?? [];
+    const known = ofService
+      .flatMap((each) => Object.values(each))
+      .flatMap(({ variable }) => [variable, `${variable}_FILE`]);
+    const unknown = Object.keys(environment).filter((variable) => !known.includes(variable));
+    expect([name, unknown.filter((variable) => !ofOthers.test(variable))]).toEqual([name, []]);
   }
 });
 
@@ -118,7 +122,9 @@ test("health is asked at ports and paths that answer it", () => {
   expect(new URL(address("api")).port).toBe(compose.services.api?.environment?.API_PORT);
   expect(new URL(address("worker")).port).toBe(compose.services.worker?.environment?.WORKER_PORT);
   expect(read("src/api/http/handler.ts")).toContain(`"${new URL(address("api")).pathname}"`);
-  expect(read("src/operations/serve.ts")).toContain(`"${new URL(address("worker")).pathname}"`);
+  expect(read("src/http/health-and-metrics.ts")).toContain(
+    `"${new URL(address("worker")).pathname}"`,
+  );
   const gateway = new URL(address("gateway"));
   expect(read("src/gateway/nginx.conf")).toContain(`location = ${gateway.pathname}`);
   expect(read("src/deploy/gateway/listen-admin.conf")).toContain(`listen ${gateway.port};`);
@@ -213,9 +219,3 @@ test("scripts parse, and every secret is made by the script that makes them", ()
   }
   expect(read(".gitignore")).toContain("secrets/");
 });
-
-function filesIn(folder: string): string[] {
-  return readdirSync(projectPath(folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}

@@ -34,13 +34,6 @@ test("each field that is named in the table of tasks exists", () => {
   ).toEqual([]);
 });
 
-test("each switch of the settings is told", () => {
-  const sources = read("src/api/settings.ts") + read("src/api/identity/signing-keys.ts");
-  const names = [...sources.matchAll(/\b(?:API|OIDC|JWT)_[A-Z_]+\b/g)].map(([name]) => name);
-  expect(names.length).toBeGreaterThan(10);
-  expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
-});
-
 /** Which roles the page says have what the first column calls `resource: action, action`. */
 function permissionsTold(): string[] {
   const section = text.split("\n## Permissions\n")[1]?.split("\n## ")[0] ?? "";

@@ -3,7 +3,6 @@ import { buildSchema, parse, validate } from "postgraphile/graphql";
 import { expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { taskNames } from "../../src/worker/load-tasks.ts";
-import { workerSettings } from "../../src/worker/settings.ts";
 import { runCli } from "../cli/run-cli.ts";
 import { createDatabase } from "../harness/index.ts";
 
@@ -21,23 +20,6 @@ function firstColumn(heading: string): string[] {
 test("every task that the clock runs is in the guide, and no other", () => {
   const told = firstColumn("What runs when (UTC)");
   expect(told.sort()).toEqual(taskNames().filter((name) => name !== "deliver_notification"));
-});
-
-test("every setting in the guide is read", () => {
-  const read = new Set<string>();
-  const askedFrom = (known: NodeJS.ProcessEnv) =>
-    new Proxy(known, {
-      get: (_, name) => {
-        read.add(String(name));
-        return known[String(name)];
-      },
-    });
-  workerSettings(askedFrom({}));
-  expect(() => workerSettings(askedFrom({ QOS_ARCHIVE_FOLDER: "s3://bucket" }))).toThrow();
-  const told = firstColumn("Settings of a worker");
-  expect([...read].filter((name) => !told.includes(name))).toEqual([]);
-  const elsewhere = ["WORKER_DATABASE_URL", "WORKER_HOST", "WORKER_PORT", "LOG_LEVEL"];
-  expect(told.filter((name) => !read.has(name) && !elsewhere.includes(name))).toEqual([]);
 });
 
 test("every data type that has a policy is in the guide", async () => {

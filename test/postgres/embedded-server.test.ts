@@ -166,7 +166,9 @@ describe("errors that a person can act on", () => {
   });
 
   test.each(["0", "70000", "http"])("a port that is none: %s", async (port) => {
-    await expect(open({ QOS_POSTGRES_PORT: port })).rejects.toMatchObject({ code: "port_invalid" });
+    await expect(open({ QOS_POSTGRES_PORT: port })).rejects.toMatchObject({
+      code: "setting_invalid",
+    });
   });
 
   test("a data folder that is a file", async () => {

@@ -207,7 +207,7 @@ describe("npm start", () => {
 
   test.each(["-1", "65536", "http"])("refuses an API port that is none: %s", async (port) => {
     await expect(start({ ...env, API_PORT: port }, noted)).rejects.toMatchObject({
-      code: "port_invalid",
+      code: "setting_invalid",
     });
   });
 });

@@ -1,5 +1,5 @@
 import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify } from "jose";
-import type { OidcSettings } from "../settings.ts";
+import type { OidcSettings } from "./oidc-settings.ts";
 
 /** Signatures only: a shared secret has no place in a published key set. */
 const algorithms = ["RS256", "PS256", "ES256", "EdDSA"];

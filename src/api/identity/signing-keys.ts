@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { logFor } from "../../log.ts";
+import { apiDeclaration } from "../../settings/api.ts";
+import { readSettings } from "../../settings/read-settings.ts";
 import { UserError } from "../../user-error.ts";
 
 /** HS256 wants a key of at least as many bits as its hash. */
@@ -14,14 +16,15 @@ export type SigningKeys = readonly [Uint8Array, ...Uint8Array[]];
  * in the file; else, outside of production, one that lasts as long as the process.
  */
 export function signingKeys(env: NodeJS.ProcessEnv, file?: string): SigningKeys {
-  const [first, ...others] = (env.JWT_SECRETS || env.JWT_SECRET || "")
+  const { secrets, secret = "", nodeEnv } = readSettings(env, apiDeclaration);
+  const [first, ...others] = (secrets ?? secret)
     .split(",")
-    .map((secret) => secret.trim())
-    .filter((secret) => secret !== "")
+    .map((each) => each.trim())
+    .filter((each) => each !== "")
     .map(keyOf);
   if (first !== undefined) return [first, ...others];
   if (file !== undefined) return [keyOf(keptSecret(file))];
-  if (env.NODE_ENV !== "production") return [forThisProcess()];
+  if (nodeEnv !== "production") return [forThisProcess()];
   throw new UserError(
     "jwt_secret_missing",
     "JWT_SECRET is not set",

@@ -29,7 +29,9 @@ export function register(program: Command): void {
       );
       const { withConnection } = await import("../../postgres/connect.ts");
       const { withRole } = await import("../../postgres/url.ts");
-      const given = process.env.QOS_ADMIN_PASSWORD || undefined;
+      const { localDeclaration } = await import("../../settings/local.ts");
+      const { readSettings } = await import("../../settings/read-settings.ts");
+      const { adminPassword: given } = readSettings(process.env, localDeclaration);
       await withAdminUrl(async (url) => {
         const made = await withConnection(withRole(url, "rate_limiter_owner"), (sql) =>
           createAdministrator(sql, wanted, given),

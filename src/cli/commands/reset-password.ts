@@ -13,7 +13,9 @@ export function register(program: Command): void {
     .action(async (email: string, { tenant }: { tenant?: string }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { resetPassword } = await import("../../api/administrator/reset-password.ts");
-      const given = process.env.QOS_ADMIN_PASSWORD || undefined;
+      const { localDeclaration } = await import("../../settings/local.ts");
+      const { readSettings } = await import("../../settings/read-settings.ts");
+      const { adminPassword: given } = readSettings(process.env, localDeclaration);
       const password = await withOwnerConnection((sql) => resetPassword(sql, email, tenant, given));
       console.log(`${email} has a new password`);
       if (given === undefined) console.log(`password (shown once): ${password}`);

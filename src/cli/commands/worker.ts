@@ -1,19 +1,32 @@
 import type { Command } from "commander";
+import { archiveDeclaration } from "../../settings/archive.ts";
+import { helpText } from "../../settings/help-text.ts";
+import { loggingDeclaration } from "../../settings/logging.ts";
+import { alertDeclaration, healthDeclaration, workerDeclaration } from "../../settings/worker.ts";
 
 export function register(program: Command): void {
   program
     .command("worker")
     .description("run the jobs of WORKER_DATABASE_URL, until Ctrl-C")
+    .addHelpText("after", () =>
+      helpText(
+        workerDeclaration,
+        archiveDeclaration,
+        alertDeclaration,
+        healthDeclaration,
+        loggingDeclaration,
+      ),
+    )
     .action(async () => {
       const { databaseUrl } = await import("../database-url.ts");
       const { urlFrom } = await import("../../postgres/url.ts");
       const { runUntilStopped } = await import("../run-until-stopped.ts");
       const { startWorker } = await import("../../worker/worker.ts");
-      const { workerAddress } = await import("../../worker/address.ts");
+      const { workerSettings } = await import("../../worker/settings.ts");
       const { env } = process;
       const worker = await startWorker({
         databaseUrl: urlFrom(env, "WORKER_DATABASE_URL") ?? databaseUrl(env),
-        http: workerAddress(env),
+        http: workerSettings(env).address,
       });
       console.log(`worker runs; metrics and health: ${worker.url}`);
       await runUntilStopped(worker);

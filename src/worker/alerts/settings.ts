@@ -1,4 +1,5 @@
-import { wholeNumber } from "../../whole-number.ts";
+import { readSettings } from "../../settings/read-settings.ts";
+import { alertDeclaration } from "../../settings/worker.ts";
 import { domainOf } from "./recipients.ts";
 
 /** What the delivery of notifications takes from the worker's environment. */
@@ -14,23 +15,12 @@ export interface AlertSettings {
 }
 
 export function alertSettings(env: NodeJS.ProcessEnv): AlertSettings {
-  const emailFrom = env.ALERT_EMAIL_FROM || "storage-qos@localhost";
-  return {
-    smtpUrl: env.SMTP_URL || undefined,
-    emailFrom,
-    emailDomains: networkList(env.ALERT_EMAIL_DOMAINS || senderDomain(emailFrom)).map((domain) =>
-      domain.toLowerCase(),
-    ),
-    allowedNetworks: networkList(env.ALERT_ALLOWED_NETWORKS),
-    timeoutMs: wholeNumber(env, "ALERT_TIMEOUT_MS", 10_000, 1),
-  };
+  const settings = readSettings(env, alertDeclaration);
+  const { emailFrom, emailDomains = [senderDomain(emailFrom)] } = settings;
+  return { ...settings, emailDomains: emailDomains.map((domain) => domain.toLowerCase()) };
 }
 
 /** Of `Alerts <alerts@example.org>` as of the plain address. */
 function senderDomain(from: string): string {
   return domainOf(from.replace(/>\s*$/, ""));
-}
-
-export function networkList(value = ""): readonly string[] {
-  return value.split(/[\s,]+/).filter(Boolean);
 }

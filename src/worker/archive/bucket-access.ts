@@ -1,3 +1,5 @@
+import { archiveDeclaration } from "../../settings/archive.ts";
+import { readSettings } from "../../settings/read-settings.ts";
 import { UserError } from "../../user-error.ts";
 
 /** What is needed to use a folder of a bucket. */
@@ -14,15 +16,12 @@ export interface BucketAccess {
 
 /** Only what an URL and XML write as it is. */
 const pattern = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[\w.-]+)*)\/?$/;
-const usualRegion = "us-east-1";
 
 /** Undefined where the location is not a bucket. The variables are those that S3's own tools read. */
 export function bucketAccess(place: string, env: NodeJS.ProcessEnv): BucketAccess | undefined {
-  const accessKeyId = env.AWS_ACCESS_KEY_ID;
-  const secretAccessKey = env.AWS_SECRET_ACCESS_KEY;
-  const sessionToken = env.AWS_SESSION_TOKEN;
-  const region = env.AWS_REGION || usualRegion;
-  const endpoint = env.AWS_ENDPOINT_URL_S3 || `https://s3.${region}.amazonaws.com`;
+  const settings = readSettings(env, archiveDeclaration);
+  const { accessKeyId, secretAccessKey, sessionToken, region } = settings;
+  const { endpoint = `https://s3.${region}.amazonaws.com` } = settings;
   if (!place.startsWith("s3:")) return undefined;
 
   const [, bucket, prefix = ""] = pattern.exec(place) ?? [];

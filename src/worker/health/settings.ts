@@ -1,5 +1,5 @@
-import { wholeNumber } from "../../whole-number.ts";
-import { networkList } from "../alerts/settings.ts";
+import { readSettings } from "../../settings/read-settings.ts";
+import { alertDeclaration, healthDeclaration } from "../../settings/worker.ts";
 
 /** What probing the clusters takes from the worker's environment. */
 export interface HealthSettings {
@@ -9,11 +9,7 @@ export interface HealthSettings {
 }
 
 export function healthSettings(env: NodeJS.ProcessEnv): HealthSettings {
-  return {
-    allowedNetworks: [
-      ...networkList(env.HEALTH_ALLOWED_NETWORKS),
-      ...networkList(env.ALERT_ALLOWED_NETWORKS),
-    ],
-    timeoutMs: wholeNumber(env, "HEALTH_TIMEOUT_MS", 5_000, 1),
-  };
+  const { allowedNetworks, timeoutMs } = readSettings(env, healthDeclaration);
+  const { allowedNetworks: alsoAllowed } = readSettings(env, alertDeclaration);
+  return { allowedNetworks: [...allowedNetworks, ...alsoAllowed], timeoutMs };
 }

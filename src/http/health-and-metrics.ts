@@ -1,30 +1,28 @@
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import { logFor } from "../log.ts";
-import { UserError } from "../user-error.ts";
-import type { AddressVariables, OperationsAddress } from "./address.ts";
+import type { Address, AddressSettings } from "./address.ts";
+import { listen } from "./listen.ts";
 
-const log = logFor("operations");
+const log = logFor("health-and-metrics");
 
-export interface Operations {
+export interface HealthAndMetrics {
   readonly register: Registry;
-  readonly address: OperationsAddress;
-  /** What a reader of an error can set. */
-  readonly variables: AddressVariables;
+  readonly address: Address;
+  readonly settings: AddressSettings;
   isReady(): boolean | Promise<boolean>;
   /** Brings values up to date that are asked for with each scrape. */
   refresh?(): Promise<void>;
 }
 
-export interface OperationsServer {
+export interface MonitoringServer {
   readonly url: string;
   stop(): Promise<void>;
 }
 
 /** /metrics for Prometheus, /healthz (the process is alive) and /readyz (it does its work). */
-export async function serveOperations(operations: Operations): Promise<OperationsServer> {
-  const { register, address, variables, isReady, refresh } = operations;
+export async function serveHealthAndMetrics(given: HealthAndMetrics): Promise<MonitoringServer> {
+  const { register, address, settings, isReady, refresh } = given;
   const answers: Readonly<Record<string, (response: ServerResponse) => Promise<void>>> = {
     "/healthz": async (response) => say(response, 200, "alive"),
     "/readyz": async (response) => {
@@ -48,13 +46,8 @@ export async function serveOperations(operations: Operations): Promise<Operation
       say(response, 500, "failed");
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(refusal(error, address, variables)));
-    server.listen(address.port, address.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://${address.host}:${port}`,
+    url: (await listen(server, address, settings)).replace(/\/$/, ""),
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -65,25 +58,4 @@ export async function serveOperations(operations: Operations): Promise<Operation
 
 function say(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { "content-type": "text/plain" }).end(`${text}\n`);
-}
-
-function refusal(
-  cause: NodeJS.ErrnoException,
-  { host, port }: OperationsAddress,
-  variables: AddressVariables,
-): Error {
-  if (cause.code === "EADDRINUSE") {
-    return new UserError(
-      "port_in_use",
-      `port ${port} is taken by another program`,
-      `Choose another with ${variables.port}.`,
-      { cause },
-    );
-  }
-  return new UserError(
-    "address_unusable",
-    `nothing listens on port ${port} of ${host}: ${cause.code ?? cause.message}`,
-    `Choose an address of this machine with ${variables.host}, and a port that this account may use.`,
-    { cause },
-  );
 }
