@@ -1,5 +1,5 @@
-import { cleanupIsDone } from "../src/worker/cleanup/is-done.ts";
-import { cleanupIsDue } from "../src/worker/cleanup/is-due.ts";
+import { cleanupIsDone } from "../src/worker/lease-expiry/is-done.ts";
+import { cleanupIsDue } from "../src/worker/lease-expiry/is-due.ts";
 import { inBatches, type MakeTask } from "../src/worker/task.ts";
 
 const expire = inBatches(

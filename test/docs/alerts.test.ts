@@ -11,7 +11,7 @@ import { type AlertCase, alertCases } from "./alert-cases.ts";
 
 /** The rules of docs/monitoring, judged by Prometheus's own promtool. */
 const run = promisify(execFile);
-const ruleFiles = ["prometheus-rules.yml", "api-rules.yml", "gateway-rules.yml"].map((name) =>
+const ruleFiles = ["worker-rules.yml", "api-rules.yml", "gateway-rules.yml"].map((name) =>
   projectPath(`docs/monitoring/${name}`),
 );
 const version = await run("promtool", ["--version"]).catch(() => undefined);

@@ -11,13 +11,13 @@ interface Dashboard {
 }
 
 function dashboardQueries(): string[] {
-  const text = readFileSync(projectPath("docs/monitoring/grafana-dashboard.json"), "utf8");
+  const text = readFileSync(projectPath("docs/monitoring/worker-dashboard.json"), "utf8");
   const dashboard = JSON.parse(text) as Dashboard;
   return dashboard.panels.flatMap((panel) => panel.targets.map((target) => target.expr));
 }
 
 function ruleQueries(): string[] {
-  const text = readFileSync(projectPath("docs/monitoring/prometheus-rules.yml"), "utf8");
+  const text = readFileSync(projectPath("docs/monitoring/worker-rules.yml"), "utf8");
   return [...text.matchAll(/^ +expr: (.+)$/gm)].map((match) => match[1] ?? "");
 }
 
@@ -66,7 +66,7 @@ const rulesOf = (file: string) =>
     .split("- alert: ")
     .slice(1);
 
-test.each(["prometheus-rules.yml", "api-rules.yml"])(
+test.each(["worker-rules.yml", "api-rules.yml"])(
   "every rule of %s says how bad it is and what to do, and names its runbook",
   (file) => {
     const rules = rulesOf(file);
@@ -83,7 +83,7 @@ test.each(["prometheus-rules.yml", "api-rules.yml"])(
 );
 
 test("every runbook is of an alert", () => {
-  const alerts = ["prometheus-rules.yml", "api-rules.yml"].flatMap(rulesOf);
+  const alerts = ["worker-rules.yml", "api-rules.yml"].flatMap(rulesOf);
   const names = alerts.map((rule) => rule.split("\n", 1)[0]);
   const sections = [...runbooks.matchAll(/^### (\w+)$/gm)].map(([, name]) => name);
   expect(sections.filter((name) => !names.includes(name))).toEqual([]);

@@ -16,7 +16,7 @@ export function register(program: Command): void {
     .action(async ({ json }: Output) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { printRows } = await import("../print-rows.ts");
-      const { failedJobs } = await import("../../worker/operation/failed-jobs.ts");
+      const { failedJobs } = await import("../../jobs/failed-jobs.ts");
       const columns = ["job_id", "task", "attempts", "failed_at", "last_error"];
       printRows(await withOwnerConnection(failedJobs), columns, {
         json,
@@ -29,7 +29,7 @@ export function register(program: Command): void {
     .description("retry failed jobs: the ones named, or all")
     .action(async (ids: string[]) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { retryJobs } = await import("../../worker/operation/retry-jobs.ts");
+      const { retryJobs } = await import("../../jobs/retry-jobs.ts");
       const { requireJobIds } = await import("../arguments.ts");
       requireJobIds(ids);
       console.log(
@@ -42,7 +42,7 @@ export function register(program: Command): void {
     .description("have a worker run a task now; the payload is JSON")
     .action(async (task: string, payload = "{}") => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { addJob } = await import("../../worker/operation/add-job.ts");
+      const { addJob } = await import("../../jobs/add-job.ts");
       const { checkTask, parsePayload } = await import("../check-job.ts");
       const { requirePayload } = await import("../../worker/task-payloads.ts");
       checkTask(task);
@@ -60,7 +60,7 @@ export function register(program: Command): void {
     .action(async ({ json }: Output) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { printRows } = await import("../print-rows.ts");
-      const { deadNotifications } = await import("../../worker/operation/dead-notifications.ts");
+      const { deadNotifications } = await import("../../jobs/dead-notifications.ts");
       const columns = [
         "notification_id",
         "event",
@@ -80,9 +80,7 @@ export function register(program: Command): void {
     .description("replay dead letters: the ones named, or all")
     .action(async (ids: string[]) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { replayNotifications } = await import(
-        "../../worker/operation/replay-notifications.ts"
-      );
+      const { replayNotifications } = await import("../../jobs/replay-notifications.ts");
       const { requireUuids } = await import("../arguments.ts");
       requireUuids(ids, "Give ids as jobs dead-letters lists them.");
       console.log(
@@ -97,7 +95,7 @@ export function register(program: Command): void {
     .requiredOption("--to <moment>", "up to here")
     .action(async ({ from, to }: { from: string; to: string }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { markForAggregation } = await import("../../worker/operation/mark-for-aggregation.ts");
+      const { markForAggregation } = await import("../../jobs/mark-for-aggregation.ts");
       const { requireMoment, requireSpan } = await import("../arguments.ts");
       const [start, end] = [requireMoment(from, "--from"), requireMoment(to, "--to")];
       requireSpan(start, end);

@@ -1,4 +1,4 @@
-import type { Sql } from "../../postgres/connect.ts";
+import type { Sql } from "../postgres/connect.ts";
 
 export interface FailedJob {
   readonly job_id: string;

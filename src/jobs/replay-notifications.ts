@@ -1,4 +1,4 @@
-import type { Sql } from "../../postgres/connect.ts";
+import type { Sql } from "../postgres/connect.ts";
 
 /** Replays the dead letters that are named, or all of them; answers how many. */
 export async function replayNotifications(sql: Sql, ids: readonly string[]): Promise<number> {

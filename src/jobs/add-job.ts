@@ -1,4 +1,4 @@
-import type { Sql } from "../../postgres/connect.ts";
+import type { Sql } from "../postgres/connect.ts";
 
 /** Answers the id of the job. */
 export async function addJob(sql: Sql, task: string, payload: object): Promise<string> {

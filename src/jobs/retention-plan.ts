@@ -1,5 +1,5 @@
-import type { Sql } from "../../postgres/connect.ts";
-import type { RetentionStep } from "../retention/step.ts";
+import type { Sql } from "../postgres/connect.ts";
+import type { RetentionStep } from "../worker/retention/step.ts";
 
 interface PlannedStep extends RetentionStep {
   readonly row_count: string;

@@ -1,4 +1,4 @@
-import type { Sql } from "../../postgres/connect.ts";
+import type { Sql } from "../postgres/connect.ts";
 
 /** Marks the hours of a span for aggregation; answers how many. */
 export async function markForAggregation(sql: Sql, from: string, to: string): Promise<number> {

@@ -1,4 +1,4 @@
-import type { Sql } from "../../postgres/connect.ts";
+import type { Sql } from "../postgres/connect.ts";
 
 /** Retries the failed jobs that are named, or all of them; answers how many. */
 export async function retryJobs(sql: Sql, ids: readonly string[]): Promise<number> {
