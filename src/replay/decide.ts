@@ -1,4 +1,5 @@
 import type { Sql } from "../postgres/connect.ts";
+import { type Operation, operationAt } from "./operations.ts";
 import type { Recording } from "./read-trace.ts";
 import type { Decided } from "./tally.ts";
 
@@ -10,15 +11,22 @@ const BATCH = 20;
 /** Batches under way: the connection answers them in order while the next ones are being sent. */
 const PIPELINE = 16;
 
+/** Ids of the applications of a recording, by their names. */
+export type ApplicationIds = (name: string) => string;
+
 /** Decides every operation of a recording, in order, by the road of a live one. */
 export async function* decide(
   sql: Sql,
-  application: string,
-  recording: Recording,
+  ids: ApplicationIds,
+  { trace, epoch }: Recording,
 ): AsyncGenerator<Decided[]> {
   const underWay: Promise<Decided[]>[] = [];
-  for (let from = 0; from < recording.trace.length; from += BATCH) {
-    const batch = decideBatch(sql, application, recording, from);
+  for (let from = 0; from < trace.length; from += BATCH) {
+    const count = Math.min(BATCH, trace.length - from);
+    const operations = Array.from({ length: count }, (_, place) =>
+      operationAt(trace, from + place),
+    );
+    const batch = decideBatch(sql, ids, epoch, operations);
     // The first failed batch reports its error; the rejections of the others must be handled too.
     batch.catch(() => undefined);
     underWay.push(batch);
@@ -27,29 +35,25 @@ export async function* decide(
   for (const batch of underWay) yield await batch;
 }
 
-async function decideBatch(
+export async function decideBatch(
   sql: Sql,
-  application: string,
-  { trace, epoch }: Recording,
-  from: number,
+  ids: ApplicationIds,
+  epoch: Date,
+  operations: readonly Operation[],
 ): Promise<Decided[]> {
-  const indexes = Array.from(
-    { length: Math.min(BATCH, trace.length - from) },
-    (_, index) => from + index,
-  );
-  const offsets = indexes.map((index) => trace.offsetUs(index));
-  const sizes = indexes.map((index) => trace.size(index));
-  const operations = indexes.map((index) => trace.operation(index));
-  const rows = await sql<{ allowed: boolean; cost: string }[]>`
-    select allowed, cost
+  const rows = await sql<{ allowed: boolean; cost: string; retryAfterMs: string | null }[]>`
+    select allowed, cost, retry_after_ms as "retryAfterMs"
     from rate_limiter_internal.replay_batch(
-      ${application}, ${epoch}, ${offsets.map(String)}, ${operations}, ${sizes.map(String)}
+      ${operations.map(({ application }) => ids(application))}::uuid[],
+      ${epoch},
+      ${operations.map(({ offsetUs }) => String(offsetUs))},
+      ${operations.map(({ operation }) => operation)},
+      ${operations.map(({ size }) => String(size))}
     )
   `;
-  return rows.map(({ allowed, cost }, index) => ({
-    offsetUs: offsets[index] as bigint,
-    size: sizes[index] as bigint,
-    allowed,
-    cost,
+  return rows.map(({ allowed, cost, retryAfterMs }, place) => ({
+    ...(operations[place] as Operation),
+    ...{ allowed, cost, isLast: true },
+    retryAfterUs: retryAfterMs === null ? undefined : BigInt(retryAfterMs) * 1_000n,
   }));
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { InputError } from "../user-error.ts";
@@ -11,9 +11,11 @@ export interface Line {
 
 const LONGEST_LINE = 1_048_576;
 const LINE_FEED = 0x0a;
+const GZIP_MARK = Buffer.from([0x1f, 0x8b]);
 
 /**
- * The lines of a file, plain or gzip (told by its content, not by its name), one at a time.
+ * The lines of a file, or of standard input for `-`, plain or gzip (told by the content, not by the
+ * name), one at a time.
  * Bytes are read as Latin-1: all that a trace says is ASCII, and a log may hold anything else.
  */
 export async function* linesOf(path: string): AsyncGenerator<Line> {
@@ -25,23 +27,26 @@ export async function* linesOf(path: string): AsyncGenerator<Line> {
 }
 
 async function content(path: string): Promise<AsyncIterable<Buffer>> {
-  const gzip = await isGzip(path);
-  const file = createReadStream(path);
-  if (!gzip) return file;
+  const chunks: AsyncIterator<Buffer> = (path === "-" ? process.stdin : createReadStream(path))[
+    Symbol.asyncIterator
+  ]();
+  let head = Buffer.alloc(0);
+  while (head.length < GZIP_MARK.length) {
+    const { value, done } = await chunks.next();
+    if (done === true) break;
+    head = Buffer.concat([head, value]);
+  }
+  const whole = Readable.from(joined(head, chunks), { objectMode: false });
+  if (!head.subarray(0, GZIP_MARK.length).equals(GZIP_MARK)) return whole;
   const unzip = createGunzip();
   // The reader of `unzip` meets the error; here it must only not go unhandled.
-  pipeline(file, unzip).catch(() => undefined);
+  pipeline(whole, unzip).catch(() => undefined);
   return unzip;
 }
 
-async function isGzip(path: string): Promise<boolean> {
-  const file = await open(path);
-  try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
-    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
-  } finally {
-    await file.close();
-  }
+async function* joined(head: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  if (head.length > 0) yield head;
+  yield* { [Symbol.asyncIterator]: () => rest };
 }
 
 async function* split(chunks: AsyncIterable<Buffer>): AsyncGenerator<Line> {
@@ -69,7 +74,7 @@ function tooLong(number: number): InputError {
   return new InputError(
     "trace_unrecognized",
     `line ${number} of the trace has no end within a megabyte`,
-    "Give a text file: the CSV of a block trace or a web access log, plain or gzip.",
+    "Give a text file: the CSV of a block trace or a log, plain or gzip.",
   );
 }
 

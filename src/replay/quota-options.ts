@@ -1,4 +1,6 @@
+import { sizeInBytes } from "../decide/size.ts";
 import { InputError } from "../user-error.ts";
+import { LARGEST_SIZE } from "./formats/sizes.ts";
 
 /** `LIMIT:BURST:SECONDS`: the limit is the refill, the burst holds for that many seconds. */
 export interface QuotaNumbers {
@@ -13,12 +15,25 @@ export type Method = (typeof METHODS)[number];
 /** The ranges of the columns that the numbers go into. */
 const LARGEST_INTEGER = 2_147_483_647;
 
+export function parseBytes(text: string, option: string): bigint {
+  const bytes = bytesOf(text);
+  if (bytes !== undefined && bytes <= LARGEST_SIZE) return bytes;
+  throw badOption(option, "is not a size", `Give ${option} bytes, for example 65536 or 64KiB.`);
+}
+
+/** A share such as 5% or 0.5%, in millionths. */
+export function parseShare(text: string, option: string): number {
+  const [, percent = ""] = /^(\d{1,3}(?:\.\d{1,4})?)%$/.exec(text) ?? [];
+  if (percent !== "" && Number(percent) <= 100) return Math.round(Number(percent) * 10_000);
+  throw badOption(option, "is not a share", `Give ${option} a percentage, for example 5%.`);
+}
+
 export function parseIops(text: string, option: string): QuotaNumbers {
-  return parseQuota(text, option, LARGEST_INTEGER);
+  return parseQuota(text, option, LARGEST_INTEGER, "50:100:10");
 }
 
 export function parseBandwidth(text: string, option: string): QuotaNumbers {
-  return parseQuota(text, option, Number.MAX_SAFE_INTEGER);
+  return parseQuota(text, option, Number.MAX_SAFE_INTEGER, "1MB:4MB:10");
 }
 
 export function parseMethod(text: string): Method {
@@ -28,7 +43,7 @@ export function parseMethod(text: string): Method {
 }
 
 export function parseCount(text: string, option: string): number {
-  const count = wholeNumber(text);
+  const count = /^\d{1,16}$/.test(text) ? Number(text) : undefined;
   if (count !== undefined && count <= Number.MAX_SAFE_INTEGER) return count;
   throw badOption(
     option,
@@ -37,9 +52,9 @@ export function parseCount(text: string, option: string): number {
   );
 }
 
-function parseQuota(text: string, option: string, largest: number): QuotaNumbers {
-  const example = "Give it as LIMIT:BURST:SECONDS, for example 50:100:10.";
-  const numbers = text.split(":").map(wholeNumber);
+function parseQuota(text: string, option: string, largest: number, good: string): QuotaNumbers {
+  const example = `Give it as LIMIT:BURST:SECONDS, for example ${good}.`;
+  const numbers = text.split(":").map(numberOf);
   const [limit, burst, seconds] = numbers;
   if (numbers.length !== 3 || limit === undefined || burst === undefined || seconds === undefined) {
     throw badOption(option, "is not three whole numbers", example);
@@ -53,8 +68,18 @@ function parseQuota(text: string, option: string, largest: number): QuotaNumbers
   return { limit, burst, seconds };
 }
 
-function wholeNumber(text: string): number | undefined {
-  return /^\d{1,16}$/.test(text) ? Number(text) : undefined;
+/** Bytes, with a unit or without. */
+function bytesOf(text: string): bigint | undefined {
+  try {
+    return BigInt(sizeInBytes(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function numberOf(text: string): number | undefined {
+  const bytes = bytesOf(text);
+  return bytes !== undefined && bytes <= 10n ** 16n ? Number(bytes) : undefined;
 }
 
 function badOption(option: string, what: string, hint: string): InputError {

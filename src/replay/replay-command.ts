@@ -1,8 +1,17 @@
 import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
 import { InputError } from "../user-error.ts";
+import { GROUPS, type Group, type Reading } from "./charge-of.ts";
 import { progressBar } from "./progress.ts";
-import { parseBandwidth, parseCount, parseIops, parseMethod } from "./quota-options.ts";
-import { type Recording, readTrace } from "./read-trace.ts";
+import { readCosts, readQuotas } from "./quota-file.ts";
+import {
+  parseBandwidth,
+  parseBytes,
+  parseCount,
+  parseIops,
+  parseMethod,
+  parseShare,
+} from "./quota-options.ts";
+import { type Recording, readTraces } from "./read-trace.ts";
 import { replay } from "./replay.ts";
 import type { ReplayQuotas } from "./replay-world.ts";
 import { jsonReport, textReport } from "./report.ts";
@@ -14,26 +23,65 @@ export interface ReplayOptions {
   readonly clusterIops?: string;
   readonly clusterBandwidth?: string;
   readonly method: string;
+  readonly by?: string;
+  readonly quotas?: string;
+  readonly costs?: string;
+  readonly uploadSize?: string;
+  readonly refund5xx?: boolean;
+  readonly retries?: string;
+  readonly failOver?: string;
   readonly json?: boolean;
   readonly from: string;
   readonly limit?: string;
 }
 
+export interface ReplayAnswer {
+  readonly text: string;
+  /** A larger share was throttled than --fail-over allows. */
+  readonly isOver: boolean;
+}
+
+const usualUploadSize = "64KiB";
+
 /** Answers the report; nothing is printed before it is whole. */
 export async function replayCommand(
-  path: string,
+  paths: readonly string[],
   options: ReplayOptions,
   withEmptyDatabase?: WithEmptyDatabase,
-): Promise<string> {
+): Promise<ReplayAnswer> {
   const quotas = quotasOf(options);
+  const retries = parseCount(options.retries ?? "0", "--retries");
+  const most = optional(options.failOver, "--fail-over", parseShare);
   const from = parseCount(options.from, "--from");
   const limit = optional(options.limit, "--limit", parseCount) ?? Number.MAX_SAFE_INTEGER;
-  const recording = part(await readTrace(path), from, limit);
+  const recording = part(await readTraces(paths, readingOf(options)), from, limit);
   const bar = progressBar(recording.trace.length);
-  const decided = replay(recording, quotas, bar.update, withEmptyDatabase);
+  const decided = replay(recording, { quotas, retries }, bar.update, withEmptyDatabase);
   const totals = await decided.finally(bar.stop);
   const report = options.json === true ? jsonReport : textReport;
-  return report({ path, recording, quotas, totals });
+  const { admitted, throttled } = totals;
+  return {
+    text: report({ paths, recording, quotas, retries, totals }),
+    isOver: most !== null && throttled * 1_000_000 > most * (admitted + throttled),
+  };
+}
+
+function readingOf({ by, uploadSize, refund5xx }: ReplayOptions): Reading {
+  return {
+    uploadSize: parseBytes(uploadSize ?? usualUploadSize, "--upload-size"),
+    refund5xx: refund5xx === true,
+    group: optional(by, "--by", parseGroup) ?? undefined,
+  };
+}
+
+function parseGroup(text: string): Group {
+  const group = GROUPS.find((known) => known === text);
+  if (group !== undefined) return group;
+  throw new InputError(
+    "bad_option",
+    "the value of --by is nothing that a log has",
+    `Give one of ${GROUPS.join(", ")}.`,
+  );
 }
 
 function quotasOf(options: ReplayOptions): ReplayQuotas {
@@ -44,6 +92,8 @@ function quotasOf(options: ReplayOptions): ReplayQuotas {
     bandwidth: optional(bandwidth, "--bandwidth", parseBandwidth),
     clusterIops: optional(clusterIops, "--cluster-iops", parseIops),
     clusterBandwidth: optional(clusterBandwidth, "--cluster-bandwidth", parseBandwidth),
+    ...(options.quotas !== undefined && { own: readQuotas(options.quotas) }),
+    ...(options.costs !== undefined && { costs: readCosts(options.costs) }),
   };
 }
 

@@ -1,27 +1,39 @@
+import type { OperationCost, OwnQuotas } from "./quota-file.ts";
 import type { Method, QuotaNumbers } from "./quota-options.ts";
 
 /** The quotas that a workload is replayed against; one that is null sets no limit. */
 export interface ReplayQuotas {
   /** Of the IOPS quotas; bandwidth always follows the token bucket. */
   readonly method: Method;
+  /** Of each application. */
   readonly iops: QuotaNumbers | null;
   readonly bandwidth: QuotaNumbers | null;
+  /** Of applications by name, instead of those. */
+  readonly own?: ReadonlyMap<string, OwnQuotas>;
   readonly clusterIops: QuotaNumbers | null;
   readonly clusterBandwidth: QuotaNumbers | null;
+  readonly costs?: Readonly<Record<string, OperationCost>>;
 }
 
-export const APPLICATION = "a";
 const CLUSTER = "c";
 /** In force well before the first operation, so that every bucket starts full. */
 const VALID_FROM_US = -1_000_000_000;
 
-/** One application in one cluster, as the database's load_world() takes it. */
-export function replayWorld(epoch: Date, quotas: ReplayQuotas): object {
+/** The applications in one cluster, as the database's load_world() takes them. */
+export function replayWorld(
+  epoch: Date,
+  quotas: ReplayQuotas,
+  applications: readonly string[],
+): object {
   return {
     epoch: epoch.toISOString(),
-    applications: [{ name: APPLICATION, cluster: CLUSTER }],
+    operation_types: Object.entries(quotas.costs ?? {}).map(([name, cost]) => ({ name, ...cost })),
+    applications: applications.map((name) => ({ name, cluster: CLUSTER })),
     quotas: [
-      quotaOf(`app:${APPLICATION}`, quotas.iops, quotas.bandwidth, quotas.method),
+      ...applications.map((name) => {
+        const { iops, bandwidth } = quotas.own?.get(name) ?? quotas;
+        return quotaOf(`app:${name}`, iops, bandwidth, quotas.method);
+      }),
       quotaOf(`cluster:${CLUSTER}`, quotas.clusterIops, quotas.clusterBandwidth, quotas.method),
     ].filter(({ iops, bandwidth }) => iops !== null || bandwidth !== null),
   };

@@ -1,13 +1,16 @@
 import { throttlingChart } from "./chart.ts";
+import type { Findings } from "./findings.ts";
 import type { QuotaNumbers } from "./quota-options.ts";
 import type { Recording } from "./read-trace.ts";
 import type { ReplayQuotas } from "./replay-world.ts";
-import type { Stretch, Totals } from "./tally.ts";
+import type { Stretch } from "./stretches.ts";
+import type { Totals } from "./tally.ts";
 
 export interface Replayed {
-  readonly path: string;
+  readonly paths: readonly string[];
   readonly recording: Recording;
   readonly quotas: ReplayQuotas;
+  readonly retries: number;
   readonly totals: Totals;
 }
 
@@ -18,11 +21,10 @@ declare global {
 }
 
 /** One JSON object on one line. Integers are written whole, however large. */
-export function jsonReport({ path, recording, quotas, totals }: Replayed): string {
-  const { leftovers, epoch } = recording;
+export function jsonReport({ paths, recording, quotas, retries, totals }: Replayed): string {
+  const { findings, epoch } = recording;
   return JSON.stringify({
-    trace: path,
-    format: recording.format,
+    traces: paths.map((path, place) => ({ path, format: recording.formats[place] })),
     quotas: quotasJson(quotas),
     operations: totals.admitted + totals.throttled,
     admitted: totals.admitted,
@@ -30,28 +32,38 @@ export function jsonReport({ path, recording, quotas, totals }: Replayed): strin
     bytes_admitted: whole(totals.bytesAdmitted),
     bytes_throttled: whole(totals.bytesThrottled),
     tokens_used: tokens(totals.tokensUsed),
+    retries: { most: retries, asked: totals.retries, admitted: totals.admittedLater },
     longest_throttled: stretchJson(totals.longestThrottled, epoch),
     throttled_by_minute: totals.minutes,
-    skipped: Object.fromEntries(leftovers.skipped),
-    bad_lines: { count: leftovers.badLines.count, first: leftovers.badLines.first },
+    applications: totals.applications.map((each) => ({
+      ...{ application: each.application, admitted: each.admitted, throttled: each.throttled },
+      bytes_admitted: whole(each.bytesAdmitted),
+      bytes_throttled: whole(each.bytesThrottled),
+      longest_throttled: stretchJson(each.longestThrottled, epoch),
+    })),
+    spread_over_seconds: findings.hasWholeSeconds,
+    skipped: Object.fromEntries(findings.skipped),
+    given_back: Object.fromEntries(findings.givenBack),
+    unknown: Object.fromEntries(findings.unknown),
+    bad_lines: findings.badLines,
     decisions_sha256: totals.decisionsSha256,
   });
 }
 
-export function textReport({ path, recording, quotas, totals }: Replayed): string {
+export function textReport({ paths, recording, quotas, retries, totals }: Replayed): string {
   const operations = totals.admitted + totals.throttled;
   const bytes = totals.bytesAdmitted + totals.bytesThrottled;
-  const { skipped, badLines } = recording.leftovers;
   return [
-    `Replay of ${path}`,
+    `Replay of ${paths.join(", ")}`,
     ...quotaLines(quotas),
     "",
     row("admitted", totals.admitted, operations, totals.bytesAdmitted, bytes),
     row("throttled", totals.throttled, operations, totals.bytesThrottled, bytes),
     `  longest throttled  ${stretchText(totals.longestThrottled, recording.epoch)}`,
     `  tokens used        ${grouped(tokens(totals.tokensUsed))}`,
-    ...[...skipped].map(([method, count]) => `  skipped            ${count} ${method}`),
-    ...(badLines.count > 0 ? [`  bad lines          ${badLineText(badLines)}`] : []),
+    ...(retries > 0 ? [`  admitted later     ${retryText(totals)}`] : []),
+    ...findingLines(recording.findings),
+    ...applicationLines(totals.applications),
     "",
     "Share of operations throttled, a row an hour, a character a minute:",
     ...throttlingChart(totals.minutes),
@@ -60,13 +72,51 @@ export function textReport({ path, recording, quotas, totals }: Replayed): strin
   ].join("\n");
 }
 
-function quotasJson({ method, ...quotas }: ReplayQuotas) {
+function retryText({ admittedLater, retries }: Totals): string {
+  return `${grouped(admittedLater)}, asked again ${grouped(retries)} times`;
+}
+
+function findingLines({ skipped, givenBack, unknown, hasWholeSeconds, badLines }: Findings) {
+  const told = (name: string, counts: ReadonlyMap<string, number>) =>
+    [...counts].map(([word, count]) => `  ${name.padEnd(18)} ${grouped(count)} ${word}`);
+  return [
+    ...told("skipped", skipped),
+    ...told("given back", givenBack),
+    ...told("not in the log", unknown),
+    ...(hasWholeSeconds ? ["  times              whole seconds: requests spread over each"] : []),
+    ...(badLines.count > 0 ? [`  bad lines          ${badLineText(badLines)}`] : []),
+  ];
+}
+
+const SHOWN_APPLICATIONS = 20;
+
+function applicationLines(applications: Totals["applications"]): string[] {
+  if (applications.length < 2) return [];
+  const width = Math.max(...applications.map(({ application }) => application.length), 11);
+  const line = (name: string, ...cells: readonly string[]) =>
+    `  ${name.padEnd(width)} ${cells.map((cell) => cell.padStart(14)).join("")}`;
+  const rows = applications.slice(0, SHOWN_APPLICATIONS).map(({ application, ...counts }) => {
+    const share = percent(BigInt(counts.throttled), BigInt(counts.admitted + counts.throttled));
+    return line(application, grouped(counts.admitted), grouped(counts.throttled), share);
+  });
+  const left = applications.length - rows.length;
+  return [
+    "",
+    line("application", "admitted", "throttled", "share"),
+    ...rows,
+    ...(left > 0 ? [`  … and ${left} more: --json has all of them`] : []),
+  ];
+}
+
+function quotasJson({ method, own, costs, ...quotas }: ReplayQuotas) {
   return {
     method,
     iops: quotas.iops,
     bandwidth: quotas.bandwidth,
     cluster_iops: quotas.clusterIops,
     cluster_bandwidth: quotas.clusterBandwidth,
+    ...(own && { own: Object.fromEntries(own) }),
+    ...(costs && { costs }),
   };
 }
 
@@ -77,6 +127,7 @@ function quotaLines({ method, ...quotas }: ReplayQuotas): string[] {
     quotaLine("cluster iops", quotas.clusterIops, `, ${method}`),
     quotaLine("cluster bandwidth", quotas.clusterBandwidth, ""),
   ].filter((line) => line !== null);
+  if (quotas.own !== undefined) lines.push(`  own quotas         ${quotas.own.size} applications`);
   return lines.length > 0 ? lines : ["  no quota: every operation is admitted"];
 }
 
@@ -87,11 +138,11 @@ function quotaLine(name: string, quota: QuotaNumbers | null, how: string): strin
 }
 
 function row(name: string, count: number, of: number, bytes: bigint, ofBytes: bigint): string {
-  const shares = `${share(BigInt(count), BigInt(of))} of operations`;
-  return `  ${name.padEnd(18)} ${grouped(count)} (${shares}), ${grouped(bytes)} bytes (${share(bytes, ofBytes)})`;
+  const shares = `${percent(BigInt(count), BigInt(of))} of operations`;
+  return `  ${name.padEnd(18)} ${grouped(count)} (${shares}), ${grouped(bytes)} bytes (${percent(bytes, ofBytes)})`;
 }
 
-function share(part: bigint, whole: bigint): string {
+function percent(part: bigint, whole: bigint): string {
   if (whole === 0n) return "0.0%";
   const permille = (part * 1000n) / whole;
   return `${permille / 10n}.${permille % 10n}%`;
@@ -124,7 +175,7 @@ function moment(epoch: Date, offsetUs: bigint): string {
   return `${new Date(Number(at / 1000n)).toISOString().slice(0, 19)}.${fraction}Z`;
 }
 
-function badLineText({ count, first }: Recording["leftovers"]["badLines"]): string {
+function badLineText({ count, first }: Findings["badLines"]): string {
   const named = first.map(({ line, reason }) => `line ${line}: ${reason}`).join("; ");
   return `${count} (${named}${count > first.length ? "; …" : ""})`;
 }

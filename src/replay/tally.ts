@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
+import type { Operation } from "./operations.ts";
+import { longer, type Stretch, Stretches } from "./stretches.ts";
 
-export interface Decided {
-  readonly offsetUs: bigint;
-  readonly size: bigint;
+export interface Decided extends Operation {
   readonly allowed: boolean;
   /** Six-digit decimal, as the database writes it. */
   readonly cost: string;
+  /** Undefined where it can never be admitted, or was. */
+  readonly retryAfterUs: bigint | undefined;
+  /** It is not asked for again. */
+  readonly isLast: boolean;
 }
 
 export interface Minute {
@@ -15,92 +19,112 @@ export interface Minute {
   throttled: number;
 }
 
-export interface Stretch {
-  readonly operations: number;
-  readonly fromUs: bigint;
-  readonly toUs: bigint;
+/** What became of operations, each counted once, however often it was asked for. */
+export interface Counts {
+  admitted: number;
+  throttled: number;
+  bytesAdmitted: bigint;
+  bytesThrottled: bigint;
 }
 
-export interface Totals {
-  readonly admitted: number;
-  readonly throttled: number;
-  readonly bytesAdmitted: bigint;
-  readonly bytesThrottled: bigint;
+export interface ApplicationTotals extends Counts {
+  readonly application: string;
+  readonly longestThrottled: Stretch | null;
+}
+
+export interface Totals extends Counts {
   /** Millionths of a token. */
   readonly tokensUsed: bigint;
-  /** The longest time in which every operation was throttled; null when none was. */
+  /** Of those admitted, the ones that were throttled before. */
+  readonly admittedLater: number;
+  /** Decisions beyond the first of each operation. */
+  readonly retries: number;
+  /** The longest time in which every decision of an application was a denial; null without one. */
   readonly longestThrottled: Stretch | null;
   readonly minutes: readonly Minute[];
+  /** The most throttled first. */
+  readonly applications: readonly ApplicationTotals[];
   readonly decisionsSha256: string;
 }
 
 const MINUTE_US = 60_000_000n;
 
-/** Adds up decisions as they come, in the order of the trace. */
+/** Adds up decisions as they come, in the order of time. */
 export class Tally {
   readonly #decisions = createHash("sha256");
   readonly #minutes: Minute[] = [];
-  #admitted = 0;
-  #throttled = 0;
-  #bytesAdmitted = 0n;
-  #bytesThrottled = 0n;
+  readonly #applications = new Map<string, Counts & { readonly stretches: Stretches }>();
+  readonly #all = nothing();
   #tokensUsed = 0n;
+  #admittedLater = 0;
+  #retries = 0;
   #first: bigint | undefined;
-  #running: Stretch | null = null;
-  #longest: Stretch | null = null;
 
-  add({ offsetUs, size, allowed, cost }: Decided): void {
+  add(decided: Decided): void {
+    const { offsetUs, allowed, cost, tries, isLast } = decided;
+    this.#first ??= offsetUs;
     this.#decisions.update(allowed ? "1" : "0");
-    const minute = this.#minuteOf(offsetUs);
-    if (allowed) {
-      this.#admitted += 1;
-      this.#bytesAdmitted += size;
-      this.#tokensUsed += millionths(cost);
-      minute.admitted += 1;
-      this.#running = null;
-    } else {
-      this.#throttled += 1;
-      this.#bytesThrottled += size;
-      minute.throttled += 1;
-      this.#stretch(offsetUs);
-    }
+    const application = this.#application(decided.application);
+    application.stretches.add(offsetUs, allowed);
+    this.#retries += tries > 0 ? 1 : 0;
+    if (allowed) this.#tokensUsed += millionths(cost);
+    if (!isLast) return;
+    this.#admittedLater += allowed && tries > 0 ? 1 : 0;
+    this.#minuteOf(offsetUs)[allowed ? "admitted" : "throttled"] += 1;
+    for (const counts of [this.#all, application]) countIn(counts, decided);
   }
 
   /** Ends the count: nothing can be added afterwards. */
   totals(): Totals {
+    const applications = [...this.#applications]
+      .map(([application, { stretches, ...counts }]) => ({
+        ...{ application, ...counts },
+        longestThrottled: stretches.longest,
+      }))
+      .sort((a, b) => b.throttled - a.throttled || b.admitted - a.admitted);
+    const stretches = applications.map(({ longestThrottled }) => longestThrottled);
     return {
-      admitted: this.#admitted,
-      throttled: this.#throttled,
-      bytesAdmitted: this.#bytesAdmitted,
-      bytesThrottled: this.#bytesThrottled,
+      ...this.#all,
       tokensUsed: this.#tokensUsed,
-      longestThrottled: this.#longest,
+      admittedLater: this.#admittedLater,
+      retries: this.#retries,
+      longestThrottled: stretches.reduce(longer, null),
       minutes: this.#minutes,
+      applications,
       decisionsSha256: this.#decisions.digest("hex"),
     };
   }
 
+  #application(name: string) {
+    const known = this.#applications.get(name);
+    if (known !== undefined) return known;
+    const fresh = { ...nothing(), stretches: new Stretches() };
+    this.#applications.set(name, fresh);
+    return fresh;
+  }
+
   #minuteOf(offsetUs: bigint): Minute {
-    this.#first ??= offsetUs;
-    const minute = Number((offsetUs - this.#first) / MINUTE_US);
+    const minute = Number((offsetUs - (this.#first ?? offsetUs)) / MINUTE_US);
     const last = this.#minutes.at(-1);
     if (last?.minute === minute) return last;
     const next = { minute, admitted: 0, throttled: 0 };
     this.#minutes.push(next);
     return next;
   }
-
-  #stretch(offsetUs: bigint): void {
-    const { operations, fromUs } = this.#running ?? { operations: 0, fromUs: offsetUs };
-    this.#running = { operations: operations + 1, fromUs, toUs: offsetUs };
-    if (isLonger(this.#running, this.#longest)) this.#longest = this.#running;
-  }
 }
 
-function isLonger(one: Stretch, other: Stretch | null): boolean {
-  if (other === null) return true;
-  const difference = one.toUs - one.fromUs - (other.toUs - other.fromUs);
-  return difference > 0n || (difference === 0n && one.operations > other.operations);
+function nothing(): Counts {
+  return { admitted: 0, throttled: 0, bytesAdmitted: 0n, bytesThrottled: 0n };
+}
+
+function countIn(counts: Counts, { allowed, size }: Decided): void {
+  if (allowed) {
+    counts.admitted += 1;
+    counts.bytesAdmitted += size;
+  } else {
+    counts.throttled += 1;
+    counts.bytesThrottled += size;
+  }
 }
 
 function millionths(amount: string): bigint {

@@ -10,12 +10,17 @@ interface Outcome {
 }
 
 function qos(...args: string[]): Promise<Outcome> {
+  return qosWith("", ...args);
+}
+
+function qosWith(input: string, ...args: string[]): Promise<Outcome> {
   const env = { ...process.env, DATABASE_URL: inject("harness").url };
   return new Promise((resolve) => {
     const command = [projectPath("src/cli/main.ts"), ...args];
-    execFile(process.execPath, command, { env }, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, command, { env }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
+    child.stdin?.end(input);
   });
 }
 
@@ -27,6 +32,13 @@ describe("the command line", () => {
     const { code, stdout } = await qos("replay", path, "--iops", "2:2:1", "--json");
     expect(code).toBe(0);
     expect(stdout.trim().split("\n")).toHaveLength(1);
+    expect(JSON.parse(stdout)).toMatchObject({ admitted: 1, throttled: 1 });
+  });
+
+  it("reads standard input, and ends with 3 where too much was throttled", async () => {
+    const asked = ["replay", "-", "--iops", "2:2:1", "--json", "--fail-over", "49%"];
+    const { code, stdout } = await qosWith(trace, ...asked);
+    expect(code).toBe(3);
     expect(JSON.parse(stdout)).toMatchObject({ admitted: 1, throttled: 1 });
   });
 

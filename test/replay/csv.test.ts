@@ -1,10 +1,13 @@
 import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { readTrace } from "../../src/replay/read-trace.ts";
+import { readTraces } from "../../src/replay/read-trace.ts";
 import { temporaryFile } from "./files.ts";
 
 const HEADER = "offset_us,operation,size_bytes";
+
+const readTrace = (path: string) =>
+  readTraces([path], { uploadSize: 0n, refund5xx: false, group: undefined });
 
 function operations(trace: Awaited<ReturnType<typeof readTrace>>["trace"]) {
   return Array.from({ length: trace.length }, (_, index) => [
@@ -19,19 +22,30 @@ async function refusal(content: string | Buffer): Promise<unknown> {
 }
 
 describe("a block trace", () => {
-  const text = [HEADER, "0,read,0", "0,read,4096", "7,write,4097", "7,write,65536", "9,read,65537"];
+  const text = [
+    HEADER,
+    "0,read,0",
+    "0,read,4096",
+    "7,write,4097",
+    "7,write,65536",
+    "9,read,65537",
+    "9,list,5",
+    "9,delete,5",
+  ];
   const read = [
     [0n, "read_small", 0n],
     [0n, "read_small", 4096n],
     [7n, "write_medium", 4097n],
     [7n, "write_medium", 65536n],
     [9n, "read_large", 65537n],
+    [9n, "list", 5n],
+    [9n, "delete", 5n],
   ];
 
   it("names operations by kind and size, and counts from 2026", async () => {
-    const { trace, epoch, format } = await readTrace(temporaryFile("t", text.join("\n")));
+    const { trace, epoch, formats } = await readTrace(temporaryFile("t", text.join("\n")));
     expect(operations(trace)).toEqual(read);
-    expect([format, epoch.toISOString()]).toEqual(["csv", "2026-01-01T00:00:00.000Z"]);
+    expect([formats, epoch.toISOString()]).toEqual([["csv"], "2026-01-01T00:00:00.000Z"]);
   });
 
   it("is told to be gzip by its content, not by its name", async () => {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import {
   parseBandwidth,
+  parseBytes,
   parseCount,
   parseIops,
   parseMethod,
+  parseShare,
 } from "../../src/replay/quota-options.ts";
 
 const refused = { code: "bad_option", hint: expect.stringMatching(/\w/) };
@@ -21,6 +23,18 @@ describe("quota options", () => {
     expect(parseIops("50:100:10", "--iops")).toEqual({ limit: 50, burst: 100, seconds: 10 });
     const wide = { limit: 1, burst: Number.MAX_SAFE_INTEGER, seconds: 1 };
     expect(parseBandwidth("1:9007199254740991:1", "--bandwidth")).toEqual(wide);
+  });
+
+  it("take units", () => {
+    expect(parseBandwidth("1MB:4MiB:10", "--bandwidth")).toEqual({
+      ...{ limit: 1_000_000, burst: 4_194_304, seconds: 10 },
+    });
+    expect(parseBytes("64KiB", "--upload-size")).toBe(65_536n);
+    expect(parseShare("0.5%", "--fail-over")).toBe(5_000);
+    for (const text of ["5", "101%", "-1%", "a%"]) {
+      expect(thrownBy(() => parseShare(text, "--fail-over"))).toMatchObject(refused);
+    }
+    expect(thrownBy(() => parseBytes("64 K", "--upload-size"))).toMatchObject(refused);
   });
 
   it.each([

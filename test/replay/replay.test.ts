@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { operationOf } from "../../src/replay/operation-map.ts";
 import type { ReplayOptions } from "../../src/replay/replay-command.ts";
 import { type ReplayQuotas, replayWorld } from "../../src/replay/replay-world.ts";
-import { operationName } from "../../src/replay/trace.ts";
 import { answers, type Step } from "../model/answers.ts";
 import type { World } from "../model/world.ts";
 import { temporaryFile } from "./files.ts";
-import { replayed } from "./replayed.ts";
+import { answered, replayed } from "./replayed.ts";
 
 const HEADER = "offset_us,operation,size_bytes";
 const defaults: ReplayOptions = { method: "token_bucket", from: "0", json: true };
@@ -41,12 +41,12 @@ function traceOf(operations: readonly Operation[]): string {
 }
 
 function modelDecisions(quotas: ReplayQuotas, operations: readonly Operation[]): boolean[] {
-  const world = replayWorld(new Date("2026-01-01T00:00:00Z"), quotas) as World;
+  const world = replayWorld(new Date("2026-01-01T00:00:00Z"), quotas, ["-"]) as World;
   const steps: Step[] = operations.map(({ at, kind, size }) => ({
     at_us: at,
     call: "consume",
-    app: "a",
-    operation: operationName(kind, BigInt(size)),
+    app: "-",
+    operation: operationOf({ operation: kind, hasClass: true }, BigInt(size)),
     size,
   }));
   return answers({ ...world, steps }).map(({ allowed }) => allowed as boolean);
@@ -111,16 +111,82 @@ describe("a replay", () => {
   it("runs an access log at the times of its own", async () => {
     const entry = (second: string, request: string) =>
       `203.0.113.7 - - [31/Dec/1999:23:59:${second} +0000] "${request} HTTP/1.1" 200 10 "-" "x"`;
-    const lines = [entry("59", "GET /b"), "junk", entry("58", "GET /a"), entry("58", "OPTIONS /")];
+    const lines = [entry("59", "GET /b/1"), "junk", entry("58", "GET /b/2")];
     const path = temporaryFile("access.log", `${lines.join("\n")}\n`);
     const text = await replayed(path, { ...defaults, json: false, iops: "1:1:1" });
     expect(text).toMatch(
-      /admitted +0 .*\n {2}throttled +2 .*\n.* from 1999-12-31T23:59:58\.000000Z/,
+      /admitted +0 .*\n {2}throttled +2 .*\n.* 1\.000 s from 1999-12-31T23:59:58\.000000Z/,
     );
-    expect(text).toMatch(/skipped +1 OPTIONS\n {2}bad lines +1 \(line 2: not in the combined/);
+    expect(text).toContain("times              whole seconds");
+    expect(text).toMatch(/bad lines +1 \(line 2: not in the combined/);
+  });
+
+  it("asks again for what was throttled, after the wait that it was told", async () => {
+    const path = temporaryFile(
+      "t.csv",
+      `${HEADER}\n${"0,read,4096\n".repeat(3)}1500000,read,4096\n`,
+    );
+    const iops = { iops: "2:2:1" };
+    const once = JSON.parse(await replayed(path, { ...defaults, ...iops }));
+    expect(once).toMatchObject({ admitted: 2, throttled: 2, retries: { most: 0, asked: 0 } });
+    // After a millisecond the second is admitted and the third is not; half a second later it is.
+    const twice = JSON.parse(await replayed(path, { ...defaults, ...iops, retries: "1" }));
+    expect(twice).toMatchObject({
+      ...{ operations: 4, admitted: 3, throttled: 1 },
+      retries: { most: 1, asked: 2, admitted: 1 },
+    });
+    const thrice = JSON.parse(await replayed(path, { ...defaults, ...iops, retries: "9" }));
+    expect(thrice).toMatchObject({
+      ...{ operations: 4, admitted: 4, throttled: 0 },
+      retries: { most: 9, asked: 3, admitted: 2 },
+    });
+  });
+
+  it("gives each user of a log the quota of its own", async () => {
+    const line = (user: string) =>
+      `h - ${user} [31/Dec/1999:23:59:58 +0000] "GET /b/a HTTP/1.1" 200 4096`;
+    const log = temporaryFile("access.log", ["ann", "ann", "bob", "bob"].map(line).join("\n"));
+    const quotas = temporaryFile("quotas.json", '{"ann": {"iops": "1:1:1"}}');
+    const report = JSON.parse(await replayed(log, { ...defaults, by: "user", quotas }));
+    expect(report.applications).toMatchObject([
+      { application: "ann", admitted: 0, throttled: 2 },
+      { application: "bob", admitted: 2, throttled: 0 },
+    ]);
+  });
+
+  it("prices operations as it is told", async () => {
+    const path = temporaryFile("t.csv", `${HEADER}\n0,read,10\n1,read,10\n`);
+    const costs = temporaryFile(
+      "costs.json",
+      '{"read_small": {"c_base": 2, "unit_quantum": 10, "c_bw": 0.5}}',
+    );
+    const report = JSON.parse(await replayed(path, { ...defaults, costs }));
+    expect(report.tokens_used).toBe("5.000000");
+  });
+
+  it("tells whether a larger share was throttled than may be", async () => {
+    const path = temporaryFile("t.csv", `${HEADER}\n0,read,4096\n1,read,4096\n`);
+    const options = { ...defaults, iops: "2:2:1" };
+    expect((await answered(path, { ...options, failOver: "49.9%" })).isOver).toBe(true);
+    expect((await answered(path, { ...options, failOver: "50%" })).isOver).toBe(false);
   });
 
   it.each([
+    ["no JSON", "{"],
+    ["an unknown member", '{"ann": {"iop": "1:1:1"}}'],
+    ["a number", '{"ann": {"iops": 5}}'],
+  ])("refuses quotas that are %s", async (_, text) => {
+    const quotas = temporaryFile("quotas.json", text);
+    await expect(replayed(traceOf(operations), { ...defaults, quotas })).rejects.toMatchObject({
+      code: "file_invalid",
+    });
+  });
+
+  it.each([
+    [{ by: "mood" }, "bad_option"],
+    [{ retries: "-1" }, "bad_option"],
+    [{ failOver: "5" }, "bad_option"],
+    [{ uploadSize: "big" }, "bad_option"],
     [{ iops: "10" }, "bad_option"],
     [{ method: "guess" }, "bad_option"],
     [{ from: "500" }, "bad_option"],

@@ -1,7 +1,20 @@
-import { type ReplayOptions, replayCommand } from "../../src/replay/replay-command.ts";
+import {
+  type ReplayAnswer,
+  type ReplayOptions,
+  replayCommand,
+} from "../../src/replay/replay-command.ts";
 import { createDatabase } from "../harness/index.ts";
 
-/** The report of a replay, in a database of the test's own. */
-export function replayed(path: string, options: ReplayOptions): Promise<string> {
-  return replayCommand(path, options, async (use) => use(await createDatabase()));
+/** A replay, in a database of the test's own. */
+export function answered(path: string | readonly string[], options: ReplayOptions) {
+  const paths = typeof path === "string" ? [path] : path;
+  return replayCommand(paths, options, async (use) => use(await createDatabase()));
+}
+
+/** Its report. */
+export async function replayed(
+  path: string | readonly string[],
+  options: ReplayOptions,
+): Promise<ReplayAnswer["text"]> {
+  return (await answered(path, options)).text;
 }

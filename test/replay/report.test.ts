@@ -9,7 +9,10 @@ const MINUTE = 60_000_000n;
 function tallied() {
   const tally = new Tally();
   const add = (offsetUs: bigint, size: bigint, allowed: boolean) =>
-    tally.add({ offsetUs, size, allowed, cost: "1.000001" });
+    tally.add({
+      ...{ offsetUs, size, allowed, cost: "1.000001", application: "a" },
+      ...{ index: 0, operation: "read_small", tries: 0, retryAfterUs: undefined, isLast: true },
+    });
   add(10n, 100n, true);
   add(20n, 7n, false);
   add(30n, 7n, false);
@@ -23,14 +26,18 @@ const nothing = { iops: null, bandwidth: null, clusterIops: null, clusterBandwid
 
 function replayed(totals = tallied()) {
   return {
-    path: "some.csv",
+    paths: ["some.csv"],
+    retries: 0,
     recording: {
-      format: "csv" as const,
+      formats: ["csv" as const],
       epoch: new Date("2026-01-01T00:00:00Z"),
       trace: undefined as never,
-      leftovers: {
-        skipped: new Map([["OPTIONS", 4]]),
-        badLines: { count: 2, first: [{ line: 9, reason: "no valid time" }] },
+      findings: {
+        skipped: new Map([["S3.EXPIRE.OBJECT", 4]]),
+        givenBack: new Map([["not signed", 3]]),
+        unknown: new Map([["uploads", 5]]),
+        hasWholeSeconds: false,
+        badLines: { count: 2, first: [{ trace: "some.csv", line: 9, reason: "no valid time" }] },
       },
     },
     quotas: {
@@ -100,8 +107,7 @@ describe("the chart", () => {
 describe("the report", () => {
   it("is one JSON object with every figure", () => {
     expect(JSON.parse(jsonReport(replayed()))).toEqual({
-      trace: "some.csv",
-      format: "csv",
+      traces: [{ path: "some.csv", format: "csv" }],
       quotas: {
         method: "token_bucket",
         iops: { limit: 5, burst: 6, seconds: 7 },
@@ -125,8 +131,27 @@ describe("the report", () => {
         { minute: 0, admitted: 2, throttled: 2 },
         { minute: 1, admitted: 0, throttled: 2 },
       ],
-      skipped: { OPTIONS: 4 },
-      bad_lines: { count: 2, first: [{ line: 9, reason: "no valid time" }] },
+      retries: { most: 0, asked: 0, admitted: 0 },
+      applications: [
+        {
+          ...{ application: "a", admitted: 2, throttled: 4 },
+          ...{ bytes_admitted: 200, bytes_throttled: 20 },
+          longest_throttled: {
+            operations: 2,
+            from: "2026-01-01T00:01:00.000010Z",
+            to: "2026-01-01T00:01:00.500010Z",
+            duration_us: 500000,
+          },
+        },
+      ],
+      spread_over_seconds: false,
+      skipped: { "S3.EXPIRE.OBJECT": 4 },
+      given_back: { "not signed": 3 },
+      unknown: { uploads: 5 },
+      bad_lines: {
+        count: 2,
+        first: [{ trace: "some.csv", line: 9, reason: "no valid time" }],
+      },
       decisions_sha256: tallied().decisionsSha256,
     });
   });
@@ -144,7 +169,9 @@ describe("the report", () => {
       "longest throttled  0.500 s from 2026-01-01T00:01:00.000010Z, 2 operations",
     );
     expect(text).toContain("tokens used        1,234,567.000001");
-    expect(text).toContain("skipped            4 OPTIONS");
+    expect(text).toContain("skipped            4 S3.EXPIRE.OBJECT");
+    expect(text).toContain("given back         3 not signed");
+    expect(text).toContain("not in the log     5 uploads");
     expect(text).toContain("bad lines          2 (line 9: no valid time; …)");
   });
 });

@@ -1,7 +1,8 @@
-import { type Kind, Trace } from "../../replay/trace.ts";
+import { operationOf } from "../../replay/operation-map.ts";
+import { Trace } from "../../replay/trace.ts";
 
 const meanGapUs = 1000;
-const kinds: readonly Kind[] = ["read", "read", "read", "write", "head", "delete"];
+const kinds = ["read", "read", "read", "write", "head", "delete"] as const;
 const sizes = [512n, 4096n, 65_536n, 1_048_576n] as const;
 
 /** The same operations at every run: about a thousand a second, of all kinds and sizes. */
@@ -11,9 +12,11 @@ export function generatedTrace(operations: number): Trace {
   let at = 0n;
   for (let i = 0; i < operations; i++) {
     at += BigInt(draw(2 * meanGapUs));
-    const kind = kinds[draw(kinds.length)] as Kind;
+    const kind = kinds[draw(kinds.length)] as (typeof kinds)[number];
     const moves = kind === "read" || kind === "write";
-    trace.add(at, kind, moves ? (sizes[draw(sizes.length)] as bigint) : 0n);
+    const size = moves ? (sizes[draw(sizes.length)] as bigint) : 0n;
+    const operation = operationOf({ operation: kind, ...(moves && { hasClass: true }) }, size);
+    trace.add(at, operation, size, "benchmark");
   }
   return trace;
 }

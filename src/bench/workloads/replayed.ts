@@ -1,3 +1,4 @@
+import { noFindings } from "../../replay/findings.ts";
 import type { Recording } from "../../replay/read-trace.ts";
 import { replay } from "../../replay/replay.ts";
 import type { ReplayQuotas } from "../../replay/replay-world.ts";
@@ -22,16 +23,19 @@ export const replayed: Workload = {
   once: true,
   async start(bench) {
     const recording: Recording = {
-      format: "csv",
+      formats: ["csv"],
       epoch: new Date("2026-01-01T00:00:00Z"),
       trace: generatedTrace(bench.quick ? 5000 : 50_000),
-      leftovers: { skipped: new Map(), badLines: { count: 0, first: [] } },
+      findings: noFindings(),
     };
     return {
       async round() {
         const pace = newPace();
-        const { admitted, throttled } = await replay(recording, quotas, pace.note, (use) =>
-          withDatabaseBeside(bench, use),
+        const { admitted, throttled } = await replay(
+          recording,
+          { quotas, retries: 0 },
+          pace.note,
+          (use) => withDatabaseBeside(bench, use),
         );
         return { figure: pace.perSecond(), notes: { admitted, throttled } };
       },

@@ -1,41 +1,41 @@
-import { InputError } from "../user-error.ts";
-import type { Line } from "./lines.ts";
-import type { Kind, Trace } from "./trace.ts";
+import { InputError } from "../../user-error.ts";
+import type { Line } from "../lines.ts";
+import { operationOf } from "../operation-map.ts";
+import type { Trace } from "../trace.ts";
+import { LARGEST_SIZE } from "./sizes.ts";
+import { LATEST_US } from "./time.ts";
 
 export const CSV_HEADER = "offset_us,operation,size_bytes";
-/** The end of bigint. */
-export const LARGEST_SIZE = 9_223_372_036_854_775_807n;
-/** 285 years: as far as microseconds are exact in an interval's arithmetic. */
-export const LATEST_OFFSET = 9_007_199_254_740_991n;
 
-const KIND_OF: Readonly<Record<string, Kind>> = {
-  read: "read",
-  write: "write",
-  head: "head",
-  delete: "delete",
-};
+const OPERATIONS = ["read", "write", "head", "list", "delete"] as const;
 
 /** Adds the lines of a block trace to `trace`. Its first bad line ends the reading. */
-export function csvReader(trace: Trace): (line: Line) => void {
+export function csvReader(trace: Trace, application: string): (line: Line) => void {
   let last = 0n;
   return ({ number, text }) => {
     if (text === "") return;
     const fields = text.split(",");
     if (fields.length !== 3) throw badLine(number, `has ${fields.length} fields and not 3`);
-    const [offset, operation, size] = fields as [string, string, string];
-    const kind = kindOf(operation, number);
-    const at = wholeNumber(offset, number, "trace_bad_offset", "offset_us", LATEST_OFFSET);
+    const [offset, name, bytes] = fields as [string, string, string];
+    const operation = requireOperation(name, number);
+    const at = wholeNumber(offset, number, "trace_bad_offset", "offset_us", LATEST_US);
     if (at < last) throw stepsBack(number, at, last);
     last = at;
-    trace.add(at, kind, wholeNumber(size, number, "trace_bad_size", "size_bytes", LARGEST_SIZE));
+    const size = wholeNumber(bytes, number, "trace_bad_size", "size_bytes", LARGEST_SIZE);
+    const hasClass = operation === "read" || operation === "write";
+    trace.add(
+      at,
+      operationOf({ operation, ...(hasClass && { hasClass }) }, size),
+      size,
+      application,
+    );
   };
 }
 
-function kindOf(operation: string, line: number): Kind {
-  const kind = Object.hasOwn(KIND_OF, operation) ? KIND_OF[operation] : undefined;
-  if (kind === undefined)
-    throw badLine(line, "names an operation that is not read, write, head or delete");
-  return kind;
+function requireOperation(name: string, line: number): (typeof OPERATIONS)[number] {
+  const operation = OPERATIONS.find((known) => known === name);
+  if (operation !== undefined) return operation;
+  throw badLine(line, `names an operation that is none of ${OPERATIONS.join(", ")}`);
 }
 
 function wholeNumber(

@@ -1,0 +1,76 @@
+import { count, type Findings } from "./findings.ts";
+import type { LogEntry } from "./formats/log-entry.ts";
+import { operationOf, type RequestRule, ruleOf } from "./operation-map.ts";
+
+/** What tells applications apart, where it is asked for. */
+export const GROUPS = ["user", "key", "bucket", "address"] as const;
+export type Group = (typeof GROUPS)[number];
+
+/** How a log is read where it does not say all. */
+export interface Reading {
+  /** What an upload is taken for whose size the log does not say. */
+  readonly uploadSize: bigint;
+  /** As QOS_REFUND_5XX of the gateway. */
+  readonly refund5xx: boolean;
+  readonly group: Group | undefined;
+}
+
+/** An operation as the limiter is asked for it. */
+export interface Charge {
+  readonly atUs: bigint;
+  readonly operation: string;
+  readonly size: bigint;
+  readonly application: string;
+}
+
+/** The application of requests that name none. */
+export const UNNAMED = "-";
+
+/** S3's words by which the gateway knows that a request was not signed by the key's holder. */
+const UNSIGNED =
+  /^(?:SignatureDoesNotMatch|InvalidAccessKeyId|AuthorizationHeaderMalformed|RequestTimeTooSkewed|ExpiredToken|InvalidToken|AccessDenied\.Expired)$/;
+
+/** What the gateway charges for a request, undefined where it gives it back. */
+export function chargeOf(
+  entry: LogEntry,
+  reading: Reading,
+  findings: Findings,
+): Charge | undefined {
+  const reason = reasonToGiveBack(entry, reading);
+  if (reason !== undefined) {
+    count(findings.givenBack, reason);
+    return undefined;
+  }
+  if (entry.status === 403 && entry.error === undefined) count(findings.unknown, FORBIDDEN);
+  const rule = ruleOf(entry.method, entry.path, entry.query);
+  if (rule.countsKeys && entry.isKeyOfMany === undefined) count(findings.unknown, KEYS);
+  const size = entry.isKeyOfMany ? 0n : sizeOf(entry, rule, reading, findings);
+  return {
+    atUs: entry.atUs,
+    operation: operationOf(rule, size),
+    size,
+    application: nameOf(reading.group && entry[reading.group]),
+  };
+}
+
+const FORBIDDEN = "403 without a reason: charged, though the gateway gives back unsigned ones";
+const KEYS = "deletions of many keys: each charged as one key";
+const SIZE = "uploads without a size: each taken for what --upload-size says";
+
+/** As long as the name of an application may be. */
+function nameOf(text = UNNAMED): string {
+  return text.slice(0, 255);
+}
+
+function reasonToGiveBack({ status, error }: LogEntry, { refund5xx }: Reading): string | undefined {
+  if (status === 401 || (error !== undefined && UNSIGNED.test(error))) return "not signed";
+  return status >= 500 && refund5xx ? "failed in the storage" : undefined;
+}
+
+function sizeOf(entry: LogEntry, rule: RequestRule, reading: Reading, findings: Findings): bigint {
+  if (rule.transfers === "down") return entry.answered;
+  if (entry.received !== undefined) return entry.received;
+  if (rule.transfers !== "up") return 0n;
+  count(findings.unknown, SIZE);
+  return reading.uploadSize;
+}

@@ -1,0 +1,71 @@
+import { spawnSync } from "node:child_process";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
+import { chargeOf } from "../../src/replay/charge-of.ts";
+import { noFindings } from "../../src/replay/findings.ts";
+import { ruleOf } from "../../src/replay/operation-map.ts";
+import { unlessRequired } from "../harness/required.ts";
+
+type Asked = readonly [
+  method: string,
+  path: string,
+  query: string | null,
+  received: number,
+  answered: number,
+];
+type Answer = readonly [operation: string, size: number, countsKeys: boolean];
+
+const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
+unlessRequired(hasLua ? undefined : "luajit is not installed (.ci/packages lists what to install)");
+
+/** By the gateway's own modules, outside nginx. */
+function inLua(asked: readonly Asked[]): readonly Answer[] {
+  const path = projectPath("src/gateway/lua/?.lua");
+  const { stdout, stderr, status } = spawnSync(
+    "luajit",
+    [projectPath("test/conformance/operations.lua")],
+    { input: JSON.stringify(asked), env: { ...process.env, LUA_PATH: `${path};;` } },
+  );
+  if (status !== 0) throw new Error(String(stderr));
+  return JSON.parse(String(stdout));
+}
+
+function inReplay([method, path, query, received, answered]: Asked): Answer {
+  const request = { method, path, query: query ?? undefined };
+  const charge = chargeOf(
+    {
+      ...{ ...request, atUs: 0n, isWholeSecond: false, status: 200 },
+      ...{ answered: BigInt(answered), received: BigInt(received), error: undefined },
+      ...{ user: undefined, address: undefined, key: undefined, bucket: undefined },
+    },
+    { uploadSize: 0n, refund5xx: false, group: undefined },
+    noFindings(),
+  );
+  const { countsKeys = false } = ruleOf(method, path, request.query);
+  return [charge?.operation ?? "none", Number(charge?.size), countsKeys];
+}
+
+describe.skipIf(!hasLua)("a request is the same operation to replay and to the gateway", () => {
+  test("whatever its method, path, query and sizes", () => {
+    const methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
+    const paths = ["/", "/b", "/b/", "/b/o", "/b/o/", "/b//o", "//b", "/b/o/p"];
+    const queries = [null, "", "delete", "delete=", "x=1&delete", "deleted", "uploads", "DELETE"];
+    const size = fc.oneof(fc.constantFrom(0, 1, 4_096, 4_097, 65_536, 65_537), fc.nat(2 ** 40));
+    const asked: readonly Asked[] = fc.sample(
+      fc.tuple(
+        fc.constantFrom(...methods),
+        fc.constantFrom(...paths),
+        fc.constantFrom(...queries),
+        size,
+        size,
+      ),
+      { numRuns: 3_000, seed: 9 },
+    );
+    const answers = inLua(asked);
+    expect(new Set(answers.map(([operation]) => operation)).size).toBe(9);
+    expect(asked.map((each) => [each, inReplay(each)])).toEqual(
+      asked.map((each, place) => [each, answers[place]]),
+    );
+  });
+});
