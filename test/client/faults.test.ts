@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "vitest";
 import { createLimiter, type Limiter } from "../../src/client/index.ts";
 import { createDatabase } from "../harness/index.ts";
+import { untilOver } from "../harness/until-over.ts";
 import { type BreakableLink, breakableLink } from "./breakable-link.ts";
 import { silent } from "./silent.ts";
 import { addQuota, charged, makeWorld } from "./world.ts";
@@ -79,13 +80,13 @@ test.concurrent.for([
       links.push(link);
       workers.push({ limiter, admitted: 0 });
     }
-    let isOver = false;
-    const working = workers.map((worker) => work(worker, () => isOver));
+    const working = untilOver(onTestFinished);
+    const done = workers.map((worker) => work(worker, () => working.isOver));
     for (let fault = 0; fault < faults; fault += 1) {
       await breakOnce(links[fault % processes] as BreakableLink, random);
     }
-    isOver = true;
-    await Promise.all(working);
+    working.end();
+    await Promise.all(done);
     await Promise.all(workers.map(({ limiter }) => limiter.close()));
     const admitted = workers.reduce((sum, worker) => sum + worker.admitted, 0);
     const tokens = Number((await charged(database, world)).tokens);

@@ -6,6 +6,7 @@ import { projectPath } from "../../src/paths.ts";
 import type { Sql } from "../../src/postgres/connect.ts";
 import { silent } from "../client/silent.ts";
 import { createDatabase } from "../harness/index.ts";
+import { untilOver } from "../harness/until-over.ts";
 import { limitedApplication, makeCluster, publish } from "../sql/world.ts";
 
 const database = await createDatabase();
@@ -26,9 +27,10 @@ const functions = [
 /** All that sessions of the data plane call, again and again, with plans that are cached. */
 function startCaller(errors: string[]) {
   const sql = database.as("rate_limiter_app");
-  let [isOver, calls] = [false, 0];
+  const calling = untilOver();
+  let calls = 0;
   const done = (async () => {
-    while (!isOver) {
+    while (!calling.isOver) {
       calls += 1;
       await callAll(sql, calls).catch((error: { code?: string; message: string }) =>
         errors.push(`${error.code} ${error.message}`),
@@ -38,7 +40,7 @@ function startCaller(errors: string[]) {
   return {
     calls: () => calls,
     async stop() {
-      isOver = true;
+      calling.end();
       await done;
     },
   };

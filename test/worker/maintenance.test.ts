@@ -6,6 +6,7 @@ import {
   type Session,
   type TestDatabase,
 } from "../harness/index.ts";
+import { untilOver } from "../harness/until-over.ts";
 import { makeApplication } from "../sql/denials/world.ts";
 import { ledgerGaps, limitedApplication, makeCluster, publish } from "../sql/world.ts";
 
@@ -184,11 +185,11 @@ describe("no decision waits for maintenance", () => {
          refilled, balance_after)
       values (1, ${crypto.randomUUID()}, '2999-01-01Z', 1, 'iops_l2', 'enforce', 'consume', 1, 0, 1)
     `;
-    let isDraining = true;
+    const draining = untilOver();
     let decided = 0;
     const deciding = [1, 2, 3].map(async (number) => {
       const gateway = await database.session(`gateway ${number}`, "rate_limiter_app");
-      while (isDraining) {
+      while (!draining.isOver) {
         if (await decide(gateway, appId)) decided++;
       }
     });
@@ -196,7 +197,7 @@ describe("no decision waits for maintenance", () => {
     try {
       await drainDefaultPartitions(owner);
     } finally {
-      isDraining = false;
+      draining.end();
     }
     await Promise.all(deciding);
 

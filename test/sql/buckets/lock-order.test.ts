@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Sql } from "../../../src/postgres/connect.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
+import { type Over, untilOver } from "../../harness/until-over.ts";
 import { pair } from "../decisions/raced.ts";
 import {
   epoch,
@@ -300,10 +301,9 @@ const kinds = [
   ...["a renewal", "a lease's end", "an automatic loan"],
 ];
 
-let isOver = false;
-
 /** Calls of these kinds, one after the other, on a connection of their own. */
 async function repeat(
+  calling: Over,
   seed: number,
   role: "owner" | "visitor" | "app" | "worker",
   work: readonly Work[],
@@ -313,11 +313,11 @@ async function repeat(
     await session.sql`select set_config('rate_limiter.user_id', ${administrator}, false)`;
   }
   const roll = dice(seed);
-  while (!isOver) await any(work, roll)(session.sql, roll);
+  while (!calling.isOver) await any(work, roll)(session.sql, roll);
 }
 
 /** Makes clusters, and publishes the first quota of each while applications move there. */
-async function publishFirst(): Promise<void> {
+async function publishFirst(calling: Over): Promise<void> {
   const session = await database.session("first quotas", "rate_limiter_owner");
   for (let turn = 0; turn < clustersToPublish; turn++) {
     const clusterId = await makeCluster(session.sql);
@@ -330,22 +330,23 @@ async function publishFirst(): Promise<void> {
       published.then(() => []),
     );
   }
-  isOver = true;
+  calling.end();
 }
 
 describe("changes of where applications are and of what limits them, and decisions meanwhile", () => {
   test("end in no deadlock and in no failed serialization", async () => {
+    const calling = untilOver();
     await Promise.all([
-      publishFirst(),
-      repeat(1, "owner", [moveInSql]),
-      repeat(2, "owner", [moveInSql]),
-      repeat(3, "owner", [deactivateTenant]),
-      repeat(4, "owner", [deactivateTenant]),
-      repeat(5, "visitor", administration),
-      repeat(6, "visitor", administration),
-      repeat(7, "visitor", administration),
-      repeat(8, "worker", jobs),
-      ...Array.from({ length: 5 }, (_, number) => repeat(20 + number, "app", decisions)),
+      publishFirst(calling),
+      repeat(calling, 1, "owner", [moveInSql]),
+      repeat(calling, 2, "owner", [moveInSql]),
+      repeat(calling, 3, "owner", [deactivateTenant]),
+      repeat(calling, 4, "owner", [deactivateTenant]),
+      repeat(calling, 5, "visitor", administration),
+      repeat(calling, 6, "visitor", administration),
+      repeat(calling, 7, "visitor", administration),
+      repeat(calling, 8, "worker", jobs),
+      ...Array.from({ length: 5 }, (_, number) => repeat(calling, 20 + number, "app", decisions)),
     ]);
     expect(failures).toEqual({});
     expect(Object.keys(successes)).toEqual(expect.arrayContaining(kinds));

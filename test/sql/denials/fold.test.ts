@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createDatabase } from "../../harness/index.ts";
+import { untilOver } from "../../harness/until-over.ts";
 import { countAt, deniedOf, makeApplication } from "./world.ts";
 
 const database = await createDatabase();
@@ -75,9 +76,9 @@ describe("folding", () => {
     const sessions = await Promise.all(
       ["a", "b", "c", "d"].map((name) => database.session(name, "rate_limiter_owner")),
     );
-    let isCounting = true;
+    const counting = untilOver();
     const folds = (async () => {
-      while (isCounting) await fold(2);
+      while (!counting.isOver) await fold(2);
     })();
     await Promise.all(
       sessions.map(async ({ sql }) => {
@@ -87,7 +88,7 @@ describe("folding", () => {
         for (const appId of appIds) await countAt(sql, appId, "2026-01-01T00:01:00Z");
       }),
     );
-    isCounting = false;
+    counting.end();
     await folds;
     expect(await deniedOf(database, ...appIds)).toBe(4 * 3 * (30 * 3 + 1));
   });
