@@ -2472,7 +2472,7 @@ create function rate_limiter_internal.consume_before_layer1(shard_key integer, a
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body ef0ce53b11ee8d5f
+  -- body f54d9a809a6341c4
 
 create function rate_limiter_internal.consume_many_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
@@ -2617,7 +2617,7 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
 create function rate_limiter_internal.decide_under_layer1()
   returns void
   language plpgsql immutable parallel safe;
-  -- body 8a2b6a12a8ce087a
+  -- body 590c7c77a2f5d836
 
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
@@ -2670,7 +2670,7 @@ create function rate_limiter_internal.end_suspension(at timestamp with time zone
 create function rate_limiter_internal.exchange_leases_at(at timestamp with time zone, renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe;
-  -- body 7cc625e2c800d866
+  -- body 1c9e8cc46f87029c
 
 create function rate_limiter_internal.expected_buckets(has_iops boolean, has_bandwidth boolean, draws_iops boolean, draws_bandwidth boolean)
   returns rate_limiter.bucket_type[]
@@ -3453,7 +3453,7 @@ create function rate_limiter_internal.release_leased(charged rate_limiter_intern
 create function rate_limiter_internal.renew_exchanged(at timestamp with time zone, renewals jsonb, busy_app_ids uuid[], lifetime interval, holder text, is_layer1_locked boolean, most integer DEFAULT NULL::integer, OUT answers jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body c1facd8929c07595
+  -- body f6bc68f2644f8cbd
 
 create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
@@ -5755,7 +5755,7 @@ comment on function rate_limiter_internal.complete_minutes(timestamp with time z
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
 comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS409 (decide_under_layer1) where it has less.';
+comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_many() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
@@ -5784,12 +5784,12 @@ comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets)
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
-comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS409, which the caller of these decisions catches.';
+comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
-comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked as if they were full (full_layer1_at). Raises QS409 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
+comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked as if they were full (full_layer1_at). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
 comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:9b1b3a35805384d4f85451e4c2a2f9085951de31
---! Hash: sha1:ec8d30aeb6129658854d25e1598234bd5acc8a78
+--! Hash: sha1:ef310b3166d70d2ddc65f965dcad59716b445d14
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -2207,14 +2207,14 @@ parallel safe
 as $$
 begin
   raise exception using
-    errcode = 'QS409',
+    errcode = 'QS425',
     message = 'layer 1 is short',
     hint = 'What was decided before layer 1 was locked is decided again under its lock.';
 end;
 $$;
 
 comment on function rate_limiter_internal.decide_under_layer1() is
-  'Undoes what was decided as if layer 1 had enough: raises QS409, which the caller of these '
+  'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these '
   'decisions catches.';
 --! EndIncluded rate_limiter_internal/layer1/decide_under_layer1.sql
 --! Included rate_limiter_internal/layer1/full_layer1_at.sql
@@ -2324,7 +2324,7 @@ comment on function rate_limiter_internal.draw_layer1_for(
   rate_limiter_internal.bucket_charge[], jsonb
 ) is
   'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked '
-  'as if they were full (full_layer1_at). Raises QS409 (decide_under_layer1) where one has less '
+  'as if they were full (full_layer1_at). Raises QS425 (decide_under_layer1) where one has less '
   'beyond its headroom; for leases (asked: what they asked for) also where that would have been '
   'less than asked because layer 1 is short or much of it is leased.';
 --! EndIncluded rate_limiter_internal/layer1/draw_layer1_for.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:ec8d30aeb6129658854d25e1598234bd5acc8a78
---! Hash: sha1:5cdd5e7e9643bd2120665667f0ecb19777d6d6cc
+--! Previous: sha1:ef310b3166d70d2ddc65f965dcad59716b445d14
+--! Hash: sha1:1a2c3f93df323a3b0ea2f3937077a4b43fb994a4
 --! Message: ceilings and suspensions
 
 -- Ceilings

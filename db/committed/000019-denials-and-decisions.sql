@@ -1,5 +1,5 @@
---! Previous: sha1:5cdd5e7e9643bd2120665667f0ecb19777d6d6cc
---! Hash: sha1:8073a29d7232af856c105f73c25d8685e06e5b03
+--! Previous: sha1:1a2c3f93df323a3b0ea2f3937077a4b43fb994a4
+--! Hash: sha1:a95f6e59eedd808bab781e3b97358150735e46aa
 --! Message: denials and decisions
 
 -- Denials
@@ -1590,7 +1590,7 @@ comment on function rate_limiter_internal.consume_before_layer1(
   rate_limiter_internal.cost_rates[]
 ) is
   'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as '
-  'if it were full until then (full_layer1_at). Raises QS409 (decide_under_layer1) where it has '
+  'if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has '
   'less.';
 --! EndIncluded rate_limiter_internal/decisions/consume_before_layer1.sql
 --! Included rate_limiter_internal/decisions/consume_locked.sql
@@ -1644,10 +1644,8 @@ begin
         shard_key, at, app_id, cluster_id, operations, sizes, costs, reference_ids, cost_rates
       );
     exception
-      when sqlstate 'QS409' then
-        if sqlerrm <> 'layer 1 is short' then
-          raise;
-        end if;
+      when sqlstate 'QS425' then
+        null;
     end;
   end if;
 

@@ -1,5 +1,5 @@
---! Previous: sha1:8073a29d7232af856c105f73c25d8685e06e5b03
---! Hash: sha1:1f320bae7f0128fbee35ee7e6dc27c8762287471
+--! Previous: sha1:a95f6e59eedd808bab781e3b97358150735e46aa
+--! Hash: sha1:25ef54b6527abb9842afcba0d22d7c6e60e83ccc
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:1f320bae7f0128fbee35ee7e6dc27c8762287471
---! Hash: sha1:2f2fa5fa86efce33c0f5c77645aab29e12864542
+--! Previous: sha1:25ef54b6527abb9842afcba0d22d7c6e60e83ccc
+--! Hash: sha1:94d1825c0ee7dd757e060a9004d34771c178bc07
 --! Message: settlement and leases
 
 -- Settlement
@@ -3606,9 +3606,6 @@ begin
       when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410'
         or sqlstate 'QS422'
       then
-        if sqlerrm = 'layer 1 is short' then
-          raise;
-        end if;
         answers := answers || jsonb_build_object(
           'app_id', item.app_id, 'code', sqlstate, 'message', sqlerrm
         );
@@ -3724,10 +3721,8 @@ begin
       );
       return answers || renewed.answers;
     exception
-      when sqlstate 'QS409' then
-        if sqlerrm <> 'layer 1 is short' then
-          raise;
-        end if;
+      when sqlstate 'QS425' then
+        null;
     end;
   end if;
 

@@ -1,5 +1,5 @@
---! Previous: sha1:2f2fa5fa86efce33c0f5c77645aab29e12864542
---! Hash: sha1:467d35a24d00e191f65dcaf3f629a96f47926c2d
+--! Previous: sha1:94d1825c0ee7dd757e060a9004d34771c178bc07
+--! Hash: sha1:7dd05521c4cc705926a60510adb89a3da7fc7b55
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:467d35a24d00e191f65dcaf3f629a96f47926c2d
---! Hash: sha1:60cea3fa2abb20c225b598a54079e2a77c8ba740
+--! Previous: sha1:7dd05521c4cc705926a60510adb89a3da7fc7b55
+--! Hash: sha1:299d184cdd1adeb36ce4369e202b1fc22225c76a
 --! Message: health and applications
 
 -- Health

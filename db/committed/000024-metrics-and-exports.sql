@@ -1,5 +1,5 @@
---! Previous: sha1:60cea3fa2abb20c225b598a54079e2a77c8ba740
---! Hash: sha1:daacd7bad4fd7195bbb995ef0f960a2f14573c8c
+--! Previous: sha1:299d184cdd1adeb36ce4369e202b1fc22225c76a
+--! Hash: sha1:0c1881ef9abed4386383fe8bcdc0361152f9e9f2
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:daacd7bad4fd7195bbb995ef0f960a2f14573c8c
---! Hash: sha1:a7065d8e54b0ee1f7efdb605c05c02a251b96b6f
+--! Previous: sha1:0c1881ef9abed4386383fe8bcdc0361152f9e9f2
+--! Hash: sha1:39c7ca1cf7291ff72ac3ba0102c24adb59c55b96
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:a7065d8e54b0ee1f7efdb605c05c02a251b96b6f
---! Hash: sha1:4a42c2f0b2fd040e3ebfe17cc1633f401c49a3f1
+--! Previous: sha1:39c7ca1cf7291ff72ac3ba0102c24adb59c55b96
+--! Hash: sha1:573bc8db63c1159395502b84cbe870f0336e71b8
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

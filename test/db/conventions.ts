@@ -469,6 +469,29 @@ export const conventions: readonly Convention[] = [
     `,
   },
   {
+    rule: "no function tells an error apart by its message",
+    query: `
+      with ${ourFunctions}
+      select p.oid::regprocedure::text as offender
+      from our_functions as p
+      where p.prosrc ~* '\\msqlerrm\\M\\s*(=|<>|!=|~|is|like|ilike|similar|in|not)'
+        or p.prosrc ~* '(=|<>|!=|~)\\s*sqlerrm\\M'
+        or p.prosrc ~* '\\mcase\\s+sqlerrm\\M'
+    `,
+    breach: `
+      create function rate_limiter_internal.breach() returns void language plpgsql as $$
+      begin
+        perform rate_limiter_internal.decide_under_layer1();
+      exception
+        when sqlstate 'QS425' then
+          if sqlerrm <> 'layer 1 is short' then
+            raise;
+          end if;
+      end;
+      $$
+    `,
+  },
+  {
     rule: "no function takes an advisory lock, which any login could hold",
     query: `
       with ${ourFunctions}

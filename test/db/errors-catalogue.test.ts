@@ -38,7 +38,7 @@ describe("docs/errors.md", () => {
 
 describe("errors of SQL", () => {
   test("carry a code of the class QS and a lower-case message that is always the same", () => {
-    const wellFormed = /^QS(400|401|403|404|409|410|422|429|503) [a-z0-9][^A-Z]*$/;
+    const wellFormed = /^QS(400|401|403|404|409|410|422|425|429|503) [a-z0-9][^A-Z]*$/;
     expect(all.filter((pair) => !wellFormed.test(pair))).toEqual([]);
   });
 
