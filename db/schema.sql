@@ -167,6 +167,45 @@ create type rate_limiter_internal.cost_rates as (
   unit_quantum bigint
 );
 
+create type rate_limiter_internal.decision_facts as (
+  shard_key integer,
+  cluster_id uuid,
+  has_shadow boolean,
+  has_cost_rule boolean,
+  draws_iops boolean,
+  draws_bandwidth boolean,
+  has_bandwidth boolean
+);
+
+create type rate_limiter_internal.due_charge as (
+  shard_key integer,
+  owner_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  place bigint,
+  cost numeric,
+  charge numeric,
+  draws boolean,
+  iops_drawn numeric,
+  bytes_drawn numeric,
+  ledger_seq bigint,
+  current_tokens numeric,
+  refilled numeric,
+  last_refill_at timestamp with time zone
+);
+
+create type rate_limiter_internal.first_operation as (
+  shard_key integer,
+  app_id uuid,
+  place bigint,
+  operation text,
+  bytes numeric,
+  cost numeric,
+  has_cost_rule boolean,
+  has_bandwidth boolean,
+  draws_iops boolean,
+  draws_bandwidth boolean
+);
+
 create type rate_limiter_internal.late_item as (
   place integer,
   for_bytes boolean,
@@ -186,6 +225,35 @@ create type rate_limiter_internal.layer1_draw as (
   drawn numeric,
   kept numeric,
   quota_valid_until timestamp with time zone
+);
+
+create type rate_limiter_internal.lease_end as (
+  shard_key integer,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric,
+  denials jsonb
+);
+
+create type rate_limiter_internal.lease_renewal as (
+  shard_key integer,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric,
+  tokens numeric,
+  bytes numeric,
+  denials jsonb,
+  next_lease_id uuid
+);
+
+create type rate_limiter_internal.owed_charge as (
+  shard_key integer,
+  app_id uuid,
+  tokens numeric,
+  bytes numeric,
+  key text
 );
 
 create type rate_limiter_internal.quota_snapshot as (
@@ -1044,6 +1112,7 @@ create table rate_limiter_internal.retention_lock (
 create table rate_limiter_private.api_keys (
   key_hash bytea not null,
   app_id uuid not null,
+  shard_key integer,
   api_key_id uuid not null default gen_random_uuid(),
   prefix character varying(12) not null,
   is_registered boolean not null default false,
@@ -1620,43 +1689,43 @@ create function rate_limiter.charge_owed(app_id uuid, tokens numeric, bytes nume
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 64b21de125b81de0
+  -- body f1febaee5c98feae
 
 create function rate_limiter.charge_owed_many(app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
   returns boolean[]
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d27657627108b4a5
+  -- body fb8ac3a64daa8e80
 
 create function rate_limiter.check_limit(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5d838087c5047374
+  -- body af638d8da33d7ced
 
 create function rate_limiter.consume(app_id uuid, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d988f854c89f584a
+  -- body eaf07df34b423eac
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body b8104049bb1fe856
+  -- body 8854878041953d36
 
 create function rate_limiter.consume_many(app_ids uuid[], operations text[], sizes bigint[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 00e1597afce1a8d8
+  -- body 6484f3e4915f23b0
 
 create function rate_limiter.consume_with_key(api_key text, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 28839a1710a8d88f
+  -- body ce21f8bb9b40b3c0
 
 create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint DEFAULT 0)
   returns numeric
@@ -1668,19 +1737,19 @@ create function rate_limiter.cost_rules_in_force(app_id uuid)
   returns TABLE(operation text, c_base numeric, c_bw numeric, unit_quantum bigint, is_active boolean, valid_from timestamp with time zone, valid_to timestamp with time zone)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ab9c0994fcf3d196
+  -- body 6042e7675a78641e
 
 create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8d0d98662be543ca
+  -- body 3e2876a69c882230
 
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ac00c5a151765ff4
+  -- body 7f2426562ac91daf
 
 create function rate_limiter.limits_in_force(app_id uuid)
   returns jsonb
@@ -1704,49 +1773,49 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a246999dc128a294
+  -- body 9f10e4714a3b4ac4
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 591c73a10f97d1bc
+  -- body 74347e2a533e9c97
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ee184155fd80a8e1
+  -- body f3e54cba08baae84
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a4ae430965989e56
+  -- body e31980672a1b7f82
 
 create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ead759ba66ef6b29
+  -- body d1ac728c70bad342
 
 create function rate_limiter.report_denials(app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body fa0bcd492ed4e081
+  -- body 70b3e501d4b9977e
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f1238e4bfddbb0cd
+  -- body de8124c297eb2faa
 
 create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c49a487107a17340
+  -- body 81d33ce00bec9dcc
 
 create function rate_limiter.verify_ledger(from_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, to_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns SETOF rate_limiter.ledger_gap
@@ -2026,7 +2095,7 @@ create function rate_limiter_admin.why_throttled(app_id uuid, operation text DEF
   returns TABLE(layer integer, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, verdict text, moment timestamp with time zone, charge numeric, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, debt_paid_at timestamp with time zone, owed numeric, reserve_tokens numeric, passes_at timestamp with time zone, config_id uuid, version_id uuid)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 586b7cbc20ce94dc
+  -- body 9d958f900987805d
 
 create function rate_limiter_admin.write_off_borrowing(owner_id uuid, borrowing_id uuid, reason text)
   returns rate_limiter.token_borrowing
@@ -2076,10 +2145,10 @@ create function rate_limiter_internal.administrator_can_sign_in(until timestamp 
   language sql stable parallel safe;
   -- body c1b058a64703178a
 
-create function rate_limiter_internal.admission_of(app_id uuid, at timestamp with time zone DEFAULT clock_timestamp(), OUT shard_key integer, OUT cluster_id uuid, OUT expected rate_limiter.bucket_type[], OUT synchronous_commit boolean)
+create function rate_limiter_internal.admission_of(shard_key integer, at timestamp with time zone, app_id uuid, OUT cluster_id uuid, OUT expected rate_limiter.bucket_type[], OUT synchronous_commit boolean)
   returns record
   language plpgsql stable parallel safe;
-  -- body 5e779df45de6caab
+  -- body 0e32045879a53402
 
 create function rate_limiter_internal.aggregate_buckets(grain text, app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
@@ -2267,32 +2336,37 @@ create function rate_limiter_internal.channel_problem(channel jsonb)
 create function rate_limiter_internal.charge_late(shard_key integer, at timestamp with time zone, app_id uuid, charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql volatile parallel unsafe;
-  -- body aae2bb2b644f462b
+  -- body e81804d56b4701ba
 
 create function rate_limiter_internal.charge_layer1_owed(at timestamp with time zone, made rate_limiter.late_charges[], items rate_limiter_internal.late_item[], returned rate_limiter_internal.bucket_charge[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b5bb7c09e7398dab
+  -- body f96b82e1337b6bf5
 
 create function rate_limiter_internal.charge_layer2_late(at timestamp with time zone, INOUT charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb, OUT taken numeric)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 67283a93a8f3f4f2
+  -- body 2673145e43ad1d63
 
 create function rate_limiter_internal.charge_layer2_owed(at timestamp with time zone, INOUT made rate_limiter.late_charges[], lowered rate_limiter.late_charges[], OUT items rate_limiter_internal.late_item[], OUT returned rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 2b8857cb1d7461d5
+  -- body 7a37a3ec1569c82a
 
-create function rate_limiter_internal.charge_owed_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text DEFAULT NULL::text)
+create function rate_limiter_internal.charge_owed_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text DEFAULT NULL::text)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 869337b6b248ccfb
+  -- body 52ceebab3a293b19
 
-create function rate_limiter_internal.charge_owed_many_at(at timestamp with time zone, app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
+create function rate_limiter_internal.charge_owed_many_at(charges rate_limiter_internal.owed_charge[], at timestamp with time zone)
   returns boolean[]
   language plpgsql volatile parallel unsafe;
-  -- body bfec6316a38adf5d
+  -- body 98230c1d7e4ead9b
+
+create function rate_limiter_internal.chargeable_at(shard_key integer, at timestamp with time zone, app_id uuid)
+  returns rate_limiter_internal.bucket_charge[]
+  language plpgsql stable parallel safe;
+  -- body c4370eaceee2e926
 
 create function rate_limiter_internal.cheapest_costs(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone)
   returns TABLE(operation text, size_bytes bigint, base_cost numeric, usual_cost numeric)
@@ -2340,10 +2414,10 @@ create function rate_limiter_internal.check_idempotency_keys(idempotency_keys te
   language plpgsql immutable parallel safe;
   -- body 67436907b0016fa1
 
-create function rate_limiter_internal.check_limit_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
+create function rate_limiter_internal.check_limit_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted;
-  -- body eb72cda337c37f15
+  -- body 752884853c9b2d50
 
 create function rate_limiter_internal.check_loan(owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric)
   returns void
@@ -2454,15 +2528,15 @@ create function rate_limiter_internal.condition_matches(value double precision, 
   language sql immutable parallel safe;
   -- body f8541fc49cf8d94d
 
-create function rate_limiter_internal.consume_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false)
+create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 007d7c896ae90b75
+  -- body c26e699df8bd80c5
 
-create function rate_limiter_internal.consume_batch_at(at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
+create function rate_limiter_internal.consume_batch_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body fc22ce1d90a867df
+  -- body 2606cc3474ba446f
 
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
@@ -2474,10 +2548,10 @@ create function rate_limiter_internal.consume_locked(shard_key integer, at times
   language plpgsql volatile parallel unsafe;
   -- body f54d9a809a6341c4
 
-create function rate_limiter_internal.consume_many_at(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
+create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operation_count integer)
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 420a69dfa7899a85
+  -- body 40df63d9fe2282c8
 
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
@@ -2512,22 +2586,22 @@ create function rate_limiter_internal.cost_of(c_base numeric, c_bw numeric, unit
 create function rate_limiter_internal.cost_rates_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[])
   returns rate_limiter_internal.cost_rates[]
   language plpgsql stable parallel safe;
-  -- body 0dfc9aa479010db2
+  -- body 9146949f3dfe2296
 
 create function rate_limiter_internal.costs_before(shard_key integer, app_id uuid, reference_ids text[], operations text[], sizes bigint[])
   returns numeric[]
   language plpgsql stable parallel safe;
   -- body 6291f9b116b95401
 
-create function rate_limiter_internal.count_denial(at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
+create function rate_limiter_internal.count_denial(shard_key integer, at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 45aff616ee6d7e69
+  -- body aafef221216bcf23
 
-create function rate_limiter_internal.count_if_denied(at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
+create function rate_limiter_internal.count_if_denied(shard_key integer, at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body b0be706c282a6a5a
+  -- body 2571c7f0396934b6
 
 create function rate_limiter_internal.count_uncharged(shard_key integer, at timestamp with time zone, app_id uuid, reason text, for_bytes boolean, amount numeric)
   returns void
@@ -2644,6 +2718,11 @@ create function rate_limiter_internal.draw_layer1_for(at timestamp with time zon
   language plpgsql volatile parallel unsafe;
   -- body b21d05f435186c18
 
+create function rate_limiter_internal.end_lease(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+  returns rate_limiter.token_leases
+  language plpgsql volatile parallel unsafe;
+  -- body 2b6d1df310154cdf
+
 create function rate_limiter_internal.end_sessions_at_role_loss()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
@@ -2667,10 +2746,10 @@ create function rate_limiter_internal.end_suspension(at timestamp with time zone
   language sql volatile parallel unsafe;
   -- body 16510b78506a261c
 
-create function rate_limiter_internal.exchange_leases_at(at timestamp with time zone, renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
+create function rate_limiter_internal.exchange_leases_at(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], at timestamp with time zone, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe;
-  -- body 1c9e8cc46f87029c
+  -- body 494a5771c8734a14
 
 create function rate_limiter_internal.expected_buckets(has_iops boolean, has_bandwidth boolean, draws_iops boolean, draws_bandwidth boolean)
   returns rate_limiter.bucket_type[]
@@ -2692,6 +2771,11 @@ create function rate_limiter_internal.finish_move(from_key integer, to_key integ
   language plpgsql volatile parallel unsafe;
   -- body 96473bc074c73cfb
 
+create function rate_limiter_internal.first_operations(at timestamp with time zone, app_ids uuid[], operations text[], sizes bigint[])
+  returns rate_limiter_internal.first_operation[]
+  language plpgsql stable parallel safe;
+  -- body d499bdea00329eab
+
 create function rate_limiter_internal.fixed_quotas(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
@@ -2710,7 +2794,7 @@ create function rate_limiter_internal.fixed_window_wait_ms(at timestamp with tim
 create function rate_limiter_internal.flush_denials(counts text, most integer DEFAULT NULL::integer)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body dcd95e79a90c23e7
+  -- body f8b0d0427842a61e
 
 create function rate_limiter_internal.follow_durability()
   returns void
@@ -2722,10 +2806,15 @@ create function rate_limiter_internal.full_layer1_at(shard_key integer, at times
   language plpgsql stable parallel safe;
   -- body b772ef40b5044992
 
-create function rate_limiter_internal.grant_as_json(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lease rate_limiter.lease_grant)
+create function rate_limiter_internal.give_back_lease(shard_key integer, at timestamp with time zone, lease rate_limiter.token_leases, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric, owed_bytes numeric)
+  returns rate_limiter.lease_settlement
+  language plpgsql volatile parallel unsafe;
+  -- body 06feda1ef8006554
+
+create function rate_limiter_internal.grant_as_json(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lease rate_limiter.lease_grant)
   returns jsonb
   language plpgsql stable parallel safe;
-  -- body 71a3756d3c13291e
+  -- body ce9929acd3759840
 
 create function rate_limiter_internal.grant_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid)
   returns rate_limiter.lease_grant
@@ -2747,6 +2836,11 @@ create function rate_limiter_internal.has_expired_leases(shard_key integer, at t
   returns boolean
   language plpgsql stable parallel safe;
   -- body 659fd80e8f49fbe5
+
+create function rate_limiter_internal.has_its_buckets(shard_key integer, app_id uuid)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body 0cb690d8f249db88
 
 create function rate_limiter_internal.has_layer2(buckets rate_limiter.token_buckets[])
   returns boolean
@@ -2927,10 +3021,10 @@ create function rate_limiter_internal.layer1_draw_at(shard_key integer, at times
   language plpgsql stable parallel safe;
   -- body 71fd7fc13462464d
 
-create function rate_limiter_internal.layer1_of_exchange(renewals jsonb)
+create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
-  language sql stable parallel safe;
-  -- body 750f5ae8b89404d4
+  language plpgsql stable parallel safe;
+  -- body 474e7fc70d9bbd39
 
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
@@ -2952,10 +3046,10 @@ create function rate_limiter_internal.lease_share_at(shard_key integer, at times
   language plpgsql stable parallel safe;
   -- body bc69f3dadcb8e025
 
-create function rate_limiter_internal.lease_tokens_at(at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, next_lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_internal.lease_tokens_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 566d9e55e492b430
+  -- body 8b6a760e051f6806
 
 create function rate_limiter_internal.leased_at(shard_key integer, at timestamp with time zone, app_id uuid, holder text, OUT tokens numeric, OUT bytes numeric, OUT leases integer, OUT other_holders integer)
   returns record
@@ -2970,7 +3064,7 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
-  -- body 2bcc84f50d6ab222
+  -- body a5b1518806f3d368
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
   returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
@@ -2997,10 +3091,10 @@ create function rate_limiter_internal.lock_ceilings(tenant_ids uuid[])
   language sql volatile parallel unsafe;
   -- body 69c31671e3c846c6
 
-create function rate_limiter_internal.lock_exchange(renewals jsonb, settlements jsonb, charges jsonb, waits boolean)
+create function rate_limiter_internal.lock_exchange(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], waits boolean)
   returns uuid[]
   language plpgsql volatile parallel unsafe;
-  -- body a3592e2ddf18055a
+  -- body 3b9d6316cc6222d2
 
 create function rate_limiter_internal.lock_in_order(INOUT at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns timestamp with time zone
@@ -3026,6 +3120,16 @@ create function rate_limiter_internal.lock_layer2(shard_key integer, at timestam
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
   -- body 20d586fe906436bd
+
+create function rate_limiter_internal.lock_layer2_of(shard_key integer, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 437b320d08ae8dd3
+
+create function rate_limiter_internal.lock_lease(shard_key integer, app_id uuid, lease_id uuid)
+  returns rate_limiter.token_leases
+  language plpgsql volatile parallel unsafe;
+  -- body 227119838dd93955
 
 create function rate_limiter_internal.lock_owners(INOUT at timestamp with time zone, shard_keys integer[], owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
   returns record
@@ -3053,6 +3157,11 @@ create function rate_limiter_internal.lock_rank(bucket_type rate_limiter.bucket_
   returns integer
   language sql immutable parallel safe;
   -- body 8fedea763c272e6a
+
+create function rate_limiter_internal.lock_spent_lease(shard_key integer, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
+  returns rate_limiter.token_leases
+  language plpgsql volatile parallel unsafe;
+  -- body 97b3655f04ae85e4
 
 create function rate_limiter_internal.lock_suspended(tenant_id uuid, app_id uuid, api_key_id uuid)
   returns void
@@ -3359,20 +3468,20 @@ create function rate_limiter_internal.recent_denials()
   language plpgsql stable parallel safe;
   -- body e475c9f7b307ad98
 
-create function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
+create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 35dd7c545dbf7758
+  -- body 42ccbb3f79cc41d9
 
 create function rate_limiter_internal.record_owed(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, INOUT tokens numeric, INOUT bytes numeric)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body bc6009ccb082a7dc
+  -- body d6b18517c8091a90
 
-create function rate_limiter_internal.record_owed_many(at timestamp with time zone, app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[], OUT has_changed boolean[], OUT made rate_limiter.late_charges[], OUT lowered rate_limiter.late_charges[])
+create function rate_limiter_internal.record_owed_many(charges rate_limiter_internal.owed_charge[], at timestamp with time zone, OUT has_changed boolean[], OUT made rate_limiter.late_charges[], OUT lowered rate_limiter.late_charges[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 8eb405a0bacca1ed
+  -- body c7e728eb40ff70e5
 
 create function rate_limiter_internal.record_quota_change()
   returns trigger
@@ -3395,10 +3504,10 @@ create function rate_limiter_internal.refill_buckets(at timestamp with time zone
   language plpgsql immutable parallel safe;
   -- body a4aebaf9df5e9c9d
 
-create function rate_limiter_internal.refund_at(at timestamp with time zone, app_id uuid, reference_id text, OUT refunded boolean)
+create function rate_limiter_internal.refund_at(shard_key integer, at timestamp with time zone, app_id uuid, reference_id text, OUT refunded boolean)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 703453f62dd4f7f4
+  -- body 70a0dfecfe5fd7d6
 
 create function rate_limiter_internal.refuse_change()
   returns trigger
@@ -3450,20 +3559,20 @@ create function rate_limiter_internal.release_leased(charged rate_limiter_intern
   language plpgsql volatile parallel unsafe;
   -- body 4affff93ce12f372
 
-create function rate_limiter_internal.renew_exchanged(at timestamp with time zone, renewals jsonb, busy_app_ids uuid[], lifetime interval, holder text, is_layer1_locked boolean, most integer DEFAULT NULL::integer, OUT answers jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.renew_exchanged(renewals rate_limiter_internal.lease_renewal[], at timestamp with time zone, busy_app_ids uuid[], lifetime interval, holder text, is_layer1_locked boolean, most integer DEFAULT NULL::integer, OUT answers jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body f6bc68f2644f8cbd
+  -- body 7279f9b413b38071
 
-create function rate_limiter_internal.renew_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_internal.renew_lease_at(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body 96dc735db7dce2c4
+  -- body fb1990f7df1b9825
 
-create function rate_limiter_internal.renew_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 5f109c1af440e1f3
+  -- body ad0a8e1b574c4fa6
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -3780,30 +3889,30 @@ create function rate_limiter_internal.setting_text(key text)
   language plpgsql stable parallel safe strict;
   -- body 3a68bd079f962aee
 
-create function rate_limiter_internal.settle_at(at timestamp with time zone, app_id uuid, reference_id text, actual_size_bytes bigint)
+create function rate_limiter_internal.settle_at(shard_key integer, at timestamp with time zone, app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe;
-  -- body 319dd8b82038ddd4
+  -- body a5eac4f70847522e
 
 create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
   -- body 690b6326e3a3c16c
 
-create function rate_limiter_internal.settle_layer2_exchanged(at timestamp with time zone, settlements jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.settle_layer2_exchanged(settlements rate_limiter_internal.lease_end[], at timestamp with time zone, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 094c0bc5251ed23e
+  -- body fcc856108c06c23b
 
-create function rate_limiter_internal.settle_lease_at(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
+create function rate_limiter_internal.settle_lease_at(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe;
-  -- body 95f5180278f1d0ba
+  -- body 9d66591878eee012
 
-create function rate_limiter_internal.settle_lease_layer2(at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
+create function rate_limiter_internal.settle_lease_layer2(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body a466298bd86e3e92
+  -- body 994842fe0efd8525
 
 create function rate_limiter_internal.settle_lease_part(shard_key integer, at timestamp with time zone, app_id uuid, charged rate_limiter_internal.bucket_charge[], for_bytes boolean, left_over numeric, metadata jsonb)
   returns void
@@ -3820,10 +3929,10 @@ create function rate_limiter_internal.share_of_charges(charges rate_limiter_inte
   language plpgsql immutable parallel safe;
   -- body 5df5e0c050da37f8
 
-create function rate_limiter_internal.shares_leases(at timestamp with time zone, renewals jsonb)
+create function rate_limiter_internal.shares_leases(renewals rate_limiter_internal.lease_renewal[], at timestamp with time zone)
   returns boolean
-  language sql stable parallel safe;
-  -- body 093e0bd5e387f51b
+  language plpgsql stable parallel safe;
+  -- body da17691994a70fa2
 
 create function rate_limiter_internal.shortage(offered numeric, most numeric, charge numeric, allow_oversize boolean, debt_limit numeric)
   returns numeric
@@ -3843,8 +3952,8 @@ create function rate_limiter_internal.spend_prefetched(shard_key integer, before
 
 create function rate_limiter_internal.standing_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, OUT remaining numeric, OUT remaining_bytes numeric, OUT short_of rate_limiter.bucket_type)
   returns record
-  language sql stable parallel safe;
-  -- body 40136a7c07916110
+  language plpgsql stable parallel safe;
+  -- body 64547225354af702
 
 create function rate_limiter_internal.stored_wait_ms(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
   returns numeric
@@ -3880,7 +3989,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e28543bd1aaa6639
+  -- body 14e650368a7664e5
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -4049,10 +4158,10 @@ create function rate_limiter_internal.write_charges(shard_key integer, at timest
   language plpgsql volatile parallel unsafe;
   -- body 0328375872391ca4
 
-create function rate_limiter_internal.write_denials(app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
+create function rate_limiter_internal.write_denials(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
   returns numeric[]
   language plpgsql volatile parallel unsafe;
-  -- body 961bc93081df859b
+  -- body 1a56e3e22db9a606
 
 create function rate_limiter_internal.write_late_share(shard_key integer, at timestamp with time zone, tenant_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric)
   returns void
@@ -4414,7 +4523,7 @@ create function rate_limiter_private.is_known_network(user_id uuid, ip_address i
 create function rate_limiter_private.issue_api_key(app_id uuid, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT api_key text, OUT prefix text)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body a236722a337d9e5a
+  -- body cdf27920f5f0ced6
 
 create function rate_limiter_private.login_counters(account bytea, ip_address inet, is_known boolean)
   returns TABLE(account bytea, network inet)
@@ -4520,7 +4629,7 @@ create function rate_limiter_private.refresh_session_at(at timestamp with time z
 create function rate_limiter_private.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 2de46dec6ea89999
+  -- body a475199739956272
 
 create function rate_limiter_private.remove_second_factor(at timestamp with time zone, checked_hash text, code_step bigint)
   returns boolean
@@ -4738,7 +4847,7 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 
 -- policies
@@ -5681,7 +5790,7 @@ comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.u
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
 comment on function rate_limiter_internal.administrator_can_sign_in(timestamp with time zone) is 'Whether a user who can sign in administers the system, now and up to a moment.';
-comment on function rate_limiter_internal.admission_of(pg_catalog.uuid,timestamp with time zone) is 'What a decision at a moment needs to know of an application, the buckets that it has to find (see buckets_at) among it, and the settings of the engine. Raises QS404 for an unknown application, QS403 for one that is suspended then or inactive, or whose tenant is inactive.';
+comment on function rate_limiter_internal.admission_of(integer,timestamp with time zone,pg_catalog.uuid) is 'What a decision at a moment needs to know of an application, the buckets that it has to find (see buckets_at) among it, and the settings of the engine. Raises QS404 for an unknown application, QS409 for one that has moved, QS403 for one that is suspended then or inactive, or whose tenant is inactive.';
 comment on function rate_limiter_internal.aggregate_buckets(pg_catalog.text,pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
@@ -5716,12 +5825,13 @@ comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,p
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
-comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges with what was taken added.';
+comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges with what was taken added. Raises QS409 for a bucket that is gone.';
 comment on function rate_limiter_internal.charge_layer1_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],rate_limiter_internal.bucket_charge[]) is 'Gives locked layer-1 buckets back what is returned to them, and charges them what is owed of late charges that layer 2 was charged (charge_layer2_owed). Each bucket is written once, however many charges there are, because all applications of a cluster wait for it.';
-comment on function rate_limiter_internal.charge_layer2_late(timestamp with time zone,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'The part of a late charge (charge_late) that layer 2 takes. Answers the charges with what was taken added, and what the enforcing bucket took, null where there is none: layer 1 takes no more.';
-comment on function rate_limiter_internal.charge_layer2_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter.late_charges[]) is 'Charges layer 2 what is newly owed (made), and gives it back what is owed no more (lowered, as the rows were before). Answers made with what each bucket was charged, layer 1 as if it could take all of it; what layer 1 is to take (items, by their place in made) and to get back (returned). Locks layer 2 alone.';
-comment on function rate_limiter_internal.charge_owed_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges whenever it is called.';
-comment on function rate_limiter_internal.charge_owed_many_at(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'charge_owed_many() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
+comment on function rate_limiter_internal.charge_layer2_late(timestamp with time zone,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'The part of a late charge (charge_late) that layer 2 takes. Answers the charges with what was taken added, and what the enforcing bucket took, null where there is none: layer 1 takes no more. Raises QS409 for a bucket that is gone.';
+comment on function rate_limiter_internal.charge_layer2_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter.late_charges[]) is 'Charges layer 2 what is newly owed (made), and gives it back what is owed no more (lowered, as the rows were before). Answers made with what each bucket was charged, layer 1 as if it could take all of it; what layer 1 is to take (items, by their place in made) and to get back (returned). Locks layer 2 alone. Raises QS409 where a bucket is missing.';
+comment on function rate_limiter_internal.charge_owed_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,pg_catalog.text) is 'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges whenever it is called. Raises QS409 where a bucket is missing.';
+comment on function rate_limiter_internal.charge_owed_many_at(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'charge_owed_many() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
+comment on function rate_limiter_internal.chargeable_at(integer,timestamp with time zone,pg_catalog.uuid) is 'The buckets of an application that late charges are charged to, with nothing charged, in lock order. Raises QS409 where one is missing or the application has moved.';
 comment on function rate_limiter_internal.cheapest_costs(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The least that each active operation costs in a span of time: without any bytes, and at its usual size, which is one unit (unit_quantum). For one application, for all that a cluster hosts, or with neither by the default costs.';
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
 comment on function rate_limiter_internal.check_auto_borrow() is 'Trigger: only a system administrator lets gateways borrow for an application, or stops it (QS403).';
@@ -5731,7 +5841,7 @@ comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Ra
 comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
 comment on function rate_limiter_internal.check_holder(pg_catalog.text) is 'Raises QS422 for the name of a holder that cannot be stored; null is none.';
 comment on function rate_limiter_internal.check_idempotency_keys(pg_catalog.text[]) is 'Raises QS422 unless each charge of what is owed has a key that can be stored.';
-comment on function rate_limiter_internal.check_limit_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.check_limit_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.check_loan(pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Raises QS422 for an amount that cannot be borrowed, or a bucket that is not of layer 2.';
 comment on function rate_limiter_internal.check_max_capacity() is 'Trigger: refuses a max_capacity below the quotas of the cluster that are in force or scheduled.';
 comment on function rate_limiter_internal.check_notification() is 'Trigger: refuses an alert whose notifications could not be delivered (QS422).';
@@ -5753,11 +5863,11 @@ comment on function rate_limiter_internal.complete_ceiling(rate_limiter_admin.ce
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_minutes(timestamp with time zone) is 'Up to which minute''s end alerts on the system''s counts were evaluated, null for never, and up to which they can be; null where nothing was counted yet.';
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
-comment on function rate_limiter_internal.consume_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
-comment on function rate_limiter_internal.consume_batch_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.consume_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean,rate_limiter_internal.decision_facts) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
+comment on function rate_limiter_internal.consume_batch_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
-comment on function rate_limiter_internal.consume_many_at(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'consume_many() at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,integer) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
@@ -5766,8 +5876,8 @@ comment on function rate_limiter_internal.cost_at(integer,timestamp with time zo
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.cost_rates_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'What operations cost an application at a moment, by their size, in their order. Raises what cost_at() raises.';
 comment on function rate_limiter_internal.costs_before(integer,pg_catalog.uuid,pg_catalog.text[],pg_catalog.text[],bigint[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for. Raises QS409 where a reference was charged for another operation or a smaller size.';
-comment on function rate_limiter_internal.count_denial(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
-comment on function rate_limiter_internal.count_if_denied(timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
+comment on function rate_limiter_internal.count_denial(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
+comment on function rate_limiter_internal.count_if_denied(integer,timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
 comment on function rate_limiter_internal.count_uncharged(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,boolean,numeric) is 'Counts what a late charge left uncharged, by application, minute and reason.';
 comment on function rate_limiter_internal.counted_window(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,timestamp with time zone) is 'Whether every minute of a window, and whether any, meets the condition of an alert on a count of the system. A minute without a sample counts as zero.';
 comment on function rate_limiter_internal.credit_bucket(rate_limiter.token_buckets,numeric) is 'A bucket after tokens were given back to it: none lifts it above its capacity, or above its last one while it is dormant.';
@@ -5790,26 +5900,30 @@ comment on function rate_limiter_internal.denial_at(integer,timestamp with time 
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
 comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked as if they were full (full_layer1_at). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
+comment on function rate_limiter_internal.end_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises what require_open_lease() raises.';
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
 comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';
 comment on function rate_limiter_internal.end_suspension(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends the suspension of a thing, if there is one.';
-comment on function rate_limiter_internal.exchange_leases_at(timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'exchange_leases() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
+comment on function rate_limiter_internal.exchange_leases_at(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],timestamp with time zone,interval,pg_catalog.text,boolean) is 'exchange_leases() at a moment of the caller''s choice, null for live: by the clock, once layer 2 is locked and again once layer 1 is.';
 comment on function rate_limiter_internal.expected_buckets(boolean,boolean,boolean,boolean) is 'The enforcing buckets that a decision has to find, by the facts of its application: one that is missing would be no limit.';
 comment on function rate_limiter_internal.expire_leases_of(integer,timestamp with time zone,pg_catalog.uuid,integer) is 'Settles up to batch_size expired leases of a cluster as spent; answers what they were charged, which the caller releases.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
 comment on function rate_limiter_internal.finish_move(integer,integer,pg_catalog.uuid) is 'Moves what else there is of an application to another shard key: its reserves, which are locked after layer 1, and what was added to its history since move_history() was called first.';
+comment on function rate_limiter_internal.first_operations(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Of many operations each application''s first, as a bucket can be charged once in a statement: those that need no reference, no shadow quota and no quota that is missing, at the cost of the list.';
 comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas, unless a system administrator: the kinds without a ceiling, and what is held (held_quotas).';
 comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: a capacity for each window that began, and for the first one after prorated_since only what flowed in since then, at the limit (refill_rate). A function that is called, and not inlined, because most buckets are not windows.';
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
 comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
 comment on function rate_limiter_internal.full_layer1_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for decisions that are made before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are made under its lock.';
-comment on function rate_limiter_internal.grant_as_json(timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
+comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
+comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
 comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
+comment on function rate_limiter_internal.has_its_buckets(integer,pg_catalog.uuid) is 'Whether all enforcing buckets are there that an application has by its facts; false where it has moved.';
 comment on function rate_limiter_internal.has_layer2(rate_limiter.token_buckets[]) is 'Whether a bucket of layer 2 is among these.';
 comment on function rate_limiter_internal.has_permission(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Whether one of the user''s roles allows this, while the user, the tenant and the role last.';
 comment on function rate_limiter_internal.has_quota(rate_limiter.token_buckets[],rate_limiter.bucket_type) is 'Whether buckets with a quota in force include an enforcing one of a type.';
@@ -5845,12 +5959,12 @@ comment on function rate_limiter_internal.late_draw_at(integer,timestamp with ti
 comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is 'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
 comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all, for late charges and oversize operations: an equal part, by tenant, of what is not reserved of its refill (per_second), and at most one second of it; below zero where oversize operations took more; nothing while the application or its tenant is suspended or inactive. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
 comment on function rate_limiter_internal.layer1_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
-comment on function rate_limiter_internal.layer1_of_exchange(pg_catalog.jsonb) is 'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their applications have left, too.';
+comment on function rate_limiter_internal.layer1_of_exchange(rate_limiter_internal.lease_renewal[]) is 'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their applications have left, too.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
 comment on function rate_limiter_internal.lease_amount(timestamp with time zone,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric,numeric,boolean,numeric,numeric) is 'How much of one resource buckets, as they stand at a moment, lease of what is asked: never below a min_reserve or into the headroom of others, and no more than the capacity of layer 2 together with what its open leases hold (held_by_app), and than layer 1 has room for (cluster_room: cluster_lease_room). retry_after_ms: when they offer the smaller of what was asked and a tenth of a second of refill; null for never. reserve_paid: what the application''s reserve pays of it. charges_shadow: whether its shadow buckets can give it too. is_denied: no quota, and one is needed. allowance, share_rate: its share of layer 1 (lease_share_at), null where it is not limited.';
 comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
-comment on function rate_limiter_internal.lease_tokens_at(timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
@@ -5859,17 +5973,20 @@ comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
-comment on function rate_limiter_internal.lock_exchange(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket.';
+comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
 comment on function rate_limiter_internal.lock_layer1(pg_catalog.uuid[]) is 'Locks layer 1 of clusters in lock order, for callers that change it in several passes.';
 comment on function rate_limiter_internal.lock_layer1_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.bucket_charge[]) is 'Locks the layer-1 buckets and reserves that late charges (made) draw on, and others with them: of those, reserves only that get or give something. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_layer2(integer,timestamp with time zone,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, and returns those with a quota in force as they stand at a moment. Changes of quota since they were last written are written.';
+comment on function rate_limiter_internal.lock_layer2_of(integer,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: these come after layer 2 in the lock order, and before layer 1. Callers with several applications name them in order.';
+comment on function rate_limiter_internal.lock_lease(integer,pg_catalog.uuid,pg_catalog.uuid) is 'A lease of an application, locked until the end of the transaction; null for an unknown one. Raises QS409 where the application has moved.';
 comment on function rate_limiter_internal.lock_owners(timestamp with time zone,integer[],pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
 comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
 comment on function rate_limiter_internal.lock_rank(rate_limiter.bucket_type) is 'Place of a kind of bucket in the lock order of chapter buckets: layer 2, layer 1, reserves.';
+comment on function rate_limiter_internal.lock_spent_lease(integer,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The lease that a renewal ends, locked: open or over; null for none and for an unknown one, which was lost with a server. Raises QS422 where more was spent than leased, QS409 where the application has moved.';
 comment on function rate_limiter_internal.lock_suspended(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a suspension is about, in the lock order of chapter buckets: a key, or the tenant and the applications that are told.';
 comment on function rate_limiter_internal.locked_bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket that the caller has locked, as it stands at a moment. A change of quota since it was last written is written first.';
 comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catalog.text) is 'The account that a sign-in names, existing or not, as failures are counted for it.';
@@ -5928,14 +6045,14 @@ comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'Wh
 comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see; none on a standby.';
-comment on function rate_limiter_internal.record_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
-comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing.';
-comment on function rate_limiter_internal.record_owed_many(timestamp with time zone,pg_catalog.uuid[],numeric[],numeric[],pg_catalog.text[]) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. Locks no bucket.';
+comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
+comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
+comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
 comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,pg_catalog.text) is 'Writes the quota as it is now as a new version, with the reason given or that of the request; answers null where nothing changed since the last version.';
 comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where no quota is in force. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
-comment on function rate_limiter_internal.refund_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice, null for live; answers false for a reference that was never charged or is refunded already.';
+comment on function rate_limiter_internal.refund_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice, null for live; answers false for a reference that was never charged or is refunded already.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: refuses every change of rows once written, by any role.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics, alerts, suspensions or reservations is deactivated, not deleted: made anew it would start with full buckets.';
@@ -5945,9 +6062,9 @@ comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger:
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
-comment on function rate_limiter_internal.renew_exchanged(timestamp with time zone,pg_catalog.jsonb,pg_catalog.uuid[],interval,pg_catalog.text,boolean,integer) is 'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are busy.';
-comment on function rate_limiter_internal.renew_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.renew_lease_layer2(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
+comment on function rate_limiter_internal.renew_exchanged(rate_limiter_internal.lease_renewal[],timestamp with time zone,pg_catalog.uuid[],interval,pg_catalog.text,boolean,integer) is 'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are busy.';
+comment on function rate_limiter_internal.renew_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
@@ -6010,15 +6127,15 @@ comment on function rate_limiter_internal.setting_interval_seconds(pg_catalog.te
 comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'Value of a numeric or integer setting.';
 comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
-comment on function rate_limiter_internal.settle_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
+comment on function rate_limiter_internal.settle_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
-comment on function rate_limiter_internal.settle_layer2_exchanged(timestamp with time zone,pg_catalog.jsonb) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
-comment on function rate_limiter_internal.settle_lease_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.settle_lease_layer2(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() of a lease whose layer-2 buckets the caller has locked, as far as layer 2 goes. Answers what layer 1 and reserves are to get back (returned), and what layer 1 counts as leased no more (released).';
+comment on function rate_limiter_internal.settle_layer2_exchanged(rate_limiter_internal.lease_end[],timestamp with time zone) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
+comment on function rate_limiter_internal.settle_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
+comment on function rate_limiter_internal.settle_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'settle_lease() of a lease whose layer-2 buckets the caller has locked, as far as layer 2 goes. Answers what layer 1 and reserves are to get back (returned), and what layer 1 counts as leased no more (released).';
 comment on function rate_limiter_internal.settle_lease_part(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.jsonb) is 'Gives the buckets that a lease was taken from back what is left over of one resource; less than nothing, because the holder used more than it had, is a late charge on them.';
 comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The shard key of an owner of buckets, an application or a cluster; null for an unknown one.';
 comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
-comment on function rate_limiter_internal.shares_leases(timestamp with time zone,pg_catalog.jsonb) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
+comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
@@ -6062,7 +6179,7 @@ comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
-comment on function rate_limiter_internal.write_denials(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
+comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
@@ -6658,6 +6775,7 @@ comment on column rate_limiter_private.api_keys.name is 'What people call it.';
 comment on column rate_limiter_private.api_keys.prefix is 'First 12 characters of the key; of a registered access key id at most the first half.';
 comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken back.';
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.api_keys.shard_key is 'Where decisions look for the application first: it follows a move, and one that is missing or stale costs a look-up more.';
 comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
 comment on column rate_limiter_private.job_failures.failures is 'How often it failed.';
 comment on column rate_limiter_private.job_failures.job is 'The job.';
@@ -6866,9 +6984,15 @@ comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a q
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';
+comment on type rate_limiter_internal.decision_facts is 'What a plain decision has to know of an active application: see app_facts.';
+comment on type rate_limiter_internal.due_charge is 'A locked bucket that consume_many() is about to charge for the operation at that place, and what the operation draws on layer 1, where it draws.';
+comment on type rate_limiter_internal.first_operation is 'The first operation of an application in consume_many(), with what is to be known of both. place: in the list that was handed in.';
 comment on type rate_limiter_internal.late_item is 'One kind of a late charge, while it is made. place: in the list of charges. amount: what was handed in. wanted: what layer 1 is to take of it, which is no more than layer 2 took.';
 comment on type rate_limiter_internal.late_part is 'What a tenant may take of a layer-1 bucket beyond the half that is free to all: see late_share_at().';
 comment on type rate_limiter_internal.layer1_draw is 'How a charge of layer 1 is paid. is_possible: false where it must be decided under locks. taken: out of the stripe. drawn: out of the cluster''s bucket, and kept of that for the stripe. quota_valid_until: of that bucket, as it was looked at.';
+comment on type rate_limiter_internal.lease_end is 'A settlement of exchange_leases(), or denials alone where lease_id is null. No shard_key: unknown application.';
+comment on type rate_limiter_internal.lease_renewal is 'A renewal of exchange_leases(), or a first lease where lease_id is null. No shard_key: unknown application.';
+comment on type rate_limiter_internal.owed_charge is 'What an application used beyond its leases, under an idempotency key. No shard_key: unknown application.';
 comment on type rate_limiter_internal.quota_snapshot is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on view column rate_limiter.v_active_quotas.app_name is 'Its name.';

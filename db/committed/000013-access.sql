@@ -1,5 +1,5 @@
---! Previous: sha1:f5a550bce452a0838c4fcbc19330e35171683896
---! Hash: sha1:ff05700a71ef85cb54f2cc0c1b80035599d4858e
+--! Previous: sha1:d398af2c482d1fea63e1b1834652369527272053
+--! Hash: sha1:f8fa0169c89939236d9054b8d0ae7e3a9374d32a
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:ff05700a71ef85cb54f2cc0c1b80035599d4858e
---! Hash: sha1:97712bca1be25f667fb2bddfff966c1cb58243df
+--! Previous: sha1:f8fa0169c89939236d9054b8d0ae7e3a9374d32a
+--! Hash: sha1:4607496695980010950dc5c56a258066bea767d5
 --! Message: sign-in and API keys
 
 -- Sign-in
@@ -1713,10 +1713,11 @@ begin
   prefix := left(api_key, 12);
 
   insert into rate_limiter_private.api_keys as k
-    (key_hash, app_id, prefix, name, created_by, expires_at)
+    (key_hash, app_id, shard_key, prefix, name, created_by, expires_at)
   values (
     rate_limiter_internal.token_hash(issue_api_key.api_key),
     issue_api_key.app_id,
+    rate_limiter_internal.app_shard_key(issue_api_key.app_id),
     issue_api_key.prefix,
     issue_api_key.name,
     rate_limiter_internal.current_user_id(),
@@ -1787,10 +1788,11 @@ begin
 
   prefix := left(access_key_id, least(12, greatest(1, length(access_key_id) / 2)));
   insert into rate_limiter_private.api_keys as k
-    (key_hash, app_id, prefix, is_registered, name, created_by, expires_at)
+    (key_hash, app_id, shard_key, prefix, is_registered, name, created_by, expires_at)
   values (
     hash,
     register_access_key.app_id,
+    rate_limiter_internal.app_shard_key(register_access_key.app_id),
     register_access_key.prefix,
     true,
     register_access_key.name,
@@ -2275,7 +2277,10 @@ grant select on rate_limiter_admin.api_keys to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/api_keys/api_keys.sql
 --! Included rate_limiter_private/api_keys/api_keys.triggers.sql
 create or replace trigger audit_change
-  after insert or update or delete on rate_limiter_private.api_keys
+  after insert or delete or update of
+    app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by,
+    suspended_until
+  on rate_limiter_private.api_keys
   for each row
   execute function rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 --! EndIncluded rate_limiter_private/api_keys/api_keys.triggers.sql

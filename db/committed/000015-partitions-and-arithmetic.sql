@@ -1,5 +1,5 @@
---! Previous: sha1:97712bca1be25f667fb2bddfff966c1cb58243df
---! Hash: sha1:738e7b65502e231e86f01a2fe9762a41e76819cd
+--! Previous: sha1:4607496695980010950dc5c56a258066bea767d5
+--! Hash: sha1:dcbe217fa372019ff0b2e6cd1542461259ab18fe
 --! Message: partitions and arithmetic
 
 -- Partitions

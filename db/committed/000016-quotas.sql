@@ -1,5 +1,5 @@
---! Previous: sha1:738e7b65502e231e86f01a2fe9762a41e76819cd
---! Hash: sha1:9b1b3a35805384d4f85451e4c2a2f9085951de31
+--! Previous: sha1:dcbe217fa372019ff0b2e6cd1542461259ab18fe
+--! Hash: sha1:d9917f65f119d176a4bbb2c526f14fa23a67f071
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:9b1b3a35805384d4f85451e4c2a2f9085951de31
---! Hash: sha1:ef310b3166d70d2ddc65f965dcad59716b445d14
+--! Previous: sha1:d9917f65f119d176a4bbb2c526f14fa23a67f071
+--! Hash: sha1:9b3e65ca7f0e507dd02110b4b75110c85fed077c
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -646,6 +646,32 @@ comment on function rate_limiter_internal.lock_layer2(integer, timestamptz, uuid
   'Locks the layer-2 buckets of an application, and returns those with a quota in force as they '
   'stand at a moment. Changes of quota since they were last written are written.';
 --! EndIncluded rate_limiter_internal/buckets/lock_layer2.sql
+--! Included rate_limiter_internal/buckets/lock_layer2_of.sql
+create or replace function rate_limiter_internal.lock_layer2_of(
+  shard_key integer,
+  app_id uuid
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  perform
+  from rate_limiter.token_buckets as b
+  where b.shard_key = lock_layer2_of.shard_key
+    and b.owner_id = lock_layer2_of.app_id
+    and rate_limiter_internal.lock_rank(b.bucket_type) = 1
+  order by b.bucket_type, b.mode
+  for update;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_layer2_of(integer, uuid) is
+  'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: '
+  'these come after layer 2 in the lock order, and before layer 1. Callers with several '
+  'applications name them in order.';
+--! EndIncluded rate_limiter_internal/buckets/lock_layer2_of.sql
 --! Included rate_limiter_internal/buckets/heal_buckets.sql
 create or replace function rate_limiter_internal.heal_buckets(
   buckets rate_limiter.token_buckets[],

@@ -1,5 +1,5 @@
---! Previous: sha1:ef310b3166d70d2ddc65f965dcad59716b445d14
---! Hash: sha1:1a2c3f93df323a3b0ea2f3937077a4b43fb994a4
+--! Previous: sha1:9b3e65ca7f0e507dd02110b4b75110c85fed077c
+--! Hash: sha1:56d568cbb0b1db832e40f673a0f7ce2d8809ed8f
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:1a2c3f93df323a3b0ea2f3937077a4b43fb994a4
---! Hash: sha1:a95f6e59eedd808bab781e3b97358150735e46aa
+--! Previous: sha1:56d568cbb0b1db832e40f673a0f7ce2d8809ed8f
+--! Hash: sha1:f510f9d3fa8e36710947b921cc7fb9667d594039
 --! Message: denials and decisions
 
 -- Denials
@@ -47,6 +47,7 @@ comment on function rate_limiter_internal.check_denials(jsonb) is
 --! EndIncluded rate_limiter_internal/denials/check_denials.sql
 --! Included rate_limiter_internal/denials/write_denials.sql
 create or replace function rate_limiter_internal.write_denials(
+  shard_key integer,
   app_id uuid,
   reason text,
   minute timestamptz,
@@ -58,7 +59,6 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard integer;
   written constant numeric := counted[5] + counted[1];
   next_power numeric := 1;
   is_done boolean := false;
@@ -68,8 +68,6 @@ begin
     return counted;
   end if;
 
-  -- 0: it was deleted meanwhile.
-  shard := coalesce(rate_limiter_internal.app_shard_key(app_id), 0);
   -- Nothing is waited for: a row that is locked is skipped and another one added. It is locked by
   -- fold_denials, which is about to delete it, or by a prepared transaction of this session.
   if counted[5] > 0 then
@@ -79,10 +77,10 @@ begin
       tokens = d.tokens + counted[2],
       bytes = d.bytes + counted[3],
       recorded_at = clock_timestamp()
-    where d.shard_key = shard and d.ctid = (
+    where d.shard_key = write_denials.shard_key and d.ctid = (
       select own.ctid
       from rate_limiter.recent_denials as own
-      where own.shard_key = shard
+      where own.shard_key = write_denials.shard_key
         and own.app_id = write_denials.app_id
         and own.minute = write_denials.minute
         and own.reason = write_denials.reason
@@ -100,7 +98,9 @@ begin
     insert into rate_limiter.recent_denials (
       shard_key, app_id, minute, reason, writer, operations, tokens, bytes
     )
-    values (shard, app_id, minute, reason, pg_backend_pid(), counted[1], counted[2], counted[3]);
+    values (
+      shard_key, app_id, minute, reason, pg_backend_pid(), counted[1], counted[2], counted[3]
+    );
   end if;
 
   while next_power <= written loop
@@ -110,14 +110,20 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.write_denials(uuid, text, timestamptz, numeric[]) is
+comment on function rate_limiter_internal.write_denials(
+  integer, uuid, text, timestamptz, numeric[]
+) is
   'Adds a count of denials to this session''s row of recent_denials for the application, reason '
   'and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens '
   'and bytes, which are written, the operations at which to write again, and the operations '
   'written so far.';
 --! EndIncluded rate_limiter_internal/denials/write_denials.sql
 --! Included rate_limiter_internal/denials/record_denials.sql
-create or replace function rate_limiter_internal.record_denials(app_id uuid, denials jsonb)
+create or replace function rate_limiter_internal.record_denials(
+  shard_key integer,
+  app_id uuid,
+  denials jsonb
+)
 returns void
 language plpgsql
 volatile
@@ -127,7 +133,7 @@ declare
   this_minute constant timestamptz := date_trunc('minute', clock_timestamp(), 'UTC');
 begin
   -- The function that takes the counts along refuses an unknown application.
-  if denials is null or denials = '[]' or app_id is null then
+  if denials is null or denials = '[]' or shard_key is null then
     return;
   end if;
   perform rate_limiter_internal.check_denials(denials);
@@ -135,7 +141,7 @@ begin
   -- A client's clock may be off: no count lies in the future, none further back than a day, which
   -- is what there are partitions for.
   perform rate_limiter_internal.write_denials(
-    record_denials.app_id, handed_in.reason, handed_in.minute,
+    record_denials.shard_key, record_denials.app_id, handed_in.reason, handed_in.minute,
     array[sum(handed_in.operations), sum(handed_in.tokens), sum(handed_in.bytes), 1, 1]
   )
   from (
@@ -157,7 +163,7 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.record_denials(uuid, jsonb) is
+comment on function rate_limiter_internal.record_denials(integer, uuid, jsonb) is
   'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", '
   '"reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty '
   'list writes nothing. Raises QS422 for anything else.';
@@ -190,7 +196,8 @@ begin
     continue when strpos(entry, '{0,') > 0;
     key := split_part(entry, '{', 1);
     written := key || rate_limiter_internal.write_denials(
-      left(key, 36)::uuid, substr(key, 37), minute, substr(entry, length(key) + 1)::numeric[]
+      split_part(key, ':', 2)::integer, left(key, 36)::uuid, split_part(substr(key, 37), ':', 1),
+      minute, substr(entry, length(key) + 1)::numeric[]
     )::text || '|' || written;
     counts := replace(counts, '|' || entry || '|', '|');
     rows_written := rows_written + 1;
@@ -276,6 +283,7 @@ comment on function rate_limiter_internal.roll_denials(text, bigint) is
 --! EndIncluded rate_limiter_internal/denials/roll_denials.sql
 --! Included rate_limiter_internal/denials/count_denial.sql
 create or replace function rate_limiter_internal.count_denial(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   reason text,
@@ -291,13 +299,14 @@ as $$
 -- The memory of a session is in 17 settings, none longer than about 8 KB, however many applications
 -- it denies: PostgreSQL 15 goes through all settings whenever a transaction ends that has set one.
 --   counts_0 to counts_f, by the last digit of the application's id:
---     '<second>|<application><reason>{<operations>,<tokens>,<bytes>,<due>,<written>}|...': in which
---     second since 1970 something was last counted here, and for each application and reason what
---     is yet to be written, with how many operations it is, and how many of this burst were
+--     '<second>|<application><reason>:<shard key>{<operations>,<tokens>,<bytes>,<due>,<written>}|...':
+--     in which second since 1970 something was last counted here, and for each application and
+--     reason what is yet to be written, with how many operations it is, and how many of this burst
+--     were
 --   since: the last of these seconds; empty once a charge has taken along what was to be written
 declare
   this_second constant bigint := floor(date_part('epoch', at));
-  count_key constant text := app_id || reason;
+  count_key constant text := app_id || reason || ':' || shard_key;
   list constant text := 'rate_limiter_denials.counts_' || substr(count_key, 36, 1);
   counts text := current_setting(list, true);
   is_next_second boolean := false;
@@ -310,7 +319,7 @@ begin
   if starts_with(counts, this_second::text) is not true then
     if at is null then
       return rate_limiter_internal.count_denial(
-        clock_timestamp(), app_id, reason, tokens, bytes, operations
+        shard_key, clock_timestamp(), app_id, reason, tokens, bytes, operations
       );
     end if;
     counts := rate_limiter_internal.roll_denials(list, this_second);
@@ -337,7 +346,7 @@ begin
 
   if counted[1] >= counted[4] then
     counted := rate_limiter_internal.write_denials(
-      app_id, reason, to_timestamp(this_second / 60 * 60), counted
+      shard_key, app_id, reason, to_timestamp(this_second / 60 * 60), counted
     );
     is_written := true;
   end if;
@@ -352,7 +361,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.count_denial(
-  timestamptz, uuid, text, numeric, numeric, bigint
+  integer, timestamptz, uuid, text, numeric, numeric, bigint
 ) is
   'Counts a denial in this session''s memory: no row and no WAL. The count is written at an '
   'application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, '
@@ -360,6 +369,7 @@ comment on function rate_limiter_internal.count_denial(
 --! EndIncluded rate_limiter_internal/denials/count_denial.sql
 --! Included rate_limiter_internal/denials/count_if_denied.sql
 create or replace function rate_limiter_internal.count_if_denied(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   size_bytes bigint,
@@ -375,7 +385,7 @@ declare
 begin
   if not decision.allowed then
     is_written := rate_limiter_internal.count_denial(
-      at, app_id, decision.reason, decision.cost, coalesce(size_bytes, 0)
+      shard_key, at, app_id, decision.reason, decision.cost, coalesce(size_bytes, 0)
     );
   end if;
   return decision;
@@ -383,7 +393,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.count_if_denied(
-  timestamptz, uuid, bigint, rate_limiter.decision
+  integer, timestamptz, uuid, bigint, rate_limiter.decision
 ) is
   'Counts a denial in this session''s memory. Answers the decision.';
 --! EndIncluded rate_limiter_internal/denials/count_if_denied.sql
@@ -628,20 +638,18 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
-  if not exists (
-    select
-    from rate_limiter.app_facts as f
-    where f.app_id = report_denials.app_id
-  ) then
+  if shard_key is null then
     raise exception using
       errcode = 'QS404',
       message = 'unknown application',
       detail = format('app_id: %s', app_id),
       hint = 'Create the application, or check its id.';
   end if;
-  perform rate_limiter_internal.record_denials(app_id, denials);
+  perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
 end;
 $$;
 
@@ -781,7 +789,9 @@ begin
   moment := asked.moment;
   if why_throttled.at is null and why_throttled.reference_id is null then
     -- Denied before any bucket is looked at: it raises what the decision raises.
-    perform rate_limiter_internal.admission_of(app_id);
+    perform rate_limiter_internal.admission_of(
+      rate_limiter_internal.app_shard_key(app_id), clock_timestamp(), app_id
+    );
   end if;
 
   select f.* into app
@@ -1139,9 +1149,9 @@ comment on function rate_limiter_internal.require_buckets(
 --! EndIncluded rate_limiter_internal/decisions/require_buckets.sql
 --! Included rate_limiter_internal/decisions/admission_of.sql
 create or replace function rate_limiter_internal.admission_of(
+  shard_key integer,
+  at timestamptz,
   app_id uuid,
-  at timestamptz default clock_timestamp(),
-  out shard_key integer,
   out cluster_id uuid,
   out expected rate_limiter.bucket_type[],
   out synchronous_commit boolean
@@ -1156,15 +1166,17 @@ declare
   suspended_until timestamptz;
 begin
   select
-    f.shard_key, f.cluster_id, f.is_active, f.tenant_is_active, f.suspended_until,
+    f.cluster_id, f.is_active, f.tenant_is_active, f.suspended_until,
     rate_limiter_internal.expected_buckets(
       f.has_iops, f.has_bandwidth, f.draws_iops, f.draws_bandwidth
     )
-  into shard_key, cluster_id, app_is_active, tenant_is_active, suspended_until, expected
+  into cluster_id, app_is_active, tenant_is_active, suspended_until, expected
   from rate_limiter.app_facts as f
-  where f.app_id = admission_of.app_id;
+  where f.shard_key = admission_of.shard_key
+    and f.app_id = admission_of.app_id;
 
   if not found then
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
     raise exception using
       errcode = 'QS404',
       message = 'unknown application',
@@ -1196,11 +1208,11 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.admission_of(uuid, timestamptz) is
+comment on function rate_limiter_internal.admission_of(integer, timestamptz, uuid) is
   'What a decision at a moment needs to know of an application, the buckets that it has to find '
   '(see buckets_at) among it, and the settings of the engine. '
-  'Raises QS404 for an unknown application, QS403 for one that is suspended then or inactive, or '
-  'whose tenant is inactive.';
+  'Raises QS404 for an unknown application, QS409 for one that has moved, QS403 for one that is '
+  'suspended then or inactive, or whose tenant is inactive.';
 --! EndIncluded rate_limiter_internal/decisions/admission_of.sql
 --! Included rate_limiter_internal/decisions/quotas_needed.sql
 create or replace function rate_limiter_internal.quotas_needed(
@@ -1789,12 +1801,14 @@ comment on function rate_limiter_internal.prepare_to_charge(timestamptz) is
 --! EndIncluded rate_limiter_internal/decisions/prepare_to_charge.sql
 --! Included rate_limiter_internal/decisions/consume_at.sql
 create or replace function rate_limiter_internal.consume_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   operation text,
   size_bytes bigint,
   reference_id text default null,
-  is_live boolean default false
+  is_live boolean default false,
+  app rate_limiter_internal.decision_facts default null
 )
 returns rate_limiter.decision
 language plpgsql
@@ -1806,7 +1820,6 @@ as $$
 declare
   -- A bucket that was written later was so before the clock was set back.
   latest constant timestamptz := at + interval '1 second';
-  app record;
   cost numeric;
   iops record;
   is_charged boolean := false;
@@ -1824,25 +1837,30 @@ declare
   terms rate_limiter_internal.cost_rates[];
 begin
   loop
-    select
-      f.shard_key, f.cluster_id, f.has_shadow, f.has_cost_rule, f.draws_iops, f.draws_bandwidth,
-      -- One that it needs and does not have is missed where it is looked for.
-      f.has_bandwidth or f.needs_bandwidth_quota as has_bandwidth,
-      current_setting('synchronous_commit') <> 'off'
-        or current_setting('transaction_isolation') <> 'read committed'
-        or current_setting('rate_limiter_denials.since', true) <> '' as has_to_prepare
-    into app
-    from rate_limiter.app_facts as f
-    where f.app_id = consume_at.app_id
-      and f.is_active
-      and f.tenant_is_active
-      and (f.suspended_until is null or f.suspended_until <= at);
-    if not found then
-      perform rate_limiter_internal.admission_of(app_id, at);
-      -- It was made or activated since it was looked for.
-      continue;
+    -- Facts that the caller gives are those of now.
+    if app.shard_key is null then
+      select
+        f.shard_key, f.cluster_id, f.has_shadow, f.has_cost_rule, f.draws_iops, f.draws_bandwidth,
+        -- One that it needs and does not have is missed where it is looked for.
+        f.has_bandwidth or f.needs_bandwidth_quota
+      into app
+      from rate_limiter.app_facts as f
+      where f.shard_key = consume_at.shard_key
+        and f.app_id = consume_at.app_id
+        and f.is_active
+        and f.tenant_is_active
+        and (f.suspended_until is null or f.suspended_until <= at);
+      if not found then
+        -- It may have moved, or was made or activated since it was looked for.
+        shard_key := rate_limiter_internal.app_shard_key(app_id);
+        perform rate_limiter_internal.admission_of(shard_key, at, app_id);
+        continue;
+      end if;
     end if;
-    if app.has_to_prepare then
+    if current_setting('synchronous_commit') <> 'off'
+      or current_setting('transaction_isolation') <> 'read committed'
+      or current_setting('rate_limiter_denials.since', true) <> ''
+    then
       perform rate_limiter_internal.prepare_to_charge(at);
     end if;
 
@@ -2032,6 +2050,7 @@ begin
     exit when not drawn.lost_race;
     lost_races := lost_races + 1;
     exit when lost_races = 3;
+    app := null;
   end loop;
 
   if decision.allowed is null then
@@ -2051,23 +2070,26 @@ begin
     ))[1];
   end if;
   if is_live then
-    return rate_limiter_internal.count_if_denied(at, app_id, size_bytes, decision);
+    return rate_limiter_internal.count_if_denied(
+      app.shard_key, at, app_id, size_bytes, decision
+    );
   end if;
   return decision;
 end;
 $$;
 
 comment on function rate_limiter_internal.consume_at(
-  timestamptz, uuid, text, bigint, text, boolean
+  integer, timestamptz, uuid, text, bigint, text, boolean, rate_limiter_internal.decision_facts
 ) is
   'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is '
-  'the clock''s, which is read again under locks, and denials are counted. Under a reference that '
+  'the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that '
   'was charged before, and not refunded, it answers as then and takes nothing. Plain decisions '
   'take a fast path that locks nothing ahead; all others, and those that lose three races, '
   'consume_locked().';
 --! EndIncluded rate_limiter_internal/decisions/consume_at.sql
 --! Included rate_limiter_internal/decisions/consume_batch_at.sql
 create or replace function rate_limiter_internal.consume_batch_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   operations text[],
@@ -2085,15 +2107,15 @@ declare
   terms rate_limiter_internal.cost_rates[];
 begin
   perform rate_limiter_internal.check_batch(operations, sizes, reference_ids);
-  admission := rate_limiter_internal.admission_of(app_id, moment);
+  admission := rate_limiter_internal.admission_of(shard_key, moment, app_id);
   -- Denials of an earlier minute are written first: the order of all that writes both.
   perform rate_limiter_internal.prepare_to_charge(moment);
   terms := rate_limiter_internal.cost_rates_at(
-    admission.shard_key, moment, app_id, operations, sizes
+    shard_key, moment, app_id, operations, sizes
   );
 
   return query select d.* from unnest(rate_limiter_internal.consume_locked(
-    admission.shard_key, at, app_id, admission.cluster_id, operations, sizes,
+    shard_key, at, app_id, admission.cluster_id, operations, sizes,
     array(
       select rate_limiter_internal.cost_of(t.c_base, t.c_bw, t.unit_quantum, coalesce(s.size, 0))
       from unnest(terms) with ordinality as t (c_base, c_bw, unit_quantum, ordinality)
@@ -2106,117 +2128,152 @@ end;
 $$;
 
 comment on function rate_limiter_internal.consume_batch_at(
-  timestamptz, uuid, text[], bigint[], text[]
+  integer, timestamptz, uuid, text[], bigint[], text[]
 ) is 'consume_batch() at a moment of the caller''s choice, null for live.';
 --! EndIncluded rate_limiter_internal/decisions/consume_batch_at.sql
---! Included rate_limiter_internal/decisions/consume_many_at.sql
-create or replace function rate_limiter_internal.consume_many_at(
+--! Included rate_limiter_internal/decisions/first_operations.sql
+create or replace function rate_limiter_internal.first_operations(
   at timestamptz,
   app_ids uuid[],
   operations text[],
   sizes bigint[]
+)
+returns rate_limiter_internal.first_operation[]
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  costs numeric[];
+begin
+  costs := array(
+    select rate_limiter_internal.cost_of(
+      t.c_base, t.c_bw, t.unit_quantum, coalesce(o.size, 0)
+    )
+    from rows from (unnest(operations), unnest(sizes)) with ordinality as o (operation, size, place)
+    left join rate_limiter.operation_types as t on t.name = o.operation and t.is_active
+    order by o.place
+  );
+  return array(
+    select distinct on (o.app_id)
+      row(
+        f.shard_key, o.app_id, o.place, o.operation, coalesce(o.size, 0), o.cost, f.has_cost_rule,
+        f.has_bandwidth, f.draws_iops, f.draws_bandwidth
+      )::rate_limiter_internal.first_operation
+    from rows from (unnest(app_ids), unnest(operations), unnest(sizes), unnest(costs))
+      with ordinality as o (app_id, operation, size, cost, place)
+    join rate_limiter.app_facts as f on f.app_id = o.app_id
+    where f.is_active
+      and f.tenant_is_active
+      and (f.suspended_until is null or f.suspended_until <= at)
+      and (f.has_bandwidth or not f.needs_bandwidth_quota)
+      and not f.has_shadow
+      and o.cost is not null
+      and (o.size > 0 or coalesce(o.size, 0) = 0 and not (f.has_bandwidth or f.draws_bandwidth))
+    order by o.app_id, o.place
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.first_operations(
+  timestamptz, uuid[], text[], bigint[]
+) is
+  'Of many operations each application''s first, as a bucket can be charged once in a statement: '
+  'those that need no reference, no shadow quota and no quota that is missing, at the cost of the '
+  'list.';
+--! EndIncluded rate_limiter_internal/decisions/first_operations.sql
+--! Included rate_limiter_internal/decisions/consume_many_at.sql
+create or replace function rate_limiter_internal.consume_many_at(
+  firsts rate_limiter_internal.first_operation[],
+  at timestamptz,
+  operation_count integer
 )
 returns setof rate_limiter.decision
 language plpgsql
 volatile
 parallel unsafe
 as $$
+-- Each statement reads one table, by its key, so that one server has all of it.
+declare
+  stripes record;
+  due rate_limiter_internal.due_charge[];
+  paid_keys integer[];
 begin
-  perform rate_limiter_internal.check_batch(operations, sizes, null);
-  if cardinality(app_ids) is distinct from cardinality(operations) then
-    raise exception using
-      errcode = 'QS422',
-      message = 'arrays of a batch differ in length',
-      detail = format(
-        'applications: %s, operations: %s', cardinality(app_ids), cardinality(operations)
+  firsts := array(
+    select row(
+      o.shard_key, o.app_id, o.place, o.operation, o.bytes,
+      coalesce(
+        rate_limiter_internal.cost_of(c.c_base, c.c_bw, c.unit_quantum, o.bytes::bigint), o.cost
       ),
-      hint = 'Give one application for each operation.';
-  end if;
-  perform rate_limiter_internal.prepare_to_charge(at);
-
-  return query
-  with priced as materialized (
-    -- A bucket can be charged once in a statement: each application's first operation only.
-    select distinct on (o.app_id)
-      o.ordinality, f.shard_key, o.app_id, f.has_bandwidth, f.draws_iops, f.draws_bandwidth,
-      case when f.draws_iops or f.draws_bandwidth then f.shard_key end as drawn_on,
-      coalesce(o.size, 0)::numeric as bytes,
-      rate_limiter_internal.cost_of(
-        coalesce(c.c_base, t.c_base), coalesce(c.c_bw, t.c_bw),
-        coalesce(c.unit_quantum, t.unit_quantum), coalesce(o.size, 0)
-      ) as cost
-    from rows from (unnest(app_ids), unnest(operations), unnest(sizes))
-      with ordinality as o (app_id, operation, size)
-    join rate_limiter.app_facts as f using (app_id)
-    join rate_limiter.operation_types as t on t.name = o.operation
+      o.has_cost_rule, o.has_bandwidth, o.draws_iops, o.draws_bandwidth
+    )::rate_limiter_internal.first_operation
+    from unnest(firsts) as o
     left join rate_limiter.app_costs as c
       -- Looked for by no key at all where there is none.
-      on c.shard_key = case when f.has_cost_rule then f.shard_key end
+      on c.shard_key = case when o.has_cost_rule then o.shard_key end
       and c.app_id = o.app_id
       and c.operation = o.operation
       and c.valid_from <= at
       and (c.valid_to is null or c.valid_to > at)
-    where f.is_active
-      and f.tenant_is_active
-      and (f.suspended_until is null or f.suspended_until <= at)
-      and (f.has_bandwidth or not f.needs_bandwidth_quota)
-      and not f.has_shadow
-      and t.is_active
-      and (o.size > 0 or coalesce(o.size, 0) = 0 and not (f.has_bandwidth or f.draws_bandwidth))
-    order by o.app_id, o.ordinality
-  ),
+  );
+
   -- One of each cluster, and not one of each application.
-  stripes as materialized (
-    select s.shard_key, s.iops, s.bytes
-    from (select distinct p.drawn_on from priced as p where p.drawn_on is not null) as c
-    join rate_limiter_internal.layer1_stripes as s
-      on s.shard_key = c.drawn_on and s.stripe = rate_limiter_internal.session_stripe()
-    where rate_limiter_internal.stripe_can_pay(s, 0, 0, at)
-  ),
+  select array_agg(s.shard_key) as shard_keys, array_agg(s.iops) as iops, array_agg(s.bytes) as bytes
+  into stripes
+  from (
+    select distinct o.shard_key from unnest(firsts) as o where o.draws_iops or o.draws_bandwidth
+  ) as c
+  join rate_limiter_internal.layer1_stripes as s
+    on s.shard_key = c.shard_key and s.stripe = rate_limiter_internal.session_stripe()
+  where rate_limiter_internal.stripe_can_pay(s, 0, 0, at);
+
   -- Who cannot pay is not locked, because a lock is a write and a denial never writes. The others
   -- are in the one order that cannot deadlock, and as they are once they are locked.
-  locked as materialized (
+  with locked as materialized (
     select
-      p.ordinality, p.cost, p.drawn_on, d.iops_drawn, d.bytes_drawn, p.has_bandwidth, c.charge,
-      b.shard_key, b.owner_id, b.bucket_type, b.ledger_seq, b.current_tokens, b.last_refill_at,
+      o.place, o.cost, o.draws_iops or o.draws_bandwidth as draws, d.iops_drawn, d.bytes_drawn,
+      o.has_bandwidth, c.charge, b.shard_key, b.owner_id, b.bucket_type, b.ledger_seq,
+      b.current_tokens, b.last_refill_at,
       rate_limiter_internal.inflow(
         b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
       ) as refilled
-    from priced as p
+    from unnest(firsts) as o
     cross join lateral (
       select
-        case when p.draws_iops then p.cost else 0 end,
-        case when p.draws_bandwidth then p.bytes else 0 end
+        case when o.draws_iops then o.cost else 0 end,
+        case when o.draws_bandwidth then o.bytes else 0 end
     ) as d (iops_drawn, bytes_drawn)
     join rate_limiter.token_buckets as b
-      on b.shard_key = p.shard_key
-      and b.owner_id = p.app_id
+      on b.shard_key = o.shard_key
+      and b.owner_id = o.app_id
       and b.bucket_type in ('iops_l2', 'bandwidth_l2')
       and b.mode = 'enforce'
     cross join lateral (
       select
-        case b.bucket_type when 'iops_l2' then p.cost else p.bytes end,
-        case b.bucket_type when 'iops_l2' then p.bytes else p.cost end
+        case b.bucket_type when 'iops_l2' then o.cost else o.bytes end,
+        case b.bucket_type when 'iops_l2' then o.bytes else o.cost end
     ) as c (charge, other_charge)
-    where p.cost > 0
-      and (b.bucket_type = 'iops_l2' or p.has_bandwidth)
+    where o.cost > 0
+      and (b.bucket_type = 'iops_l2' or o.has_bandwidth)
       and rate_limiter_internal.can_pay(b, c.charge, at)
       and (
-        not p.has_bandwidth or (
-          select rate_limiter_internal.can_pay(o, c.other_charge, at)
-          from rate_limiter.token_buckets as o
-          where o.shard_key = p.shard_key
-            and o.owner_id = p.app_id
-            and o.bucket_type in ('iops_l2', 'bandwidth_l2')
-            and o.bucket_type <> b.bucket_type
-            and o.mode = 'enforce'
+        not o.has_bandwidth or (
+          select rate_limiter_internal.can_pay(other, c.other_charge, at)
+          from rate_limiter.token_buckets as other
+          where other.shard_key = o.shard_key
+            and other.owner_id = o.app_id
+            and other.bucket_type in ('iops_l2', 'bandwidth_l2')
+            and other.bucket_type <> b.bucket_type
+            and other.mode = 'enforce'
         )
       )
       and (
-        p.drawn_on is null or exists (
+        not (o.draws_iops or o.draws_bandwidth) or exists (
           select
-          from stripes as s
-          where s.shard_key = p.drawn_on
+          from rows from (
+            unnest(stripes.shard_keys), unnest(stripes.iops), unnest(stripes.bytes)
+          ) as s (shard_key, iops, bytes)
+          where s.shard_key = o.shard_key
             and s.iops >= d.iops_drawn
             and s.bytes >= d.bytes_drawn
         )
@@ -2231,35 +2288,45 @@ begin
     where l.has_bandwidth
     group by l.owner_id
     having count(*) = 2
-  ),
-  due as not materialized (
-    select l.*
-    from locked as l
-    where not l.has_bandwidth or l.owner_id in (select o.owner_id from paired as o)
-  ),
+  )
+  select array_agg(
+    row(
+      l.shard_key, l.owner_id, l.bucket_type, l.place, l.cost, l.charge, l.draws, l.iops_drawn,
+      l.bytes_drawn, l.ledger_seq, l.current_tokens, l.refilled, l.last_refill_at
+    )::rate_limiter_internal.due_charge
+  )
+  into due
+  from locked as l
+  where not l.has_bandwidth or l.owner_id in (select p.owner_id from paired as p);
+
   -- A stripe pays for all that its cluster's applications draw here, or for none of it. There may
   -- be several, and in any order: nothing is waited for here.
-  paying as materialized (
-    select d.shard_key, d.iops, d.bytes
-    from (
-      select d.drawn_on as shard_key, sum(d.iops_drawn) as iops, sum(d.bytes_drawn) as bytes
-      from due as d
-      where d.bucket_type = 'iops_l2' and d.drawn_on is not null
-      group by d.drawn_on
-    ) as d
-    join rate_limiter_internal.layer1_stripes as s
-      on s.shard_key = d.shard_key and s.stripe = rate_limiter_internal.session_stripe()
-    where rate_limiter_internal.stripe_can_pay(s, d.iops, d.bytes, at)
-    for no key update of s skip locked
-  ),
-  drawn as (
-    update rate_limiter_internal.layer1_stripes as s
-    set iops = s.iops - p.iops, bytes = s.bytes - p.bytes
-    from paying as p
-    where s.shard_key = p.shard_key and s.stripe = rate_limiter_internal.session_stripe()
-    returning s.shard_key
-  ),
-  charged as (
+  if stripes.shard_keys is not null then
+    with paying as materialized (
+      select d.shard_key, d.iops, d.bytes
+      from (
+        select u.shard_key, sum(u.iops_drawn) as iops, sum(u.bytes_drawn) as bytes
+        from unnest(due) as u
+        where u.bucket_type = 'iops_l2' and u.draws
+        group by u.shard_key
+      ) as d
+      join rate_limiter_internal.layer1_stripes as s
+        on s.shard_key = d.shard_key and s.stripe = rate_limiter_internal.session_stripe()
+      where rate_limiter_internal.stripe_can_pay(s, d.iops, d.bytes, at)
+      for no key update of s skip locked
+    ),
+    drawn as (
+      update rate_limiter_internal.layer1_stripes as s
+      set iops = s.iops - p.iops, bytes = s.bytes - p.bytes
+      from paying as p
+      where s.shard_key = p.shard_key and s.stripe = rate_limiter_internal.session_stripe()
+      returning s.shard_key
+    )
+    select array_agg(p.shard_key) into paid_keys from drawn as p;
+  end if;
+
+  return query
+  with charged as (
     update rate_limiter.token_buckets as b
     set
       current_tokens = d.current_tokens + d.refilled - d.charge,
@@ -2267,14 +2334,14 @@ begin
       last_refill_at = greatest(d.last_refill_at, at),
       ledger_seq = d.ledger_seq + 1,
       updated_at = at
-    from due as d
-    where (d.drawn_on is null or d.drawn_on in (select p.shard_key from drawn as p))
+    from unnest(due) as d
+    where (not d.draws or d.shard_key = any (paid_keys))
       and b.shard_key = d.shard_key
       and b.owner_id = d.owner_id
       and b.bucket_type = d.bucket_type
       and b.mode = 'enforce'
     returning
-      d.ordinality, d.cost, d.charge, b.shard_key, b.owner_id, b.bucket_type, b.ledger_seq,
+      d.place, d.cost, d.charge, b.shard_key, b.owner_id, b.bucket_type, b.ledger_seq,
       b.refilled, b.current_tokens
   ),
   recorded as (
@@ -2288,23 +2355,26 @@ begin
     from charged as c
   )
   select
-    case when i.ordinality is not null then true end, null::text, i.cost, i.current_tokens,
+    case when i.place is not null then true end, null::text, i.cost, i.current_tokens,
     w.current_tokens,
-    case when i.ordinality is not null then 0::bigint end,
-    case when i.ordinality is not null then 0::bigint end
-  from unnest(operations) with ordinality as o (operation, ordinality)
-  left join charged as i on i.ordinality = o.ordinality and i.bucket_type = 'iops_l2'
-  left join charged as w on w.ordinality = o.ordinality and w.bucket_type = 'bandwidth_l2'
-  order by o.ordinality;
+    case when i.place is not null then 0::bigint end,
+    case when i.place is not null then 0::bigint end
+  from generate_series(1, operation_count) as o (place)
+  left join charged as i on i.place = o.place and i.bucket_type = 'iops_l2'
+  left join charged as w on w.place = o.place and w.bucket_type = 'bandwidth_l2'
+  order by o.place;
 end;
 $$;
 
 comment on function rate_limiter_internal.consume_many_at(
-  timestamptz, uuid[], text[], bigint[]
-) is 'consume_many() at a moment of the caller''s choice: for tests.';
+  rate_limiter_internal.first_operation[], timestamptz, integer
+) is
+  'consume_many() of each application''s first operation (first_operations), at a moment of the '
+  'caller''s choice: for tests.';
 --! EndIncluded rate_limiter_internal/decisions/consume_many_at.sql
 --! Included rate_limiter_internal/decisions/check_limit_at.sql
 create or replace function rate_limiter_internal.check_limit_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   operation text,
@@ -2319,29 +2389,29 @@ declare
   admission record;
   needs record;
 begin
-  admission := rate_limiter_internal.admission_of(app_id, at);
+  admission := rate_limiter_internal.admission_of(shard_key, at, app_id);
   needs := rate_limiter_internal.quotas_needed(
-    admission.shard_key, app_id, admission.cluster_id
+    shard_key, app_id, admission.cluster_id
   );
   return (rate_limiter_internal.decide_batch(
     at,
     array[rate_limiter_internal.cost_at(
-      admission.shard_key, at, app_id, operation, coalesce(size_bytes, 0)
+      shard_key, at, app_id, operation, coalesce(size_bytes, 0)
     )],
     array[size_bytes],
     null,
     rate_limiter_internal.buckets_at(
-      admission.shard_key, at, app_id, admission.cluster_id, needs.expected
+      shard_key, at, app_id, admission.cluster_id, needs.expected
     ),
     needs.iops,
     needs.bandwidth,
-    rate_limiter_internal.prefetched_at(admission.shard_key, at),
+    rate_limiter_internal.prefetched_at(shard_key, at),
     app_id
   )).decisions[1];
 end;
 $$;
 
-comment on function rate_limiter_internal.check_limit_at(timestamptz, uuid, text, bigint) is
+comment on function rate_limiter_internal.check_limit_at(integer, timestamptz, uuid, text, bigint) is
   'check_limit() at a moment of the caller''s choice: for tests.';
 --! EndIncluded rate_limiter_internal/decisions/check_limit_at.sql
 --! Included rate_limiter/decisions/check_limit.sql
@@ -2358,7 +2428,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return rate_limiter_internal.check_limit_at(clock_timestamp(), app_id, operation, size_bytes);
+  return rate_limiter_internal.check_limit_at(
+    rate_limiter_internal.app_shard_key(app_id), clock_timestamp(), app_id, operation, size_bytes
+  );
 end;
 $$;
 
@@ -2381,9 +2453,23 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  at constant timestamptz := clock_timestamp();
+  app rate_limiter_internal.decision_facts;
 begin
+  -- Where the shard key is looked up, the rest of the facts is at hand.
+  select
+    f.shard_key, f.cluster_id, f.has_shadow, f.has_cost_rule, f.draws_iops, f.draws_bandwidth,
+    f.has_bandwidth or f.needs_bandwidth_quota
+  into app
+  from rate_limiter.app_facts as f
+  where f.app_id = consume.app_id
+    and f.is_active
+    and f.tenant_is_active
+    and (f.suspended_until is null or f.suspended_until <= at);
+
   return rate_limiter_internal.consume_at(
-    clock_timestamp(), app_id, operation, size_bytes, reference_id, is_live => true
+    app.shard_key, at, app_id, operation, size_bytes, reference_id, true, app
   );
 end;
 $$;
@@ -2414,9 +2500,10 @@ as $$
 declare
   at constant timestamptz := clock_timestamp();
   app_id uuid;
+  shard_key integer;
 begin
-  select k.app_id
-  into app_id
+  select k.app_id, k.shard_key
+  into app_id, shard_key
   from rate_limiter_private.api_keys as k
   where k.key_hash = sha256(convert_to(api_key, 'UTF8'))
     and (k.expires_at is null or k.expires_at > at)
@@ -2426,7 +2513,7 @@ begin
   end if;
 
   return rate_limiter_internal.consume_at(
-    at, app_id, operation, size_bytes, reference_id, is_live => true
+    shard_key, at, app_id, operation, size_bytes, reference_id, is_live => true
   );
 end;
 $$;
@@ -2452,6 +2539,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
   at constant timestamptz := clock_timestamp();
   decisions rate_limiter.decision[];
 begin
@@ -2459,12 +2547,12 @@ begin
   decisions := array(
     select d
     from rate_limiter_internal.consume_batch_at(
-      null, app_id, operations, sizes, reference_ids
+      shard_key, null, app_id, operations, sizes, reference_ids
     ) as d
   );
 
   perform rate_limiter_internal.count_denial(
-    at, app_id, denied.reason, denied.tokens, denied.bytes, denied.operations
+    shard_key, at, app_id, denied.reason, denied.tokens, denied.bytes, denied.operations
   )
   from (
     select
@@ -2499,10 +2587,24 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  at constant timestamptz := clock_timestamp();
 begin
   perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_batch(operations, sizes, null);
+  if cardinality(app_ids) is distinct from cardinality(operations) then
+    raise exception using
+      errcode = 'QS422',
+      message = 'arrays of a batch differ in length',
+      detail = format(
+        'applications: %s, operations: %s', cardinality(app_ids), cardinality(operations)
+      ),
+      hint = 'Give one application for each operation.';
+  end if;
+  perform rate_limiter_internal.prepare_to_charge(at);
   return query select d.* from rate_limiter_internal.consume_many_at(
-    clock_timestamp(), app_ids, operations, sizes
+    rate_limiter_internal.first_operations(at, app_ids, operations, sizes), at,
+    cardinality(operations)
   ) as d;
 end;
 $$;

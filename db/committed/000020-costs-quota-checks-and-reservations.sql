@@ -1,5 +1,5 @@
---! Previous: sha1:a95f6e59eedd808bab781e3b97358150735e46aa
---! Hash: sha1:25ef54b6527abb9842afcba0d22d7c6e60e83ccc
+--! Previous: sha1:f510f9d3fa8e36710947b921cc7fb9667d594039
+--! Hash: sha1:b431bba7299befc33936e330b317ec4997e2d1e5
 --! Message: costs, quota checks and reservations
 
 -- Costs
@@ -269,35 +269,40 @@ stable
 parallel safe
 as $$
 declare
-  terms rate_limiter_internal.cost_rates[];
-  wrong bigint;
+  listed record;
   cost numeric;
 begin
   select
     array_agg(
-      row(
-        coalesce(c.c_base, o.c_base), coalesce(c.c_bw, o.c_bw),
-        coalesce(c.unit_quantum, o.unit_quantum)
-      )::rate_limiter_internal.cost_rates
+      row(o.c_base, o.c_bw, o.unit_quantum)::rate_limiter_internal.cost_rates
       order by w.ordinality
-    ),
-    min(w.ordinality) filter (where o.is_active is not true or w.size < 0)
-  into terms, wrong
+    ) as rates,
+    min(w.ordinality) filter (where o.is_active is not true or w.size < 0) as wrong
+  into listed
   from unnest(operations, sizes) with ordinality as w (operation, size, ordinality)
-  left join rate_limiter.operation_types as o on o.name = w.operation
-  left join rate_limiter.app_costs as c
-    on c.shard_key = cost_rates_at.shard_key
-    and c.app_id = cost_rates_at.app_id
-    and c.operation = w.operation
-    and c.valid_from <= at
-    and (c.valid_to is null or c.valid_to > at);
-  if wrong is not null then
+  left join rate_limiter.operation_types as o on o.name = w.operation;
+  if listed.wrong is not null then
     -- It raises what is wrong with an operation that has no cost.
     cost := rate_limiter_internal.cost_at(
-      shard_key, at, app_id, operations[wrong], coalesce(sizes[wrong], 0)
+      shard_key, at, app_id, operations[listed.wrong], coalesce(sizes[listed.wrong], 0)
     );
   end if;
-  return terms;
+
+  return array(
+    select row(
+      coalesce(c.c_base, w.c_base), coalesce(c.c_bw, w.c_bw),
+      coalesce(c.unit_quantum, w.unit_quantum)
+    )::rate_limiter_internal.cost_rates
+    from rows from (unnest(operations), unnest(listed.rates)) with ordinality
+      as w (operation, c_base, c_bw, unit_quantum, place)
+    left join rate_limiter.app_costs as c
+      on c.shard_key = cost_rates_at.shard_key
+      and c.app_id = cost_rates_at.app_id
+      and c.operation = w.operation
+      and c.valid_from <= at
+      and (c.valid_to is null or c.valid_to > at)
+    order by w.place
+  );
 end;
 $$;
 
@@ -513,7 +518,10 @@ as $$
     o.is_active,
     r.valid_from,
     r.valid_to
-  from rate_limiter_internal.admission_of(cost_rules_in_force.app_id)
+  from rate_limiter_internal.admission_of(
+    rate_limiter_internal.app_shard_key(cost_rules_in_force.app_id), clock_timestamp(),
+    cost_rules_in_force.app_id
+  )
   cross join rate_limiter.operation_types as o
   cross join lateral (
     select null::numeric, null::numeric, null::timestamptz, null::timestamptz

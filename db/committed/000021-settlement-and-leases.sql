@@ -1,5 +1,5 @@
---! Previous: sha1:25ef54b6527abb9842afcba0d22d7c6e60e83ccc
---! Hash: sha1:94d1825c0ee7dd757e060a9004d34771c178bc07
+--! Previous: sha1:b431bba7299befc33936e330b317ec4997e2d1e5
+--! Hash: sha1:01e40ddb94f83b48a1720b982d03c28d18485cba
 --! Message: settlement and leases
 
 -- Settlement
@@ -272,7 +272,11 @@ begin
       charges[place].shard_key, at, charges[place].owner_id, charges[place].bucket_type,
       charges[place].mode
     );
-    continue when before.owner_id is null;
+    if before.owner_id is null then
+      perform rate_limiter_internal.require_buckets(
+        charges[place].shard_key, charges[place].owner_id, array[charges[place].bucket_type]
+      );
+    end if;
     due := least(
       amount, greatest(before.current_tokens + rate_limiter_internal.debt_limit(before), 0)
     );
@@ -296,7 +300,7 @@ comment on function rate_limiter_internal.charge_layer2_late(
 ) is
   'The part of a late charge (charge_late) that layer 2 takes. Answers the charges with what was '
   'taken added, and what the enforcing bucket took, null where there is none: layer 1 takes no '
-  'more.';
+  'more. Raises QS409 for a bucket that is gone.';
 --! EndIncluded rate_limiter_internal/settlement/charge_layer2_late.sql
 --! Included rate_limiter_internal/settlement/late_draw_at.sql
 create or replace function rate_limiter_internal.late_draw_at(
@@ -399,7 +403,11 @@ begin
       charges[place].shard_key, at, charges[place].owner_id, charges[place].bucket_type,
       charges[place].mode
     );
-    continue when before.owner_id is null;
+    if before.owner_id is null then
+      perform rate_limiter_internal.require_buckets(
+        shard_key, app_id, array[charges[place].bucket_type]
+      );
+    end if;
     reserve := null;
     if before.headroom > 0 and reserve_place is not null then
       reserve := rate_limiter_internal.lock_bucket(
@@ -451,7 +459,7 @@ comment on function rate_limiter_internal.charge_late(
   'that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is '
   'taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, '
   'and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges '
-  'with what was taken added.';
+  'with what was taken added. Raises QS409 for a bucket that is gone.';
 --! EndIncluded rate_limiter_internal/settlement/charge_late.sql
 --! Included rate_limiter_internal/settlement/share_of_charges.sql
 create or replace function rate_limiter_internal.share_of_charges(
@@ -557,6 +565,7 @@ comment on function rate_limiter_internal.require_charge(integer, uuid, text) is
 --! EndIncluded rate_limiter_internal/settlement/require_charge.sql
 --! Included rate_limiter_internal/settlement/settle_at.sql
 create or replace function rate_limiter_internal.settle_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   reference_id text,
@@ -568,7 +577,6 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
   charge rate_limiter.charges;
   moment timestamptz;
   new_cost numeric;
@@ -576,13 +584,13 @@ declare
 begin
   select c.* into charge
   from rate_limiter.charges as c
-  where c.shard_key = shard
+  where c.shard_key = settle_at.shard_key
     and c.app_id = settle_at.app_id
     and c.reference_id = settle_at.reference_id
   for update;
 
   if not found then
-    perform rate_limiter_internal.require_not_moved(shard, app_id);
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
   end if;
   if charge.app_id is null or charge.settled_at is not null or charge.refunded_at is not null then
     return row(false, null::numeric, null::bigint);
@@ -600,10 +608,10 @@ begin
   );
   moment := rate_limiter_internal.lock_in_order(at, charge.charged);
   charge.charged := rate_limiter_internal.move_charge(
-    shard, moment, app_id, charge.charged, false, new_cost - charge.cost, reference_id, metadata
+    shard_key, moment, app_id, charge.charged, false, new_cost - charge.cost, reference_id, metadata
   );
   charge.charged := rate_limiter_internal.move_charge(
-    shard, moment, app_id, charge.charged, true, actual_size_bytes - charge.size_bytes,
+    shard_key, moment, app_id, charge.charged, true, actual_size_bytes - charge.size_bytes,
     reference_id, metadata
   );
 
@@ -621,12 +629,13 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_at(timestamptz, uuid, text, bigint) is
+comment on function rate_limiter_internal.settle_at(integer, timestamptz, uuid, text, bigint) is
   'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no '
   'cost, for a reference that was never charged, or that is settled or refunded already.';
 --! EndIncluded rate_limiter_internal/settlement/settle_at.sql
 --! Included rate_limiter_internal/settlement/refund_at.sql
 create or replace function rate_limiter_internal.refund_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   reference_id text,
@@ -637,13 +646,12 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
   charge rate_limiter.charges;
   moment timestamptz;
 begin
   select c.* into charge
   from rate_limiter.charges as c
-  where c.shard_key = shard
+  where c.shard_key = refund_at.shard_key
     and c.app_id = refund_at.app_id
     and c.reference_id = refund_at.reference_id
     and c.refunded_at is null
@@ -651,7 +659,7 @@ begin
 
   refunded := found;
   if not refunded then
-    perform rate_limiter_internal.require_not_moved(shard, app_id);
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
   else
     moment := rate_limiter_internal.lock_in_order(at, charge.charged);
     update rate_limiter.charges as c
@@ -666,12 +674,94 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.refund_at(timestamptz, uuid, text) is
+comment on function rate_limiter_internal.refund_at(integer, timestamptz, uuid, text) is
   'refund() at a moment of the caller''s choice, null for live; answers false for a reference that '
   'was never charged or is refunded already.';
 --! EndIncluded rate_limiter_internal/settlement/refund_at.sql
+--! Included rate_limiter_internal/settlement/chargeable_at.sql
+create or replace function rate_limiter_internal.chargeable_at(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid
+)
+returns rate_limiter_internal.bucket_charge[]
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  facts record;
+begin
+  select
+    f.cluster_id,
+    rate_limiter_internal.expected_buckets(
+      f.has_iops, f.has_bandwidth, f.draws_iops, f.draws_bandwidth
+    ) as expected
+  into facts
+  from rate_limiter.app_facts as f
+  where f.shard_key = chargeable_at.shard_key
+    and f.app_id = chargeable_at.app_id;
+  if not found then
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
+  end if;
+  return array(
+    select row(
+      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
+    )::rate_limiter_internal.bucket_charge
+    from unnest(rate_limiter_internal.buckets_at(
+      shard_key, at, app_id, facts.cluster_id, facts.expected
+    )) as b
+    order by rate_limiter_internal.lock_rank(b.bucket_type), b.owner_id, b.bucket_type, b.mode
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.chargeable_at(integer, timestamptz, uuid) is
+  'The buckets of an application that late charges are charged to, with nothing charged, in lock '
+  'order. Raises QS409 where one is missing or the application has moved.';
+--! EndIncluded rate_limiter_internal/settlement/chargeable_at.sql
+--! Included rate_limiter_internal/settlement/has_its_buckets.sql
+create or replace function rate_limiter_internal.has_its_buckets(
+  shard_key integer,
+  app_id uuid
+)
+returns boolean
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  facts record;
+  found_types rate_limiter.bucket_type[];
+begin
+  select
+    f.cluster_id,
+    rate_limiter_internal.expected_buckets(
+      f.has_iops, f.has_bandwidth, f.draws_iops, f.draws_bandwidth
+    ) as expected
+  into facts
+  from rate_limiter.app_facts as f
+  where f.shard_key = has_its_buckets.shard_key
+    and f.app_id = has_its_buckets.app_id;
+  found_types := array(
+    select b.bucket_type
+    from rate_limiter.token_buckets as b
+    where b.shard_key = has_its_buckets.shard_key
+      and b.owner_id in (has_its_buckets.app_id, facts.cluster_id)
+      and b.mode = 'enforce'
+  );
+  -- Null where it has moved.
+  return coalesce(facts.expected <@ found_types, false);
+end;
+$$;
+
+comment on function rate_limiter_internal.has_its_buckets(integer, uuid) is
+  'Whether all enforcing buckets are there that an application has by its facts; false where it '
+  'has moved.';
+--! EndIncluded rate_limiter_internal/settlement/has_its_buckets.sql
 --! Included rate_limiter_internal/settlement/charge_owed_at.sql
 create or replace function rate_limiter_internal.charge_owed_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   tokens numeric,
@@ -684,21 +774,17 @@ volatile
 parallel unsafe
 as $$
 declare
-  app record;
   moment timestamptz := coalesce(at, clock_timestamp());
   new_charges rate_limiter_internal.bucket_charge[];
 begin
-  select f.shard_key, f.cluster_id
-  into app
-  from rate_limiter.app_facts as f
-  where f.app_id = charge_owed_at.app_id;
   perform rate_limiter_internal.check_amount(tokens, 'tokens');
   perform rate_limiter_internal.check_amount(bytes, 'bytes');
   if idempotency_key is not null then
-    perform rate_limiter_internal.hold_application(app.shard_key, app_id);
+    perform rate_limiter_internal.hold_application(shard_key, app_id);
+    perform rate_limiter_internal.lock_layer2_of(shard_key, app_id);
     insert into rate_limiter.late_charges
       (shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at)
-    values (app.shard_key, app_id, idempotency_key, tokens, bytes, '{}', moment)
+    values (shard_key, app_id, idempotency_key, tokens, bytes, '{}', moment)
     on conflict on constraint late_charges_pkey do nothing;
     if not found then
       return false;
@@ -708,30 +794,22 @@ begin
     return true;
   end if;
 
-  new_charges := array(
-    select row(
-      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-    )::rate_limiter_internal.bucket_charge
-    from unnest(
-      rate_limiter_internal.buckets_at(app.shard_key, moment, app_id, app.cluster_id)
-    ) as b
-    order by rate_limiter_internal.lock_rank(b.bucket_type), b.owner_id, b.bucket_type, b.mode
-  );
+  new_charges := rate_limiter_internal.chargeable_at(shard_key, moment, app_id);
   moment := rate_limiter_internal.lock_in_order(at, new_charges);
   if tokens > 0 then
     new_charges := rate_limiter_internal.charge_late(
-      app.shard_key, moment, app_id, new_charges, false, tokens, 'owed', idempotency_key
+      shard_key, moment, app_id, new_charges, false, tokens, 'owed', idempotency_key
     );
   end if;
   if bytes > 0 then
     new_charges := rate_limiter_internal.charge_late(
-      app.shard_key, moment, app_id, new_charges, true, bytes, 'owed', idempotency_key
+      shard_key, moment, app_id, new_charges, true, bytes, 'owed', idempotency_key
     );
   end if;
   if idempotency_key is not null then
     update rate_limiter.late_charges as c
     set charged = new_charges, charged_at = moment
-    where c.shard_key = app.shard_key
+    where c.shard_key = charge_owed_at.shard_key
       and c.app_id = charge_owed_at.app_id
       and c.idempotency_key = charge_owed_at.idempotency_key;
   end if;
@@ -740,18 +818,15 @@ end;
 $$;
 
 comment on function rate_limiter_internal.charge_owed_at(
-  timestamptz, uuid, numeric, numeric, text
+  integer, timestamptz, uuid, numeric, numeric, text
 ) is
   'charge_owed() at a moment of the caller''s choice, null for live; without a key it charges '
-  'whenever it is called.';
+  'whenever it is called. Raises QS409 where a bucket is missing.';
 --! EndIncluded rate_limiter_internal/settlement/charge_owed_at.sql
 --! Included rate_limiter_internal/settlement/record_owed_many.sql
 create or replace function rate_limiter_internal.record_owed_many(
+  charges rate_limiter_internal.owed_charge[],
   at timestamptz,
-  app_ids uuid[],
-  tokens numeric[],
-  bytes numeric[],
-  idempotency_keys text[],
   out has_changed boolean[],
   out made rate_limiter.late_charges[],
   out lowered rate_limiter.late_charges[]
@@ -765,21 +840,20 @@ declare
   charge rate_limiter.late_charges;
   is_made boolean;
 begin
-  has_changed := array_fill(false, array[cardinality(app_ids)]);
+  has_changed := array_fill(false, array[cardinality(charges)]);
   made := '{}';
   lowered := '{}';
   for entry in
     -- What a key is handed in with again in the same call lowers it, as in a later one.
     select
-      e.place, f.shard_key, e.app_id, e.key, e.tokens, e.bytes,
+      e.place, e.shard_key, e.app_id, e.key, e.tokens, e.bytes,
       min(e.tokens) over (partition by e.app_id, e.key) as least_tokens,
       min(e.bytes) over (partition by e.app_id, e.key) as least_bytes,
       min(e.tokens) over earlier as earlier_tokens,
       min(e.bytes) over earlier as earlier_bytes
-    from rows from (unnest(app_ids), unnest(idempotency_keys), unnest(tokens), unnest(bytes))
-      with ordinality as e (app_id, key, tokens, bytes, place)
+    from unnest(charges) with ordinality as e (shard_key, app_id, tokens, bytes, key, place)
     -- An application that is gone owes nothing.
-    join rate_limiter.app_facts as f on f.app_id = e.app_id
+    where e.shard_key is not null
     window earlier as (
       partition by e.app_id, e.key order by e.place
       rows between unbounded preceding and 1 preceding
@@ -829,11 +903,12 @@ end;
 $$;
 
 comment on function rate_limiter_internal.record_owed_many(
-  timestamptz, uuid[], numeric[], numeric[], text[]
+  rate_limiter_internal.owed_charge[], timestamptz
 ) is
   'Records what is owed under keys: new ones as rows that are not charged yet (made), and known '
   'ones of which less was used in the end (lowered, as they were before). has_changed: for each '
-  'place of the lists, whether it did either. Locks no bucket.';
+  'place of the lists, whether it did either. The caller has '
+  'locked layer 2.';
 --! EndIncluded rate_limiter_internal/settlement/record_owed_many.sql
 --! Included rate_limiter_internal/settlement/charge_layer2_owed.sql
 create or replace function rate_limiter_internal.charge_layer2_owed(
@@ -877,17 +952,7 @@ begin
     charge := made[place];
     if buckets_of is distinct from charge.app_id then
       buckets_of := charge.app_id;
-      buckets := array(
-        select row(
-          b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
-        )::rate_limiter_internal.bucket_charge
-        from rate_limiter.app_facts as a
-        cross join lateral unnest(
-          rate_limiter_internal.buckets_at(a.shard_key, moment, a.app_id, a.cluster_id)
-        ) as b
-        where a.shard_key = charge.shard_key and a.app_id = charge.app_id
-        order by rate_limiter_internal.lock_rank(b.bucket_type), b.owner_id, b.bucket_type, b.mode
-      );
+      buckets := rate_limiter_internal.chargeable_at(charge.shard_key, moment, charge.app_id);
     end if;
     charge.charged := case when charge.tokens > 0 or charge.bytes > 0 then buckets else '{}' end;
     for kind in 1 .. 2 loop
@@ -948,7 +1013,8 @@ comment on function rate_limiter_internal.charge_layer2_owed(
   'Charges layer 2 what is newly owed (made), and gives it back what is owed no more (lowered, as '
   'the rows were before). Answers made with what each bucket was charged, layer 1 as if it could '
   'take all of it; what layer 1 is to take (items, by their place in made) and to get back '
-  '(returned). Locks layer 2 alone.';
+  '(returned). Locks layer 2 alone. Raises '
+  'QS409 where a bucket is missing.';
 --! EndIncluded rate_limiter_internal/settlement/charge_layer2_owed.sql
 --! Included rate_limiter_internal/settlement/lock_layer1_owed.sql
 create or replace function rate_limiter_internal.lock_layer1_owed(
@@ -1163,7 +1229,11 @@ begin
     before := rate_limiter_internal.lock_bucket(
       bucket.shard_key, at, bucket.owner_id, bucket.bucket_type, bucket.mode
     );
-    continue when before.owner_id is null;
+    if before.owner_id is null then
+      perform rate_limiter_internal.require_buckets(
+        bucket.app_shard_keys[1], bucket.app_ids[1], array[bucket.bucket_type]
+      );
+    end if;
     after := before;
     for place in 1 .. cardinality(bucket.app_ids) loop
       reserve := null;
@@ -1222,11 +1292,8 @@ comment on function rate_limiter_internal.charge_layer1_owed(
 --! EndIncluded rate_limiter_internal/settlement/charge_layer1_owed.sql
 --! Included rate_limiter_internal/settlement/charge_owed_many_at.sql
 create or replace function rate_limiter_internal.charge_owed_many_at(
-  at timestamptz,
-  app_ids uuid[],
-  tokens numeric[],
-  bytes numeric[],
-  idempotency_keys text[]
+  charges rate_limiter_internal.owed_charge[],
+  at timestamptz
 )
 returns boolean[]
 language plpgsql
@@ -1234,12 +1301,19 @@ volatile
 parallel unsafe
 as $$
 declare
+  application record;
   recorded record;
   charged record;
 begin
-  recorded := rate_limiter_internal.record_owed_many(
-    coalesce(at, clock_timestamp()), app_ids, tokens, bytes, idempotency_keys
-  );
+  for application in
+    select distinct c.app_id, c.shard_key
+    from unnest(charges) as c
+    where c.shard_key is not null
+    order by c.app_id
+  loop
+    perform rate_limiter_internal.lock_layer2_of(application.shard_key, application.app_id);
+  end loop;
+  recorded := rate_limiter_internal.record_owed_many(charges, coalesce(at, clock_timestamp()));
   -- All siblings wait for layer 1: it is locked when all else is done, and written once.
   charged := rate_limiter_internal.charge_layer2_owed(at, recorded.made, recorded.lowered);
   perform rate_limiter_internal.charge_layer1_owed(
@@ -1251,7 +1325,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.charge_owed_many_at(
-  timestamptz, uuid[], numeric[], numeric[], text[]
+  rate_limiter_internal.owed_charge[], timestamptz
 ) is
   'charge_owed_many() at a moment of the caller''s choice, null for live: by the clock, once '
   'layer 2 is locked and again once layer 1 is.';
@@ -1270,15 +1344,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
   settlement rate_limiter.settlement;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
-  settlement := rate_limiter_internal.settle_at(null, app_id, reference_id, actual_size_bytes);
+  settlement := rate_limiter_internal.settle_at(
+    shard_key, null, app_id, reference_id, actual_size_bytes
+  );
   if not settlement.settled then
-    perform rate_limiter_internal.require_charge(
-      rate_limiter_internal.app_shard_key(app_id), app_id, reference_id
-    );
+    perform rate_limiter_internal.require_charge(shard_key, app_id, reference_id);
   end if;
   return settlement;
 end;
@@ -1304,15 +1379,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
   refunded boolean;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
-  refunded := rate_limiter_internal.refund_at(null, app_id, reference_id);
+  refunded := rate_limiter_internal.refund_at(
+    shard_key, null, app_id, reference_id
+  );
   if not refunded then
-    perform rate_limiter_internal.require_charge(
-      rate_limiter_internal.app_shard_key(app_id), app_id, reference_id
-    );
+    perform rate_limiter_internal.require_charge(shard_key, app_id, reference_id);
   end if;
   return refunded;
 end;
@@ -1349,7 +1425,9 @@ begin
       message = 'nothing is owed',
       hint = 'Hand in what was used beyond leases, and nothing where there is nothing.';
   end if;
-  return rate_limiter_internal.charge_owed_at(null, app_id, tokens, bytes, idempotency_key);
+  return rate_limiter_internal.charge_owed_at(
+    rate_limiter_internal.app_shard_key(app_id), null, app_id, tokens, bytes, idempotency_key
+  );
 end;
 $$;
 
@@ -1377,6 +1455,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   charge_count constant integer := coalesce(cardinality(app_ids), 0);
+  charges rate_limiter_internal.owed_charge[];
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
@@ -1401,9 +1480,14 @@ begin
       hint = 'Give 1 to 1000 applications, and for each the tokens, the bytes and a key.';
   end if;
   perform rate_limiter_internal.check_idempotency_keys(idempotency_keys);
-  return rate_limiter_internal.charge_owed_many_at(
-    null, app_ids, tokens, bytes, idempotency_keys
+  charges := array(
+    select row(f.shard_key, c.app_id, c.tokens, c.bytes, c.key)::rate_limiter_internal.owed_charge
+    from rows from (unnest(app_ids), unnest(tokens), unnest(bytes), unnest(idempotency_keys))
+      with ordinality as c (app_id, tokens, bytes, key, place)
+    left join rate_limiter.app_facts as f on f.app_id = c.app_id
+    order by c.place
   );
+  return rate_limiter_internal.charge_owed_many_at(charges, null);
 end;
 $$;
 
@@ -2550,6 +2634,7 @@ comment on function rate_limiter_internal.grant_lease(
 --! EndIncluded rate_limiter_internal/leases/grant_lease.sql
 --! Included rate_limiter_internal/leases/lease_tokens_at.sql
 create or replace function rate_limiter_internal.lease_tokens_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   tokens numeric,
@@ -2575,49 +2660,49 @@ begin
   perform rate_limiter_internal.check_holder(holder);
   perform rate_limiter_internal.check_amount(tokens, 'tokens');
   perform rate_limiter_internal.check_amount(bytes, 'bytes');
-  admission := rate_limiter_internal.admission_of(app_id, moment);
+  admission := rate_limiter_internal.admission_of(shard_key, moment, app_id);
   perform rate_limiter_internal.apply_durability(admission.synchronous_commit);
 
   -- Nothing to give writes nothing, unless the clock was set back: see consume_locked.
   buckets := rate_limiter_internal.buckets_at(
-    admission.shard_key, moment, app_id, admission.cluster_id, admission.expected
+    shard_key, moment, app_id, admission.cluster_id, admission.expected
   );
   proposed := rate_limiter_internal.propose_lease(
-    admission.shard_key, moment, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime,
+    shard_key, moment, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime,
     holder
   );
   lease := proposed.lease;
   if lease.tokens > 0 or lease.bytes > 0
     or rate_limiter_internal.needs_healing(
-      admission.shard_key, moment, app_id, admission.cluster_id, tokens > 0, bytes > 0
+      shard_key, moment, app_id, admission.cluster_id, tokens > 0, bytes > 0
     )
     or rate_limiter_internal.is_leased_out(buckets, tokens, bytes)
       and rate_limiter_internal.has_expired_leases(
-        admission.shard_key, moment, admission.cluster_id
+        shard_key, moment, admission.cluster_id
       )
   then
     locked := rate_limiter_internal.lock_buckets(
-      admission.shard_key, at, app_id, admission.cluster_id, true, true
+      shard_key, at, app_id, admission.cluster_id, true, true
     );
     lease := rate_limiter_internal.grant_lease(
-      admission.shard_key, locked.at, app_id, admission.cluster_id, locked.buckets, tokens, bytes,
+      shard_key, locked.at, app_id, admission.cluster_id, locked.buckets, tokens, bytes,
       lifetime, holder, next_lease_id
     );
     return lease;
   end if;
   if next_lease_id is not null then
     repeated := rate_limiter_internal.repeat_grant(
-      admission.shard_key, moment, app_id, next_lease_id, lease
+      shard_key, moment, app_id, next_lease_id, lease
     );
     if repeated.lease_id is not null then
       return repeated;
     end if;
   end if;
   if proposed.is_layer1_short
-    and not rate_limiter_internal.asked_lately(admission.shard_key, moment, app_id)
+    and not rate_limiter_internal.asked_lately(shard_key, moment, app_id)
   then
     perform rate_limiter_internal.write_lease_share(
-      admission.shard_key, moment, app_id, proposed.share_left_tokens,
+      shard_key, moment, app_id, proposed.share_left_tokens,
       proposed.share_left_bytes
     );
   end if;
@@ -2626,7 +2711,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.lease_tokens_at(
-  timestamptz, uuid, numeric, numeric, interval, text, uuid
+  integer, timestamptz, uuid, numeric, numeric, interval, text, uuid
 ) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 --! EndIncluded rate_limiter_internal/leases/lease_tokens_at.sql
 --! Included rate_limiter_internal/leases/settle_lease_part.sql
@@ -2687,6 +2772,7 @@ begin
     return;
   end if;
   perform rate_limiter_internal.hold_application(shard_key, app_id);
+  perform rate_limiter_internal.lock_layer2_of(shard_key, app_id);
   insert into rate_limiter.late_charges
     (shard_key, app_id, idempotency_key, tokens, bytes, charged, charged_at)
   values (shard_key, app_id, key, 0, 0, '{}', at)
@@ -2712,10 +2798,160 @@ comment on function rate_limiter_internal.record_owed(
   integer, timestamptz, uuid, uuid, numeric, numeric
 ) is
   'Records what was used beyond a lease as it is handed in with it, and answers what of that was '
-  'not handed in with the same lease before: a repetition owes nothing.';
+  'not handed in with the same lease before: a repetition owes nothing. Locks the application''s '
+  'layer 2; the caller has not locked layer 1.';
 --! EndIncluded rate_limiter_internal/leases/record_owed.sql
+--! Included rate_limiter_internal/leases/lock_lease.sql
+create or replace function rate_limiter_internal.lock_lease(
+  shard_key integer,
+  app_id uuid,
+  lease_id uuid
+)
+returns rate_limiter.token_leases
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  lease rate_limiter.token_leases;
+begin
+  if lease_id is null then
+    return null;
+  end if;
+  select l.* into lease
+  from rate_limiter.token_leases as l
+  where l.shard_key = lock_lease.shard_key
+    and l.app_id = lock_lease.app_id
+    and l.lease_id = lock_lease.lease_id
+  for update;
+  if not found then
+    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
+  end if;
+  return lease;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_lease(integer, uuid, uuid) is
+  'A lease of an application, locked until the end of the transaction; null for an unknown one. '
+  'Raises QS409 where the application has moved.';
+--! EndIncluded rate_limiter_internal/leases/lock_lease.sql
+--! Included rate_limiter_internal/leases/lock_spent_lease.sql
+create or replace function rate_limiter_internal.lock_spent_lease(
+  shard_key integer,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric
+)
+returns rate_limiter.token_leases
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  lease constant rate_limiter.token_leases := rate_limiter_internal.lock_lease(
+    shard_key, app_id, lease_id
+  );
+begin
+  if lease.lease_id is not null then
+    perform rate_limiter_internal.require_within_lease(
+      lease, lease_id, spent_tokens, spent_bytes
+    );
+  end if;
+  return lease;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_spent_lease(
+  integer, uuid, uuid, numeric, numeric
+) is
+  'The lease that a renewal ends, locked: open or over; null for none and for an unknown one, '
+  'which was lost with a server. Raises QS422 where more was spent than leased, QS409 where the '
+  'application has moved.';
+--! EndIncluded rate_limiter_internal/leases/lock_spent_lease.sql
+--! Included rate_limiter_internal/leases/end_lease.sql
+create or replace function rate_limiter_internal.end_lease(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  lease_id uuid,
+  spent_tokens numeric,
+  spent_bytes numeric
+)
+returns rate_limiter.token_leases
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  lease rate_limiter.token_leases;
+begin
+  perform rate_limiter_internal.check_amount(spent_tokens, 'spent_tokens');
+  perform rate_limiter_internal.check_amount(spent_bytes, 'spent_bytes');
+  lease := rate_limiter_internal.lock_lease(shard_key, app_id, lease_id);
+  perform rate_limiter_internal.require_open_lease(
+    at, lease, lease_id, spent_tokens, spent_bytes
+  );
+  update rate_limiter.token_leases as l
+  set
+    settled_at = at,
+    spent_tokens = end_lease.spent_tokens,
+    spent_bytes = end_lease.spent_bytes
+  where l.shard_key = lease.shard_key
+    and l.app_id = lease.app_id
+    and l.lease_id = lease.lease_id;
+  return lease;
+end;
+$$;
+
+comment on function rate_limiter_internal.end_lease(
+  integer, timestamptz, uuid, uuid, numeric, numeric
+) is
+  'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises '
+  'what require_open_lease() raises.';
+--! EndIncluded rate_limiter_internal/leases/end_lease.sql
+--! Included rate_limiter_internal/leases/give_back_lease.sql
+create or replace function rate_limiter_internal.give_back_lease(
+  shard_key integer,
+  at timestamptz,
+  lease rate_limiter.token_leases,
+  spent_tokens numeric,
+  spent_bytes numeric,
+  owed_tokens numeric,
+  owed_bytes numeric
+)
+returns rate_limiter.lease_settlement
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  metadata constant jsonb := jsonb_build_object('lease', lease.lease_id);
+begin
+  if lease.revoked_at is null then
+    perform rate_limiter_internal.release_leased(lease.charged);
+  end if;
+  perform rate_limiter_internal.settle_lease_part(
+    shard_key, at, lease.app_id, lease.charged, false, lease.tokens - spent_tokens - owed_tokens,
+    metadata
+  );
+  perform rate_limiter_internal.settle_lease_part(
+    shard_key, at, lease.app_id, lease.charged, true, lease.bytes - spent_bytes - owed_bytes,
+    metadata
+  );
+  return row(lease.tokens - spent_tokens, lease.bytes - spent_bytes);
+end;
+$$;
+
+comment on function rate_limiter_internal.give_back_lease(
+  integer, timestamptz, rate_limiter.token_leases, numeric, numeric, numeric, numeric
+) is
+  'Gives the locked buckets that a lease was taken from back what was not spent of it, less what '
+  'is owed, for a lease that end_lease() has settled.';
+--! EndIncluded rate_limiter_internal/leases/give_back_lease.sql
 --! Included rate_limiter_internal/leases/settle_lease_at.sql
 create or replace function rate_limiter_internal.settle_lease_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   lease_id uuid,
@@ -2730,61 +2966,31 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
+  moment timestamptz := coalesce(at, clock_timestamp());
   lease rate_limiter.token_leases;
-  moment timestamptz;
-  metadata constant jsonb := jsonb_build_object('lease', lease_id);
 begin
-  perform rate_limiter_internal.check_amount(spent_tokens, 'spent_tokens');
-  perform rate_limiter_internal.check_amount(spent_bytes, 'spent_bytes');
   perform rate_limiter_internal.check_amount(owed_tokens, 'owed_tokens');
   perform rate_limiter_internal.check_amount(owed_bytes, 'owed_bytes');
-
-  select l.* into lease
-  from rate_limiter.token_leases as l
-  where l.shard_key = shard
-    and l.app_id = settle_lease_at.app_id
-    and l.lease_id = settle_lease_at.lease_id
-  for update;
-  if not found then
-    perform rate_limiter_internal.require_not_moved(shard, app_id);
-  end if;
-  perform rate_limiter_internal.require_open_lease(
-    coalesce(at, clock_timestamp()), lease, lease_id, spent_tokens, spent_bytes
+  lease := rate_limiter_internal.end_lease(
+    shard_key, moment, app_id, lease_id, spent_tokens, spent_bytes
   );
-
-  moment := rate_limiter_internal.lock_in_order(at, lease.charged);
-  update rate_limiter.token_leases as l
-  set
-    settled_at = moment,
-    spent_tokens = settle_lease_at.spent_tokens,
-    spent_bytes = settle_lease_at.spent_bytes
-  where l.shard_key = lease.shard_key
-    and l.app_id = lease.app_id
-    and l.lease_id = lease.lease_id;
-  if lease.revoked_at is null then
-    perform rate_limiter_internal.release_leased(lease.charged);
-  end if;
-
   perform rate_limiter_internal.record_owed(
-    shard, moment, app_id, lease_id, owed_tokens, owed_bytes
+    shard_key, moment, app_id, lease_id, owed_tokens, owed_bytes
   );
-  perform rate_limiter_internal.settle_lease_part(
-    shard, moment, app_id, lease.charged, false, lease.tokens - spent_tokens - owed_tokens, metadata
+  moment := rate_limiter_internal.lock_in_order(at, lease.charged);
+  return rate_limiter_internal.give_back_lease(
+    shard_key, moment, lease, spent_tokens, spent_bytes, owed_tokens, owed_bytes
   );
-  perform rate_limiter_internal.settle_lease_part(
-    shard, moment, app_id, lease.charged, true, lease.bytes - spent_bytes - owed_bytes, metadata
-  );
-  return row(lease.tokens - spent_tokens, lease.bytes - spent_bytes);
 end;
 $$;
 
 comment on function rate_limiter_internal.settle_lease_at(
-  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric
+  integer, timestamptz, uuid, uuid, numeric, numeric, numeric, numeric
 ) is 'settle_lease() at a moment of the caller''s choice, null for live.';
 --! EndIncluded rate_limiter_internal/leases/settle_lease_at.sql
 --! Included rate_limiter_internal/leases/renew_lease_at.sql
 create or replace function rate_limiter_internal.renew_lease_at(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   lease_id uuid,
@@ -2804,7 +3010,7 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
+  moment constant timestamptz := coalesce(at, clock_timestamp());
   open_lease rate_limiter.token_leases;
   admission record;
   is_over boolean;
@@ -2820,39 +3026,24 @@ begin
   perform rate_limiter_internal.check_amount(bytes, 'bytes');
   perform rate_limiter_internal.check_amount(owed_tokens, 'owed_tokens');
   perform rate_limiter_internal.check_amount(owed_bytes, 'owed_bytes');
-  select l.*
-  into open_lease
-  from rate_limiter.token_leases as l
-  where l.shard_key = shard
-    and l.app_id = renew_lease_at.app_id
-    and l.lease_id = renew_lease_at.lease_id
-  for update;
-  if found then
-    perform rate_limiter_internal.require_within_lease(
-      open_lease, lease_id, spent_tokens, spent_bytes
-    );
-  else
-    perform rate_limiter_internal.require_not_moved(shard, app_id);
-  end if;
-  admission := rate_limiter_internal.admission_of(
-    app_id, coalesce(at, clock_timestamp())
+  open_lease := rate_limiter_internal.lock_spent_lease(
+    shard_key, app_id, lease_id, spent_tokens, spent_bytes
   );
+  admission := rate_limiter_internal.admission_of(shard_key, moment, app_id);
   perform rate_limiter_internal.apply_durability(admission.synchronous_commit);
 
   -- One that is over, or was lost with a server, gives nothing back; what was used beyond it is
   -- still owed, unless this is a repetition.
   is_over := open_lease.lease_id is null
     or open_lease.settled_at is not null
-    or open_lease.expires_at <= coalesce(at, clock_timestamp());
-  if is_over then
-    owed := rate_limiter_internal.record_owed(
-      shard, coalesce(at, clock_timestamp()), app_id, lease_id, owed_tokens, owed_bytes
+    or open_lease.expires_at <= moment;
+  owed := rate_limiter_internal.record_owed(
+    shard_key, moment, app_id, lease_id, owed_tokens, owed_bytes
+  );
+  if is_over and owed.tokens = 0 and owed.bytes = 0 then
+    return rate_limiter_internal.lease_tokens_at(
+      shard_key, at, app_id, tokens, bytes, lifetime, holder, next_lease_id
     );
-    if owed.tokens = 0 and owed.bytes = 0 then
-      return rate_limiter_internal.lease_tokens_at(
-        at, app_id, tokens, bytes, lifetime, holder, next_lease_id
-      );
-    end if;
   end if;
 
   -- What the lease goes back to and what the next is taken from, all at once and in order: the
@@ -2862,9 +3053,9 @@ begin
     array_agg(o.owner_id order by o.place, o.owner_id) as owner_ids
   into owners
   from (
-    select shard, renew_lease_at.app_id, 1
+    select renew_lease_at.shard_key, renew_lease_at.app_id, 1
     union
-    select shard, admission.cluster_id, 2
+    select renew_lease_at.shard_key, admission.cluster_id, 2
     where admission.cluster_id is not null
     union
     select c.shard_key, c.owner_id, 2
@@ -2873,15 +3064,20 @@ begin
   ) as o (shard_key, owner_id, place);
   locked := rate_limiter_internal.lock_owners(at, owners.shard_keys, owners.owner_ids);
   if is_over then
-    perform rate_limiter_internal.charge_owed_at(locked.at, app_id, owed.tokens, owed.bytes);
+    perform rate_limiter_internal.charge_owed_at(
+      shard_key, locked.at, app_id, owed.tokens, owed.bytes
+    );
   else
-    settled := rate_limiter_internal.settle_lease_at(
-      locked.at, app_id, lease_id, spent_tokens, spent_bytes, owed_tokens, owed_bytes
+    open_lease := rate_limiter_internal.end_lease(
+      shard_key, locked.at, app_id, lease_id, spent_tokens, spent_bytes
+    );
+    settled := rate_limiter_internal.give_back_lease(
+      shard_key, locked.at, open_lease, spent_tokens, spent_bytes, owed_tokens, owed_bytes
     );
   end if;
   -- As they stand after that, and none that came meanwhile: it is not locked in order.
   foreach bucket in array rate_limiter_internal.buckets_at(
-    shard, locked.at, app_id, admission.cluster_id, admission.expected
+    shard_key, locked.at, app_id, admission.cluster_id, admission.expected
   ) loop
     if exists (
       select
@@ -2894,15 +3090,15 @@ begin
     end if;
   end loop;
   return rate_limiter_internal.grant_lease(
-    shard, locked.at, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime, holder,
+    shard_key, locked.at, app_id, admission.cluster_id, buckets, tokens, bytes, lifetime, holder,
     next_lease_id
   );
 end;
 $$;
 
 comment on function rate_limiter_internal.renew_lease_at(
-  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, numeric, numeric,
-  uuid
+  integer, timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, numeric,
+  numeric, uuid
 ) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 --! EndIncluded rate_limiter_internal/leases/renew_lease_at.sql
 --! Included rate_limiter_private/leases/expire_leases.sql
@@ -2984,11 +3180,13 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
-  perform rate_limiter_internal.record_denials(app_id, denials);
+  perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.lease_tokens_at(
-    null, app_id, tokens, bytes, lifetime, holder, lease_id
+    shard_key, null, app_id, tokens, bytes, lifetime, holder, lease_id
   );
 end;
 $$;
@@ -3030,11 +3228,13 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
-  perform rate_limiter_internal.record_denials(app_id, denials);
+  perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.renew_lease_at(
-    null, app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, lifetime, holder,
+    shard_key, null, app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, lifetime, holder,
     owed_tokens, owed_bytes, next_lease_id
   );
 end;
@@ -3069,12 +3269,14 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
-  perform rate_limiter_internal.record_denials(app_id, denials);
+  perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.settle_lease_at(
-    null, app_id, lease_id, spent_tokens, spent_bytes, owed_tokens, owed_bytes
+    shard_key, null, app_id, lease_id, spent_tokens, spent_bytes, owed_tokens, owed_bytes
   );
 end;
 $$;
@@ -3102,27 +3304,33 @@ create or replace function rate_limiter_internal.standing_at(
   out remaining_bytes numeric,
   out short_of rate_limiter.bucket_type
 )
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  select
-    max(b.current_tokens) filter (where b.bucket_type = 'iops_l2'),
-    max(b.current_tokens) filter (where b.bucket_type = 'bandwidth_l2'),
-    min(b.bucket_type) filter (
-      where b.current_tokens - coalesce(b.headroom, 0) < case
-        when rate_limiter_internal.is_bandwidth(b.bucket_type) then bytes
-        else tokens
-      end
-    )
-  from rate_limiter.app_facts as a
-  cross join lateral unnest(
-    rate_limiter_internal.buckets_at(a.shard_key, at, a.app_id, a.cluster_id)
-  ) as b
-  where a.shard_key = standing_at.shard_key
-    and a.app_id = standing_at.app_id
-    and b.mode = 'enforce'
-    and rate_limiter_internal.lock_rank(b.bucket_type) < 3;
+declare
+  cluster_id uuid;
+  bucket rate_limiter.token_buckets;
+  lacking numeric;
+begin
+  select f.cluster_id into cluster_id
+  from rate_limiter.app_facts as f
+  where f.shard_key = standing_at.shard_key
+    and f.app_id = standing_at.app_id;
+  foreach bucket in array rate_limiter_internal.buckets_at(shard_key, at, app_id, cluster_id) loop
+    continue when bucket.mode = 'shadow' or bucket.reserve_cluster_id is not null;
+    if bucket.bucket_type = 'iops_l2' then
+      remaining := bucket.current_tokens;
+    elsif bucket.bucket_type = 'bandwidth_l2' then
+      remaining_bytes := bucket.current_tokens;
+    end if;
+    lacking := case when rate_limiter_internal.is_bandwidth(bucket.bucket_type) then bytes
+      else tokens end;
+    if bucket.current_tokens - coalesce(bucket.headroom, 0) < lacking then
+      short_of := least(short_of, bucket.bucket_type);
+    end if;
+  end loop;
+end;
 $$;
 
 comment on function rate_limiter_internal.standing_at(
@@ -3134,9 +3342,9 @@ comment on function rate_limiter_internal.standing_at(
 --! EndIncluded rate_limiter_internal/leases/standing_at.sql
 --! Included rate_limiter_internal/leases/lock_exchange.sql
 create or replace function rate_limiter_internal.lock_exchange(
-  renewals jsonb,
-  settlements jsonb,
-  charges jsonb,
+  renewals rate_limiter_internal.lease_renewal[],
+  settlements rate_limiter_internal.lease_end[],
+  charges rate_limiter_internal.owed_charge[],
   waits boolean
 )
 returns uuid[]
@@ -3149,17 +3357,16 @@ declare
   item record;
 begin
   for item in
-    select a.shard_key, i.app_id, i.lease_id, bool_or(i.is_renewal) as is_renewal
+    select i.shard_key, i.app_id, i.lease_id, bool_or(i.is_renewal) as is_renewal
     from (
-      select r.app_id, r.lease_id, true as is_renewal
-      from jsonb_to_recordset(renewals) as r (app_id uuid, lease_id uuid)
+      select r.shard_key, r.app_id, r.lease_id, true as is_renewal
+      from unnest(renewals) as r
       union all
-      select s.app_id, s.lease_id, false
-      from jsonb_to_recordset(settlements) as s (app_id uuid, lease_id uuid)
+      select s.shard_key, s.app_id, s.lease_id, false
+      from unnest(settlements) as s
     ) as i
-    join rate_limiter.app_facts as a on a.app_id = i.app_id
-    where i.lease_id is not null
-    group by a.shard_key, i.app_id, i.lease_id
+    where i.lease_id is not null and i.shard_key is not null
+    group by i.shard_key, i.app_id, i.lease_id
     order by i.app_id, i.lease_id
   loop
     if waits or not item.is_renewal then
@@ -3184,18 +3391,21 @@ begin
   end loop;
 
   for item in
-    select a.shard_key, i.app_id, bool_and(i.is_settlement) as is_settlement
+    select
+      i.shard_key, i.app_id, bool_and(i.is_settlement) as is_settlement,
+      bool_or(i.is_charge) as is_charge
     from (
-      select o.app_id, false as is_settlement
-      from jsonb_to_recordset(renewals || charges) as o (app_id uuid)
+      select r.shard_key, r.app_id, false as is_settlement, false as is_charge
+      from unnest(renewals) as r
       union all
-      select s.app_id, true
-      from jsonb_to_recordset(settlements) as s (app_id uuid)
-      where s.app_id is not null
+      select c.shard_key, c.app_id, false, true
+      from unnest(charges) as c
+      union all
+      select s.shard_key, s.app_id, true, false
+      from unnest(settlements) as s
     ) as i
-    join rate_limiter.app_facts as a on a.app_id = i.app_id
-    where i.app_id <> all (busy_app_ids)
-    group by a.shard_key, i.app_id
+    where i.shard_key is not null and i.app_id <> all (busy_app_ids)
+    group by i.shard_key, i.app_id
     order by i.app_id
   loop
     -- An application whose buckets another transaction holds makes no other one wait.
@@ -3215,25 +3425,31 @@ begin
     ) then
       busy_app_ids := busy_app_ids || item.app_id;
     else
-      perform from rate_limiter.token_buckets as b
-      where b.shard_key = item.shard_key
-        and b.owner_id = item.app_id
-        and rate_limiter_internal.lock_rank(b.bucket_type) = 1
-      order by b.bucket_type, b.mode
-      for update;
+      perform rate_limiter_internal.lock_layer2_of(item.shard_key, item.app_id);
+      -- What is owed is charged alone then, which raises what is wrong.
+      if item.is_charge
+        and not rate_limiter_internal.has_its_buckets(item.shard_key, item.app_id)
+      then
+        busy_app_ids := busy_app_ids || item.app_id;
+      end if;
     end if;
   end loop;
   return busy_app_ids;
 end;
 $$;
 
-comment on function rate_limiter_internal.lock_exchange(jsonb, jsonb, jsonb, boolean) is
+comment on function rate_limiter_internal.lock_exchange(
+  rate_limiter_internal.lease_renewal[], rate_limiter_internal.lease_end[],
+  rate_limiter_internal.owed_charge[], boolean
+) is
   'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. '
   'Answers the applications that are busy: unless waits, those with renewals or charges of which '
-  'another transaction holds a lease or a bucket.';
+  'another transaction holds a lease or a bucket, and always those with charges that lack a '
+  'bucket, or have moved.';
 --! EndIncluded rate_limiter_internal/leases/lock_exchange.sql
 --! Included rate_limiter_internal/leases/settle_lease_layer2.sql
 create or replace function rate_limiter_internal.settle_lease_layer2(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   lease_id uuid,
@@ -3247,33 +3463,11 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
-  lease rate_limiter.token_leases;
+  lease constant rate_limiter.token_leases := rate_limiter_internal.end_lease(
+    shard_key, at, app_id, lease_id, spent_tokens, spent_bytes
+  );
   given rate_limiter_internal.bucket_charge[];
 begin
-  perform rate_limiter_internal.check_amount(spent_tokens, 'spent_tokens');
-  perform rate_limiter_internal.check_amount(spent_bytes, 'spent_bytes');
-  select l.* into lease
-  from rate_limiter.token_leases as l
-  where l.shard_key = shard
-    and l.app_id = settle_lease_layer2.app_id
-    and l.lease_id = settle_lease_layer2.lease_id
-  for update;
-  if not found then
-    perform rate_limiter_internal.require_not_moved(shard, app_id);
-  end if;
-  perform rate_limiter_internal.require_open_lease(
-    at, lease, lease_id, spent_tokens, spent_bytes
-  );
-  update rate_limiter.token_leases as l
-  set
-    settled_at = at,
-    spent_tokens = settle_lease_layer2.spent_tokens,
-    spent_bytes = settle_lease_layer2.spent_bytes
-  where l.shard_key = lease.shard_key
-    and l.app_id = lease.app_id
-    and l.lease_id = lease.lease_id;
-
   released := case when lease.revoked_at is null then lease.charged else '{}' end;
   returned := '{}';
   for kind in 1 .. 2 loop
@@ -3289,7 +3483,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.settle_lease_layer2(
-  timestamptz, uuid, uuid, numeric, numeric
+  integer, timestamptz, uuid, uuid, numeric, numeric
 ) is
   'settle_lease() of a lease whose layer-2 buckets the caller has locked, as far as layer 2 goes. '
   'Answers what layer 1 and reserves are to get back (returned), and what layer 1 counts as leased '
@@ -3297,8 +3491,8 @@ comment on function rate_limiter_internal.settle_lease_layer2(
 --! EndIncluded rate_limiter_internal/leases/settle_lease_layer2.sql
 --! Included rate_limiter_internal/leases/settle_layer2_exchanged.sql
 create or replace function rate_limiter_internal.settle_layer2_exchanged(
+  settlements rate_limiter_internal.lease_end[],
   at timestamptz,
-  settlements jsonb,
   out returned rate_limiter_internal.bucket_charge[],
   out released rate_limiter_internal.bucket_charge[]
 )
@@ -3307,24 +3501,17 @@ volatile
 parallel unsafe
 as $$
 declare
-  item record;
+  item rate_limiter_internal.lease_end;
   settled record;
 begin
   returned := '{}';
   released := '{}';
-  for item in
-    select s.*
-    from jsonb_to_recordset(settlements) as s (
-      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
-    )
-  loop
+  foreach item in array settlements loop
     begin
-      if exists (select from rate_limiter.app_facts as a where a.app_id = item.app_id) then
-        perform rate_limiter_internal.record_denials(item.app_id, item.denials);
-      end if;
+      perform rate_limiter_internal.record_denials(item.shard_key, item.app_id, item.denials);
       if item.lease_id is not null then
         settled := rate_limiter_internal.settle_lease_layer2(
-          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes
+          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes
         );
         returned := returned || settled.returned;
         released := released || settled.released;
@@ -3338,37 +3525,47 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_layer2_exchanged(timestamptz, jsonb) is
+comment on function rate_limiter_internal.settle_layer2_exchanged(
+  rate_limiter_internal.lease_end[], timestamptz
+) is
   'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 --! EndIncluded rate_limiter_internal/leases/settle_layer2_exchanged.sql
 --! Included rate_limiter_internal/leases/shares_leases.sql
 create or replace function rate_limiter_internal.shares_leases(
-  at timestamptz,
-  renewals jsonb
+  renewals rate_limiter_internal.lease_renewal[],
+  at timestamptz
 )
 returns boolean
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  select coalesce(bool_or(rate_limiter_internal.is_layer1_short(array(
-    select (rate_limiter_internal.bucket_at(at, b)).bucket
-    from rate_limiter.token_buckets as b
-    where b.shard_key = c.shard_key and b.owner_id = c.cluster_id
-  ))), false)
-  from (
-    select distinct a.shard_key, a.cluster_id
-    from jsonb_to_recordset(renewals) as r (app_id uuid)
-    join rate_limiter.app_facts as a on a.app_id = r.app_id
-    where a.cluster_id is not null
-  ) as c;
+declare
+  cluster record;
+begin
+  for cluster in
+    select distinct f.shard_key, f.cluster_id
+    from unnest(renewals) as r
+    join rate_limiter.app_facts as f on f.shard_key = r.shard_key and f.app_id = r.app_id
+    where f.cluster_id is not null
+  loop
+    if rate_limiter_internal.is_layer1_short(
+      rate_limiter_internal.buckets_at(cluster.shard_key, at, null, cluster.cluster_id)
+    ) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end;
 $$;
 
-comment on function rate_limiter_internal.shares_leases(timestamptz, jsonb) is
-  'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
+comment on function rate_limiter_internal.shares_leases(
+  rate_limiter_internal.lease_renewal[], timestamptz
+) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 --! EndIncluded rate_limiter_internal/leases/shares_leases.sql
 --! Included rate_limiter_internal/leases/renew_lease_layer2.sql
 create or replace function rate_limiter_internal.renew_lease_layer2(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   lease_id uuid,
@@ -3390,7 +3587,6 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(app_id);
   open_lease rate_limiter.token_leases;
   admission record;
   settled record;
@@ -3404,47 +3600,35 @@ begin
   asked := '{}';
   perform rate_limiter_internal.check_amount(tokens, 'tokens');
   perform rate_limiter_internal.check_amount(bytes, 'bytes');
-  if lease_id is not null then
-    select l.* into open_lease
-    from rate_limiter.token_leases as l
-    where l.shard_key = shard
-      and l.app_id = renew_lease_layer2.app_id
-      and l.lease_id = renew_lease_layer2.lease_id
-    for update;
-    if found then
-      perform rate_limiter_internal.require_within_lease(
-        open_lease, lease_id, spent_tokens, spent_bytes
-      );
-    else
-      perform rate_limiter_internal.require_not_moved(shard, app_id);
-    end if;
-  end if;
-  admission := rate_limiter_internal.admission_of(app_id, at);
+  open_lease := rate_limiter_internal.lock_spent_lease(
+    shard_key, app_id, lease_id, spent_tokens, spent_bytes
+  );
+  admission := rate_limiter_internal.admission_of(shard_key, at, app_id);
 
   -- One that is over, or was lost with a server, gives nothing back.
   if open_lease.settled_at is null and open_lease.expires_at > at then
     settled := rate_limiter_internal.settle_lease_layer2(
-      at, app_id, lease_id, spent_tokens, spent_bytes
+      shard_key, at, app_id, lease_id, spent_tokens, spent_bytes
     );
     returned := settled.returned;
     released := settled.released;
   end if;
-  buckets := rate_limiter_internal.lock_layer2(admission.shard_key, at, app_id);
+  buckets := rate_limiter_internal.lock_layer2(shard_key, at, app_id);
   perform rate_limiter_internal.heal_buckets(buckets, tokens > 0, bytes > 0);
   proposed := rate_limiter_internal.propose_lease(
-    admission.shard_key, at, app_id, admission.cluster_id,
+    shard_key, at, app_id, admission.cluster_id,
     buckets || rate_limiter_internal.full_layer1_at(
-      admission.shard_key, at, app_id, admission.cluster_id, admission.expected
+      shard_key, at, app_id, admission.cluster_id, admission.expected
     ),
     tokens, bytes, lifetime, holder
   );
   lease := proposed.lease;
   if next_lease_id is not null then
     if not rate_limiter_internal.has_layer2(buckets) then
-      perform rate_limiter_internal.hold_application(admission.shard_key, app_id);
+      perform rate_limiter_internal.hold_application(shard_key, app_id);
     end if;
     repeated := rate_limiter_internal.repeat_grant(
-      admission.shard_key, at, app_id, next_lease_id, lease
+      shard_key, at, app_id, next_lease_id, lease
     );
     if repeated.lease_id is not null then
       lease := repeated;
@@ -3456,7 +3640,7 @@ begin
   end if;
   lease.lease_id := next_lease_id;
   lease.lease_id := rate_limiter_internal.write_lease(
-    admission.shard_key, at, app_id, admission.cluster_id, buckets, lease, proposed.charged, holder
+    shard_key, at, app_id, admission.cluster_id, buckets, lease, proposed.charged, holder
   );
   drawn := array(
     select c::rate_limiter_internal.bucket_charge
@@ -3480,7 +3664,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.renew_lease_layer2(
-  timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, uuid
+  integer, timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, uuid
 ) is
   'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 '
   'buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease '
@@ -3489,6 +3673,7 @@ comment on function rate_limiter_internal.renew_lease_layer2(
 --! EndIncluded rate_limiter_internal/leases/renew_lease_layer2.sql
 --! Included rate_limiter_internal/leases/grant_as_json.sql
 create or replace function rate_limiter_internal.grant_as_json(
+  shard_key integer,
   at timestamptz,
   app_id uuid,
   tokens numeric,
@@ -3504,8 +3689,7 @@ declare
   standing record;
 begin
   standing := rate_limiter_internal.standing_at(
-    rate_limiter_internal.app_shard_key(app_id), at, app_id, tokens - lease.tokens,
-    bytes - lease.bytes
+    shard_key, at, app_id, tokens - lease.tokens, bytes - lease.bytes
   );
   -- Numbers as text: they can have more digits than a double.
   return jsonb_strip_nulls(jsonb_build_object(
@@ -3530,15 +3714,15 @@ end;
 $$;
 
 comment on function rate_limiter_internal.grant_as_json(
-  timestamptz, uuid, numeric, numeric, rate_limiter.lease_grant
+  integer, timestamptz, uuid, numeric, numeric, rate_limiter.lease_grant
 ) is
   'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and '
   'which of them was short of what was asked.';
 --! EndIncluded rate_limiter_internal/leases/grant_as_json.sql
 --! Included rate_limiter_internal/leases/renew_exchanged.sql
 create or replace function rate_limiter_internal.renew_exchanged(
+  renewals rate_limiter_internal.lease_renewal[],
   at timestamptz,
-  renewals jsonb,
   busy_app_ids uuid[],
   lifetime interval,
   holder text,
@@ -3556,7 +3740,7 @@ parallel unsafe
 as $$
 declare
   tried integer := 0;
-  item record;
+  item rate_limiter_internal.lease_renewal;
   renewed record;
   lease rate_limiter.lease_grant;
 begin
@@ -3565,23 +3749,17 @@ begin
   released := '{}';
   drawn := '{}';
   asked := '{}';
-  for item in
-    select r.*
-    from jsonb_to_recordset(renewals) as r (
-      app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
-      bytes numeric, denials jsonb, next_lease_id uuid
-    )
-  loop
+  foreach item in array renewals loop
     if item.app_id = any (busy_app_ids) or tried >= most then
       answers := answers || jsonb_build_object('app_id', item.app_id, 'is_busy', true);
       continue;
     end if;
     tried := tried + 1;
     begin
-      perform rate_limiter_internal.record_denials(item.app_id, item.denials);
+      perform rate_limiter_internal.record_denials(item.shard_key, item.app_id, item.denials);
       if not is_layer1_locked then
         renewed := rate_limiter_internal.renew_lease_layer2(
-          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
           item.bytes, lifetime, holder, item.next_lease_id
         );
         lease := renewed.lease;
@@ -3591,16 +3769,17 @@ begin
         asked := asked || renewed.asked;
       elsif item.lease_id is null then
         lease := rate_limiter_internal.lease_tokens_at(
-          at, item.app_id, item.tokens, item.bytes, lifetime, holder, item.next_lease_id
+          item.shard_key, at, item.app_id, item.tokens, item.bytes, lifetime, holder,
+          item.next_lease_id
         );
       else
         lease := rate_limiter_internal.renew_lease_at(
-          at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
           item.bytes, lifetime, holder, next_lease_id => item.next_lease_id
         );
       end if;
       answers := answers || rate_limiter_internal.grant_as_json(
-        at, item.app_id, item.tokens, item.bytes, lease
+        item.shard_key, at, item.app_id, item.tokens, item.bytes, lease
       );
     exception
       when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS410'
@@ -3615,56 +3794,62 @@ end;
 $$;
 
 comment on function rate_limiter_internal.renew_exchanged(
-  timestamptz, jsonb, uuid[], interval, text, boolean, integer
+  rate_limiter_internal.lease_renewal[], timestamptz, uuid[], interval, text, boolean, integer
 ) is
   'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see '
   'renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are '
   'busy.';
 --! EndIncluded rate_limiter_internal/leases/renew_exchanged.sql
 --! Included rate_limiter_internal/leases/layer1_of_exchange.sql
-create or replace function rate_limiter_internal.layer1_of_exchange(renewals jsonb)
+create or replace function rate_limiter_internal.layer1_of_exchange(
+  renewals rate_limiter_internal.lease_renewal[]
+)
 returns rate_limiter_internal.bucket_charge[]
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  with apps as (
-    select distinct a.shard_key, a.app_id, a.cluster_id
-    from jsonb_to_recordset(renewals) as r (app_id uuid)
-    join rate_limiter.app_facts as a on a.app_id = r.app_id
-  )
-  select coalesce(array_agg(
-    row(b.shard_key, b.owner_id, b.bucket_type, b.mode, 0)::rate_limiter_internal.bucket_charge
-  ), '{}')
-  from (
-    select c.shard_key, c.cluster_id as owner_id
-    from (select distinct a.shard_key, a.cluster_id from apps as a) as c
+declare
+  owners rate_limiter_internal.bucket_charge[];
+begin
+  -- The applications, for their reserves, and the clusters that they are on and were on.
+  owners := array(
+    select row(r.shard_key, r.app_id, null, null, 0)::rate_limiter_internal.bucket_charge
+    from unnest(renewals) as r
     union all
-    select a.shard_key, a.app_id
-    from apps as a
-    union all
-    select c.shard_key, c.owner_id
-    from jsonb_to_recordset(renewals) as r (app_id uuid, lease_id uuid)
-    join apps as a on a.app_id = r.app_id
+    select row(f.shard_key, f.cluster_id, null, null, 0)::rate_limiter_internal.bucket_charge
+    from unnest(renewals) as r
+    join rate_limiter.app_facts as f on f.shard_key = r.shard_key and f.app_id = r.app_id
+  ) || array(
+    select row(c.shard_key, c.owner_id, null, null, 0)::rate_limiter_internal.bucket_charge
+    from unnest(renewals) as r
     join rate_limiter.token_leases as l
-      on l.shard_key = a.shard_key and l.app_id = r.app_id and l.lease_id = r.lease_id
+      on l.shard_key = r.shard_key and l.app_id = r.app_id and l.lease_id = r.lease_id
     cross join lateral unnest(l.charged) as c
-    where c.owner_id <> a.cluster_id
-  ) as o
-  join rate_limiter.token_buckets as b on b.shard_key = o.shard_key and b.owner_id = o.owner_id
-  where rate_limiter_internal.lock_rank(b.bucket_type) > 1;
+  );
+  return array(
+    select row(
+      b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
+    )::rate_limiter_internal.bucket_charge
+    from (select distinct o.shard_key, o.owner_id from unnest(owners) as o) as o
+    join rate_limiter.token_buckets as b on b.shard_key = o.shard_key and b.owner_id = o.owner_id
+    where rate_limiter_internal.lock_rank(b.bucket_type) > 1
+  );
+end;
 $$;
 
-comment on function rate_limiter_internal.layer1_of_exchange(jsonb) is
+comment on function rate_limiter_internal.layer1_of_exchange(
+  rate_limiter_internal.lease_renewal[]
+) is
   'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their '
   'applications have left, too.';
 --! EndIncluded rate_limiter_internal/leases/layer1_of_exchange.sql
 --! Included rate_limiter_internal/leases/exchange_leases_at.sql
 create or replace function rate_limiter_internal.exchange_leases_at(
+  renewals rate_limiter_internal.lease_renewal[],
+  settlements rate_limiter_internal.lease_end[],
+  charges rate_limiter_internal.owed_charge[],
   at timestamptz,
-  renewals jsonb,
-  settlements jsonb,
-  charges jsonb,
   lifetime interval default null,
   holder text default null,
   waits boolean default true
@@ -3690,22 +3875,24 @@ begin
   select coalesce(jsonb_agg(
     jsonb_build_object('app_id', c.app_id, 'key', c.key, 'is_busy', true)
   ), '[]') into answers
-  from jsonb_to_recordset(charges) as c (app_id uuid, key text)
+  from unnest(charges) as c
   where c.app_id = any (busy_app_ids);
 
   -- All siblings wait for layer 1: it is locked when all else is done.
   recorded := rate_limiter_internal.record_owed_many(
-    moment, coalesce(array_agg(c.app_id), '{}'), coalesce(array_agg(c.tokens), '{}'),
-    coalesce(array_agg(c.bytes), '{}'), coalesce(array_agg(c.key), '{}')
-  )
-  from jsonb_to_recordset(charges) as c (app_id uuid, tokens numeric, bytes numeric, key text)
-  where c.app_id <> all (busy_app_ids);
+    array(
+      select c::rate_limiter_internal.owed_charge
+      from unnest(charges) as c
+      where c.app_id <> all (busy_app_ids)
+    ),
+    moment
+  );
   owed := rate_limiter_internal.charge_layer2_owed(moment, recorded.made, recorded.lowered);
-  settled := rate_limiter_internal.settle_layer2_exchanged(moment, settlements);
-  if not rate_limiter_internal.shares_leases(moment, renewals) then
+  settled := rate_limiter_internal.settle_layer2_exchanged(settlements, moment);
+  if not rate_limiter_internal.shares_leases(renewals, moment) then
     begin
       renewed := rate_limiter_internal.renew_exchanged(
-        moment, renewals, busy_app_ids, lifetime, holder, false
+        renewals, moment, busy_app_ids, lifetime, holder, false
       );
       moment := rate_limiter_internal.lock_layer1_owed(
         at, owed.made,
@@ -3728,15 +3915,15 @@ begin
 
   -- Where each lease depends on what the one before it left in layer 1, a few are renewed under
   -- its lock, and the others come alone.
-  layer1 := rate_limiter_internal.layer1_of_exchange((
-    select coalesce(jsonb_agg(due.renewal), '[]')
-    from (
-      select r.renewal
-      from jsonb_array_elements(renewals) with ordinality as r (renewal, place)
-      where (r.renewal ->> 'app_id')::uuid <> all (busy_app_ids)
-      order by r.place
-      limit most_under_layer1
-    ) as due
+  layer1 := rate_limiter_internal.layer1_of_exchange(array(
+    select row(
+      r.shard_key, r.app_id, r.lease_id, r.spent_tokens, r.spent_bytes, r.tokens, r.bytes,
+      r.denials, r.next_lease_id
+    )::rate_limiter_internal.lease_renewal
+    from unnest(renewals) with ordinality as r
+    where r.app_id <> all (busy_app_ids)
+    order by r.ordinality
+    limit most_under_layer1
   ));
   moment := rate_limiter_internal.lock_layer1_owed(
     at, owed.made, layer1 || owed.returned || settled.returned || settled.released
@@ -3746,14 +3933,15 @@ begin
   );
   perform rate_limiter_internal.release_leased(settled.released);
   renewed := rate_limiter_internal.renew_exchanged(
-    moment, renewals, busy_app_ids, lifetime, holder, true, most_under_layer1
+    renewals, moment, busy_app_ids, lifetime, holder, true, most_under_layer1
   );
   return answers || renewed.answers;
 end;
 $$;
 
 comment on function rate_limiter_internal.exchange_leases_at(
-  timestamptz, jsonb, jsonb, jsonb, interval, text, boolean
+  rate_limiter_internal.lease_renewal[], rate_limiter_internal.lease_end[],
+  rate_limiter_internal.owed_charge[], timestamptz, interval, text, boolean
 ) is
   'exchange_leases() at a moment of the caller''s choice, null for live: by the clock, once layer '
   '2 is locked and again once layer 1 is.';
@@ -3820,7 +4008,41 @@ begin
     array(select c.key from jsonb_to_recordset(charges) as c (key text))
   );
   return rate_limiter_internal.exchange_leases_at(
-    null, renewals, settlements, charges, lifetime, holder, waits
+    array(
+      select row(
+        f.shard_key, r.app_id, r.lease_id, r.spent_tokens, r.spent_bytes, r.tokens, r.bytes,
+        r.denials, r.next_lease_id
+      )::rate_limiter_internal.lease_renewal
+      from rows from (
+        jsonb_to_recordset(renewals) as (
+          app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
+          bytes numeric, denials jsonb, next_lease_id uuid
+        )
+      ) with ordinality as r
+      left join rate_limiter.app_facts as f on f.app_id = r.app_id
+      order by r.ordinality
+    ),
+    array(
+      select row(
+        f.shard_key, s.app_id, s.lease_id, s.spent_tokens, s.spent_bytes, s.denials
+      )::rate_limiter_internal.lease_end
+      from rows from (
+        jsonb_to_recordset(settlements) as (
+          app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
+        )
+      ) with ordinality as s
+      left join rate_limiter.app_facts as f on f.app_id = s.app_id
+      order by s.ordinality
+    ),
+    array(
+      select row(f.shard_key, c.app_id, c.tokens, c.bytes, c.key)::rate_limiter_internal.owed_charge
+      from rows from (
+        jsonb_to_recordset(charges) as (app_id uuid, tokens numeric, bytes numeric, key text)
+      ) with ordinality as c
+      left join rate_limiter.app_facts as f on f.app_id = c.app_id
+      order by c.ordinality
+    ),
+    null, lifetime, holder, waits
   );
 end;
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:94d1825c0ee7dd757e060a9004d34771c178bc07
---! Hash: sha1:7dd05521c4cc705926a60510adb89a3da7fc7b55
+--! Previous: sha1:01e40ddb94f83b48a1720b982d03c28d18485cba
+--! Hash: sha1:f231ad96b243ee0b2c9692cbb1e678c19a27dc82
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing
@@ -1611,9 +1611,12 @@ as $$
       '[]'
     )
   )
-  from rate_limiter_internal.admission_of(limits_in_force_at.app_id) as admission
+  from rate_limiter_internal.app_shard_key(limits_in_force_at.app_id) as shard
+  cross join lateral rate_limiter_internal.admission_of(
+    shard, clock_timestamp(), limits_in_force_at.app_id
+  ) as admission
   left join rate_limiter.token_buckets as b
-    on b.shard_key = admission.shard_key
+    on b.shard_key = shard
     and b.owner_id in (limits_in_force_at.app_id, admission.cluster_id)
     and rate_limiter_internal.lock_rank(b.bucket_type) < 3
   left join lateral rate_limiter_internal.quota_snapshot_at(

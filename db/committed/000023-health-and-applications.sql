@@ -1,5 +1,5 @@
---! Previous: sha1:7dd05521c4cc705926a60510adb89a3da7fc7b55
---! Hash: sha1:299d184cdd1adeb36ce4369e202b1fc22225c76a
+--! Previous: sha1:f231ad96b243ee0b2c9692cbb1e678c19a27dc82
+--! Hash: sha1:a62bcf077a5f4b0cf66c5355950624e01c2d7338
 --! Message: health and applications
 
 -- Health
@@ -900,6 +900,15 @@ begin
     update rate_limiter.app_costs as c
     set shard_key = new.shard_key
     where c.shard_key = old.shard_key and c.app_id = new.app_id;
+    -- One that is being changed keeps the old number, which decisions then find stale.
+    update rate_limiter_private.api_keys as k
+    set shard_key = new.shard_key
+    where k.key_hash = any (array(
+      select own.key_hash
+      from rate_limiter_private.api_keys as own
+      where own.app_id = new.app_id
+      for update skip locked
+    ));
   end if;
   perform rate_limiter_internal.write_app_facts(at, new.app_id);
   select f.is_active and f.tenant_is_active

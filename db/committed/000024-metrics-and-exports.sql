@@ -1,5 +1,5 @@
---! Previous: sha1:299d184cdd1adeb36ce4369e202b1fc22225c76a
---! Hash: sha1:0c1881ef9abed4386383fe8bcdc0361152f9e9f2
+--! Previous: sha1:a62bcf077a5f4b0cf66c5355950624e01c2d7338
+--! Hash: sha1:3d6b6651001e6934a44ca31d143609d019ad8e9e
 --! Message: metrics and exports
 
 -- Metrics
@@ -374,8 +374,8 @@ declare
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.check_samples(samples);
-  perform rate_limiter_internal.admission_of(app_id);
   shard := rate_limiter_internal.held_shard_key(app_id);
+  perform rate_limiter_internal.admission_of(shard, at, app_id);
 
   return query
   with judged as materialized (
@@ -452,8 +452,8 @@ declare
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.check_samples(samples);
-  perform rate_limiter_internal.admission_of(app_id);
   shard := rate_limiter_internal.held_shard_key(app_id);
+  perform rate_limiter_internal.admission_of(shard, at, app_id);
 
   return query
   with judged as materialized (
@@ -523,8 +523,8 @@ declare
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.check_samples(samples);
-  perform rate_limiter_internal.admission_of(app_id);
   shard := rate_limiter_internal.held_shard_key(app_id);
+  perform rate_limiter_internal.admission_of(shard, at, app_id);
 
   return query
   with judged as materialized (

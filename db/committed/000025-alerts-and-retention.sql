@@ -1,5 +1,5 @@
---! Previous: sha1:0c1881ef9abed4386383fe8bcdc0361152f9e9f2
---! Hash: sha1:39c7ca1cf7291ff72ac3ba0102c24adb59c55b96
+--! Previous: sha1:3d6b6651001e6934a44ca31d143609d019ad8e9e
+--! Hash: sha1:6e50e8261d5ad040f16a11074bbafaf1d4d0dddd
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:39c7ca1cf7291ff72ac3ba0102c24adb59c55b96
---! Hash: sha1:573bc8db63c1159395502b84cbe870f0336e71b8
+--! Previous: sha1:6e50e8261d5ad040f16a11074bbafaf1d4d0dddd
+--! Hash: sha1:b1ed7788e9fc7bb1b5a41f32be8cf85f40c0349f
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

@@ -28,6 +28,7 @@ const ask = async (asked: object, client = as.app_admin) =>
 const consume = async (at: string, operation: string, size: number | null, reference?: string) => {
   const [row] = await sql`
     select d.* from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, ${operation}, ${size}, ${reference ?? null}
     ) as d
   `;
@@ -105,7 +106,9 @@ describe("whyThrottled of an operation under a reference", () => {
     await publish(sql, { appId }, { iops: 100, bytes: 100_000 });
     await consume(moment(100), "read_small", 4096, "upload-1");
     await sql`
-      select rate_limiter_internal.settle_at(${moment(101)}, ${appId}, 'upload-1', 8192)
+      select rate_limiter_internal.settle_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(101)}, ${appId}, 'upload-1', 8192
+      )
     `;
     expect(await ask({ operation: null, reference: "upload-1" })).toMatchObject([
       { charge: "1.000100", tokens: "100.000000", verdict: "enough" },
@@ -127,7 +130,9 @@ describe("whyThrottled at layer 1", () => {
     await sql`select rate_limiter_internal.sync_reserves_at(${moment(10)}, ${clusterId})`;
     for (let time = 0; time < 6; time++) {
       await sql`
-        select rate_limiter_internal.consume_at(${moment(59.99)}, ${sibling}, 'head', 0)
+        select rate_limiter_internal.consume_at(
+          rate_limiter_internal.app_shard_key(${sibling}), ${moment(59.99)}, ${sibling}, 'head', 0
+        )
       `;
     }
     const at = moment(60.05);
@@ -151,7 +156,9 @@ describe("whyThrottled tells other tenants of a cluster's balance", () => {
     await publish(sql, { clusterId }, { iops: 100 });
     appId = await makeApplication(sql, { tenantId: mine.tenantId, clusterId });
     for (let n = 0; n < 50; n++) {
-      await sql`select rate_limiter_internal.consume_at(${moment(59.99)}, ${appId}, 'head', 0)`;
+      await sql`select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(59.99)}, ${appId}, 'head', 0
+      )`;
     }
     const moments = Array.from({ length: 20 }, (_, n) => moment(60 + n * 2.5));
     const verdicts = new Set<string>();
@@ -176,7 +183,9 @@ describe("whyThrottled agrees with the decision", () => {
     await consume(moment(100), "write_medium", 0);
     const at = moment(100.25);
     const [decision] = await sql`
-      select d.* from rate_limiter_internal.check_limit_at(${at}, ${appId}, ${operation}, ${size}) as d
+      select d.* from rate_limiter_internal.check_limit_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${operation}, ${size}
+      ) as d
     `;
     const rows = await ask({ at, operation, size: size === null ? null : String(size) });
     const verdicts: string[] = rows.map((row: { verdict: string }) => row.verdict);

@@ -58,15 +58,24 @@ const steps = [
     cross join lateral rate_limiter_admin.compare_quota_versions(a.version_id, b.version_id) as c
     where a.change_reason = 'first' and a.app_id = '${app}' and c.field not like '%id'`,
   // Decisions, and what they leave.
-  `select * from rate_limiter_internal.consume_at(${at}, '${app}', 'read_small', 100, 'r1')`,
-  `select * from rate_limiter_internal.consume_batch_at(${at} + interval '1 second', '${app}',
+  `select * from rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at}, '${app}', 'read_small', 100, 'r1'
+  )`,
+  `select * from rate_limiter_internal.consume_batch_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at} + interval '1 second', '${app}',
     '{head,list}', '{0,5}', '{r2,r3}')`,
-  `select * from rate_limiter_internal.consume_at(${at} + interval '1 second', '${app}',
+  `select * from rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at} + interval '1 second', '${app}',
     'read_large', 90000000)`,
-  `select tokens, bytes from rate_limiter_internal.lease_tokens_at(${at} + interval '1 second',
+  `select tokens, bytes from rate_limiter_internal.lease_tokens_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at} + interval '1 second',
     '${app}', 5.5, 10)`,
-  `select * from rate_limiter_internal.settle_at(${at} + interval '2 seconds', '${app}', 'r1', 50)`,
-  `select rate_limiter_internal.refund_at(${at} + interval '2 seconds', '${app}', 'r2')`,
+  `select * from rate_limiter_internal.settle_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at} + interval '2 seconds', '${app}', 'r1', 50
+  )`,
+  `select rate_limiter_internal.refund_at(
+    rate_limiter_internal.app_shard_key('${app}'), ${at} + interval '2 seconds', '${app}', 'r2'
+  )`,
   `select tokens, repayment_tokens from rate_limiter_internal.borrow_tokens_at(${at} + interval '3 seconds',
     '${app}', 'iops_l2', 10.5, interval '90 seconds', '${lender}')`,
   `select rate_limiter_internal.cancel_borrowing_at(${at} + interval '4 seconds', owner_id,

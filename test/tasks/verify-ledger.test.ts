@@ -16,7 +16,9 @@ beforeEach(async () => {
 
 async function consume(seconds: number): Promise<void> {
   await owner`
-    select rate_limiter_internal.consume_at(${at(seconds)}, ${appId}, 'write_small', 0)
+    select rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at(seconds)}, ${appId}, 'write_small', 0
+    )
   `;
 }
 

@@ -30,7 +30,9 @@ async function runJobs(seconds: number): Promise<void> {
 }
 
 async function consume(appId: string, seconds: number): Promise<void> {
-  await owner`select rate_limiter_internal.consume_at(${at(seconds)}, ${appId}, 'write_small', 0)`;
+  await owner`select rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${at(seconds)}, ${appId}, 'write_small', 0
+  )`;
 }
 
 async function borrow(appId: string, seconds: number): Promise<void> {
@@ -54,7 +56,9 @@ describe("a clock that steps an hour", () => {
     const samples = [{ timestamp: at(-1), metric_name: "depth", value: 5 }];
     await gateway`select rate_limiter.record_metrics(${appId}, ${gateway.json(samples)})`;
     await owner`
-      select rate_limiter_internal.lease_tokens_at(${at(0)}, ${appId}, 5, 0, interval '10 seconds')
+      select rate_limiter_internal.lease_tokens_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at(0)}, ${appId}, 5, 0, interval '10 seconds'
+      )
     `;
 
     for (const seconds of [1, hour, 2, hour + 1, 3, 120, hour + 120]) {

@@ -72,11 +72,12 @@ as $$
     kind.name || ' ' || n
   from generate_series(first, last) as n;
 
-  insert into rate_limiter_private.api_keys (key_hash, app_id, prefix)
+  insert into rate_limiter_private.api_keys (key_hash, app_id, shard_key, prefix)
   select
     sha256(convert_to('qos_' || lpad(kind.name || '-' || n, 43, 'k'), 'UTF8')),
-    md5(kind.name || ' ' || n)::uuid, 'qos_kkkkkkkk'
-  from generate_series(first, last) as n;
+    a.app_id, a.shard_key, 'qos_kkkkkkkk'
+  from generate_series(first, last) as n
+  join rate_limiter.applications as a on a.app_id = md5(kind.name || ' ' || n)::uuid;
 
   insert into rate_limiter.cost_rules (operation_id, app_id, c_base_override, valid_from)
   select o.operation_id, md5(kind.name || ' ' || n)::uuid, 1.5, '2020-01-01'

@@ -27,6 +27,7 @@ export async function consume(names: NameRegistry, step: ConsumeStep): Promise<A
   const [row] = await sql<[Row]>`
     select d.allowed, d.reason, d.cost, d.remaining, d.remaining_bytes, d.retry_after_ms, d.delay_ms
     from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${application}),
       rate_limiter_internal.moment_after(${epoch}, ${step.at_us}),
       ${application}, ${step.operation}, ${step.size ?? null}, ${reference}
     ) as d

@@ -16,6 +16,7 @@ export async function lease(names: NameRegistry, step: LeaseStep): Promise<Answe
   const [row] = await sql<[{ lease_id: string; tokens: string; bytes: string }]>`
     select l.lease_id, l.tokens, l.bytes
     from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${application}),
       rate_limiter_internal.moment_after(${epoch}, ${step.at_us}),
       ${application}, ${step.tokens ?? 0}, ${step.bytes ?? 0}
     ) as l

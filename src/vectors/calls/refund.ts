@@ -14,6 +14,7 @@ export async function refund(names: NameRegistry, step: RefundStep): Promise<Ans
   const [row] = await sql<[{ refunded: boolean }]>`
     select r.refunded
     from rate_limiter_internal.refund_at(
+      rate_limiter_internal.app_shard_key(${application}),
       rate_limiter_internal.moment_after(${epoch}, ${step.at_us}), ${application}, ${reference}
     ) as r
   `;

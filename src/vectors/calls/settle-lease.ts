@@ -18,6 +18,7 @@ export async function settleLease(names: NameRegistry, step: SettleLeaseStep): P
   const [row] = await sql<[{ returned_tokens: string; returned_bytes: string }]>`
     select s.returned_tokens, s.returned_bytes
     from rate_limiter_internal.settle_lease_at(
+      rate_limiter_internal.app_shard_key(${owner}),
       rate_limiter_internal.moment_after(${epoch}, ${step.at_us}),
       ${owner}, ${id}, ${step.spent_tokens ?? 0}, ${step.spent_bytes ?? 0},
       ${step.owed_tokens ?? 0}, ${step.owed_bytes ?? 0}

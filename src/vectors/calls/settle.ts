@@ -16,6 +16,7 @@ export async function settle(names: NameRegistry, step: SettleStep): Promise<Ans
   const [row] = await sql<[{ settled: boolean; cost: string | null }]>`
     select s.settled, s.cost
     from rate_limiter_internal.settle_at(
+      rate_limiter_internal.app_shard_key(${application}),
       rate_limiter_internal.moment_after(${epoch}, ${step.at_us}),
       ${application}, ${reference}, ${step.actual_size}
     ) as s

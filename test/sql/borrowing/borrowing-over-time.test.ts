@@ -17,6 +17,7 @@ async function consumeFor(appId: string, from: number, seconds: number): Promise
     select count(*) filter (where d.allowed)::integer as admitted
     from generate_series(0, ${seconds * 16 - 1}::integer) as asked
     cross join lateral rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${moment(from)}::timestamptz + asked / 4 * interval '250 ms', ${appId}, 'head', 0
     ) as d
   `;

@@ -43,7 +43,9 @@ async function adjust(appId: string, change: number, at = moment(0)) {
 async function indebt(appId: string) {
   const tokens = Number(await tokensAt(database.sql, moment(0), appId));
   await owner`
-    select rate_limiter_internal.charge_owed_at(${moment(0)}, ${appId}, ${tokens + 1}, 0)
+    select rate_limiter_internal.charge_owed_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, ${tokens + 1}, 0
+    )
   `;
 }
 

@@ -47,7 +47,9 @@ function randomFrom(seed: number): () => number {
 }
 
 const consume = (appId: string, at: string, operation: string, size: number) => sql`
-  select rate_limiter_internal.consume_at(${at}, ${appId}, ${operation}, ${size})
+  select rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${operation}, ${size}
+  )
 `;
 
 /** A decision, a new quota, or none for two seconds. Answers how many seconds that took. */

@@ -21,7 +21,9 @@ const noon = 12 * hour;
 
 async function consume(appId: string, seconds: number, times = 1, size = 0): Promise<boolean[]> {
   const answers = await owner`
-    select (rate_limiter_internal.consume_at(${moment(seconds)}, ${appId}, 'head', ${size})).allowed
+    select (rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(seconds)}, ${appId}, 'head', ${size}
+    )).allowed
     from generate_series(1, ${times})
   `;
   return answers.map(({ allowed }) => allowed);
@@ -67,7 +69,9 @@ describe("a clock that steps an hour", () => {
   test("ahead and back leaves a debt where it was, where nothing was admitted ahead", async () => {
     const appId = await inACluster();
     await owner`
-      select rate_limiter_internal.charge_owed_at(${moment(noon)}, ${appId}, 20010, 0)
+      select rate_limiter_internal.charge_owed_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(noon)}, ${appId}, 20010, 0
+      )
     `;
     // Its debt limit: an hour of refill.
     expect(await tokensAt(database.sql, moment(noon), appId)).toBe("-18000.000000");
@@ -105,10 +109,13 @@ describe("a clock that steps an hour", () => {
     const appId = await limitedApplication(database.sql, { iops: 1, burst: 100 });
     const [lease] = await owner`
       select lease_id
-      from rate_limiter_internal.lease_tokens_at(${moment(noon)}, ${appId}, 40, 0, '10 s')
+      from rate_limiter_internal.lease_tokens_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(noon)}, ${appId}, 40, 0, '10 s'
+      )
     `;
     await owner`
       select rate_limiter_internal.settle_lease_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(noon - hour)}, ${appId}, ${lease?.lease_id}, 30, 0
       )
     `;
@@ -128,6 +135,7 @@ describe("a clock that stepped back", () => {
     // A microsecond more is a step.
     const [denied] = await owner`
       select allowed from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(noon + 0.2)}::timestamptz - interval '1.000001 s', ${appId}, 'head', 0
       )
     `;
@@ -184,6 +192,7 @@ describe("a clock that stepped back", () => {
       owner`
         select tokens, bytes, lease_id
         from rate_limiter_internal.lease_tokens_at(
+          rate_limiter_internal.app_shard_key(${appId}),
           ${moment(noon - hour)}, ${appId}, ${tokens}, ${bytes}, '10 s'
         )
       `;

@@ -18,7 +18,9 @@ await setSetting(sql, "layer1_prefetch_ms", 0);
 
 async function consume(appId: string, size: number | string, at = moment(0)) {
   const [decision] = await owner`
-    select * from rate_limiter_internal.consume_at(${at}, ${appId}, 'head', ${size}::bigint)
+    select * from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', ${size}::bigint
+    )
   `;
   return { ...decision };
 }
@@ -33,7 +35,9 @@ async function adjust(ownerId: string, bucket: string, change: number, at = mome
 }
 
 async function owe(appId: string, tokens: number, at = moment(0)) {
-  await owner`select rate_limiter_internal.charge_owed_at(${at}, ${appId}, ${tokens}, 0)`;
+  await owner`select rate_limiter_internal.charge_owed_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${tokens}, 0
+  )`;
 }
 
 async function cancel(appId: string, at: string) {
@@ -97,10 +101,13 @@ describe("one upload", () => {
     await publish(sql, { clusterId }, layer1);
     const appId = await limitedApplication(sql, layer2, { clusterId });
     await owner`
-      select rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'head', 1, 'upload')
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'head', 1, 'upload'
+      )
     `;
     await owner`
       select rate_limiter_internal.settle_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(0)}, ${appId}, 'upload', ${10_000_000 * megabyte}
       )
     `;
@@ -200,11 +207,15 @@ describe("a quota that is cancelled and published anew", () => {
   test("takes what was given back meanwhile, up to its last capacity", async () => {
     const appId = await limitedApplication(sql, { iops: 10, burst: 100 });
     await owner`
-      select rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'head', 0, 'r')
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'head', 0, 'r'
+      )
     `;
     await adjust(appId, "iops_l2", -99);
     await cancel(appId, moment(0.1));
-    await owner`select rate_limiter_internal.refund_at(${moment(5)}, ${appId}, 'r')`;
+    await owner`select rate_limiter_internal.refund_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(5)}, ${appId}, 'r'
+    )`;
     await publish(sql, { appId }, { iops: 10, burst: 100 }, moment(10));
     expect(await tokensAt(sql, moment(10), appId)).toBe("2.000000");
   });

@@ -541,6 +541,54 @@ describe("what waits", () => {
     await pending;
   });
 
+  test.each([
+    ["charge_owed()", "owed"],
+    ["charge_owed_many()", "owed, many"],
+    ["a renewal of a lease that is unknown", "owed with a lease"],
+  ])("%s and an exchange lock a bucket before the key that they share", async (_, kind) => {
+    const appId = await limitedApplication(sql, quota);
+    const leaseId = "00000000-0000-4000-8000-000000000017";
+    const key = `lease ${leaseId}`;
+    const charges: Record<string, (s: Sql) => PromiseLike<unknown>> = {
+      owed: (s) => s`select rate_limiter.charge_owed(${appId}, 70, 0, ${key})`,
+      "owed, many": (s) => s`
+        select rate_limiter.charge_owed_many(
+          array[${appId}]::uuid[], '{70}', '{0}', array[${key}]::text[]
+        )
+      `,
+      "owed with a lease": (s) => s`
+        select rate_limiter.renew_lease(
+          ${appId}, ${leaseId}, 0, 0, 0, 0, owed_tokens => 70::numeric
+        )
+      `,
+    };
+    const holder = await database.session("holding the bucket");
+    const [first, second] = await pair(database);
+    await holder.sql`begin`;
+    await lock(holder.sql, "token_buckets", "owner_id", appId);
+    const exchanged = first.start(
+      (s) => s`
+        select rate_limiter.exchange_leases(
+          '[]', '[]', ${s.json([{ app_id: appId, tokens: "70", bytes: "0", key }])}
+        )
+      `,
+    );
+    await first.waitsOnLock();
+    const charged = second.start((s) => charges[kind]?.(s) ?? s`select`);
+    await second.waitsOnLock();
+    await holder.sql`commit`;
+    // Whichever has the bucket then has the key next, and is waited for by the other.
+    expect(await Promise.allSettled([exchanged, charged])).toEqual([
+      expect.objectContaining({ status: "fulfilled" }),
+      expect.objectContaining({ status: "fulfilled" }),
+    ]);
+    const [row] = await sql`
+      select sum(tokens_change)::float8 as charged from rate_limiter.token_transactions
+      where owner_id = ${appId} and transaction_type = 'owed'
+    `;
+    expect(row?.charged).toBe(-70);
+  });
+
   test("a decision that lost layer 1 to a change of quota waits for nothing of layer 2", async () => {
     await setSetting(sql, "layer1_prefetch_ms", 0);
     const clusterId = await makeCluster(sql);

@@ -36,7 +36,9 @@ const makeOne = () => makeApplication(sql, { tenantId });
 async function consume(appId: string, size: number, at: Date): Promise<[boolean, string | null]> {
   const [decision] = await database.as("rate_limiter_owner")`
     select d.allowed, d.reason
-    from rate_limiter_internal.consume_at(${at.toISOString()}, ${appId}, 'head', ${size}) as d
+    from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at.toISOString()}, ${appId}, 'head', ${size}
+    ) as d
   `;
   return [decision?.allowed, decision?.reason];
 }

@@ -112,7 +112,9 @@ describe("the costs that decisions look up", () => {
       select d.cost
       from unnest(array['2020-06-01', '2021-06-01', '2022-06-01']::timestamptz[])
         with ordinality as m (at, n)
-      cross join lateral rate_limiter_internal.consume_at(m.at, ${appId}, ${operation}, 0) as d
+      cross join lateral rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), m.at, ${appId}, ${operation}, 0
+      ) as d
       order by m.n
     `;
     expect(costs.map(({ cost }) => Number(cost))).toEqual([7, 1, 7]);

@@ -33,14 +33,19 @@ function together(sql: Sql, at: string, asked: readonly Asked[]) {
         as o ("appId" uuid, operation text, size bigint)
     ) as batch
     cross join lateral rate_limiter_internal.consume_many_at(
-      ${at}, batch.app_ids, batch.operations, batch.sizes
+      rate_limiter_internal.first_operations(
+        ${at}, batch.app_ids, batch.operations, batch.sizes
+      ),
+      ${at}, cardinality(batch.operations)
     ) as d
   `;
 }
 
 async function alone(sql: Sql, at: string, { appId, operation, size }: Asked) {
   const [decision] = await sql`
-    select * from rate_limiter_internal.consume_at(${at}, ${appId}, ${operation}, ${size})
+    select * from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${operation}, ${size}
+    )
   `;
   return { ...decision };
 }
@@ -192,8 +197,8 @@ describe("what is decided together", () => {
 
   test("is refused where arrays differ in length", async () => {
     const call = owner`
-      select * from rate_limiter_internal.consume_many_at(
-        ${moment(0)}, array[gen_random_uuid()], array['head', 'head'], array[0, 0]
+      select * from rate_limiter.consume_many(
+        array[gen_random_uuid()], array['head', 'head'], array[0, 0]
       )
     `;
     await expectSqlState(call, "QS422");

@@ -41,6 +41,7 @@ async function onebyOne(sql: TransactionSql, appId: string, at: string, operatio
   for (const { name, size, reference } of operations) {
     const [answer] = await sql`
       select * from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at}, ${appId}, ${name}, ${size}, ${reference}
       )
     `;
@@ -52,6 +53,7 @@ async function onebyOne(sql: TransactionSql, appId: string, at: string, operatio
 async function inABatch(sql: TransactionSql, appId: string, at: string, operations: Operation[]) {
   const answers = await sql`
     select * from rate_limiter_internal.consume_batch_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, ${operations.map((operation) => operation.name)},
       ${operations.map((operation) => operation.size)}::bigint[],
       ${operations.map((operation) => operation.reference)}::text[]
@@ -153,10 +155,14 @@ describe("check_limit", () => {
         await undone(async (sql) => {
           for (const { name, size } of sequence) {
             const [foreseen] = await sql`
-              select * from rate_limiter_internal.check_limit_at(${moment(1)}, ${appId}, ${name}, ${size})
+              select * from rate_limiter_internal.check_limit_at(
+                rate_limiter_internal.app_shard_key(${appId}), ${moment(1)}, ${appId}, ${name}, ${size}
+              )
             `;
             const [decided] = await sql`
-              select * from rate_limiter_internal.consume_at(${moment(1)}, ${appId}, ${name}, ${size})
+              select * from rate_limiter_internal.consume_at(
+                rate_limiter_internal.app_shard_key(${appId}), ${moment(1)}, ${appId}, ${name}, ${size}
+              )
             `;
             expect(foreseen).toEqual(decided);
           }
@@ -212,11 +218,21 @@ test("an application is suspended up to a moment, and decides from it on", async
     update rate_limiter.app_facts set suspended_until = ${moment(10)} where app_id = ${appId}
   `;
   const calls = (at: string) => [
-    owner`select rate_limiter_internal.consume_at(${at}, ${appId}, 'head', 0)`,
-    owner`select rate_limiter_internal.consume_at(${at}, ${appId}, 'head', 0, 'r')`,
-    owner`select rate_limiter_internal.consume_batch_at(${at}, ${appId}, '{head}', '{0}')`,
-    owner`select rate_limiter_internal.check_limit_at(${at}, ${appId}, 'head', 0)`,
-    owner`select rate_limiter_internal.lease_tokens_at(${at}, ${appId}, 1, 0)`,
+    owner`select rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', 0
+    )`,
+    owner`select rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', 0, 'r'
+    )`,
+    owner`select rate_limiter_internal.consume_batch_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, '{head}', '{0}'
+    )`,
+    owner`select rate_limiter_internal.check_limit_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', 0
+    )`,
+    owner`select rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 1, 0
+    )`,
   ];
   for (const call of calls("2020-01-01T00:00:09.999999Z")) {
     await expectSqlState(call, "QS403", "application is suspended");
@@ -226,7 +242,9 @@ test("an application is suspended up to a moment, and decides from it on", async
 
 describe("a retry under the same reference", () => {
   const consume = (sql: Sql, appId: string, at: string, size: number, reference: string) => sql`
-    select * from rate_limiter_internal.consume_at(${at}, ${appId}, 'head', ${size}, ${reference})
+    select * from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', ${size}, ${reference}
+    )
   `;
 
   test("takes nothing, at no larger a size, once and later", async () => {
@@ -239,6 +257,7 @@ describe("a retry under the same reference", () => {
     }
     const [byBatch] = await owner`
       select * from rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(0)}, ${appId}, array['head'], array[100]::bigint[], array['upload 1']
       )
     `;
@@ -251,13 +270,17 @@ describe("a retry under the same reference", () => {
     await consume(owner, appId, moment(0), 100, "upload 2");
     const taken = await dataPlane(database.sql);
     const list = owner`
-      select rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'list', 100, 'upload 2')
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'list', 100, 'upload 2'
+      )
     `;
     for (const other of [consume(owner, appId, moment(0), 101, "upload 2"), list]) {
       await expectSqlState(other, "QS409", "reference is of another operation");
     }
     expect(await dataPlane(database.sql)).toEqual(taken);
-    await owner`select rate_limiter_internal.refund_at(${moment(0)}, ${appId}, 'upload 2')`;
+    await owner`select rate_limiter_internal.refund_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'upload 2'
+    )`;
     expect(await consume(owner, appId, moment(0), 101, "upload 2")).toMatchObject([
       { allowed: true },
     ]);
@@ -267,7 +290,9 @@ describe("a retry under the same reference", () => {
     const appId = await fourBuckets();
     await consume(owner, appId, moment(0), 100, "upload 3");
     await owner`
-      select rate_limiter_internal.settle_at(${moment(0)}, ${appId}, 'upload 3', 300)
+      select rate_limiter_internal.settle_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'upload 3', 300
+      )
     `;
     expect(await consume(owner, appId, moment(0), 100, "upload 3")).toMatchObject([
       { allowed: true },
@@ -309,6 +334,7 @@ describe("what takes longer than a clock can say", () => {
     owner`
       select allowed, reason, retry_after_ms, delay_ms
       from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(0)}, ${appId}, ${operation}, ${size}::text::bigint
       )
     `;

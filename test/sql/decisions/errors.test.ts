@@ -104,7 +104,9 @@ async function makeKey(sql: Sql, appId: string): Promise<string> {
 async function lease(appId: string, at: string): Promise<string> {
   const [row] = await owner`
     select lease_id
-    from rate_limiter_internal.lease_tokens_at(${at}::text::timestamptz, ${appId}, 5, 100, '1 hour')
+    from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}::text::timestamptz, ${appId}, 5, 100, '1 hour'
+    )
   `;
   return row?.lease_id;
 }

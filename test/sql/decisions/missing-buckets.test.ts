@@ -20,6 +20,15 @@ const calls: [string, (appId: string) => PromiseLike<unknown>][] = [
     `,
   ],
   ["lease_tokens", (appId) => gateway`select rate_limiter.lease_tokens(${appId}, 10, 100)`],
+  ["charge_owed", (appId) => gateway`select rate_limiter.charge_owed(${appId}, 10, 100, 'k')`],
+  [
+    "charge_owed_many",
+    (appId) => gateway`
+      select rate_limiter.charge_owed_many(
+        array[${appId}]::uuid[], '{10}', '{100}', array['k']::text[]
+      )
+    `,
+  ],
   [
     "renew_lease",
     (appId) => gateway`
@@ -68,6 +77,39 @@ describe.each(["iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1"])(
     });
   },
 );
+
+test("an exchange charges other applications, and says to charge the one alone", async () => {
+  const lacking = await limitedApplication(sql, { iops: 1000 });
+  const whole = await limitedApplication(sql, { iops: 1000 });
+  await loseBucket(lacking, "iops_l2");
+  const charges = [lacking, whole].map((appId) => ({
+    app_id: appId,
+    tokens: "10",
+    bytes: "0",
+    key: "k",
+  }));
+  const [row] = await gateway`
+    select rate_limiter.exchange_leases('[]', '[]', ${sql.json(charges)}) as answers
+  `;
+  expect(row?.answers).toEqual([{ app_id: lacking, key: "k", is_busy: true }]);
+  const charged = await sql`
+    select owner_id, tokens_change::float8 as change
+    from rate_limiter.token_transactions
+    where owner_id in (${lacking}, ${whole}) and transaction_type = 'owed'
+  `;
+  expect([...charged]).toEqual([{ owner_id: whole, change: -10 }]);
+});
+
+test("a settlement charges no bucket that is gone", async () => {
+  const appId = await limitedApplication(sql, { iops: 1000, bytes: 1e6 });
+  await gateway`select rate_limiter.consume(${appId}, 'read_small', 100, 'r')`;
+  await loseBucket(appId, "bandwidth_l2");
+  await expectSqlState(
+    gateway`select rate_limiter.settle(${appId}, 'r', 5000)`,
+    "QS409",
+    "bucket is missing",
+  );
+});
 
 test("an application without a bandwidth quota raises where its only bucket is missing", async () => {
   const appId = await limitedApplication(sql, { iops: 1000 });

@@ -153,6 +153,7 @@ async function otherCalls(sql: Sql, epoch: string, at_us: number, other: Others)
       const [row] = await sql<Decided[]>`
         select d.*
         from rate_limiter_internal.check_limit_at(
+          rate_limiter_internal.app_shard_key(${id(name)}),
           ${at}::timestamptz, ${id(name)}, ${operation}, ${size}
         ) as d
       `;
@@ -162,6 +163,7 @@ async function otherCalls(sql: Sql, epoch: string, at_us: number, other: Others)
       const decided = await sql<Decided[]>`
         select d.*
         from rate_limiter_internal.consume_batch_at(
+          rate_limiter_internal.app_shard_key(${app}),
           ${at}::timestamptz, ${app}, ${operations.map(({ operation }) => operation)},
           ${operations.map(({ size }) => size)}::bigint[]
         ) as d
@@ -173,9 +175,11 @@ async function otherCalls(sql: Sql, epoch: string, at_us: number, other: Others)
       const [row] = await sql<[{ first: boolean; second: boolean }]>`
         select
           rate_limiter_internal.charge_owed_at(
+            rate_limiter_internal.app_shard_key(${app}),
             ${at}::timestamptz, ${app}, ${tokens}, ${bytes}, 'k'
           ) as first,
           rate_limiter_internal.charge_owed_at(
+            rate_limiter_internal.app_shard_key(${app}),
             ${at}::timestamptz, ${app}, ${tokens}, ${bytes}, 'k'
           ) as second
       `;
@@ -186,6 +190,7 @@ async function otherCalls(sql: Sql, epoch: string, at_us: number, other: Others)
       const [row] = await sql<[{ tokens: string; bytes: string; retry: string | null }]>`
         select l.tokens, l.bytes, l.retry_after_ms as retry
         from rate_limiter_internal.lease_tokens_at(
+          rate_limiter_internal.app_shard_key(${app}),
           ${at}::timestamptz, ${app}, ${tokens}, ${bytes}
         ) as l
       `;

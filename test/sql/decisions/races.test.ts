@@ -21,18 +21,23 @@ const consume =
   (sql: Sql) =>
     sql`
     select * from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${moment(0)}, ${appId}, 'head', ${size}, ${reference}
     )
   `;
 
 const lease = (appId: string, tokens: number) => (sql: Sql) =>
   sql`
-    select * from rate_limiter_internal.lease_tokens_at(${moment(0)}, ${appId}, ${tokens}, 0, '10 s')
+    select * from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, ${tokens}, 0, '10 s'
+    )
   `;
 
 const settleLease = (appId: string, leaseId: string) => (sql: Sql) =>
   sql`
-    select * from rate_limiter_internal.settle_lease_at(${moment(0)}, ${appId}, ${leaseId}, 0, 0)
+    select * from rate_limiter_internal.settle_lease_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, ${leaseId}, 0, 0
+    )
   `;
 
 /** The first row of what each of two at once is answered. */
@@ -96,7 +101,9 @@ describe("at the same time", () => {
     await consume(appId, "r")(database.as("rate_limiter_owner"));
     await consume(appId)(database.as("rate_limiter_owner"));
     const [one, two] = await raced(
-      (sql) => sql`select rate_limiter_internal.refund_at(${moment(0)}, ${appId}, 'r') as refunded`,
+      (sql) => sql`select rate_limiter_internal.refund_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'r'
+      ) as refunded`,
     );
     expect([one.refunded, two.refunded]).toEqual([true, false]);
     expect(await tokensAt(database.sql, moment(0), appId)).toBe("9.000000");
@@ -112,7 +119,9 @@ describe("at the same time", () => {
       },
       (sql) =>
         sql`
-          select * from rate_limiter_internal.consume_at(${moment(1)}, ${appId}, 'head', 0)
+          select * from rate_limiter_internal.consume_at(
+            rate_limiter_internal.app_shard_key(${appId}), ${moment(1)}, ${appId}, 'head', 0
+          )
         `,
     );
     expect(decision).toMatchObject({ allowed: true, remaining: "1.000000" });
@@ -162,12 +171,16 @@ describe("a settle that leaves a debt", () => {
     // It sees what flowed in since the 500 bytes were paid back, and waits to take it.
     const pending = second.start(
       (sql) => sql`
-        select * from rate_limiter_internal.consume_at(${moment(1.5)}, ${appId}, 'head', 900)
+        select * from rate_limiter_internal.consume_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${moment(1.5)}, ${appId}, 'head', 900
+        )
       `,
     );
     await second.waitsOnLock();
     await first.sql`
-      select rate_limiter_internal.settle_at(${moment(0)}, ${appId}, 'upload', 11500)
+      select rate_limiter_internal.settle_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'upload', 11500
+      )
     `;
     await first.sql`commit`;
     expect(await pending).toMatchObject([{ allowed: false, reason: "bandwidth_l2" }]);
@@ -190,7 +203,9 @@ test("a decision that loses layer 1's bytes after its tokens holds up no reserve
   const at = moment(10);
   const upload = (size: number) => (sql: Sql) =>
     sql`
-      select * from rate_limiter_internal.consume_at(${at}, ${appId}, 'head', ${size})
+      select * from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'head', ${size}
+      )
     `;
   await upload(1)(owner);
 
@@ -246,6 +261,7 @@ describe("renewing a lease", () => {
   const renew = (appId: string, leaseId: string) => (sql: Sql) =>
     sql`
       select * from rate_limiter_internal.renew_lease_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(0)}, ${appId}, ${leaseId}, 0, 0, 5, 0, '10 s'
       )
     `;

@@ -184,7 +184,9 @@ describe("a call that waited two seconds for a lock", () => {
         select from rate_limiter.token_buckets where owner_id = ${appId} for update
       `,
       async (of) => {
-        await of`select rate_limiter_internal.charge_owed_at(null, ${appId}, 1000000, 0)`;
+        await of`select rate_limiter_internal.charge_owed_at(
+          rate_limiter_internal.app_shard_key(${appId}), null, ${appId}, 1000000, 0
+        )`;
         await adjust(of, appId, "iops_l2", 1);
       },
       [

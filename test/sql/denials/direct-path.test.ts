@@ -60,7 +60,8 @@ describe("denials of one session come on record", () => {
     await countAt(sql, appId, "2026-01-01T00:00:59Z", 3);
     await sql`
       select rate_limiter_internal.count_denial(
-        '2026-01-01T00:00:59.999999Z', ${appId}, 'bandwidth_l2', 0.5, 7, 2
+        rate_limiter_internal.app_shard_key(${appId}), '2026-01-01T00:00:59.999999Z', ${appId},
+        'bandwidth_l2', 0.5, 7, 2
       )
     `;
     await countAt(sql, appId, "2026-01-01T00:01:00Z", 4);
@@ -98,7 +99,9 @@ describe("denials of one session come on record", () => {
     const { sql } = await database.session("charges", "rate_limiter_owner");
     await countAt(sql, appId, "2026-01-01T00:00:00Z", 7);
     const admit = (moment: string) => sql`
-      select (rate_limiter_internal.consume_at(${moment}, ${appId}, 'write_small', 0)).allowed
+      select (rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment}, ${appId}, 'write_small', 0
+      )).allowed
     `;
     expect(await admit("2026-01-01T00:00:00.9Z")).toEqual([{ allowed: true }]);
     expect(await deniedOf(database, appId)).toBe(4);
@@ -148,7 +151,7 @@ describe("many applications that a session denies", () => {
   /** Denials of so many applications, one of each in turn. */
   const rounds = (sql: typeof database.sql, appIds: readonly string[], at: string, times: number) =>
     sql`
-      select count(rate_limiter_internal.count_denial(${at}, a.id, 'iops_l2', 1, 10))
+      select count(rate_limiter_internal.count_denial(0, ${at}, a.id, 'iops_l2', 1, 10))
       from generate_series(1, ${times})
       cross join unnest(${appIds}::uuid[]) as a (id)
     `;
@@ -258,7 +261,7 @@ describe("a transaction", () => {
     await sql`begin read only`;
     await sql`
       select count(rate_limiter_internal.count_denial(
-        '2026-01-01T00:00:00Z', a.id, 'exceeds_capacity', 1, 10
+        0, '2026-01-01T00:00:00Z', a.id, 'exceeds_capacity', 1, 10
       ))
       from unnest(${appIds}::uuid[]) as a (id)
     `;

@@ -15,7 +15,9 @@ test("counts are the same for every reader before they are folded and after", as
   const appId = await makeApplication(database);
   const { sql } = await database.session("denied", "rate_limiter_owner");
   // For topConsumers, who tell of denials beside what was used.
-  await sql`select rate_limiter_internal.consume_at(${at}, ${appId}, 'write_small', 0)`;
+  await sql`select rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'write_small', 0
+  )`;
   await countAt(sql, appId, at, 8);
   const read = async () => {
     const [metric] = await database.sql`

@@ -64,7 +64,9 @@ export async function deniedOf({ sql }: Pick<TestDatabase, "sql">, ...appIds: st
 /** Counts so many denials one after the other, each of one operation. */
 export async function countAt(sql: Sql, appId: string, at: string, times = 1): Promise<void> {
   await sql`
-    select rate_limiter_internal.count_denial(${at}, ${appId}, 'iops_l2', 1, 10)
+    select rate_limiter_internal.count_denial(
+      coalesce(rate_limiter_internal.app_shard_key(${appId}), 0), ${at}, ${appId}, 'iops_l2', 1, 10
+    )
     from generate_series(1, ${times})
   `;
 }

@@ -86,35 +86,45 @@ type Call = (sql: Sql, at: string, appId: string, count: number) => PromiseLike<
 /** With late charges of all kinds: operations that grew, and what was used beyond leases. */
 const calls: Record<string, Call> = {
   consume: (sql, at, appId, count) => sql`
-    select rate_limiter_internal.consume_at(${at}, ${appId}, 'write_large', 0)
+    select rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'write_large', 0
+    )
     from generate_series(1, ${count})
   `,
   batch: (sql, at, appId, count) => sql`
     select from rate_limiter_internal.consume_batch_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, array_fill('delete'::text, array[${count}::int]),
       array_fill(0::bigint, array[${count}::int])
     )
   `,
   many: (sql, at, appId) => sql`
     select from rate_limiter_internal.consume_many_at(
-      ${at}, array[${appId}::uuid], '{write_large}', '{0}'
+      rate_limiter_internal.first_operations(${at}, array[${appId}::uuid], '{write_large}', '{0}'),
+      ${at}, 1
     )
   `,
   lease: (sql, at, appId, count) => sql`
-    select rate_limiter_internal.lease_tokens_at(${at}, ${appId}, ${count * 40}, 0, '10 s')
+    select rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${count * 40}, 0, '10 s'
+    )
   `,
   owe: (sql, at, appId, count) => sql`
-    select rate_limiter_internal.charge_owed_at(${at}, ${appId}, ${count * 30}, 0)
+    select rate_limiter_internal.charge_owed_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${count * 30}, 0
+    )
   `,
   async settle(sql, at, appId, count) {
     const [lease] = await sql`
       select lease_id as id, tokens from rate_limiter_internal.lease_tokens_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at}, ${appId}, ${count * 10}, 0, '10 s'
       )
     `;
     if (lease?.id == null) return;
     await sql`
       select rate_limiter_internal.settle_lease_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at}, ${appId}, ${lease.id}, trunc(${lease.tokens}::numeric / 2, 6), 0, ${count * 20}, 0
       )
     `;
@@ -123,12 +133,15 @@ const calls: Record<string, Call> = {
     const reference = randomUUID();
     const [decision] = await sql`
       select d.allowed from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at}, ${appId}, 'read_large', 0, ${reference}
       ) as d
     `;
     if (!decision?.allowed) return;
     await sql`
-      select rate_limiter_internal.settle_at(${at}, ${appId}, ${reference}, ${count * 2 ** 36})
+      select rate_limiter_internal.settle_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${reference}, ${count * 2 ** 36}
+      )
     `;
   },
 };

@@ -38,6 +38,7 @@ async function decideThrice(sql: Sql, appId: string, size: number) {
   for (let i = 0; i < 3; i++) {
     const [decision] = await sql`
       select allowed, cost::float8 from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(0)}, ${appId}, 'head', ${size}
       )
     `;
@@ -112,7 +113,10 @@ describe("a cluster is charged for every operation", () => {
     const { sql } = await database.session("caller", "rate_limiter_owner");
     const together = () => sql`
       select * from rate_limiter_internal.consume_many_at(
-        ${moment(0)}, array[${appId}::uuid], '{head}', '{100}'
+        rate_limiter_internal.first_operations(
+          ${moment(0)}, array[${appId}::uuid], '{head}', '{100}'
+        ),
+        ${moment(0)}, 1
       )
     `;
     const [left] = await together();

@@ -25,7 +25,9 @@ type Answers = PromiseLike<readonly Spendable[]>;
 async function leaseOf(sql: Sql, at: string, appId: string, size: number) {
   const [grant] = await sql<{ id: string | null; tokens: number; bytes: number }[]>`
     select lease_id as id, tokens::float8, bytes::float8
-    from rate_limiter_internal.lease_tokens_at(${at}, ${appId}, 3, ${size}, '10 s')
+    from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 3, ${size}, '10 s'
+    )
   `;
   return grant?.id == null ? undefined : { ...grant, id: grant.id };
 }
@@ -36,7 +38,9 @@ const calls = {
     return sql<Spendable[]>`
       select d.cost::float8 as tokens, ${size}::float8 as bytes
       from unnest(${appIds}::uuid[]) as app_id
-      cross join lateral rate_limiter_internal.consume_at(${at}, app_id, 'head', ${size}) as d
+      cross join lateral rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(app_id), ${at}, app_id, 'head', ${size}
+      ) as d
       where d.allowed
     `;
   },
@@ -45,6 +49,7 @@ const calls = {
       select d.cost::float8 as tokens, ${size}::float8 as bytes
       from unnest(${appIds}::uuid[]) as app_id
       cross join lateral rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(app_id),
         ${at}, app_id, '{head,head}', array[${size}::bigint, ${size}::bigint]
       ) as d
       where d.allowed
@@ -54,8 +59,11 @@ const calls = {
     return sql<Spendable[]>`
       select d.cost::float8 as tokens, ${size}::float8 as bytes
       from rate_limiter_internal.consume_many_at(
-        ${at}, ${appIds}::uuid[], array_fill('head'::text, array[${appIds.length}::int]),
-        array_fill(${size}::bigint, array[${appIds.length}::int])
+        rate_limiter_internal.first_operations(
+          ${at}, ${appIds}::uuid[], array_fill('head'::text, array[${appIds.length}::int]),
+          array_fill(${size}::bigint, array[${appIds.length}::int])
+        ),
+        ${at}, ${appIds.length}
       ) as d
       where d.allowed
     `;
@@ -65,6 +73,7 @@ const calls = {
       select l.tokens::float8, l.bytes::float8
       from unnest(${appIds}::uuid[]) as app_id
       cross join lateral rate_limiter_internal.lease_tokens_at(
+        rate_limiter_internal.app_shard_key(app_id),
         ${at}, app_id, 3, ${size}, interval '10 seconds'
       ) as l
     `;
@@ -78,6 +87,7 @@ const calls = {
       const part = { tokens: Math.min(grant.tokens, 1), bytes: Math.min(grant.bytes, 1) };
       await sql`
         select rate_limiter_internal.settle_lease_at(
+          rate_limiter_internal.app_shard_key(${appId}),
           ${at}, ${appId}, ${grant.id}, ${part.tokens}, ${part.bytes}
         )
       `;
@@ -94,6 +104,7 @@ const calls = {
       const part = { tokens: Math.min(grant.tokens, 1), bytes: Math.min(grant.bytes, 1) };
       const [next] = await sql`
         select tokens::float8, bytes::float8 from rate_limiter_internal.renew_lease_at(
+          rate_limiter_internal.app_shard_key(${appId}),
           ${at}, ${appId}, ${grant.id}, ${part.tokens}, ${part.bytes}, 2, ${size}, '10 s'
         )
       `;
@@ -105,7 +116,9 @@ const calls = {
   async owe(sql: Sql, at: string, appIds: string[], size: number): Promise<Spendable[]> {
     for (const appId of appIds) {
       await sql`
-        select rate_limiter_internal.charge_owed_at(${at}, ${appId}, ${size % 40}, ${size})
+        select rate_limiter_internal.charge_owed_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${size % 40}, ${size}
+        )
       `;
     }
     return [];
@@ -118,12 +131,14 @@ const calls = {
       const reference = randomUUID();
       const [decision] = await sql`
         select d.allowed from rate_limiter_internal.consume_at(
+          rate_limiter_internal.app_shard_key(${appId}),
           ${at}, ${appId}, 'read_small', ${size}, ${reference}
         ) as d
       `;
       if (!decision?.allowed) continue;
       const [settled] = await sql`
         select s.cost::float8 as tokens from rate_limiter_internal.settle_at(
+          rate_limiter_internal.app_shard_key(${appId}),
           ${at}, ${appId}, ${reference}, ${actual}
         ) as s
       `;

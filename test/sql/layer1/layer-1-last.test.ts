@@ -107,9 +107,18 @@ interface Owed {
 const together = (entries: readonly Owed[], at: number) => (s: Sql) =>
   s`
   select rate_limiter_internal.charge_owed_many_at(
-    ${moment(at)}, ${entries.map((entry) => entry.appId)}::uuid[],
-    ${entries.map((entry) => entry.tokens)}::numeric[],
-    ${entries.map((entry) => entry.bytes)}::numeric[], ${entries.map((entry) => entry.key)}::text[]
+    array(
+      select row(
+        rate_limiter_internal.app_shard_key(c.app_id), c.app_id, c.tokens, c.bytes, c.key
+      )::rate_limiter_internal.owed_charge
+      from unnest(
+        ${entries.map((entry) => entry.appId)}::uuid[],
+        ${entries.map((entry) => entry.tokens)}::numeric[],
+        ${entries.map((entry) => entry.bytes)}::numeric[],
+        ${entries.map((entry) => entry.key)}::text[]
+      ) as c (app_id, tokens, bytes, key)
+    ),
+    ${moment(at)}
   )
 `;
 
@@ -128,6 +137,7 @@ const oneByOne = (entries: readonly Owed[], at: number) => async (s: Sql) => {
   for (const { appId, tokens, bytes, key } of sorted) {
     await s`
       select rate_limiter_internal.charge_owed_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(at)}, ${appId}, ${tokens}, ${bytes}, ${key}
       )
     `;

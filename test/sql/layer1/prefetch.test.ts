@@ -23,7 +23,9 @@ const apps = await Promise.all(
 );
 // The first decision of an application looks its terms up, under locks and without stripes.
 await sql`
-  select rate_limiter_internal.consume_at(${epoch}, app_id, 'head', 0)
+  select rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(app_id), ${epoch}, app_id, 'head', 0
+  )
   from unnest(${apps}::uuid[]) as app_id
 `;
 /** Small enough for a stripe, and so large that a few of them empty layer 1. */
@@ -79,6 +81,7 @@ async function run(milliseconds: number, worlds: Step[][]): Promise<Admission[]>
         ${steps.map(({ operation }) => operation)}::text[]
       ) as s (at, app_id, operation)
       cross join lateral rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(s.app_id),
         ${epoch}::text::timestamptz + s.at * interval '1 microsecond', s.app_id, s.operation, 0
       ) as d
     `;

@@ -38,7 +38,9 @@ async function world() {
 }
 
 const consume = (of: Sql, appId: string, seconds = 0) => of`
-  (rate_limiter_internal.consume_at(${moment(seconds)}, ${appId}, 'head', 0)).allowed
+  (rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${moment(seconds)}, ${appId}, 'head', 0
+  )).allowed
 `;
 
 async function decide(of: Sql, appId: string, seconds = 0): Promise<boolean> {
@@ -183,13 +185,17 @@ describe("a stripe", () => {
 describe("what layer 1 gave ahead of need", () => {
   const check = async (appId: string) => {
     const [row] = await database.as("rate_limiter_owner")`
-      select * from rate_limiter_internal.check_limit_at(${moment(0)}, ${appId}, 'head', 0)
+      select * from rate_limiter_internal.check_limit_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'head', 0
+      )
     `;
     return { ...row };
   };
   const underReference = async (appId: string, reference: string) => {
     const [row] = await sql`
-      select * from rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'head', 0, ${reference})
+      select * from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'head', 0, ${reference}
+      )
     `;
     return { ...row };
   };
@@ -214,6 +220,7 @@ describe("what layer 1 gave ahead of need", () => {
     expect(await stripeOf(clusterId)).toMatchObject({ iops: kept - 1 });
     const batch = await sql`
       select allowed from rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${two}),
         ${moment(0)}, ${two}, '{head,head,head}', '{0,0,0}'
       )
     `;
@@ -232,7 +239,9 @@ describe("what layer 1 gave ahead of need", () => {
     await decide(sql, one);
     await underReference(one, "refunded");
     const before = await given(clusterId);
-    await sql`select rate_limiter_internal.refund_at(${moment(0)}, ${one}, 'refunded')`;
+    await sql`select rate_limiter_internal.refund_at(
+      rate_limiter_internal.app_shard_key(${one}), ${moment(0)}, ${one}, 'refunded'
+    )`;
     expect(await stripeOf(clusterId)).toMatchObject({ iops: kept - 1 });
     expect(await given(clusterId)).toBe(before - 1);
   });
@@ -308,7 +317,9 @@ test("a denial's wait counts what the session's stripe holds, as a check does", 
   const appId = await makeApplication(sql, { clusterId });
   const owner = database.as("rate_limiter_owner");
   await owner`
-    select rate_limiter_internal.charge_owed_at(${moment(0)}, ${appId}, 10, 1000)
+    select rate_limiter_internal.charge_owed_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 10, 1000
+    )
   `;
   await sql`
     insert into rate_limiter_internal.layer1_stripes (shard_key, stripe, expires_at, iops, bytes)
@@ -317,11 +328,17 @@ test("a denial's wait counts what the session's stripe holds, as a check does", 
   // Of five tokens three are in the stripe, and two flow in in 200 ms.
   const [row] = await owner`
     select
-      (rate_limiter_internal.check_limit_at(${moment(0)}, ${appId}, 'delete', 0)).retry_after_ms
+      (rate_limiter_internal.check_limit_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'delete', 0
+      )).retry_after_ms
         as checked,
-      (rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'delete', 0)).retry_after_ms
+      (rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'delete', 0
+      )).retry_after_ms
         as decided,
-      (rate_limiter_internal.consume_at(${moment(0)}, ${appId}, 'read_small', 500)).reason
+      (rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 'read_small', 500
+      )).reason
         as reason
   `;
   expect({ ...row }).toEqual({ checked: "200", decided: "200", reason: "bandwidth_l1" });

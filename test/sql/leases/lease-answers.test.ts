@@ -17,7 +17,9 @@ await setSetting(database.sql, "lease_common_share", 1);
 
 async function lease(appId: string, at: string, tokens: number, bytes = 0) {
   const [grant] = await owner`
-    select * from rate_limiter_internal.lease_tokens_at(${at}, ${appId}, ${tokens}, ${bytes}, '10 s')
+    select * from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${tokens}, ${bytes}, '10 s'
+    )
   `;
   return { ...grant };
 }

@@ -20,6 +20,7 @@ async function lease(appId: string, at: string, tokens: number, bytes = 0) {
   const [grant] = await owner`
     select l.lease_id, l.tokens::float8, l.bytes::float8, l.retry_after_ms::integer
     from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, ${tokens}, ${bytes}, '1 hour'
     ) as l
   `;
@@ -139,7 +140,9 @@ test("an application has at most 256 open leases, however little they hold", asy
   const clusterId = await smallCluster();
   const appId = await limitedApplication(database.sql, { iops: 100, burst: 1000 }, { clusterId });
   await owner`
-    select rate_limiter_internal.lease_tokens_at(${moment(0)}, ${appId}, 0.000001, 0, '1 hour')
+    select rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, 0.000001, 0, '1 hour'
+    )
     from generate_series(1, 256)
   `;
   const open = async () => {

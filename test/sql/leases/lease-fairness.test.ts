@@ -40,9 +40,12 @@ const simulation = `
       exit when at > started + warm_up + span;
 
       if leases[app] is null then
-        lease := rate_limiter_internal.lease_tokens_at(at, apps[app], sizes[app], 0, '10 s');
+        lease := rate_limiter_internal.lease_tokens_at(
+          rate_limiter_internal.app_shard_key(apps[app]), at, apps[app], sizes[app], 0, '10 s'
+        );
       else
         lease := rate_limiter_internal.renew_lease_at(
+          rate_limiter_internal.app_shard_key(apps[app]),
           at, apps[app], leases[app], held[app], 0, sizes[app], 0, '10 s'
         );
       end if;

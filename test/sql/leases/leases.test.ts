@@ -21,6 +21,7 @@ await setSetting(database.sql, "lease_common_share", 1);
 async function lease(appId: string, at: string, tokens: number, bytes = 0, holder = "one") {
   const [grant] = await owner`
     select * from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, ${tokens}, ${bytes}, '10 s', ${holder}
     )
   `;
@@ -37,6 +38,7 @@ async function settle(
 ) {
   const [back] = await owner`
     select * from rate_limiter_internal.settle_lease_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${at}, ${appId}, ${leaseId}, ${tokens}, ${bytes}, ${owedTokens}, ${owedBytes}
     )
   `;

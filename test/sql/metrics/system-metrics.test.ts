@@ -38,7 +38,9 @@ async function numbersAt(seconds: number): Promise<Record<string, number>> {
 async function consumeAt(seconds: number, times = 1): Promise<void> {
   for (let time = 0; time < times; time++) {
     await owner`
-      select rate_limiter_internal.consume_at(${at(seconds)}, ${appId}, 'write_small', 0)
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at(seconds)}, ${appId}, 'write_small', 0
+      )
     `;
   }
 }
@@ -59,16 +61,20 @@ describe("the system's own metrics", () => {
     await consumeAt(1, 5);
     await owner`
       select rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at(2)}, ${appId}, array_fill('write_small'::text, array[200]),
         array_fill(0::bigint, array[200])
       )
     `;
     await denyAt(3, 4);
     const [lease] = await owner`
-      select * from rate_limiter_internal.lease_tokens_at(${at(30)}, ${appId}, 20, 0)
+      select * from rate_limiter_internal.lease_tokens_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at(30)}, ${appId}, 20, 0
+      )
     `;
     await owner`
       select rate_limiter_internal.settle_lease_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${at(30)}, ${appId}, ${lease?.lease_id}, 5, 0
       )
     `;
@@ -99,7 +105,9 @@ describe("the system's own metrics", () => {
     const other = await makeApplication(database, { limit: 10, burst: 100 });
     await consumeAt(1, 3);
     await owner`
-      select rate_limiter_internal.consume_at(${at(1)}, ${other}, 'write_small', 0)
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${other}), ${at(1)}, ${other}, 'write_small', 0
+      )
     `;
     await failing(database, "metrics", appId);
     expect(await recordAt(61)).toBe(60);

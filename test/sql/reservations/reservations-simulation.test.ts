@@ -47,6 +47,7 @@ const simulation = `
         elsif way = 'consume' then
           for n in 1 .. due loop
             allowed := allowed + (rate_limiter_internal.consume_at(
+              rate_limiter_internal.app_shard_key(apps[app]),
               at, apps[app], operations[app], 0
             )).allowed::integer;
           end loop;
@@ -54,6 +55,7 @@ const simulation = `
           allowed := (
             select count(*) filter (where d.allowed)
             from rate_limiter_internal.consume_batch_at(
+              rate_limiter_internal.app_shard_key(apps[app]),
               at, apps[app], array_fill(operations[app], array[due]),
               array_fill(0::bigint, array[due])
             ) as d
@@ -68,10 +70,12 @@ const simulation = `
               wanted := greatest(costs[app], rates[app] * costs[app] * 0.1);
               if (grants[app]).lease_id is null then
                 grants[app] := rate_limiter_internal.lease_tokens_at(
+                  rate_limiter_internal.app_shard_key(apps[app]),
                   at, apps[app], wanted, 0, '1 s'
                 );
               else
                 grants[app] := rate_limiter_internal.renew_lease_at(
+                  rate_limiter_internal.app_shard_key(apps[app]),
                   at, apps[app], (grants[app]).lease_id, (grants[app]).tokens - held[app], 0,
                   wanted, 0, '1 s'
                 );
@@ -98,14 +102,18 @@ const simulation = `
         );
         answers := array(
           select d from rate_limiter_internal.consume_many_at(
-            at, array(select apps[a] from unnest(asking) as a),
-            array(select operations[a] from unnest(asking) as a),
-            array_fill(0::bigint, array[cardinality(asking)])
+            rate_limiter_internal.first_operations(
+              at, array(select apps[a] from unnest(asking) as a),
+              array(select operations[a] from unnest(asking) as a),
+              array_fill(0::bigint, array[cardinality(asking)])
+            ),
+            at, cardinality(asking)
           ) as d
         );
         for place in 1 .. cardinality(asking) loop
           if (answers[place]).allowed is null then
             answers[place] := rate_limiter_internal.consume_at(
+              rate_limiter_internal.app_shard_key(apps[asking[place]]),
               at, apps[asking[place]], operations[asking[place]], 0
             );
           end if;

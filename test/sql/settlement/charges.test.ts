@@ -21,21 +21,27 @@ const quota = { iops: 1, burst: 100, bytes: 1_000_000 };
 
 async function consume(appId: string, reference: string, size = 4096, at = moment(0)) {
   const [decision] = await owner`
-    select * from rate_limiter_internal.consume_at(${at}, ${appId}, 'read_small', ${size}, ${reference})
+    select * from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'read_small', ${size}, ${reference}
+    )
   `;
   return { ...decision };
 }
 
 async function settle(appId: string, reference: string, size: string | number, at = moment(0)) {
   const [settlement] = await owner`
-    select * from rate_limiter_internal.settle_at(${at}, ${appId}, ${reference}, ${size}::bigint)
+    select * from rate_limiter_internal.settle_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${reference}, ${size}::bigint
+    )
   `;
   return { ...settlement };
 }
 
 async function refund(appId: string, reference: string, at = moment(0)) {
   const [row] = await owner`
-    select rate_limiter_internal.refund_at(${at}, ${appId}, ${reference}) as refunded
+    select rate_limiter_internal.refund_at(
+      rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${reference}
+    ) as refunded
   `;
   return row?.refunded;
 }
@@ -130,7 +136,9 @@ describe("settling an operation", () => {
       `;
       const appId = await limitedApplication(database.sql, quota);
       await owner`
-        select rate_limiter_internal.consume_at(${moment(0)}, ${appId}, ${operation}, 1000, 'r')
+        select rate_limiter_internal.consume_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${moment(0)}, ${appId}, ${operation}, 1000, 'r'
+        )
       `;
       await database.sql`
         update rate_limiter.operation_types set ${database.sql.unsafe(change)}

@@ -33,18 +33,27 @@ const simulation = `
       at := timestamptz '${moment(0)}' + tick * interval '50 ms';
       foreach attacker in array attackers loop
         if way = 'owed' then
-          perform rate_limiter_internal.charge_owed_at(at, attacker, 1e9, 1e12);
+          perform rate_limiter_internal.charge_owed_at(
+            rate_limiter_internal.app_shard_key(attacker), at, attacker, 1e9, 1e12
+          );
         elsif attacker <> attackers[tick / 20 % 10 + 1] or way = 'settle' and tick % 20 > 0 then
           -- These pay for what they announce, too: now and then one of them.
           continue;
         elsif way = 'settle' then
           name := 'r' || tick;
-          perform rate_limiter_internal.consume_at(at, attacker, 'write_small', 0, name);
-          perform rate_limiter_internal.settle_at(at, attacker, name, 1000000000000);
+          perform rate_limiter_internal.consume_at(
+            rate_limiter_internal.app_shard_key(attacker), at, attacker, 'write_small', 0, name
+          );
+          perform rate_limiter_internal.settle_at(
+            rate_limiter_internal.app_shard_key(attacker), at, attacker, name, 1000000000000
+          );
         else
-          lease := rate_limiter_internal.lease_tokens_at(at, attacker, 0.1, 0.1, '1 s');
+          lease := rate_limiter_internal.lease_tokens_at(
+            rate_limiter_internal.app_shard_key(attacker), at, attacker, 0.1, 0.1, '1 s'
+          );
           if lease.lease_id is not null then
             perform rate_limiter_internal.settle_lease_at(
+              rate_limiter_internal.app_shard_key(attacker),
               at, attacker, lease.lease_id, 0, 0, 1e9, 1e12
             );
           end if;
@@ -52,7 +61,9 @@ const simulation = `
       end loop;
       for n in 1 .. ((tick + 1) * rate / 20 - tick * rate / 20) loop
         admitted := admitted + (
-          rate_limiter_internal.consume_at(at, sibling, 'read_small', 1)
+          rate_limiter_internal.consume_at(
+            rate_limiter_internal.app_shard_key(sibling), at, sibling, 'read_small', 1
+          )
         ).allowed::integer;
       end loop;
     end loop;
@@ -110,7 +121,9 @@ test.each([
 );
 
 async function chargeOwed(appId: string, at: string, tokens: number) {
-  await owner`select rate_limiter_internal.charge_owed_at(${at}, ${appId}, ${tokens}, 0)`;
+  await owner`select rate_limiter_internal.charge_owed_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${tokens}, 0
+  )`;
 }
 
 async function uncharged(appId: string) {

@@ -34,6 +34,7 @@ async function consume(appId: string, at: number, size: number, reference: strin
   const [row] = await owner`
     select d.allowed, d.reason, d.retry_after_ms::integer as retry
     from rate_limiter_internal.consume_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${moment(at)}, ${appId}, 'write_small', ${size}, ${reference}
     ) as d
   `;
@@ -59,7 +60,9 @@ test("an oversize operation leaves siblings of other tenants half of layer 1", a
   expect(await layer1(clusterId, 1)).toBe("500.000000");
   expect(await chargedTo(clusterId, appId, "big")).toBe(1500);
   expect(await consume(sibling, 1, 500)).toMatchObject({ allowed: true });
-  await owner`select rate_limiter_internal.refund_at(${moment(1)}, ${appId}, 'big')`;
+  await owner`select rate_limiter_internal.refund_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${moment(1)}, ${appId}, 'big'
+  )`;
   expect(await layer1(clusterId, 1)).toBe("1500.000000");
   expect(await ledgerGaps(sql)).toEqual([]);
 });
@@ -73,7 +76,9 @@ test("what it takes beyond that its tenant's part owes, whatever is given back",
   ];
   const sibling = await makeApplication(sql, { clusterId });
   await consume(appId, 1, 11_000, "big");
-  await owner`select rate_limiter_internal.refund_at(${moment(1)}, ${appId}, 'big')`;
+  await owner`select rate_limiter_internal.refund_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${moment(1)}, ${appId}, 'big'
+  )`;
   expect(await layer1(clusterId, 1)).toBe("2000.000000");
   // The part of 500 a second owes 11,000 - 1,000 - 500.
   for (const app of [appId, other]) {
@@ -116,7 +121,9 @@ test("operations that are refunded at once never close layer 1 to others", async
     const at = 1 + tick / 20;
     const name = `r${tick}`;
     if ((await consume(appId, at, 40_000, name)).allowed) {
-      await owner`select rate_limiter_internal.refund_at(${moment(at + 0.04)}, ${appId}, ${name})`;
+      await owner`select rate_limiter_internal.refund_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(at + 0.04)}, ${appId}, ${name}
+      )`;
     }
     if ((await consume(sibling, at + 0.02, 10)).allowed) admitted += 1;
   }

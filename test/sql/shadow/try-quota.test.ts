@@ -53,10 +53,13 @@ async function tried(
 }
 
 const consume = (seconds: number, size = 0, operation = "head") => sql`
-  select rate_limiter_internal.consume_at(${moment(seconds)}, ${appId}, ${operation}, ${size})
+  select rate_limiter_internal.consume_at(
+    rate_limiter_internal.app_shard_key(${appId}), ${moment(seconds)}, ${appId}, ${operation}, ${size}
+  )
 `;
 const batch = (seconds: number, count: number, size = 0) => sql`
   select rate_limiter_internal.consume_batch_at(
+    rate_limiter_internal.app_shard_key(${appId}),
     ${moment(seconds)}, ${appId}, array_fill('head'::text, array[${count}::integer]),
     array_fill(${size}::bigint, array[${count}::integer])
   )
@@ -64,6 +67,7 @@ const batch = (seconds: number, count: number, size = 0) => sql`
 async function lease(seconds: number, tokens: number, bytes = 0, life = 10): Promise<string> {
   const [row] = await sql`
     select lease_id from rate_limiter_internal.lease_tokens_at(
+      rate_limiter_internal.app_shard_key(${appId}),
       ${moment(seconds)}, ${appId}, ${tokens}, ${bytes}, make_interval(secs => ${life})
     )
   `;
@@ -71,6 +75,7 @@ async function lease(seconds: number, tokens: number, bytes = 0, life = 10): Pro
 }
 const settle = (seconds: number, id: string, tokens: number, bytes = 0, owed = 0) => sql`
   select rate_limiter_internal.settle_lease_at(
+    rate_limiter_internal.app_shard_key(${appId}),
     ${moment(seconds)}, ${appId}, ${id}, ${tokens}, ${bytes}, ${owed}, 0
   )
 `;
@@ -110,6 +115,7 @@ describe("a candidate quota is tried out on", () => {
   test("batches whose mean has no six digits, to the last token", async () => {
     await sql`
       select rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(1)}, ${appId}, '{head,list,list}', '{1,0,0}'
       )
     `;
@@ -164,7 +170,9 @@ describe("a candidate quota is tried out on", () => {
     const id = await lease(1, 100);
     await settle(2, id, 100, 0, 60);
     await sql`
-      select rate_limiter_internal.charge_owed_at(${moment(3)}, ${appId}, 40, 0, 'key')
+      select rate_limiter_internal.charge_owed_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${moment(3)}, ${appId}, 40, 0, 'key'
+      )
     `;
     expect(await tried({ iops: 1000 })).toMatchObject({ leases: "1", leased_tokens: "200.000000" });
   });

@@ -61,6 +61,7 @@ async function live(appId: string, lenderId: string): Promise<void> {
   await gateway`select rate_limiter.consume(${appId}, 'read_small', 10, 'reference')`;
   await gateway`select rate_limiter.lease_tokens(${appId}, 10, 10)`;
   await gateway`select rate_limiter.charge_owed(${appId}, 1, 1, 'key')`;
+  await owner`select rate_limiter_private.issue_api_key(${appId})`;
   await owner`
     select rate_limiter_internal.borrow_tokens_at(
       null, ${appId}, 'iops_l2', 1, interval '1 hour', ${lenderId}
@@ -269,6 +270,27 @@ describe("while an application moves", () => {
     await call(gateway, appId);
     const keys = Object.values(await rowsOf(appId)).flatMap((counts) => Object.keys(counts));
     expect(new Set(keys)).toEqual(new Set([String(await keyOf(appId))]));
+  });
+
+  test("a key that is being changed is not waited for, and opens its application all the same", async () => {
+    const [north, south] = [await cluster(), await cluster()];
+    const appId = await limitedApplication(sql, quota, { clusterId: north });
+    const [issued] = await sql`select * from rate_limiter_private.issue_api_key(${appId})`;
+    const holder = await database.session("changing the key", "rate_limiter_owner");
+    await holder.sql`begin`;
+    await holder.sql`
+      select from rate_limiter_private.api_keys where app_id = ${appId} for update
+    `;
+    await moveTo(south, appId)(sql);
+    await holder.sql`commit`;
+    const [stale] = await sql`
+      select shard_key::text as key from rate_limiter_private.api_keys where app_id = ${appId}
+    `;
+    expect(stale?.key).not.toBe(String(await keyOf(appId)));
+    const [row] = await gateway`
+      select (rate_limiter.consume_with_key(${issued?.api_key}, 'head')).allowed
+    `;
+    expect(row?.allowed).toBe(true);
   });
 
   test("a settlement that has locked its lease is waited for without the buckets", async () => {

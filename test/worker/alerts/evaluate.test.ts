@@ -298,13 +298,16 @@ describe("an alert", () => {
     const owner = database.as("rate_limiter_owner");
     for (let call = 0; call < 3; call++) {
       await owner`
-        select rate_limiter_internal.consume_at(${moment(60)}, ${appId}, 'write_small', 0)
+        select rate_limiter_internal.consume_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${moment(60)}, ${appId}, 'write_small', 0
+        )
       `;
     }
     expect(await step(60)).toBe(0);
     expect(await step(125)).toBe(0);
     const denied = await owner`
       select * from rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${appId}),
         ${moment(180)}, ${appId}, array_fill('write_small'::text, array[20]),
         array_fill(0::bigint, array[20])
       )
