@@ -2232,6 +2232,11 @@ create function rate_limiter_internal.bandwidth_metric_problem(sample jsonb)
   language sql immutable parallel safe;
   -- body 3fbe6ddb0abb7e92
 
+create function rate_limiter_internal.batch_metadata(decisions rate_limiter.decision[])
+  returns jsonb
+  language plpgsql immutable parallel safe;
+  -- body 9d34514e7a721ae3
+
 create function rate_limiter_internal.begin_with_nothing(at timestamp with time zone, was rate_limiter.applications, application rate_limiter.applications)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -2541,12 +2546,12 @@ create function rate_limiter_internal.consume_batch_at(shard_key integer, at tim
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 844c2d69a9cd0041
+  -- body 3a7c1e0e52d08cf7
 
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body f54d9a809a6341c4
+  -- body 0e16214b8d04fb1b
 
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operation_count integer)
   returns SETOF rate_limiter.decision
@@ -4157,6 +4162,11 @@ create function rate_limiter_internal.write_charges(shard_key integer, at timest
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 0328375872391ca4
+
+create function rate_limiter_internal.write_decided(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[], costs_before numeric[], locked integer, unwritten rate_limiter.token_buckets[], before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], prefetched_before numeric[], prefetched_after numeric[], reserve_paid numeric[], oversize_taken numeric[], decisions rate_limiter.decision[])
+  returns rate_limiter.decision[]
+  language plpgsql volatile parallel unsafe;
+  -- body 935da00b12121079
 
 create function rate_limiter_internal.write_denials(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
   returns numeric[]
@@ -5806,6 +5816,7 @@ comment on function rate_limiter_internal.audit_export(pg_catalog.text,timestamp
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
+comment on function rate_limiter_internal.batch_metadata(rate_limiter.decision[]) is 'What the ledger says of a batch in its one row for a bucket: how many operations were admitted; null for a single decision.';
 comment on function rate_limiter_internal.begin_with_nothing(timestamp with time zone,rate_limiter.applications,rate_limiter.applications) is 'Empties the buckets of an active application of which a ceiling did not count the quotas before this change of it (was; null for a new one): what was saved up or flowed in meanwhile was another one''s. Debt stays. The caller holds the ceilings, and no bucket but those of the application.';
 comment on function rate_limiter_internal.blocked_by_headroom(timestamp with time zone,pg_catalog.uuid) is 'The operations, at their usual size (unit_quantum) and cost, that layer 1 of a cluster can never offer an application without a reservation, beside what reservations keep.';
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it, QS403 where what the loan holds of a ceiling is given to another application later; then no token moves.';
@@ -6179,6 +6190,7 @@ comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
+comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';

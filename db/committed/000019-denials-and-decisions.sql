@@ -1,5 +1,5 @@
 --! Previous: sha1:56d568cbb0b1db832e40f673a0f7ce2d8809ed8f
---! Hash: sha1:f510f9d3fa8e36710947b921cc7fb9667d594039
+--! Hash: sha1:6cbe3fd53679e5817ab81d166829be2ff9539fe5
 --! Message: denials and decisions
 
 -- Denials
@@ -1457,6 +1457,88 @@ comment on function rate_limiter_internal.write_changes_of_charged(
   'and of those that are dormant by now and would have been charged. before, after: the buckets '
   'as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 --! EndIncluded rate_limiter_internal/decisions/write_changes_of_charged.sql
+--! Included rate_limiter_internal/decisions/batch_metadata.sql
+create or replace function rate_limiter_internal.batch_metadata(decisions rate_limiter.decision[])
+returns jsonb
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if cardinality(decisions) > 1 then
+    return jsonb_build_object(
+      'operations', (select count(*) from unnest(decisions) as d where d.allowed)
+    );
+  end if;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.batch_metadata(rate_limiter.decision[]) is
+  'What the ledger says of a batch in its one row for a bucket: how many operations were admitted; '
+  'null for a single decision.';
+--! EndIncluded rate_limiter_internal/decisions/batch_metadata.sql
+--! Included rate_limiter_internal/decisions/write_decided.sql
+create or replace function rate_limiter_internal.write_decided(
+  shard_key integer,
+  at timestamptz,
+  app_id uuid,
+  operations text[],
+  sizes bigint[],
+  costs numeric[],
+  reference_ids text[],
+  cost_rates rate_limiter_internal.cost_rates[],
+  costs_before numeric[],
+  locked integer,
+  unwritten rate_limiter.token_buckets[],
+  before rate_limiter.token_buckets[],
+  after rate_limiter.token_buckets[],
+  prefetched_before numeric[],
+  prefetched_after numeric[],
+  reserve_paid numeric[],
+  oversize_taken numeric[],
+  decisions rate_limiter.decision[]
+)
+returns rate_limiter.decision[]
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  written record;
+begin
+  if unwritten <> '{}' then
+    written := rate_limiter_internal.write_changes_of_charged(
+      at, unwritten, before, after, costs, sizes, costs_before, decisions
+    );
+    before := written.before;
+    after := written.after;
+  end if;
+  perform rate_limiter_internal.write_buckets(
+    at, 'consume', before[:locked], after[:locked],
+    case when cardinality(operations) = 1 then reference_ids[1] end,
+    rate_limiter_internal.batch_metadata(decisions)
+  );
+  perform rate_limiter_internal.spend_prefetched(shard_key, prefetched_before, prefetched_after);
+  if reference_ids is not null then
+    perform rate_limiter_internal.write_charges(
+      shard_key, at, app_id, operations, sizes, reference_ids, costs_before, decisions, before,
+      reserve_paid, oversize_taken, cost_rates
+    );
+  end if;
+  return decisions;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_decided(
+  integer, timestamptz, uuid, text[], bigint[], numeric[], text[],
+  rate_limiter_internal.cost_rates[], numeric[], integer, rate_limiter.token_buckets[],
+  rate_limiter.token_buckets[], rate_limiter.token_buckets[], numeric[], numeric[], numeric[],
+  numeric[], rate_limiter.decision[]
+) is
+  'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand '
+  'first, the session''s stripe, and charges under references. Answers the decisions.';
+--! EndIncluded rate_limiter_internal/decisions/write_decided.sql
 --! Included rate_limiter_internal/decisions/leaves_layer1_open.sql
 create or replace function rate_limiter_internal.leaves_layer1_open(
   before rate_limiter.token_buckets[],
@@ -1521,12 +1603,11 @@ declare
   needs constant record := rate_limiter_internal.quotas_needed(shard_key, app_id, cluster_id);
   batch record;
   locked record;
-  written record;
   buckets rate_limiter.token_buckets[];
   costs_before numeric[];
   charged integer;
   drawn rate_limiter_internal.bucket_charge[];
-  metadata jsonb;
+  decisions rate_limiter.decision[];
 begin
   locked := rate_limiter_internal.lock_buckets(
     shard_key, at, app_id, cluster_id, with_tokens, with_bytes, writes_changes => false,
@@ -1568,32 +1649,17 @@ begin
     perform rate_limiter_internal.decide_under_layer1();
   end if;
 
-  metadata := jsonb_build_object(
-    'operations', (select count(*) from unnest(batch.decisions) as d where d.allowed)
+  decisions := rate_limiter_internal.write_decided(
+    shard_key, locked.at, app_id, operations, sizes, costs, reference_ids, cost_rates,
+    costs_before, charged, locked.unwritten, buckets, batch.buckets, locked.prefetched,
+    batch.prefetched, batch.reserve_paid, batch.oversize_taken, batch.decisions
   );
-  if locked.unwritten <> '{}' then
-    written := rate_limiter_internal.write_changes_of_charged(
-      locked.at, locked.unwritten, buckets, batch.buckets, costs, sizes, costs_before,
-      batch.decisions
-    );
-    buckets := written.before;
-    batch.buckets := written.after;
-  end if;
-  perform rate_limiter_internal.write_buckets(
-    locked.at, 'consume', buckets[:charged], batch.buckets[:charged], null, metadata
-  );
-  perform rate_limiter_internal.spend_prefetched(shard_key, locked.prefetched, batch.prefetched);
-  if reference_ids is not null then
-    perform rate_limiter_internal.write_charges(
-      shard_key, locked.at, app_id, operations, sizes, reference_ids, costs_before,
-      batch.decisions, buckets, batch.reserve_paid, batch.oversize_taken, cost_rates
-    );
-  end if;
   -- All siblings wait for layer 1.
   perform rate_limiter_internal.draw_layer1_for(
-    rate_limiter_internal.lock_in_order(at, drawn), 'consume', drawn, metadata => metadata
+    rate_limiter_internal.lock_in_order(at, drawn), 'consume', drawn,
+    metadata => rate_limiter_internal.batch_metadata(decisions)
   );
-  return batch.decisions;
+  return decisions;
 end;
 $$;
 
@@ -1630,7 +1696,6 @@ declare
   needs record;
   batch record;
   locked record;
-  written record;
   buckets rate_limiter.token_buckets[];
   costs_before numeric[];
 begin
@@ -1682,36 +1747,18 @@ begin
       locked.at, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth,
       locked.prefetched, app_id
     );
-    if locked.unwritten <> '{}' then
-      written := rate_limiter_internal.write_changes_of_charged(
-        locked.at, locked.unwritten, buckets, batch.buckets, costs, sizes, costs_before,
-        batch.decisions
-      );
-      buckets := written.before;
-      batch.buckets := written.after;
-    end if;
-    perform rate_limiter_internal.write_buckets(
-      locked.at, 'consume', buckets, batch.buckets,
-      case when cardinality(operations) = 1 then reference_ids[1] end,
-      case when cardinality(operations) > 1 then jsonb_build_object(
-        'operations', (select count(*) from unnest(batch.decisions) as d where d.allowed)
-      ) end
-    );
-    perform rate_limiter_internal.spend_prefetched(
-      shard_key, locked.prefetched, batch.prefetched
-    );
     perform rate_limiter_internal.write_late_share(
       shard_key, locked.at, batch.tenant_id,
       (array['iops_l1', 'bandwidth_l1'])[kind]::rate_limiter.bucket_type, batch.parts_left[kind]
     )
     from generate_series(1, 2) as kind
     where batch.parts_left[kind] is not null;
-    if reference_ids is not null then
-      perform rate_limiter_internal.write_charges(
-        shard_key, locked.at, app_id, operations, sizes, reference_ids, costs_before,
-        batch.decisions, buckets, batch.reserve_paid, batch.oversize_taken, cost_rates
-      );
-    end if;
+    return rate_limiter_internal.write_decided(
+      shard_key, locked.at, app_id, operations, sizes, costs, reference_ids, cost_rates,
+      costs_before, cardinality(buckets), locked.unwritten, buckets, batch.buckets,
+      locked.prefetched, batch.prefetched, batch.reserve_paid, batch.oversize_taken,
+      batch.decisions
+    );
   end if;
 
   return batch.decisions;

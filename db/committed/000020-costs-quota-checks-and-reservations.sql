@@ -1,5 +1,5 @@
---! Previous: sha1:f510f9d3fa8e36710947b921cc7fb9667d594039
---! Hash: sha1:b431bba7299befc33936e330b317ec4997e2d1e5
+--! Previous: sha1:6cbe3fd53679e5817ab81d166829be2ff9539fe5
+--! Hash: sha1:704bb4db98d8746095584f12dfedeacba326d1d7
 --! Message: costs, quota checks and reservations
 
 -- Costs

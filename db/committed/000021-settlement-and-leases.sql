@@ -1,5 +1,5 @@
---! Previous: sha1:b431bba7299befc33936e330b317ec4997e2d1e5
---! Hash: sha1:01e40ddb94f83b48a1720b982d03c28d18485cba
+--! Previous: sha1:704bb4db98d8746095584f12dfedeacba326d1d7
+--! Hash: sha1:23806357a22612d4e3f2f09624e44298e9d32fe3
 --! Message: settlement and leases
 
 -- Settlement

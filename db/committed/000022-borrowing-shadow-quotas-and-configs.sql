@@ -1,5 +1,5 @@
---! Previous: sha1:01e40ddb94f83b48a1720b982d03c28d18485cba
---! Hash: sha1:f231ad96b243ee0b2c9692cbb1e678c19a27dc82
+--! Previous: sha1:23806357a22612d4e3f2f09624e44298e9d32fe3
+--! Hash: sha1:78ffa2cceeb5c3280aeade6c628dd9538f680e24
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

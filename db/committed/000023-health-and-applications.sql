@@ -1,5 +1,5 @@
---! Previous: sha1:f231ad96b243ee0b2c9692cbb1e678c19a27dc82
---! Hash: sha1:a62bcf077a5f4b0cf66c5355950624e01c2d7338
+--! Previous: sha1:78ffa2cceeb5c3280aeade6c628dd9538f680e24
+--! Hash: sha1:284767dc987671eb0db866933873c870e29ad338
 --! Message: health and applications
 
 -- Health

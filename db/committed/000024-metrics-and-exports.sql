@@ -1,5 +1,5 @@
---! Previous: sha1:a62bcf077a5f4b0cf66c5355950624e01c2d7338
---! Hash: sha1:3d6b6651001e6934a44ca31d143609d019ad8e9e
+--! Previous: sha1:284767dc987671eb0db866933873c870e29ad338
+--! Hash: sha1:bb066ecbbb70126e202ebcd60bc4a6035e65b4dc
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:3d6b6651001e6934a44ca31d143609d019ad8e9e
---! Hash: sha1:6e50e8261d5ad040f16a11074bbafaf1d4d0dddd
+--! Previous: sha1:bb066ecbbb70126e202ebcd60bc4a6035e65b4dc
+--! Hash: sha1:59275e548bbca2f0fa1c5b1aabd083ad82b1f756
 --! Message: alerts and retention
 
 -- Alerts

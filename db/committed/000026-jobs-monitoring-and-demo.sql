@@ -1,5 +1,5 @@
---! Previous: sha1:6e50e8261d5ad040f16a11074bbafaf1d4d0dddd
---! Hash: sha1:b1ed7788e9fc7bb1b5a41f32be8cf85f40c0349f
+--! Previous: sha1:59275e548bbca2f0fa1c5b1aabd083ad82b1f756
+--! Hash: sha1:8021edf0860fb5b6a792e7b96396c3665791e8cf
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
