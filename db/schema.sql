@@ -1662,7 +1662,7 @@ create function rate_limiter.application_of_key(api_key text)
   returns uuid
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0d159584371ffcce
+  -- body ba9a268357d72cbe
 
 create function rate_limiter.applications_needs_bandwidth_quota(application rate_limiter.applications)
   returns boolean
@@ -1689,7 +1689,7 @@ create function rate_limiter.charge_owed(app_id uuid, tokens numeric, bytes nume
   returns boolean
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f1febaee5c98feae
+  -- body c1ce802195464e7a
 
 create function rate_limiter.charge_owed_many(app_ids uuid[], tokens numeric[], bytes numeric[], idempotency_keys text[])
   returns boolean[]
@@ -1731,7 +1731,7 @@ create function rate_limiter.cost(app_id uuid, operation text, size_bytes bigint
   returns numeric
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3d4d519feb5d73d1
+  -- body 247f28c3dffffffb
 
 create function rate_limiter.cost_rules_in_force(app_id uuid)
   returns TABLE(operation text, c_base numeric, c_bw numeric, unit_quantum bigint, is_active boolean, valid_from timestamp with time zone, valid_to timestamp with time zone)
@@ -1743,7 +1743,7 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3e2876a69c882230
+  -- body 9888af3b550a3d64
 
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
@@ -1803,7 +1803,7 @@ create function rate_limiter.report_denials(app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 70b3e501d4b9977e
+  -- body 1abc2eba2411c4bc
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
@@ -2178,12 +2178,12 @@ create function rate_limiter_internal.app_shard_key(app_id uuid)
 create function rate_limiter_internal.application_config_at(at timestamp with time zone, api_key text, app_id uuid)
   returns jsonb
   language plpgsql stable parallel unsafe;
-  -- body 90434ece3b66478b
+  -- body 40dea5dcd8f7baae
 
-create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text)
-  returns uuid
+create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text, OUT app_id uuid, OUT shard_key integer)
+  returns record
   language plpgsql stable parallel safe;
-  -- body 7e9ee8db49298568
+  -- body 923142a7fb5c10d9
 
 create function rate_limiter_internal.apply_durability(synchronous_commit boolean)
   returns void
@@ -2260,7 +2260,7 @@ create function rate_limiter_internal.bucket_at(at timestamp with time zone, INO
 create function rate_limiter_internal.bucket_before(at timestamp with time zone, bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
   language plpgsql stable parallel safe;
-  -- body ac007b5739094a7d
+  -- body ad78058985ee035d
 
 create function rate_limiter_internal.bucket_fill(at timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, metric_name text, value numeric)
@@ -2283,10 +2283,10 @@ create function rate_limiter_internal.buckets_at(shard_key integer, at timestamp
   language plpgsql stable parallel safe;
   -- body 89938e3118f728c7
 
-create function rate_limiter_internal.can_pay(bucket rate_limiter.token_buckets, charge numeric, at timestamp with time zone)
+create function rate_limiter_internal.can_pay(quota_valid_until timestamp with time zone, calculation_method rate_limiter.calculation_method, last_refill_at timestamp with time zone, current_tokens numeric, capacity numeric, refill_rate bigint, charge numeric, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
-  -- body 60572c7b3a86168f
+  -- body 8d38b7ffc9aaeda7
 
 create function rate_limiter_internal.can_sign_in(user_id uuid)
   returns boolean
@@ -2356,7 +2356,7 @@ create function rate_limiter_internal.charge_layer2_late(at timestamp with time 
 create function rate_limiter_internal.charge_layer2_owed(at timestamp with time zone, INOUT made rate_limiter.late_charges[], lowered rate_limiter.late_charges[], OUT items rate_limiter_internal.late_item[], OUT returned rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 7a37a3ec1569c82a
+  -- body 70700b63bf80ef6e
 
 create function rate_limiter_internal.charge_owed_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, idempotency_key text DEFAULT NULL::text)
   returns boolean
@@ -2536,7 +2536,7 @@ create function rate_limiter_internal.condition_matches(value double precision, 
 create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body c26e699df8bd80c5
+  -- body 63a783d0d172a17d
 
 create function rate_limiter_internal.consume_batch_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -2556,12 +2556,12 @@ create function rate_limiter_internal.consume_locked(shard_key integer, at times
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operation_count integer)
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 40df63d9fe2282c8
+  -- body 9bf3378186ccc8ce
 
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 9abf30ec17a1a3e7
+  -- body 36ef908694bbf51b
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -2575,8 +2575,8 @@ create function rate_limiter_internal.copied_columns(relation oid)
 
 create function rate_limiter_internal.correct_owed(at timestamp with time zone, made rate_limiter.late_charges[], items rate_limiter_internal.late_item[], short_app_ids uuid[], short_charges rate_limiter_internal.bucket_charge[], short_paid numeric[], short_paid_beyond numeric[])
   returns void
-  language sql volatile parallel unsafe;
-  -- body 1355f0ac1fe8dc1c
+  language plpgsql volatile parallel unsafe;
+  -- body fcd2ef2a6f9915f6
 
 create function rate_limiter_internal.cost_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -2675,7 +2675,7 @@ create function rate_limiter_internal.debit_lender(shard_key integer, at timesta
 create function rate_limiter_internal.debt_limit(bucket rate_limiter.token_buckets)
   returns numeric
   language plpgsql stable parallel safe;
-  -- body 82661dd85429f387
+  -- body e13b7a524edc1d40
 
 create function rate_limiter_internal.debt_of(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns numeric
@@ -2763,8 +2763,8 @@ create function rate_limiter_internal.expected_buckets(has_iops boolean, has_ban
 
 create function rate_limiter_internal.expire_leases_of(shard_key integer, at timestamp with time zone, cluster_id uuid, batch_size integer)
   returns rate_limiter_internal.bucket_charge[]
-  language sql volatile parallel unsafe;
-  -- body 4ef40960412eb592
+  language plpgsql volatile parallel unsafe;
+  -- body f80196499f187cbf
 
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
@@ -2960,13 +2960,13 @@ create function rate_limiter_internal.is_layer1(bucket_type rate_limiter.bucket_
 
 create function rate_limiter_internal.is_layer1_short(buckets rate_limiter.token_buckets[])
   returns boolean
-  language sql stable parallel safe;
-  -- body bca7babfecd6094c
+  language plpgsql stable parallel safe;
+  -- body 6ce6f7ac987b3216
 
 create function rate_limiter_internal.is_leased_out(buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns boolean
-  language sql stable parallel safe;
-  -- body f73fbbd0e16c13ef
+  language plpgsql stable parallel safe;
+  -- body 121015e59295473a
 
 create function rate_limiter_internal.is_list(list anyarray)
   returns boolean
@@ -3029,7 +3029,7 @@ create function rate_limiter_internal.layer1_draw_at(shard_key integer, at times
 create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql stable parallel safe;
-  -- body 474e7fc70d9bbd39
+  -- body 352894adda16dc70
 
 create function rate_limiter_internal.leaky_delay_ms(tokens numeric, capacity numeric, refill_rate bigint)
   returns bigint
@@ -3069,7 +3069,7 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
-  -- body a5b1518806f3d368
+  -- body 89120d41a7ed4427
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
   returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
@@ -3136,7 +3136,7 @@ create function rate_limiter_internal.lock_lease(shard_key integer, app_id uuid,
   language plpgsql volatile parallel unsafe;
   -- body 227119838dd93955
 
-create function rate_limiter_internal.lock_owners(INOUT at timestamp with time zone, shard_keys integer[], owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
+create function rate_limiter_internal.lock_owners(shard_keys integer[], INOUT at timestamp with time zone, owner_ids uuid[], OUT buckets rate_limiter.token_buckets[])
   returns record
   language plpgsql volatile parallel unsafe;
   -- body 19861bc23a38fd0a
@@ -3274,8 +3274,8 @@ create function rate_limiter_internal.needs_quota(tenant_id uuid, cluster_id uui
 
 create function rate_limiter_internal.needs_quota_of_kind(bucket rate_limiter.token_buckets)
   returns boolean
-  language sql stable parallel safe;
-  -- body d2d8d2069f98a385
+  language plpgsql stable parallel safe;
+  -- body 1e4d9cc9219e57c7
 
 create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone)
   returns text
@@ -3369,7 +3369,7 @@ create function rate_limiter_internal.past_cost_at(at timestamp with time zone, 
 create function rate_limiter_internal.payable_seconds(bucket rate_limiter.token_buckets, most integer)
   returns numeric
   language plpgsql stable parallel safe;
-  -- body c17125025cf6e049
+  -- body 380834d04531858e
 
 create function rate_limiter_internal.period_start(at timestamp with time zone, period text, periods_later integer DEFAULT 0)
   returns timestamp with time zone
@@ -3438,10 +3438,10 @@ create function rate_limiter_internal.quota_since(at timestamp with time zone, b
   language sql stable parallel safe;
   -- body 03f51d9572da8ac2
 
-create function rate_limiter_internal.quota_snapshot_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, cluster_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_internal.quota_snapshot_at(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, mode rate_limiter.quota_mode, cluster_id uuid DEFAULT NULL::uuid)
   returns rate_limiter_internal.quota_snapshot
   language plpgsql stable parallel safe;
-  -- body 3248040380ea592f
+  -- body 8f226e4188dfbc49
 
 create function rate_limiter_internal.quota_spans(at timestamp with time zone, app_id uuid, is_bandwidth boolean)
   returns jsonb
@@ -3461,7 +3461,7 @@ create function rate_limiter_internal.quota_warnings(config_id uuid)
 create function rate_limiter_internal.quotas_needed(shard_key integer, app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT iops boolean, OUT bandwidth boolean, OUT expected rate_limiter.bucket_type[])
   returns record
   language plpgsql stable parallel safe;
-  -- body c9cd27414d0a03c8
+  -- body 5583138d75c23c12
 
 create function rate_limiter_internal.random_token()
   returns text
@@ -3572,7 +3572,7 @@ create function rate_limiter_internal.renew_exchanged(renewals rate_limiter_inte
 create function rate_limiter_internal.renew_lease_at(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe;
-  -- body fb1990f7df1b9825
+  -- body 8ecf92fa225c46c7
 
 create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
@@ -3604,11 +3604,6 @@ create function rate_limiter_internal.require_application(app_id uuid, resource 
   returns void
   language plpgsql stable parallel safe;
   -- body c89a7927a26a889a
-
-create function rate_limiter_internal.require_application_exists(app_id uuid)
-  returns integer
-  language plpgsql stable parallel safe;
-  -- body 15f342f391ff8a1f
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -3762,6 +3757,11 @@ create function rate_limiter_internal.require_within_lease(lease rate_limiter.to
   language plpgsql stable parallel safe;
   -- body abddbc77009f9789
 
+create function rate_limiter_internal.required_shard_key(app_id uuid)
+  returns integer
+  language plpgsql stable parallel safe;
+  -- body 07ec51b9e56116c7
+
 create function rate_limiter_internal.reserve_limits(cluster_id uuid)
   returns TABLE(app_id uuid, bucket_type rate_limiter.bucket_type, refill_rate bigint, capacity numeric)
   language sql stable parallel safe;
@@ -3816,7 +3816,7 @@ create function rate_limiter_internal.roll_denials(list text, this_second bigint
 create function rate_limiter_internal.roll_forward(at timestamp with time zone, INOUT bucket rate_limiter.token_buckets, OUT adjusted numeric)
   returns record
   language plpgsql stable parallel safe;
-  -- body 77b5a49a6ecc251a
+  -- body 204e2a0fc521767d
 
 create function rate_limiter_internal.round_alert_duration()
   returns trigger
@@ -3965,15 +3965,15 @@ create function rate_limiter_internal.stored_wait_ms(shard_key integer, at times
   language plpgsql stable parallel safe;
   -- body 4933dd4a1dd44c78
 
-create function rate_limiter_internal.stripe_can_pay(stripe rate_limiter_internal.layer1_stripes, iops numeric, bytes numeric, at timestamp with time zone)
+create function rate_limiter_internal.stripe_can_pay(expires_at timestamp with time zone, held_iops numeric, held_bytes numeric, iops numeric, bytes numeric, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
-  -- body 3c5084af0122890f
+  -- body 669dcccd9a35e63e
 
 create function rate_limiter_internal.stripe_holds(stripe rate_limiter_internal.layer1_stripes, at timestamp with time zone)
   returns numeric[]
   language sql immutable parallel safe;
-  -- body 6b13e7d57f4864af
+  -- body a53b44e02db79383
 
 create function rate_limiter_internal.suspend(tenant_id uuid, app_id uuid, api_key_id uuid, reason text, until timestamp with time zone)
   returns rate_limiter.suspensions
@@ -4076,7 +4076,7 @@ create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.
 create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 369d7d96a3078f8d
+  -- body e1d5d4c6c2b45afe
 
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
@@ -4091,7 +4091,7 @@ create function rate_limiter_internal.token_hash(token text)
 create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 06145952bc576cce
+  -- body 82f383c7dc0b365f
 
 create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
   returns record
@@ -4175,8 +4175,8 @@ create function rate_limiter_internal.write_denials(shard_key integer, app_id uu
 
 create function rate_limiter_internal.write_late_share(shard_key integer, at timestamp with time zone, tenant_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric)
   returns void
-  language sql volatile parallel unsafe;
-  -- body 3fadcb3db7acaeba
+  language plpgsql volatile parallel unsafe;
+  -- body fcbb5ead42f1472d
 
 create function rate_limiter_internal.write_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], lease rate_limiter.lease_grant, charged rate_limiter_internal.bucket_charge[], holder text)
   returns uuid
@@ -4185,8 +4185,8 @@ create function rate_limiter_internal.write_lease(shard_key integer, at timestam
 
 create function rate_limiter_internal.write_lease_share(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric)
   returns void
-  language sql volatile parallel unsafe;
-  -- body fe85aaefa0647da7
+  language plpgsql volatile parallel unsafe;
+  -- body fec9a30b7b7dc563
 
 create function rate_limiter_internal.write_reservation_history(before rate_limiter.reservations, after rate_limiter.reservations, reason text)
   returns void
@@ -4639,7 +4639,7 @@ create function rate_limiter_private.refresh_session_at(at timestamp with time z
 create function rate_limiter_private.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body a475199739956272
+  -- body 16c5e6d2879b0b75
 
 create function rate_limiter_private.remove_second_factor(at timestamp with time zone, checked_hash text, code_step bigint)
   returns boolean
@@ -5807,7 +5807,7 @@ comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_c
 comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert, or of those of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
 comment on function rate_limiter_internal.app_shard_key(pg_catalog.uuid) is 'The shard key of an application; null for an unknown one.';
 comment on function rate_limiter_internal.application_config_at(timestamp with time zone,pg_catalog.text,pg_catalog.uuid) is 'The config of one application, by key or by id, or the error that there is.';
-comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice.';
+comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice, and where decisions look for the application first.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
 comment on function rate_limiter_internal.asked_lately(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether it is on record, since a second at the most, that an application leases: an empty lease says so no more often, and earns its share in between all the same.';
 comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
@@ -5826,7 +5826,7 @@ comment on function rate_limiter_internal.bucket_fill(timestamp with time zone,p
 comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is 'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds without having to see the quotas behind it.';
 comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,rate_limiter.token_buckets,numeric,boolean) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity; at layer 1 with the application''s reserve (null for none). A charge of zero is always paid, unless its size is not known yet: then a debt has to be paid first. passes_at: when it can, if no other charge comes, in a hundred years at the latest; null for never.';
 comment on function rate_limiter_internal.buckets_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them, and its reserves. Locks nothing. Raises QS409 where an enforcing one that is expected is missing.';
-comment on function rate_limiter_internal.can_pay(rate_limiter.token_buckets,numeric,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. Null where it has no quota. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.can_pay(timestamp with time zone,rate_limiter.calculation_method,timestamp with time zone,numeric,numeric,bigint,numeric,timestamp with time zone) is 'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. Null where it has no quota. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Whether a user is active and has a way in.';
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
@@ -5992,7 +5992,7 @@ comment on function rate_limiter_internal.lock_layer1_owed(timestamp with time z
 comment on function rate_limiter_internal.lock_layer2(integer,timestamp with time zone,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, and returns those with a quota in force as they stand at a moment. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_layer2_of(integer,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: these come after layer 2 in the lock order, and before layer 1. Callers with several applications name them in order.';
 comment on function rate_limiter_internal.lock_lease(integer,pg_catalog.uuid,pg_catalog.uuid) is 'A lease of an application, locked until the end of the transaction; null for an unknown one. Raises QS409 where the application has moved.';
-comment on function rate_limiter_internal.lock_owners(timestamp with time zone,integer[],pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
+comment on function rate_limiter_internal.lock_owners(integer[],timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
 comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
@@ -6049,7 +6049,7 @@ comment on function rate_limiter_internal.quota_capacity(rate_limiter.calculatio
 comment on function rate_limiter_internal.quota_flags(timestamp with time zone,pg_catalog.uuid[]) is 'What decisions on applications have to look for, by the quotas and cost rules that are in force at a moment or scheduled.';
 comment on function rate_limiter_internal.quota_parts(pg_catalog.uuid) is 'The parts of a quota, of IOPS and of bandwidth, with the capacity of the bucket of each.';
 comment on function rate_limiter_internal.quota_since(timestamp with time zone,rate_limiter.token_buckets) is 'Since when a bucket has had the quota that it has at a moment; null where that is its first one.';
-comment on function rate_limiter_internal.quota_snapshot_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode,pg_catalog.uuid) is 'What quotas mean for one bucket at a moment: always one row, its capacity null where none is in force, and quota_valid_until the moment of the next change. The refill rate of a fixed window is its limit. cluster_id: of a reserve, which is in force while its cluster''s quota is.';
+comment on function rate_limiter_internal.quota_snapshot_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode,pg_catalog.uuid) is 'What quotas mean for one bucket at a moment: always one row, its capacity null where none is in force, and quota_valid_until the moment of the next change. The refill rate of a fixed window is its limit. cluster_id: of a reserve, which is in force while its cluster''s quota is.';
 comment on function rate_limiter_internal.quota_spans(timestamp with time zone,pg_catalog.uuid,boolean) is 'What enforcing quotas of an application say of one kind from a moment on, span by span, whichever versions say it.';
 comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
 comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
@@ -6081,7 +6081,6 @@ comment on function rate_limiter_internal.repeat_grant(integer,timestamp with ti
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
-comment on function rate_limiter_internal.require_application_exists(pg_catalog.uuid) is 'Raises QS404 for an unknown application; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
@@ -6112,6 +6111,7 @@ comment on function rate_limiter_internal.require_span(timestamp with time zone,
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
+comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
 comment on function rate_limiter_internal.reserved_on(pg_catalog.uuid) is 'What the reservations of a cluster''s active applications come to, of each kind: tokens or bytes a second, and the headroom that they keep.';
 comment on function rate_limiter_internal.reset_health() is 'Trigger: what is known of the health of a cluster was found at its former health_check_url.';
@@ -6152,7 +6152,7 @@ comment on function rate_limiter_internal.slow_queries() is 'The twenty statemen
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
-comment on function rate_limiter_internal.stripe_can_pay(rate_limiter_internal.layer1_stripes,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.layer1_stripes,timestamp with time zone) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
 comment on function rate_limiter_internal.suspended_until(pg_catalog.uuid,pg_catalog.uuid) is 'Until when an application is suspended, itself or with its tenant; null for not at all.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:f8fa0169c89939236d9054b8d0ae7e3a9374d32a
---! Hash: sha1:4607496695980010950dc5c56a258066bea767d5
+--! Hash: sha1:6ad0da137475d1d89ebe77dded63e504a1ba5936
 --! Message: sign-in and API keys
 
 -- Sign-in
@@ -1768,7 +1768,7 @@ begin
       hint = 'Give a moment in the future, or none.';
   end if;
 
-  perform rate_limiter_internal.require_application_exists(register_access_key.app_id);
+  perform rate_limiter_internal.required_shard_key(register_access_key.app_id);
 
   select k.*
   into known
@@ -2157,21 +2157,21 @@ grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limite
 --! Included rate_limiter_internal/api_keys/application_of_key_at.sql
 create or replace function rate_limiter_internal.application_of_key_at(
   at timestamptz,
-  api_key text
+  api_key text,
+  out app_id uuid,
+  out shard_key integer
 )
-returns uuid
 language plpgsql
 stable
 parallel safe
 as $$
 declare
-  app_id uuid;
   expires_at timestamptz;
   revoked_at timestamptz;
   suspended_until timestamptz;
 begin
-  select k.app_id, k.expires_at, k.revoked_at, k.suspended_until
-  into app_id, expires_at, revoked_at, suspended_until
+  select k.app_id, k.shard_key, k.expires_at, k.revoked_at, k.suspended_until
+  into app_id, shard_key, expires_at, revoked_at, suspended_until
   from rate_limiter_private.api_keys as k
   where k.key_hash = sha256(convert_to(api_key, 'UTF8'));
 
@@ -2197,12 +2197,12 @@ begin
       message = 'api key is suspended',
       hint = 'The operator of the clusters says why, and until when.';
   end if;
-  return app_id;
 end;
 $$;
 
 comment on function rate_limiter_internal.application_of_key_at(timestamptz, text) is
-  'application_of_key() at a moment of the caller''s choice.';
+  'application_of_key() at a moment of the caller''s choice, and where decisions look for the '
+  'application first.';
 --! EndIncluded rate_limiter_internal/api_keys/application_of_key_at.sql
 --! Included rate_limiter/api_keys/application_of_key.sql
 create or replace function rate_limiter.application_of_key(
@@ -2216,7 +2216,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return rate_limiter_internal.application_of_key_at(clock_timestamp(), api_key);
+  return (rate_limiter_internal.application_of_key_at(clock_timestamp(), api_key)).app_id;
 end;
 $$;
 

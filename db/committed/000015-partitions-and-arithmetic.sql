@@ -1,5 +1,5 @@
---! Previous: sha1:4607496695980010950dc5c56a258066bea767d5
---! Hash: sha1:dcbe217fa372019ff0b2e6cd1542461259ab18fe
+--! Previous: sha1:6ad0da137475d1d89ebe77dded63e504a1ba5936
+--! Hash: sha1:45ac7d47124a5587dd2774a7a7583acea897d5b9
 --! Message: partitions and arithmetic
 
 -- Partitions
@@ -996,7 +996,12 @@ comment on function rate_limiter_internal.clock_was_set_back(timestamptz, timest
 --! EndIncluded rate_limiter_internal/arithmetic/clock_was_set_back.sql
 --! Included rate_limiter_internal/arithmetic/can_pay.sql
 create or replace function rate_limiter_internal.can_pay(
-  bucket rate_limiter.token_buckets,
+  quota_valid_until timestamptz,
+  calculation_method rate_limiter.calculation_method,
+  last_refill_at timestamptz,
+  current_tokens numeric,
+  capacity numeric,
+  refill_rate bigint,
   charge numeric,
   at timestamptz
 )
@@ -1005,16 +1010,17 @@ language sql
 immutable
 parallel safe
 as $$
-  select at < bucket.quota_valid_until
-    and bucket.calculation_method = 'token_bucket'
-    and not rate_limiter_internal.clock_was_set_back(bucket.last_refill_at, at)
-    and bucket.current_tokens + rate_limiter_internal.inflow(
-      bucket.current_tokens, bucket.capacity, bucket.refill_rate, bucket.last_refill_at, at
+  select at < quota_valid_until
+    and calculation_method = 'token_bucket'
+    and not rate_limiter_internal.clock_was_set_back(last_refill_at, at)
+    and current_tokens + rate_limiter_internal.inflow(
+      current_tokens, capacity, refill_rate, last_refill_at, at
     ) >= charge;
 $$;
 
 comment on function rate_limiter_internal.can_pay(
-  rate_limiter.token_buckets, numeric, timestamptz
+  timestamptz, rate_limiter.calculation_method, timestamptz, numeric, numeric, bigint, numeric,
+  timestamptz
 ) is
   'Whether a token bucket can be charged as it is: its terms are known and it holds the charge. '
   'Null where it has no quota. Inlined into the statements that call it.';
@@ -1354,7 +1360,7 @@ begin
     return most;
   end if;
   next_refill_rate := (rate_limiter_internal.quota_snapshot_at(
-    bucket.quota_valid_until, bucket.owner_id, bucket.bucket_type, bucket.mode
+    bucket.shard_key, bucket.quota_valid_until, bucket.owner_id, bucket.bucket_type, bucket.mode
   )).refill_rate;
   if next_refill_rate >= bucket.refill_rate then
     return most;
@@ -1378,15 +1384,18 @@ language plpgsql
 stable
 parallel safe
 as $$
+declare
+  settings record;
 begin
-  return (
-    select case when rate_limiter_internal.is_layer1(bucket.bucket_type)
-      then (bucket.refill_rate - coalesce(bucket.reserved_rate, 0)) * e.max_cluster_debt_seconds
-      else bucket.refill_rate::numeric
-        * rate_limiter_internal.payable_seconds(bucket, e.max_debt_seconds)
-    end
-    from rate_limiter_internal.engine_settings as e
-  );
+  select e.max_debt_seconds, e.max_cluster_debt_seconds
+  into settings
+  from rate_limiter_internal.engine_settings as e;
+  if rate_limiter_internal.is_layer1(bucket.bucket_type) then
+    return (bucket.refill_rate - coalesce(bucket.reserved_rate, 0))
+      * settings.max_cluster_debt_seconds;
+  end if;
+  return bucket.refill_rate::numeric
+    * rate_limiter_internal.payable_seconds(bucket, settings.max_debt_seconds);
 end;
 $$;
 

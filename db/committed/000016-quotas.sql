@@ -1,5 +1,5 @@
---! Previous: sha1:dcbe217fa372019ff0b2e6cd1542461259ab18fe
---! Hash: sha1:d9917f65f119d176a4bbb2c526f14fa23a67f071
+--! Previous: sha1:45ac7d47124a5587dd2774a7a7583acea897d5b9
+--! Hash: sha1:42904dc930413bdf06f4796516109fb13aa99575
 --! Message: quotas
 
 -- Quotas
@@ -535,6 +535,7 @@ grant execute on function rate_limiter_private.refresh_daily_quota_usage()
 --! EndIncluded rate_limiter_private/quotas/refresh_daily_quota_usage.sql
 --! Included rate_limiter_internal/quotas/quota_snapshot_at.sql
 create or replace function rate_limiter_internal.quota_snapshot_at(
+  shard_key integer,
   at timestamptz,
   owner_id uuid,
   bucket_type rate_limiter.bucket_type,
@@ -548,16 +549,21 @@ parallel safe
 as $$
 declare
   snapshot rate_limiter_internal.quota_snapshot;
+  default_cluster_id uuid;
 begin
+  if bucket_type in ('iops_l2', 'bandwidth_l2') then
+    select f.cluster_id into default_cluster_id
+    from rate_limiter.app_facts as f
+    where f.shard_key = quota_snapshot_at.shard_key
+      and f.app_id = quota_snapshot_at.owner_id;
+  end if;
   with owners as (
     select
       coalesce(quota_snapshot_at.cluster_id, quota_snapshot_at.owner_id) as owner_id,
       false as is_default
     union all
-    select f.cluster_id, true
-    from rate_limiter.app_facts as f
-    where f.app_id = quota_snapshot_at.owner_id
-      and bucket_type in ('iops_l2', 'bandwidth_l2')
+    select default_cluster_id, true
+    where default_cluster_id is not null
   ),
   -- Quotas of one owner do not overlap: the first that has not ended is in force or comes next.
   configs as (
@@ -648,7 +654,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.quota_snapshot_at(
-  timestamptz, uuid, rate_limiter.bucket_type, rate_limiter.quota_mode, uuid
+  integer, timestamptz, uuid, rate_limiter.bucket_type, rate_limiter.quota_mode, uuid
 ) is
   'What quotas mean for one bucket at a moment: always one row, its capacity null where none is '
   'in force, and quota_valid_until the moment of the next change. The refill rate of a fixed '

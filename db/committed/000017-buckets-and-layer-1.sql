@@ -1,5 +1,5 @@
---! Previous: sha1:d9917f65f119d176a4bbb2c526f14fa23a67f071
---! Hash: sha1:9b3e65ca7f0e507dd02110b4b75110c85fed077c
+--! Previous: sha1:42904dc930413bdf06f4796516109fb13aa99575
+--! Hash: sha1:fba55e9c382176d7556fd548ede9c53333777651
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -8,11 +8,12 @@ create or replace function rate_limiter_internal.needs_quota_of_kind(
   bucket rate_limiter.token_buckets
 )
 returns boolean
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  select exists (
+begin
+  return exists (
     select
     from rate_limiter.app_facts as f
     where f.shard_key = bucket.shard_key
@@ -22,6 +23,7 @@ as $$
         when 'bandwidth_l2' then f.needs_bandwidth_quota
       end
   );
+end;
 $$;
 
 comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is
@@ -59,8 +61,8 @@ begin
     end if;
 
     snapshot := rate_limiter_internal.quota_snapshot_at(
-      bucket.quota_valid_until, bucket.owner_id, bucket.bucket_type, bucket.mode,
-      bucket.reserve_cluster_id
+      bucket.shard_key, bucket.quota_valid_until, bucket.owner_id, bucket.bucket_type,
+      bucket.mode, bucket.reserve_cluster_id
     );
     bucket.quota_valid_until := snapshot.quota_valid_until;
     if snapshot.config_id is null then
@@ -441,8 +443,8 @@ comment on function rate_limiter_internal.lock_layer1(uuid[]) is
 --! EndIncluded rate_limiter_internal/layer1/lock_layer1.sql
 --! Included rate_limiter_internal/buckets/lock_owners.sql
 create or replace function rate_limiter_internal.lock_owners(
-  inout at timestamptz,
   shard_keys integer[],
+  inout at timestamptz,
   owner_ids uuid[],
   out buckets rate_limiter.token_buckets[]
 )
@@ -483,7 +485,7 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.lock_owners(timestamptz, integer[], uuid[]) is
+comment on function rate_limiter_internal.lock_owners(integer[], timestamptz, uuid[]) is
   'Locks the buckets of owners until the end of the transaction, and returns those with a quota '
   'in force as they stand at a moment: where that is null, at what the clock says once they are '
   'locked. The caller names owners of one kind in order.';
@@ -1234,7 +1236,8 @@ begin
   end if;
 
   terms := rate_limiter_internal.quota_snapshot_at(
-    latest, bucket.owner_id, bucket.bucket_type, bucket.mode, bucket.reserve_cluster_id
+    bucket.shard_key, latest, bucket.owner_id, bucket.bucket_type, bucket.mode,
+    bucket.reserve_cluster_id
   );
   bucket.config_id := terms.config_id;
   bucket.quota_valid_until := terms.quota_valid_until;
@@ -1658,7 +1661,9 @@ comment on function rate_limiter_internal.session_stripe() is
 --! EndIncluded rate_limiter_internal/layer1/session_stripe.sql
 --! Included rate_limiter_internal/layer1/stripe_can_pay.sql
 create or replace function rate_limiter_internal.stripe_can_pay(
-  stripe rate_limiter_internal.layer1_stripes,
+  expires_at timestamptz,
+  held_iops numeric,
+  held_bytes numeric,
   iops numeric,
   bytes numeric,
   at timestamptz
@@ -1668,11 +1673,11 @@ language sql
 immutable
 parallel safe
 as $$
-  select stripe.expires_at > at and stripe.iops >= iops and stripe.bytes >= bytes;
+  select expires_at > at and held_iops >= iops and held_bytes >= bytes;
 $$;
 
 comment on function rate_limiter_internal.stripe_can_pay(
-  rate_limiter_internal.layer1_stripes, numeric, numeric, timestamptz
+  timestamptz, numeric, numeric, numeric, numeric, timestamptz
 ) is
   'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that '
   'call it.';
@@ -1688,7 +1693,9 @@ immutable
 parallel safe
 as $$
   select case
-    when rate_limiter_internal.stripe_can_pay(stripe, 0, 0, at)
+    when rate_limiter_internal.stripe_can_pay(
+        stripe.expires_at, stripe.iops, stripe.bytes, 0, 0, at
+      )
       then array[stripe.iops, stripe.bytes]
     else '{0,0}'
   end;
@@ -1895,7 +1902,7 @@ begin
     where s.shard_key = take_from_stripe.shard_key
       and s.stripe = rate_limiter_internal.session_stripe()
       and rate_limiter_internal.stripe_can_pay(
-        s, take_from_stripe.iops, take_from_stripe.bytes, at
+        s.expires_at, s.iops, s.bytes, take_from_stripe.iops, take_from_stripe.bytes, at
       );
     return found;
   end if;
@@ -1935,14 +1942,20 @@ begin
     expires_at = least(
       at + interval '1 second',
       case
-        when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) and (s.iops > 0 or s.bytes > 0)
+        when rate_limiter_internal.stripe_can_pay(
+          s.expires_at, s.iops, s.bytes, 0, 0, at
+        ) and (s.iops > 0 or s.bytes > 0)
           then s.expires_at
       end
     ),
     iops = top_up_stripe.iops + case
-      when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.iops else 0 end,
+      when rate_limiter_internal.stripe_can_pay(
+        s.expires_at, s.iops, s.bytes, 0, 0, at
+      ) then s.iops else 0 end,
     bytes = top_up_stripe.bytes + case
-      when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.bytes else 0 end
+      when rate_limiter_internal.stripe_can_pay(
+        s.expires_at, s.iops, s.bytes, 0, 0, at
+      ) then s.bytes else 0 end
   where s.shard_key = top_up_stripe.shard_key
     and s.stripe = rate_limiter_internal.session_stripe();
 end;
@@ -1982,7 +1995,9 @@ declare
   misses_iops boolean;
   misses_bandwidth boolean;
   lacks_quota boolean;
-  stripe record;
+  prefetch_ms integer;
+  -- Tokens and bytes that the session's stripe holds.
+  held numeric[];
   iops_draw rate_limiter_internal.layer1_draw;
   bytes_draw rate_limiter_internal.layer1_draw;
   is_iops_charged boolean := false;
@@ -2052,20 +2067,13 @@ begin
   end if;
 
   if iops_drawn > 0 or bytes_drawn > 0 then
-    select
-      e.layer1_prefetch_ms as prefetch_ms,
-      case when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.iops else 0 end as iops,
-      case when rate_limiter_internal.stripe_can_pay(s, 0, 0, at) then s.bytes else 0 end as bytes
-    into stripe
-    from rate_limiter_internal.engine_settings as e
-    left join rate_limiter_internal.layer1_stripes as s
-      on s.shard_key = consume_with_layer1.shard_key
-      and s.stripe = rate_limiter_internal.session_stripe();
+    select e.layer1_prefetch_ms into prefetch_ms from rate_limiter_internal.engine_settings as e;
+    held := rate_limiter_internal.prefetched_at(shard_key, at);
     iops_draw := rate_limiter_internal.layer1_draw_at(
-      shard_key, at, cluster_id, 'iops_l1', iops_drawn, stripe.iops, stripe.prefetch_ms
+      shard_key, at, cluster_id, 'iops_l1', iops_drawn, held[1], prefetch_ms
     );
     bytes_draw := rate_limiter_internal.layer1_draw_at(
-      shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, stripe.bytes, stripe.prefetch_ms
+      shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, held[2], prefetch_ms
     );
     if not iops_draw.is_possible or not bytes_draw.is_possible then
       decision := rate_limiter_internal.denial_at(shard_key, at, app_id, cluster_id, cost, bytes);
@@ -2147,13 +2155,13 @@ begin
   end if;
   if iops_draw.drawn > 0 and not lost_race then
     is_iops_drawn := rate_limiter_internal.draw_layer1(
-      shard_key, at, cluster_id, 'iops_l1', iops_draw, stripe.prefetch_ms
+      shard_key, at, cluster_id, 'iops_l1', iops_draw, prefetch_ms
     );
     lost_race := not is_iops_drawn;
   end if;
   if bytes_draw.drawn > 0 and not lost_race then
     lost_race := not rate_limiter_internal.draw_layer1(
-      shard_key, at, cluster_id, 'bandwidth_l1', bytes_draw, stripe.prefetch_ms
+      shard_key, at, cluster_id, 'bandwidth_l1', bytes_draw, prefetch_ms
     );
   end if;
 

@@ -1,5 +1,5 @@
---! Previous: sha1:9b3e65ca7f0e507dd02110b4b75110c85fed077c
---! Hash: sha1:56d568cbb0b1db832e40f673a0f7ce2d8809ed8f
+--! Previous: sha1:fba55e9c382176d7556fd548ede9c53333777651
+--! Hash: sha1:76b17398c58fc0d006f8f8e5f9ba22e300f2471d
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:56d568cbb0b1db832e40f673a0f7ce2d8809ed8f
---! Hash: sha1:6cbe3fd53679e5817ab81d166829be2ff9539fe5
+--! Previous: sha1:76b17398c58fc0d006f8f8e5f9ba22e300f2471d
+--! Hash: sha1:6d0f4f9131463d768d7b9704ed17fd8d3db6f7ae
 --! Message: denials and decisions
 
 -- Denials
@@ -639,16 +639,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
+  shard_key integer;
 begin
   perform rate_limiter_internal.require_read_committed();
-  if shard_key is null then
-    raise exception using
-      errcode = 'QS404',
-      message = 'unknown application',
-      detail = format('app_id: %s', app_id),
-      hint = 'Create the application, or check its id.';
-  end if;
+  shard_key := rate_limiter_internal.required_shard_key(app_id);
   perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
 end;
 $$;
@@ -1242,8 +1236,7 @@ begin
   where f.shard_key = quotas_needed.shard_key
     and f.app_id = quotas_needed.app_id;
   if not found then
-    perform rate_limiter_internal.require_not_moved(shard_key, app_id);
-    perform rate_limiter_internal.require_application_exists(app_id);
+    perform rate_limiter_internal.admission_of(shard_key, clock_timestamp(), app_id);
   end if;
 end;
 $$;
@@ -1969,7 +1962,9 @@ begin
         from rate_limiter_internal.layer1_stripes as s
         where s.shard_key = app.shard_key
           and s.stripe = rate_limiter_internal.session_stripe()
-          and rate_limiter_internal.stripe_can_pay(s, iops_drawn, bytes_drawn, at);
+          and rate_limiter_internal.stripe_can_pay(
+            s.expires_at, s.iops, s.bytes, iops_drawn, bytes_drawn, at
+          );
         exit when not found;
       end if;
 
@@ -2049,7 +2044,9 @@ begin
         set iops = s.iops - iops_drawn, bytes = s.bytes - bytes_drawn
         where s.shard_key = app.shard_key
           and s.stripe = rate_limiter_internal.session_stripe()
-          and rate_limiter_internal.stripe_can_pay(s, iops_drawn, bytes_drawn, at);
+          and rate_limiter_internal.stripe_can_pay(
+            s.expires_at, s.iops, s.bytes, iops_drawn, bytes_drawn, at
+          );
         if not found then
           -- A session that shares the stripe was faster.
           perform rate_limiter_internal.compensate(app.shard_key, at, app_id, 'iops_l2', cost);
@@ -2272,7 +2269,9 @@ begin
   ) as c
   join rate_limiter_internal.layer1_stripes as s
     on s.shard_key = c.shard_key and s.stripe = rate_limiter_internal.session_stripe()
-  where rate_limiter_internal.stripe_can_pay(s, 0, 0, at);
+  where rate_limiter_internal.stripe_can_pay(
+    s.expires_at, s.iops, s.bytes, 0, 0, at
+  );
 
   -- Who cannot pay is not locked, because a lock is a write and a denial never writes. The others
   -- are in the one order that cannot deadlock, and as they are once they are locked.
@@ -2302,10 +2301,16 @@ begin
     ) as c (charge, other_charge)
     where o.cost > 0
       and (b.bucket_type = 'iops_l2' or o.has_bandwidth)
-      and rate_limiter_internal.can_pay(b, c.charge, at)
+      and rate_limiter_internal.can_pay(
+        b.quota_valid_until, b.calculation_method, b.last_refill_at, b.current_tokens, b.capacity,
+        b.refill_rate, c.charge, at
+      )
       and (
         not o.has_bandwidth or (
-          select rate_limiter_internal.can_pay(other, c.other_charge, at)
+          select rate_limiter_internal.can_pay(
+            other.quota_valid_until, other.calculation_method, other.last_refill_at,
+            other.current_tokens, other.capacity, other.refill_rate, c.other_charge, at
+          )
           from rate_limiter.token_buckets as other
           where other.shard_key = o.shard_key
             and other.owner_id = o.app_id
@@ -2359,7 +2364,9 @@ begin
       ) as d
       join rate_limiter_internal.layer1_stripes as s
         on s.shard_key = d.shard_key and s.stripe = rate_limiter_internal.session_stripe()
-      where rate_limiter_internal.stripe_can_pay(s, d.iops, d.bytes, at)
+      where rate_limiter_internal.stripe_can_pay(
+        s.expires_at, s.iops, s.bytes, d.iops, d.bytes, at
+      )
       for no key update of s skip locked
     ),
     drawn as (

@@ -1,5 +1,5 @@
---! Previous: sha1:6cbe3fd53679e5817ab81d166829be2ff9539fe5
---! Hash: sha1:704bb4db98d8746095584f12dfedeacba326d1d7
+--! Previous: sha1:6d0f4f9131463d768d7b9704ed17fd8d3db6f7ae
+--! Hash: sha1:408adf3f732325acffb515d18f47870e59dc3797
 --! Message: costs, quota checks and reservations
 
 -- Costs
@@ -397,7 +397,7 @@ as $$
 declare
   shard_key integer;
 begin
-  shard_key := rate_limiter_internal.require_application_exists(app_id);
+  shard_key := rate_limiter_internal.required_shard_key(app_id);
   return rate_limiter_internal.cost_at(
     shard_key, clock_timestamp(), app_id, operation, coalesce(size_bytes, 0)
   );

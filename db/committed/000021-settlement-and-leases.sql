@@ -1,5 +1,5 @@
---! Previous: sha1:704bb4db98d8746095584f12dfedeacba326d1d7
---! Hash: sha1:23806357a22612d4e3f2f09624e44298e9d32fe3
+--! Previous: sha1:408adf3f732325acffb515d18f47870e59dc3797
+--! Hash: sha1:e3dd90b9eb51ae9d88d0e0afd85195ba3d277457
 --! Message: settlement and leases
 
 -- Settlement
@@ -231,15 +231,17 @@ create or replace function rate_limiter_internal.write_late_share(
   tokens numeric
 )
 returns void
-language sql
+language plpgsql
 volatile
 parallel unsafe
 as $$
+begin
   insert into rate_limiter_internal.late_shares as s
     (shard_key, tenant_id, bucket_type, charged_at, tokens)
   values (shard_key, tenant_id, bucket_type, at, tokens)
   on conflict on constraint late_shares_pkey do update
   set charged_at = excluded.charged_at, tokens = excluded.tokens;
+end;
 $$;
 
 comment on function rate_limiter_internal.write_late_share(
@@ -924,6 +926,7 @@ parallel unsafe
 as $$
 declare
   moment timestamptz := coalesce(at, clock_timestamp());
+  locked rate_limiter_internal.bucket_charge[];
   buckets rate_limiter_internal.bucket_charge[];
   buckets_of uuid;
   charge rate_limiter.late_charges;
@@ -934,7 +937,7 @@ declare
 begin
   items := '{}';
   returned := '{}';
-  moment := rate_limiter_internal.lock_in_order(at, array(
+  locked := array(
     select row(
       b.shard_key, b.owner_id, b.bucket_type, b.mode, 0
     )::rate_limiter_internal.bucket_charge
@@ -946,7 +949,8 @@ begin
     from unnest(lowered) as l
     cross join lateral unnest(l.charged) as c
     where rate_limiter_internal.lock_rank(c.bucket_type) = 1
-  ));
+  );
+  moment := rate_limiter_internal.lock_in_order(at, locked);
 
   for place in 1 .. cardinality(made) loop
     charge := made[place];
@@ -1058,10 +1062,11 @@ create or replace function rate_limiter_internal.correct_owed(
   short_paid_beyond numeric[]
 )
 returns void
-language sql
+language plpgsql
 volatile
 parallel unsafe
 as $$
+begin
   with charges as materialized (
     select m.*
     from unnest(made) with ordinality as m (
@@ -1151,6 +1156,7 @@ as $$
     operations = u.operations + excluded.operations,
     tokens = u.tokens + excluded.tokens,
     bytes = u.bytes + excluded.bytes;
+end;
 $$;
 
 comment on function rate_limiter_internal.correct_owed(
@@ -1414,11 +1420,13 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  shard_key integer;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
   perform rate_limiter_internal.check_idempotency_keys(array[idempotency_key]);
-  perform rate_limiter_internal.require_application_exists(app_id);
+  shard_key := rate_limiter_internal.required_shard_key(app_id);
   if tokens = 0 and bytes = 0 then
     raise exception using
       errcode = 'QS422',
@@ -1426,7 +1434,7 @@ begin
       hint = 'Hand in what was used beyond leases, and nothing where there is nothing.';
   end if;
   return rate_limiter_internal.charge_owed_at(
-    rate_limiter_internal.app_shard_key(app_id), null, app_id, tokens, bytes, idempotency_key
+    shard_key, null, app_id, tokens, bytes, idempotency_key
   );
 end;
 $$;
@@ -1672,20 +1680,29 @@ create or replace function rate_limiter_internal.is_layer1_short(
   buckets rate_limiter.token_buckets[]
 )
 returns boolean
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  select (
-    select e.lease_fairness from rate_limiter_internal.engine_settings as e
-  ) and exists (
-    select
-    from unnest(buckets) as b
-    where b.mode = 'enforce'
-      and rate_limiter_internal.is_layer1(b.bucket_type)
-      and b.current_tokens - b.min_reserve - coalesce(b.headroom, 0)
-        < (b.capacity - b.min_reserve - coalesce(b.headroom, 0)) / 2
-  );
+declare
+  is_fair boolean;
+  bucket rate_limiter.token_buckets;
+  kept numeric;
+begin
+  select e.lease_fairness into is_fair from rate_limiter_internal.engine_settings as e;
+  if not is_fair then
+    return false;
+  end if;
+  foreach bucket in array buckets loop
+    continue when bucket.mode = 'shadow'
+      or not rate_limiter_internal.is_layer1(bucket.bucket_type);
+    kept := bucket.min_reserve + coalesce(bucket.headroom, 0);
+    if bucket.current_tokens - kept < (bucket.capacity - kept) / 2 then
+      return true;
+    end if;
+  end loop;
+  return false;
+end;
 $$;
 
 comment on function rate_limiter_internal.is_layer1_short(rate_limiter.token_buckets[]) is
@@ -1785,10 +1802,11 @@ create or replace function rate_limiter_internal.write_lease_share(
   bytes numeric
 )
 returns void
-language sql
+language plpgsql
 volatile
 parallel unsafe
 as $$
+begin
   insert into rate_limiter_internal.lease_shares as s
     (shard_key, app_id, tenant_id, asked_at, tokens, bytes)
   select
@@ -1799,6 +1817,7 @@ as $$
     and a.app_id = write_lease_share.app_id
   on conflict on constraint lease_shares_pkey do update
   set asked_at = excluded.asked_at, tokens = excluded.tokens, bytes = excluded.bytes;
+end;
 $$;
 
 comment on function rate_limiter_internal.write_lease_share(
@@ -2253,10 +2272,13 @@ create or replace function rate_limiter_internal.expire_leases_of(
   batch_size integer
 )
 returns rate_limiter_internal.bucket_charge[]
-language sql
+language plpgsql
 volatile
 parallel unsafe
 as $$
+declare
+  released rate_limiter_internal.bucket_charge[];
+begin
   with expired as (
     select l.app_id, l.lease_id
     from rate_limiter.token_leases as l
@@ -2276,8 +2298,11 @@ as $$
     returning case when l.revoked_at is null then l.charged end as charged
   )
   select array_agg(c::rate_limiter_internal.bucket_charge)
+  into released
   from settled as s
   cross join lateral unnest(s.charged) as c;
+  return released;
+end;
 $$;
 
 comment on function rate_limiter_internal.expire_leases_of(integer, timestamptz, uuid, integer) is
@@ -2317,21 +2342,25 @@ create or replace function rate_limiter_internal.is_leased_out(
   bytes numeric
 )
 returns boolean
-language sql
+language plpgsql
 stable
 parallel safe
 as $$
-  select exists (
-    select
-    from unnest(buckets) as b
-    cross join lateral (
-      select case when rate_limiter_internal.is_bandwidth(b.bucket_type) then bytes else tokens end
-    ) as a (asked)
-    where a.asked > 0
-      and b.leased + a.asked > b.capacity * (
-        select e.lease_common_share from rate_limiter_internal.engine_settings as e
-      )
-  );
+declare
+  common_share numeric;
+  bucket rate_limiter.token_buckets;
+  asked numeric;
+begin
+  select e.lease_common_share into common_share from rate_limiter_internal.engine_settings as e;
+  foreach bucket in array buckets loop
+    asked := case when rate_limiter_internal.is_bandwidth(bucket.bucket_type) then bytes
+      else tokens end;
+    if asked > 0 and bucket.leased + asked > bucket.capacity * common_share then
+      return true;
+    end if;
+  end loop;
+  return false;
+end;
 $$;
 
 comment on function rate_limiter_internal.is_leased_out(
@@ -3062,7 +3091,7 @@ begin
     from unnest(open_lease.charged) as c
     where not is_over and c.owner_id <> renew_lease_at.app_id
   ) as o (shard_key, owner_id, place);
-  locked := rate_limiter_internal.lock_owners(at, owners.shard_keys, owners.owner_ids);
+  locked := rate_limiter_internal.lock_owners(owners.shard_keys, at, owners.owner_ids);
   if is_over then
     perform rate_limiter_internal.charge_owed_at(
       shard_key, locked.at, app_id, owed.tokens, owed.bytes
@@ -3820,7 +3849,8 @@ begin
     select row(f.shard_key, f.cluster_id, null, null, 0)::rate_limiter_internal.bucket_charge
     from unnest(renewals) as r
     join rate_limiter.app_facts as f on f.shard_key = r.shard_key and f.app_id = r.app_id
-  ) || array(
+  );
+  owners := owners || array(
     select row(c.shard_key, c.owner_id, null, null, 0)::rate_limiter_internal.bucket_charge
     from unnest(renewals) as r
     join rate_limiter.token_leases as l
@@ -3962,6 +3992,10 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  asked rate_limiter_internal.lease_renewal[];
+  ending rate_limiter_internal.lease_end[];
+  owed rate_limiter_internal.owed_charge[];
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
@@ -4007,42 +4041,42 @@ begin
   perform rate_limiter_internal.check_idempotency_keys(
     array(select c.key from jsonb_to_recordset(charges) as c (key text))
   );
+  asked := array(
+    select row(
+      f.shard_key, r.app_id, r.lease_id, r.spent_tokens, r.spent_bytes, r.tokens, r.bytes,
+      r.denials, r.next_lease_id
+    )::rate_limiter_internal.lease_renewal
+    from rows from (
+      jsonb_to_recordset(renewals) as (
+        app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
+        bytes numeric, denials jsonb, next_lease_id uuid
+      )
+    ) with ordinality as r
+    left join rate_limiter.app_facts as f on f.app_id = r.app_id
+    order by r.ordinality
+  );
+  ending := array(
+    select row(
+      f.shard_key, s.app_id, s.lease_id, s.spent_tokens, s.spent_bytes, s.denials
+    )::rate_limiter_internal.lease_end
+    from rows from (
+      jsonb_to_recordset(settlements) as (
+        app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
+      )
+    ) with ordinality as s
+    left join rate_limiter.app_facts as f on f.app_id = s.app_id
+    order by s.ordinality
+  );
+  owed := array(
+    select row(f.shard_key, c.app_id, c.tokens, c.bytes, c.key)::rate_limiter_internal.owed_charge
+    from rows from (
+      jsonb_to_recordset(charges) as (app_id uuid, tokens numeric, bytes numeric, key text)
+    ) with ordinality as c
+    left join rate_limiter.app_facts as f on f.app_id = c.app_id
+    order by c.ordinality
+  );
   return rate_limiter_internal.exchange_leases_at(
-    array(
-      select row(
-        f.shard_key, r.app_id, r.lease_id, r.spent_tokens, r.spent_bytes, r.tokens, r.bytes,
-        r.denials, r.next_lease_id
-      )::rate_limiter_internal.lease_renewal
-      from rows from (
-        jsonb_to_recordset(renewals) as (
-          app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric,
-          bytes numeric, denials jsonb, next_lease_id uuid
-        )
-      ) with ordinality as r
-      left join rate_limiter.app_facts as f on f.app_id = r.app_id
-      order by r.ordinality
-    ),
-    array(
-      select row(
-        f.shard_key, s.app_id, s.lease_id, s.spent_tokens, s.spent_bytes, s.denials
-      )::rate_limiter_internal.lease_end
-      from rows from (
-        jsonb_to_recordset(settlements) as (
-          app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb
-        )
-      ) with ordinality as s
-      left join rate_limiter.app_facts as f on f.app_id = s.app_id
-      order by s.ordinality
-    ),
-    array(
-      select row(f.shard_key, c.app_id, c.tokens, c.bytes, c.key)::rate_limiter_internal.owed_charge
-      from rows from (
-        jsonb_to_recordset(charges) as (app_id uuid, tokens numeric, bytes numeric, key text)
-      ) with ordinality as c
-      left join rate_limiter.app_facts as f on f.app_id = c.app_id
-      order by c.ordinality
-    ),
-    null, lifetime, holder, waits
+    asked, ending, owed, null, lifetime, holder, waits
   );
 end;
 $$;

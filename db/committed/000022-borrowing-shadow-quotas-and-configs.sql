@@ -1,5 +1,5 @@
---! Previous: sha1:23806357a22612d4e3f2f09624e44298e9d32fe3
---! Hash: sha1:78ffa2cceeb5c3280aeade6c628dd9538f680e24
+--! Previous: sha1:e3dd90b9eb51ae9d88d0e0afd85195ba3d277457
+--! Hash: sha1:ad9d8971645264f15db5d042e017003e72ea33d7
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing
@@ -1620,7 +1620,7 @@ as $$
     and b.owner_id in (limits_in_force_at.app_id, admission.cluster_id)
     and rate_limiter_internal.lock_rank(b.bucket_type) < 3
   left join lateral rate_limiter_internal.quota_snapshot_at(
-    at, b.owner_id, b.bucket_type, b.mode
+    b.shard_key, at, b.owner_id, b.bucket_type, b.mode
   ) as terms on b.owner_id is not null
   left join lateral (
     select sum(
@@ -1684,7 +1684,7 @@ declare
   hint text;
 begin
   if api_key is not null then
-    app_id := rate_limiter_internal.application_of_key_at(at, api_key);
+    app_id := (rate_limiter_internal.application_of_key_at(at, api_key)).app_id;
     select least(k.expires_at, k.revoked_at)
     into valid_until
     from rate_limiter_private.api_keys as k

@@ -1,5 +1,5 @@
---! Previous: sha1:78ffa2cceeb5c3280aeade6c628dd9538f680e24
---! Hash: sha1:284767dc987671eb0db866933873c870e29ad338
+--! Previous: sha1:ad9d8971645264f15db5d042e017003e72ea33d7
+--! Hash: sha1:f52362448bf4f0475df6a9a9a97ea51cc737f956
 --! Message: health and applications
 
 -- Health
@@ -643,30 +643,31 @@ comment on function rate_limiter_admin.move_application(uuid, uuid) is
 grant execute on function rate_limiter_admin.move_application(uuid, uuid)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/applications/move_application.sql
---! Included rate_limiter_internal/applications/require_application_exists.sql
-create or replace function rate_limiter_internal.require_application_exists(app_id uuid)
+--! Included rate_limiter_internal/shards/required_shard_key.sql
+create or replace function rate_limiter_internal.required_shard_key(app_id uuid)
 returns integer
 language plpgsql
 stable
 parallel safe
 as $$
 declare
-  shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
+  found_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
-  if shard_key is null then
+  if found_key is null then
     raise exception using
       errcode = 'QS404',
       message = 'unknown application',
       detail = format('app_id: %s', app_id),
       hint = 'Create the application, or check its id.';
   end if;
-  return shard_key;
+  return found_key;
 end;
 $$;
 
-comment on function rate_limiter_internal.require_application_exists(uuid) is
-  'Raises QS404 for an unknown application; one that is inactive or suspended may still owe.';
---! EndIncluded rate_limiter_internal/applications/require_application_exists.sql
+comment on function rate_limiter_internal.required_shard_key(uuid) is
+  'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or '
+  'suspended may still owe.';
+--! EndIncluded rate_limiter_internal/shards/required_shard_key.sql
 --! Included rate_limiter_admin/applications/cluster_details.sql
 -- What of a cluster is the operator's: this view runs as its owner and filters by itself.
 create or replace view rate_limiter_admin.cluster_details

@@ -1,5 +1,5 @@
---! Previous: sha1:284767dc987671eb0db866933873c870e29ad338
---! Hash: sha1:bb066ecbbb70126e202ebcd60bc4a6035e65b4dc
+--! Previous: sha1:f52362448bf4f0475df6a9a9a97ea51cc737f956
+--! Hash: sha1:68feb27599f8e8961eb3e5011f9940ff6f928919
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:bb066ecbbb70126e202ebcd60bc4a6035e65b4dc
---! Hash: sha1:59275e548bbca2f0fa1c5b1aabd083ad82b1f756
+--! Previous: sha1:68feb27599f8e8961eb3e5011f9940ff6f928919
+--! Hash: sha1:64ff98d44ea46c4584c21d9d4d458ca9778100da
 --! Message: alerts and retention
 
 -- Alerts

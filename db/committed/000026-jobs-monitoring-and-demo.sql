@@ -1,5 +1,5 @@
---! Previous: sha1:59275e548bbca2f0fa1c5b1aabd083ad82b1f756
---! Hash: sha1:8021edf0860fb5b6a792e7b96396c3665791e8cf
+--! Previous: sha1:64ff98d44ea46c4584c21d9d4d458ca9778100da
+--! Hash: sha1:ca8d41126ca78df5f0716b98d209d01da53b5478
 --! Message: 
 
 --! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34

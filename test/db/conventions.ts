@@ -62,6 +62,34 @@ const functionsOfDecisions = `
   )
 `;
 
+/** What these functions do, statement by statement: without comments and literals. */
+const statementsOfDecisions = `
+  statements as (
+    select n.name, s.place, s.statement
+    from named as n
+    join reached as r on r.name = n.name
+    cross join lateral regexp_split_to_table(
+      regexp_replace(n.prosrc, '--[^\\n]*', '', 'g'),
+      ';|\\mloop\\M|\\m(?:then|else|begin)\\s*\\n'
+    ) with ordinality as s (statement, place)
+  ),
+  tables_read as (
+    select distinct s.name, s.place, c.relname, t.read[2] as alias
+    from statements as s
+    cross join lateral regexp_matches(
+      s.statement,
+      '\\m(?:from|join|update|using)\\s+rate_limiter\\w*[.](\\w+)\\M(?!\\s*[(])(?:\\s+as\\s+(\\w+))?',
+      'g'
+    ) as t (read)
+    join our_tables as c on c.relname = t.read[1]
+  ),
+  functions_called as (
+    select distinct s.name, s.place, c.called[1] as called
+    from statements as s
+    cross join lateral regexp_matches(s.statement, '(rate_limiter\\w*[.]\\w+)[(]', 'g') as c (called)
+  )
+`;
+
 export const conventions: readonly Convention[] = [
   {
     rule: "every table has a primary key",
@@ -396,24 +424,184 @@ export const conventions: readonly Convention[] = [
     `,
   },
   {
-    rule: "functions of decisions are given the shard key first, or look it up in the facts",
+    rule: "functions of decisions take the shard key first, or rows with it; public ones look it up",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}, ${statementsOfDecisions},
+      -- Arguments and answers that are rows, or lists of rows, with a shard key.
+      keyed as (
+        select t.oid as type_id
+        from pg_type as t
+        left join pg_type as e on e.oid = t.typelem
+        join pg_attribute as a
+          on a.attrelid in (t.typrelid, e.typrelid) and a.attrelid <> 0 and a.attname = 'shard_key'
+      )
+      select p.oid::regprocedure::text as offender
+      from our_functions as p
+      join reached as r on r.name = p.pronamespace::regnamespace || '.' || p.proname
+      where p.pronamespace <> 'rate_limiter'::regnamespace
+        and (
+          p.proargnames && array['app_id', 'owner_id', 'cluster_id', 'app_ids', 'owner_ids']
+          or exists (
+            select from tables_read as t join our_tables as c on c.relname = t.relname
+            where t.name = r.name and (${dataPlane})
+          )
+        )
+        and coalesce(p.proargnames[1], '') not in ('shard_key', 'shard_keys')
+        and not exists (select from keyed as k where k.type_id = any (p.proargtypes::oid[]))
+        -- What public functions look it up with answers it.
+        and p.proname !~ 'shard_key$'
+        and not coalesce('shard_key' = any (p.proargnames), false)
+        and not exists (select from keyed as k where k.type_id = p.prorettype)
+    `,
+    breach: `
+      create function rate_limiter_internal.breach_at(at timestamptz, app_id uuid) returns integer
+      language plpgsql as $$ begin return rate_limiter_internal.app_shard_key(app_id); end $$;
+      create function rate_limiter.consume(breach integer) returns integer language plpgsql as
+      $$ begin return rate_limiter_internal.breach_at(now(), null); end $$
+    `,
+  },
+  {
+    rule: "functions of decisions read one table in a statement, and quotas where terms change",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}, ${statementsOfDecisions}
+      select t.name || ', ' || string_agg(distinct t.relname, ', ') as offender
+      from tables_read as t
+      group by t.name, t.place
+      having count(distinct case
+        when t.relname in ('quota_configs', 'iops_quotas', 'bandwidth_quotas') then 'quotas'
+        else t.relname
+      end) > 1
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns bigint language plpgsql as $$
+      begin
+        return (
+          select count(*)
+          from rate_limiter.app_facts as f
+          join rate_limiter.token_buckets as b on b.shard_key = f.shard_key
+        );
+      end
+      $$
+    `,
+  },
+  {
+    rule: "no statement of a decision reads a table and calls what reads another one",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}, ${statementsOfDecisions},
+      reading (name) as (
+        select t.name from tables_read as t
+        union
+        select f.name from functions_called as f join reading as r on r.name = f.called
+      )
+      select distinct t.name || ', ' || f.called as offender
+      from tables_read as t
+      join functions_called as f using (name, place)
+      join reading as r on r.name = f.called
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns void language plpgsql as $$
+      begin
+        perform rate_limiter_internal.debt_limit(null)
+        from rate_limiter.token_buckets as b
+        where b.shard_key = breach;
+      end
+      $$
+    `,
+  },
+  {
+    rule: "no statement of a decision hands a whole row of a table to a function",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}, ${statementsOfDecisions}
+      select distinct t.name || ', ' || t.relname as offender
+      from tables_read as t
+      join statements as s using (name, place)
+      where s.statement ~ ('[(,]\\s*' || t.alias || '\\s*[,)]')
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns void language plpgsql as $$
+      begin
+        perform rate_limiter_internal.with_tokens(b, 1)
+        from rate_limiter.token_buckets as b
+        where b.shard_key = breach;
+      end
+      $$
+    `,
+  },
+  {
+    rule: "functions of decisions that read or write tables are written in PL/pgSQL",
     query: `
       with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}
       select distinct p.oid::regprocedure::text as offender
       from our_functions as p
       join reached as r on r.name = p.pronamespace::regnamespace || '.' || p.proname
-      cross join lateral regexp_matches(p.prosrc, 'rate_limiter\\w*[.](\\w+)\\s+as\\M', 'g') as used (names)
-      join our_tables as c on c.relname = used.names[1]
-      where (${dataPlane})
-        and c.relname <> 'app_facts'
-        and coalesce(p.proargnames[1], '') <> 'shard_key'
-        -- Or rows that have it.
-        and pg_get_function_arguments(p.oid) !~ 'token_buckets|bucket_charge|shard_keys'
-        and p.prosrc !~ 'rate_limiter_internal[.](app_shard_key|admission_of)[(]|rate_limiter[.]app_facts\\M'
+      join pg_language as l on l.oid = p.prolang
+      join our_tables as c
+        on coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
+          ~* ('(from|join|update|using|into)\\s+rate_limiter\\w*[.]' || c.relname || '\\M')
+      where l.lanname <> 'plpgsql'
     `,
     breach: `
       create function rate_limiter.consume(breach integer) returns bigint language sql as
       'select count(*) from rate_limiter.token_buckets as b where b.shard_key = breach'
+    `,
+  },
+  {
+    rule: "decisions keep nothing in their session but counts of denials, which may be lost",
+    query: `
+      with recursive ${ourFunctions}, ${functionsOfDecisions}
+      select distinct n.name || ', ' || k.setting[1] as offender
+      from named as n
+      join reached as r on r.name = n.name
+      cross join lateral regexp_matches(n.prosrc, 'set_config[(]\\s*([^,]+),([^;]+);', 'g') as k (setting)
+      where k.setting[2] !~ 'true\\s*[)]'
+        and k.setting[1] !~ '^''rate_limiter_denials[.]'
+        -- A list of them, by the name that the function has made or was given.
+        and not (k.setting[1] = 'list' and n.prosrc ~ 'rate_limiter_denials[.]counts_')
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns void language plpgsql as $$
+      begin
+        perform set_config('rate_limiter_tokens.held', '12', false);
+      end
+      $$
+    `,
+  },
+  {
+    rule: "decisions lock IOPS, bandwidth, the stripe and layer 1 in this order",
+    query: `
+      with recursive ${ourTables}, ${ourFunctions}, ${functionsOfDecisions}, ${statementsOfDecisions},
+      locking as (
+        select
+          s.name, s.place,
+          case
+            when s.statement ~ 'rate_limiter_internal[.](draw_layer1|draw_layer1_for)[(]' then 4
+            when t.relname = 'layer1_stripes' or s.statement ~ '[.]take_from_stripe[(]' then 3
+            else array_position(
+              array['iops_l2', 'bandwidth_l2', '', 'iops_l1', 'bandwidth_l1'],
+              (regexp_match(
+                s.statement,
+                t.alias || '[.]bucket_type\\s+(?:=|in)\\s+[(]?\\s*(?:case when \\w+ then\\s*)?''(\\w+)'''
+              ))[1]
+            )
+          end as rank
+        from statements as s
+        left join tables_read as t on t.name = s.name and t.place = s.place
+        where s.statement
+          ~ '\\mupdate\\s+rate_limiter|\\mfor (no key )?update\\M|_from_stripe[(]|draw_layer1'
+      )
+      select distinct later.name as offender
+      from locking as earlier
+      join locking as later on later.name = earlier.name and later.place > earlier.place
+      where later.rank < earlier.rank
+    `,
+    breach: `
+      create function rate_limiter.consume(breach integer) returns void language plpgsql as $$
+      begin
+        update rate_limiter_internal.layer1_stripes as s set iops = 0 where s.shard_key = breach;
+        update rate_limiter.token_buckets as b set current_tokens = 0
+        where b.shard_key = breach and b.bucket_type = 'iops_l2';
+      end
+      $$
     `,
   },
   {
@@ -427,9 +615,9 @@ export const conventions: readonly Convention[] = [
           'rate_limiter[.]'
           '(applications|tenants|clusters|cost_rules|suspensions|reservations|tenant_ceilings)\\M'
         )
-        or n.prosrc ~ 'rate_limiter_private[.]api_keys\\M' and n.name not in (
-          'rate_limiter.consume_with_key', 'rate_limiter_internal.application_of_key_at'
-        )
+        -- A key is resolved to its application and shard key, and read for nothing else.
+        or n.prosrc ~ 'rate_limiter_private[.]api_keys\\M'
+          and n.prosrc !~ 'select\\s+k[.]app_id,\\s+k[.]shard_key\\M'
     `,
     breach: `
       create function rate_limiter.consume(breach integer) returns bigint
@@ -475,7 +663,7 @@ export const conventions: readonly Convention[] = [
       select p.oid::regprocedure::text as offender
       from our_functions as p
       where p.prosrc ~* '\\msqlerrm\\M\\s*(=|<>|!=|~|is|like|ilike|similar|in|not)'
-        or p.prosrc ~* '(=|<>|!=|~)\\s*sqlerrm\\M'
+        or p.prosrc ~* '[^:](=|<>|!=|~)\\s*sqlerrm\\M'
         or p.prosrc ~* '\\mcase\\s+sqlerrm\\M'
     `,
     breach: `

@@ -28,7 +28,7 @@ async function pagesRead(appId: string): Promise<number> {
   const look = `
     explain (analyze, buffers, timing off, format json)
     select rate_limiter_internal.quota_snapshot_at(
-      clock_timestamp(), '${appId}', 'iops_l2', 'enforce'
+      rate_limiter_internal.app_shard_key('${appId}'), clock_timestamp(), '${appId}', 'iops_l2', 'enforce'
     )`;
   await sql.unsafe(look);
   const [row] = await sql.unsafe(look);
