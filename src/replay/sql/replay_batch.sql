@@ -20,7 +20,7 @@ begin
     select d.allowed, d.cost, d.retry_after_ms
     into replay_batch.allowed, replay_batch.cost, replay_batch.retry_after_ms
     from rate_limiter_internal.consume_at(
-      rate_limiter_internal.app_shard_key(app_id),
+      rate_limiter_internal.app_shard_key(operation.app_id),
       rate_limiter_internal.moment_after(epoch, operation.offset_us),
       operation.app_id,
       operation.name,
