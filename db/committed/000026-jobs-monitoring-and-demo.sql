@@ -1,9 +1,5 @@
 --! Previous: sha1:64ff98d44ea46c4584c21d9d4d458ca9778100da
---! Hash: sha1:ca8d41126ca78df5f0716b98d209d01da53b5478
---! Message: 
-
---! Previous: sha1:dea69ac92e82c25b1f801af5eace795685b31a34
---! Hash: sha1:ade603b0c9797fc32af217ea89604f611904b335
+--! Hash: sha1:d79916e3dcd7c83e4394710af9077f88f52b96d3
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -517,6 +513,21 @@ as $$
     from rate_limiter_private.ledger_checks as c
     order by c.checked_at desc
     limit 1
+  ),
+  logins as (
+    select r.oid, r.rolname
+    from pg_roles as r
+    where r.rolcanlogin
+      and not r.rolsuper
+      and exists (
+        select
+        from pg_roles as ours
+        where ours.rolname in (
+            'rate_limiter_app', 'rate_limiter_worker', 'rate_limiter_authenticator',
+            'rate_limiter_readonly', 'rate_limiter_migrator'
+          )
+          and pg_has_role(r.oid, ours.oid, 'member')
+      )
   )
   select 'jobs_ready', null, count(*) filter (
     where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
@@ -600,7 +611,21 @@ as $$
       statement_timestamp() - coalesce(c.health_checked_at, c.updated_at)
     )), 0)
   from rate_limiter.clusters as c
-  where c.health_check_url is not null;
+  where c.health_check_url is not null
+  union all
+  -- What a login can give itself and docs/security.md does not give it.
+  select 'login_settings', l.rolname, count(*) filter (
+    where coalesce(known.context, 'user') = 'user'
+      and given.setting <> 'default_transaction_isolation=read committed'
+      and split_part(given.setting, '=', 1) not in (
+        'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout'
+      )
+  )
+  from logins as l
+  left join pg_db_role_setting as s on s.setrole = l.oid
+  left join unnest(s.setconfig) as given (setting) on true
+  left join pg_settings as known on known.name = split_part(given.setting, '=', 1)
+  group by l.rolname;
 $$;
 
 comment on function rate_limiter_private.metrics_snapshot() is

@@ -5,6 +5,7 @@ import { databaseOf } from "../postgres/url.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { currentIsEmpty } from "./current.ts";
 import { migrationFailure } from "./failure.ts";
+import { harden } from "./harden.ts";
 import { closeLibraryPools } from "./library-pools.ts";
 import { lockMigrations } from "./migration-lock.ts";
 import { requireKnownHistory } from "./require-known-history.ts";
@@ -25,7 +26,10 @@ export async function migrate(url: string, { waitMs = usualWaitMs } = {}): Promi
   await requireOneSession(url);
   await withConnection(url, async (sql) => {
     await lockMigrations(sql, waitMs);
-    await withConnection(url, bootstrap);
+    await withConnection(url, async (login) => {
+      await bootstrap(login);
+      await harden(login);
+    });
     await requireRole(withOwnerConnection(url), "rate_limiter_owner");
     await migrateWorkerSchema(url);
     await withConnection(withOwnerConnection(url), (owner) => requireKnownHistory(owner));

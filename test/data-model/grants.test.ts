@@ -149,3 +149,38 @@ function text(rows: Iterable<{ line: string }>): string {
     .sort()
     .join("");
 }
+
+test("PUBLIC has no right on anything of ours, nor on the queue's tables and functions", async () => {
+  const rows = await database.sql`
+    with ours as (
+      select n.oid from pg_namespace as n where n.nspname ~ '^(rate_limiter|graphile_worker)'
+    ),
+    acls (what, acl) as (
+      select c.oid::regclass::text, coalesce(c.relacl, acldefault('r', c.relowner))
+      from pg_class as c
+      join ours as o on o.oid = c.relnamespace
+      union all
+      select p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner))
+      from pg_proc as p
+      join ours as o on o.oid = p.pronamespace
+      union all
+      select n.nspname::text, coalesce(n.nspacl, acldefault('n', n.nspowner))
+      from pg_namespace as n
+      join ours as o on o.oid = n.oid
+      union all
+      select t.oid::regtype::text, coalesce(t.typacl, acldefault('T', t.typowner))
+      from pg_type as t
+      where t.typtype in ('d', 'e') and t.typnamespace::regnamespace::text ~ '^rate_limiter'
+      union all
+      -- What is made from now on.
+      select 'defaults of ' || d.defaclrole::regrole, d.defaclacl
+      from pg_default_acl as d
+      where d.defaclobjtype <> 'T'
+    )
+    select a.what, g.privilege_type
+    from acls as a
+    cross join aclexplode(a.acl) as g
+    where g.grantee = 0
+  `;
+  expect([...rows]).toEqual([]);
+});

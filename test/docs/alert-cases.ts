@@ -103,6 +103,9 @@ export const alertCases: readonly AlertCase[] = [
   ),
   ...gauge("StorageQosJobPartsFail", "storage_qos_job_parts_failed", 1, 0),
   ...gauge("StorageQosNotificationsDead", "storage_qos_dead_notifications", 1, 0),
+  ...gauge("StorageQosLoginSettings", 'storage_qos_login_settings{login="a"}', 1, 0, {
+    login: "a",
+  }),
   ...gauge("StorageQosLeaseWaste", "storage_qos_lease_waste_ratio", 0.5, 0.1),
   ...gauge("StorageQosClusterUnhealthy", 'storage_qos_cluster_health{cluster="c"}', 0, 0.5, {
     cluster: "c",
