@@ -2013,11 +2013,10 @@ create function rate_limiter_admin.schedule_quota(reason text, valid_from timest
   set search_path=pg_catalog, pg_temp;
   -- body 7292e86064493ad5
 
-create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text, max_rows integer DEFAULT 100, before timestamp with time zone DEFAULT NULL::timestamp with time zone)
+create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text)
   returns SETOF rate_limiter_audit.audit_logs
-  language plpgsql stable parallel safe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body fa4fa337dc8ca94e
+  language sql stable parallel safe;
+  -- body afb385f73e8794b5
 
 create function rate_limiter_admin.set_reservation(app_id uuid, reason text, reserved_iops bigint DEFAULT NULL::bigint, reserved_bps bigint DEFAULT NULL::bigint, reservation_seconds integer DEFAULT 1, OUT reservation rate_limiter.reservations, OUT unpaid_operations text[], OUT blocked_operations text[])
   returns record
@@ -2037,11 +2036,11 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   set search_path=pg_catalog, pg_temp;
   -- body bd8ba7ce53e88d18
 
-create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone)
-  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text)
+create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
+  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
   language plpgsql stable parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5196a0af728020bc
+  -- body 64c910b8eb529b80
 
 create function rate_limiter_admin.suspend_api_key(api_key_id uuid, reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.suspensions
@@ -2216,6 +2215,12 @@ create function rate_limiter_internal.audit_export(resource text, since timestam
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC;
   -- body b1f022b13279d227
+
+create function rate_limiter_internal.audit_rows_containing(since timestamp with time zone, until timestamp with time zone, containing text)
+  returns SETOF uuid
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 09c08fef6dbb8f2c
 
 create function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
   returns jsonb
@@ -2972,6 +2977,12 @@ create function rate_limiter_internal.is_list(list anyarray)
   returns boolean
   language sql immutable parallel safe;
   -- body 41a66bdf43a250e4
+
+create function rate_limiter_internal.is_permitted(resource text, action text)
+  returns boolean
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 614a428eb5316514
 
 create function rate_limiter_internal.is_system_admin()
   returns boolean
@@ -4479,7 +4490,7 @@ create function rate_limiter_private.failed_jobs()
   returns SETOF rate_limiter_admin.failed_job
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a366a83f5ca7ac3a
+  -- body cb9c1701ea53234a
 
 create function rate_limiter_private.finish_drain(schema_name name, table_name name)
   returns void
@@ -5526,11 +5537,11 @@ grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limite
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text,integer,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_reservation(uuid,text,bigint,bigint,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_setting(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_tenant_ceiling(uuid,text,uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_application(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_tenant(uuid,text,timestamp with time zone) to rate_limiter_visitor;
@@ -5542,6 +5553,7 @@ grant execute on function rate_limiter_admin.viewer_permissions() to rate_limite
 grant execute on function rate_limiter_admin.why_throttled(uuid,text,bigint,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.write_off_borrowing(uuid,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.audit_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
@@ -5552,6 +5564,7 @@ grant execute on function rate_limiter_internal.debt_seconds(timestamp with time
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_change(text,text) to rate_limiter_visitor;
@@ -5750,7 +5763,7 @@ comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) 
 comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean) is '@resultFieldName quota
 Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
 
-comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,integer,timestamp with time zone) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after; at most 1,000. For the next page say before which row.';
+comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after. Let the span end in the past while you page: what is written meanwhile would move the pages.';
 comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,pg_catalog.text,bigint,bigint,integer) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
 comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text) is '@resultFieldName setting
 Changes a setting of the whole system. A value that does not fit its type and bounds is refused.';
@@ -5758,9 +5771,9 @@ Changes a setting of the whole system. A value that does not fit its type and bo
 comment on function rate_limiter_admin.set_tenant_ceiling(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) is '@resultFieldName ceiling
 Sets the most that the quotas of a tenant''s applications may come to together at any moment: of those on one cluster, or of all of them. Within it the tenant''s own people set quotas, and an application without a quota of that kind is denied. A kind that is neither given nor removed (removeIops, removeBandwidth) stays as it is. Refused (QS409) below what quotas in force and scheduled come to. For system administrators.';
 
-comment on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone) is '@behavior -connection +list
+comment on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone,integer) is '@behavior -connection +list
 @listSuffix omit
-Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out as tryQuota does on what its application asked and was admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on. problem says why a candidate could not be judged; the others are.';
+Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out as tryQuota does on what its application asked and was admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on. problem says why a candidate could not be judged; the others are. The answer has 100 of the candidates, by name: for the next ones skip those.';
 
 comment on function rate_limiter_admin.suspend_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
 Refuses the requests that come with a key, until a moment or until liftSuspension; other keys of the application work on. For system administrators.';
@@ -5813,6 +5826,7 @@ comment on function rate_limiter_internal.asked_lately(integer,timestamp with ti
 comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
 comment on function rate_limiter_internal.audit_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
+comment on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,pg_catalog.text) is 'The audit rows of a span, of those that the signed-in user may read, with a text in the values before or after.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
@@ -5960,6 +5974,7 @@ comment on function rate_limiter_internal.is_layer1(rate_limiter.bucket_type) is
 comment on function rate_limiter_internal.is_layer1_short(rate_limiter.token_buckets[]) is 'Whether leases share what layer 1 has: less than half is there of what it can give beyond what it holds back.';
 comment on function rate_limiter_internal.is_leased_out(rate_limiter.token_buckets[],numeric,numeric) is 'Whether layer-1 buckets count so much as leased that what is asked does not fit beside it into what is common to all applications: what has expired is in the way.';
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
+comment on function rate_limiter_internal.is_permitted(pg_catalog.text,pg_catalog.text) is 'True, or the error of require_permission: for queries that are inlined.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
@@ -7092,7 +7107,9 @@ comment on view column rate_limiter.v_token_bucket_status.current_tokens is 'Tok
 comment on view column rate_limiter.v_token_bucket_status.debt is 'Tokens below zero, which refill pays first.';
 comment on view column rate_limiter.v_token_bucket_status.debt_seconds is 'Seconds until refill has paid the debt; 0 without one, null where nothing flows in.';
 comment on view column rate_limiter.v_token_bucket_status.fill_percentage is 'How full it is: above 100 while it borrows, below zero in debt.';
-comment on view column rate_limiter.v_token_bucket_status.last_refill_at is 'Up to when it has refilled.';
+comment on view column rate_limiter.v_token_bucket_status.last_refill_at is '@behavior -attribute:orderBy
+Up to when it has refilled: now, where it does. Pages are not ordered by it, for it moves.';
+
 comment on view column rate_limiter.v_token_bucket_status.mode is 'Whether it decides or only measures.';
 comment on view column rate_limiter.v_token_bucket_status.owner_id is 'The application or the cluster.';
 comment on view column rate_limiter.v_token_bucket_status.refill_rate is 'Tokens per second.';
@@ -7124,10 +7141,12 @@ comment on view column rate_limiter_admin.user_sessions.session_id is 'The sessi
 comment on view column rate_limiter_admin.user_sessions.user_agent is 'With which client.';
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
 comment on view rate_limiter.v_active_quotas is '@name active_quota
+@primaryKey app_id,config_id
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas
 The quotas of applications that are in force now, their own and the defaults of clusters.';
 
 comment on view rate_limiter.v_daily_quota_usage is '@name daily_quota_usage
+@primaryKey date,app_id,bucket_type
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName dailyQuotaUsages
 What each application used by day (UTC), as of the last refresh: your tenant''s part of mv_daily_quota_usage.';
 

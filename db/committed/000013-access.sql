@@ -1,5 +1,5 @@
 --! Previous: sha1:d398af2c482d1fea63e1b1834652369527272053
---! Hash: sha1:f8fa0169c89939236d9054b8d0ae7e3a9374d32a
+--! Hash: sha1:326dc53f4d94f2208458f50ffbacd1e34b3dd530
 --! Message: access
 
 -- Context
@@ -461,6 +461,25 @@ comment on function rate_limiter_internal.require_permission(text, text) is
   'Refuses a caller who is not signed in (QS401) or not allowed to do this (QS403), and a change '
   'by people of a suspended tenant (QS403) or in a transaction that is not read committed (QS422).';
 --! EndIncluded rate_limiter_internal/context/require_permission.sql
+--! Included rate_limiter_internal/context/is_permitted.sql
+create or replace function rate_limiter_internal.is_permitted(resource text, action text)
+returns boolean
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_permission(is_permitted.resource, is_permitted.action);
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_internal.is_permitted(text, text) is
+  'True, or the error of require_permission: for queries that are inlined.';
+grant execute on function rate_limiter_internal.is_permitted(text, text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/is_permitted.sql
 --! Included rate_limiter_internal/context/require_system_admin.sql
 create or replace function rate_limiter_internal.require_system_admin(
   resource text,
@@ -765,18 +784,13 @@ $$;
 comment on function rate_limiter_internal.refuse_version_change() is
   'Trigger: a quota version stays as it was written, but may be marked as archived.';
 --! EndIncluded rate_limiter_internal/audit/refuse_version_change.sql
---! Included rate_limiter_admin/audit/search_audit.sql
-create or replace function rate_limiter_admin.search_audit(
+--! Included rate_limiter_internal/audit/audit_rows_containing.sql
+create or replace function rate_limiter_internal.audit_rows_containing(
   since timestamptz,
   until timestamptz,
-  user_id uuid default null,
-  action text default null,
-  entity_type text default null,
-  containing text default null,
-  max_rows integer default 100,
-  before timestamptz default null
+  containing text
 )
-returns setof rate_limiter_audit.audit_logs
+returns setof uuid
 language plpgsql
 stable
 parallel safe
@@ -788,37 +802,75 @@ declare
   own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
   -- What people type is text to find, not a pattern.
   pattern constant text := '%' || regexp_replace(
-    search_audit.containing, $re$([\\%_])$re$, $re$\\\1$re$, 'g'
+    audit_rows_containing.containing, $re$([\\%_])$re$, $re$\\\1$re$, 'g'
   ) || '%';
 begin
   perform rate_limiter_internal.require_permission('audit', 'read');
 
+  -- A definer: no policy lets an index of texts be used, because comparing texts may tell of them.
   return query
+  select l.log_id
+  from rate_limiter_audit.audit_logs as l
+  where l.created_at >= audit_rows_containing.since
+    and l.created_at < audit_rows_containing.until
+    and (everywhere or l.tenant_id = own_tenant_id)
+    and (l.old_values::text ilike pattern or l.new_values::text ilike pattern);
+end;
+$$;
+
+comment on function rate_limiter_internal.audit_rows_containing(
+  timestamptz, timestamptz, text
+) is
+  'The audit rows of a span, of those that the signed-in user may read, with a text in the values '
+  'before or after.';
+grant execute on function rate_limiter_internal.audit_rows_containing(
+  timestamptz, timestamptz, text
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/audit/audit_rows_containing.sql
+--! Included rate_limiter_admin/audit/search_audit.sql
+create or replace function rate_limiter_admin.search_audit(
+  since timestamptz,
+  until timestamptz,
+  user_id uuid default null,
+  action text default null,
+  entity_type text default null,
+  containing text default null
+)
+returns setof rate_limiter_audit.audit_logs
+language sql
+stable
+parallel safe
+as $$
+  -- Neither a definer nor with settings of its own, so that it is inlined: a page reads the rows of
+  -- a page, a total counts all of them, and row-level security decides which.
   select l.*
   from rate_limiter_audit.audit_logs as l
   where l.created_at >= search_audit.since
-    and l.created_at < least(search_audit.until, search_audit.before)
-    and (everywhere or l.tenant_id = own_tenant_id)
+    and l.created_at < search_audit.until
     and (search_audit.user_id is null or l.user_id = search_audit.user_id)
     and (search_audit.action is null or l.action = search_audit.action)
     and (search_audit.entity_type is null or l.entity_type = search_audit.entity_type)
     and (
-      pattern is null
-      or l.old_values::text ilike pattern
-      or l.new_values::text ilike pattern
+      search_audit.containing is null
+      or l.log_id in (
+        select rate_limiter_internal.audit_rows_containing(
+          search_audit.since, search_audit.until, search_audit.containing
+        )
+      )
     )
-  order by l.created_at desc
-  limit least(greatest(search_audit.max_rows, 0), 1000);
-end;
+  order by l.created_at desc, l.log_id desc
+  -- No limit, or an error: a condition would not be looked at where the policy shows nothing.
+  limit case when rate_limiter_internal.is_permitted('audit', 'read') then null::bigint end;
 $$;
 
 comment on function rate_limiter_admin.search_audit(
-  timestamptz, timestamptz, uuid, text, text, text, integer, timestamptz
+  timestamptz, timestamptz, uuid, text, text, text
 ) is
   'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of '
-  'the values before or after; at most 1,000. For the next page say before which row.';
+  'the values before or after. Let the span end in the past while you page: what is written '
+  'meanwhile would move the pages.';
 grant execute on function rate_limiter_admin.search_audit(
-  timestamptz, timestamptz, uuid, text, text, text, integer, timestamptz
+  timestamptz, timestamptz, uuid, text, text, text
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/audit/search_audit.sql
 --! Included rate_limiter_internal/audit/write_bucket_audit.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:f8fa0169c89939236d9054b8d0ae7e3a9374d32a
---! Hash: sha1:6ad0da137475d1d89ebe77dded63e504a1ba5936
+--! Previous: sha1:326dc53f4d94f2208458f50ffbacd1e34b3dd530
+--! Hash: sha1:714c350e393bc441287e5806dee0fda0224c7298
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:6ad0da137475d1d89ebe77dded63e504a1ba5936
---! Hash: sha1:45ac7d47124a5587dd2774a7a7583acea897d5b9
+--! Previous: sha1:714c350e393bc441287e5806dee0fda0224c7298
+--! Hash: sha1:543dc189e6a2797f99315f3f97de62d5664a6119
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:45ac7d47124a5587dd2774a7a7583acea897d5b9
---! Hash: sha1:42904dc930413bdf06f4796516109fb13aa99575
+--! Previous: sha1:543dc189e6a2797f99315f3f97de62d5664a6119
+--! Hash: sha1:1e9cdbb87cbe7f93878a4b678dfe2db7c22efc37
 --! Message: quotas
 
 -- Quotas
@@ -1569,6 +1569,7 @@ where c.is_active
 
 comment on view rate_limiter.v_active_quotas is
   E'@name active_quota\n'
+  '@primaryKey app_id,config_id\n'
   '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
   '@fieldName application|@foreignFieldName activeQuotas\n'
   'The quotas of applications that are in force now, their own and the defaults of clusters.';
@@ -1618,6 +1619,7 @@ where (select rate_limiter_internal.may('metrics', 'read'))
 
 comment on view rate_limiter.v_daily_quota_usage is
   E'@name daily_quota_usage\n'
+  '@primaryKey date,app_id,bucket_type\n'
   '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
   '@fieldName application|@foreignFieldName dailyQuotaUsages\n'
   'What each application used by day (UTC), as of the last refresh: your tenant''s part of '

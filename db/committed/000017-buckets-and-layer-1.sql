@@ -1,5 +1,5 @@
---! Previous: sha1:42904dc930413bdf06f4796516109fb13aa99575
---! Hash: sha1:fba55e9c382176d7556fd548ede9c53333777651
+--! Previous: sha1:1e9cdbb87cbe7f93878a4b678dfe2db7c22efc37
+--! Hash: sha1:0d5a9dd841d912d40bac8b3f2937732252d391b8
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -1554,7 +1554,8 @@ comment on column rate_limiter.v_token_bucket_status.mode is
 comment on column rate_limiter.v_token_bucket_status.cluster_name is
   'The cluster, for a layer-1 bucket or a reserve on it.';
 comment on column rate_limiter.v_token_bucket_status.last_refill_at is
-  'Up to when it has refilled.';
+  E'@behavior -attribute:orderBy\n'
+  'Up to when it has refilled: now, where it does. Pages are not ordered by it, for it moves.';
 comment on column rate_limiter.v_token_bucket_status.debt is
   'Tokens below zero, which refill pays first.';
 comment on column rate_limiter.v_token_bucket_status.debt_seconds is

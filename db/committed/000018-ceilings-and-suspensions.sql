@@ -1,5 +1,5 @@
---! Previous: sha1:fba55e9c382176d7556fd548ede9c53333777651
---! Hash: sha1:76b17398c58fc0d006f8f8e5f9ba22e300f2471d
+--! Previous: sha1:0d5a9dd841d912d40bac8b3f2937732252d391b8
+--! Hash: sha1:1b8a623b433eb710c2f6801ff1f354cc727c304b
 --! Message: ceilings and suspensions
 
 -- Ceilings

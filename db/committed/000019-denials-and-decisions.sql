@@ -1,5 +1,5 @@
---! Previous: sha1:76b17398c58fc0d006f8f8e5f9ba22e300f2471d
---! Hash: sha1:6d0f4f9131463d768d7b9704ed17fd8d3db6f7ae
+--! Previous: sha1:1b8a623b433eb710c2f6801ff1f354cc727c304b
+--! Hash: sha1:6515981450825c2098bbe61c133ff551c541d37a
 --! Message: denials and decisions
 
 -- Denials

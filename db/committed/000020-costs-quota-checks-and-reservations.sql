@@ -1,5 +1,5 @@
---! Previous: sha1:6d0f4f9131463d768d7b9704ed17fd8d3db6f7ae
---! Hash: sha1:408adf3f732325acffb515d18f47870e59dc3797
+--! Previous: sha1:6515981450825c2098bbe61c133ff551c541d37a
+--! Hash: sha1:1f1a42f5333905a1c0077bc8515b88347e40b117
 --! Message: costs, quota checks and reservations
 
 -- Costs

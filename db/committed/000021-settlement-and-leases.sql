@@ -1,5 +1,5 @@
---! Previous: sha1:408adf3f732325acffb515d18f47870e59dc3797
---! Hash: sha1:e3dd90b9eb51ae9d88d0e0afd85195ba3d277457
+--! Previous: sha1:1f1a42f5333905a1c0077bc8515b88347e40b117
+--! Hash: sha1:e2ef8050685585786b6432b8d354e84b3ccc8d97
 --! Message: settlement and leases
 
 -- Settlement

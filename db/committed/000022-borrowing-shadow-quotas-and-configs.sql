@@ -1,5 +1,5 @@
---! Previous: sha1:e3dd90b9eb51ae9d88d0e0afd85195ba3d277457
---! Hash: sha1:ad9d8971645264f15db5d042e017003e72ea33d7
+--! Previous: sha1:e2ef8050685585786b6432b8d354e84b3ccc8d97
+--! Hash: sha1:911ada63be28d7af8a370c1e111e308f4ff1abd4
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing
@@ -1453,7 +1453,8 @@ grant execute on function rate_limiter_admin.try_quota(
 --! Included rate_limiter_admin/shadow/shadow_report.sql
 create or replace function rate_limiter_admin.shadow_report(
   since timestamptz,
-  until timestamptz
+  until timestamptz,
+  skip integer default 0
 )
 returns table (
   app_id uuid,
@@ -1479,7 +1480,8 @@ returns table (
   denied_bytes numeric,
   judged_until timestamptz,
   notes text[],
-  problem text
+  problem text,
+  candidates bigint
 )
 language plpgsql
 stable
@@ -1504,8 +1506,9 @@ begin
       and c.is_active
       and (c.valid_to is null or c.valid_to > clock_timestamp())
       and (everywhere or a.tenant_id = own_tenant_id)
-    order by a.name, c.valid_from
+    order by a.name, c.valid_from, c.config_id
     limit 100
+    offset greatest(shadow_report.skip, 0)
   )
   select
     c.app_id, c.name::text, c.config_id,
@@ -1515,22 +1518,23 @@ begin
     t.first_throttled_at, t.last_throttled_at, t.longest_wait_ms,
     t.leases, t.leased_tokens, t.leased_bytes, t.denied_operations,
     t.denied_tokens, t.denied_bytes, t.judged_until, t.notes,
-    t.problem
+    t.problem, c.total
   from candidates as c
   cross join lateral rate_limiter_internal.try_candidate(
     c.app_id, c.config_id, since, until, (20000 / least(c.total, 100))::integer
   ) as t
-  order by t.throttled_operations desc nulls last, c.name;
+  order by t.throttled_operations desc nulls last, c.name, c.config_id;
 end;
 $$;
 
-comment on function rate_limiter_admin.shadow_report(timestamptz, timestamptz) is
+comment on function rate_limiter_admin.shadow_report(timestamptz, timestamptz, integer) is
   E'@behavior -connection +list\n@listSuffix omit\n'
   'Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out '
   'as tryQuota does on what its application asked and was admitted in a span of at most 31 days. '
   '20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go '
-  'on. problem says why a candidate could not be judged; the others are.';
-grant execute on function rate_limiter_admin.shadow_report(timestamptz, timestamptz)
+  'on. problem says why a candidate could not be judged; the others are. The answer has 100 of '
+  'the candidates, by name: for the next ones skip those.';
+grant execute on function rate_limiter_admin.shadow_report(timestamptz, timestamptz, integer)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/shadow/shadow_report.sql
 

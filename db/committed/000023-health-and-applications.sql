@@ -1,5 +1,5 @@
---! Previous: sha1:ad9d8971645264f15db5d042e017003e72ea33d7
---! Hash: sha1:f52362448bf4f0475df6a9a9a97ea51cc737f956
+--! Previous: sha1:911ada63be28d7af8a370c1e111e308f4ff1abd4
+--! Hash: sha1:020c4ca90051021c2653bc0c9d086f4837ffc170
 --! Message: health and applications
 
 -- Health

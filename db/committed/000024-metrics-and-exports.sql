@@ -1,5 +1,5 @@
---! Previous: sha1:f52362448bf4f0475df6a9a9a97ea51cc737f956
---! Hash: sha1:68feb27599f8e8961eb3e5011f9940ff6f928919
+--! Previous: sha1:020c4ca90051021c2653bc0c9d086f4837ffc170
+--! Hash: sha1:4000b57b5bef057ec0c3220a799ffd6757f81115
 --! Message: metrics and exports
 
 -- Metrics

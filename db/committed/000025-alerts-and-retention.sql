@@ -1,5 +1,5 @@
---! Previous: sha1:68feb27599f8e8961eb3e5011f9940ff6f928919
---! Hash: sha1:64ff98d44ea46c4584c21d9d4d458ca9778100da
+--! Previous: sha1:4000b57b5bef057ec0c3220a799ffd6757f81115
+--! Hash: sha1:8eb259681cfcbe39d2627bf135ef107059b02851
 --! Message: alerts and retention
 
 -- Alerts

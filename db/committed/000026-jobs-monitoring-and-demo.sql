@@ -1,5 +1,5 @@
---! Previous: sha1:64ff98d44ea46c4584c21d9d4d458ca9778100da
---! Hash: sha1:d79916e3dcd7c83e4394710af9077f88f52b96d3
+--! Previous: sha1:8eb259681cfcbe39d2627bf135ef107059b02851
+--! Hash: sha1:13e258add05f211411ac9c98df0631c634865f91
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -377,7 +377,7 @@ as $$
   select j.id, j.task_identifier, j.attempts::integer, j.last_error, j.created_at, j.updated_at
   from graphile_worker.jobs as j
   where j.attempts >= j.max_attempts and j.locked_at is null
-  order by j.updated_at desc;
+  order by j.updated_at desc, j.id desc;
 $$;
 
 comment on function rate_limiter_private.failed_jobs() is

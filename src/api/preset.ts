@@ -13,6 +13,7 @@ import { limitsPlugin } from "./graphql/limits-plugin.ts";
 import { maskError } from "./graphql/mask-error.ts";
 import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
+import { stableOrderPlugin } from "./graphql/stable-order-plugin.ts";
 import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
 import type { OpenSockets } from "./http/open-sockets.ts";
 import type { SignInParts } from "./identity/credential-check.ts";
@@ -55,6 +56,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       inflectionPlugin,
       durationPlugin,
       decimalPlugin,
+      stableOrderPlugin,
       limitsPlugin({
         limits: settings,
         introspection: settings.introspection,
