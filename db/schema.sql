@@ -148,6 +148,23 @@ create type rate_limiter_admin.iops_limits as (
   min_reserve integer
 );
 
+create type rate_limiter_admin.new_application as (
+  name text,
+  cluster_id uuid,
+  metadata jsonb,
+  tenant_id uuid
+);
+
+create type rate_limiter_admin.new_quota as (
+  app_id uuid,
+  iops rate_limiter_admin.iops_limits,
+  bandwidth rate_limiter_admin.bandwidth_limits,
+  valid_from timestamp with time zone,
+  valid_to timestamp with time zone,
+  mode rate_limiter.quota_mode,
+  if_version uuid
+);
+
 create type rate_limiter_admin.time_resolution as enum (
   'hour',
   'day'
@@ -795,6 +812,7 @@ create table rate_limiter.system_settings (
   choices text[],
   description text not null,
   is_sensitive boolean not null default false,
+  version integer not null default 1,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_by uuid,
   constraint setting_bounds_are_for_numbers CHECK ((value_type = ANY (ARRAY['integer'::text, 'numeric'::text])) OR minimum IS NULL AND maximum IS NULL),
@@ -1158,6 +1176,16 @@ create table rate_limiter_private.job_workers (
   constraint job_workers_pkey PRIMARY KEY (worker_id)
 );
 
+create table rate_limiter_private.kept_answers (
+  user_id uuid not null,
+  key_hash bytea not null,
+  request_hash bytea not null,
+  answer bytea,
+  made_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint kept_answers_pkey PRIMARY KEY (user_id, key_hash),
+  constraint kept_answers_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
 create table rate_limiter_private.ledger_checks (
   check_id bigint generated always as identity not null,
   from_time timestamp with time zone not null,
@@ -1382,6 +1410,7 @@ CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btre
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
 CREATE INDEX idx_job_failures_failed ON rate_limiter_private.job_failures USING btree (last_failed_at);
 CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btree (seen_at);
+CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING btree (made_at);
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_metric_changes_bucket ON rate_limiter_private.metric_changes USING btree (bucket);
@@ -1889,6 +1918,12 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   set search_path=pg_catalog, pg_temp;
   -- body 02773ca8fc1b5899
 
+create function rate_limiter_admin.create_applications(applications rate_limiter_admin.new_application[])
+  returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2bf48b59b49b6c40
+
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
@@ -1941,11 +1976,17 @@ create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid
   set search_path=pg_catalog, pg_temp;
   -- body 0442e9705ccbe20a
 
-create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone)
+create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, if_version uuid DEFAULT NULL::uuid)
   returns rate_limiter.quota_configs
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6b40eeac98f9e450
+  -- body b206523fdbcba026
+
+create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limiter_admin.new_quota[])
+  returns TABLE(entry integer, app_id uuid, config_id uuid)
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a58eefc83d34c28e
 
 create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record
@@ -2007,11 +2048,11 @@ create function rate_limiter_admin.rotate_api_key(api_key_id uuid, overlap inter
   set search_path=pg_catalog, pg_temp;
   -- body b1e416c84102a6cc
 
-create function rate_limiter_admin.schedule_quota(reason text, valid_from timestamp with time zone, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
+create function rate_limiter_admin.schedule_quota(reason text, valid_from timestamp with time zone, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false, if_version uuid DEFAULT NULL::uuid)
   returns rate_limiter.quota_configs
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7292e86064493ad5
+  -- body 0fbd637dca556f9f
 
 create function rate_limiter_admin.search_audit(since timestamp with time zone, until timestamp with time zone, user_id uuid DEFAULT NULL::uuid, action text DEFAULT NULL::text, entity_type text DEFAULT NULL::text, containing text DEFAULT NULL::text)
   returns SETOF rate_limiter_audit.audit_logs
@@ -2024,11 +2065,11 @@ create function rate_limiter_admin.set_reservation(app_id uuid, reason text, res
   set search_path=pg_catalog, pg_temp;
   -- body 6a2f389d439da4a1
 
-create function rate_limiter_admin.set_setting(key text, value text)
+create function rate_limiter_admin.set_setting(key text, value text, if_version integer DEFAULT NULL::integer)
   returns rate_limiter.system_settings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 718b058a1d6d1afc
+  -- body 0f2062086aa3152f
 
 create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason text, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.ceiling_limits DEFAULT NULL::rate_limiter_admin.ceiling_limits, bandwidth rate_limiter_admin.ceiling_limits DEFAULT NULL::rate_limiter_admin.ceiling_limits, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false)
   returns rate_limiter.tenant_ceilings
@@ -2617,6 +2658,11 @@ create function rate_limiter_internal.count_uncharged(shard_key integer, at time
   returns void
   language plpgsql volatile parallel unsafe;
   -- body f324b8ace8b0493a
+
+create function rate_limiter_internal.count_version()
+  returns trigger
+  language plpgsql volatile parallel unsafe;
+  -- body 052e7796e3fc5582
 
 create function rate_limiter_internal.counted_window(app_id uuid, metric_name text, condition text, threshold_value double precision, minutes integer, until timestamp with time zone, OUT every_one_holds boolean, OUT any_holds boolean, OUT latest_value double precision)
   returns record
@@ -3248,6 +3294,11 @@ create function rate_limiter_internal.moment_or_null(spelled text)
   language plpgsql stable parallel unsafe;
   -- body 1b1c6e4d5aebdbd4
 
+create function rate_limiter_internal.most_problems()
+  returns integer
+  language sql immutable parallel safe;
+  -- body 5cbb93558b8f5e07
+
 create function rate_limiter_internal.move_buckets(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -3397,6 +3448,11 @@ create function rate_limiter_internal.prepare_to_charge(at timestamp with time z
   language plpgsql volatile parallel unsafe;
   -- body 8bcef045c323dbf9
 
+create function rate_limiter_internal.problem(entry integer, code text, message text, detail text)
+  returns jsonb
+  language sql immutable parallel safe;
+  -- body 77195786cf993d30
+
 create function rate_limiter_internal.propose_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, OUT lease rate_limiter.lease_grant, OUT charged rate_limiter_internal.bucket_charge[], OUT is_layer1_short boolean, OUT share_left_tokens numeric, OUT share_left_bytes numeric)
   returns record
   language plpgsql stable parallel safe;
@@ -3525,6 +3581,11 @@ create function rate_limiter_internal.refund_at(shard_key integer, at timestamp 
   language plpgsql volatile parallel unsafe;
   -- body 70a0dfecfe5fd7d6
 
+create function rate_limiter_internal.refuse_batch(problems jsonb)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 56fcbb3169352d3a
+
 create function rate_limiter_internal.refuse_change()
   returns trigger
   language plpgsql volatile parallel unsafe;
@@ -3615,6 +3676,11 @@ create function rate_limiter_internal.require_application(app_id uuid, resource 
   returns void
   language plpgsql stable parallel safe;
   -- body c89a7927a26a889a
+
+create function rate_limiter_internal.require_batch(entries integer)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 098d4a7685257add
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -3762,6 +3828,11 @@ create function rate_limiter_internal.require_tenant_not_suspended()
   returns void
   language plpgsql stable parallel safe;
   -- body b3b7b7353ea04a36
+
+create function rate_limiter_internal.require_version(app_id uuid, cluster_id uuid, default_cluster_id uuid, mode rate_limiter.quota_mode, expected_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body cb42620151011fef
 
 create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
@@ -4280,6 +4351,18 @@ create function rate_limiter_private.change_password(at timestamp with time zone
   set search_path=pg_catalog, pg_temp;
   -- body 5f919c75c2d829d8
 
+create function rate_limiter_private.changes_of_transaction(max_rows integer)
+  returns TABLE(action text, entity_type text, entity_id uuid, old_values jsonb, new_values jsonb)
+  language sql stable parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3fb8bc24b973aff8
+
+create function rate_limiter_private.claim_request(user_id uuid, key_hash bytea, request_hash bytea, OUT is_new boolean, OUT answer bytea)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2e4dc4504e67ea6d
+
 create function rate_limiter_private.cleanup_is_done(at timestamp with time zone DEFAULT clock_timestamp())
   returns void
   language plpgsql volatile parallel unsafe security definer
@@ -4442,7 +4525,7 @@ create function rate_limiter_private.expire_sessions(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e11fac0a12dc9cb3
+  -- body 52f216f74d5886d7
 
 create function rate_limiter_private.expired_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
@@ -4545,6 +4628,12 @@ create function rate_limiter_private.issue_api_key(app_id uuid, name text DEFAUL
   returns record
   language plpgsql volatile parallel unsafe;
   -- body cdf27920f5f0ced6
+
+create function rate_limiter_private.keep_answer(user_id uuid, key_hash bytea, answer bytea)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 1f4b5b42a71e234f
 
 create function rate_limiter_private.login_counters(account bytea, ip_address inet, is_known boolean)
   returns TABLE(account bytea, network inet)
@@ -4836,6 +4925,7 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.roles FOR EACH ROW W
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.suspensions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('suspension_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('setting_id');
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON rate_limiter.system_settings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_setting();
+CREATE TRIGGER count_version BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.count_version();
 CREATE TRIGGER notify_change AFTER UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.notify_change('settings');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.system_settings FOR EACH ROW WHEN (old.value IS DISTINCT FROM new.value) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
@@ -5516,6 +5606,7 @@ grant execute on function rate_limiter_admin.ceiling_usage(uuid) to rate_limiter
 grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
@@ -5525,7 +5616,8 @@ grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.publish_quotas(text,rate_limiter_admin.new_quota[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.register_access_key(uuid,text,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.remove_reservation(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
@@ -5536,10 +5628,10 @@ grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limite
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.schedule_quota(text,timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,uuid,text,text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_reservation(uuid,text,bigint,bigint,integer) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.set_setting(text,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.set_setting(text,text,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.set_tenant_ceiling(uuid,text,uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
@@ -5586,6 +5678,8 @@ grant execute on function rate_limiter_private.begin_password_check() to rate_li
 grant execute on function rate_limiter_private.begin_retention() to rate_limiter_worker;
 grant execute on function rate_limiter_private.change_email(timestamp with time zone,text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.change_password(timestamp with time zone,text,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.changes_of_transaction(integer) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.claim_request(uuid,bytea,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.cleanup_is_done(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
@@ -5614,6 +5708,7 @@ grant execute on function rate_limiter_private.fold_denials(integer) to rate_lim
 grant execute on function rate_limiter_private.forget_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.has_overdue_jobs(text[],interval) to rate_limiter_worker;
 grant execute on function rate_limiter_private.heartbeat_workers(text[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.keep_answer(uuid,bytea,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.make_partitions(timestamp with time zone,integer) to rate_limiter_worker;
@@ -5657,6 +5752,17 @@ comment on composite type column rate_limiter_admin.iops_limits.iops_burst is 'T
 comment on composite type column rate_limiter_admin.iops_limits.iops_limit is 'Tokens per second, sustained.';
 comment on composite type column rate_limiter_admin.iops_limits.min_reserve is 'Tokens that leases and lending never touch; none where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second, at most the sustained ones, which it is where absent.';
+comment on composite type column rate_limiter_admin.new_application.cluster_id is 'Its cluster; none where absent.';
+comment on composite type column rate_limiter_admin.new_application.metadata is 'A JSON object; empty where absent.';
+comment on composite type column rate_limiter_admin.new_application.name is 'Unique in its tenant.';
+comment on composite type column rate_limiter_admin.new_application.tenant_id is 'Its tenant; yours where absent.';
+comment on composite type column rate_limiter_admin.new_quota.app_id is 'The application.';
+comment on composite type column rate_limiter_admin.new_quota.bandwidth is 'Limits of bytes; as they are where absent.';
+comment on composite type column rate_limiter_admin.new_quota.if_version is 'The configId that is to be in force now; any where absent.';
+comment on composite type column rate_limiter_admin.new_quota.iops is 'Limits of operations; as they are where absent.';
+comment on composite type column rate_limiter_admin.new_quota.mode is 'Whether it denies; it does where absent.';
+comment on composite type column rate_limiter_admin.new_quota.valid_from is 'From when on; now where absent.';
+comment on composite type column rate_limiter_admin.new_quota.valid_to is 'Until when; without an end where absent.';
 comment on composite type column rate_limiter_internal.bucket_charge.shard_key is '@behavior -*';
 comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
@@ -5722,6 +5828,9 @@ What differs between two versions of quotas, field by field, such as iops.iops_l
 
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
+comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
+createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
+
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -5739,8 +5848,11 @@ Ends a suspension before its time. For system administrators.';
 comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
 comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
 comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket. Its own quotas, their buckets and its cost rules go with it. The reservation that it had ends. Open leases stay good and what is left of them goes back to the cluster that gave it, as what settling or refunding an earlier reference changes does. Loans stay and are paid, to lenders on the old cluster too. Where it has no quota of its own it comes under the default of the new cluster. Refused (QS403) where the ceiling of its tenant there is too low for it. For system administrators.';
-comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,timestamp with time zone) is '@resultFieldName quota
-Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
+comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,timestamp with time zone,pg_catalog.uuid) is '@resultFieldName quota
+Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
+
+comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
+scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Decisions of an application wait from when its quota is written until all are.';
 
 comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued (AKIA…) a key of an application: requests that are signed with it are charged to the application. 1 to 128 visible ASCII characters. Revoke it as any other key; it is rotated at the storage. For system administrators.';
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation
@@ -5760,13 +5872,13 @@ comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
-comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean) is '@resultFieldName quota
-Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies.';
+comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,pg_catalog.uuid) is '@resultFieldName quota
+Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after. Let the span end in the past while you page: what is written meanwhile would move the pages.';
 comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,pg_catalog.text,bigint,bigint,integer) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
-comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text) is '@resultFieldName setting
-Changes a setting of the whole system. A value that does not fit its type and bounds is refused.';
+comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text,integer) is '@resultFieldName setting
+Changes a setting of the whole system. A value that does not fit its type and bounds is refused. ifVersion is the version that you have read: where another one is there now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.set_tenant_ceiling(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid,rate_limiter_admin.ceiling_limits,rate_limiter_admin.ceiling_limits,boolean,boolean) is '@resultFieldName ceiling
 Sets the most that the quotas of a tenant''s applications may come to together at any moment: of those on one cluster, or of all of them. Within it the tenant''s own people set quotas, and an application without a quota of that kind is denied. A kind that is neither given nor removed (removeIops, removeBandwidth) stays as it is. Refused (QS409) below what quotas in force and scheduled come to. For system administrators.';
@@ -5904,6 +6016,7 @@ comment on function rate_limiter_internal.costs_before(integer,pg_catalog.uuid,p
 comment on function rate_limiter_internal.count_denial(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
 comment on function rate_limiter_internal.count_if_denied(integer,timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
 comment on function rate_limiter_internal.count_uncharged(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,boolean,numeric) is 'Counts what a late charge left uncharged, by application, minute and reason.';
+comment on function rate_limiter_internal.count_version() is 'Trigger: counts the changes of a row.';
 comment on function rate_limiter_internal.counted_window(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,timestamp with time zone) is 'Whether every minute of a window, and whether any, meets the condition of an alert on a count of the system. A minute without a sample counts as zero.';
 comment on function rate_limiter_internal.credit_bucket(rate_limiter.token_buckets,numeric) is 'A bucket after tokens were given back to it: none lifts it above its capacity, or above its last one while it is dormant.';
 comment on function rate_limiter_internal.credit_charges(timestamp with time zone,rate_limiter_internal.bucket_charge[],rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Gives buckets that the caller has locked (lock_in_order) back what they were charged, up to their capacity: see credit_bucket.';
@@ -6026,6 +6139,7 @@ comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one in any way: a user of the same tenant, of any for a system administrator, who holds no role that the signed-in user could not give for as long. A user may manage itself.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
+comment on function rate_limiter_internal.most_problems() is 'How many entries of a batch that are refused are told: each of them took a subtransaction.';
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
 comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
@@ -6054,6 +6168,7 @@ comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buc
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Refuses a transaction that is not read committed (QS422).';
+comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused.';
 comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';
 comment on function rate_limiter_internal.queue_cleanup(timestamp with time zone,timestamp with time zone) is 'Queues a cleanup that is due within a minute; the clock asks again then for a later one. There is one such job at most.';
@@ -6079,6 +6194,7 @@ comment on function rate_limiter_internal.record_quota_version(pg_catalog.uuid,p
 comment on function rate_limiter_internal.refill(numeric,numeric,bigint,rate_limiter.calculation_method,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket between last_refill_at and at; none where the clock stepped back, null where no quota is in force. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.refill_buckets(timestamp with time zone,rate_limiter.token_buckets[]) is 'Buckets refilled to a moment under the terms that they have.';
 comment on function rate_limiter_internal.refund_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'refund() at a moment of the caller''s choice, null for live; answers false for a reference that was never charged or is refunded already.';
+comment on function rate_limiter_internal.refuse_batch(pg_catalog.jsonb) is 'Refuses a batch, with what is wrong with its entries as DETAIL.';
 comment on function rate_limiter_internal.refuse_change() is 'Trigger: refuses every change of rows once written, by any role.';
 comment on function rate_limiter_internal.refuse_delete_of_alert() is 'Trigger: an alert that was ever triggered is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_application() is 'Trigger: an application with quotas, a ledger, metrics, alerts, suspensions or reservations is deactivated, not deleted: made anew it would start with full buckets.';
@@ -6096,6 +6212,7 @@ comment on function rate_limiter_internal.repeat_grant(integer,timestamp with ti
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
+comment on function rate_limiter_internal.require_batch(integer) is 'Refuses a batch of the admin API that is empty or too large.';
 comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
@@ -6125,6 +6242,7 @@ comment on function rate_limiter_internal.require_reservations(timestamp with ti
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
+comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
@@ -6224,6 +6342,8 @@ comment on function rate_limiter_private.begin_password_check() is 'As begin_log
 comment on function rate_limiter_private.begin_retention() is 'Whether this transaction may have retention carried out: one does at a time, until it ends. Call it in a transaction of a connection of its own, which then stays idle: the steps of retention run in transactions of another.';
 comment on function rate_limiter_private.change_email(timestamp with time zone,pg_catalog.text,pg_catalog.text) is 'Changes the signed-in user''s address, after begin_password_check(), and ends the other sessions. Needs tenant:update, as the address of any user does.';
 comment on function rate_limiter_private.change_password(timestamp with time zone,pg_catalog.text,pg_catalog.text) is 'Changes the signed-in user''s password, after begin_password_check(), and ends the other sessions.';
+comment on function rate_limiter_private.changes_of_transaction(integer) is 'What a request has changed so far, in the words of the audit.';
+comment on function rate_limiter_private.claim_request(pg_catalog.uuid,pg_catalog.bytea,pg_catalog.bytea) is 'Takes an idempotency key of a user for the transaction, which keeps its answer by keep_answer; or answers what was kept for it. One request at a time has a key.';
 comment on function rate_limiter_private.cleanup_is_done(timestamp with time zone) is 'Notes that a cleanup was carried out at a moment, and queues the next one if it is due within a minute.';
 comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
@@ -6251,7 +6371,7 @@ comment on function rate_limiter_private.evaluate_alerts(timestamp with time zon
 comment on function rate_limiter_private.excuse_login(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet) is 'Takes back the failure that begin_login() counted, where the password was right and a one-time code is still to come. Earlier failures stay, so that codes are guessed no faster.';
 comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size. Revokes open leases of suspended and inactive applications.';
 comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
-comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, and failures to sign in that delay no attempt any more. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, failures to sign in that delay no attempt any more, and answers that were kept for a day. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
 comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first. Raises QS404 for one that is gone.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
@@ -6268,6 +6388,7 @@ comment on function rate_limiter_private.heartbeat_workers(pg_catalog.text[]) is
 comment on function rate_limiter_private.import_access_keys(pg_catalog.jsonb) is 'Registers a batch of access key ids, all or none: an array of objects with app_id, access_key_id, name and expires_at. An id that the same application has already stays as it is. DETAIL of the error is JSON: how many entries are refused, and the first hundred of them.';
 comment on function rate_limiter_private.is_known_network(pg_catalog.uuid,pg_catalog.inet) is 'Whether the user signed in from this network before, as far as sessions are kept.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
+comment on function rate_limiter_private.keep_answer(pg_catalog.uuid,pg_catalog.bytea,pg_catalog.bytea) is 'Keeps the answer of the request that has the idempotency key, in its transaction.';
 comment on function rate_limiter_private.login_counters(pg_catalog.bytea,pg_catalog.inet,boolean) is 'What a sign-in counts for: its source, the account from this source and, where the account was not signed in to from there before, the account from all such sources together.';
 comment on function rate_limiter_private.logout(pg_catalog.uuid) is 'Ends a session; answers whether there was one to end.';
 comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is 'Ends every session of a user; answers how many there were.';
@@ -6614,6 +6735,7 @@ comment on column rate_limiter.system_settings.updated_at is 'When the value las
 comment on column rate_limiter.system_settings.updated_by is 'Who changed it last.';
 comment on column rate_limiter.system_settings.value is 'Its value, as text.';
 comment on column rate_limiter.system_settings.value_type is 'What the value must be: integer, numeric, boolean or text.';
+comment on column rate_limiter.system_settings.version is 'Counts the changes of its value.';
 comment on column rate_limiter.tenant_ceilings.bandwidth_burst_bps is 'The most that their bandwidth_burst_bps may come to.';
 comment on column rate_limiter.tenant_ceilings.bandwidth_capacity is 'The most bytes that their buckets may hold when all of them are full.';
 comment on column rate_limiter.tenant_ceilings.bandwidth_limit_bps is 'The most that their bandwidth_limit_bps may come to; null for no ceiling of bandwidth.';
@@ -6813,6 +6935,11 @@ comment on column rate_limiter_private.job_progress.done_until is 'What lies bef
 comment on column rate_limiter_private.job_progress.job is 'The job.';
 comment on column rate_limiter_private.job_workers.seen_at is 'When it last said so.';
 comment on column rate_limiter_private.job_workers.worker_id is 'The name under which it locks jobs.';
+comment on column rate_limiter_private.kept_answers.answer is 'The answer, encrypted by a key that comes of the signing keys and the idempotency key: it may have secrets that are shown once.';
+comment on column rate_limiter_private.kept_answers.key_hash is 'SHA-256 of the idempotency key.';
+comment on column rate_limiter_private.kept_answers.made_at is 'When the change was made.';
+comment on column rate_limiter_private.kept_answers.request_hash is 'SHA-256 of what was asked: a key is of one request.';
+comment on column rate_limiter_private.kept_answers.user_id is 'The user who sent it.';
 comment on column rate_limiter_private.ledger_checks.check_id is 'The check.';
 comment on column rate_limiter_private.ledger_checks.checked_at is 'When, and up to where.';
 comment on column rate_limiter_private.ledger_checks.first_gaps is 'The first hundred of them.';
@@ -6983,6 +7110,7 @@ comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA
 comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
+comment on table rate_limiter_private.kept_answers is 'Answers of changes that were sent with an idempotency key, for a day: the same request gets the same answer, and changes nothing a second time.';
 comment on table rate_limiter_private.ledger_checks is 'Each time the ledger was verified, and what was found.';
 comment on table rate_limiter_private.login_failures is 'Failed sign-ins by account and source, whether or not the account exists: what slows guessing tells nothing, and guesses from elsewhere do not keep the owner of an account out.';
 comment on table rate_limiter_private.metric_changes is 'Hours and days of metrics that got samples since they were last aggregated.';
@@ -7008,6 +7136,8 @@ comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a 
 comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas of one kind of a tenant''s applications may come to together.';
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
+comment on type rate_limiter_admin.new_application is 'An application that is to be made.';
+comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';

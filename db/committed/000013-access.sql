@@ -1,5 +1,5 @@
---! Previous: sha1:d398af2c482d1fea63e1b1834652369527272053
---! Hash: sha1:326dc53f4d94f2208458f50ffbacd1e34b3dd530
+--! Previous: sha1:557830312c02d80fd6cf70065f3217e386937372
+--! Hash: sha1:007cf29c6baeb0a64e0c9a29cc2040ab51e3d6ff
 --! Message: access
 
 -- Context
@@ -2067,6 +2067,20 @@ grant delete on rate_limiter.users to rate_limiter_visitor;
 --! EndIncluded rate_limiter/access/users.grants.sql
 
 -- Settings
+--! Included rate_limiter_internal/settings/count_version.sql
+create or replace function rate_limiter_internal.count_version()
+returns trigger
+language plpgsql
+as $$
+begin
+  new.version := old.version + 1;
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.count_version() is
+  'Trigger: counts the changes of a row.';
+--! EndIncluded rate_limiter_internal/settings/count_version.sql
 --! Included rate_limiter_internal/settings/setting_problem.sql
 create or replace function rate_limiter_internal.setting_problem(
   value text,
@@ -2275,7 +2289,11 @@ comment on function rate_limiter_internal.check_setting() is
   'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
 --! EndIncluded rate_limiter_internal/settings/check_setting.sql
 --! Included rate_limiter_admin/settings/set_setting.sql
-create or replace function rate_limiter_admin.set_setting(key text, value text)
+create or replace function rate_limiter_admin.set_setting(
+  key text,
+  value text,
+  if_version integer default null
+)
 returns rate_limiter.system_settings
 language plpgsql
 volatile
@@ -2287,6 +2305,19 @@ declare
   setting rate_limiter.system_settings;
 begin
   perform rate_limiter_internal.require_system_admin('system', 'configure');
+
+  select s.* into setting
+  from rate_limiter.system_settings as s
+  where s.key = set_setting.key
+  for no key update;
+
+  if setting.version <> if_version then
+    raise exception using
+      errcode = 'QS409',
+      message = 'another version is in force',
+      detail = format('in force: %s', setting.version),
+      hint = 'Read it, and decide again.';
+  end if;
 
   update rate_limiter.system_settings as s
   set value = set_setting.value
@@ -2305,11 +2336,13 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_admin.set_setting(text, text) is
+comment on function rate_limiter_admin.set_setting(text, text, integer) is
   E'@resultFieldName setting\n'
   'Changes a setting of the whole system. A value that does not fit its type and bounds is '
-  'refused.';
-grant execute on function rate_limiter_admin.set_setting(text, text) to rate_limiter_visitor;
+  'refused. ifVersion is the version that you have read: where another one is there now, '
+  'nothing changes (QS409).';
+grant execute on function rate_limiter_admin.set_setting(text, text, integer)
+  to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/settings/set_setting.sql
 --! Included rate_limiter/settings/system_settings.triggers.sql
 create or replace trigger set_updated_at
@@ -2323,6 +2356,12 @@ create or replace trigger set_updated_by
   for each row
   when (old.value is distinct from new.value)
   execute function rate_limiter_internal.set_updated_by();
+
+create or replace trigger count_version
+  before update on rate_limiter.system_settings
+  for each row
+  when (old.value is distinct from new.value)
+  execute function rate_limiter_internal.count_version();
 
 create or replace trigger check_setting
   before insert or update on rate_limiter.system_settings

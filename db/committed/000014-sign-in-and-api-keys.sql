@@ -1,5 +1,5 @@
---! Previous: sha1:326dc53f4d94f2208458f50ffbacd1e34b3dd530
---! Hash: sha1:714c350e393bc441287e5806dee0fda0224c7298
+--! Previous: sha1:007cf29c6baeb0a64e0c9a29cc2040ab51e3d6ff
+--! Hash: sha1:fa7124384c14224f38f2aa5e7e8766c5739c3518
 --! Message: sign-in and API keys
 
 -- Sign-in
@@ -1580,6 +1580,7 @@ as $$
 declare
   token_count integer;
   failure_count integer;
+  answer_count integer;
 begin
   with ended as (
     select t.token_hash
@@ -1608,14 +1609,28 @@ begin
     and f.network = q.network;
   get diagnostics failure_count = row_count;
 
-  return greatest(token_count, failure_count);
+  with old as (
+    select a.user_id, a.key_hash
+    from rate_limiter_private.kept_answers as a
+    where a.made_at <= at - interval '24 hours'
+    limit batch_size
+    for update skip locked
+  )
+  delete from rate_limiter_private.kept_answers as a
+  using old as o
+  where a.user_id = o.user_id
+    and a.key_hash = o.key_hash;
+  get diagnostics answer_count = row_count;
+
+  return greatest(token_count, failure_count, answer_count);
 end;
 $$;
 
 comment on function rate_limiter_private.expire_sessions(timestamptz, integer) is
-  'Job: clears away what sessions need only while they last, the spent refresh tokens, and '
-  'failures to sign in that delay no attempt any more. The sessions themselves stay for as long as '
-  'their retention policy says. Call it until it answers less than batch_size.';
+  'Job: clears away what sessions need only while they last, the spent refresh tokens, failures '
+  'to sign in that delay no attempt any more, and answers that were kept for a day. The sessions '
+  'themselves stay for as long as their retention policy says. Call it until it answers less than '
+  'batch_size.';
 grant execute on function rate_limiter_private.expire_sessions(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/sign_in/expire_sessions.sql
@@ -1684,6 +1699,193 @@ grant select (session_id, user_id, ip_address, user_agent, created_at,
   last_used_at, refresh_expires_at, expires_at, revoked_at, revoke_reason)
   on rate_limiter_private.user_sessions to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/sign_in/user_sessions.grants.sql
+
+-- Requests
+--! Included rate_limiter_internal/requests/require_batch.sql
+create or replace function rate_limiter_internal.require_batch(entries integer)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if entries is null or entries not between 1 and 10000 then
+    raise exception using
+      errcode = 'QS422',
+      message = 'batch is not of 1 to 10000 entries',
+      detail = format('entries: %s', coalesce(entries, 0)),
+      hint = 'Split it.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_batch(integer) is
+  'Refuses a batch of the admin API that is empty or too large.';
+--! EndIncluded rate_limiter_internal/requests/require_batch.sql
+--! Included rate_limiter_internal/requests/problem.sql
+create or replace function rate_limiter_internal.problem(
+  entry integer,
+  code text,
+  message text,
+  detail text
+)
+returns jsonb
+language sql
+immutable
+parallel safe
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'entry', problem.entry,
+    'code', problem.code,
+    'message', problem.message,
+    'detail', nullif(problem.detail, '')
+  ));
+$$;
+
+comment on function rate_limiter_internal.problem(integer, text, text, text) is
+  'Why an entry of a batch is refused.';
+--! EndIncluded rate_limiter_internal/requests/problem.sql
+--! Included rate_limiter_internal/requests/most_problems.sql
+create or replace function rate_limiter_internal.most_problems()
+returns integer
+language sql
+immutable
+parallel safe
+return 100;
+
+comment on function rate_limiter_internal.most_problems() is
+  'How many entries of a batch that are refused are told: each of them took a subtransaction.';
+--! EndIncluded rate_limiter_internal/requests/most_problems.sql
+--! Included rate_limiter_internal/requests/refuse_batch.sql
+create or replace function rate_limiter_internal.refuse_batch(problems jsonb)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if problems = '[]' then
+    -- What was in the way of all together is not there any more.
+    raise exception using
+      errcode = 'QS409',
+      message = 'row was changed concurrently',
+      hint = 'Try again.';
+  end if;
+  raise exception using
+    errcode = 'QS422',
+    message = 'batch is refused',
+    detail = problems,
+    hint = 'Nothing of it was done. Entries count from 1.';
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_batch(jsonb) is
+  'Refuses a batch, with what is wrong with its entries as DETAIL.';
+--! EndIncluded rate_limiter_internal/requests/refuse_batch.sql
+--! Included rate_limiter_private/requests/claim_request.sql
+create or replace function rate_limiter_private.claim_request(
+  user_id uuid,
+  key_hash bytea,
+  request_hash bytea,
+  out is_new boolean,
+  out answer bytea
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  kept rate_limiter_private.kept_answers;
+begin
+  perform rate_limiter_internal.require_read_committed();
+
+  loop
+    -- Waits for a transaction that makes the same request, until it is committed or rolled back.
+    insert into rate_limiter_private.kept_answers as a (user_id, key_hash, request_hash)
+    values (claim_request.user_id, claim_request.key_hash, claim_request.request_hash)
+    on conflict on constraint kept_answers_pkey do nothing;
+    is_new := found;
+    exit when is_new;
+
+    select a.* into kept
+    from rate_limiter_private.kept_answers as a
+    where a.user_id = claim_request.user_id
+      and a.key_hash = claim_request.key_hash;
+    exit when found;
+  end loop;
+
+  if kept.request_hash <> claim_request.request_hash then
+    raise exception using
+      errcode = 'QS422',
+      message = 'idempotency key is of another request',
+      hint = 'Choose a new key for each change, and repeat a request unchanged.';
+  end if;
+  answer := kept.answer;
+end;
+$$;
+
+comment on function rate_limiter_private.claim_request(uuid, bytea, bytea) is
+  'Takes an idempotency key of a user for the transaction, which keeps its answer by keep_answer; '
+  'or answers what was kept for it. One request at a time has a key.';
+grant execute on function rate_limiter_private.claim_request(uuid, bytea, bytea)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/requests/claim_request.sql
+--! Included rate_limiter_private/requests/keep_answer.sql
+create or replace function rate_limiter_private.keep_answer(
+  user_id uuid,
+  key_hash bytea,
+  answer bytea
+)
+returns void
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  update rate_limiter_private.kept_answers as a
+  set answer = keep_answer.answer
+  where a.user_id = keep_answer.user_id
+    and a.key_hash = keep_answer.key_hash;
+$$;
+
+comment on function rate_limiter_private.keep_answer(uuid, bytea, bytea) is
+  'Keeps the answer of the request that has the idempotency key, in its transaction.';
+grant execute on function rate_limiter_private.keep_answer(uuid, bytea, bytea)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/requests/keep_answer.sql
+--! Included rate_limiter_private/requests/changes_of_transaction.sql
+create or replace function rate_limiter_private.changes_of_transaction(max_rows integer)
+returns table (
+  action text,
+  entity_type text,
+  entity_id uuid,
+  old_values jsonb,
+  new_values jsonb
+)
+language sql
+stable
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select l.action, l.entity_type, l.entity_id, l.old_values, l.new_values
+  from rate_limiter_audit.audit_logs as l
+  where l.created_at >= transaction_timestamp()
+    and l.request_id = rate_limiter_internal.context_text('request_id')
+    and l.user_id = rate_limiter_internal.context_text('user_id')::uuid
+  order by l.created_at, l.log_id
+  limit changes_of_transaction.max_rows;
+$$;
+
+comment on function rate_limiter_private.changes_of_transaction(integer) is
+  'What a request has changed so far, in the words of the audit.';
+grant execute on function rate_limiter_private.changes_of_transaction(integer)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/requests/changes_of_transaction.sql
 
 -- API keys
 --! Included rate_limiter_private/api_keys/issue_api_key.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:714c350e393bc441287e5806dee0fda0224c7298
---! Hash: sha1:543dc189e6a2797f99315f3f97de62d5664a6119
+--! Previous: sha1:fa7124384c14224f38f2aa5e7e8766c5739c3518
+--! Hash: sha1:a9c4547cfe1a7ed20e52a8d6514ebfe8216d9eec
 --! Message: partitions and arithmetic
 
 -- Partitions

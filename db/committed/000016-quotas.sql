@@ -1,5 +1,5 @@
---! Previous: sha1:543dc189e6a2797f99315f3f97de62d5664a6119
---! Hash: sha1:1e9cdbb87cbe7f93878a4b678dfe2db7c22efc37
+--! Previous: sha1:a9c4547cfe1a7ed20e52a8d6514ebfe8216d9eec
+--! Hash: sha1:9228cf559f7f67bebe9762edb177c3a9afe333b6
 --! Message: quotas
 
 -- Quotas
@@ -147,6 +147,48 @@ comment on function rate_limiter_internal.lock_quota_owner(uuid, uuid, uuid) is
   'buckets: the application, or the cluster and its applications, then the ceilings of their '
   'tenants. One change at a time for an owner.';
 --! EndIncluded rate_limiter_internal/quotas/lock_quota_owner.sql
+--! Included rate_limiter_internal/quotas/require_version.sql
+create or replace function rate_limiter_internal.require_version(
+  app_id uuid,
+  cluster_id uuid,
+  default_cluster_id uuid,
+  mode rate_limiter.quota_mode,
+  expected_id uuid
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  found_id uuid;
+begin
+  select c.config_id into found_id
+  from rate_limiter.quota_configs as c
+  where c.app_id is not distinct from require_version.app_id
+    and c.cluster_id is not distinct from require_version.cluster_id
+    and c.default_cluster_id is not distinct from require_version.default_cluster_id
+    and c.mode = require_version.mode
+    and c.is_active
+    and c.valid_from <= clock_timestamp()
+    and (c.valid_to is null or c.valid_to > clock_timestamp());
+
+  if found_id is distinct from expected_id then
+    raise exception using
+      errcode = 'QS409',
+      message = 'another version is in force',
+      detail = format('in force: %s', coalesce(found_id::text, 'none')),
+      hint = 'Read it, and decide again.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_version(
+  uuid, uuid, uuid, rate_limiter.quota_mode, uuid
+) is
+  'Refuses (QS409) a change of a quota of which another version is in force than its sender has '
+  'read. The owner is locked.';
+--! EndIncluded rate_limiter_internal/quotas/require_version.sql
 --! Included rate_limiter_internal/quotas/require_few_scheduled_quotas.sql
 create or replace function rate_limiter_internal.require_few_scheduled_quotas(
   owner_id uuid,
@@ -1290,7 +1332,8 @@ create or replace function rate_limiter_admin.schedule_quota(
   mode rate_limiter.quota_mode default 'enforce',
   default_cluster_id uuid default null,
   remove_iops boolean default false,
-  remove_bandwidth boolean default false
+  remove_bandwidth boolean default false,
+  if_version uuid default null
 )
 returns rate_limiter.quota_configs
 language plpgsql
@@ -1318,6 +1361,11 @@ begin
   perform rate_limiter_internal.require_quota_mode(mode, default_cluster_id);
 
   perform rate_limiter_internal.lock_quota_owner(app_id, cluster_id, default_cluster_id);
+  if if_version is not null then
+    perform rate_limiter_internal.require_version(
+      app_id, cluster_id, default_cluster_id, mode, if_version
+    );
+  end if;
   locked_at := clock_timestamp();
   fixed_quotas := rate_limiter_internal.fixed_quotas(locked_at, app_id);
   new_config_id := rate_limiter_internal.publish_quota_at(
@@ -1336,7 +1384,7 @@ $$;
 
 comment on function rate_limiter_admin.schedule_quota(
   text, timestamptz, timestamptz, uuid, uuid, rate_limiter_admin.iops_limits,
-  rate_limiter_admin.bandwidth_limits, rate_limiter.quota_mode, uuid, boolean, boolean
+  rate_limiter_admin.bandwidth_limits, rate_limiter.quota_mode, uuid, boolean, boolean, uuid
 ) is
   E'@resultFieldName quota\n'
   'Puts a new version of a quota in force from valid_from to valid_to, of an application, of a '
@@ -1344,10 +1392,12 @@ comment on function rate_limiter_admin.schedule_quota(
   'What is in force then ends there, and goes on afterwards. Limits of a kind that are neither '
   'given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in '
   'force. A tenant''s people do this within their ceilings. With mode SHADOW, for system '
-  'administrators, the quota is a candidate: measured beside the live one, it never denies.';
+  'administrators, the quota is a candidate: measured beside the live one, it never denies. '
+  'ifVersion names the configId that you have read: where another one is in force now, nothing '
+  'changes (QS409).';
 grant execute on function rate_limiter_admin.schedule_quota(
   text, timestamptz, timestamptz, uuid, uuid, rate_limiter_admin.iops_limits,
-  rate_limiter_admin.bandwidth_limits, rate_limiter.quota_mode, uuid, boolean, boolean
+  rate_limiter_admin.bandwidth_limits, rate_limiter.quota_mode, uuid, boolean, boolean, uuid
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/quotas/schedule_quota.sql
 --! Included rate_limiter_admin/quotas/publish_quota.sql
@@ -1361,7 +1411,8 @@ create or replace function rate_limiter_admin.publish_quota(
   default_cluster_id uuid default null,
   remove_iops boolean default false,
   remove_bandwidth boolean default false,
-  valid_to timestamptz default null
+  valid_to timestamptz default null,
+  if_version uuid default null
 )
 returns rate_limiter.quota_configs
 language sql
@@ -1373,13 +1424,13 @@ as $$
   select q.*
   from rate_limiter_admin.schedule_quota(
     reason, null, valid_to, app_id, cluster_id, iops, bandwidth, mode, default_cluster_id,
-    remove_iops, remove_bandwidth
+    remove_iops, remove_bandwidth, if_version
   ) as q;
 $$;
 
 comment on function rate_limiter_admin.publish_quota(
   text, uuid, uuid, rate_limiter_admin.iops_limits, rate_limiter_admin.bandwidth_limits,
-  rate_limiter.quota_mode, uuid, boolean, boolean, timestamptz
+  rate_limiter.quota_mode, uuid, boolean, boolean, timestamptz, uuid
 ) is
   E'@resultFieldName quota\n'
   'Puts a new version of a quota in force, from now until the next one that is scheduled, of an '
@@ -1388,12 +1439,109 @@ comment on function rate_limiter_admin.publish_quota(
   'removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is '
   'temporary, and gives way to what was in force before. A tenant''s people do this within their '
   'ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured '
-  'beside the live one, it never denies.';
+  'beside the live one, it never denies. ifVersion names the configId that you have read: where '
+  'another one is in force now, nothing changes (QS409).';
 grant execute on function rate_limiter_admin.publish_quota(
   text, uuid, uuid, rate_limiter_admin.iops_limits, rate_limiter_admin.bandwidth_limits,
-  rate_limiter.quota_mode, uuid, boolean, boolean, timestamptz
+  rate_limiter.quota_mode, uuid, boolean, boolean, timestamptz, uuid
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/quotas/publish_quota.sql
+--! Included rate_limiter_admin/quotas/publish_quotas.sql
+create or replace function rate_limiter_admin.publish_quotas(
+  reason text,
+  quotas rate_limiter_admin.new_quota[]
+)
+returns table (entry integer, app_id uuid, config_id uuid)
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  problems jsonb := '[]';
+  code text;
+  problem text;
+  said text;
+  wanted rate_limiter_admin.new_quota;
+begin
+  perform rate_limiter_internal.require_permission('quota', 'create');
+  perform rate_limiter_internal.require_batch(cardinality(quotas));
+
+  -- In the lock order: all applications, then all ceilings, as one quota would take its own.
+  perform
+  from rate_limiter.applications as a
+  where a.app_id in (select q.app_id from unnest(quotas) as q)
+    and (
+      rate_limiter_internal.is_system_admin()
+      or a.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+  order by a.app_id
+  for no key update;
+  perform rate_limiter_internal.lock_ceilings(array(
+    select distinct a.tenant_id
+    from rate_limiter.applications as a
+    where a.app_id in (select q.app_id from unnest(quotas) as q)
+      and (
+        rate_limiter_internal.is_system_admin()
+        or a.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+  ));
+
+  begin
+    return query
+    select n.entry::integer, n.app_id, made.config_id
+    from (
+      select q.*
+      from unnest(quotas) with ordinality
+        as q (app_id, iops, bandwidth, valid_from, valid_to, mode, if_version, entry)
+      order by q.app_id, q.entry
+    ) as n
+    cross join lateral rate_limiter_admin.schedule_quota(
+      publish_quotas.reason, n.valid_from, n.valid_to, n.app_id, null, n.iops, n.bandwidth,
+      coalesce(n.mode, 'enforce'), if_version => n.if_version
+    ) as made;
+    return;
+  exception
+    when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
+      or exclusion_violation or check_violation
+    then null;
+  end;
+
+  -- Which are refused, one by one; nothing of it stays.
+  for entry in 1..cardinality(quotas) loop
+    exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
+    wanted := quotas[entry];
+    begin
+      perform from rate_limiter_admin.schedule_quota(
+        publish_quotas.reason, wanted.valid_from, wanted.valid_to, wanted.app_id, null,
+        wanted.iops, wanted.bandwidth, coalesce(wanted.mode, 'enforce'),
+        if_version => wanted.if_version
+      );
+    exception
+      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+        get stacked diagnostics
+          code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
+        problems := problems || rate_limiter_internal.problem(entry, code, problem, said);
+      when exclusion_violation or check_violation then
+        problems := problems
+          || rate_limiter_internal.problem(entry, 'QS422', 'value is out of bounds', '');
+    end;
+  end loop;
+  perform rate_limiter_internal.refuse_batch(problems);
+end;
+$$;
+
+comment on function rate_limiter_admin.publish_quotas(text, rate_limiter_admin.new_quota[]) is
+  E'@resultFieldName results\n'
+  'scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, '
+  'nothing is published, and detail says which and why, as JSON, for the first hundred of them. '
+  'Decisions of an application wait from when its quota is written until all are.';
+grant execute on function rate_limiter_admin.publish_quotas(
+  text, rate_limiter_admin.new_quota[]
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/quotas/publish_quotas.sql
 --! Included rate_limiter_admin/quotas/cancel_quota.sql
 create or replace function rate_limiter_admin.cancel_quota(config_id uuid, reason text)
 returns rate_limiter.quota_configs

@@ -1,5 +1,5 @@
---! Previous: sha1:1e9cdbb87cbe7f93878a4b678dfe2db7c22efc37
---! Hash: sha1:0d5a9dd841d912d40bac8b3f2937732252d391b8
+--! Previous: sha1:9228cf559f7f67bebe9762edb177c3a9afe333b6
+--! Hash: sha1:39b55e492c13fa2fb269e10871f94aa9e8573453
 --! Message: buckets and layer 1
 
 -- Buckets

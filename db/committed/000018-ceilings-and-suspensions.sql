@@ -1,5 +1,5 @@
---! Previous: sha1:0d5a9dd841d912d40bac8b3f2937732252d391b8
---! Hash: sha1:1b8a623b433eb710c2f6801ff1f354cc727c304b
+--! Previous: sha1:39b55e492c13fa2fb269e10871f94aa9e8573453
+--! Hash: sha1:5859794d58e75b5fb250c9823704b8fed4fc59d2
 --! Message: ceilings and suspensions
 
 -- Ceilings

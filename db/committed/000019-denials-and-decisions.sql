@@ -1,5 +1,5 @@
---! Previous: sha1:1b8a623b433eb710c2f6801ff1f354cc727c304b
---! Hash: sha1:6515981450825c2098bbe61c133ff551c541d37a
+--! Previous: sha1:5859794d58e75b5fb250c9823704b8fed4fc59d2
+--! Hash: sha1:55d6fc3ace05347ec6b83a29ae95ed77528458a0
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:6515981450825c2098bbe61c133ff551c541d37a
---! Hash: sha1:1f1a42f5333905a1c0077bc8515b88347e40b117
+--! Previous: sha1:55d6fc3ace05347ec6b83a29ae95ed77528458a0
+--! Hash: sha1:4429f46f1a940a1d482db39583693451c3b39cb1
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:1f1a42f5333905a1c0077bc8515b88347e40b117
---! Hash: sha1:e2ef8050685585786b6432b8d354e84b3ccc8d97
+--! Previous: sha1:4429f46f1a940a1d482db39583693451c3b39cb1
+--! Hash: sha1:7907a99a94c77a07dc07f6eb8a000e684f487aec
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:e2ef8050685585786b6432b8d354e84b3ccc8d97
---! Hash: sha1:911ada63be28d7af8a370c1e111e308f4ff1abd4
+--! Previous: sha1:7907a99a94c77a07dc07f6eb8a000e684f487aec
+--! Hash: sha1:85743061e0192c69ae189aeb40bbecccfc751a12
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:911ada63be28d7af8a370c1e111e308f4ff1abd4
---! Hash: sha1:020c4ca90051021c2653bc0c9d086f4837ffc170
+--! Previous: sha1:85743061e0192c69ae189aeb40bbecccfc751a12
+--! Hash: sha1:3205ad469bc4602180b31a9fdad55ba473c39eb5
 --! Message: health and applications
 
 -- Health
@@ -561,6 +561,75 @@ comment on function rate_limiter_admin.create_application(text, uuid, jsonb, uui
 grant execute on function rate_limiter_admin.create_application(text, uuid, jsonb, uuid)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/applications/create_application.sql
+--! Included rate_limiter_admin/applications/create_applications.sql
+create or replace function rate_limiter_admin.create_applications(
+  applications rate_limiter_admin.new_application[]
+)
+returns table (entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  problems jsonb := '[]';
+  code text;
+  problem text;
+  said text;
+begin
+  perform rate_limiter_internal.require_batch(cardinality(applications));
+
+  -- One subtransaction for all: ten thousand would slow every session of the server down.
+  begin
+    return query
+    select n.entry::integer, made.app_id, made.api_key_id, made.api_key, made.prefix
+    from unnest(applications) with ordinality as n (name, cluster_id, metadata, tenant_id, entry)
+    cross join lateral rate_limiter_admin.create_application(
+      n.name, n.cluster_id, coalesce(n.metadata, '{}'), n.tenant_id
+    ) as made;
+    return;
+  exception
+    when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
+      or string_data_right_truncation or not_null_violation
+    then null;
+  end;
+
+  -- Which are refused, one by one; nothing of it stays.
+  for entry in 1..cardinality(applications) loop
+    exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
+    begin
+      perform from rate_limiter_admin.create_application(
+        applications[entry].name,
+        applications[entry].cluster_id,
+        coalesce(applications[entry].metadata, '{}'),
+        applications[entry].tenant_id
+      );
+    exception
+      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+        get stacked diagnostics
+          code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
+        problems := problems || rate_limiter_internal.problem(entry, code, problem, said);
+      when string_data_right_truncation or not_null_violation then
+        problems := problems
+          || rate_limiter_internal.problem(entry, 'QS422', 'value is too long or missing', '');
+    end;
+  end loop;
+  perform rate_limiter_internal.refuse_batch(problems);
+end;
+$$;
+
+comment on function rate_limiter_admin.create_applications(
+  rate_limiter_admin.new_application[]
+) is
+  E'@resultFieldName results\n'
+  'createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing '
+  'is made, and detail says which and why, as JSON, for the first hundred of them.';
+grant execute on function rate_limiter_admin.create_applications(
+  rate_limiter_admin.new_application[]
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/applications/create_applications.sql
 --! Included rate_limiter_admin/applications/move_application.sql
 create or replace function rate_limiter_admin.move_application(
   app_id uuid,

@@ -1,5 +1,5 @@
---! Previous: sha1:020c4ca90051021c2653bc0c9d086f4837ffc170
---! Hash: sha1:4000b57b5bef057ec0c3220a799ffd6757f81115
+--! Previous: sha1:3205ad469bc4602180b31a9fdad55ba473c39eb5
+--! Hash: sha1:2e37e067a79740fd079fc460332f82defac6368e
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:4000b57b5bef057ec0c3220a799ffd6757f81115
---! Hash: sha1:8eb259681cfcbe39d2627bf135ef107059b02851
+--! Previous: sha1:2e37e067a79740fd079fc460332f82defac6368e
+--! Hash: sha1:1b03d311a04324eb58b94c7791cf342de3cde42b
 --! Message: alerts and retention
 
 -- Alerts

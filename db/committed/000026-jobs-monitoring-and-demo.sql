@@ -1,5 +1,5 @@
---! Previous: sha1:8eb259681cfcbe39d2627bf135ef107059b02851
---! Hash: sha1:13e258add05f211411ac9c98df0631c634865f91
+--! Previous: sha1:1b03d311a04324eb58b94c7791cf342de3cde42b
+--! Hash: sha1:6a00c6cbe95f0f1ed671c5059eef7100521ea434
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -1,7 +1,6 @@
 import "./graphile-env.ts";
 import { PgSimplifyInflectionPreset } from "@graphile/simplify-inflection";
 import type pg from "pg";
-import { makePgService } from "postgraphile/adaptors/pg";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import type { Sql } from "../postgres/connect.ts";
@@ -11,6 +10,7 @@ import { durationPlugin } from "./graphql/duration-plugin.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
 import { maskError } from "./graphql/mask-error.ts";
+import { oneTransactionPlugin } from "./graphql/one-transaction-plugin.ts";
 import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
 import { stableOrderPlugin } from "./graphql/stable-order-plugin.ts";
@@ -20,6 +20,8 @@ import type { SignInParts } from "./identity/credential-check.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
 import type { ApiMetrics } from "./metrics/metrics.ts";
 import { type ApiRequest, requestClaims } from "./request.ts";
+import { keptAnswers } from "./requests/kept-answers.ts";
+import { transactionalService } from "./requests/one-transaction.ts";
 import type { ApiSettings } from "./settings.ts";
 
 export interface PresetParts {
@@ -66,6 +68,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       }),
       answersPlugin(settings, parts.metrics.refused),
       signInPlugin(parts.signIn, parts.keys),
+      oneTransactionPlugin({ pool, answers: keptAnswers(parts.keys) }),
       subscriptionsPlugin(parts.sql),
     ],
     // One id a thing: its own. Globally unique ones would double every reader and every mutation.
@@ -79,7 +82,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       "SwallowErrorsPlugin",
     ],
     pgServices: [
-      makePgService({
+      transactionalService({
         pool,
         schemas: ["rate_limiter", "rate_limiter_admin", "rate_limiter_audit"],
         pubsub: true,
@@ -100,7 +103,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       graphiqlPath: "/",
       graphiql: settings.ide,
       graphiqlOnGraphQLGET: false,
-      maxRequestLength: settings.maxBodyBytes,
+      maxRequestLength: Math.max(settings.maxBodyBytes, settings.maxBulkBytes),
       websockets: true,
       maskError: maskError(settings.production, parts.metrics.refused),
     },

@@ -9,6 +9,10 @@ export interface ApiRequest {
   readonly ipAddress: string | undefined;
   readonly userAgent: string | undefined;
   readonly identity?: Identity | undefined;
+  /** Makes a change that is sent again be made once. */
+  readonly idempotencyKey?: string | undefined;
+  /** Says what a change would do, and undoes it. */
+  readonly isDryRun?: boolean;
 }
 
 /** An id that a caller may choose: nothing that could forge a log line. */
@@ -20,7 +24,14 @@ export function describeRequest(message: IncomingMessage, trustedProxies: number
     requestId: typeof given === "string" && goodId.test(given) ? given : randomUUID(),
     ipAddress: addressOf(message, trustedProxies),
     userAgent: message.headers["user-agent"]?.slice(0, 500),
+    idempotencyKey: headerOf(message, "idempotency-key"),
+    isDryRun: headerOf(message, "x-dry-run") === "true",
   };
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const given = headers[name];
+  return typeof given === "string" ? given : undefined;
 }
 
 /** Each trusted proxy appends the address it was called from: count them from the end. */

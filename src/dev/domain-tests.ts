@@ -32,6 +32,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   partitions: ["test/data-model/partitions.test.ts"],
   quota_checks: ["test/api/quota-warnings.test.ts"],
   quotas: ["test/data-model/quota-versions.test.ts", "test/api/quotas.test.ts"],
+  requests: ["test/api/made-once.test.ts", "test/api/batches.test.ts"],
   reservations: ["test/conformance/reservations.test.ts"],
   retention: ["test/worker/retention"],
   settings: ["test/data-model/settings.test.ts"],

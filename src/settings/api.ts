@@ -46,6 +46,10 @@ export const apiDeclaration = {
     says: "largest body of a request",
     usual: 100_000,
   }),
+  maxBulkBytes: wholeNumber("API_MAX_BULK_BYTES", {
+    says: "the same of a signed-in user, whose batches are that large",
+    usual: 4_000_000,
+  }),
   maxDepth: wholeNumber("API_MAX_DEPTH", { says: "deepest nesting of a query", usual: 12 }),
   maxCost: wholeNumber("API_MAX_COST", {
     says: "values a query may ask for (a field at its top counts as 500, as do a filter, an order and a total there)",

@@ -355,15 +355,14 @@ describe("stopping", () => {
     const answer = ask(url, "{ operationTypes(first: 1) { nodes { name } } }", {
       authorization: `Bearer ${accessToken}`,
     });
-    await expect
-      .poll(async () => {
-        const rows = await database.sql`
-          select from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock'
-        `;
-        return rows.length;
-      })
-      .toBe(1);
+    const waiting = async () => {
+      const rows = await database.sql`
+        select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'
+      `;
+      return rows.length;
+    };
+    await expect.poll(waiting, { timeout: 30_000 }).toBe(1);
     const stopped = service.stop();
     await expect(fetch(new URL("/healthz", url))).rejects.toThrow();
     await blocker.sql`rollback`;

@@ -48,6 +48,36 @@ async function listens(): Promise<number> {
   return row?.calls;
 }
 
+describe("applicationsStatus", () => {
+  const many = `subscription ($appIds: [UUID!]!) {
+    applicationsStatus(appIds: $appIds) {
+      at
+      applications { appId buckets(first: 8) { nodes { bucketType currentTokens } } }
+    }
+  }`;
+
+  test("follows many applications by one subscription, those of the viewer's tenant", async () => {
+    const unknown = "00000000-0000-4000-8000-000000000000";
+    const appIds = [theirs.appId, mine.appId, unknown];
+    const live = await follow(many, "app_viewer@mine.example", { appIds });
+    for (let look = 1; look <= 2; look++) {
+      const { applications } = (await live.next()).data.applicationsStatus;
+      expect(
+        applications.map((application: { appId: string } | null) => application?.appId),
+      ).toEqual([undefined, mine.appId, undefined]);
+      expect(applications[1].buckets.nodes.length).toBeGreaterThan(0);
+    }
+  });
+
+  test("costs what its applications cost", async () => {
+    const appIds = Array.from({ length: 501 }, () => mine.appId);
+    const live = await follow(many, "app_viewer@mine.example", { appIds });
+    expect(await live.next()).toMatchObject({ errors: [{ message: "page is too large" }] });
+    const wide = await follow(many, "app_viewer@mine.example", { appIds: appIds.slice(1) });
+    expect((await wide.next()).data.applicationsStatus.applications.length).toBe(500);
+  });
+});
+
 describe("applicationStatus", () => {
   test("shows the buckets as they are now, again and again", async () => {
     const live = await follow(status, "app_viewer@mine.example", { appId: mine.appId });

@@ -139,6 +139,7 @@ test("readonly sees every table, secrets apart", async () => {
     "rate_limiter_internal.lease_shares",
     "rate_limiter_internal.placement",
     "rate_limiter_internal.retention_lock",
+    "rate_limiter_private.kept_answers",
     "rate_limiter_private.used_refresh_tokens",
   ]);
 });

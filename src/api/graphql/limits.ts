@@ -166,7 +166,10 @@ function pageSizeOf(
   selectionSet: SelectionSetNode,
   budget: Budget,
 ): number | undefined {
-  const size = argument(field, "first", budget) ?? argument(field, "last", budget);
+  const size =
+    argument(field, "first", budget) ??
+    argument(field, "last", budget) ??
+    lengthOf(field, "appIds", budget);
   if (size !== undefined && size > budget.maxPageSize) throw pageTooLarge(budget);
   if (size === undefined && asksForRows(selectionSet, budget)) throw pageWithoutSize(budget);
   return size === undefined ? undefined : Math.max(size, 1);
@@ -182,6 +185,14 @@ function asksForRows(selectionSet: SelectionSetNode, budget: Budget): boolean {
 function argument(field: FieldNode, name: string, { variables }: Budget): number | undefined {
   const found = field.arguments?.find((node: ArgumentNode) => node.name.value === name);
   return found && numberOf(found.value, variables);
+}
+
+/** Of a list of ids, which are answered one by one. */
+function lengthOf(field: FieldNode, name: string, { variables }: Budget): number | undefined {
+  const value = field.arguments?.find((node) => node.name.value === name)?.value;
+  if (value?.kind === Kind.LIST) return value.values.length;
+  const given = value?.kind === Kind.VARIABLE ? variables[value.name.value] : undefined;
+  return Array.isArray(given) ? given.length : undefined;
 }
 
 function numberOf(value: ValueNode, variables: Readonly<Record<string, unknown>>) {

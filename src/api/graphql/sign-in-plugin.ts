@@ -18,6 +18,12 @@ declare global {
 
 type Input = Readonly<Record<string, string>>;
 
+/** Each ends its own transaction: before a password is looked at, failures are counted for good. */
+export const signInMutations: ReadonlySet<string> = new Set([
+  ...["login", "refresh", "changePassword", "changeEmail", "resetPassword"],
+  ...["enrolSecondFactor", "confirmSecondFactor", "removeSecondFactor"],
+]);
+
 /** Mutations about passwords, which are hashed here and never sent to the database. */
 export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileConfig.Plugin {
   const own = ownAccount(parts);

@@ -1,6 +1,7 @@
 import {
   constant,
   context,
+  each,
   type GrafastSubscriber,
   lambda,
   listen,
@@ -49,9 +50,17 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
           application: Application
         }
 
+        type ApplicationsStatus {
+          at: Datetime!
+          """In the order of the ids; null for one that you may not see."""
+          applications: [Application]!
+        }
+
         extend type Subscription {
           """An application as it is now, once a second: ask it for its buckets."""
           applicationStatus(appId: UUID!): ApplicationStatus
+          """Many applications as they are now, once a second."""
+          applicationsStatus(appIds: [UUID!]!): ApplicationsStatus
           """Each alert that is triggered, acknowledged or resolved."""
           alertChanged: Alert
         }
@@ -63,8 +72,22 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
               applications.get({ app_id: ($status as ObjectOfStatus).get("appId") }),
           },
         },
+        ApplicationsStatus: {
+          plans: {
+            applications: ($status: Step) =>
+              each(($status as ObjectOfStatus).get("appIds"), ($appId) =>
+                applications.get({ app_id: $appId }),
+              ),
+          },
+        },
         Subscription: {
           plans: {
+            applicationsStatus: {
+              subscribePlan: () =>
+                listen(lambda(context().get("apiRequest"), looks), constant("looks")),
+              plan: ($at: Step, fieldArgs) =>
+                object({ at: $at, appIds: fieldArgs.getRaw("appIds") }),
+            },
             applicationStatus: {
               subscribePlan: () =>
                 listen(lambda(context().get("apiRequest"), looks), constant("looks")),
@@ -96,4 +119,5 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
 
 interface ObjectOfStatus extends Step {
   get(key: "appId"): Step;
+  get(key: "appIds"): Step<readonly string[]>;
 }

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+const allowedHeaders = "authorization, content-type, x-request-id, idempotency-key, x-dry-run";
+
 /** Lets pages of the listed origins read answers; without a list, none but the API's own. */
 export function setCorsHeaders(
   { headers }: IncomingMessage,
@@ -11,7 +13,7 @@ export function setCorsHeaders(
   const { origin } = headers;
   if (origin === undefined || !origins.includes(origin)) return;
   response.setHeader("Access-Control-Allow-Origin", origin);
-  response.setHeader("Access-Control-Allow-Headers", "authorization, content-type, x-request-id");
+  response.setHeader("Access-Control-Allow-Headers", allowedHeaders);
   response.setHeader("Access-Control-Allow-Methods", "GET, POST");
   response.setHeader("Access-Control-Expose-Headers", "x-request-id, x-total-rows");
   response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");

@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { SafeError } from "postgraphile/grafast";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
 import { ApiError, notSignedIn } from "../api-error.ts";
@@ -75,8 +76,11 @@ async function route(
   if (path === "/readyz") return answerReadiness(parts, response);
   if (path.startsWith("/export/")) return routeExport(parts, request, message, response);
   if (path === "/graphql") {
-    refuseLargeBody(message, parts.settings.maxBodyBytes);
+    const { maxBodyBytes, maxBulkBytes } = parts.settings;
+    const mayBeLarge = message.headers.authorization !== undefined;
+    refuseLargeBody(message, mayBeLarge ? Math.max(maxBodyBytes, maxBulkBytes) : maxBodyBytes);
     const sender = await identified(parts, request, message);
+    if (sender.identity === undefined) limitBody(message, maxBodyBytes);
     const giveBack = await parts.requestTurns.take(partyOf(sender));
     // Not for as long as a slow client reads the answer.
     response.once("prefinish", giveBack);
@@ -140,6 +144,22 @@ async function answerReadiness(parts: HandlerParts, response: ServerResponse): P
 function refuseLargeBody({ headers }: IncomingMessage, maxBodyBytes: number): void {
   if (Number(headers["content-length"] ?? 0) <= maxBodyBytes) return;
   throw new ApiError("QS413", "request is too large", `Send ${maxBodyBytes} bytes at most.`);
+}
+
+/** The library's own limit is that of signed-in users. It passes the error on as its own. */
+function limitBody(message: IncomingMessage, maxBodyBytes: number): void {
+  refuseLargeBody(message, maxBodyBytes);
+  let bytes = 0;
+  const emit: (event: string | symbol, ...given: unknown[]) => boolean = message.emit;
+  message.emit = (event: string | symbol, ...given: unknown[]) => {
+    if (event === "data") bytes += (given[0] as Buffer).length;
+    if (bytes <= maxBodyBytes) return emit.call(message, event, ...given);
+    bytes = Number.NEGATIVE_INFINITY;
+    const hint = `Send ${maxBodyBytes} bytes at most.`;
+    const error = new ApiError("QS413", "request is too large", hint);
+    const facts = { ...error.extensions, statusCode: error.status };
+    return emit.call(message, "error", new SafeError(error.message, facts));
+  };
 }
 
 /** Everything else belongs to the IDE, where there is one. */

@@ -1,6 +1,7 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { hkdfSync, randomBytes } from "node:crypto";
 import { Secret, TOTP } from "otpauth";
 import type { ApiRequest } from "../request.ts";
+import { seal, unseal } from "../sealed.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 
 /** One-time codes by time (RFC 6238), of secrets that the database holds encrypted. */
@@ -13,9 +14,6 @@ export interface SecondFactors {
 
 const periodSeconds = 30;
 const secretBytes = 20;
-const nonceBytes = 12;
-const tagBytes = 16;
-const cipher = "aes-256-gcm";
 const issuer = "storage-qos";
 
 /** The key of encryption comes of the signing keys: the first encrypts, all of them decrypt. */
@@ -27,10 +25,10 @@ export function secondFactors(keys: SigningKeys): SecondFactors {
     enrol(account) {
       const secret = randomBytes(secretBytes);
       const totp = totpOf(secret, account);
-      return { encrypted: encrypt(secret, ciphers[0] as Buffer), uri: totp.toString() };
+      return { encrypted: seal(secret, ciphers[0] as Buffer), uri: totp.toString() };
     },
     stepOf(encrypted, code, now = Date.now()) {
-      const secret = decrypt(Buffer.from(encrypted), ciphers);
+      const secret = unseal(encrypted, ciphers);
       if (secret === undefined) return undefined;
       const delta = totpOf(secret).validate({ token: code, timestamp: now, window: 1 });
       return delta === null ? undefined : Math.floor(now / 1000 / periodSeconds) + delta;
@@ -42,28 +40,6 @@ function totpOf(secret: Buffer, label = "user"): TOTP {
   const { buffer, byteOffset, byteLength } = secret;
   const bytes = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
   return new TOTP({ issuer, label, period: periodSeconds, secret: new Secret({ buffer: bytes }) });
-}
-
-function encrypt(secret: Buffer, key: Buffer): Buffer {
-  const nonce = randomBytes(nonceBytes);
-  const encryption = createCipheriv(cipher, key, nonce);
-  const text = Buffer.concat([encryption.update(secret), encryption.final()]);
-  return Buffer.concat([nonce, encryption.getAuthTag(), text]);
-}
-
-/** Undefined where none of the keys is the one that it was encrypted with. */
-function decrypt(encrypted: Buffer, keys: readonly Buffer[]): Buffer | undefined {
-  for (const key of keys) {
-    const decryption = createDecipheriv(cipher, key, encrypted.subarray(0, nonceBytes));
-    decryption.setAuthTag(encrypted.subarray(nonceBytes, nonceBytes + tagBytes));
-    try {
-      const text = decryption.update(encrypted.subarray(nonceBytes + tagBytes));
-      return Buffer.concat([text, decryption.final()]);
-    } catch {
-      // Another key's.
-    }
-  }
-  return undefined;
 }
 
 /** What shares the turns of hashing: the address of the sender. */

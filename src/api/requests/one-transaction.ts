@@ -1,0 +1,74 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type pg from "pg";
+import {
+  makePgService,
+  makeWithPgClientViaPgClientAlreadyInTransaction,
+} from "postgraphile/adaptors/pg";
+
+type WithPgClient = ReturnType<typeof makeWithPgClientViaPgClientAlreadyInTransaction>;
+type Settings = Readonly<Record<string, string>>;
+
+/** The transaction of the request that the running code serves, where it has one of its own. */
+const transactions = new AsyncLocalStorage<WithPgClient>();
+
+export interface RequestTransaction {
+  readonly client: pg.PoolClient;
+  /** Runs what asks for connections of its own in this transaction. */
+  run<T>(work: () => T): T;
+  /** Becomes the login again, for what a visitor may not do. */
+  becomeLogin(): Promise<unknown>;
+}
+
+/** Commits where the work says so; rolls back where it does not, or fails. */
+export async function inOneTransaction<T>(
+  pool: pg.Pool,
+  settings: Settings,
+  work: (transaction: RequestTransaction) => Promise<{ result: T; commit: boolean }>,
+): Promise<T> {
+  const client = await pool.connect();
+  let isOver = false;
+  try {
+    await client.query("begin");
+    await setAll(client, settings);
+    const withPgClient = makeWithPgClientViaPgClientAlreadyInTransaction(client, true);
+    const { result, commit } = await work({
+      client,
+      run: (inner) => transactions.run(withPgClient, inner),
+      becomeLogin: () => client.query("set local role none"),
+    });
+    await client.query(commit ? "commit" : "rollback");
+    isOver = true;
+    return result;
+  } finally {
+    if (!isOver) await client.query("rollback").catch(() => {});
+    client.release();
+  }
+}
+
+/** All but the role: what comes first is done as the login. */
+async function setAll(client: pg.ClientBase, { role: _role, ...settings }: Settings) {
+  await client.query(
+    "select set_config(s ->> 0, s ->> 1, true) from json_array_elements($1::json) as s",
+    [JSON.stringify(Object.entries(settings))],
+  );
+}
+
+type PgService = ReturnType<typeof makePgService>;
+
+/** A service of the pool's connections, but for requests that have a transaction of their own. */
+export function transactionalService(options: Parameters<typeof makePgService>[0]): PgService {
+  const service = makePgService(options);
+  const { adaptor } = service;
+  return {
+    ...service,
+    adaptor: {
+      ...adaptor,
+      async createWithPgClient(...given) {
+        const usual = await adaptor.createWithPgClient(...given);
+        const chosen: typeof usual = (settings, callback) =>
+          (transactions.getStore() ?? usual)(settings, callback);
+        return Object.assign(chosen, { release: usual.release });
+      },
+    },
+  };
+}
