@@ -1748,7 +1748,7 @@ create function rate_limiter.consume_many(app_ids uuid[], operations text[], siz
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6484f3e4915f23b0
+  -- body 6965a625ef5ead2f
 
 create function rate_limiter.consume_with_key(api_key text, operation text, size_bytes bigint DEFAULT 0, reference_id text DEFAULT NULL::text)
   returns rate_limiter.decision
@@ -2599,10 +2599,10 @@ create function rate_limiter_internal.consume_locked(shard_key integer, at times
   language plpgsql volatile parallel unsafe;
   -- body 0e16214b8d04fb1b
 
-create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operation_count integer)
+create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operations text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 9bf3378186ccc8ce
+  -- body 01a330b16f9cd8bf
 
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
@@ -6004,7 +6004,7 @@ comment on function rate_limiter_internal.consume_at(integer,timestamp with time
 comment on function rate_limiter_internal.consume_batch_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
-comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,integer) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
 comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:5859794d58e75b5fb250c9823704b8fed4fc59d2
---! Hash: sha1:55d6fc3ace05347ec6b83a29ae95ed77528458a0
+--! Hash: sha1:fabc43ab4bc6ce10c879f0fd418b26438ae5ab67
 --! Message: denials and decisions
 
 -- Denials
@@ -2230,7 +2230,7 @@ comment on function rate_limiter_internal.first_operations(
 create or replace function rate_limiter_internal.consume_many_at(
   firsts rate_limiter_internal.first_operation[],
   at timestamptz,
-  operation_count integer
+  operations text[]
 )
 returns setof rate_limiter.decision
 language plpgsql
@@ -2413,7 +2413,8 @@ begin
     w.current_tokens,
     case when i.place is not null then 0::bigint end,
     case when i.place is not null then 0::bigint end
-  from generate_series(1, operation_count) as o (place)
+  -- A list that is handed in, and not a series: else it would be planned anew at each call.
+  from unnest(operations) with ordinality as o (operation, place)
   left join charged as i on i.place = o.place and i.bucket_type = 'iops_l2'
   left join charged as w on w.place = o.place and w.bucket_type = 'bandwidth_l2'
   order by o.place;
@@ -2421,7 +2422,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.consume_many_at(
-  rate_limiter_internal.first_operation[], timestamptz, integer
+  rate_limiter_internal.first_operation[], timestamptz, text[]
 ) is
   'consume_many() of each application''s first operation (first_operations), at a moment of the '
   'caller''s choice: for tests.';
@@ -2658,7 +2659,7 @@ begin
   perform rate_limiter_internal.prepare_to_charge(at);
   return query select d.* from rate_limiter_internal.consume_many_at(
     rate_limiter_internal.first_operations(at, app_ids, operations, sizes), at,
-    cardinality(operations)
+    operations
   ) as d;
 end;
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:55d6fc3ace05347ec6b83a29ae95ed77528458a0
---! Hash: sha1:4429f46f1a940a1d482db39583693451c3b39cb1
+--! Previous: sha1:fabc43ab4bc6ce10c879f0fd418b26438ae5ab67
+--! Hash: sha1:9f138dd78b4ec5d6cded21b542e8ba89712c0499
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:4429f46f1a940a1d482db39583693451c3b39cb1
---! Hash: sha1:7907a99a94c77a07dc07f6eb8a000e684f487aec
+--! Previous: sha1:9f138dd78b4ec5d6cded21b542e8ba89712c0499
+--! Hash: sha1:b623fc846f08cc711cdc1ca5dde95e77169b361e
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:7907a99a94c77a07dc07f6eb8a000e684f487aec
---! Hash: sha1:85743061e0192c69ae189aeb40bbecccfc751a12
+--! Previous: sha1:b623fc846f08cc711cdc1ca5dde95e77169b361e
+--! Hash: sha1:e4416f61a6bcbaa0f6f72512ded1bed2de47cb9f
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:85743061e0192c69ae189aeb40bbecccfc751a12
---! Hash: sha1:3205ad469bc4602180b31a9fdad55ba473c39eb5
+--! Previous: sha1:e4416f61a6bcbaa0f6f72512ded1bed2de47cb9f
+--! Hash: sha1:cae34435069bde67d5f28f2056c7107e2d2cb5f4
 --! Message: health and applications
 
 -- Health

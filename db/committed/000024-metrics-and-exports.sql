@@ -1,5 +1,5 @@
---! Previous: sha1:3205ad469bc4602180b31a9fdad55ba473c39eb5
---! Hash: sha1:2e37e067a79740fd079fc460332f82defac6368e
+--! Previous: sha1:cae34435069bde67d5f28f2056c7107e2d2cb5f4
+--! Hash: sha1:fc18b111ac15dff9ebe523b1bfc466ff59c66268
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:2e37e067a79740fd079fc460332f82defac6368e
---! Hash: sha1:1b03d311a04324eb58b94c7791cf342de3cde42b
+--! Previous: sha1:fc18b111ac15dff9ebe523b1bfc466ff59c66268
+--! Hash: sha1:42c477d5cba946ea262bd20a44f9e68dfc898bc9
 --! Message: alerts and retention
 
 -- Alerts

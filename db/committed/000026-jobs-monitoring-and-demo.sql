@@ -1,5 +1,5 @@
---! Previous: sha1:1b03d311a04324eb58b94c7791cf342de3cde42b
---! Hash: sha1:6a00c6cbe95f0f1ed671c5059eef7100521ea434
+--! Previous: sha1:42c477d5cba946ea262bd20a44f9e68dfc898bc9
+--! Hash: sha1:c4b461a9fd667dc2f7f9b9208653477f601b58bc
 --! Message: jobs, monitoring and demo
 
 -- Jobs

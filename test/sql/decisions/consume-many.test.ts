@@ -36,7 +36,7 @@ function together(sql: Sql, at: string, asked: readonly Asked[]) {
       rate_limiter_internal.first_operations(
         ${at}, batch.app_ids, batch.operations, batch.sizes
       ),
-      ${at}, cardinality(batch.operations)
+      ${at}, batch.operations
     ) as d
   `;
 }

@@ -101,7 +101,7 @@ const calls: Record<string, Call> = {
   many: (sql, at, appId) => sql`
     select from rate_limiter_internal.consume_many_at(
       rate_limiter_internal.first_operations(${at}, array[${appId}::uuid], '{write_large}', '{0}'),
-      ${at}, 1
+      ${at}, '{write_large}'
     )
   `,
   lease: (sql, at, appId, count) => sql`

@@ -116,7 +116,7 @@ describe("a cluster is charged for every operation", () => {
         rate_limiter_internal.first_operations(
           ${moment(0)}, array[${appId}::uuid], '{head}', '{100}'
         ),
-        ${moment(0)}, 1
+        ${moment(0)}, '{head}'
       )
     `;
     const [left] = await together();

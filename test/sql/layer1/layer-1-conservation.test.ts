@@ -63,7 +63,7 @@ const calls = {
           ${at}, ${appIds}::uuid[], array_fill('head'::text, array[${appIds.length}::int]),
           array_fill(${size}::bigint, array[${appIds.length}::int])
         ),
-        ${at}, ${appIds.length}
+        ${at}, array_fill('head'::text, array[${appIds.length}::int])
       ) as d
       where d.allowed
     `;

@@ -107,7 +107,7 @@ const simulation = `
               array(select operations[a] from unnest(asking) as a),
               array_fill(0::bigint, array[cardinality(asking)])
             ),
-            at, cardinality(asking)
+            at, array(select operations[a] from unnest(asking) as a)
           ) as d
         );
         for place in 1 .. cardinality(asking) loop
