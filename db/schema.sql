@@ -1922,7 +1922,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2bf48b59b49b6c40
+  -- body 3f81a8a957c4e74e
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
@@ -3680,7 +3680,7 @@ create function rate_limiter_internal.require_application(app_id uuid, resource 
 create function rate_limiter_internal.require_batch(entries integer)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 098d4a7685257add
+  -- body 70d31a8ec6d4d0c1
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -5829,7 +5829,7 @@ What differs between two versions of quotas, field by field, such as iops.iops_l
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
-createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
+createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
@@ -5852,7 +5852,7 @@ comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
-scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Decisions of an application wait from when its quota is written until all are.';
+scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Decisions of an application wait from when its quota is written until all are.';
 
 comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued (AKIA…) a key of an application: requests that are signed with it are charged to the application. 1 to 128 visible ASCII characters. Revoke it as any other key; it is rotated at the storage. For system administrators.';
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation

@@ -1,5 +1,5 @@
 --! Previous: sha1:007cf29c6baeb0a64e0c9a29cc2040ab51e3d6ff
---! Hash: sha1:fa7124384c14224f38f2aa5e7e8766c5739c3518
+--! Hash: sha1:a31e78ef868b9e82be76a504315d5db9d0881665
 --! Message: sign-in and API keys
 
 -- Sign-in
@@ -1709,10 +1709,10 @@ immutable
 parallel safe
 as $$
 begin
-  if entries is null or entries not between 1 and 10000 then
+  if entries is null or entries not between 1 and 1000 then
     raise exception using
       errcode = 'QS422',
-      message = 'batch is not of 1 to 10000 entries',
+      message = 'batch is not of 1 to 1000 entries',
       detail = format('entries: %s', coalesce(entries, 0)),
       hint = 'Split it.';
   end if;

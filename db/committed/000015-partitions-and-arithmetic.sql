@@ -1,5 +1,5 @@
---! Previous: sha1:fa7124384c14224f38f2aa5e7e8766c5739c3518
---! Hash: sha1:a9c4547cfe1a7ed20e52a8d6514ebfe8216d9eec
+--! Previous: sha1:a31e78ef868b9e82be76a504315d5db9d0881665
+--! Hash: sha1:3caa4601ff1e5c232d58de5a8aae711abd486dc4
 --! Message: partitions and arithmetic
 
 -- Partitions

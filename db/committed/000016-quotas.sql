@@ -1,5 +1,5 @@
---! Previous: sha1:a9c4547cfe1a7ed20e52a8d6514ebfe8216d9eec
---! Hash: sha1:9228cf559f7f67bebe9762edb177c3a9afe333b6
+--! Previous: sha1:3caa4601ff1e5c232d58de5a8aae711abd486dc4
+--! Hash: sha1:ea7b295f2c96b8825be0acb363ca04ebb4fd0ff5
 --! Message: quotas
 
 -- Quotas
@@ -1535,7 +1535,7 @@ $$;
 
 comment on function rate_limiter_admin.publish_quotas(text, rate_limiter_admin.new_quota[]) is
   E'@resultFieldName results\n'
-  'scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, '
+  'scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, '
   'nothing is published, and detail says which and why, as JSON, for the first hundred of them. '
   'Decisions of an application wait from when its quota is written until all are.';
 grant execute on function rate_limiter_admin.publish_quotas(

@@ -1,5 +1,5 @@
---! Previous: sha1:9228cf559f7f67bebe9762edb177c3a9afe333b6
---! Hash: sha1:39b55e492c13fa2fb269e10871f94aa9e8573453
+--! Previous: sha1:ea7b295f2c96b8825be0acb363ca04ebb4fd0ff5
+--! Hash: sha1:3ba251a7924950e7663dafbc896db6af5afec814
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:39b55e492c13fa2fb269e10871f94aa9e8573453
---! Hash: sha1:5859794d58e75b5fb250c9823704b8fed4fc59d2
+--! Previous: sha1:3ba251a7924950e7663dafbc896db6af5afec814
+--! Hash: sha1:ad70e360f18c86e04a5be259564162c81ca9f03b
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:5859794d58e75b5fb250c9823704b8fed4fc59d2
---! Hash: sha1:fabc43ab4bc6ce10c879f0fd418b26438ae5ab67
+--! Previous: sha1:ad70e360f18c86e04a5be259564162c81ca9f03b
+--! Hash: sha1:35eedec69cda9cd1f14b825be6ba03dddb31e9a0
 --! Message: denials and decisions
 
 -- Denials

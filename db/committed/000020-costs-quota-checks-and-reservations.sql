@@ -1,5 +1,5 @@
---! Previous: sha1:fabc43ab4bc6ce10c879f0fd418b26438ae5ab67
---! Hash: sha1:9f138dd78b4ec5d6cded21b542e8ba89712c0499
+--! Previous: sha1:35eedec69cda9cd1f14b825be6ba03dddb31e9a0
+--! Hash: sha1:efa28413c5a63e6494cddbb4a75ffb6ca81e70a7
 --! Message: costs, quota checks and reservations
 
 -- Costs

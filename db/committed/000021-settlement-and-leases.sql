@@ -1,5 +1,5 @@
---! Previous: sha1:9f138dd78b4ec5d6cded21b542e8ba89712c0499
---! Hash: sha1:b623fc846f08cc711cdc1ca5dde95e77169b361e
+--! Previous: sha1:efa28413c5a63e6494cddbb4a75ffb6ca81e70a7
+--! Hash: sha1:987a8628f04c8946cb9da1be40223a97f9d8b8bd
 --! Message: settlement and leases
 
 -- Settlement

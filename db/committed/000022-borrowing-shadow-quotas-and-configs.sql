@@ -1,5 +1,5 @@
---! Previous: sha1:b623fc846f08cc711cdc1ca5dde95e77169b361e
---! Hash: sha1:e4416f61a6bcbaa0f6f72512ded1bed2de47cb9f
+--! Previous: sha1:987a8628f04c8946cb9da1be40223a97f9d8b8bd
+--! Hash: sha1:4c26e4060eaa7907022b65c86f1b0c18d5bcae73
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

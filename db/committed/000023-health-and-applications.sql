@@ -1,5 +1,5 @@
---! Previous: sha1:e4416f61a6bcbaa0f6f72512ded1bed2de47cb9f
---! Hash: sha1:cae34435069bde67d5f28f2056c7107e2d2cb5f4
+--! Previous: sha1:4c26e4060eaa7907022b65c86f1b0c18d5bcae73
+--! Hash: sha1:84c0672dbee4ecc10539420a4295384b9fa1c3ac
 --! Message: health and applications
 
 -- Health
@@ -581,7 +581,7 @@ declare
 begin
   perform rate_limiter_internal.require_batch(cardinality(applications));
 
-  -- One subtransaction for all: ten thousand would slow every session of the server down.
+  -- One subtransaction for all: a thousand would slow every session of the server down.
   begin
     return query
     select n.entry::integer, made.app_id, made.api_key_id, made.api_key, made.prefix
@@ -624,7 +624,7 @@ comment on function rate_limiter_admin.create_applications(
   rate_limiter_admin.new_application[]
 ) is
   E'@resultFieldName results\n'
-  'createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing '
+  'createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing '
   'is made, and detail says which and why, as JSON, for the first hundred of them.';
 grant execute on function rate_limiter_admin.create_applications(
   rate_limiter_admin.new_application[]

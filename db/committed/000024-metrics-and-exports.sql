@@ -1,5 +1,5 @@
---! Previous: sha1:cae34435069bde67d5f28f2056c7107e2d2cb5f4
---! Hash: sha1:fc18b111ac15dff9ebe523b1bfc466ff59c66268
+--! Previous: sha1:84c0672dbee4ecc10539420a4295384b9fa1c3ac
+--! Hash: sha1:0fea70a47599d16e01d9bf2ac13a7e0a45713f07
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:fc18b111ac15dff9ebe523b1bfc466ff59c66268
---! Hash: sha1:42c477d5cba946ea262bd20a44f9e68dfc898bc9
+--! Previous: sha1:0fea70a47599d16e01d9bf2ac13a7e0a45713f07
+--! Hash: sha1:f469ce469b0f278d5f74c58073d8de6142445233
 --! Message: alerts and retention
 
 -- Alerts

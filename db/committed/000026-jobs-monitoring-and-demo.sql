@@ -1,5 +1,5 @@
---! Previous: sha1:42c477d5cba946ea262bd20a44f9e68dfc898bc9
---! Hash: sha1:c4b461a9fd667dc2f7f9b9208653477f601b58bc
+--! Previous: sha1:f469ce469b0f278d5f74c58073d8de6142445233
+--! Hash: sha1:5f8e72e75a74b43dc9a4b4c2be1e722dbf7401ef
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -97,10 +97,10 @@ test("no quota is published where one is refused, and none of another tenant is"
 });
 
 test("a batch of none and one of too many are refused", async () => {
-  for (const length of [0, 10_001]) {
+  for (const length of [0, 1_001]) {
     const all = Array.from({ length }, () => ({ name: "many" }));
     const { errors } = await as.app_admin.ask(create, { all });
-    expect(errors?.[0]?.message).toBe("batch is not of 1 to 10000 entries");
+    expect(errors?.[0]?.message).toBe("batch is not of 1 to 1000 entries");
   }
 });
 
@@ -116,14 +116,3 @@ test("a stranger's request is as small as before", async () => {
     expect([401, 413]).toContain(response.status);
   }
 });
-
-test("ten thousand applications are made in one request", async () => {
-  const before = await count("applications");
-  const all = Array.from({ length: 10_000 }, (_, index) => ({
-    name: `of ten thousand ${index}`,
-    clusterId: mine.clusterId,
-  }));
-  const { createApplications } = await dataOf(as.system_admin.ask(create, { all }));
-  expect(createApplications.results.length).toBe(10_000);
-  expect(await count("applications")).toBe(before + 10_000);
-}, 60_000);

@@ -7,14 +7,14 @@ const read = (path: string) => readFileSync(projectPath(path), "utf8");
 const text = read("docs/admin-api.md");
 const schema = buildSchema(read("schema.graphql"));
 
-const bodies = [...text.matchAll(/-d '(\{[^']*\})'|^ask '(\{[^']*\})'/gm)].map(
-  ([, login, asked]) => JSON.parse(login ?? asked ?? "").query as string,
-);
+const bodies = [
+  ...text.matchAll(/-d '(\{[^']*\})'|^ask '(\{[^']*\})'|^once "\S+" '(\{[^']*\})'/gm),
+].map(([, login, asked, once]) => JSON.parse(login ?? asked ?? once ?? "").query as string);
 const subscriptions = [...text.matchAll(/^subscription .*$/gm)].map(([query]) => query);
 
 test("each example is a query of this schema", () => {
   expect(bodies.length).toBeGreaterThan(5);
-  expect(subscriptions).toHaveLength(2);
+  expect(subscriptions).toHaveLength(3);
   for (const query of [...bodies, ...subscriptions]) {
     expect.soft(validate(schema, parse(query)), query).toEqual([]);
   }
