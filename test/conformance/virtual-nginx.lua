@@ -183,7 +183,10 @@ ngx = {
 }
 
 package.preload["resty.core"] = function() return {} end
-package.preload["resty.core.base"] = function() return {} end
+package.preload["qos.clock"] = function() return { now = ngx.now } end
+package.preload["qos.request"] = function()
+  return { var = function(name) return ngx.var[name] end }
+end
 package.preload["ngx.semaphore"] = function()
   return {
     new = function()

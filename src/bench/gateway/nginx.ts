@@ -105,8 +105,6 @@ function gatewaySettings(url: string, bridgePort: number | undefined): Record<st
     QOS_DATABASE_USER: decodeURIComponent(username),
     QOS_DATABASE_PASSWORD: decodeURIComponent(password),
     QOS_DATABASE_TIMEOUT_MS: "5000",
-    // resty.limit.req sends none.
-    QOS_RATE_LIMIT_FIELDS: "denied",
   };
 }
 
@@ -145,10 +143,10 @@ function configuration(folder: string, port: number, variables: readonly string[
         root ${folder};
         location /plain/ {}
         location /lease/ {
-          access_by_lua_block { require("qos.gateway").access() }
-          header_filter_by_lua_block { require("qos.gateway").header_filter() }
-          body_filter_by_lua_block { require("qos.gateway").body_filter() }
-          log_by_lua_block { require("qos.gateway").log() }
+          access_by_lua_block { package.loaded["qos.gateway"].access() }
+          header_filter_by_lua_block { package.loaded["qos.gateway"].header_filter() }
+          body_filter_by_lua_block { package.loaded["qos.gateway"].body_filter() }
+          log_by_lua_block { package.loaded["qos.gateway"].log() }
         }
         location /limited/ {
           access_by_lua_block {

@@ -6,6 +6,9 @@ local store = require("qos.store")
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+
 -- One borrowing for several operations, while there is credit for so many.
 local operations = 10
 -- Who may not borrow is asked again after so long. All others borrow once a second: what was

@@ -5,6 +5,7 @@ local form = require("qos.form")
 local identities = require("qos.identities")
 local identity = require("qos.identity")
 local metrics = require("qos.metrics")
+local request = require("qos.request")
 local signature = require("qos.signature")
 local signature_failures = require("qos.signature_failures")
 local storage_verdict = require("qos.storage_verdict")
@@ -27,7 +28,7 @@ end
 
 local function verify(claim, secret, method, headers)
   local is_signed, why = signature.verify(claim, secret, {
-    method = method, uri = ngx.var.request_uri, headers = headers,
+    method = method, uri = request.var("request_uri"), headers = headers,
   }, ngx.time())
   if is_signed then
     return claim.id
@@ -91,7 +92,7 @@ local function of_anonymous(method, headers)
   local host = rawget(headers, "host")
   local is_read = method == "GET" or method == "HEAD"
   local bucket = is_read and rawget(headers, "authorization") == nil
-    and identities.bucket_of(known, ngx.var.request_uri, type(host) == "string" and host or "")
+    and identities.bucket_of(known, request.var("request_uri"), type(host) == "string" and host or "")
   local key = bucket and known.anonymous[bucket]
   if key then
     return key
@@ -158,7 +159,7 @@ end
 -- The status that the storage answered; nil where it did not answer: nginx's own 400 and 499 of a
 -- sender that gave up say nothing of a signature.
 local function storage_status()
-  local statuses = ngx.var.upstream_status
+  local statuses = request.var("upstream_status")
   return statuses and tonumber(statuses:sub(-3))
 end
 
@@ -176,7 +177,7 @@ function _M.finish(watch)
   end
   -- An error of the storage's own is not the sender's.
   if status == nil or status < 500 then
-    signature_failures.fail(watch.pair, watch.id, tonumber(ngx.var.request_length) or 0)
+    signature_failures.fail(watch.pair, watch.id, tonumber(request.var("request_length")) or 0)
   end
   return true
 end

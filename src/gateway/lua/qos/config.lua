@@ -1,5 +1,6 @@
 -- Settings, read once from the environment, before the workers start.
 
+local clock = require("qos.clock")
 local database_url = require("qos.database_url")
 local declared_settings = require("qos.declared_settings")
 local identities = require("qos.identities")
@@ -75,7 +76,7 @@ end
 
 -- Unique for this host, this process and this start of it.
 local function holder_name()
-  return string.format("gateway/%s/%d/%.0f", host_name(), ngx.worker.pid(), ngx.now() * 1000)
+  return string.format("gateway/%s/%d/%.0f", host_name(), ngx.worker.pid(), clock.now() * 1000)
 end
 
 local function tls_of_variables()

@@ -2,6 +2,7 @@
 -- database, the others from shared memory; each keeps what it has decoded.
 
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local cost = require("qos.cost")
 local lock = require("qos.lock")
 local lrucache = require("resty.lrucache")
@@ -68,13 +69,13 @@ local function shared_key(api_key)
 end
 
 local function read(api_key)
-  local read_at = ngx.now()
+  local read_at = clock.now()
   local row, problem = store.call("application_config", api_key)
   if row == nil and not problem.code then
     return nil, problem
   end
   -- Of what the clock said before it stepped back nothing is kept.
-  read_at = math.min(read_at, ngx.now())
+  read_at = math.min(read_at, clock.now())
   local record = { read_at = read_at, row = row, problem = problem }
   ngx.shared.qos_state:set(shared_key(api_key), cjson.encode(record), 600)
   return record
@@ -127,7 +128,7 @@ end
 
 -- Waits for the database: nothing usable is known. One request does, the others for it.
 local function read_ahead(api_key)
-  local asked_at = ngx.now()
+  local asked_at = clock.now()
   return lock.with("lock " .. shared_key(api_key), 5, timeout_s, function()
     ngx.update_time()
     local entry = newest(api_key)
@@ -151,10 +152,18 @@ local function usable(entry, now)
   return (is_recent or store.is_paused()) and entry or nil
 end
 
+-- Without an application nothing can be charged, and the outage would not end. Apart from of(): LuaJIT
+-- compiles no function that holds another.
+local function probe_behind(api_key)
+  store.probe_behind(function()
+    read(api_key)
+  end)
+end
+
 -- The application config of a key. An error is `entry.problem`; nil without an answer and without a
 -- config known from before.
 function _M.of(api_key)
-  local now = ngx.now()
+  local now = clock.now()
   local entry = decoded:get(api_key)
   if entry and is_fresh(entry, now) then
     return entry
@@ -169,10 +178,7 @@ function _M.of(api_key)
   end
   if store.is_paused() then
     if entry == nil then
-      -- Without an application nothing can be charged, and the outage would not end.
-      store.probe_behind(function()
-        read(api_key)
-      end)
+      probe_behind(api_key)
     end
     return entry
   end
@@ -181,11 +187,14 @@ end
 
 -- What an operation costs now: its entry of costs, or nil.
 function _M.cost_of(entry, operation)
-  local us = ngx.now() * 1000000 + entry.clock_ahead_us
+  local us = clock.now() * 1000000 + entry.clock_ahead_us
   if us >= entry.changes_at then
     entry.costs, entry.changes_at = cost.schedule(entry.rows, us)
   end
   return entry.costs[operation]
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(decode, true)
 
 return _M

@@ -6,6 +6,14 @@ local server_errors = require("qos.server_errors")
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+for _, method in pairs(pgmoon.Postgres and pgmoon.Postgres.__base or {}) do
+  if type(method) == "function" then
+    jit.off(method, true)
+  end
+end
+
 -- int8, int2, int4, float4, float8, numeric: as text, because a double loses digits.
 local numbers = { 20, 21, 23, 700, 701, 1700 }
 

@@ -83,4 +83,8 @@ function _M.schedule(rows, us)
   return costs, changes_at
 end
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.new, true)
+jit.off(_M.schedule, true)
+
 return _M

@@ -5,6 +5,9 @@ local connection = require("qos.connection")
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+
 local settings
 
 function _M.use(database_settings)

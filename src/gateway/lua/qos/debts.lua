@@ -4,6 +4,7 @@
 
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local store = require("qos.store")
 
 local _M = {}
@@ -118,7 +119,7 @@ local function collect_owing(batch)
     dict():delete("is owing " .. app_id)
     local tokens, bytes = take("tokens " .. app_id), take("bytes " .. app_id)
     if tokens + bytes > 0 then
-      local key = table.concat({ settings.holder, dict():incr("charge", 1, 0), ngx.now() }, " ")
+      local key = table.concat({ settings.holder, dict():incr("charge", 1, 0), clock.now() }, " ")
       batch[#batch + 1] = { app_id, tokens, bytes, key, true }
     end
   end
@@ -231,5 +232,13 @@ end
 function _M.is_stuck(app_id)
   return dict():get("stuck " .. app_id) ~= nil
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.next_batch, true)
+jit.off(_M.finish, true)
+jit.off(_M.totals, true)
+jit.off(_M.owe, true)
+jit.off(_M.announce, true)
+jit.off(_M.settle, true)
 
 return _M

@@ -3,6 +3,7 @@
 
 local amount = require("qos.amount")
 local borrowing = require("qos.borrowing")
+local clock = require("qos.clock")
 local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
 local debts = require("qos.debts")
@@ -12,6 +13,7 @@ local leases = require("qos.leases")
 local lock = require("qos.lock")
 local outage = require("qos.outage")
 local pools = require("qos.pools")
+local request = require("qos.request")
 local store = require("qos.store")
 
 local _M = {}
@@ -54,7 +56,7 @@ local function without_database(entry, tokens, operation)
   local limits = entry and entry.limits
   local app_id = entry and entry.app_id or "unknown"
   if outage.allows(
-    app_id, limits, tokens, operation.size, since or ngx.now(), leases.holders(app_id)
+    app_id, limits, tokens, operation.size, since or clock.now(), leases.holders(app_id)
   ) then
     return { allowed = true, entry = entry, reason = "store_unavailable", is_uncharged = true }
   end
@@ -92,7 +94,7 @@ local function consume(entry, tokens, operation, is_final)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
-  local reference = not is_final and ngx.var.request_id or nil
+  local reference = not is_final and request.var("request_id") or nil
   local row, problem = ask_database(entry, operation, reference)
   if row and not row.allowed and row.reason == "iops_l2"
     and borrowing.borrow(entry.app_id, tokens)
@@ -139,7 +141,8 @@ local function from_lease(entry, tokens, operation)
     return nil
   end
   return {
-    allowed = true, entry = entry, tokens = tokens,
+    allowed = true, entry = entry, tokens = tokens, operation = operation, passed_at = 0,
+    paid = nil, may_be_paced = nil,
     remaining = tokens_left < math.huge and math.floor(tokens_left / 1000000) or nil,
     remaining_bytes = bytes_left < math.huge and bytes_left or nil,
   }
@@ -147,7 +150,7 @@ end
 
 -- Windows begin at multiples of their length, by the database's clock.
 local function until_next_window(entry, seconds)
-  local us, length = ngx.now() * 1000000 + entry.clock_ahead_us, seconds * 1000000
+  local us, length = clock.now() * 1000000 + entry.clock_ahead_us, seconds * 1000000
   return (length - us % length) / 1000000
 end
 
@@ -188,9 +191,9 @@ end
 
 -- Waits until what an application owes is charged; false where it is not in time.
 local function wait_for_debt(app_id)
-  local give_up_at = ngx.now() + debt_timeout_s
+  local give_up_at = clock.now() + debt_timeout_s
   while debts.owes(debts.key_of(app_id)) do
-    if ngx.now() >= give_up_at or store.is_paused() then
+    if clock.now() >= give_up_at or store.is_paused() then
       return false
     end
     exchange.run(true)
@@ -235,8 +238,8 @@ end
 
 -- The decision out of a lease that is fetched for it; nil where none holds it.
 local function from_next_lease(entry, tokens, operation)
-  local give_up_at = ngx.now() + timeout_s
-  while ngx.now() < give_up_at do
+  local give_up_at = clock.now() + timeout_s
+  while clock.now() < give_up_at do
     if debts.owes(debts.key_of(entry.app_id)) then
       local decided = denied_for_debt(entry, tokens, operation)
         or from_lease(entry, tokens, operation)

@@ -2,6 +2,7 @@
 
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 
 local _M = {}
 
@@ -27,7 +28,7 @@ function _M.remember(app_id, reason, retry_after_ms, tokens, bytes)
   if retry_after_ms then
     local wait = math.max(retry_after_ms / 1000, shortest_memory)
     life = math.min(wait, longest_memory)
-    retry_at = string.format("%.3f", ngx.now() + wait)
+    retry_at = string.format("%.3f", clock.now() + wait)
     _M.note_reason(app_id, reason, longest_memory)
   end
   local text = string.format("%s %.0f %.0f", retry_at, math.min(tokens, 2 ^ 60), bytes)
@@ -52,7 +53,7 @@ function _M.find(app_id, tokens, bytes)
       local retry_at, known_tokens, known_bytes = text:match("^(%S+) (%S+) (%S+)$")
       if needs_as_much(reason, tonumber(known_tokens), tonumber(known_bytes), tokens, bytes) then
         local wait = tonumber(retry_at)
-        return reason, wait and math.max(math.ceil((wait - ngx.now()) * 1000), 1)
+        return reason, wait and math.max(math.ceil((wait - clock.now()) * 1000), 1)
       end
     end
   end
@@ -173,5 +174,10 @@ end
 function _M.encode(rows)
   return rows and cjson.encode(_M.rows_of(rows))
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.take, true)
+jit.off(_M.take_counted, true)
+jit.off(_M.has_counted, true)
 
 return _M

@@ -1,9 +1,12 @@
 -- What a download, or a copy inside the store, is taken for until its size is known: the size of the
 -- application's recent ones of that kind. So neither passes while the bucket of bytes is in debt.
 
+local clock = require("qos.clock")
 local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
+local lrucache = require("resty.lrucache")
 local operations = require("qos.operations")
+local rules = require("qos.operation_map")
 
 local _M = {}
 
@@ -11,6 +14,10 @@ local settings
 local weight = 0.25
 -- How long the storage is known to answer ranges with ranges.
 local trust_s = 60
+-- Each worker learns by itself, and tells the others what is news to them.
+local shared_every_s, news = 0.1, 0.05
+-- By application, and by kind of operation.
+local sizes = lrucache.new(10000)
 
 function _M.use(config)
   settings = config
@@ -20,13 +27,67 @@ local function dict()
   return ngx.shared.qos_state
 end
 
-local function key_of(app_id, operation)
+local function kind_of(operation)
+  local rule = operation.rule
   if operation.is_copy then
-    return "copies " .. app_id
+    return "copies"
   end
-  local names = operation.rule.operation
+  return operation.has_range and rule.ranges or rule.answers
+end
+
+local function key_of(app_id, kind)
+  return kind .. " of " .. app_id
+end
+
+local function name_kinds(rule)
+  local names = rule.operation
   local name = type(names) == "table" and names[1][2] or names
-  return "answers " .. app_id .. " " .. name .. (operation.has_range and " range" or "")
+  rule.answers, rule.ranges = "answers to " .. name, "ranges of " .. name
+end
+
+for _, rule in ipairs(rules) do
+  name_kinds(rule)
+end
+
+local function tell(app_id, kind, own, now)
+  own.told, own.shared_at = own.size, now
+  dict():set(key_of(app_id, kind), own.size, 3600)
+end
+
+-- In step with the other workers.
+local function share(app_id, kind, own, now)
+  if own.size ~= own.told then
+    return tell(app_id, kind, own, now)
+  end
+  own.size = dict():get(key_of(app_id, kind))
+  own.told, own.shared_at = own.size, now
+end
+
+-- The size of the application's recent operations of a kind, as `size`: nil for none.
+local function recent(app_id, kind)
+  local kinds, now = sizes:get(app_id), clock.now()
+  if kinds == nil then
+    kinds = {}
+    sizes:set(app_id, kinds)
+  end
+  local own = kinds[kind]
+  if own == nil then
+    own = { size = nil, told = nil, shared_at = 0 }
+    kinds[kind] = own
+  end
+  if own.size == nil or math.abs(now - own.shared_at) >= shared_every_s then
+    share(app_id, kind, own, now)
+  end
+  return own
+end
+
+local function note(app_id, kind, size)
+  local own = recent(app_id, kind)
+  local before = own.size
+  own.size = (before or size) + weight * (size - (before or size))
+  if before == nil or math.abs(own.size - own.told) > news * own.told then
+    tell(app_id, kind, own, clock.now())
+  end
 end
 
 -- A part of the smallest bucket of bytes: what the answer has beyond is charged when its head comes.
@@ -57,7 +118,7 @@ function _M.assume(entry, operation)
   if operation.range and dict():get("honours ranges " .. app_id) then
     return operations.resize(operation, operation.uploaded + operation.range)
   end
-  local learned = dict():get(key_of(app_id, operation))
+  local learned = recent(app_id, kind_of(operation)).size
   local unknown = operation.is_copy and settings.unknown_copy or settings.unknown_size
   fit(entry, operation, learned and bounded(learned, capacities, 1 / 2)
     or bounded(unknown, capacities, 1 / 8))
@@ -76,9 +137,7 @@ function _M.learn(app_id, operation, size, status)
     end
   end
   if status < 300 then
-    local key = key_of(app_id, operation)
-    local before = dict():get(key) or size
-    dict():set(key, before + weight * (size - before), 3600)
+    note(app_id, kind_of(operation), size)
   end
 end
 

@@ -3,6 +3,7 @@
 -- all applications together. Whichever worker comes first when the next one is due makes it.
 
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local debts = require("qos.debts")
 local denials = require("qos.denials")
 local leases = require("qos.leases")
@@ -12,6 +13,9 @@ local queue = require("qos.renewal_queue")
 local store = require("qos.store")
 
 local _M = {}
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
 
 local spacing_s, timeout_s, denials_every = 0.125, 2, 1
 -- What is owed is charged within a tenth of a second.
@@ -136,10 +140,10 @@ end
 -- Counts of denials that no renewal takes along.
 local function take_denials()
   local settlements, taken = {}, {}
-  if ngx.now() - (dict():get("denials at") or 0) < denials_every then
+  if clock.now() - (dict():get("denials at") or 0) < denials_every then
     return settlements, taken
   end
-  dict():set("denials at", ngx.now())
+  dict():set("denials at", clock.now())
   for _, app_id in ipairs(denials.take_counted()) do
     local counted = denials.take(app_id)
     if counted then
@@ -200,7 +204,7 @@ local function exchange_alone(only)
   if #charges + #settlements + #renewals == 0 then
     return false
   end
-  local now = ngx.now()
+  local now = clock.now()
   dict():set("exchanged at", now)
   dict():set("next exchange at", math.max(dict():get("next exchange at") or 0, now) + spacing_s)
   local answer, problem = call(renewals, settlements, charges)
@@ -208,7 +212,7 @@ local function exchange_alone(only)
   local is_renewal = #renewals * 2 >= #settlements
   adapt(
     is_renewal and "renewals" or "settlements", is_renewal and #renewals or #settlements,
-    ngx.now() - now
+    clock.now() - now
   )
   if answer then
     finish(renewals, charges, cjson.decode(answer.answers))
@@ -231,7 +235,7 @@ local function is_due(is_urgent)
   if not debts.is_empty() then
     next_at = math.min(next_at, (dict():get("exchanged at") or 0) + debt_spacing_s)
   end
-  return ngx.now() >= next_at - (is_urgent and most_early * spacing_s or 0)
+  return clock.now() >= next_at - (is_urgent and most_early * spacing_s or 0)
 end
 
 local function exchange(only)
@@ -249,7 +253,7 @@ end
 
 local function has_something()
   return not queue.is_empty() or leases.has_settlements() or not debts.is_empty()
-    or denials.has_counted() and ngx.now() - (dict():get("denials at") or 0) >= denials_every
+    or denials.has_counted() and clock.now() - (dict():get("denials at") or 0) >= denials_every
 end
 
 -- Done many times a second by each worker, and by each request that waits.
@@ -267,7 +271,7 @@ end
 
 -- A worker ends: all that is to be said is said now. `seconds`: for so long at most.
 function _M.finish(seconds)
-  local give_up_at = ngx.now() + seconds
+  local give_up_at = clock.now() + seconds
   repeat
     ngx.update_time()
     local has_more = has_something() and not store.is_paused()
@@ -275,7 +279,7 @@ function _M.finish(seconds)
       -- Another worker is at it.
       ngx.sleep(0.005)
     end
-  until not has_more or ngx.now() >= give_up_at
+  until not has_more or clock.now() >= give_up_at
 end
 
 -- Waits until the leases of an application are renewed; nil where they are not, and why.
@@ -286,7 +290,7 @@ function _M.renew(app_id, tokens, bytes, capacities)
     return pool ~= nil and (seen == nil or pool.id ~= seen.id)
   end
   leases.wait_for(app_id, tokens, bytes)
-  local give_up_at, wait = ngx.now() + timeout_s, shortest_wait
+  local give_up_at, wait = clock.now() + timeout_s, shortest_wait
   local renewed, problem
   repeat
     queue.push(app_id, tokens, bytes, capacities)
@@ -295,7 +299,7 @@ function _M.renew(app_id, tokens, bytes, capacities)
     local text = not renewed and dict():get("renewal error " .. app_id)
     problem = text and cjson.decode(text)
     local is_over = renewed or problem or leases.is_short(app_id) or store.is_paused()
-      or ngx.now() >= give_up_at
+      or clock.now() >= give_up_at
     if not is_over then
       ngx.sleep(wait)
       wait = math.min(wait * 2, longest_wait)

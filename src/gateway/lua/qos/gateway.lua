@@ -1,8 +1,8 @@
 -- The phases of a request.
 
-local base = require("resty.core.base")
 local caller = require("qos.caller")
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local config = require("qos.config")
 local config_cache = require("qos.config_cache")
 local database = require("qos.database")
@@ -11,13 +11,13 @@ local decide = require("qos.decide")
 local denials = require("qos.denials")
 local estimates = require("qos.estimates")
 local exchange = require("qos.exchange")
-local ffi = require("ffi")
 local leases = require("qos.leases")
 local metrics = require("qos.metrics")
 local operations = require("qos.operations")
 local outage = require("qos.outage")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
+local request = require("qos.request")
 local request_body = require("qos.request_body")
 local request_target = require("qos.request_target")
 local respond = require("qos.respond")
@@ -95,7 +95,7 @@ local last_seen = 0
 -- is forgotten, and what is leased goes back.
 local function watch_clock()
   ngx.update_time()
-  local before, now = last_seen, ngx.now()
+  local before, now = last_seen, clock.now()
   last_seen = now
   if now >= before then
     return
@@ -110,7 +110,7 @@ local function watch_clock()
 end
 
 function _M.init_worker()
-  math.randomseed(ngx.now() * 1000 + ngx.worker.pid())
+  math.randomseed(clock.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
   every(charge_every, transfers.charge_long_ones)
   every(write_every, function()
@@ -151,6 +151,8 @@ local function count_request(decision, reason)
   metrics.add(name)
 end
 
+local labels = { allowed = 'decision="allowed"', denied = 'decision="denied"' }
+
 local function count(decision)
   if decision.problem then
     return count_request("refused", decision.problem.code)
@@ -158,9 +160,7 @@ local function count(decision)
   local name = decision.allowed and "allowed" or "denied"
   count_request(name, decision.reason or "none")
   if decision.entry then
-    metrics.add_for(
-      decision.entry.app_id, "qos_application_requests_total", 'decision="' .. name .. '"'
-    )
+    metrics.add_for(decision.entry.app_id, "qos_application_requests_total", labels[name])
   end
   if decision.shadow then
     metrics.add(metrics.name("qos_shadow_total", 'reason="' .. decision.shadow .. '"'))
@@ -203,22 +203,18 @@ end
 -- too, and costs as much as two response headers.
 local under_way = {}
 
-local function address()
-  return tonumber(ffi.cast("uintptr_t", base.get_request()))
-end
-
 -- Reads of a body, by `read`. A request may end meanwhile, whose sender gives up or whose body is too
 -- large: what came of it is charged all the same, and it is no longer under way.
 local function while_it_comes(entry, operation, watch, read)
-  local request, size, digits = address(), operation.size, operation.digits
+  local address, size, digits = request.address(), operation.size, operation.digits
   operations.resize(operation, 0)
-  under_way[request] = {
+  under_way[address] = {
     allowed = false, entry = entry, tokens = 0, operation = operation, watch = watch,
   }
-  local began_at = ngx.now()
+  local began_at = clock.now()
   local answer = read()
-  operation.read_for_s = (operation.read_for_s or 0) + ngx.now() - began_at
-  under_way[request] = nil
+  operation.read_for_s = (operation.read_for_s or 0) + clock.now() - began_at
+  under_way[address] = nil
   operations.resize(operation, size)
   operation.digits = digits
   return answer
@@ -276,9 +272,9 @@ local function decide_on(key, watch, operation, headers, header_bytes)
   if operation == nil then
     return { allowed = false, problem = { code = "QS404", message = "unknown operation" } }
   elseif operation.up then
-    operation.header_bytes = tonumber(header_bytes or ngx.var.request_length)
+    operation.header_bytes = tonumber(header_bytes or request.var("request_length"))
   end
-  local began_at = ngx.now()
+  local began_at = clock.now()
   local entry, decision = decide.application(key)
   if entry then
     decision = measure(entry, operation, headers, watch)
@@ -293,7 +289,7 @@ local function decide_on(key, watch, operation, headers, header_bytes)
     decision = decide.decide_for(entry, operation, is_final)
   end
   -- A body that was read for it came at the pace of its sender.
-  metrics.observe("qos_decision_seconds", ngx.now() - began_at - (operation.read_for_s or 0))
+  metrics.observe("qos_decision_seconds", clock.now() - began_at - (operation.read_for_s or 0))
   return decision
 end
 
@@ -302,21 +298,21 @@ end
 local function read_request(is_silent)
   -- All of them: 0 lifts the limit of 100.
   local headers = ngx.req.get_headers(0)
-  local arguments = ngx.var.args and ngx.req.get_uri_args(0) or nil
+  local arguments = request.var("args") and ngx.req.get_uri_args(0) or nil
   local method = ngx.req.get_method()
   -- Before anything waits: what comes of the body meanwhile is counted there, too.
-  local header_bytes = method == "POST" and ngx.var.request_length
-  local operation = operations.of(method, ngx.var.uri, arguments, headers)
+  local header_bytes = method == "POST" and request.var("request_length")
+  local operation = operations.of(method, request.var("uri"), arguments, headers)
   return operation, headers, header_bytes,
     caller.identify(method, headers, is_silent and arguments or nil)
 end
 
--- The decision and its operation; or what is wrong with the key, and when to try again.
-local function judge(is_silent)
-  local could_read, operation, headers, header_bytes, key, why, watch = pcall(read_request, is_silent)
-  if not could_read then
-    return unreadable(operation)
-  elseif key == nil then
+-- The decision and its operation; or what is wrong with the key, and when to try again. `progress.has_read`:
+-- what the request says is read.
+local function judge(progress, is_silent)
+  local operation, headers, header_bytes, key, why, watch = read_request(is_silent)
+  progress.has_read = true
+  if key == nil then
     return nil, why, watch
   elseif watch == nil then
     return decide_on(key, nil, operation, headers, header_bytes), operation
@@ -337,11 +333,11 @@ local function let_through(decision, operation)
   end
   if operation then
     decision.operation = operation
-    under_way[address()] = decision
+    under_way[request.address()] = decision
     transfers.begin(decision)
   end
   hold_back(decision)
-  decision.passed_at = ngx.now()
+  decision.passed_at = clock.now()
   local location = pacing.location(decision)
   if location then
     -- Ends this phase.
@@ -351,48 +347,51 @@ end
 
 -- Browsers ask so before the request itself, without a key and without a body.
 local function is_preflight()
-  if ngx.req.get_method() ~= "OPTIONS" or ngx.var.http_origin == nil
-    or ngx.var.http_access_control_request_method == nil
+  if ngx.req.get_method() ~= "OPTIONS" or request.var("http_origin") == nil
+    or request.var("http_access_control_request_method") == nil
   then
     return false
   end
-  local length = ngx.var.content_length
+  local length = request.var("content_length")
   if request_body.is_unannounced(
-    length, ngx.var.http_transfer_encoding, ngx.var.server_protocol
+    length, request.var("http_transfer_encoding"), request.var("server_protocol")
   ) then
-    return ngx.var.http_transfer_encoding == nil and request_body.read() == 0
+    return request.var("http_transfer_encoding") == nil and request_body.read() == 0
   end
   return length == nil or length == "0"
 end
 
 -- Why the line of the request is refused; nil where it is not.
 local function refusal_of_line()
-  if ngx.req.http_version() < 1 then
+  -- A request of HTTP/0.9 names no version.
+  if request.var("server_protocol") == nil then
     return "protocol"
   end
-  return not request_target.is_clear(ngx.var.request_uri) and "target" or nil
+  return not request_target.is_clear(request.var("request_uri")) and "target" or nil
 end
 
 -- `is_silent`: the location writes no request line to any log, and a key may stand in the query.
 function _M.access(is_silent)
   local refusal = refusal_of_line()
   if refusal then
-    under_way[address()] = nil
+    under_way[request.address()] = nil
     count_request("refused", refusal)
     return respond.no_key(refusal)
   elseif is_preflight() then
-    under_way[address()] = { allowed = true, is_preflight = true }
+    under_way[request.address()] = { allowed = true, is_preflight = true }
     return count_request("allowed", "preflight")
   end
   -- An address is used again, and not every request has a log phase of ours.
-  local left_over = under_way[address()]
+  local left_over = under_way[request.address()]
   if left_over and left_over.watch then
     caller.leave(left_over.watch)
   end
-  under_way[address()] = nil
-  local ran, decision, operation, retry_after_s = pcall(judge, is_silent)
+  under_way[request.address()] = nil
+  local progress = {}
+  local ran, decision, operation, retry_after_s = pcall(judge, progress, is_silent)
   if not ran then
-    decision, operation = decision_when_ill(decision), nil
+    decision = progress.has_read and decision_when_ill(decision) or unreadable(decision)
+    operation = nil
   elseif decision == nil then
     count_request("refused", operation .. "_key")
     return respond.no_key(operation, retry_after_s)
@@ -410,14 +409,14 @@ function _M.access(is_silent)
 end
 
 function _M.header_filter()
-  local decision = under_way[address()]
+  local decision = under_way[request.address()]
   if decision == nil or not decision.allowed then
     return
   elseif decision.is_preflight then
     ngx.header["Content-Length"] = nil
     return
   end
-  metrics.observe("qos_upstream_seconds", ngx.now() - decision.passed_at)
+  metrics.observe("qos_upstream_seconds", clock.now() - decision.passed_at)
   local worked, problem = pcall(settlement.announce, decision)
   if not worked then
     metrics.add("qos_errors_total")
@@ -426,7 +425,7 @@ function _M.header_filter()
 end
 
 function _M.body_filter()
-  local decision = under_way[address()]
+  local decision = under_way[request.address()]
   if decision == nil then
     return
   elseif decision.is_preflight then
@@ -472,12 +471,12 @@ local function settle_at_once(app_id)
 end
 
 function _M.log()
-  local request = address()
-  local decision = under_way[request]
+  local address = request.address()
+  local decision = under_way[address]
   if decision == nil then
     return
   end
-  under_way[request] = nil
+  under_way[address] = nil
   if decision.is_preflight then
     return
   end

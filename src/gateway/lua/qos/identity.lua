@@ -2,6 +2,7 @@
 
 local authorization_header = require("qos.authorization")
 local lrucache = require("resty.lrucache")
+local request = require("qos.request")
 local trim = require("qos.trim")
 
 local _M = {}
@@ -62,7 +63,7 @@ end
 -- Those arguments by their names in lower case; nil and "ambiguous" where one is there twice,
 -- "malformed" where one is spelled otherwise.
 local function signing_arguments(arguments)
-  if has_encoded_names(ngx.var.args or "") then
+  if has_encoded_names(request.var("args") or "") then
     return nil, "ambiguous"
   end
   local found, is_misspelled = {}, false
@@ -204,7 +205,7 @@ function _M.has_one_token(claim, headers)
   elseif claim.fields and claim.mechanism ~= "form" then
     return true
   end
-  local query = ngx.var.args
+  local query = request.var("args")
   return query == nil
     or not ("&" .. ngx.unescape_uri(query):lower()):find("&x-amz-security-token", 1, true)
 end

@@ -4,6 +4,9 @@ local amount = require("qos.amount")
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+
 local window_s = 0.5
 local first_operations, growth = 8, 10
 local shortest_pause, longest_pause = 0.12, 1

@@ -4,6 +4,7 @@
 
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local denials = require("qos.denials")
 local lease_plan = require("qos.lease_plan")
 local lock = require("qos.lock")
@@ -13,6 +14,9 @@ local transfers = require("qos.transfers")
 local uuid = require("qos.uuid")
 
 local _M = {}
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
 
 local idle_s = 1
 local timeout_s = 2
@@ -90,7 +94,7 @@ local function unanswered(app_id)
 end
 
 local function note_unanswered(app_id, id)
-  dict():set(unanswered_key(app_id), string.format("%s %.3f", id, ngx.now()), longest_life)
+  dict():set(unanswered_key(app_id), string.format("%s %.3f", id, clock.now()), longest_life)
 end
 
 function _M.is_renewing(app_id)
@@ -105,7 +109,7 @@ function _M.prepare(app_id, need)
     return nil
   end
   ngx.update_time()
-  local now = ngx.now()
+  local now = clock.now()
   local before = pools.load(app_id) or last_pool(app_id) or nothing
   pools.use_held(app_id, before)
   local left_tokens = left_in(before, "tokens") + pools.credit(app_id, "tokens")
@@ -211,7 +215,7 @@ local function publish(renewal, grant)
     local wait = tonumber(grant.retry_after_ms)
     dict():set(
       "short " .. app_id,
-      string.format("%.3f %.3f", ngx.now() + pause, ngx.now() + (wait or 0) / 1000), pause
+      string.format("%.3f %.3f", clock.now() + pause, clock.now() + (wait or 0) / 1000), pause
     )
     if wait then
       -- Where no bucket is, what open leases of the application hold is in the way.
@@ -262,7 +266,7 @@ function _M.shortage(app_id)
     return nil
   end
   local ends_at, offers_at = text:match("^(%S+) (%S+)$")
-  return math.max(ends_at - ngx.now(), 0.001), math.max(offers_at - ngx.now(), 0)
+  return math.max(ends_at - clock.now(), 0.001), math.max(offers_at - clock.now(), 0)
 end
 
 -- The buckets have more since: it is worth asking at once.
@@ -389,7 +393,7 @@ end
 
 -- Maintains one pool; answers whether it still exists.
 local function maintain(app_id)
-  local pool, now = pools.load(app_id), ngx.now()
+  local pool, now = pools.load(app_id), clock.now()
   if pool == nil then
     local id, since = unanswered(app_id)
     if id and now - since >= idle_s and not store.is_paused() then
@@ -443,7 +447,7 @@ end
 
 -- All leases go back with the next exchanges, those as well that are being renewed.
 function _M.release_all()
-  local give_up_at = ngx.now() + timeout_s
+  local give_up_at = clock.now() + timeout_s
   collect_used()
   repeat
     for app_id in pairs(maintained) do
@@ -456,7 +460,7 @@ function _M.release_all()
       ngx.sleep(0.005)
       collect_used()
     end
-  until is_done or ngx.now() >= give_up_at
+  until is_done or clock.now() >= give_up_at
 end
 
 -- The clock stepped back: what was to end by it ends now.

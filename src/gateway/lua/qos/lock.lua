@@ -1,9 +1,13 @@
 -- One worker at a time, by a key in shared memory. Waiting yields; it never blocks a worker. A lock
 -- whose holder has died is released by the first worker that waits for it.
 
+local clock = require("qos.clock")
 local ffi = require("ffi")
 
 local _M = {}
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
 
 local shortest_wait, longest_wait = 0.001, 0.02
 local no_such_process = 3
@@ -54,10 +58,10 @@ end
 -- Runs `work` alone and passes its answers on; nil where the lock cannot be had within `timeout_s`
 -- seconds. `check` is called while waiting: an answer of it ends the wait without the lock.
 function _M.with(key, life, timeout_s, work, check)
-  local give_up_at, wait = ngx.now() + timeout_s, shortest_wait
+  local give_up_at, wait = clock.now() + timeout_s, shortest_wait
   local token = _M.try(key, life)
   while not token do
-    if ngx.now() >= give_up_at then
+    if clock.now() >= give_up_at then
       return nil, "busy"
     end
     ngx.sleep(wait)

@@ -1,5 +1,6 @@
 -- From a request to an operation and its size.
 
+local request = require("qos.request")
 local request_body = require("qos.request_body")
 local rules = require("qos.operation_map")
 
@@ -115,11 +116,13 @@ end
 
 -- Announced size, and its digits where no double holds it.
 local function announced(content_length)
-  local digits = content_length and content_length:match("^%d+$")
-  if not digits then
+  -- nginx takes digits alone.
+  if content_length == nil then
     return 0
+  elseif #content_length <= 15 then
+    return tonumber(content_length)
   end
-  digits = digits:gsub("^0+(%d)", "%1")
+  local digits = content_length:gsub("^0+(%d)", "%1")
   if #digits > 15 then
     return math.huge, digits
   end
@@ -177,18 +180,20 @@ function _M.of(method, path, arguments, headers)
   if not rule then
     return nil
   end
-  local content_length = ngx.var.content_length
+  local content_length = request.var("content_length")
   local is_unannounced = request_body.is_unannounced(
-    content_length, rawget(headers, "transfer-encoding"), ngx.var.server_protocol
+    content_length, rawget(headers, "transfer-encoding"), request.var("server_protocol")
   )
   local uploaded, digits = announced(content_length)
+  -- With room for what comes later: tables that grow cost more than all else here.
   local operation = {
-    rule = rule,
+    rule = rule, name = nil,
     size = uploaded, digits = digits, uploaded = uploaded,
     is_unannounced = is_unannounced,
     down = rule.transfers == "down",
     may_answer = rule.transfers == "down" or not has_short_answers[method],
     up = rule.transfers == "up" or is_unannounced or uploaded > 0,
+    range = nil, has_range = false, header_bytes = nil,
   }
   if operation.down then
     operation.range = rawget(headers, "if-range") == nil and range_size(rawget(headers, "range"))

@@ -4,8 +4,12 @@
 -- time, then it is closed.
 
 local amount = require("qos.amount")
+local clock = require("qos.clock")
 
 local _M = {}
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
 
 local settings
 local shortest_burst_s = 1
@@ -37,36 +41,36 @@ function _M.slowest(limits, kind)
 end
 
 -- Pays by the clock: an operation is admitted once all before it are paid for, whatever it costs
--- itself. `clock`: the moment up to which all is paid, in microseconds, shared by the workers.
+-- itself. `account`: names the moment up to which all is paid, in microseconds, shared by the workers.
 -- `burst_s`: for how long what was not asked for may be spent later. Answers the duration it takes; nil
 -- where it cannot be paid now.
-local function pay(clock, wanted, rate, burst_s)
+local function pay(account, wanted, rate, burst_s)
   if rate == math.huge or wanted <= 0 then
     return 0
   elseif rate <= 0 then
     return nil
   end
-  local state, now = ngx.shared.qos_state, math.floor(ngx.now() * 1000000)
+  local state, now = ngx.shared.qos_state, math.floor(clock.now() * 1000000)
   local burst_us = math.ceil(math.min(burst_s, settings.max_s) * 1000000)
-  local paid_until = state:get(clock)
+  local paid_until = state:get(account)
   if paid_until == nil then
-    state:add(clock, now)
+    state:add(account, now)
   elseif paid_until < now - burst_us then
-    state:set(clock, now - burst_us)
+    state:set(account, now - burst_us)
   elseif paid_until > now then
     return nil
   end
   local duration = math.ceil(wanted / rate * 1000000)
-  if state:incr(clock, duration, now) - duration <= now then
+  if state:incr(account, duration, now) - duration <= now then
     return duration
   end
-  state:incr(clock, -duration)
+  state:incr(account, -duration)
   return nil
 end
 
 -- `since`: when the outage began. `holders`: the clients last seen, this gateway included.
 function _M.allows(app_id, limits, tokens, bytes, since, holders)
-  if ngx.now() - since >= settings.max_s or settings.policy == "closed" then
+  if clock.now() - since >= settings.max_s or settings.policy == "closed" then
     return false
   end
   if settings.policy == "open" then
@@ -76,9 +80,9 @@ function _M.allows(app_id, limits, tokens, bytes, since, holders)
     return false
   end
   tokens = math.min(tokens, amount.largest) / 1000000
-  local clock = "share of tokens " .. app_id
+  local account = "share of tokens " .. app_id
   local rate, burst_s = _M.slowest(limits, "iops")
-  local duration = pay(clock, tokens, rate / holders, burst_s)
+  local duration = pay(account, tokens, rate / holders, burst_s)
   if duration == nil then
     return false
   end
@@ -86,7 +90,7 @@ function _M.allows(app_id, limits, tokens, bytes, since, holders)
   if pay("share of bytes " .. app_id, bytes, rate / holders, burst_s) then
     return true
   end
-  ngx.shared.qos_state:incr(clock, -duration)
+  ngx.shared.qos_state:incr(account, -duration)
   return false
 end
 

@@ -1,6 +1,8 @@
 -- Downloads beyond what an application's bucket of bytes holds are sent no faster than its rate, shared
 -- by those in flight: concurrency does not multiply a quota.
 
+local clock = require("qos.clock")
+local request = require("qos.request")
 local workers = require("qos.workers")
 
 local _M = {}
@@ -54,7 +56,7 @@ function _M.location(decision)
   if settings.pace_downloads and decision.entry and operation and operation.may_answer
     and rate_of(decision.entry.limits)
   then
-    decision.may_be_paced = ngx.var.qos_paced
+    decision.may_be_paced = request.var("qos_paced")
     return decision.may_be_paced
   end
 end
@@ -69,12 +71,12 @@ function _M.start(decision, size)
   in_flight[app_id] = (in_flight[app_id] or 0) + 1
   publish(app_id)
   decision.pace = rate
-  set_rate(decision, ngx.now())
+  set_rate(decision, clock.now())
 end
 
 -- More of it goes out: those in flight may be others now.
 function _M.continue(decision)
-  local now = ngx.now()
+  local now = clock.now()
   if now - decision.paced_at >= checked_every then
     publish(decision.entry.app_id)
     set_rate(decision, now)

@@ -2,6 +2,7 @@
 -- without a lock.
 
 local cjson = require("cjson.safe")
+local clock = require("qos.clock")
 local debts = require("qos.debts")
 local renewal_queue = require("qos.renewal_queue")
 
@@ -45,7 +46,7 @@ end
 -- A worker that an application comes to no more keeps nothing of it.
 function _M.forget_expired()
   for app_id, pool in pairs(cache) do
-    if ngx.now() >= pool.expires_at then
+    if clock.now() >= pool.expires_at then
       cache[app_id] = nil
     end
   end
@@ -193,10 +194,10 @@ end
 -- either, in the bucket as well, as of the last exchange.
 function _M.take(app_id, tokens, bytes)
   local pool = cache[app_id] or _M.load(app_id)
-  if pool == nil or ngx.now() >= pool.expires_at then
+  if pool == nil or clock.now() >= pool.expires_at then
     pool = _M.load(app_id)
   end
-  if pool == nil or ngx.now() >= pool.expires_at or debts.owes(pool.debt_key) then
+  if pool == nil or clock.now() >= pool.expires_at or debts.owes(pool.debt_key) then
     return nil
   end
   local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
@@ -296,5 +297,10 @@ function _M.write_corrections()
     end
   end
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.write_corrections, true)
+jit.off(_M.forget_expired, true)
+jit.off(_M.transfer_remainder, true)
 
 return _M

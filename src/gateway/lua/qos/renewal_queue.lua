@@ -4,6 +4,9 @@ local cjson = require("cjson.safe")
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+
 local longest_wait = 5
 
 local function dict()

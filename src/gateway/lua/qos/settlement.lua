@@ -10,6 +10,7 @@ local metrics = require("qos.metrics")
 local operations = require("qos.operations")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
+local request = require("qos.request")
 local store = require("qos.store")
 local transfers = require("qos.transfers")
 
@@ -46,13 +47,20 @@ local function count_bytes(decision, direction, bytes)
   )
 end
 
+-- Bytes that the storage has sent, by all the servers that were asked.
+local function sum_of(lengths)
+  local sum = 0
+  for bytes in lengths:gmatch("%d+") do
+    sum = sum + tonumber(bytes)
+  end
+  return sum
+end
+
 -- Bytes of the answer's body: what the storage sent, where its receiver took less.
 local function answered()
-  local came = 0
-  for bytes in (ngx.var.upstream_response_length or ""):gmatch("%d+") do
-    came = came + tonumber(bytes)
-  end
-  return math.max(tonumber(ngx.var.body_bytes_sent) or 0, came)
+  local lengths = request.var("upstream_response_length")
+  local came = lengths and (tonumber(lengths) or sum_of(lengths)) or 0
+  return math.max(tonumber(request.var("body_bytes_sent")) or 0, came)
 end
 
 -- Bytes that moved: of the body that was sent down, and of the one that came up (with the framing
@@ -65,7 +73,7 @@ local function moved(decision, operation)
   end
   if operation.up then
     came = operation.is_counted and operation.uploaded
-      or math.max((tonumber(ngx.var.request_length) or 0) - operation.header_bytes, 0)
+      or math.max((tonumber(request.var("request_length")) or 0) - operation.header_bytes, 0)
     count_bytes(decision, "up", came)
   end
   return sent, came
@@ -145,7 +153,7 @@ local function charge_ahead(decision, tokens, bytes)
     return false
   end
   decision.announced = { tokens = math.max(tokens, 0), bytes = math.max(bytes, 0) }
-  decision.announced_key = "head " .. ngx.var.request_id
+  decision.announced_key = "head " .. request.var("request_id")
   -- More than leases and bucket hold is sent at the rate at which it is paid for.
   local in_bucket = decision.reference and tonumber(decision.remaining_bytes or 0)
     or pools.bucket_bytes(app_id)
@@ -178,7 +186,7 @@ end
 -- that failed moved nothing.
 local function announce_copy(decision, operation)
   if ngx.status < 300 then
-    local copied = tonumber(ngx.var.qos_copied_bytes)
+    local copied = tonumber(request.var("qos_copied_bytes"))
     if copied then
       estimates.learn(decision.entry.app_id, operation, copied, ngx.status)
     end
@@ -193,7 +201,7 @@ end
 function _M.announce(decision)
   local operation = decision.operation
   if operation.down then
-    local length = tonumber(ngx.var.sent_http_content_length)
+    local length = tonumber(request.var("sent_http_content_length"))
     if length and not decision.is_uncharged then
       move_to(decision, operation, operation.uploaded + length, charge_ahead)
     end
@@ -202,7 +210,7 @@ function _M.announce(decision)
     end
     return
   end
-  local length = tonumber(ngx.var.sent_http_content_length)
+  local length = tonumber(request.var("sent_http_content_length"))
   -- The length of an answer to HEAD is that of another one.
   if operation.may_answer and length and length > free_answer_bytes and not decision.is_uncharged then
     charge_answer(decision, length)

@@ -3,8 +3,10 @@
 -- and a source that never succeeded has few requests under way. Entries end by time and by the size
 -- of the dictionary.
 
+local clock = require("qos.clock")
 local lrucache = require("resty.lrucache")
 local metrics = require("qos.metrics")
+local request = require("qos.request")
 local workers = require("qos.workers")
 
 local _M = {}
@@ -29,7 +31,7 @@ local before_ipv4 = string.rep("\0", 10) .. "\255\255"
 
 -- An IPv6 network of 64 bits is one source: its holder has all of its addresses.
 local function source()
-  local address = ngx.var.binary_remote_addr
+  local address = request.var("binary_remote_addr")
   if #address == 4 then
     return address
   elseif address:sub(1, 12) == before_ipv4 then
@@ -47,7 +49,7 @@ end
 function _M.refuses(pair)
   local ends_at = dict():get("blocked " .. pair)
   if ends_at then
-    return "blocked", math.max(ends_at - ngx.now(), 0)
+    return "blocked", math.max(ends_at - clock.now(), 0)
   end
 end
 
@@ -110,10 +112,10 @@ function _M.fail(pair, id, bytes)
   end
   dict():delete("failures " .. pair)
   dict():delete("refused bytes " .. pair)
-  dict():set("blocked " .. pair, ngx.now() + block_s, block_s)
+  dict():set("blocked " .. pair, clock.now() + block_s, block_s)
   metrics.add("qos_signature_blocks_total")
   ngx.log(
-    ngx.WARN, "qos: refusing ", ngx.var.remote_addr, " for ", block_s,
+    ngx.WARN, "qos: refusing ", request.var("remote_addr"), " for ", block_s,
     " s: its requests for access key ", id:sub(1, math.floor(math.min(#id, 24) / 2)),
     "... were not signed"
   )

@@ -1,6 +1,7 @@
 -- The database as the workers see it together. An outage is the inability to charge: no request waits
 -- for the database then but one prober, and only a successful charge ends it.
 
+local clock = require("qos.clock")
 local database = require("qos.database")
 local lock = require("qos.lock")
 local metrics = require("qos.metrics")
@@ -17,7 +18,7 @@ local function state()
 end
 
 local function begin_outage(problem)
-  local now = ngx.now()
+  local now = clock.now()
   -- After an outage that no charge has ended, this is the same one.
   state():add("uncharged since", now)
   if state():add("down since", state():get("uncharged since") or now) then
@@ -55,7 +56,7 @@ function _M.outage()
   if since == nil then
     return nil
   end
-  return since, math.max((state():get("paused until") or 0) - ngx.now(), 0)
+  return since, math.max((state():get("paused until") or 0) - clock.now(), 0)
 end
 
 function _M.is_paused()
@@ -179,5 +180,10 @@ function _M.call(name, ...)
   end
   return nil, { message = problem.message, sqlstate = problem.code, is_outage = ends }
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.call, true)
+jit.off(_M.check, true)
+jit.off(_M.probe, true)
 
 return _M

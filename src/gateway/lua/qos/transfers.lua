@@ -2,6 +2,7 @@
 -- as they have to have room for it. What takes longer is charged by itself, under a key that is settled
 -- to what was used: its lease has back what it took, and may end before it.
 
+local clock = require("qos.clock")
 local debts = require("qos.debts")
 local pools = require("qos.pools")
 local store = require("qos.store")
@@ -33,7 +34,7 @@ end
 -- The request goes on, and was paid for out of a lease.
 function _M.begin(decision)
   if decision.tokens and not decision.reference and not decision.is_uncharged then
-    decision.paid = { tokens = decision.tokens, bytes = decision.operation.size, at = ngx.now() }
+    decision.paid = { tokens = decision.tokens, bytes = decision.operation.size, at = clock.now() }
     young[decision] = true
     count(decision.entry.app_id, decision.paid.tokens, decision.paid.bytes)
   end
@@ -104,7 +105,7 @@ end
 local function by_application(age)
   local lists = {}
   for decision in pairs(young) do
-    if ngx.now() - decision.paid.at >= age then
+    if clock.now() - decision.paid.at >= age then
       local app_id = decision.entry.app_id
       lists[app_id] = lists[app_id] or {}
       table.insert(lists[app_id], decision)
@@ -141,7 +142,7 @@ local function charge_together(app_id, decisions)
   end
   if sum.tokens + sum.bytes > 0 then
     charges = charges + 1
-    sum.key = table.concat({ settings.holder, ngx.worker.pid(), "under way", charges, ngx.now() }, " ")
+    sum.key = table.concat({ settings.holder, ngx.worker.pid(), "under way", charges, clock.now() }, " ")
     debts.settle(app_id, sum.key, sum.tokens, sum.bytes)
     pools.hold(app_id, sum.tokens, sum.bytes)
   end
@@ -170,5 +171,10 @@ function _M.charge_long_ones()
   end
   _M.publish()
 end
+
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.publish, true)
+jit.off(_M.charge_long_ones, true)
+jit.off(_M.of, true)
 
 return _M

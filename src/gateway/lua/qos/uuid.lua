@@ -2,6 +2,9 @@
 
 local _M = {}
 
+-- A few times a second: what LuaJIT compiles is for requests.
+jit.off(true, true)
+
 -- Opened by each worker itself: what is read ahead before a fork would be given out twice.
 local source
 

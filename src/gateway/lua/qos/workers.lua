@@ -1,6 +1,7 @@
 -- Numbers that each worker keeps of its own in shared memory, such as what it has under way: those of
 -- a worker that has died count no more, and those of one that ends after a reload still do.
 
+local clock = require("qos.clock")
 local lock = require("qos.lock")
 
 local _M = {}
@@ -9,7 +10,7 @@ local own
 
 -- The process, and when it began: a number of a process is used again.
 local function name_of_this()
-  own = own or string.format("%d:%.3f", ngx.worker.pid(), ngx.now())
+  own = own or string.format("%d:%.3f", ngx.worker.pid(), clock.now())
   return own
 end
 
