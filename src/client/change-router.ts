@@ -3,6 +3,8 @@ import type { Change } from "./changes.ts";
 
 /** Notifications that arrive within this time are handled together. */
 const gatherMs = 20;
+/** While they keep coming, up to this long: what changed is read again within a second all the same. */
+const longestGatherMs = 500;
 /** Up to so many applications reload at once, and read their configs in one call. */
 const atOnce = 50;
 /** More are spread over this long, and over this long for each. */
@@ -24,6 +26,8 @@ export class ChangeRouter {
   #hasGap = false;
   #costsChanged = false;
   #timer: NodeJS.Timeout | undefined;
+  #gatherMs = gatherMs;
+  #flushedAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(
@@ -84,12 +88,22 @@ export class ChangeRouter {
   }
 
   #flushSoon(): void {
-    if (this.#isClosed) return;
-    this.#timer ??= setTimeout(() => this.#flush(), gatherMs).unref();
+    if (this.#isClosed || this.#timer !== undefined) return;
+    const wait = this.#flushedAt + this.#gatherMs - performance.now();
+    this.#timer = setTimeout(() => this.#flush(), Math.max(wait, gatherMs)).unref();
+  }
+
+  /** A flood of notifications makes no flood of calls. */
+  #pace(): void {
+    const now = performance.now();
+    const keepsComing = now - this.#flushedAt < 2 * this.#gatherMs;
+    this.#gatherMs = keepsComing ? Math.min(2 * this.#gatherMs, longestGatherMs) : gatherMs;
+    this.#flushedAt = now;
   }
 
   #flush(): void {
     this.#timer = undefined;
+    this.#pace();
     if (this.#costsChanged) void this.#reloadCosts();
     const changed = this.#changedOnes();
     const unsure = this.#hasGap ? [...this.#all()].filter((limiter) => !changed.has(limiter)) : [];
