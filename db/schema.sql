@@ -2448,7 +2448,7 @@ create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buc
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
   language plpgsql stable parallel restricted;
-  -- body 37d690ef9cb4eac2
+  -- body dce14b7b46a64e43
 
 create function rate_limiter_internal.check_duration(at timestamp with time zone, duration interval)
   returns void
@@ -3543,7 +3543,7 @@ create function rate_limiter_internal.recent_denials()
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 42ccbb3f79cc41d9
+  -- body e7e3c2e199c684fb
 
 create function rate_limiter_internal.record_owed(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, INOUT tokens numeric, INOUT bytes numeric)
   returns record
@@ -4250,6 +4250,11 @@ create function rate_limiter_internal.write_decided(shard_key integer, at timest
   language plpgsql volatile parallel unsafe;
   -- body 935da00b12121079
 
+create function rate_limiter_internal.write_denial_total(app_id uuid, reason text, minute timestamp with time zone, counter uuid, operations bigint, tokens numeric, bytes numeric)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body f060a4b2d98626da
+
 create function rate_limiter_internal.write_denials(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
   returns numeric[]
   language plpgsql volatile parallel unsafe;
@@ -4584,7 +4589,7 @@ create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 100
   returns integer
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e40d23d751edd3c0
+  -- body 177f69872584cada
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
@@ -6186,7 +6191,7 @@ comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'Wh
 comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see; none on a standby.';
-comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty list writes nothing. Raises QS422 for anything else.';
+comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
 comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';
 comment on function rate_limiter_internal.record_quota_change() is 'Trigger, deferred: a quota spans three tables, and what a transaction makes of it is one version.';
@@ -6324,6 +6329,7 @@ comment on function rate_limiter_internal.write_buckets(timestamp with time zone
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
+comment on function rate_limiter_internal.write_denial_total(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
@@ -6686,7 +6692,7 @@ comment on column rate_limiter.recent_denials.reason is 'The bucket that was sho
 comment on column rate_limiter.recent_denials.recorded_at is 'When it was last added to.';
 comment on column rate_limiter.recent_denials.shard_key is 'The number of its cluster, or of the application without one.';
 comment on column rate_limiter.recent_denials.tokens is 'Tokens that they would have cost.';
-comment on column rate_limiter.recent_denials.writer is 'The number of the process whose session writes this row.';
+comment on column rate_limiter.recent_denials.writer is 'The number of the process whose session writes this row; 0 for a total of a client.';
 comment on column rate_limiter.reservations.app_id is 'The application.';
 comment on column rate_limiter.reservations.cluster_id is 'Its cluster: the reservation ends when the application leaves it.';
 comment on column rate_limiter.reservations.created_at is 'When the row was made.';

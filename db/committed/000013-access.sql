@@ -1,5 +1,5 @@
---! Previous: sha1:557830312c02d80fd6cf70065f3217e386937372
---! Hash: sha1:007cf29c6baeb0a64e0c9a29cc2040ab51e3d6ff
+--! Previous: sha1:ea6f16848c103bec19ebbe8c4fdf73df27ab7c0c
+--! Hash: sha1:5cf5f01f477b038f4a1859a57aedc24c5d411e5e
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:007cf29c6baeb0a64e0c9a29cc2040ab51e3d6ff
---! Hash: sha1:a31e78ef868b9e82be76a504315d5db9d0881665
+--! Previous: sha1:5cf5f01f477b038f4a1859a57aedc24c5d411e5e
+--! Hash: sha1:73796fd0421346648335a070692b21649035fb1f
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:a31e78ef868b9e82be76a504315d5db9d0881665
---! Hash: sha1:3caa4601ff1e5c232d58de5a8aae711abd486dc4
+--! Previous: sha1:73796fd0421346648335a070692b21649035fb1f
+--! Hash: sha1:0f3f0bbbf654ee43c4686eca1dd07da3c479d95b
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:3caa4601ff1e5c232d58de5a8aae711abd486dc4
---! Hash: sha1:ea7b295f2c96b8825be0acb363ca04ebb4fd0ff5
+--! Previous: sha1:0f3f0bbbf654ee43c4686eca1dd07da3c479d95b
+--! Hash: sha1:314870e007c209d16222bed8afb47865b4779f94
 --! Message: quotas
 
 -- Quotas

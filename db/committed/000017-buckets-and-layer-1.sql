@@ -1,5 +1,5 @@
---! Previous: sha1:ea7b295f2c96b8825be0acb363ca04ebb4fd0ff5
---! Hash: sha1:3ba251a7924950e7663dafbc896db6af5afec814
+--! Previous: sha1:314870e007c209d16222bed8afb47865b4779f94
+--! Hash: sha1:657e9b6082c8b803b5065d51714aadc3f5ec69a3
 --! Message: buckets and layer 1
 
 -- Buckets

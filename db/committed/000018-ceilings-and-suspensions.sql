@@ -1,5 +1,5 @@
---! Previous: sha1:3ba251a7924950e7663dafbc896db6af5afec814
---! Hash: sha1:ad70e360f18c86e04a5be259564162c81ca9f03b
+--! Previous: sha1:657e9b6082c8b803b5065d51714aadc3f5ec69a3
+--! Hash: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:ad70e360f18c86e04a5be259564162c81ca9f03b
---! Hash: sha1:35eedec69cda9cd1f14b825be6ba03dddb31e9a0
+--! Previous: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
+--! Hash: sha1:11fbe5d296f9307be660366e336fadd554069eed
 --! Message: denials and decisions
 
 -- Denials
@@ -27,6 +27,7 @@ begin
       )
       or coalesce(d.count ->> 'operations', '') !~ '^[1-9][0-9]{0,14}$'
       or coalesce(d.count ->> 'tokens', '0') !~ '^[0-9]{1,24}([.][0-9]{1,6})?$'
+      or length(d.count ->> 'counter') not between 1 and 255
       or coalesce(d.count ->> 'bytes', '0') !~ '^[0-9]{1,24}([.]0{1,6})?$'
     order by d.position
     limit 1;
@@ -118,6 +119,53 @@ comment on function rate_limiter_internal.write_denials(
   'and bytes, which are written, the operations at which to write again, and the operations '
   'written so far.';
 --! EndIncluded rate_limiter_internal/denials/write_denials.sql
+--! Included rate_limiter_internal/denials/write_denial_total.sql
+create or replace function rate_limiter_internal.write_denial_total(
+  app_id uuid,
+  reason text,
+  minute timestamptz,
+  counter uuid,
+  operations bigint,
+  tokens numeric,
+  bytes numeric
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  -- 0: it was deleted meanwhile.
+  shard constant integer := coalesce(rate_limiter_internal.app_shard_key(app_id), 0);
+begin
+  -- Of the minute that it was handed in with first: a client's clock may be ahead.
+  update rate_limiter.recent_denials as d
+  set
+    operations = greatest(d.operations, write_denial_total.operations),
+    tokens = greatest(d.tokens, write_denial_total.tokens),
+    bytes = greatest(d.bytes, write_denial_total.bytes),
+    recorded_at = clock_timestamp()
+  where d.shard_key = shard
+    and d.app_id = write_denial_total.app_id
+    and d.reason = write_denial_total.reason
+    and d.writer = 0
+    and d.count_id = counter;
+  if not found then
+    insert into rate_limiter.recent_denials (
+      shard_key, app_id, minute, reason, writer, count_id, operations, tokens, bytes
+    )
+    values (shard, app_id, minute, reason, 0, counter, operations, tokens, bytes)
+    on conflict do nothing;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_denial_total(
+  uuid, text, timestamptz, uuid, bigint, numeric, numeric
+) is
+  'Sets what a client has counted of an application, reason and minute so far, never to less: a '
+  'row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
+--! EndIncluded rate_limiter_internal/denials/write_denial_total.sql
 --! Included rate_limiter_internal/denials/record_denials.sql
 create or replace function rate_limiter_internal.record_denials(
   shard_key integer,
@@ -158,15 +206,35 @@ begin
       coalesce((d ->> 'tokens')::numeric, 0) as tokens,
       coalesce((d ->> 'bytes')::numeric, 0) as bytes
     from jsonb_array_elements(denials) as d
+    where d ->> 'counter' is null
   ) as handed_in
   group by handed_in.minute, handed_in.reason;
+
+  perform rate_limiter_internal.write_denial_total(
+    record_denials.app_id, total.reason,
+    least(greatest(total.minute, this_minute - interval '24 hours'), this_minute),
+    md5(total.counter || ' ' || extract(epoch from total.minute))::uuid,
+    total.operations, total.tokens, total.bytes
+  )
+  from (
+    select
+      date_trunc('minute', rate_limiter_internal.moment_or_null(d ->> 'minute'), 'UTC') as minute,
+      d ->> 'reason' as reason,
+      d ->> 'counter' as counter,
+      (d ->> 'operations')::bigint as operations,
+      coalesce((d ->> 'tokens')::numeric, 0) as tokens,
+      coalesce((d ->> 'bytes')::numeric, 0) as bytes
+    from jsonb_array_elements(denials) as d
+    where d ->> 'counter' is not null
+  ) as total;
 end;
 $$;
 
 comment on function rate_limiter_internal.record_denials(integer, uuid, jsonb) is
   'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", '
-  '"reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. Null or an empty '
-  'list writes nothing. Raises QS422 for anything else.';
+  '"reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a '
+  'text, they are that counter''s totals in the minute: handed in again, they count once. Null or '
+  'an empty list writes nothing. Raises QS422 for anything else.';
 --! EndIncluded rate_limiter_internal/denials/record_denials.sql
 --! Included rate_limiter_internal/denials/flush_denials.sql
 create or replace function rate_limiter_internal.flush_denials(
@@ -411,6 +479,8 @@ as $$
   with next as materialized (
     select d.ctid as row_id
     from rate_limiter.recent_denials as d
+    -- A client's total may be handed in again.
+    where d.writer <> 0 or d.minute < now() - interval '5 minutes'
     order by d.shard_key, d.app_id, d.minute, d.reason
     limit batch_size
     for update skip locked

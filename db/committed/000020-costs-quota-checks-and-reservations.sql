@@ -1,5 +1,5 @@
---! Previous: sha1:35eedec69cda9cd1f14b825be6ba03dddb31e9a0
---! Hash: sha1:efa28413c5a63e6494cddbb4a75ffb6ca81e70a7
+--! Previous: sha1:11fbe5d296f9307be660366e336fadd554069eed
+--! Hash: sha1:4f7c963c132e9c5b5b0776eb751cfa8d97a7c512
 --! Message: costs, quota checks and reservations
 
 -- Costs

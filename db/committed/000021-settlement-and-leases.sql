@@ -1,5 +1,5 @@
---! Previous: sha1:efa28413c5a63e6494cddbb4a75ffb6ca81e70a7
---! Hash: sha1:987a8628f04c8946cb9da1be40223a97f9d8b8bd
+--! Previous: sha1:4f7c963c132e9c5b5b0776eb751cfa8d97a7c512
+--! Hash: sha1:74f4f486d560402f8950cd44b8ead2e4bc37686a
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:987a8628f04c8946cb9da1be40223a97f9d8b8bd
---! Hash: sha1:4c26e4060eaa7907022b65c86f1b0c18d5bcae73
+--! Previous: sha1:74f4f486d560402f8950cd44b8ead2e4bc37686a
+--! Hash: sha1:e5364c8142314828e8014a94202c58af6efafbc1
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:4c26e4060eaa7907022b65c86f1b0c18d5bcae73
---! Hash: sha1:84c0672dbee4ecc10539420a4295384b9fa1c3ac
+--! Previous: sha1:e5364c8142314828e8014a94202c58af6efafbc1
+--! Hash: sha1:1b395ff4d057b19d6c8f93286cc427e8cb128aa2
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:84c0672dbee4ecc10539420a4295384b9fa1c3ac
---! Hash: sha1:0fea70a47599d16e01d9bf2ac13a7e0a45713f07
+--! Previous: sha1:1b395ff4d057b19d6c8f93286cc427e8cb128aa2
+--! Hash: sha1:bb76c16a4226765a3ebee3cad23135bde7f4e200
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:0fea70a47599d16e01d9bf2ac13a7e0a45713f07
---! Hash: sha1:f469ce469b0f278d5f74c58073d8de6142445233
+--! Previous: sha1:bb76c16a4226765a3ebee3cad23135bde7f4e200
+--! Hash: sha1:3affb149294463a0ba34be37ae922bc8866f6090
 --! Message: alerts and retention
 
 -- Alerts

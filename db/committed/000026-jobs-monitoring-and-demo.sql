@@ -1,5 +1,5 @@
---! Previous: sha1:f469ce469b0f278d5f74c58073d8de6142445233
---! Hash: sha1:5f8e72e75a74b43dc9a4b4c2be1e722dbf7401ef
+--! Previous: sha1:3affb149294463a0ba34be37ae922bc8866f6090
+--! Hash: sha1:dfdb0e78f247986bcc785d55072d60f6120ac54e
 --! Message: jobs, monitoring and demo
 
 -- Jobs

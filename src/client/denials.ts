@@ -58,6 +58,8 @@ function needsAsMuch(known: Remembered, tokens: number, bytes: number): boolean 
 export interface DenialCount {
   readonly minute: string;
   readonly reason: string;
+  /** Whose totals of the minute these are: handed in again, they count once. */
+  readonly counter: string;
   readonly operations: number;
   /** Millionths. */
   readonly tokens: number;
@@ -69,46 +71,59 @@ export function denialRows(counts: readonly DenialCount[] | null): DenialRow[] |
   return counts?.map((count) => ({ ...count, tokens: decimalOf(count.tokens) })) ?? null;
 }
 
-/** Bound on the counts kept while the database is unreachable. */
+/** Bound on the totals kept while the database is unreachable. */
 const mostCounts = 60;
+/** A total that was handed in is forgotten after this time: it grows no more. */
+const longestMinuteMs = 180_000;
 
-/** Counts of local denials, by minute and reason, until they are reported. */
+/** Counts of local denials by minute and reason, as totals, which are reported when they change. */
 export class DenialCounts {
-  #counts = new Map<string, DenialCount>();
+  readonly #counter = crypto.randomUUID();
+  readonly #totals = new Map<string, DenialCount>();
+  #changed = new Set<string>();
 
   add(reason: string, tokens: number, bytes: number, epochMs: number): void {
     const minute = new Date(Math.floor(epochMs / 60_000) * 60_000).toISOString();
-    this.#merge({ minute, reason, operations: 1, tokens, bytes });
+    const key = keyOf({ minute, reason });
+    const known = this.#totals.get(key);
+    if (known === undefined) this.#forgetOld(epochMs);
+    if (known === undefined && this.#totals.size >= mostCounts) return;
+    this.#changed.add(key);
+    this.#totals.set(key, {
+      ...{ minute, reason, counter: this.#counter },
+      operations: 1 + (known?.operations ?? 0),
+      tokens: sum(tokens, known?.tokens ?? 0),
+      bytes: sum(bytes, known?.bytes ?? 0),
+    });
   }
 
   get isEmpty(): boolean {
-    return this.#counts.size === 0;
+    return this.#changed.size === 0;
   }
 
-  /** Removes and answers the counts for a call; null if there are none. */
+  /** Answers the totals that have changed, for a call; null if none has. */
   take(): readonly DenialCount[] | null {
-    if (this.#counts.size === 0) return null;
-    const rows = [...this.#counts.values()];
-    this.#counts = new Map();
+    if (this.isEmpty) return null;
+    const rows = [...this.#changed].flatMap((key) => this.#totals.get(key) ?? []);
+    this.#changed = new Set();
     return rows;
   }
 
   /** The call failed: report them with the next one. */
   putBack(rows: readonly DenialCount[] | null): void {
-    for (const row of rows ?? []) this.#merge(row);
+    for (const row of rows ?? []) if (this.#totals.has(keyOf(row))) this.#changed.add(keyOf(row));
   }
 
-  #merge(row: DenialCount): void {
-    const key = `${row.minute} ${row.reason}`;
-    const known = this.#counts.get(key);
-    if (known === undefined && this.#counts.size >= mostCounts) return;
-    this.#counts.set(key, {
-      ...row,
-      operations: row.operations + (known?.operations ?? 0),
-      tokens: sum(row.tokens, known?.tokens ?? 0),
-      bytes: sum(row.bytes, known?.bytes ?? 0),
-    });
+  #forgetOld(epochMs: number): void {
+    for (const [key, { minute }] of this.#totals) {
+      const isOver = Math.abs(epochMs - Date.parse(minute)) > longestMinuteMs;
+      if (isOver && !this.#changed.has(key)) this.#totals.delete(key);
+    }
   }
+}
+
+function keyOf({ minute, reason }: Pick<DenialCount, "minute" | "reason">): string {
+  return `${minute} ${reason}`;
 }
 
 function sum(a: number, b: number): number {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { createLimiter, type Limiter } from "../../src/client/index.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { deniedOf } from "../sql/denials/world.ts";
+import { breakableLink } from "./breakable-link.ts";
 import { addQuota, type ClientWorld, makeWorld } from "./world.ts";
 
 const database = await createDatabase();
@@ -41,5 +42,30 @@ describe("denials of a client come on record", () => {
     await eventually(async () => {
       expect(await deniedOf(database, world.appId)).toBeGreaterThan(150);
     });
+  });
+
+  test("once, though the answers to reports are lost", async () => {
+    const link = await breakableLink(database.urlAs("rate_limiter_app"));
+    onTestFinished(() => link.close());
+    limiter = createLimiter({
+      ...{ connection: link.url, apiKey: world.apiKey },
+      ...{ timeoutMs: 500, outage: { policy: "closed" } },
+    });
+    onTestFinished(() => limiter.close());
+    await denyInMemory(300);
+    link.loseAnswers();
+    await eventually(async () => {
+      await limiter.checkAsync("write_large", 100_000_000);
+      expect(await deniedOf(database, world.appId)).toBeGreaterThan(150);
+      expect(limiter.status().isDown).toBe(true);
+    });
+    link.mend();
+    await eventually(async () => {
+      await limiter.checkAsync("write_large", 100_000_000);
+      expect(limiter.status().isDown).toBe(false);
+    });
+    const denied = limiter.status().own?.denied ?? 0;
+    await limiter.close();
+    expect(await deniedOf(database, world.appId)).toBeLessThanOrEqual(denied);
   });
 });

@@ -195,7 +195,7 @@ describe("recent denials", () => {
 });
 
 describe("counts of denials", () => {
-  test("by minute and reason, handed in once, kept when that fails", () => {
+  test("are totals by minute and reason, handed in when they change or when that fails", () => {
     const counts = new DenialCounts();
     expect(counts.take()).toBeNull();
     counts.add("iops_l2", 1_500_000, 10, 60_000);
@@ -205,14 +205,18 @@ describe("counts of denials", () => {
       {
         minute: "1970-01-01T00:01:00.000Z",
         reason: "iops_l2",
+        counter: expect.any(String),
         operations: 2,
         tokens: "2.000000",
         bytes: 15,
       },
     ]);
-    counts.add("iops_l2", 1, 0, 60_000);
+    expect(counts.take()).toBeNull();
     counts.putBack(taken);
-    expect(counts.take()?.[0]).toMatchObject({ operations: 3, tokens: 2_000_001 });
+    expect(counts.take()).toEqual(taken);
+    counts.add("iops_l2", 1, 0, 60_000);
+    const [counter] = taken ?? [];
+    expect(counts.take()).toEqual([{ ...counter, operations: 3, tokens: 2_000_001 }]);
     expect(counts.take()).toBeNull();
   });
 
@@ -220,6 +224,8 @@ describe("counts of denials", () => {
     const counts = new DenialCounts();
     for (let minute = 0; minute < 500; minute += 1) counts.add("iops_l2", 1, 1, minute * 60_000);
     expect(counts.take()).toHaveLength(60);
+    counts.add("iops_l2", 1, 1, 600 * 60_000);
+    expect(counts.take()).toHaveLength(1);
   });
 });
 

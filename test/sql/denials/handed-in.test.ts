@@ -29,11 +29,85 @@ describe("denials that clients hand in", () => {
     expect(bounds).toEqual({ within_a_day: true, rows: 2 });
   });
 
+  describe("as totals of a counter", () => {
+    const minute = new Date(Math.floor(Date.now() / 60_000) * 60_000).toISOString();
+    const total = (operations: number, counter = "one", of = minute) => ({
+      ...{ minute: of, reason: "iops_l2", counter },
+      ...{ operations, tokens: String(operations), bytes: 10 * operations },
+    });
+
+    async function handIn(appId: string, ...denials: object[]): Promise<void> {
+      const gateway = database.as("rate_limiter_app");
+      await gateway`select rate_limiter.report_denials(${appId}, ${gateway.json(denials as [])})`;
+    }
+
+    async function expectDenied(appId: string, operations: number): Promise<void> {
+      expect(await countsOf(database, appId)).toEqual([
+        {
+          ...{ reason: "iops_l2", operations: String(operations) },
+          ...{ tokens: operations.toFixed(6), bytes: String(10 * operations) },
+        },
+      ]);
+    }
+
+    test("count once, however often a call is repeated, and whatever came meanwhile", async () => {
+      const appId = await makeApplication(database);
+      for (const operations of [3, 3, 7, 3]) await handIn(appId, total(operations));
+      await handIn(appId, total(9), total(8));
+      await expectDenied(appId, 9);
+    });
+
+    test("are added up by counter and minute, and to what has none", async () => {
+      const appId = await makeApplication(database);
+      const before = new Date(Date.parse(minute) - 60_000).toISOString();
+      const { counter: _, ...without } = total(100);
+      await handIn(appId, total(1), total(2, "other"), total(4, "one", before), without);
+      await handIn(appId, total(1), total(2, "other"), total(4, "one", before));
+      await expectDenied(appId, 107);
+    });
+
+    test("are one for a clock that is ahead, whose minute is another with each call", async () => {
+      const appId = await makeApplication(database);
+      const ahead = total(5, "one", "2999-01-01T00:00Z");
+      await handIn(appId, ahead);
+      await database.sql`
+        update rate_limiter.recent_denials set minute = minute - interval '1 minute'
+        where app_id = ${appId}
+      `;
+      await handIn(appId, ahead);
+      await expectDenied(appId, 5);
+    });
+
+    test("stay until no call is repeated any more, and are moved then", async () => {
+      const appId = await makeApplication(database);
+      const fold = () =>
+        database.as("rate_limiter_worker")`select rate_limiter_private.fold_denials()`;
+      await handIn(appId, total(5));
+      await fold();
+      await handIn(appId, total(6));
+      await expectDenied(appId, 6);
+      await database.sql`
+        update rate_limiter.recent_denials set minute = minute - interval '6 minutes'
+        where app_id = ${appId}
+      `;
+      await fold();
+      const left = await database.sql`
+        select from rate_limiter.recent_denials where app_id = ${appId}
+      `;
+      expect(left).toHaveLength(0);
+      await expectDenied(appId, 6);
+    });
+  });
+
   test.each([
     ["no list", { minute: "2026-01-01T00:00Z" }],
     ["no offset", [{ minute: "2026-01-01T00:00", reason: "iops_l2", operations: 1 }]],
     ["no such date", [{ minute: "2026-02-30T00:00Z", reason: "iops_l2", operations: 1 }]],
     ["unknown reason", [{ minute: "2026-01-01T00:00Z", reason: "spite", operations: 1 }]],
+    [
+      "an empty counter",
+      [{ minute: "2026-01-01T00:00Z", reason: "iops_l2", operations: 1, counter: "" }],
+    ],
     ["no operations", [{ minute: "2026-01-01T00:00Z", reason: "iops_l2", operations: 0 }]],
     [
       "negative tokens",

@@ -13,6 +13,12 @@ local reasons = {
   "iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1", "exceeds_capacity", "no_quota",
 }
 
+local holder
+
+function _M.use(config)
+  holder = config.holder
+end
+
 local function dict()
   return ngx.shared.qos_state
 end
@@ -72,24 +78,39 @@ function _M.forget(app_id)
   end
 end
 
--- Counts by minute and reason, of buckets' denials: an outage's are the gateway's own to tell.
-function _M.count(app_id, reason, tokens, bytes)
-  local minute = math.floor(ngx.time() / 60) * 60
-  local key = "count " .. app_id .. " " .. minute .. " " .. reason
-  if dict():incr(key .. " operations", 1, 0, 3600) == 1 then
-    dict():rpush("counts " .. app_id, minute .. " " .. reason)
-    dict():rpush("counted", app_id)
-  end
-  if tokens < math.huge then
-    dict():incr(key .. " tokens", tokens, 0, 3600)
-  end
-  dict():incr(key .. " bytes", math.min(bytes, amount.largest), 0, 3600)
+-- What was counted of an application in a minute, by reason and by the run of the gateway that counts: a
+-- new one has a name of its own. Totals, so that what is handed in again counts once.
+local function key_of(app_id, name)
+  return "count " .. app_id .. " " .. name
 end
 
-local function take_number(key)
-  local number = dict():get(key) or 0
-  dict():delete(key)
-  return number
+-- A total lasts until it was handed in, and then as long as it may grow.
+local longest_unheard, longest_minute = 3600, 180
+
+local function keep(key, seconds)
+  dict():expire(key .. " operations", seconds)
+  dict():expire(key .. " tokens", seconds)
+  dict():expire(key .. " bytes", seconds)
+end
+
+-- With the next call.
+local function hand_in(app_id, name)
+  if dict():add("changed " .. key_of(app_id, name), true, longest_unheard) then
+    dict():rpush("counts " .. app_id, name)
+    dict():rpush("counted", app_id)
+  end
+end
+
+-- Counts denials of buckets: an outage's are the gateway's own to tell.
+function _M.count(app_id, reason, tokens, bytes)
+  local name = math.floor(ngx.time() / 60) * 60 .. " " .. reason .. " " .. holder
+  local key = key_of(app_id, name)
+  dict():incr(key .. " operations", 1, 0, longest_unheard)
+  if tokens < math.huge then
+    dict():incr(key .. " tokens", tokens, 0, longest_unheard)
+  end
+  dict():incr(key .. " bytes", math.min(bytes, amount.largest), 0, longest_unheard)
+  hand_in(app_id, name)
 end
 
 -- The applications with counts since this was last asked, each once.
@@ -105,7 +126,23 @@ function _M.take_counted()
   return app_ids
 end
 
--- All counts of an application, which are forgotten; nil where there are none.
+local function row_of(app_id, name)
+  local key = key_of(app_id, name)
+  local minute, reason, counter = name:match("^(%d+) (%S+) (.+)$")
+  dict():delete("changed " .. key)
+  keep(key, longest_minute)
+  return {
+    name = name,
+    minute = tonumber(minute),
+    reason = reason,
+    counter = counter,
+    operations = dict():get(key .. " operations") or 0,
+    tokens = dict():get(key .. " tokens") or 0,
+    bytes = dict():get(key .. " bytes") or 0,
+  }
+end
+
+-- All totals of an application that have changed; nil where none has.
 function _M.take(app_id)
   local rows = {}
   while true do
@@ -113,16 +150,8 @@ function _M.take(app_id)
     if name == nil then
       break
     end
-    local minute, reason = name:match("^(%d+) (.+)$")
-    local key = "count " .. app_id .. " " .. name
-    local row = {
-      minute = tonumber(minute),
-      reason = reason,
-      operations = take_number(key .. " operations"),
-      tokens = take_number(key .. " tokens"),
-      bytes = take_number(key .. " bytes"),
-    }
-    -- The database takes no count of none: the application came too late for it.
+    local row = row_of(app_id, name)
+    -- The database takes no count of none: the dictionary was full.
     if row.operations > 0 then
       rows[#rows + 1] = row
     end
@@ -137,14 +166,8 @@ function _M.put_back(app_id, rows, problem)
     return
   end
   for _, row in ipairs(rows or {}) do
-    local name = row.minute .. " " .. row.reason
-    local key = "count " .. app_id .. " " .. name
-    if dict():incr(key .. " operations", row.operations, 0, 3600) == row.operations then
-      dict():rpush("counts " .. app_id, name)
-      dict():rpush("counted", app_id)
-    end
-    dict():incr(key .. " tokens", row.tokens, 0, 3600)
-    dict():incr(key .. " bytes", row.bytes, 0, 3600)
+    keep(key_of(app_id, row.name), longest_unheard)
+    hand_in(app_id, row.name)
   end
 end
 
@@ -162,6 +185,7 @@ function _M.rows_of(rows)
     encoded[index] = {
       minute = os.date("!%Y-%m-%dT%H:%M:%SZ", row.minute),
       reason = row.reason,
+      counter = row.counter,
       operations = row.operations,
       tokens = amount.decimal(math.min(row.tokens, amount.largest)),
       bytes = amount.integer(math.min(row.bytes, amount.largest)),

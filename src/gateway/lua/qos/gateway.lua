@@ -55,8 +55,8 @@ function _M.init()
   settings = config.read()
   database.use(settings.database)
   for _, module in ipairs({
-    caller, config_cache, debts, estimates, exchange, metrics, outage, pacing, pools, respond, settlement,
-    signature_failures, transfers,
+    caller, config_cache, debts, denials, estimates, exchange, metrics, outage, pacing, pools,
+    respond, settlement, signature_failures, transfers,
   }) do
     module.use(settings)
   end
