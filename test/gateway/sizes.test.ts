@@ -241,6 +241,22 @@ describe.skipIf(missing !== undefined)("the gateway charges", async () => {
       expect(await get("/b/o")).toBe(429);
     });
 
+    test.each([
+      ["x-goog-copy-source", "PUT"],
+      ["x-oss-copy-source", "PUT"],
+      ["x-obs-copy-source", "PUT"],
+      ["x-cos-copy-source", "PUT"],
+      ["x-bce-copy-source", "PUT"],
+      ["x-ms-copy-source", "PUT"],
+      ["x-copy-from", "PUT"],
+      ["destination", "COPY"],
+    ])("as other stores have them: %s of %s", async (name, method) => {
+      await slow(1_000_000);
+      const once = () => ask("/b/o?copied=30000000", { method, headers: { [name]: "/b/other" } });
+      expect((await once()).status).toBe(200);
+      expect((await once()).status).toBe(429);
+    });
+
     test("at an estimate where the storage says no size", async () => {
       await slow(1_000_000);
       const statuses = [];

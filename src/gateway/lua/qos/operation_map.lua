@@ -30,6 +30,8 @@ return {
   { method = "PUT", operation = write, transfers = "up" },
   { method = "POST", operation = write, transfers = "up" },
   { method = "PATCH", operation = write, transfers = "up" },
+  -- Of WebDAV and Swift: the store copies an object.
+  { method = "COPY", operation = write, transfers = "up" },
   { method = "DELETE", operation = "delete" },
   { operation = "head" },
 }

@@ -152,6 +152,31 @@ end
 -- Stores answer those in a few words or in none.
 local has_short_answers = { DELETE = true, HEAD = true, PUT = true }
 
+-- What names the object that the store copies: stores have names of their own for it.
+local copy_sources = {
+  "x-amz-copy-source", "x-goog-copy-source", "x-oss-copy-source", "x-obs-copy-source",
+  "x-cos-copy-source", "x-bce-copy-source", "x-ms-copy-source", "x-copy-from",
+}
+
+-- Whether a request has one of these headers, from a place on.
+local function any_of(names, place)
+  local name = names[place]
+  if name == nil then
+    return function()
+      return false
+    end
+  end
+  local otherwise = any_of(names, place + 1)
+  return function(headers)
+    if rawget(headers, name) ~= nil then
+      return true
+    end
+    return otherwise(headers)
+  end
+end
+
+local has_copy_source = any_of(copy_sources, 1)
+
 local function is_text(argument)
   return type(argument) == "string" and argument ~= ""
 end
@@ -199,7 +224,7 @@ function _M.of(method, path, arguments, headers)
     operation.range = rawget(headers, "if-range") == nil and range_size(rawget(headers, "range"))
       or nil
     operation.has_range = rawget(headers, "range") ~= nil
-  elseif rawget(headers, "x-amz-copy-source") then
+  elseif method == "COPY" or has_copy_source(headers) then
     operation.is_copy, operation.copied = true, copied_size(arguments, headers)
     operation.size = uploaded + (operation.copied or 0)
   else
