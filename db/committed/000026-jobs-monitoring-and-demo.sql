@@ -1,5 +1,5 @@
 --! Previous: sha1:3affb149294463a0ba34be37ae922bc8866f6090
---! Hash: sha1:dfdb0e78f247986bcc785d55072d60f6120ac54e
+--! Hash: sha1:9b38185831ba3385451648686870b8a0ab821ad2
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -625,7 +625,17 @@ as $$
   left join pg_db_role_setting as s on s.setrole = l.oid
   left join unnest(s.setconfig) as given (setting) on true
   left join pg_settings as known on known.name = split_part(given.setting, '=', 1)
-  group by l.rolname;
+  group by l.rolname
+  union all
+  -- Whichever session keeps them from being pruned, and whatever this one may know of it.
+  select 'bucket_rows', state.name,
+    case state.name
+      when 'dead' then pg_stat_get_dead_tuples('rate_limiter.token_buckets'::regclass)
+        + pg_stat_get_dead_tuples('rate_limiter_internal.layer1_stripes'::regclass)
+      else pg_stat_get_live_tuples('rate_limiter.token_buckets'::regclass)
+        + pg_stat_get_live_tuples('rate_limiter_internal.layer1_stripes'::regclass)
+    end
+  from unnest(array['live', 'dead']) as state (name);
 $$;
 
 comment on function rate_limiter_private.metrics_snapshot() is

@@ -29,6 +29,10 @@ const gauges: Readonly<Record<string, { readonly help: string; readonly label?: 
     label: "kind",
   },
   buckets_low: { help: "Buckets that are less than a fifth full.", label: "kind" },
+  bucket_rows: {
+    help: "Rows of buckets, and versions of them that an open transaction keeps.",
+    label: "state",
+  },
   buckets_in_debt: { help: "Buckets that hold less than nothing.", label: "kind" },
   uncharged_operations: {
     help: "Late charges of the last ten minutes that found buckets at their debt limit.",

@@ -81,6 +81,20 @@ export const alertCases: readonly AlertCase[] = [
   ...gauge("StorageQosUncharged", 'storage_qos_uncharged_operations{reason="owed"}', 3, 0, {
     reason: "owed",
   }),
+  ...both(
+    "StorageQosOldSnapshot",
+    "10m",
+    {},
+    {
+      'storage_qos_bucket_rows{state="dead"}': "20000x30",
+      'storage_qos_bucket_rows{state="live"}': "900x30",
+    },
+    // Many buckets have many versions that the next decision prunes.
+    {
+      'storage_qos_bucket_rows{state="dead"}': "20000x30",
+      'storage_qos_bucket_rows{state="live"}': "90000x30",
+    },
+  ),
   ...gauge("StorageQosJobsWait", "storage_qos_oldest_job_seconds", 700, 500),
   ...gauge("StorageQosJobsGivenUp", "storage_qos_jobs_given_up", 1, 0),
   ...both(
