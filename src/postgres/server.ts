@@ -15,6 +15,8 @@ export interface ServerSpec {
   readonly port: number;
   readonly logFile: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Of the server's processes, beside what this program sets itself. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** How long a shutdown may wait for its sessions; a minute where absent. */
   readonly shutdownMs?: number;
 }
@@ -84,7 +86,7 @@ function launch(spec: ServerSpec): ChildProcess {
       cwd: "/",
       // Ctrl-C in the terminal is for this process alone; the server is told when to stop.
       detached: true,
-      env: { LC_ALL: "C", PATH: process.env.PATH, ...keepsMemory },
+      env: { LC_ALL: "C", PATH: process.env.PATH, ...keepsMemory, ...spec.environment },
       stdio: ["ignore", log, log, "pipe"],
     },
   );

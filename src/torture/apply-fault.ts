@@ -32,6 +32,8 @@ const faults: Readonly<Record<FaultKind, Apply>> = {
   migrate,
   hold_snapshot: holdSnapshot,
   lock_bucket: lockBucket,
+  step_clock: stepClock,
+  fill_disk: fillDisk,
   kill_gateway: async (stage) => gatewayOf(stage).killWorkers(),
   stop_gateway: (stage, { forMs }) => gatewayOf(stage).pauseWorkers(forMs),
   kill_api: async (stage) => apiOf(stage).kill(),
@@ -174,4 +176,29 @@ async function lockBucket({ world, withOwner }: Stage, { choice, forMs }: Fault)
       await sleep(forMs);
     }),
   );
+}
+
+/** Ahead or back, and there again: what was written in between lies in the other's future. */
+async function stepClock({ server, steps }: Stage, { choice, forMs }: Fault): Promise<void> {
+  if (server.clock === undefined) throw new Error("libfaketime is not installed");
+  const seconds = (1 + (choice % 8)) * (choice % 16 < 8 ? 1 : -1);
+  steps.push(seconds, -seconds);
+  server.clock.set(seconds);
+  await sleep(forMs);
+  server.clock.set(0);
+}
+
+/** Where WAL finds no room either the server crashes: then, and only then, something is lost. */
+async function fillDisk({ server, losses }: Stage, { forMs }: Fault): Promise<void> {
+  const { disk } = server;
+  if (disk === undefined) throw new Error("this program may not mount a disk");
+  const [since, known] = [Date.now(), server.log().length];
+  disk.fill();
+  await sleep(forMs);
+  disk.empty();
+  const log = server.log().slice(known);
+  await server.answersAgain();
+  if (/PANIC|terminating any other active server processes/.test(log)) {
+    losses.push(since, Date.now());
+  }
 }

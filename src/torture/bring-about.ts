@@ -23,7 +23,7 @@ export async function bringAbout(
   for (const fault of faults) {
     await sleep(Math.max(startedAt + fault.atMs - Date.now(), 0));
     tell(`${fault.atMs} ms: ${fault.kind}`);
-    const isExclusive = /database|fail_over/.test(fault.kind);
+    const isExclusive = /database|fail_over|disk/.test(fault.kind);
     if (isExclusive) await Promise.all(running);
     const applied = within(
       fault.forMs + faultMs,

@@ -21,6 +21,8 @@ export interface Evidence {
   readonly receipts: Receipts;
   /** When the database lost what was not on disk or not on the standby, by the machine's clock. */
   readonly losses: readonly number[];
+  /** Seconds that the database's clock was set ahead, or back where negative. */
+  readonly steps: readonly number[];
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -63,15 +65,21 @@ export function overAdmitted(evidence: Evidence): number {
 function most(evidence: Evidence, capacity: number, rate: number, change: number): number {
   const seconds = (evidence.endedAt - evidence.startedAt) / 1_000;
   const lost = evidence.losses.length * (capacity + (rate * lossMs) / 1_000);
-  return change * (capacity + rate * seconds + lost);
+  // What flows in while a clock is set ahead fills a bucket at most.
+  const leapt = sumOf(evidence.steps.map((step) => Math.min(Math.max(step, 0) * rate, capacity)));
+  return change * (capacity + rate * seconds + lost + leapt);
 }
 
 function sum(answers: readonly Receipt[]): number {
-  return answers.reduce((total, { tokens }) => total + tokens, 0);
+  return sumOf(answers.map(({ tokens }) => tokens));
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** Buckets that gained more than their quota's rate and one filling, by their own ledger. */
-async function overfilled(sql: Sql, { world }: Evidence): Promise<number> {
+async function overfilled(sql: Sql, { world, steps }: Evidence): Promise<number> {
   const rows = await sql<{ owner_id: string; refilled: number; seconds: number }[]>`
     select
       t.owner_id,
@@ -85,11 +93,13 @@ async function overfilled(sql: Sql, { world }: Evidence): Promise<number> {
     world.apps.map(({ appId, rate }) => [appId, rate * largestChange]),
   );
   for (const clusterId of world.clusters) rates.set(clusterId, world.clusterRate);
+  // The same time passes again after a clock was set back.
+  const repeated = sumOf(steps.map((step) => Math.max(-step, 0)));
   // The first row of a bucket has what flowed in since it was made, a bucketful at most.
   return rows
     .map(({ owner_id, refilled, seconds }) => {
       const rate = rates.get(owner_id) ?? Number.POSITIVE_INFINITY;
-      return Math.max(refilled - rate * (seconds + 2), 0);
+      return Math.max(refilled - rate * (seconds + repeated + 2), 0);
     })
     .reduce((a, b) => a + b, 0);
 }

@@ -19,6 +19,8 @@ export const faultKinds = [
   "migrate",
   "hold_snapshot",
   "lock_bucket",
+  "step_clock",
+  "fill_disk",
   "kill_gateway",
   "stop_gateway",
   "kill_api",
@@ -39,7 +41,7 @@ export interface Fault {
 
 /** Faults that cost the run seconds come rarely. */
 const weights: Partial<Record<FaultKind, number>> = {
-  ...{ crash_database: 0.5, fail_over: 0, kill_api: 0.5 },
+  ...{ crash_database: 0.5, fail_over: 0, kill_api: 0.5, fill_disk: 0.5 },
 };
 
 /** Faults over the length of a run, in order; a failover comes once, in the middle of long runs. */

@@ -92,13 +92,13 @@ interface Scene {
 async function torture(scene: Scene): Promise<RunResult> {
   const { server, proxies, world, folder, plan } = scene;
   const { faults, runMs, tell = () => {}, restMs = defaultRestMs } = plan;
-  const losses: number[] = [];
+  const [losses, steps]: [number[], number[]] = [[], []];
   const apiPort = plan.withApi === true ? await freePort() : undefined;
   const actors = await startActors({ server, proxies, world, folder, seed: plan.seed, apiPort });
   const { receipts } = actors;
   const startedAt = Date.now();
   const drive = async () => {
-    const failed = await bringAbout(stageOf(scene, actors, losses), faults, runMs, tell);
+    const failed = await bringAbout(stageOf(scene, actors, losses, steps), faults, runMs, tell);
     const end = Date.now() + limits.untilMs;
     await server.withOwner(async (sql) => {
       const isOver = async () => (await plan.until?.(sql, { receipts, losses })) ?? true;
@@ -115,7 +115,7 @@ async function torture(scene: Scene): Promise<RunResult> {
     const left = await comeToRest(sql, restMs);
     if (left !== undefined) receipts.surprise(left);
     await sql`select set_config('statement_timeout', ${String(limits.checkMs)}, false)`;
-    const evidence = { world, receipts, losses, startedAt, endedAt };
+    const evidence = { world, receipts, losses, steps, startedAt, endedAt };
     await plan.inspect?.(sql, evidence);
     return findBreaches(sql, evidence);
   });
@@ -130,9 +130,14 @@ async function torture(scene: Scene): Promise<RunResult> {
   };
 }
 
-function stageOf({ server, proxies, world }: Scene, actors: Actors, losses: number[]): Stage {
+function stageOf(
+  { server, proxies, world }: Scene,
+  actors: Actors,
+  losses: number[],
+  steps: number[],
+): Stage {
   return {
-    ...{ server, proxies, world, losses, clients: actors.clients, workers: actors.workers },
+    ...{ server, proxies, world, losses, steps, clients: actors.clients, workers: actors.workers },
     ...{ api: actors.api, gateway: actors.gateway },
     surprise: (what) => actors.receipts.surprise(what),
     withOwner: (use) => server.withOwner(use),

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +15,8 @@ import { imageDatabase, migratedImage } from "../postgres/migrated-image.ts";
 import { readPostmaster } from "../postgres/postmaster.ts";
 import { type RunningServer, type ServerSpec, startServer } from "../postgres/server.ts";
 import { withDatabase } from "../postgres/url.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { SmallDisk } from "./small-disk.ts";
 import { within } from "./within.ts";
 
 const run = promisify(execFile);
@@ -24,7 +26,12 @@ const settings = {
   fsync: "off",
   max_connections: "200",
   shared_preload_libraries: "pg_stat_statements",
+  // What a disk of this size has room for, and a standby may be behind.
+  max_wal_size: "192MB",
+  wal_keep_size: "96MB",
 };
+
+const diskMegabytes = 1_024;
 
 const endMs = 30_000;
 
@@ -32,15 +39,20 @@ const endMs = 30_000;
 export class TortureServer {
   readonly #home: string;
   readonly #password: string;
+  readonly #disks = new Map<string, SmallDisk>();
+  /** Absent where libfaketime is not installed. */
+  readonly clock: FakeClock | undefined;
   #spec: ServerSpec;
   #server: RunningServer;
   #standby: { readonly spec: ServerSpec; readonly server: RunningServer } | undefined;
 
-  private constructor(home: string, password: string, spec: ServerSpec, server: RunningServer) {
+  private constructor({ home, password, clock, disk, spec, server }: Made) {
     this.#home = home;
     this.#password = password;
+    this.clock = clock;
     this.#spec = spec;
     this.#server = server;
+    if (disk !== undefined) this.#disks.set(spec.folder, disk);
   }
 
   static async start(): Promise<TortureServer> {
@@ -48,15 +60,20 @@ export class TortureServer {
     const [binaries, image] = [findBinaries(account), await migratedImage()];
     const home = mkdtempSync(join(tmpdir(), "storage-qos-torture-"));
     giveTo(account, home);
-    const folder = join(home, "primary");
+    const clock = FakeClock.find(home);
+    const { folder, disk } = placeFor(join(home, "primary"));
     const superuserPassword = image?.password ?? crypto.randomUUID();
     if (image) await copyCluster(image.folder, folder);
     else await createCluster({ binaries, account, folder, superuserPassword, durable: false });
     const spec = {
       ...{ binaries, account, folder, port: await freePort(), settings },
       logFile: join(home, "primary.log"),
+      ...(clock === undefined ? {} : { environment: clock.environment }),
     };
-    const server = new TortureServer(home, superuserPassword, spec, await startServer(spec));
+    const running = await startServer(spec);
+    const server = new TortureServer({
+      ...{ home, password: superuserPassword, clock, disk, spec, server: running },
+    });
     if (image === undefined) {
       const maintenance = withDatabase(server.url(), "postgres");
       await withConnection(maintenance, (sql) => sql`create database ${sql(imageDatabase)}`);
@@ -86,7 +103,8 @@ export class TortureServer {
   /** What pg_basebackup does, which the embedded binaries lack, and a standby that follows. */
   async addStandby(): Promise<void> {
     const { account } = this.#spec;
-    const folder = join(this.#home, "standby");
+    const { folder, disk } = placeFor(join(this.#home, "standby"));
+    if (disk !== undefined) this.#disks.set(folder, disk);
     const [label] = await this.withOwner(async (sql) => {
       await sql`select pg_backup_start('torture', true)`;
       await run("cp", ["-a", this.#spec.folder, folder], { timeout: endMs });
@@ -113,6 +131,11 @@ export class TortureServer {
     this.#standby = { spec, server: await startServer(spec) };
   }
 
+  /** Of the server that decides; undefined where this program may not mount one. */
+  get disk(): SmallDisk | undefined {
+    return this.#disks.get(this.#spec.folder);
+  }
+
   get hasStandby(): boolean {
     return this.#standby !== undefined;
   }
@@ -125,6 +148,25 @@ export class TortureServer {
     ).catch(() => []);
     for (const pid of [postmaster?.pid ?? 0, ...backends.map(({ pid }) => pid)]) kill(pid);
     await within(endMs, "the end of a killed server", this.#server.ended);
+  }
+
+  /** Its log: told from a size on, what has happened since then. */
+  log(): string {
+    return readFileSync(this.#spec.logFile, "utf8");
+  }
+
+  /** Resolves once it answers: by itself, or after another start where it has ended. */
+  async answersAgain(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const hasEnded = await Promise.race([this.#server.ended.then(() => true), sleep(100, false)]);
+      if (hasEnded) await this.restart();
+      try {
+        await this.withOwner((sql) => sql`select`);
+        return;
+      } catch (error) {
+        if (attempt === 100) throw error;
+      }
+    }
   }
 
   /** While one of the killed still holds their shared memory, the next server refuses to start. */
@@ -153,8 +195,25 @@ export class TortureServer {
   async stop(): Promise<void> {
     await this.#standby?.server.stop();
     await this.#server.stop();
+    for (const disk of this.#disks.values()) disk.unmount();
     rmSync(this.#home, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+interface Made {
+  readonly home: string;
+  readonly password: string;
+  readonly clock: FakeClock | undefined;
+  readonly disk: SmallDisk | undefined;
+  readonly spec: ServerSpec;
+  readonly server: RunningServer;
+}
+
+/** A folder for data, on a disk of its own where that can be. */
+function placeFor(mountPoint: string): { folder: string; disk: SmallDisk | undefined } {
+  mkdirSync(mountPoint, { mode: 0o755 });
+  const disk = SmallDisk.mount(mountPoint, diskMegabytes);
+  return { folder: join(mountPoint, "data"), disk };
 }
 
 function kill(pid: number): void {

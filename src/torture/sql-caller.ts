@@ -7,7 +7,7 @@ import { Turns } from "./turns.ts";
 import type { TorturedApp } from "./world.ts";
 
 /** Codes that a caller may get: of this product, and those that say that no answer is to be had. */
-const expected = /^(QS\d{3}|08...|57P0[1-3]|57014|55P03|40001|40P01|53300|25006|E[A-Z]+|NONE)$/;
+const expected = /^(QS\d{3}|08...|57P0[1-3]|57014|55P03|40001|40P01|53[13]00|25006|E[A-Z]+|NONE)$/;
 
 export interface CallerPlan extends CallerConnectionPlan {
   readonly apps: readonly TorturedApp[];

@@ -19,6 +19,8 @@ export interface Stage {
   readonly world: World;
   /** When the database lost what was under way: grows with crashes and failovers. */
   readonly losses: number[];
+  /** Seconds that the database's clock was set ahead, or back where negative. */
+  readonly steps: number[];
   /** Answers given to keys after they were revoked. */
   readonly surprise: (what: string) => void;
   /** Runs statements as the superuser, on a connection of its own past the proxies. */

@@ -6,7 +6,7 @@ import {
   findBreaches,
   mayBeForgotten,
 } from "../../src/torture/checks.ts";
-import { planFaults } from "../../src/torture/fault.ts";
+import { type FaultKind, planFaults } from "../../src/torture/fault.ts";
 import { Random } from "../../src/torture/random.ts";
 import { isSound } from "../../src/torture/report.ts";
 import { type RunResult, runOnce } from "../../src/torture/run.ts";
@@ -125,7 +125,7 @@ async function findingsOf(sql: Sql, evidence: Evidence, mutant: (typeof mutants)
 }
 
 describe("under faults of every kind", () => {
-  const faults = planFaults(new Random(seed), 20_000, 18);
+  const faults = planFaults(new Random(seed), 20_000, 20);
   const found = new Map<string, Findings | undefined>();
   let result: RunResult;
 
@@ -145,6 +145,9 @@ describe("under faults of every kind", () => {
     expect(isSound(result.findings), JSON.stringify(result)).toBe(true);
     expect(result.operations).toBeGreaterThan(100);
     expect(result.faults).toBeGreaterThan(faults.length / 2);
+    if (process.env.QOS_TEST_PROGRAMS) {
+      expect(result.failedFaults.join()).not.toContain("is not installed");
+    }
   });
 
   test.each(mutants)("the checks find $breach", ({ breach, key }) => {
@@ -178,6 +181,76 @@ test(
   },
   2 * minutes,
 );
+
+/** What no other fault brings to light. Half a minute each: for .ci/full alone. */
+const describeLong = process.env.QOS_TEST_FULL ? describe : () => {};
+describeLong("a fault shows what only it can", () => {
+  const only = (kind: FaultKind, choice: number) =>
+    Array.from({ length: 4 }, (_, number) => ({
+      ...{ atMs: 3_000 + 3_000 * number, kind, choice, forMs: 1_500 },
+    }));
+
+  test(
+    "step_clock: an engine that pays for the time by which the clock was set back",
+    async () => {
+      const result = await runOnce({
+        ...{ seed, runMs: 16_000, faults: only("step_clock", 15) },
+        prepare: async (sql) => {
+          await sql.unsafe(`
+            create or replace function rate_limiter_internal.clock_was_set_back(
+              last_refill_at timestamptz, at timestamptz
+            )
+            returns boolean language sql immutable as $$ select false $$;
+            create or replace function rate_limiter_internal.inflow(
+              tokens numeric, capacity numeric, refill_rate bigint, last_refill_at timestamptz,
+              at timestamptz
+            )
+            returns numeric language sql immutable as $$
+              select case
+                when last_refill_at - at > interval '1 second'
+                  then refill_rate * extract(epoch from last_refill_at - at)
+                else least(
+                  greatest(capacity - tokens, 0),
+                  greatest(extract(epoch from at - last_refill_at) * refill_rate, 0)
+                )
+              end
+            $$
+          `);
+        },
+      });
+      expect(result).toMatchObject({ failedFaults: [] });
+      expect(result.findings.over_admitted).toBeGreaterThan(0);
+    },
+    2 * minutes,
+  );
+
+  test(
+    "fill_disk: an engine that admits what it finds no room to charge",
+    async () => {
+      const result = await runOnce({
+        ...{ seed, runMs: 16_000, faults: only("fill_disk", 0) },
+        prepare: async (sql) => {
+          await sql.unsafe(`
+            alter function rate_limiter.consume(uuid, text, bigint, text) rename to consume_or_fail;
+            create function rate_limiter.consume(
+              app_id uuid, operation text, size_bytes bigint default 0,
+              reference_id text default null
+            )
+            returns rate_limiter.decision language plpgsql security definer as $$
+            begin
+              return rate_limiter.consume_or_fail(app_id, operation, size_bytes, reference_id);
+            exception when disk_full then
+              return row(true, null, 1, 0, 0, 0, 0)::rate_limiter.decision;
+            end $$
+          `);
+        },
+      });
+      expect(result).toMatchObject({ failedFaults: [] });
+      expect(result.findings.uncharged).toBeGreaterThan(0);
+    },
+    2 * minutes,
+  );
+});
 
 /** A short run without faults on a database in which a function is another one. */
 function runWith(statement: string): Promise<RunResult> {
