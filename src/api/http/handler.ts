@@ -15,6 +15,7 @@ import { inContext } from "../in-context.ts";
 import type { ApiMetrics } from "../metrics/metrics.ts";
 import { type ApiRequest, describeRequest } from "../request.ts";
 import type { ApiSettings } from "../settings.ts";
+import { forgetMalformedAccept } from "./accept.ts";
 import type { RunningStatements } from "./cancel-abandoned.ts";
 import { setCorsHeaders } from "./cors.ts";
 import { setSecurityHeaders } from "./headers.ts";
@@ -91,6 +92,7 @@ async function route(
   } else if (!parts.settings.ide) {
     throw nothingHere();
   }
+  forgetMalformedAccept(message);
   parts.graphql.emit("request", message, response);
 }
 

@@ -26,7 +26,7 @@ export function folderStore(folder: string): ArchiveStore {
     },
     async list() {
       const names = await readdir(folder, { recursive: true }).catch((cause) => {
-        throw isMissing(cause) ? folderMissing(folder, cause) : cause;
+        throw isMissing(cause) ? folderMissing(folder, cause) : unreadable(folder, cause);
       });
       return names
         .filter((name) => !name.endsWith(tempFileEnding))
@@ -49,11 +49,24 @@ async function flushFolder(folder: string): Promise<void> {
 
 async function openThere(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
+    const handle = await open(path);
+    if ((await handle.stat()).isFile()) return handle;
+    await handle.close();
+  } catch (cause) {
+    if (isMissing(cause)) return undefined;
+    throw unreadable(path, cause);
   }
+  throw unreadable(path, "it is not a file");
+}
+
+function unreadable(path: string, cause: unknown): InputError {
+  const { code } = cause as NodeJS.ErrnoException;
+  return new InputError(
+    "archive_unreadable",
+    `${path} cannot be read (${code ?? cause})`,
+    "Check that the path is that of a manifest or a folder of archives, and that you may read it.",
+    { cause },
+  );
 }
 
 function isMissing(error: unknown): boolean {
