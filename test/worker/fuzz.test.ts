@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { Registry } from "prom-client";
 import { expect, onTestFinished, test } from "vitest";
-import { serveOperations } from "../../src/operations/serve.ts";
+import { serveHealthAndMetrics } from "../../src/http/health-and-metrics.ts";
+import { workerDeclaration } from "../../src/settings/worker.ts";
 import { hostileRequest, tries } from "../harness/hostile.ts";
 import { inside, rawRequest, statusOf } from "../harness/raw-request.ts";
 
@@ -12,10 +13,10 @@ const requests = hostileRequest({
 });
 
 test("no bytes of a request to a worker bring a fault, the inside of the program, or its end", async () => {
-  const server = await serveOperations({
+  const server = await serveHealthAndMetrics({
     register: new Registry(),
     address: { host: "127.0.0.1", port: 0 },
-    variables: { host: "HOST", port: "PORT" },
+    settings: workerDeclaration,
     isReady: () => true,
   });
   onTestFinished(server.stop);
