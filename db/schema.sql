@@ -2602,7 +2602,7 @@ create function rate_limiter_internal.consume_locked(shard_key integer, at times
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operations text[])
   returns SETOF rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 01a330b16f9cd8bf
+  -- body 14acf6e515dd8929
 
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
@@ -2647,7 +2647,7 @@ create function rate_limiter_internal.costs_before(shard_key integer, app_id uui
 create function rate_limiter_internal.count_denial(shard_key integer, at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body aafef221216bcf23
+  -- body ceb8e6a27eb6f9be
 
 create function rate_limiter_internal.count_if_denied(shard_key integer, at timestamp with time zone, app_id uuid, size_bytes bigint, decision rate_limiter.decision)
   returns rate_limiter.decision
@@ -3639,7 +3639,7 @@ create function rate_limiter_internal.release_leased(charged rate_limiter_intern
 create function rate_limiter_internal.renew_exchanged(renewals rate_limiter_internal.lease_renewal[], at timestamp with time zone, busy_app_ids uuid[], lifetime interval, holder text, is_layer1_locked boolean, most integer DEFAULT NULL::integer, OUT answers jsonb, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 7279f9b413b38071
+  -- body d9f9291b1fac505f
 
 create function rate_limiter_internal.renew_lease_at(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant

@@ -1,5 +1,5 @@
 --! Previous: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
---! Hash: sha1:11fbe5d296f9307be660366e336fadd554069eed
+--! Hash: sha1:1b4750fcbc343ea73e4732ff8e2b24c6f64b3507
 --! Message: denials and decisions
 
 -- Denials
@@ -367,7 +367,7 @@ as $$
 -- The memory of a session is in 17 settings, none longer than about 8 KB, however many applications
 -- it denies: PostgreSQL 15 goes through all settings whenever a transaction ends that has set one.
 --   counts_0 to counts_f, by the last digit of the application's id:
---     '<second>|<application><reason>:<shard key>{<operations>,<tokens>,<bytes>,<due>,<written>}|...':
+--     '<second>|<application><reason>:<shard key>{<operations>,<tokens>,<bytes>,<due>,<written>}|':
 --     in which second since 1970 something was last counted here, and for each application and
 --     reason what is yet to be written, with how many operations it is, and how many of this burst
 --     were
@@ -2196,10 +2196,10 @@ comment on function rate_limiter_internal.consume_at(
   integer, timestamptz, uuid, text, bigint, text, boolean, rate_limiter_internal.decision_facts
 ) is
   'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is '
-  'the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that '
-  'was charged before, and not refunded, it answers as then and takes nothing. Plain decisions '
-  'take a fast path that locks nothing ahead; all others, and those that lose three races, '
-  'consume_locked().';
+  'the clock''s, which is read again under locks, and denials are counted. app: what the caller '
+  'has just read of the application. Under a reference that was charged before, and not refunded, '
+  'it answers as then and takes nothing. Plain decisions take a fast path that locks nothing '
+  'ahead; all others, and those that lose three races, consume_locked().';
 --! EndIncluded rate_limiter_internal/decisions/consume_at.sql
 --! Included rate_limiter_internal/decisions/consume_batch_at.sql
 create or replace function rate_limiter_internal.consume_batch_at(
@@ -2332,7 +2332,8 @@ begin
   );
 
   -- One of each cluster, and not one of each application.
-  select array_agg(s.shard_key) as shard_keys, array_agg(s.iops) as iops, array_agg(s.bytes) as bytes
+  select
+    array_agg(s.shard_key) as shard_keys, array_agg(s.iops) as iops, array_agg(s.bytes) as bytes
   into stripes
   from (
     select distinct o.shard_key from unnest(firsts) as o where o.draws_iops or o.draws_bandwidth
@@ -2536,7 +2537,9 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.check_limit_at(integer, timestamptz, uuid, text, bigint) is
+comment on function rate_limiter_internal.check_limit_at(
+  integer, timestamptz, uuid, text, bigint
+) is
   'check_limit() at a moment of the caller''s choice: for tests.';
 --! EndIncluded rate_limiter_internal/decisions/check_limit_at.sql
 --! Included rate_limiter/decisions/check_limit.sql

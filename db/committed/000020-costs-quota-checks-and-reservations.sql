@@ -1,5 +1,5 @@
---! Previous: sha1:11fbe5d296f9307be660366e336fadd554069eed
---! Hash: sha1:4f7c963c132e9c5b5b0776eb751cfa8d97a7c512
+--! Previous: sha1:1b4750fcbc343ea73e4732ff8e2b24c6f64b3507
+--! Hash: sha1:1fecce73fdf4c1bdd7b738209ec4d923c605fb85
 --! Message: costs, quota checks and reservations
 
 -- Costs

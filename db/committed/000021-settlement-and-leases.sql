@@ -1,5 +1,5 @@
---! Previous: sha1:4f7c963c132e9c5b5b0776eb751cfa8d97a7c512
---! Hash: sha1:74f4f486d560402f8950cd44b8ead2e4bc37686a
+--! Previous: sha1:1fecce73fdf4c1bdd7b738209ec4d923c605fb85
+--! Hash: sha1:3f56eb1e6b6452bcd7a3717c6582a53f2659136a
 --! Message: settlement and leases
 
 -- Settlement
@@ -3788,7 +3788,8 @@ begin
       perform rate_limiter_internal.record_denials(item.shard_key, item.app_id, item.denials);
       if not is_layer1_locked then
         renewed := rate_limiter_internal.renew_lease_layer2(
-          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes,
+          item.tokens,
           item.bytes, lifetime, holder, item.next_lease_id
         );
         lease := renewed.lease;
@@ -3803,7 +3804,8 @@ begin
         );
       else
         lease := rate_limiter_internal.renew_lease_at(
-          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes, item.tokens,
+          item.shard_key, at, item.app_id, item.lease_id, item.spent_tokens, item.spent_bytes,
+          item.tokens,
           item.bytes, lifetime, holder, next_lease_id => item.next_lease_id
         );
       end if;

@@ -1,5 +1,5 @@
---! Previous: sha1:74f4f486d560402f8950cd44b8ead2e4bc37686a
---! Hash: sha1:e5364c8142314828e8014a94202c58af6efafbc1
+--! Previous: sha1:3f56eb1e6b6452bcd7a3717c6582a53f2659136a
+--! Hash: sha1:22d3648e79aa6d1baafabfc566f80cc655e242ee
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

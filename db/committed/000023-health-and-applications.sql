@@ -1,5 +1,5 @@
---! Previous: sha1:e5364c8142314828e8014a94202c58af6efafbc1
---! Hash: sha1:1b395ff4d057b19d6c8f93286cc427e8cb128aa2
+--! Previous: sha1:22d3648e79aa6d1baafabfc566f80cc655e242ee
+--! Hash: sha1:41803cf998ff6d0fae282849e168c72f1bdb3176
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:1b395ff4d057b19d6c8f93286cc427e8cb128aa2
---! Hash: sha1:bb76c16a4226765a3ebee3cad23135bde7f4e200
+--! Previous: sha1:41803cf998ff6d0fae282849e168c72f1bdb3176
+--! Hash: sha1:a3deab2b20725731f8bf46a1c67d855513503703
 --! Message: metrics and exports
 
 -- Metrics

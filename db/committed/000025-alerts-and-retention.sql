@@ -1,5 +1,5 @@
---! Previous: sha1:bb76c16a4226765a3ebee3cad23135bde7f4e200
---! Hash: sha1:3affb149294463a0ba34be37ae922bc8866f6090
+--! Previous: sha1:a3deab2b20725731f8bf46a1c67d855513503703
+--! Hash: sha1:2677e6caead4bff69597a4a0b0e78adff1b117d8
 --! Message: alerts and retention
 
 -- Alerts

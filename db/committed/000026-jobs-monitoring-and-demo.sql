@@ -1,5 +1,5 @@
---! Previous: sha1:3affb149294463a0ba34be37ae922bc8866f6090
---! Hash: sha1:9b38185831ba3385451648686870b8a0ab821ad2
+--! Previous: sha1:2677e6caead4bff69597a4a0b0e78adff1b117d8
+--! Hash: sha1:b97053eac9cb77f20ee4799cc35c0b3162e03f88
 --! Message: jobs, monitoring and demo
 
 -- Jobs
