@@ -3543,7 +3543,7 @@ create function rate_limiter_internal.recent_denials()
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body e7e3c2e199c684fb
+  -- body a3207195eb557618
 
 create function rate_limiter_internal.record_owed(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, INOUT tokens numeric, INOUT bytes numeric)
   returns record
@@ -4250,10 +4250,10 @@ create function rate_limiter_internal.write_decided(shard_key integer, at timest
   language plpgsql volatile parallel unsafe;
   -- body 935da00b12121079
 
-create function rate_limiter_internal.write_denial_total(app_id uuid, reason text, minute timestamp with time zone, counter uuid, operations bigint, tokens numeric, bytes numeric)
+create function rate_limiter_internal.write_denial_total(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counter uuid, operations bigint, tokens numeric, bytes numeric)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body f060a4b2d98626da
+  -- body 9f22b59339be99ef
 
 create function rate_limiter_internal.write_denials(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counted numeric[])
   returns numeric[]
@@ -6329,7 +6329,7 @@ comment on function rate_limiter_internal.write_buckets(timestamp with time zone
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
-comment on function rate_limiter_internal.write_denial_total(pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
+comment on function rate_limiter_internal.write_denial_total(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
---! Hash: sha1:1b4750fcbc343ea73e4732ff8e2b24c6f64b3507
+--! Hash: sha1:9e48265d977e599ca0bd602fa0c52b957d139dfc
 --! Message: denials and decisions
 
 -- Denials
@@ -121,6 +121,7 @@ comment on function rate_limiter_internal.write_denials(
 --! EndIncluded rate_limiter_internal/denials/write_denials.sql
 --! Included rate_limiter_internal/denials/write_denial_total.sql
 create or replace function rate_limiter_internal.write_denial_total(
+  shard_key integer,
   app_id uuid,
   reason text,
   minute timestamptz,
@@ -134,9 +135,6 @@ language plpgsql
 volatile
 parallel unsafe
 as $$
-declare
-  -- 0: it was deleted meanwhile.
-  shard constant integer := coalesce(rate_limiter_internal.app_shard_key(app_id), 0);
 begin
   -- Of the minute that it was handed in with first: a client's clock may be ahead.
   update rate_limiter.recent_denials as d
@@ -145,7 +143,7 @@ begin
     tokens = greatest(d.tokens, write_denial_total.tokens),
     bytes = greatest(d.bytes, write_denial_total.bytes),
     recorded_at = clock_timestamp()
-  where d.shard_key = shard
+  where d.shard_key = write_denial_total.shard_key
     and d.app_id = write_denial_total.app_id
     and d.reason = write_denial_total.reason
     and d.writer = 0
@@ -154,14 +152,14 @@ begin
     insert into rate_limiter.recent_denials (
       shard_key, app_id, minute, reason, writer, count_id, operations, tokens, bytes
     )
-    values (shard, app_id, minute, reason, 0, counter, operations, tokens, bytes)
+    values (shard_key, app_id, minute, reason, 0, counter, operations, tokens, bytes)
     on conflict do nothing;
   end if;
 end;
 $$;
 
 comment on function rate_limiter_internal.write_denial_total(
-  uuid, text, timestamptz, uuid, bigint, numeric, numeric
+  integer, uuid, text, timestamptz, uuid, bigint, numeric, numeric
 ) is
   'Sets what a client has counted of an application, reason and minute so far, never to less: a '
   'row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
@@ -211,7 +209,7 @@ begin
   group by handed_in.minute, handed_in.reason;
 
   perform rate_limiter_internal.write_denial_total(
-    record_denials.app_id, total.reason,
+    record_denials.shard_key, record_denials.app_id, total.reason,
     least(greatest(total.minute, this_minute - interval '24 hours'), this_minute),
     md5(total.counter || ' ' || extract(epoch from total.minute))::uuid,
     total.operations, total.tokens, total.bytes

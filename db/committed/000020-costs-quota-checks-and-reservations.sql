@@ -1,5 +1,5 @@
---! Previous: sha1:1b4750fcbc343ea73e4732ff8e2b24c6f64b3507
---! Hash: sha1:1fecce73fdf4c1bdd7b738209ec4d923c605fb85
+--! Previous: sha1:9e48265d977e599ca0bd602fa0c52b957d139dfc
+--! Hash: sha1:a67f4b4731065cf3baee66181e5945045b139ce5
 --! Message: costs, quota checks and reservations
 
 -- Costs

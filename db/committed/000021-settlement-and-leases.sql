@@ -1,5 +1,5 @@
---! Previous: sha1:1fecce73fdf4c1bdd7b738209ec4d923c605fb85
---! Hash: sha1:3f56eb1e6b6452bcd7a3717c6582a53f2659136a
+--! Previous: sha1:a67f4b4731065cf3baee66181e5945045b139ce5
+--! Hash: sha1:62200bf7f9f210072af689d8e06327b515815bc1
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:3f56eb1e6b6452bcd7a3717c6582a53f2659136a
---! Hash: sha1:22d3648e79aa6d1baafabfc566f80cc655e242ee
+--! Previous: sha1:62200bf7f9f210072af689d8e06327b515815bc1
+--! Hash: sha1:a3da4241d34efa370301f96bec3c2b87a4d260dc
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:22d3648e79aa6d1baafabfc566f80cc655e242ee
---! Hash: sha1:41803cf998ff6d0fae282849e168c72f1bdb3176
+--! Previous: sha1:a3da4241d34efa370301f96bec3c2b87a4d260dc
+--! Hash: sha1:5807fd6867e2d2c51ca0c055023bd6373f1b9040
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:41803cf998ff6d0fae282849e168c72f1bdb3176
---! Hash: sha1:a3deab2b20725731f8bf46a1c67d855513503703
+--! Previous: sha1:5807fd6867e2d2c51ca0c055023bd6373f1b9040
+--! Hash: sha1:41097d0cf0f0272eb1f87c2019a58902f56a777a
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:a3deab2b20725731f8bf46a1c67d855513503703
---! Hash: sha1:2677e6caead4bff69597a4a0b0e78adff1b117d8
+--! Previous: sha1:41097d0cf0f0272eb1f87c2019a58902f56a777a
+--! Hash: sha1:dc975c8373a51b287b81814629e33afff6f9a2f3
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:2677e6caead4bff69597a4a0b0e78adff1b117d8
---! Hash: sha1:b97053eac9cb77f20ee4799cc35c0b3162e03f88
+--! Previous: sha1:dc975c8373a51b287b81814629e33afff6f9a2f3
+--! Hash: sha1:fd6d2a370f04e3c77e4287ed024de9f84b9460d3
 --! Message: jobs, monitoring and demo
 
 -- Jobs
