@@ -80,7 +80,7 @@ describe("a denial writes no row and no WAL of its own", () => {
           const earlier = await writesIn(transaction as unknown as Sql);
           await transaction`
             select rate_limiter_internal.count_denial(
-              rate_limiter_internal.app_shard_key(${appId}), '2026-01-01T00:00:00Z', ${appId},
+              7, '2026-01-01T00:00:00Z', ${appId},
               'iops_l2', 1, 10
             )
             from generate_series(1, 1000)
