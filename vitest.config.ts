@@ -35,7 +35,7 @@ export default defineConfig({
           name: "side by side",
           include: [tests],
           exclude: measuring,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
