@@ -16,7 +16,7 @@ export class FakeClock {
   /** Undefined where libfaketime is not installed. */
   static find(folder: string): FakeClock | undefined {
     const library = readdirSync(libraries)
-      .map((triple) => join(libraries, triple, "faketime/libfaketime.so.1"))
+      .map((triple) => join(libraries, triple, "faketime/libfaketimeMT.so.1"))
       .find(existsSync);
     if (library === undefined) return undefined;
     const clock = new FakeClock(library, join(folder, "clock"));

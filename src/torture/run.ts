@@ -49,7 +49,9 @@ const limits = { prepareMs: 120_000, checkMs: 180_000, stopMs: 120_000, untilMs:
 
 /** Drives the system for a while under faults, lets it come to rest, and checks what is left. */
 export async function runOnce(plan: RunPlan): Promise<RunResult> {
-  const server = await within(limits.prepareMs, "the server's start", TortureServer.start());
+  const withClock = plan.faults.some(({ kind }) => kind === "step_clock");
+  const starting = TortureServer.start({ withClock });
+  const server = await within(limits.prepareMs, "the server's start", starting);
   const folder = mkdtempSync(join(tmpdir(), "storage-qos-torture-files-"));
   try {
     return await runOn(server, folder, plan);

@@ -40,7 +40,7 @@ export class TortureServer {
   readonly #home: string;
   readonly #password: string;
   readonly #disks = new Map<string, SmallDisk>();
-  /** Absent where libfaketime is not installed. */
+  /** Absent in a run that does not set it, and where libfaketime is not installed. */
   readonly clock: FakeClock | undefined;
   #spec: ServerSpec;
   #server: RunningServer;
@@ -55,12 +55,12 @@ export class TortureServer {
     if (disk !== undefined) this.#disks.set(spec.folder, disk);
   }
 
-  static async start(): Promise<TortureServer> {
+  static async start({ withClock }: { withClock: boolean }): Promise<TortureServer> {
     const account = serverAccount();
     const [binaries, image] = [findBinaries(account), await migratedImage()];
     const home = mkdtempSync(join(tmpdir(), "storage-qos-torture-"));
     giveTo(account, home);
-    const clock = FakeClock.find(home);
+    const clock = withClock ? FakeClock.find(home) : undefined;
     const { folder, disk } = placeFor(join(home, "primary"));
     const superuserPassword = image?.password ?? crypto.randomUUID();
     if (image) await copyCluster(image.folder, folder);

@@ -125,7 +125,7 @@ async function findingsOf(sql: Sql, evidence: Evidence, mutant: (typeof mutants)
 }
 
 describe("under faults of every kind", () => {
-  const faults = planFaults(new Random(seed), 20_000, 20);
+  const faults = planFaults(new Random(seed), 20_000, 19);
   const found = new Map<string, Findings | undefined>();
   let result: RunResult;
 
