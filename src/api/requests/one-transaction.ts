@@ -26,7 +26,7 @@ export async function inOneTransaction<T>(
   work: (transaction: RequestTransaction) => Promise<{ result: T; commit: boolean }>,
 ): Promise<T> {
   const client = await pool.connect();
-  let isOver = false;
+  let isUnusable = false;
   try {
     await client.query("begin");
     await setAll(client, settings);
@@ -37,11 +37,14 @@ export async function inOneTransaction<T>(
       becomeLogin: () => client.query("set local role none"),
     });
     await client.query(commit ? "commit" : "rollback");
-    isOver = true;
     return result;
+  } catch (error) {
+    await client.query("rollback").catch(() => {
+      isUnusable = true;
+    });
+    throw error;
   } finally {
-    if (!isOver) await client.query("rollback").catch(() => {});
-    client.release();
+    client.release(isUnusable);
   }
 }
 
