@@ -1922,7 +1922,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3f81a8a957c4e74e
+  -- body e45d96753a67f9f8
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
@@ -1986,7 +1986,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a58eefc83d34c28e
+  -- body d90c85d6f6b1dd3e
 
 create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record

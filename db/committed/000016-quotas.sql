@@ -1,5 +1,5 @@
 --! Previous: sha1:0f3f0bbbf654ee43c4686eca1dd07da3c479d95b
---! Hash: sha1:314870e007c209d16222bed8afb47865b4779f94
+--! Hash: sha1:cd5941eacbe4e6b10717519b2a750581e06e25aa
 --! Message: quotas
 
 -- Quotas
@@ -1466,6 +1466,7 @@ declare
   said text;
   wanted rate_limiter_admin.new_quota;
 begin
+  perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.require_permission('quota', 'create');
   perform rate_limiter_internal.require_batch(cardinality(quotas));
 

@@ -1,5 +1,5 @@
---! Previous: sha1:314870e007c209d16222bed8afb47865b4779f94
---! Hash: sha1:657e9b6082c8b803b5065d51714aadc3f5ec69a3
+--! Previous: sha1:cd5941eacbe4e6b10717519b2a750581e06e25aa
+--! Hash: sha1:4487dec22eddc4e654f168d18731cf1edceb6767
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:657e9b6082c8b803b5065d51714aadc3f5ec69a3
---! Hash: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
+--! Previous: sha1:4487dec22eddc4e654f168d18731cf1edceb6767
+--! Hash: sha1:c6b5d46b70f1b56c6404d26af81441775e96c597
 --! Message: ceilings and suspensions
 
 -- Ceilings

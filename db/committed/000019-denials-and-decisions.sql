@@ -1,5 +1,5 @@
---! Previous: sha1:f3defdb82521f33912763e277d7c98c93bf99c46
---! Hash: sha1:9e48265d977e599ca0bd602fa0c52b957d139dfc
+--! Previous: sha1:c6b5d46b70f1b56c6404d26af81441775e96c597
+--! Hash: sha1:2ef7ff9d37d997cce4eb25bf30e1c170dfada6b7
 --! Message: denials and decisions
 
 -- Denials

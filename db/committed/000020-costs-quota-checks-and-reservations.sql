@@ -1,5 +1,5 @@
---! Previous: sha1:9e48265d977e599ca0bd602fa0c52b957d139dfc
---! Hash: sha1:a67f4b4731065cf3baee66181e5945045b139ce5
+--! Previous: sha1:2ef7ff9d37d997cce4eb25bf30e1c170dfada6b7
+--! Hash: sha1:3dc17a99b2215c58493bf93925930b0d3a750976
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:a67f4b4731065cf3baee66181e5945045b139ce5
---! Hash: sha1:62200bf7f9f210072af689d8e06327b515815bc1
+--! Previous: sha1:3dc17a99b2215c58493bf93925930b0d3a750976
+--! Hash: sha1:7e2331ca87c5e7c5f5bc238aa6b76ff328829dfd
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:62200bf7f9f210072af689d8e06327b515815bc1
---! Hash: sha1:a3da4241d34efa370301f96bec3c2b87a4d260dc
+--! Previous: sha1:7e2331ca87c5e7c5f5bc238aa6b76ff328829dfd
+--! Hash: sha1:74827fee954bb56798e8c7f76c073f4531f420a4
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

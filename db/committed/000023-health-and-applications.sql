@@ -1,5 +1,5 @@
---! Previous: sha1:a3da4241d34efa370301f96bec3c2b87a4d260dc
---! Hash: sha1:5807fd6867e2d2c51ca0c055023bd6373f1b9040
+--! Previous: sha1:74827fee954bb56798e8c7f76c073f4531f420a4
+--! Hash: sha1:b2df9c159171481bbde217d6bd08b690c06b3495
 --! Message: health and applications
 
 -- Health
@@ -579,6 +579,7 @@ declare
   problem text;
   said text;
 begin
+  perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.require_batch(cardinality(applications));
 
   -- One subtransaction for all: a thousand would slow every session of the server down.

@@ -1,5 +1,5 @@
---! Previous: sha1:5807fd6867e2d2c51ca0c055023bd6373f1b9040
---! Hash: sha1:41097d0cf0f0272eb1f87c2019a58902f56a777a
+--! Previous: sha1:b2df9c159171481bbde217d6bd08b690c06b3495
+--! Hash: sha1:ac13aedf05e7e93287d906db7cf685ddf05f4236
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:41097d0cf0f0272eb1f87c2019a58902f56a777a
---! Hash: sha1:dc975c8373a51b287b81814629e33afff6f9a2f3
+--! Previous: sha1:ac13aedf05e7e93287d906db7cf685ddf05f4236
+--! Hash: sha1:5ed8c5dfd63b60f55097d25a27ab4e18bdc2dbb3
 --! Message: alerts and retention
 
 -- Alerts

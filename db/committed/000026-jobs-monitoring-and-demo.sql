@@ -1,5 +1,5 @@
---! Previous: sha1:dc975c8373a51b287b81814629e33afff6f9a2f3
---! Hash: sha1:fd6d2a370f04e3c77e4287ed024de9f84b9460d3
+--! Previous: sha1:5ed8c5dfd63b60f55097d25a27ab4e18bdc2dbb3
+--! Hash: sha1:2eec14e69a8a219a271cd6e9ba0a79f1deef951b
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -55,6 +55,7 @@ export function chargeOf(
 
 const FORBIDDEN = "403 without a reason: charged, though the gateway gives back unsigned ones";
 const KEYS = "deletions of many keys: each charged as one key";
+const COPY = "copies inside the store: charged without the bytes that they copied";
 const SIZE = "uploads without a size: each taken for what --upload-size says";
 
 /** As long as the name of an application may be. */
@@ -69,6 +70,7 @@ function reasonToGiveBack({ status, error }: LogEntry, { refund5xx }: Reading): 
 
 function sizeOf(entry: LogEntry, rule: RequestRule, reading: Reading, findings: Findings): bigint {
   if (rule.transfers === "down") return entry.answered;
+  if (entry.method === "COPY") count(findings.unknown, COPY);
   if (entry.received !== undefined) return entry.received;
   if (rule.transfers !== "up") return 0n;
   count(findings.unknown, SIZE);

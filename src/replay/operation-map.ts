@@ -28,6 +28,7 @@ const RULES: readonly Rule[] = [
   { method: "PUT", operation: "write", hasClass: true, transfers: "up" },
   { method: "POST", operation: "write", hasClass: true, transfers: "up" },
   { method: "PATCH", operation: "write", hasClass: true, transfers: "up" },
+  { method: "COPY", operation: "write", hasClass: true, transfers: "up" },
   { method: "DELETE", operation: "delete" },
   { operation: "head" },
 ];

@@ -3,7 +3,15 @@
 
 local cjson = require("cjson")
 
-ngx = { var = { server_protocol = "HTTP/1.1" }, re = {} }
+local variables = { server_protocol = "HTTP/1.1" }
+ngx = { re = {} }
+package.preload["qos.request"] = function()
+  return {
+    var = function(name)
+      return variables[name]
+    end,
+  }
+end
 
 local operations = require("qos.operations")
 
@@ -22,7 +30,7 @@ end
 local answers = {}
 for index, asked in ipairs(cjson.decode(io.read("*a"))) do
   local method, path, query, received, answered = unpack(asked)
-  ngx.var.content_length = received > 0 and tostring(received) or nil
+  variables.content_length = received > 0 and tostring(received) or nil
   local operation = operations.of(method, path, arguments_of(query), {})
   if operation.down then
     operations.resize(operation, answered)

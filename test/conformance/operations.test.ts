@@ -48,7 +48,17 @@ function inReplay([method, path, query, received, answered]: Asked): Answer {
 
 describe.skipIf(!hasLua)("a request is the same operation to replay and to the gateway", () => {
   test("whatever its method, path, query and sizes", () => {
-    const methods = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
+    const methods = [
+      "GET",
+      "HEAD",
+      "PUT",
+      "POST",
+      "PATCH",
+      "DELETE",
+      "COPY",
+      "OPTIONS",
+      "PROPFIND",
+    ];
     const paths = ["/", "/b", "/b/", "/b/o", "/b/o/", "/b//o", "//b", "/b/o/p"];
     const queries = [null, "", "delete", "delete=", "x=1&delete", "deleted", "uploads", "DELETE"];
     const size = fc.oneof(fc.constantFrom(0, 1, 4_096, 4_097, 65_536, 65_537), fc.nat(2 ** 40));
