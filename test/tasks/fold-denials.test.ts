@@ -5,7 +5,7 @@ import { holdClock } from "../worker/hold-clock.ts";
 
 const database = await createDatabase();
 
-test("denials are folded again half a minute later, so that a crash loses less than one", async () => {
+test("what sessions counted is folded again half a minute later, so that a crash loses less than one", async () => {
   await holdClock(database);
   const worker = await startWorker({
     databaseUrl: database.urlAs("rate_limiter_worker"),
@@ -15,7 +15,7 @@ test("denials are folded again half a minute later, so that a crash loses less t
   await database.sql`
     insert into rate_limiter.recent_denials
       (shard_key, app_id, minute, reason, writer, operations, tokens, bytes)
-    values (1, gen_random_uuid(), date_trunc('minute', now()), 'iops_l2', 0, 4, 4, 0)
+    values (1, gen_random_uuid(), date_trunc('minute', now()), 'iops_l2', 7, 4, 4, 0)
   `;
   await database.sql`select graphile_worker.add_job('fold_denials')`;
   await vi.waitFor(
