@@ -28,7 +28,7 @@ export const UNNAMED = "-";
 
 /** S3's words by which the gateway knows that a request was not signed by the key's holder. */
 const UNSIGNED =
-  /^(?:SignatureDoesNotMatch|InvalidAccessKeyId|AuthorizationHeaderMalformed|RequestTimeTooSkewed|ExpiredToken|InvalidToken|AccessDenied\.Expired)$/;
+  /^(?:SignatureDoesNotMatch|InvalidAccessKeyId|AuthorizationHeaderMalformed|RequestTimeTooSkewed|ExpiredToken|InvalidToken)$/;
 
 /** What the gateway charges for a request, undefined where it gives it back. */
 export function chargeOf(

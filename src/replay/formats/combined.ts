@@ -16,7 +16,7 @@ export function parseCombined(text: string): Parsed {
     ...[string, string, string, string, string, string, string],
     string | undefined,
   ];
-  const at = commonTime(time) ?? undefined;
+  const at = commonTime(time);
   if (at === undefined) return { bad: "no valid time" };
   const request = requestOf(line);
   if (request === undefined) return { bad: "no valid request" };
@@ -28,7 +28,7 @@ export function parseCombined(text: string): Parsed {
       ...request,
       status: Number(status),
       answered,
-      received: bytesOf(RECEIVED.exec(rest)?.[1] ?? "none"),
+      received: bytesOf(RECEIVED.exec(rest)?.[1]),
       error: undefined,
       address,
       user: user === "-" || user === "" ? undefined : user,

@@ -34,7 +34,7 @@ export function parseJsonLine(text: string): Parsed {
     entry: {
       ...{ ...at, ...request, answered },
       status: Number(textOf(fields, "status") ?? 200),
-      received: bytesOf(textOf(fields, "received") ?? "none"),
+      received: bytesOf(textOf(fields, "received")),
       ...{ user: textOf(fields, "user"), address: textOf(fields, "address") },
       key: textOf(fields, "key") ?? keyOfQuery(request.query),
       bucket: textOf(fields, "bucket") ?? bucketOf(request.path),
