@@ -1,3 +1,4 @@
+import { trace } from "@opentelemetry/api";
 import { type Logger, pino } from "pino";
 import { loggingDeclaration } from "./settings/logging.ts";
 import { readSettings } from "./settings/read-settings.ts";
@@ -29,10 +30,17 @@ const destination = {
 export const log: Logger = pino(
   {
     level: readSettings(process.env, loggingDeclaration).level,
+    mixin: traceFields,
     redact: { paths: secretPaths.flatMap((path) => [path, `*.${path}`]), censor: "[secret]" },
   },
   destination,
 );
+
+/** So that the lines of a request or job are found by its trace. */
+function traceFields(): object {
+  const span = trace.getActiveSpan()?.spanContext();
+  return span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId };
+}
 
 export function logFor(component: string): Logger {
   return log.child({ component });

@@ -15,6 +15,7 @@ import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
 import { stableOrderPlugin } from "./graphql/stable-order-plugin.ts";
 import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
+import { tracingPlugin } from "./graphql/tracing-plugin.ts";
 import type { OpenSockets } from "./http/open-sockets.ts";
 import type { SignInParts } from "./identity/credential-check.ts";
 import type { SigningKeys } from "./identity/signing-keys.ts";
@@ -69,6 +70,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       answersPlugin(settings, parts.metrics.refused),
       signInPlugin(parts.signIn, parts.keys),
       oneTransactionPlugin({ pool, answers: keptAnswers(parts.keys) }),
+      tracingPlugin,
       subscriptionsPlugin(parts.sql),
     ],
     // One id a thing: its own. Globally unique ones would double every reader and every mutation.

@@ -8,6 +8,7 @@ import { loggingDeclaration } from "./logging.ts";
 import { luaTable } from "./lua-table.ts";
 import { markdownTable } from "./markdown-table.ts";
 import type { Declaration } from "./setting.ts";
+import { tracingDeclaration } from "./tracing.ts";
 import { alertDeclaration, healthDeclaration, workerDeclaration } from "./worker.ts";
 
 /** A file, and what it has to be where the declarations are as they are. */
@@ -23,11 +24,14 @@ export function writtenFiles(): readonly WrittenFile[] {
   const ofStart = { databaseUrl, dataFolder, postgresPort, host, port, apiKey, adminPassword };
   return [
     withTable("README.md", ofStart),
-    withTable("docs/admin-api.md", apiDeclaration, oidcDeclaration, loggingDeclaration),
+    withTable(
+      "docs/admin-api.md",
+      ...[apiDeclaration, oidcDeclaration, loggingDeclaration, tracingDeclaration],
+    ),
     withTable(
       "docs/operate.md",
       ...[workerDeclaration, archiveDeclaration, alertDeclaration, healthDeclaration],
-      loggingDeclaration,
+      ...[loggingDeclaration, tracingDeclaration],
     ),
     withTable("docs/integrate.md", gatewayDeclaration),
     { path: "src/gateway/lua/qos/declared_settings.lua", text: luaTable(gatewayDeclaration) },

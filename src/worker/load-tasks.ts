@@ -1,7 +1,9 @@
 import { readdirSync } from "node:fs";
 import { basename } from "node:path";
+import { SpanKind } from "@opentelemetry/api";
 import type { Task, TaskList } from "graphile-worker";
 import { projectPath } from "../paths.ts";
+import { traced } from "../tracing/traced.ts";
 import type { WorkerSettings } from "./settings.ts";
 import type { MakeTask } from "./task.ts";
 import { requirePayload } from "./task-payloads.ts";
@@ -22,12 +24,22 @@ function withPayloadCheck(name: string, task: Task): Task {
   };
 }
 
+function inJobSpan(name: string, task: Task): Task {
+  return (payload, helpers) => {
+    const { id, attempts } = helpers.job;
+    const attributes = { "job.id": id, "job.task": name, "job.attempt": attempts };
+    return traced(`job ${name}`, { attributes, kind: SpanKind.CONSUMER }, async () =>
+      task(payload, helpers),
+    );
+  };
+}
+
 /** One task for each file of tasks/, by the file's name. */
 export async function loadTasks(settings: WorkerSettings): Promise<TaskList> {
   const tasks: TaskList = {};
   for (const name of taskNames()) {
     const file: { makeTask: MakeTask } = await import(`../../tasks/${name}.ts`);
-    tasks[name] = withPayloadCheck(name, file.makeTask(settings));
+    tasks[name] = inJobSpan(name, withPayloadCheck(name, file.makeTask(settings)));
   }
   return tasks;
 }

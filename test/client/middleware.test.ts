@@ -212,4 +212,16 @@ describe("hooks for metrics", () => {
     hooks.onDecision?.(decisionFor(true, null), "head");
     expect(add).toHaveBeenCalledWith(1, { operation: "head", outcome: "admitted", reason: "" });
   });
+
+  test("put each decision into the caller's span, where there is one", () => {
+    const addEvent = vi.fn();
+    let span: { addEvent: typeof addEvent } | undefined = { addEvent };
+    const meter = { createCounter: () => ({ add: () => {} }) };
+    const hooks = openTelemetryHooks(meter, { getActiveSpan: () => span });
+    hooks.onDecision?.(denial("iops_l2", 5), "head");
+    span = undefined;
+    hooks.onDecision?.(denial("iops_l2", 5), "head");
+    const denied = { operation: "head", outcome: "denied", reason: "iops_l2" };
+    expect(addEvent.mock.calls).toEqual([["qos.decision", denied]]);
+  });
 });

@@ -9,6 +9,7 @@ import * as local from "../../src/settings/local.ts";
 import * as logging from "../../src/settings/logging.ts";
 import { readSettings } from "../../src/settings/read-settings.ts";
 import type { Declaration } from "../../src/settings/setting.ts";
+import * as tracing from "../../src/settings/tracing.ts";
 import * as worker from "../../src/settings/worker.ts";
 import { writtenFiles } from "../../src/settings/write-settings.ts";
 
@@ -70,7 +71,7 @@ describe("a setting", () => {
   });
 });
 
-const declarations: readonly Declaration[] = [api, archive, local, logging, worker]
+const declarations: readonly Declaration[] = [api, archive, local, logging, tracing, worker]
   .flatMap((file) => Object.values(file))
   .concat(gatewayDeclaration);
 const declared = new Set(

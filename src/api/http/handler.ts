@@ -21,6 +21,7 @@ import { setCorsHeaders } from "./cors.ts";
 import { setSecurityHeaders } from "./headers.ts";
 import { isDatabaseReady } from "./health.ts";
 import type { InFlight } from "./in-flight.ts";
+import { inRequestSpan } from "./request-span.ts";
 import { respondError, respondJson } from "./respond.ts";
 
 const log = logFor("api");
@@ -57,11 +58,11 @@ export function requestHandler(parts: HandlerParts): Handler {
     setSecurityHeaders(response, settings.ide && !isOfApi(path));
     setCorsHeaders(message, response, settings.corsOrigins);
     response.setHeader("X-Request-Id", request.requestId);
-    currentRequest.run(request, () =>
+    const answer = () =>
       route(parts, path, request, message, response).catch((error: Error) =>
         respondError(response, error, settings.production, parts.metrics.refused),
-      ),
-    );
+      );
+    inRequestSpan(message, response, path, () => currentRequest.run(request, answer));
   };
 }
 

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { archiveDeclaration } from "../../settings/archive.ts";
 import { helpText } from "../../settings/help-text.ts";
 import { loggingDeclaration } from "../../settings/logging.ts";
+import { tracingDeclaration } from "../../settings/tracing.ts";
 import { alertDeclaration, healthDeclaration, workerDeclaration } from "../../settings/worker.ts";
 
 export function register(program: Command): void {
@@ -15,20 +16,23 @@ export function register(program: Command): void {
         alertDeclaration,
         healthDeclaration,
         loggingDeclaration,
+        tracingDeclaration,
       ),
     )
     .action(async () => {
       const { databaseUrl } = await import("../database-url.ts");
       const { urlFrom } = await import("../../postgres/url.ts");
+      const { startTracing } = await import("../../tracing/start-tracing.ts");
       const { runUntilStopped } = await import("../run-until-stopped.ts");
       const { startWorker } = await import("../../worker/worker.ts");
       const { workerSettings } = await import("../../worker/settings.ts");
       const { env } = process;
+      const tracing = await startTracing("storage-qos-worker");
       const worker = await startWorker({
         databaseUrl: urlFrom(env, "WORKER_DATABASE_URL") ?? databaseUrl(env),
         http: workerSettings(env).address,
       });
       console.log(`worker runs; metrics and health: ${worker.url}`);
-      await runUntilStopped(worker);
+      await runUntilStopped(worker, tracing);
     });
 }

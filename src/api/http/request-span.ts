@@ -1,0 +1,40 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  ATTR_HTTP_REQUEST_METHOD,
+  ATTR_HTTP_RESPONSE_STATUS_CODE,
+  ATTR_URL_PATH,
+} from "@opentelemetry/semantic-conventions";
+
+/** Of health checks there is nothing to learn. */
+const untraced = new Set(["/healthz", "/readyz"]);
+
+/**
+ * Does the work in a span that lasts until the answer is sent, and continues the caller's trace where
+ * the request names one.
+ */
+export function inRequestSpan(
+  message: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  work: () => void,
+): void {
+  if (untraced.has(path)) {
+    work();
+    return;
+  }
+  const method = message.method ?? "GET";
+  const parent = propagation.extract(context.active(), message.headers);
+  const attributes = { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_PATH]: path };
+  const span = trace
+    .getTracer("storage-qos")
+    .startSpan(`${method} ${path}`, { kind: SpanKind.SERVER, attributes }, parent);
+  response.once("close", () => {
+    span.setAttribute(ATTR_HTTP_RESPONSE_STATUS_CODE, response.statusCode);
+    if (!response.writableFinished || response.statusCode >= 500) {
+      span.setStatus({ code: SpanStatusCode.ERROR });
+    }
+    span.end();
+  });
+  context.with(trace.setSpan(parent, span), work);
+}
