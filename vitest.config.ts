@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./test/harness/longest-first.ts";
 
 // For the global set-up, which runs in this process; the test files get theirs below.
 process.env.LOG_LEVEL ??= "warn";
@@ -27,6 +28,7 @@ const eachFile = {
 export default defineConfig({
   test: {
     globalSetup: ["test/harness/global-setup.ts"],
+    sequence: { sequencer: LongestFirst },
     reporters: ["default", "./test/harness/closing-line-reporter.ts"],
     projects: [
       {

@@ -69,7 +69,7 @@ const simulation = `
 const database = await createDatabase();
 await database.sql.unsafe(simulation);
 
-const seconds = 10;
+const seconds = 5;
 
 interface Holder {
   readonly size: number;
@@ -80,7 +80,7 @@ interface Holder {
   readonly tenantId?: string;
 }
 
-/** What each was granted in ten seconds, once layer 1 of 120/s was short. */
+/** What each was granted in five seconds, once layer 1 of 120/s was short. */
 async function share(holders: readonly Holder[], reserved: readonly number[] = []) {
   const { sql } = database;
   const clusterId = await makeCluster(sql);
@@ -101,7 +101,7 @@ async function share(holders: readonly Holder[], reserved: readonly number[] = [
   const [row] = await sql<[{ granted: string[] }]>`
     select public.share(
       ${apps}::uuid[], ${holders.map(({ size }) => size)}::numeric[],
-      ${holders.map(({ perSecond }) => perSecond)}::numeric[], '5 s', ${`${seconds} s`}
+      ${holders.map(({ perSecond }) => perSecond)}::numeric[], '3 s', ${`${seconds} s`}
     )::text[] as granted
   `;
   return row.granted.map(Number);
@@ -174,7 +174,7 @@ test("a tenant with ten applications gets what one with a single application get
 test("without the setting there are some that get less", { timeout: 240_000 }, async () => {
   await setSetting(database.sql, "lease_fairness", "false");
   const least: number[] = [];
-  for (const [, holders, reserved] of scenarios) {
+  for (const [, holders, reserved] of scenarios.slice(0, 2)) {
     const granted = await share(holders, reserved);
     const shares = fairShares(holders).map((fair, place) => (granted[place] ?? 0) / fair);
     least.push(Math.min(...shares));
