@@ -667,6 +667,25 @@ create table rate_limiter.permissions (
 );
 alter table rate_limiter.permissions enable row level security;
 
+create table rate_limiter.processes (
+  login name not null,
+  process_id uuid not null,
+  kind character varying(50) not null,
+  name character varying(255) not null,
+  host character varying(255) not null,
+  version character varying(50) not null,
+  started_at timestamp with time zone not null,
+  seen_at timestamp with time zone not null,
+  application_count integer not null,
+  database_calls bigint not null,
+  outages bigint not null,
+  uncharged_operations bigint not null,
+  constraint process_counts_check CHECK (application_count >= 0 AND database_calls >= 0 AND outages >= 0 AND uncharged_operations >= 0),
+  constraint process_kind_check CHECK (kind::text = ANY (ARRAY['gateway'::character varying, 'client'::character varying, 'worker'::character varying, 'api'::character varying]::text[])),
+  constraint processes_pkey PRIMARY KEY (login, process_id)
+) with (fillfactor=50);
+alter table rate_limiter.processes enable row level security;
+
 create table rate_limiter.quota_configs (
   config_id uuid not null default gen_random_uuid(),
   app_id uuid,
@@ -1768,6 +1787,12 @@ create function rate_limiter.cost_rules_in_force(app_id uuid)
   set search_path=pg_catalog, pg_temp;
   -- body 6042e7675a78641e
 
+create function rate_limiter.end_process(process_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fd0a6e849e857137
+
 create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, charges jsonb, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, waits boolean DEFAULT true)
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
@@ -1791,6 +1816,12 @@ create function rate_limiter.operation_costs()
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body b2b80ac4842525d5
+
+create function rate_limiter.processes_is_silent(process rate_limiter.processes)
+  returns boolean
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 703c908dd730d72a
 
 create function rate_limiter.quota_configs_warnings(quota rate_limiter.quota_configs)
   returns text[]
@@ -1833,6 +1864,12 @@ create function rate_limiter.report_denials(app_id uuid, denials jsonb)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 1abc2eba2411c4bc
+
+create function rate_limiter.report_process(process_id uuid, kind text, name text, host text, version text, uptime interval, application_count integer DEFAULT 0, database_calls bigint DEFAULT 0, outages bigint DEFAULT 0, uncharged_operations bigint DEFAULT 0)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 000d27731bbcaac5
 
 create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_bytes bigint)
   returns rate_limiter.settlement
@@ -2491,6 +2528,11 @@ create function rate_limiter_internal.check_operation(operation text)
   returns void
   language plpgsql immutable parallel safe;
   -- body c8b1b86537f37666
+
+create function rate_limiter_internal.check_process(kind text, uptime interval)
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 857d5adee6cb4ed9
 
 create function rate_limiter_internal.check_quota(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, default_cluster_id uuid DEFAULT NULL::uuid)
   returns void
@@ -3249,6 +3291,11 @@ create function rate_limiter_internal.login_network(ip_address inet)
   returns inet
   language sql immutable parallel safe;
   -- body 0372875380c2fd2e
+
+create function rate_limiter_internal.make_room_for_process(reported_at timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 55d68ccd79c50499
 
 create function rate_limiter_internal.may(resource text, action text)
   returns boolean
@@ -4485,6 +4532,12 @@ create function rate_limiter_private.drop_partition(partition_name text, at time
   set lock_timeout=30ms;
   -- body f437d9f6a0760cda
 
+create function rate_limiter_private.end_api(process_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body bdcd8273bd77257f
+
 create function rate_limiter_private.end_session(session_id uuid, user_id uuid, reason text)
   returns boolean
   language plpgsql volatile parallel unsafe;
@@ -4681,7 +4734,7 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4c7ed874596eeff8
+  -- body 59e2443a3361a8e0
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
@@ -4757,6 +4810,12 @@ create function rate_limiter_private.replay_notifications(notification_ids uuid[
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 01eedafe9af0fadd
+
+create function rate_limiter_private.report_api(process_id uuid, name text, host text, version text, uptime interval)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b7691b9b473ed4b8
 
 create function rate_limiter_private.require_live_api_key(api_key_id uuid)
   returns rate_limiter_private.api_keys
@@ -5163,6 +5222,12 @@ create policy monitored on rate_limiter.permissions as permissive for select to 
 create policy readable on rate_limiter.permissions as permissive for select to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.current_user_id() AS current_user_id) IS NOT NULL));
 
+create policy monitored on rate_limiter.processes as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.processes as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('system'::text, 'monitor'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
+
 create policy monitored on rate_limiter.quota_configs as permissive for select to rate_limiter_readonly
   using (true);
 
@@ -5412,6 +5477,8 @@ grant select on table rate_limiter.operation_types to rate_limiter_readonly;
 grant select on table rate_limiter.operation_types to rate_limiter_visitor;
 grant select on table rate_limiter.permissions to rate_limiter_readonly;
 grant select on table rate_limiter.permissions to rate_limiter_visitor;
+grant select on table rate_limiter.processes to rate_limiter_readonly;
+grant select on table rate_limiter.processes to rate_limiter_visitor;
 grant select on table rate_limiter.quota_configs to rate_limiter_readonly;
 grant select on table rate_limiter.quota_configs to rate_limiter_visitor;
 grant select on table rate_limiter.recent_denials to rate_limiter_readonly;
@@ -5585,10 +5652,14 @@ grant execute on function rate_limiter.consume_many(uuid[],text[],bigint[]) to r
 grant execute on function rate_limiter.consume_with_key(text,text,bigint,text) to rate_limiter_app;
 grant execute on function rate_limiter.cost(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.cost_rules_in_force(uuid) to rate_limiter_app;
+grant execute on function rate_limiter.end_process(uuid) to rate_limiter_app;
+grant execute on function rate_limiter.end_process(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
 grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
+grant execute on function rate_limiter.processes_is_silent(rate_limiter.processes) to rate_limiter_readonly;
+grant execute on function rate_limiter.processes_is_silent(rate_limiter.processes) to rate_limiter_visitor;
 grant execute on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) to rate_limiter_visitor;
 grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb,text) to rate_limiter_app;
@@ -5596,6 +5667,8 @@ grant execute on function rate_limiter.record_metrics(uuid,jsonb,text) to rate_l
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
 grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid) to rate_limiter_app;
 grant execute on function rate_limiter.report_denials(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_app;
+grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_worker;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric) to rate_limiter_app;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_readonly;
@@ -5696,6 +5769,7 @@ grant execute on function rate_limiter_private.deliver_notification(uuid) to rat
 grant execute on function rate_limiter_private.drain_default_partitions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_exported_partition(text,bigint,timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.drop_partition(text,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.end_api(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.enrol_at_login(uuid,text,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.enrol_second_factor(timestamp with time zone,text,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.evaluate_alerts(timestamp with time zone) to rate_limiter_worker;
@@ -5729,6 +5803,7 @@ grant execute on function rate_limiter_private.refresh_daily_quota_usage() to ra
 grant execute on function rate_limiter_private.refresh_session(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.remove_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.replay_notifications(uuid[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.report_api(uuid,text,text,text,interval) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.rescue_stuck_jobs(interval) to rate_limiter_worker;
 grant execute on function rate_limiter_private.reset_password(uuid,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.retention_plan(timestamp with time zone) to rate_limiter_worker;
@@ -5788,10 +5863,12 @@ comment on function rate_limiter.consume_many(pg_catalog.uuid[],pg_catalog.text[
 comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.text,bigint,pg_catalog.text) is 'consume() for the application that an API key opens. Raises QS401 for a key that is unknown, expired or revoked, and what consume() raises.';
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown application or operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
+comment on function rate_limiter.end_process(pg_catalog.uuid) is 'A process that has reported itself ends: it is no longer among those that are there.';
 comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
 comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
+comment on function rate_limiter.processes_is_silent(rate_limiter.processes) is 'Whether it has missed three reports: it is gone without a word, or does not reach the database.';
 comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is 'What surprises about these limits: operations that can never pass at their usual size, by name, and leases that are always empty.';
 comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
@@ -5799,6 +5876,7 @@ comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
 comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
 comment on function rate_limiter.report_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Takes counts of denials that a client made in its memory, where no call about a lease is due that could take them along. Raises QS404 for an unknown application, QS422 for malformed counts.';
+comment on function rate_limiter.report_process(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text,interval,integer,bigint,bigint,bigint) is 'A gateway, client, worker or API says that it is there, and how much it has done since its start. Call it every half a minute: after 90 seconds of silence a process counts as gone. A login has a thousand processes at most; those that were silent for a day make room. Raises QS422 for a report that means nothing, QS429 for one process too many.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
 comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
 comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says, unless all its rows have expired. No row: the ledger explains every token.';
@@ -5988,6 +6066,7 @@ comment on function rate_limiter_internal.check_loan(pg_catalog.uuid,rate_limite
 comment on function rate_limiter_internal.check_max_capacity() is 'Trigger: refuses a max_capacity below the quotas of the cluster that are in force or scheduled.';
 comment on function rate_limiter_internal.check_notification() is 'Trigger: refuses an alert whose notifications could not be delivered (QS422).';
 comment on function rate_limiter_internal.check_operation(pg_catalog.text) is 'Raises QS422 for what cannot be the name of an operation. Called before an unknown operation is named in an error: the look-up of one that exists needs no check.';
+comment on function rate_limiter_internal.check_process(pg_catalog.text,interval) is 'Raises QS422 for a report of a process that means nothing.';
 comment on function rate_limiter_internal.check_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.uuid) is 'Raises QS422 for limits of operations above max_capacity of their cluster, and for limits under which no operation could ever pass. The owner''s row is locked by the caller.';
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for an invalid batch of samples.';
@@ -6136,6 +6215,7 @@ comment on function rate_limiter_internal.locked_bucket_at(timestamp with time z
 comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catalog.text) is 'The account that a sign-in names, existing or not, as failures are counted for it.';
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
+comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login. Raises QS429 where it has a thousand that are there.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
 comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: a user gives only what they hold, and only a system administrator makes another.';
@@ -6370,6 +6450,7 @@ comment on function rate_limiter_private.drain_default_partition(pg_catalog.name
 comment on function rate_limiter_private.drain_default_partitions(timestamp with time zone,integer) is 'Job: moves rows that came too early or too late for a partition of their own out of the default partitions, a step at each call: call it in transactions of their own until it answers no row. A step copies at most batch_size rows, or holds locks that decisions wait for and copies hardly any. Rows are seen all the time. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.drop_exported_partition(pg_catalog.text,bigint,timestamp with time zone,timestamp with time zone) is 'Drops an expired partition that still holds what its export says, and nothing more.';
 comment on function rate_limiter_private.drop_partition(pg_catalog.text,timestamp with time zone) is 'Drops one partition that has expired, under locks that last until the end of the transaction: call it in one of its own. Where its policy says export first, that is the caller''s to have done. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
+comment on function rate_limiter_private.end_api(pg_catalog.uuid) is 'What end_process() is for others, for the API.';
 comment on function rate_limiter_private.end_session(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends one session of a user; answers whether there was one to end.';
 comment on function rate_limiter_private.enrol_at_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.bytea) is 'Begins the second factor of a user who is asked for one, has none, and knows the password; false where the account has changed since that was checked.';
 comment on function rate_limiter_private.enrol_second_factor(timestamp with time zone,pg_catalog.text,pg_catalog.bytea) is 'Begins a second factor of the signed-in user, after begin_password_check(): it counts once a code has confirmed it.';
@@ -6415,6 +6496,7 @@ comment on function rate_limiter_private.refresh_session_at(timestamp with time 
 comment on function rate_limiter_private.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued a key of an application. An id whose key was revoked or has expired can be registered again. Stores no more than half of the id in clear.';
 comment on function rate_limiter_private.remove_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Removes the second factor of the signed-in user by a code of it, after begin_password_check(), and ends the other sessions; false where the code was used before.';
 comment on function rate_limiter_private.replay_notifications(pg_catalog.uuid[]) is 'Sends dead letters again: the ones named, or all of them; answers how many.';
+comment on function rate_limiter_private.report_api(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,interval) is 'What report_process() is for others, for the API, whose login sees nothing of the data plane.';
 comment on function rate_limiter_private.require_live_api_key(pg_catalog.uuid) is 'Locks a key that works and that the signed-in user may change; refuses any other.';
 comment on function rate_limiter_private.rescue_stuck_jobs(interval) is 'Job: unlocks jobs and queues of workers that have been silent so long, for others to take up; answers how many workers were lost. One that was only paused may then do a job twice: every task allows for that.';
 comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catalog.text) is 'Gives another user, whom the signed-in one may manage, a new password, and ends that user''s sessions.';
@@ -6672,6 +6754,18 @@ comment on column rate_limiter.permissions.action is 'What is done to it.';
 comment on column rate_limiter.permissions.description is 'The same in words.';
 comment on column rate_limiter.permissions.permission_id is 'The permission.';
 comment on column rate_limiter.permissions.resource is 'The kind of resource.';
+comment on column rate_limiter.processes.application_count is 'How many applications it decides for now.';
+comment on column rate_limiter.processes.database_calls is 'Calls to the database since its start.';
+comment on column rate_limiter.processes.host is 'The machine that it runs on.';
+comment on column rate_limiter.processes.kind is 'gateway, client, worker or api.';
+comment on column rate_limiter.processes.login is 'The SQL login that said so.';
+comment on column rate_limiter.processes.name is 'Its name; of gateways and clients the holder of their leases.';
+comment on column rate_limiter.processes.outages is 'Outages of the database that it has seen since its start.';
+comment on column rate_limiter.processes.process_id is 'The process: an id that it chose at its start.';
+comment on column rate_limiter.processes.seen_at is 'When it last reported.';
+comment on column rate_limiter.processes.started_at is 'When it started.';
+comment on column rate_limiter.processes.uncharged_operations is 'Operations that it admitted without a charge in these.';
+comment on column rate_limiter.processes.version is 'Its version.';
 comment on column rate_limiter.quota_configs.app_id is 'The application it limits (layer 2); null for any other.';
 comment on column rate_limiter.quota_configs.cluster_id is 'The cluster it limits (layer 1); null for any other.';
 comment on column rate_limiter.quota_configs.config_id is 'The version.';
@@ -7052,6 +7146,7 @@ Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
 
 comment on table rate_limiter.operation_types is 'Storage operations and what each costs where an application has no rule of its own.';
 comment on table rate_limiter.permissions is 'What can be allowed: an action on a kind of resource. Code asks for them by name.';
+comment on table rate_limiter.processes is 'The gateways, clients, workers and APIs that are there, as they say themselves.';
 comment on table rate_limiter.quota_configs is '@name quota
 A version of the quotas of one application or one cluster, or of the quotas that applications of a cluster have by default. It takes force at exactly valid_from, with no job in between.';
 

@@ -1,5 +1,5 @@
---! Previous: sha1:ea6f16848c103bec19ebbe8c4fdf73df27ab7c0c
---! Hash: sha1:5cf5f01f477b038f4a1859a57aedc24c5d411e5e
+--! Previous: sha1:8355e9cb6c13a6586c6eb95477893ad96089ca38
+--! Hash: sha1:787cb0ccc556713a8a7687631d0dccd5fe59756e
 --! Message: access
 
 -- Context

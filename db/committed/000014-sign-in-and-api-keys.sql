@@ -1,5 +1,5 @@
---! Previous: sha1:5cf5f01f477b038f4a1859a57aedc24c5d411e5e
---! Hash: sha1:73796fd0421346648335a070692b21649035fb1f
+--! Previous: sha1:787cb0ccc556713a8a7687631d0dccd5fe59756e
+--! Hash: sha1:373ce8be585921e1f36ffe149021fc5f3f0812b7
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:73796fd0421346648335a070692b21649035fb1f
---! Hash: sha1:0f3f0bbbf654ee43c4686eca1dd07da3c479d95b
+--! Previous: sha1:373ce8be585921e1f36ffe149021fc5f3f0812b7
+--! Hash: sha1:27018ae9ff11a0d5137a3a2aa053db5e1f6a2537
 --! Message: partitions and arithmetic
 
 -- Partitions

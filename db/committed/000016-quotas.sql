@@ -1,5 +1,5 @@
---! Previous: sha1:0f3f0bbbf654ee43c4686eca1dd07da3c479d95b
---! Hash: sha1:cd5941eacbe4e6b10717519b2a750581e06e25aa
+--! Previous: sha1:27018ae9ff11a0d5137a3a2aa053db5e1f6a2537
+--! Hash: sha1:3a0be7c61f830c60209439f714a91061a836c7e2
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:cd5941eacbe4e6b10717519b2a750581e06e25aa
---! Hash: sha1:4487dec22eddc4e654f168d18731cf1edceb6767
+--! Previous: sha1:3a0be7c61f830c60209439f714a91061a836c7e2
+--! Hash: sha1:d91cf47f9098f65e111d7caf6bcb8ffd409cac66
 --! Message: buckets and layer 1
 
 -- Buckets

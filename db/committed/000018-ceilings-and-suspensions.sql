@@ -1,5 +1,5 @@
---! Previous: sha1:4487dec22eddc4e654f168d18731cf1edceb6767
---! Hash: sha1:c6b5d46b70f1b56c6404d26af81441775e96c597
+--! Previous: sha1:d91cf47f9098f65e111d7caf6bcb8ffd409cac66
+--! Hash: sha1:3377814f34d9c61a7616c32f70c01c3ca95a9e54
 --! Message: ceilings and suspensions
 
 -- Ceilings

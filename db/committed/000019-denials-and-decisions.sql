@@ -1,5 +1,5 @@
---! Previous: sha1:c6b5d46b70f1b56c6404d26af81441775e96c597
---! Hash: sha1:2ef7ff9d37d997cce4eb25bf30e1c170dfada6b7
+--! Previous: sha1:3377814f34d9c61a7616c32f70c01c3ca95a9e54
+--! Hash: sha1:41a09894561ffa7406831eb62cf1f586d3d45094
 --! Message: denials and decisions
 
 -- Denials

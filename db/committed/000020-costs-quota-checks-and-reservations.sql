@@ -1,5 +1,5 @@
---! Previous: sha1:2ef7ff9d37d997cce4eb25bf30e1c170dfada6b7
---! Hash: sha1:3dc17a99b2215c58493bf93925930b0d3a750976
+--! Previous: sha1:41a09894561ffa7406831eb62cf1f586d3d45094
+--! Hash: sha1:659daa157f8b378beec17d304fbe0c7f6441898b
 --! Message: costs, quota checks and reservations
 
 -- Costs

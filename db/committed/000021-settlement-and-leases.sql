@@ -1,5 +1,5 @@
---! Previous: sha1:3dc17a99b2215c58493bf93925930b0d3a750976
---! Hash: sha1:7e2331ca87c5e7c5f5bc238aa6b76ff328829dfd
+--! Previous: sha1:659daa157f8b378beec17d304fbe0c7f6441898b
+--! Hash: sha1:e9c7389dc068cbd2b0d28ff906922eafc67d7215
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:7e2331ca87c5e7c5f5bc238aa6b76ff328829dfd
---! Hash: sha1:74827fee954bb56798e8c7f76c073f4531f420a4
+--! Previous: sha1:e9c7389dc068cbd2b0d28ff906922eafc67d7215
+--! Hash: sha1:7b18b222515185256ed0459ec9ebf98b2ccd44af
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:74827fee954bb56798e8c7f76c073f4531f420a4
---! Hash: sha1:b2df9c159171481bbde217d6bd08b690c06b3495
+--! Previous: sha1:7b18b222515185256ed0459ec9ebf98b2ccd44af
+--! Hash: sha1:346ab8e316b8280aa298f2cfedd1fc47e09f34a5
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:b2df9c159171481bbde217d6bd08b690c06b3495
---! Hash: sha1:ac13aedf05e7e93287d906db7cf685ddf05f4236
+--! Previous: sha1:346ab8e316b8280aa298f2cfedd1fc47e09f34a5
+--! Hash: sha1:f219fe694ac87b0cb16de3cec7b440ffac158d01
 --! Message: metrics and exports
 
 -- Metrics

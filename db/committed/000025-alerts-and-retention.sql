@@ -1,5 +1,5 @@
---! Previous: sha1:ac13aedf05e7e93287d906db7cf685ddf05f4236
---! Hash: sha1:5ed8c5dfd63b60f55097d25a27ab4e18bdc2dbb3
+--! Previous: sha1:f219fe694ac87b0cb16de3cec7b440ffac158d01
+--! Hash: sha1:085fdbe28950f0b917cd71163bc0b2ea322a5784
 --! Message: alerts and retention
 
 -- Alerts

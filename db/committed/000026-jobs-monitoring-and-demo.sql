@@ -1,5 +1,5 @@
---! Previous: sha1:5ed8c5dfd63b60f55097d25a27ab4e18bdc2dbb3
---! Hash: sha1:2eec14e69a8a219a271cd6e9ba0a79f1deef951b
+--! Previous: sha1:085fdbe28950f0b917cd71163bc0b2ea322a5784
+--! Hash: sha1:255450c57fda4dc51838ae6fdbd13f9917412a7f
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -474,6 +474,234 @@ revoke all on rate_limiter_private.job_workers
 grant select on rate_limiter_private.job_workers to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/jobs/job_workers.grants.sql
 
+-- Processes
+--! Included rate_limiter_internal/processes/check_process.sql
+create or replace function rate_limiter_internal.check_process(kind text, uptime interval)
+returns void
+language plpgsql
+immutable
+parallel safe
+as $$
+begin
+  if kind not in ('gateway', 'client', 'worker', 'api') or kind is null then
+    raise exception using
+      errcode = 'QS422',
+      message = 'unknown kind of process',
+      detail = format('kind: %s', left(kind, 50)),
+      hint = 'It is gateway, client, worker or api.';
+  end if;
+  if uptime not between interval '0' and interval '100 years' or uptime is null then
+    raise exception using
+      errcode = 'QS422',
+      message = 'uptime is not of 0 to 100 years',
+      detail = format('uptime: %s', uptime),
+      hint = 'Give the time since the start of the process.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.check_process(text, interval) is
+  'Raises QS422 for a report of a process that means nothing.';
+--! EndIncluded rate_limiter_internal/processes/check_process.sql
+--! Included rate_limiter_internal/processes/make_room_for_process.sql
+create or replace function rate_limiter_internal.make_room_for_process(reported_at timestamptz)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  most constant integer := 1000;
+begin
+  delete from rate_limiter.processes as p
+  where p.login = session_user
+    and p.seen_at < reported_at - interval '1 day';
+  if (select count(*) from rate_limiter.processes as p where p.login = session_user) < most then
+    return;
+  end if;
+  raise exception using
+    errcode = 'QS429',
+    message = 'too many processes of a login',
+    detail = format('processes: %s', most),
+    hint = 'End processes by end_process(); silent ones make room after a day.';
+end;
+$$;
+
+comment on function rate_limiter_internal.make_room_for_process(timestamptz) is
+  'Removes what was silent for a day of the processes of this login. Raises QS429 where it has a '
+  'thousand that are there.';
+--! EndIncluded rate_limiter_internal/processes/make_room_for_process.sql
+--! Included rate_limiter/processes/report_process.sql
+create or replace function rate_limiter.report_process(
+  process_id uuid,
+  kind text,
+  name text,
+  host text,
+  version text,
+  uptime interval,
+  application_count integer default 0,
+  database_calls bigint default 0,
+  outages bigint default 0,
+  uncharged_operations bigint default 0
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  reported_at constant timestamptz := clock_timestamp();
+begin
+  perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_process(report_process.kind, report_process.uptime);
+  update rate_limiter.processes as p
+  set seen_at = reported_at,
+    application_count = report_process.application_count,
+    database_calls = report_process.database_calls,
+    outages = report_process.outages,
+    uncharged_operations = report_process.uncharged_operations
+  where p.login = session_user
+    and p.process_id = report_process.process_id;
+  if found then
+    return;
+  end if;
+
+  perform rate_limiter_internal.make_room_for_process(reported_at);
+  insert into rate_limiter.processes (
+    login, process_id, kind, name, host, version, started_at, seen_at,
+    application_count, database_calls, outages, uncharged_operations
+  )
+  values (
+    session_user, report_process.process_id, report_process.kind,
+    left(report_process.name, 255), left(report_process.host, 255),
+    left(report_process.version, 50), reported_at - report_process.uptime, reported_at,
+    report_process.application_count, report_process.database_calls,
+    report_process.outages, report_process.uncharged_operations
+  )
+  on conflict on constraint processes_pkey do nothing;
+end;
+$$;
+
+comment on function rate_limiter.report_process(
+  uuid, text, text, text, text, interval, integer, bigint, bigint, bigint
+) is
+  'A gateway, client, worker or API says that it is there, and how much it has done since its '
+  'start. Call it every half a minute: after 90 seconds of silence a process counts as gone. A '
+  'login has a thousand processes at most; those that were silent for a day make room. Raises '
+  'QS422 for a report that means nothing, QS429 for one process too many.';
+grant execute on function rate_limiter.report_process(
+  uuid, text, text, text, text, interval, integer, bigint, bigint, bigint
+) to rate_limiter_app, rate_limiter_worker;
+--! EndIncluded rate_limiter/processes/report_process.sql
+--! Included rate_limiter/processes/end_process.sql
+create or replace function rate_limiter.end_process(process_id uuid)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_read_committed();
+  delete from rate_limiter.processes as p
+  where p.login = session_user
+    and p.process_id = end_process.process_id;
+end;
+$$;
+
+comment on function rate_limiter.end_process(uuid) is
+  'A process that has reported itself ends: it is no longer among those that are there.';
+grant execute on function rate_limiter.end_process(uuid)
+  to rate_limiter_app, rate_limiter_worker;
+--! EndIncluded rate_limiter/processes/end_process.sql
+--! Included rate_limiter_private/processes/report_api.sql
+create or replace function rate_limiter_private.report_api(
+  process_id uuid,
+  name text,
+  host text,
+  version text,
+  uptime interval
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter.report_process(
+    report_api.process_id, 'api', report_api.name, report_api.host, report_api.version,
+    report_api.uptime
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.report_api(uuid, text, text, text, interval) is
+  'What report_process() is for others, for the API, whose login sees nothing of the data plane.';
+grant execute on function rate_limiter_private.report_api(uuid, text, text, text, interval)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/processes/report_api.sql
+--! Included rate_limiter_private/processes/end_api.sql
+create or replace function rate_limiter_private.end_api(process_id uuid)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter.end_process(end_api.process_id);
+end;
+$$;
+
+comment on function rate_limiter_private.end_api(uuid) is
+  'What end_process() is for others, for the API.';
+grant execute on function rate_limiter_private.end_api(uuid) to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/processes/end_api.sql
+--! Included rate_limiter/processes/processes_is_silent.sql
+create or replace function rate_limiter.processes_is_silent(process rate_limiter.processes)
+returns boolean
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select process.seen_at < statement_timestamp() - interval '90 seconds';
+$$;
+
+comment on function rate_limiter.processes_is_silent(rate_limiter.processes) is
+  'Whether it has missed three reports: it is gone without a word, or does not reach the database.';
+grant execute on function rate_limiter.processes_is_silent(rate_limiter.processes)
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/processes/processes_is_silent.sql
+--! Included rate_limiter/processes/processes.policies.sql
+-- Processes serve many tenants: only system administrators see them.
+alter table rate_limiter.processes enable row level security;
+
+drop policy if exists readable on rate_limiter.processes;
+create policy readable on rate_limiter.processes
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('system', 'monitor'))
+    and (select rate_limiter_internal.is_system_admin())
+  );
+
+drop policy if exists monitored on rate_limiter.processes;
+create policy monitored on rate_limiter.processes
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/processes/processes.policies.sql
+--! Included rate_limiter/processes/processes.grants.sql
+revoke all on rate_limiter.processes
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.processes to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/processes/processes.grants.sql
+
 -- Monitoring
 --! Included rate_limiter_private/monitoring/metrics_snapshot.sql
 create or replace function rate_limiter_private.metrics_snapshot()
@@ -529,6 +757,13 @@ as $$
           and pg_has_role(r.oid, ours.oid, 'member')
       )
   )
+  select 'processes', k.kind, count(p.process_id)
+  from (values ('gateway'), ('client'), ('worker'), ('api')) as k (kind)
+  left join rate_limiter.processes as p
+    on p.kind = k.kind
+    and not rate_limiter.processes_is_silent(p)
+  group by k.kind
+  union all
   select 'jobs_ready', null, count(*) filter (
     where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
   )

@@ -12,6 +12,7 @@ import { withSessionSettings } from "../postgres/url.ts";
 import { logIgnored, pgConfig } from "../postgres/url-drivers.ts";
 import { urlTarget } from "../postgres/url-target.ts";
 import { watchPool } from "../postgres/watch-pool.ts";
+import { type Announcement, announceProcess } from "../processes/announce-process.ts";
 import type { StartApi } from "../service.ts";
 import { exportConnections, exportSlots } from "./exports/export-slots.ts";
 import { turns } from "./fairness/turns.ts";
@@ -126,10 +127,13 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
     if (sockets.admit(message, socket, ipAddress)) graphql.emit("upgrade", message, socket, head);
   });
 
+  let announcement: Announcement | undefined;
+
   async function stop(): Promise<void> {
     sockets.close();
     connections.stop();
     if (server.listening) await tracker.drain(server, settings.drainMs);
+    await announcement?.stop();
     await graphile.release();
     // Otherwise the connection that listens for notifications is never released.
     await Promise.all((preset.pgServices ?? []).map((service) => service.release?.()));
@@ -150,6 +154,10 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
       });
     }
     const url = await listen(server, { host, port }, addressSettings);
+    announcement = announceProcess({
+      kind: "api",
+      query: (text, values) => sql.unsafe(text, values as never[]),
+    });
     return { name: "api", url, stop, ...(monitoring && { metricsUrl: monitoring.url }) };
   } catch (error) {
     await stop();

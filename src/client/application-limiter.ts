@@ -55,6 +55,8 @@ export interface ApplicationOptions {
   readonly pollMs: () => number;
   /** Called when it holds state that needs tick() and change notifications. */
   readonly onUse: (limiter: ApplicationLimiter) => void;
+  /** Called with each admission without a charge. */
+  readonly onUncharged: () => void;
   /** Called with each decision that is not an admission on the fast path of check(). */
   readonly onDecision: ((decision: Decision, operation: string) => void) | undefined;
 }
@@ -413,8 +415,12 @@ export class ApplicationLimiter {
     const outage = { since: downSince, retryAfterMs: Math.max(Math.ceil(nextTryAt - now), 1) };
     const decision = this.#outage.decide(need, this.#limitsAtLastSight(now), outage, now);
     // Not counted for the denial report, which is about buckets.
-    if (decision.allowed) this.#uncharged += 1;
-    else this.#denied += 1;
+    if (decision.allowed) {
+      this.#uncharged += 1;
+      this.#options.onUncharged();
+    } else {
+      this.#denied += 1;
+    }
     return decision;
   }
 

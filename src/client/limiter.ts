@@ -17,6 +17,7 @@ import { LeaseExchange } from "./lease-exchange.ts";
 import { type LimiterOptions, validateLimiterOptions } from "./limiter-options.ts";
 import { type ClientLogger, defaultLogger } from "./logger.ts";
 import { defaultOutagePolicy } from "./outage.ts";
+import { ProcessReporter } from "./process-reporter.ts";
 import type { ApplicationStatus, LimiterStatus } from "./status.ts";
 import type { Connections } from "./store/connections.ts";
 import type { LeaseHolder } from "./store/exchange-leases.ts";
@@ -43,6 +44,7 @@ export class Limiter implements AsyncDisposable {
   readonly #loader: ConfigLoader;
   readonly #exchange: LeaseExchange;
   readonly #changes: Changes;
+  readonly #reporter: ProcessReporter;
   readonly #router: ChangeRouter;
   readonly #applications: ReturnType<typeof createLRU<string, ApplicationLimiter>>;
   readonly #active = new Set<ApplicationLimiter>();
@@ -52,6 +54,7 @@ export class Limiter implements AsyncDisposable {
   /** Returns of leases of applications that were evicted. */
   readonly #returning = new Set<Promise<void>>();
   #outages = 0;
+  #uncharged = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: LimiterOptions) {
@@ -62,7 +65,14 @@ export class Limiter implements AsyncDisposable {
     this.#connections = openConnections(options.connection, timeoutMs, this.#log);
     this.#store = new Store(this.#connections, timeoutMs, this.#noteStore.bind(this));
     this.#loader = new ConfigLoader(this.#store, timeoutMs);
-    this.#exchange = new LeaseExchange(this.#store, holderOf(options), timeoutMs);
+    const holder = holderOf(options);
+    this.#exchange = new LeaseExchange(this.#store, holder, timeoutMs);
+    this.#reporter = new ProcessReporter(this.#store, holder.holder, () => ({
+      applications: this.#active.size,
+      databaseCalls: this.#store.status.calls,
+      outages: this.#outages,
+      uncharged: this.#uncharged,
+    }));
     this.#applications = createLRU({
       max: options.maxApplications ?? 10_000,
       onEviction: (_, limiter) => this.#letGo(limiter),
@@ -140,6 +150,9 @@ export class Limiter implements AsyncDisposable {
       outage: { ...defaultOutagePolicy, ...this.#options.outage },
       pollMs: () => this.#pollMs(),
       onUse: (used) => this.#lookAfter(key, used),
+      onUncharged: () => {
+        this.#uncharged += 1;
+      },
       onDecision: this.#options.hooks?.onDecision,
     });
     this.#applications.set(key, limiter);
@@ -179,7 +192,7 @@ export class Limiter implements AsyncDisposable {
     this.#changes.stop();
     this.#router.close();
     const closing = [...this.#all()].map((limiter) => limiter.close());
-    await within(closeMs, Promise.all([...closing, ...this.#returning]));
+    await within(closeMs, Promise.all([...closing, ...this.#returning, this.#reporter.end()]));
     this.#store.close();
     this.#active.clear();
     this.#applications.clear();

@@ -52,6 +52,10 @@ const gauges: Readonly<Record<string, { readonly help: string; readonly label?: 
   cluster_health_age_seconds: {
     help: "Time since the cluster that waits longest was last asked for its health.",
   },
+  processes: {
+    help: "Gateways, clients, workers and APIs that have reported within 90 seconds.",
+    label: "kind",
+  },
   login_settings: {
     help: "Settings of a login that it can give itself and that the guide does not give it.",
     label: "login",

@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { serveHealthAndMetrics } from "../http/health-and-metrics.ts";
 import { logFor } from "../log.ts";
+import { announceProcess } from "../processes/announce-process.ts";
 import type { Service, StartWorker } from "../service.ts";
 import { workerDeclaration } from "../settings/worker.ts";
 import { addDatabaseMetrics } from "./database-metrics.ts";
@@ -30,6 +31,8 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
   };
   try {
     await requireSchema(pool);
+    const query = (text: string, values: readonly unknown[]) => pool.query(text, [...values]);
+    started.push(announceProcess({ kind: "worker", query }).stop);
     const events = makeEvents();
     watchJobs(events, register);
     started.push(startHeartbeat(pool, events).stop);

@@ -157,7 +157,7 @@ describe("a change in SQL", () => {
     `;
     expect(unaudited.map((row) => row.name)).toEqual([
       // The data plane: functions write its audit. Alerts as they happen: jobs and the functions
-      // of the admin API write them. Permissions: no role writes.
+      // of the admin API write them. Permissions: no role writes. Processes report themselves.
       "alert_history",
       "alert_notifications",
       "app_costs",
@@ -171,6 +171,7 @@ describe("a change in SQL", () => {
       "metrics_daily",
       "metrics_hourly",
       "permissions",
+      "processes",
       "recent_denials",
       "token_borrowing",
       "token_buckets",

@@ -22,6 +22,9 @@ const version = (columns: string, values: string) => `
 const ceiling = "update rate_limiter.tenant_ceilings set";
 const reservation = "update rate_limiter.reservations set";
 const suspension = "update rate_limiter.suspensions set";
+const process = (kind: string, calls: string) => `
+  insert into rate_limiter.processes
+  values ('x', gen_random_uuid(), ${kind}, 'x', 'x', 'x', now(), now(), 0, ${calls}, 0, 0)`;
 const setting = (columns: string, values: string) => `
   insert into rate_limiter.system_settings (description, ${columns}) values ('x', ${values})`;
 
@@ -184,6 +187,8 @@ const violations: Readonly<Record<string, string>> = {
   partitioned_tables_premake_check: `${registry} premake = 0`,
   partitioned_tables_scale_factors_check: `${registry} analyze_scale_factor = 2`,
   partitioned_tables_statistics_check: `${registry} statistics_target = 0`,
+  process_kind_check: process("'toaster'", "0"),
+  process_counts_check: process("'client'", "-1"),
   ledger_check_gaps_check: `insert into rate_limiter_private.ledger_checks
     (from_time, checked_at, gap_count) values (now(), now(), -1)`,
 };

@@ -55,6 +55,8 @@ const sharedTables = ["roles", "permissions", "role_permissions", "operation_typ
 const configuration = ["system_settings", "retention_policies"];
 /** Of every tenant's clusters, and for system administrators alone. */
 const operatorTables = ["cluster_details"];
+/** Seen by system administrators alone, in the schema of what tenants see. */
+const processTables = ["processes"];
 
 function schemaOf(table: string): string {
   if (["audit_logs", "quota_version_history", "reservation_history"].includes(table)) {
@@ -93,7 +95,7 @@ describe("tables that the visitor may read", () => {
       order by 1
     `;
     expect(readable.map((row) => row.name).sort()).toEqual(
-      [...tables, ...sharedTables, ...configuration, ...operatorTables].sort(),
+      [...tables, ...sharedTables, ...configuration, ...operatorTables, ...processTables].sort(),
     );
   });
 
@@ -117,7 +119,13 @@ describe("tables that the visitor may read", () => {
 
   test("show nothing to a visitor who is not signed in", async () => {
     await database.withTransaction("rate_limiter_visitor", {}, async (sql) => {
-      for (const table of [...tables, ...sharedTables, ...configuration, ...operatorTables]) {
+      for (const table of [
+        ...tables,
+        ...sharedTables,
+        ...configuration,
+        ...operatorTables,
+        ...processTables,
+      ]) {
         const [row] = await sql`
           select count(*)::integer as count from ${sql(schemaOf(table))}.${sql(table)}
         `;
@@ -146,7 +154,13 @@ describe("each of the six roles", () => {
   test("reads what the matrix lets it", async () => {
     const lines: string[] = [];
     for (const role of roleNames) {
-      for (const table of [...tables, ...sharedTables, ...configuration, ...operatorTables]) {
+      for (const table of [
+        ...tables,
+        ...sharedTables,
+        ...configuration,
+        ...operatorTables,
+        ...processTables,
+      ]) {
         lines.push(`${role} ${table} ${await visibility(role, table)}`);
       }
     }
