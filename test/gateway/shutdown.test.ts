@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { projectPath } from "../../src/paths.ts";
 import { addQuota, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { startGateway } from "./gateway-world.ts";
@@ -10,6 +12,14 @@ import { missing } from "./nginx.ts";
 describe.skipIf(missing !== undefined)("a gateway that is asked to end", async () => {
   const database = await createDatabase();
   const { nginx } = missing === undefined ? await startGateway(database) : (undefined as never);
+
+  const { version } = JSON.parse(readFileSync(projectPath("package.json"), "utf8"));
+
+  /** As they report themselves. */
+  const gateways = () => database.sql`
+    select version, database_calls > 0 as has_calls, application_count > 0 as has_applications
+    from rate_limiter.processes where kind = 'gateway' and seen_at > started_at
+  `;
 
   /** Of 20 megabytes, which come when it is resumed. */
   async function beginDownload(apiKey: string) {
@@ -48,10 +58,14 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     const other = await makeWorld(database);
     await addQuota(database, other, { bytesPerSecond: 1_000_000_000 });
     const download = await beginDownload(other.apiKey);
+    await expect.poll(gateways, { timeout: 20_000 }).toContainEqual({
+      ...{ version, has_calls: true, has_applications: true },
+    });
     const stopped = nginx.stop();
     await sleep(1_000);
     download.resume();
     await stopped;
+    expect(await gateways()).toEqual([]);
     expect(Number((await charged(database, other)).bytes)).toBeGreaterThanOrEqual(20_000_000);
     const [row] = await database.sql`
       select

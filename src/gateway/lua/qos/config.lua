@@ -131,6 +131,7 @@ function _M.read()
   return {
     database = database_of(secret("QOS_DATABASE_URL")),
     holder = holder_name(),
+    host = host_name(),
     pace_downloads = setting("QOS_PACE_DOWNLOADS"),
     key_header = setting("QOS_KEY_HEADER"):lower(),
     rate_limit_fields = setting("QOS_RATE_LIMIT_FIELDS"),

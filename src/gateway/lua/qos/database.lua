@@ -73,6 +73,25 @@ function _M.settle_lease(app_id, spent, denials)
   )
 end
 
+local process_report = [[
+  select true as is_known
+  from rate_limiter.report_process(
+    $1::uuid, 'gateway', $2::text, $3::text, $4::text, $5::bigint * interval '1 millisecond',
+    $6::integer, $7::bigint, $8::bigint, $9::bigint
+  )
+]]
+
+-- Counts are those since the gateway's start.
+function _M.report_process(id, name, host, version, uptime_ms, applications, calls, outages, uncharged)
+  return first(
+    process_report, id, name, host, version, uptime_ms, applications, calls, outages, uncharged
+  )
+end
+
+function _M.end_process(id)
+  return first("select true as is_gone from rate_limiter.end_process($1::uuid)", id)
+end
+
 local late_charges = [[
   select cardinality(c.charged)::text as charges
   from rate_limiter.charge_owed_many($1::uuid[], $2::numeric[], $3::numeric[], $4::text[])

@@ -17,6 +17,7 @@ local operations = require("qos.operations")
 local outage = require("qos.outage")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
+local process_report = require("qos.process_report")
 local request = require("qos.request")
 local request_body = require("qos.request_body")
 local request_target = require("qos.request_target")
@@ -56,7 +57,7 @@ function _M.init()
   database.use(settings.database)
   for _, module in ipairs({
     caller, config_cache, debts, denials, estimates, exchange, metrics, outage, pacing, pools,
-    respond, settlement, signature_failures, transfers,
+    process_report, respond, settlement, signature_failures, transfers,
   }) do
     module.use(settings)
   end
@@ -130,9 +131,11 @@ function _M.init_worker()
     every(1, store.check)
     leases.recover()
     every(maintain_every, leases.maintain_all)
+    process_report.start()
     at_the_end(function()
       leases.release_all()
       exchange.finish(exit_timeout_s)
+      process_report.finish()
     end)
   end
 end

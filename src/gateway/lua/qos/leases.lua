@@ -445,6 +445,15 @@ function _M.maintain_all()
   end
 end
 
+-- How many applications have leases here, or had some a moment ago.
+function _M.application_count()
+  local count = 0
+  for _ in pairs(maintained) do
+    count = count + 1
+  end
+  return count
+end
+
 -- All leases go back with the next exchanges, those as well that are being renewed.
 function _M.release_all()
   local give_up_at = clock.now() + timeout_s

@@ -112,6 +112,11 @@ function _M.flush()
   end
 end
 
+-- Of a counter, as of the last flush.
+function _M.total(name)
+  return dict():get(name) or 0
+end
+
 local function describe(lines, name, type)
   lines[#lines + 1] = "# HELP " .. name .. " " .. help[name]
   lines[#lines + 1] = "# TYPE " .. name .. " " .. type

@@ -156,6 +156,7 @@ end
 -- failed (`sqlstate`).
 function _M.call(name, ...)
   metrics.add(metrics.name("qos_database_calls_total", 'call="' .. name .. '"'))
+  metrics.add("database calls")
   local row, problem
   for _ = 1, attempts do
     row, problem = database[name](...)
