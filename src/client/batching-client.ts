@@ -1,20 +1,25 @@
-import { abortable, throwIfAborted } from "./abortable.ts";
-import { decideAlone, decideBatch, decideMany, type PendingRequest } from "./decide-many.ts";
-import type { Decision } from "./decision.ts";
+import {
+  decideAlone,
+  decideBatch,
+  decideMany,
+  type PendingRequest,
+} from "./decisions/decide-many.ts";
+import type { Decision } from "./decisions/decision.ts";
+import { requireSize } from "./decisions/require-size.ts";
 import { ClosedError, NotFoundError } from "./errors.ts";
-import { type ClientLogger, defaultLogger } from "./logger.ts";
-import { requireSize } from "./require-size.ts";
-import type { Connections } from "./store/connections.ts";
-import { type Connection, openConnections } from "./store/open-connections.ts";
-import { Store } from "./store/store.ts";
+import { type ClientLogger, defaultLogger } from "./options/logger.ts";
 import {
   logger,
   type Rules,
   requireConnection,
   validateOptions,
   wholeNumber,
-} from "./validate-options.ts";
-import { within } from "./within.ts";
+} from "./options/validate-options.ts";
+import type { Connections } from "./store/connections.ts";
+import { type Connection, openConnections } from "./store/open-connections.ts";
+import { Store } from "./store/store.ts";
+import { abortable, throwIfAborted } from "./waiting/abortable.ts";
+import { within } from "./waiting/within.ts";
 
 const largestBatch = 100;
 /** For pending requests on close(); then connections are destroyed. */

@@ -1,13 +1,14 @@
-export type { AcquireOptions } from "./acquire.ts";
-export type { ApplicationName } from "./application-config.ts";
 export type { ApplicationLimiter, CheckOptions, LeasedOperation } from "./application-limiter.ts";
 export {
   type BatchingClient,
   type BatchingClientOptions,
   createBatchingClient,
 } from "./batching-client.ts";
-export type { Change } from "./changes.ts";
-export type { Decision, Reason } from "./decision.ts";
+export type { ApplicationName } from "./config/application-config.ts";
+export type { Change } from "./config/changes.ts";
+export type { AcquireOptions } from "./decisions/acquire.ts";
+export type { Decision, Reason } from "./decisions/decision.ts";
+export { headersFor } from "./decisions/headers-for.ts";
 export {
   AbortedError,
   BusyError,
@@ -22,10 +23,9 @@ export {
   UnauthorizedError,
   UnavailableError,
 } from "./errors.ts";
-export { headersFor } from "./headers-for.ts";
 export { createLimiter, type Limiter } from "./limiter.ts";
-export type { LimiterHooks, LimiterOptions } from "./limiter-options.ts";
-export type { ClientLogger } from "./logger.ts";
+export type { LimiterHooks, LimiterOptions } from "./options/limiter-options.ts";
+export type { ClientLogger } from "./options/logger.ts";
 export type { OutagePolicy } from "./outage.ts";
 export type { ApplicationStatus, LimiterStatus } from "./status.ts";
 export type { Connection } from "./store/open-connections.ts";

@@ -1,21 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { createLRU } from "lru.min";
-import type { AcquireOptions } from "./acquire.ts";
-import type { ApplicationName } from "./application-config.ts";
 import {
   ApplicationLimiter,
   type CheckOptions,
   type LeasedOperation,
 } from "./application-limiter.ts";
-import { ChangeRouter } from "./change-router.ts";
-import { Changes } from "./changes.ts";
-import { ConfigLoader } from "./config-loader.ts";
-import type { Decision } from "./decision.ts";
+import type { ApplicationName } from "./config/application-config.ts";
+import { ChangeRouter } from "./config/change-router.ts";
+import { Changes } from "./config/changes.ts";
+import { ConfigLoader } from "./config/config-loader.ts";
+import type { AcquireOptions } from "./decisions/acquire.ts";
+import type { Decision } from "./decisions/decision.ts";
 import { ClosedError, InvalidRequestError, type LimiterError } from "./errors.ts";
-import { LeaseExchange } from "./lease-exchange.ts";
-import { type LimiterOptions, validateLimiterOptions } from "./limiter-options.ts";
-import { type ClientLogger, defaultLogger } from "./logger.ts";
+import { LeaseExchange } from "./leases/lease-exchange.ts";
+import { type LimiterOptions, validateLimiterOptions } from "./options/limiter-options.ts";
+import { type ClientLogger, defaultLogger } from "./options/logger.ts";
 import { defaultOutagePolicy } from "./outage.ts";
 import { ProcessReporter } from "./process-reporter.ts";
 import type { ApplicationStatus, LimiterStatus } from "./status.ts";
@@ -24,7 +24,7 @@ import type { LeaseHolder } from "./store/exchange-leases.ts";
 import { openConnections } from "./store/open-connections.ts";
 import type { Settlement } from "./store/settle.ts";
 import { Store } from "./store/store.ts";
-import { within } from "./within.ts";
+import { within } from "./waiting/within.ts";
 
 const tickMs = 100;
 /** Polling interval while notifications arrive. */

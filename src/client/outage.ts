@@ -1,5 +1,5 @@
-import { type Decision, decisionFor, denial } from "./decision.ts";
-import type { Limits } from "./limits.ts";
+import type { Limits } from "./config/limits.ts";
+import { type Decision, decisionFor, denial } from "./decisions/decision.ts";
 
 /**
  * What to decide while the database is unreachable and the lease is spent: `closed` denies,

@@ -30,6 +30,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
   monitoring: ["test/data-model/views.test.ts", "test/docs/monitoring.test.ts"],
   partitions: ["test/data-model/partitions.test.ts"],
+  processes: ["test/gateway/shutdown.test.ts"],
   quota_checks: ["test/api/quota-warnings.test.ts"],
   quotas: ["test/data-model/quota-versions.test.ts", "test/api/quotas.test.ts"],
   requests: ["test/api/made-once.test.ts", "test/api/batches.test.ts"],

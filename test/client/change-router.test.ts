@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ApplicationLimiter } from "../../src/client/application-limiter.ts";
-import { ChangeRouter } from "../../src/client/change-router.ts";
+import { ChangeRouter } from "../../src/client/config/change-router.ts";
 
 const change = { kind: "quota", owner_id: "one" };
 const costs = { kind: "operation_type", owner_id: null };

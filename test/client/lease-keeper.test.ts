@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
-import { LeaseKeeper, type LeaseKeeperOptions } from "../../src/client/lease-keeper.ts";
-import type { Need } from "../../src/client/need.ts";
+import type { Need } from "../../src/client/decisions/need.ts";
+import { LeaseKeeper, type LeaseKeeperOptions } from "../../src/client/leases/lease-keeper.ts";
 
 const need = (tokens: number, bytes: number): Need => ({
   operation: "read_small",

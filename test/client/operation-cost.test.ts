@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CostRuleInForce, CostSchedule } from "../../src/client/cost-schedule.ts";
-import { OperationCost } from "../../src/client/operation-cost.ts";
+import { type CostRuleInForce, CostSchedule } from "../../src/client/costs/cost-schedule.ts";
+import { OperationCost } from "../../src/client/costs/operation-cost.ts";
 import { connect } from "../../src/postgres/connect.ts";
 import { createDatabase } from "../harness/index.ts";
 import { micro } from "../model/amounts.ts";

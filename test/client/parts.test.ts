@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
-import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/amount.ts";
-import { DenialCounts, denialRows, RecentDenials } from "../../src/client/denials.ts";
+import { limitsOf } from "../../src/client/config/limits.ts";
+import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/costs/amount.ts";
+import { DenialCounts, denialRows, RecentDenials } from "../../src/client/denials/denials.ts";
 import {
   BusyError,
   DatabaseError,
@@ -9,13 +10,12 @@ import {
   UnauthorizedError,
   UnavailableError,
 } from "../../src/client/errors.ts";
-import { HolderCount } from "../../src/client/holder-count.ts";
-import { Lease } from "../../src/client/lease.ts";
-import { LeaseSize } from "../../src/client/lease-size.ts";
-import { Leases } from "../../src/client/leases.ts";
-import { limitsOf } from "../../src/client/limits.ts";
+import { HolderCount } from "../../src/client/leases/holder-count.ts";
+import { Lease } from "../../src/client/leases/lease.ts";
+import { LeaseSize } from "../../src/client/leases/lease-size.ts";
+import { Leases } from "../../src/client/leases/leases.ts";
+import { Owed } from "../../src/client/leases/owed.ts";
 import { OutageRules, type SharedLimits } from "../../src/client/outage.ts";
-import { Owed } from "../../src/client/owed.ts";
 import { keepsConnection } from "../../src/client/store/classify-error.ts";
 import type { Connections } from "../../src/client/store/connections.ts";
 import { Store } from "../../src/client/store/store.ts";

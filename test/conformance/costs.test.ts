@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { OperationCost } from "../../src/client/operation-cost.ts";
+import { OperationCost } from "../../src/client/costs/operation-cost.ts";
 import { projectPath } from "../../src/paths.ts";
 import { unlessRequired } from "../harness/required.ts";
 import { goldenVectors } from "../vectors/golden.ts";

@@ -80,7 +80,7 @@ describe("the client", () => {
     const calls = firstColumn(section("TypeScript")).map((call) => call.split("(")[0] ?? "");
     expect(calls.length).toBeGreaterThan(7);
     for (const call of calls) expect(Limiter.prototype).toHaveProperty(call);
-    const options = read("src/client/limiter-options.ts");
+    const options = read("src/client/options/limiter-options.ts");
     for (const name of [
       "connection",
       "apiKey",

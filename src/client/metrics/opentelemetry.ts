@@ -1,4 +1,4 @@
-import type { LimiterHooks } from "../limiter-options.ts";
+import type { LimiterHooks } from "../options/limiter-options.ts";
 
 type Attributes = Readonly<Record<string, string>>;
 

@@ -1,4 +1,4 @@
-import type { LimiterHooks } from "../limiter-options.ts";
+import type { LimiterHooks } from "../options/limiter-options.ts";
 
 interface Counter {
   inc(labels: Readonly<Record<string, string>>): void;

@@ -1,6 +1,6 @@
-import type { Decision } from "../decision.ts";
+import type { Decision } from "../decisions/decision.ts";
+import { headersFor } from "../decisions/headers-for.ts";
 import { LimiterError } from "../errors.ts";
-import { headersFor } from "../headers-for.ts";
 
 /** What a request costs: an operation, and its size in bytes. */
 export interface RequestCost {

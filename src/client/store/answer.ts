@@ -1,4 +1,4 @@
-import { type Decision, decisionFor, type Reason } from "../decision.ts";
+import { type Decision, decisionFor, type Reason } from "../decisions/decision.ts";
 
 /** A row of consume() or consume_batch(). */
 export interface Answer {

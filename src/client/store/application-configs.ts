@@ -1,5 +1,5 @@
-import type { CostRuleInForce } from "../cost-schedule.ts";
-import type { LimitsInForce } from "../limits.ts";
+import type { LimitsInForce } from "../config/limits.ts";
+import type { CostRuleInForce } from "../costs/cost-schedule.ts";
 import { arrayLiteral } from "./array-literal.ts";
 import type { Sql } from "./sql.ts";
 

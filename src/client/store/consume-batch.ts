@@ -1,4 +1,4 @@
-import type { Decision } from "../decision.ts";
+import type { Decision } from "../decisions/decision.ts";
 import { type Answer, decisionOf } from "./answer.ts";
 import { arrayLiteral, digitsOf } from "./array-literal.ts";
 import type { Operation } from "./consume.ts";

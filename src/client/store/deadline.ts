@@ -1,5 +1,5 @@
-import { deferred } from "../deferred.ts";
 import { unavailable } from "../errors.ts";
+import { deferred } from "../waiting/deferred.ts";
 
 /** The time limit of one call. Its timer does not keep the process alive. */
 export class Deadline {

@@ -1,4 +1,4 @@
-import type { LeaseGrant } from "../lease.ts";
+import type { LeaseGrant } from "../leases/lease.ts";
 import type { Sql } from "./sql.ts";
 
 export interface LeaseRequest {

@@ -1,4 +1,4 @@
-import type { ClientLogger } from "../logger.ts";
+import type { ClientLogger } from "../options/logger.ts";
 import type { Connections } from "./connections.ts";
 import { LentPg, type PgPool } from "./lent-pg.ts";
 import { LentPostgres } from "./lent-postgres.ts";

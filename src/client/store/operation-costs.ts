@@ -1,4 +1,4 @@
-import type { CostRuleInForce } from "../cost-schedule.ts";
+import type { CostRuleInForce } from "../costs/cost-schedule.ts";
 import type { Sql } from "./sql.ts";
 
 /** What operations cost where an application has no cost rule of its own. */

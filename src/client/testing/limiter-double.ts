@@ -1,7 +1,7 @@
-import { type AcquireOptions, acquire } from "../acquire.ts";
-import { type Decision, decisionFor, denial } from "../decision.ts";
+import { type AcquireOptions, acquire } from "../decisions/acquire.ts";
+import { type Decision, decisionFor, denial } from "../decisions/decision.ts";
+import { requireSize } from "../decisions/require-size.ts";
 import { ClosedError } from "../errors.ts";
-import { requireSize } from "../require-size.ts";
 
 export interface DoubleOptions {
   /** Tokens a second; by default there is no limit. */

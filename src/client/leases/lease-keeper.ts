@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { decimalOf } from "./amount.ts";
-import type { ConfigCache } from "./config-cache.ts";
-import type { DenialReporter } from "./denial-reporter.ts";
+import type { ConfigCache } from "../config/config-cache.ts";
+import { decimalOf } from "../costs/amount.ts";
+import { type Need, noNeed } from "../decisions/need.ts";
+import type { DenialReporter } from "../denials/denial-reporter.ts";
 import {
   BusyError,
   ClosedError,
@@ -11,16 +12,15 @@ import {
   InvalidRequestError,
   type LimiterError,
   UnavailableError,
-} from "./errors.ts";
+} from "../errors.ts";
+import type { DenialRow } from "../store/exchange-leases.ts";
+import type { Store } from "../store/store.ts";
 import { HolderCount } from "./holder-count.ts";
 import { Lease, type LeaseGrant } from "./lease.ts";
 import type { LeaseExchange } from "./lease-exchange.ts";
 import { LeaseSize } from "./lease-size.ts";
 import { Leases } from "./leases.ts";
-import { type Need, noNeed } from "./need.ts";
 import type { OwedCharger } from "./owed-charger.ts";
-import type { DenialRow } from "./store/exchange-leases.ts";
-import type { Store } from "./store/store.ts";
 
 const shortestPauseMs = 100;
 /** Retry interval where no lease can be granted. A change notification resets it. */

@@ -1,4 +1,4 @@
-import { InvalidRequestError } from "./errors.ts";
+import { InvalidRequestError } from "../errors.ts";
 
 /** Throws what SQL would raise. Null: not known yet. */
 export function requireSize(size: number | null): void {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { decimalOf, largestAmount } from "./amount.ts";
-import type { OwedCharge } from "./store/charge-owed.ts";
+import { decimalOf, largestAmount } from "../costs/amount.ts";
+import type { OwedCharge } from "../store/charge-owed.ts";
 
 interface Amounts {
   readonly tokens: number;

@@ -1,7 +1,7 @@
-import type { CurrentCosts } from "./current-costs.ts";
-import { InvalidRequestError } from "./errors.ts";
+import type { CurrentCosts } from "../costs/current-costs.ts";
+import { InvalidRequestError } from "../errors.ts";
+import type { NamedApplication } from "../store/application-configs.ts";
 import type { Limits } from "./limits.ts";
-import type { NamedApplication } from "./store/application-configs.ts";
 
 /** Identifies an application: by API key, or by id where the caller has checked the key itself. */
 export type ApplicationName = { readonly apiKey: string } | { readonly application: string };

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { unavailable } from "./errors.ts";
-import type { ClientLogger } from "./logger.ts";
-import type { Connections, ListenConnection } from "./store/connections.ts";
+import { unavailable } from "../errors.ts";
+import type { ClientLogger } from "../options/logger.ts";
+import type { Connections, ListenConnection } from "../store/connections.ts";
 
 const channel = "rate_limiter_changes";
 /** A connection that died silently is noticed within twice this time. */

@@ -1,6 +1,6 @@
-import { urlTarget } from "../postgres/url-target.ts";
-import { requireName } from "./application-config.ts";
-import { InvalidRequestError } from "./errors.ts";
+import { urlTarget } from "../../postgres/url-target.ts";
+import { requireName } from "../config/application-config.ts";
+import { InvalidRequestError } from "../errors.ts";
 
 /** Throws where the value of an option is invalid; `path` names the option. */
 export type Rule = (value: unknown, path: string) => void;

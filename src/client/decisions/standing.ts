@@ -1,5 +1,5 @@
+import type { Limits } from "../config/limits.ts";
 import type { Decision } from "./decision.ts";
-import type { Limits } from "./limits.ts";
 
 /** What a decision says of the application's IOPS quota. */
 export function standingOf(limits: Limits | undefined): Pick<Decision, "limit" | "resetMs"> {

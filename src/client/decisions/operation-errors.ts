@@ -1,4 +1,4 @@
-import { ForbiddenError, NotFoundError } from "./errors.ts";
+import { ForbiddenError, NotFoundError } from "../errors.ts";
 
 export function unknownOperation(operation: string): NotFoundError {
   return new NotFoundError("QS404", "unknown operation", {

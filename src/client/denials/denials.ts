@@ -1,6 +1,6 @@
-import { decimalOf } from "./amount.ts";
-import { type Decision, denial, type Reason } from "./decision.ts";
-import type { DenialRow } from "./store/exchange-leases.ts";
+import { decimalOf } from "../costs/amount.ts";
+import { type Decision, denial, type Reason } from "../decisions/decision.ts";
+import type { DenialRow } from "../store/exchange-leases.ts";
 
 /** Denials are cached no longer than this: credits and quota changes may admit earlier. */
 const longestMemoryMs = 1_000;

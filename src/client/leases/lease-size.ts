@@ -1,4 +1,4 @@
-import { largestAmount } from "./amount.ts";
+import { largestAmount } from "../costs/amount.ts";
 
 /** A lease covers this long at the recent rate, and is renewed when half of it is spent. */
 const windowMs = 500;

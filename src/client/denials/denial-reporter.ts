@@ -1,8 +1,8 @@
+import { InvalidRequestError } from "../errors.ts";
+import type { LeaseExchange } from "../leases/lease-exchange.ts";
+import type { DenialRow } from "../store/exchange-leases.ts";
+import type { Store } from "../store/store.ts";
 import { type DenialCount, DenialCounts, denialRows } from "./denials.ts";
-import { InvalidRequestError } from "./errors.ts";
-import type { LeaseExchange } from "./lease-exchange.ts";
-import type { DenialRow } from "./store/exchange-leases.ts";
-import type { Store } from "./store/store.ts";
 
 /** How long denial counts wait for a lease call to piggyback on. */
 const reportAfterMs = 1_000;

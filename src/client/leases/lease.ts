@@ -1,4 +1,4 @@
-import { decimalOf, largestAmount, safeMillionthsOf, wholeOf } from "./amount.ts";
+import { decimalOf, largestAmount, safeMillionthsOf, wholeOf } from "../costs/amount.ts";
 
 const never = Number.NEGATIVE_INFINITY;
 

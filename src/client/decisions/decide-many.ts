@@ -1,10 +1,10 @@
+import { type LimiterError, UnavailableError } from "../errors.ts";
+import { consume, type Operation } from "../store/consume.ts";
+import { consumeBatch } from "../store/consume-batch.ts";
+import { consumeMany } from "../store/consume-many.ts";
+import type { Sql } from "../store/sql.ts";
+import type { Store } from "../store/store.ts";
 import type { Decision } from "./decision.ts";
-import { type LimiterError, UnavailableError } from "./errors.ts";
-import { consume, type Operation } from "./store/consume.ts";
-import { consumeBatch } from "./store/consume-batch.ts";
-import { consumeMany } from "./store/consume-many.ts";
-import type { Sql } from "./store/sql.ts";
-import type { Store } from "./store/store.ts";
 
 /** A request that waits for a decision. */
 export interface PendingRequest {

@@ -1,16 +1,16 @@
-import { type ApplicationConfig, type ApplicationName, requireName } from "./application-config.ts";
-import { BatchSize } from "./batch-size.ts";
-import { CurrentCosts, DefaultCosts } from "./current-costs.ts";
-import { fromDatabase, type LimiterError, unavailable } from "./errors.ts";
-import { limitsOf } from "./limits.ts";
+import { CurrentCosts, DefaultCosts } from "../costs/current-costs.ts";
+import { fromDatabase, type LimiterError, unavailable } from "../errors.ts";
 import {
   applicationConfigs,
   type ConfigRow,
   type ErrorRow,
   type NamedApplication,
-} from "./store/application-configs.ts";
-import { operationCosts } from "./store/operation-costs.ts";
-import type { Store } from "./store/store.ts";
+} from "../store/application-configs.ts";
+import { operationCosts } from "../store/operation-costs.ts";
+import type { Store } from "../store/store.ts";
+import { BatchSize } from "../waiting/batch-size.ts";
+import { type ApplicationConfig, type ApplicationName, requireName } from "./application-config.ts";
+import { limitsOf } from "./limits.ts";
 
 const largestBatch = 100;
 const callsAtOnce = 2;

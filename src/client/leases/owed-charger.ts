@@ -1,7 +1,7 @@
-import { UnavailableError } from "./errors.ts";
+import { UnavailableError } from "../errors.ts";
+import type { Store } from "../store/store.ts";
 import type { LeaseExchange } from "./lease-exchange.ts";
 import { Owed } from "./owed.ts";
-import type { Store } from "./store/store.ts";
 
 /** Charges what one application owes. */
 export class OwedCharger extends Owed {

@@ -1,5 +1,3 @@
-import type { ApplicationConfig, ApplicationName } from "./application-config.ts";
-import type { ConfigLoader } from "./config-loader.ts";
 import {
   ClosedError,
   deniesApplication,
@@ -7,8 +5,10 @@ import {
   type LimiterError,
   UnauthorizedError,
   unavailable,
-} from "./errors.ts";
-import type { Store } from "./store/store.ts";
+} from "../errors.ts";
+import type { Store } from "../store/store.ts";
+import type { ApplicationConfig, ApplicationName } from "./application-config.ts";
+import type { ConfigLoader } from "./config-loader.ts";
 
 /** The config of one application, or the error that the database has for it. */
 export class ConfigCache {

@@ -1,5 +1,5 @@
+import { AbortedError } from "../errors.ts";
 import { deferred } from "./deferred.ts";
-import { AbortedError } from "./errors.ts";
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new AbortedError(signal.reason);

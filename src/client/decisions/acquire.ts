@@ -1,7 +1,7 @@
-import { throwIfAborted } from "./abortable.ts";
-import type { CheckOptions } from "./application-limiter.ts";
+import type { CheckOptions } from "../application-limiter.ts";
+import { AbortedError, ClosedError } from "../errors.ts";
+import { throwIfAborted } from "../waiting/abortable.ts";
 import type { Decision } from "./decision.ts";
-import { AbortedError, ClosedError } from "./errors.ts";
 
 export interface AcquireOptions extends CheckOptions {
   /** Longest time to wait for an admission; by default there is no limit. */

@@ -1,4 +1,4 @@
-import type { ApplicationLimiter } from "./application-limiter.ts";
+import type { ApplicationLimiter } from "../application-limiter.ts";
 import type { Change } from "./changes.ts";
 
 /** Notifications that arrive within this time are handled together. */

@@ -1,7 +1,7 @@
+import type { Operation } from "../store/consume.ts";
+import type { Store } from "../store/store.ts";
 import { decideBatch, type PendingRequest } from "./decide-many.ts";
 import type { Decision } from "./decision.ts";
-import type { Operation } from "./store/consume.ts";
-import type { Store } from "./store/store.ts";
 
 /** Minimum time between calls; requests that arrive meanwhile are sent together. */
 const pauseMs = 50;

@@ -1,7 +1,5 @@
-import { BatchSize } from "./batch-size.ts";
-import { fromDatabase, isOfOneApplication, type LimiterError } from "./errors.ts";
-import type { LeaseGrant } from "./lease.ts";
-import { chargeOwed, type OwedCharge } from "./store/charge-owed.ts";
+import { fromDatabase, isOfOneApplication, type LimiterError } from "../errors.ts";
+import { chargeOwed, type OwedCharge } from "../store/charge-owed.ts";
 import {
   type ChargeRow,
   type DenialRow,
@@ -11,14 +9,16 @@ import {
   type LeaseHolder,
   type RenewalRow,
   type SettlementRow,
-} from "./store/exchange-leases.ts";
-import { leaseTokens } from "./store/lease-tokens.ts";
-import { renewLease, type SpentLease } from "./store/renew-lease.ts";
-import { reportDenials } from "./store/report-denials.ts";
-import { settleLease } from "./store/settle-lease.ts";
-import type { Sql } from "./store/sql.ts";
-import type { Store } from "./store/store.ts";
-import { WorkQueue } from "./work-queue.ts";
+} from "../store/exchange-leases.ts";
+import { leaseTokens } from "../store/lease-tokens.ts";
+import { renewLease, type SpentLease } from "../store/renew-lease.ts";
+import { reportDenials } from "../store/report-denials.ts";
+import { settleLease } from "../store/settle-lease.ts";
+import type { Sql } from "../store/sql.ts";
+import type { Store } from "../store/store.ts";
+import { BatchSize } from "../waiting/batch-size.ts";
+import { WorkQueue } from "../waiting/work-queue.ts";
+import type { LeaseGrant } from "./lease.ts";
 
 const largestBatch = 100;
 const callsAtOnce = 2;

@@ -1,9 +1,9 @@
-import type { Change } from "./changes.ts";
-import type { Decision } from "./decision.ts";
-import { InvalidRequestError, type LimiterError } from "./errors.ts";
+import type { Change } from "../config/changes.ts";
+import type { Decision } from "../decisions/decision.ts";
+import { InvalidRequestError, type LimiterError } from "../errors.ts";
+import type { OutagePolicy } from "../outage.ts";
+import type { Connection } from "../store/open-connections.ts";
 import type { ClientLogger } from "./logger.ts";
-import type { OutagePolicy } from "./outage.ts";
-import type { Connection } from "./store/open-connections.ts";
 import {
   applicationId,
   callback,
