@@ -72,6 +72,29 @@ describe.skipIf(missing !== undefined)("clients of the gateway", async () => {
     expect(status).toContain("200");
   });
 
+  test("see 503 for an error between the gateway and the database, whatever its code", async () => {
+    const { apiKey } = await makeWorld(database);
+    const body = "begin raise exception using errcode = 'QS422', message = 'refused'; end;";
+    await database.sql`alter function rate_limiter.exchange_leases rename to kept_leases`;
+    await database.sql.unsafe(`
+      create function rate_limiter.exchange_leases(
+        jsonb, jsonb, jsonb, lifetime interval, holder text, waits boolean
+      ) returns jsonb language plpgsql as $$ ${body} $$
+    `);
+    const plain = await fetch(`${nginx.url}/b/o`, { headers: { "X-API-Key": apiKey } });
+    const signature =
+      `AWS4-HMAC-SHA256 Credential=${apiKey}/20260101/us-east-1/s3/aws4_request, ` +
+      "SignedHeaders=host, Signature=0";
+    const s3 = await fetch(`${nginx.url}/b/o`, { headers: { Authorization: signature } });
+    await database.sql`
+      drop function rate_limiter.exchange_leases(jsonb, jsonb, jsonb, interval, text, boolean)
+    `;
+    await database.sql`alter function rate_limiter.kept_leases rename to exchange_leases`;
+    expect([plain.status, plain.headers.get("Retry-After")]).toEqual([503, "1"]);
+    expect(await plain.json()).toMatchObject({ reason: "store_unavailable" });
+    expect([s3.status, /<Code>(\w+)/.exec(await s3.text())?.[1]]).toEqual([503, "SlowDown"]);
+  });
+
   test("operators see from the start that the database is away", async () => {
     const port = await freePort();
     const away = await startGateway(database, { QOS_DATABASE_PORT: String(port) });

@@ -125,9 +125,17 @@ end
 
 local s3_codes = { QS401 = "InvalidAccessKeyId", QS403 = "AccessDenied", QS404 = "InvalidRequest" }
 
+-- What may be said of a request, its key or its operation. Any other error is one between this gateway
+-- and the database, of which a caller can do nothing but try again.
+local statuses_of = { QS400 = 400, QS401 = 401, QS403 = 403, QS404 = 404, QS411 = 411 }
+
 -- The database refused the key, the application or the operation.
 function _M.refused(problem)
-  local status = tonumber(problem.code:sub(3))
+  local status = statuses_of[problem.code]
+  if status == nil then
+    ngx.log(ngx.WARN, "qos: ", problem.code, " ", problem.message or "")
+    return _M.denied({ reason = "store_unavailable", layer = 3, retry_after_ms = 1000 })
+  end
   local code = problem.s3_code or s3_codes[problem.code] or "InvalidRequest"
   return refuse(status, code, problem.message)
 end
