@@ -27,12 +27,17 @@ const clientDriver: VirtualDriver = {
   },
 };
 
-/** The gateway's Lua as it is, in a process of its own with a double of nginx. */
 const gatewayDriver: VirtualDriver = {
   name: "the gateway",
   open(time, { apiKey }) {
-    const process = startLua(time);
-    return { decide: (operation) => process.ask(apiKey, operation) };
+    const gateway = startGateway(time);
+    return {
+      async decide(operation) {
+        const verdict = await gateway.ask(apiKey, operation);
+        if (verdict.problem !== null) throw new Error(`refused: ${verdict.problem}`);
+        return verdict;
+      },
+    };
   },
 };
 
@@ -52,14 +57,37 @@ function reasonToSkip(): string | undefined {
 interface Verdict {
   readonly allowed: boolean;
   readonly reason: string | null;
+  /** The code of an error. */
+  readonly problem: string | null;
 }
 
 type Line =
   | { readonly statement: string; readonly parameters: string[] }
   | { readonly is_idle: true }
-  | ({ readonly id: number; readonly problem: string | null } & Verdict);
+  | ({ readonly id: number } & Verdict);
 
-function startLua(time: VirtualTime) {
+interface Ask {
+  readonly id: number;
+  readonly key: string;
+  readonly operation: string;
+  readonly size: number;
+  /** One of two, from 1 on. */
+  readonly worker: number;
+  /** Goes on until it is given up. */
+  readonly is_held: boolean;
+}
+
+export interface GatewayOptions {
+  readonly workers?: 1 | 2;
+  /** Of this clock, between a call and when the database sees it. */
+  readonly callTakesMs?: number;
+}
+
+/** The gateway's Lua as it is, in a process of its own with a double of nginx. */
+export function startGateway(
+  time: VirtualTime,
+  { workers = 1, callTakesMs = 0 }: GatewayOptions = {},
+) {
   const path = [projectPath("src/gateway/lua/?.lua"), "/usr/share/lua/5.1/?.lua"].join(";");
   const child = spawn("luajit", [projectPath("test/conformance/virtual-nginx.lua")], {
     env: { ...process.env, LUA_PATH: `${path};;` },
@@ -69,12 +97,16 @@ function startLua(time: VirtualTime) {
   const database = time.pool("rate_limiter_app");
   const waiting = new Map<number, (verdict: Verdict) => void>();
   let idle: (() => void) | undefined;
-  let asks: { id: number; key: string; operation: string; size: number }[] = [];
+  let [asks, givenUp]: [Ask[], number[]] = [[], []];
   let [asked, turn] = [0, Promise.resolve()];
+  let link: "whole" | "loses answers" | "cut" = "whole";
+  const tell = (message: object) => child.stdin.write(`${JSON.stringify(message)}\n`);
+  tell({ at: Date.now() / 1_000, workers, call_takes: callTakesMs / 1_000 });
 
   async function query({ statement, parameters }: { statement: string; parameters: string[] }) {
-    const answer = await run(database, statement, parameters);
-    child.stdin.write(`${JSON.stringify(answer)}\n`);
+    const noAnswer = { error: { message: "no answer" } };
+    const answer = link === "cut" ? noAnswer : await run(database, statement, parameters);
+    tell(link === "whole" ? answer : noAnswer);
   }
 
   createInterface(child.stdout).on("line", (text) => {
@@ -82,7 +114,6 @@ function startLua(time: VirtualTime) {
     if ("statement" in line) void query(line);
     else if ("is_idle" in line) idle?.();
     else {
-      if (line.problem !== null) throw new Error(`refused: ${line.problem}`);
       waiting.get(line.id)?.(line);
       waiting.delete(line.id);
     }
@@ -92,25 +123,38 @@ function startLua(time: VirtualTime) {
   function flush(): void {
     turn = time.track(
       turn.then(async () => {
-        const message = { at: Date.now() / 1_000, asks };
-        asks = [];
+        const message = { at: Date.now() / 1_000, given_up: givenUp, asks };
+        [asks, givenUp] = [[], []];
         const done = new Promise<void>((resolve) => {
           idle = resolve;
         });
-        child.stdin.write(`${JSON.stringify(message)}\n`);
+        tell(message);
         await done;
       }),
     );
   }
   time.onAdvance(flush);
 
+  function send(ask: Omit<Ask, "id">): { readonly id: number; readonly verdict: Promise<Verdict> } {
+    asked += 1;
+    const id = asked;
+    asks.push({ id, ...ask });
+    if (asks.length === 1) flush();
+    return { id, verdict: new Promise((resolve) => waiting.set(id, resolve)) };
+  }
+
   return {
     ask(key: string, operation: string): Promise<Verdict> {
-      asked += 1;
-      const id = asked;
-      asks.push({ id, key, operation, size: 0 });
-      if (asks.length === 1) flush();
-      return new Promise((resolve) => waiting.set(id, resolve));
+      return send({ key, operation, size: 0, worker: 1, is_held: false }).verdict;
+    },
+    /** A request that goes on until it is given up, which moves nothing. */
+    begin: (key: string, operation: string, size: number, worker: number) =>
+      send({ key, operation, size, worker, is_held: true }),
+    /** With what comes next. */
+    giveUp: (id: number) => void givenUp.push(id),
+    /** Between it and the database. */
+    setLink(state: typeof link) {
+      link = state;
     },
   };
 }

@@ -1,7 +1,10 @@
--- What of nginx the gateway's Lua uses, outside nginx: one worker, shared memory, coroutines, and a
+-- What of nginx the gateway's Lua uses, outside nginx: workers, shared memory, coroutines, and a
 -- clock that its caller moves. Requests and the database's answers come as lines of JSON.
 
 local cjson = require("cjson.safe")
+local ffi = require("ffi")
+
+ffi.cdef("int getpid(void);")
 
 local now = 0
 -- What waits for its time: { at =, turn =, thread = }.
@@ -160,11 +163,6 @@ ngx = {
     coroutine.yield()
   end,
   timer = { at = timer, every = every },
-  worker = {
-    id = function() return 0 end,
-    pid = function() return 1 end,
-    exiting = function() return false end,
-  },
   shared = setmetatable({}, {
     __index = function(dicts, name)
       dicts[name] = setmetatable({}, Dict)
@@ -200,12 +198,18 @@ local function tell(message)
   io.flush()
 end
 
+-- Seconds of this clock between a call and when the database sees it.
+local call_takes = 0
+
 package.preload["qos.connection"] = function()
   local function query(_, statement, ...)
     local parameters = {}
     for place = 1, select("#", ...) do
       local value = select(place, ...)
       parameters[place] = value == nil and cjson.null or value
+    end
+    if call_takes > 0 then
+      ngx.sleep(call_takes)
     end
     tell({ statement = statement, parameters = setmetatable(parameters, cjson.array_mt) })
     local answer = cjson.decode(io.read("*l"))
@@ -224,8 +228,32 @@ package.preload["qos.connection"] = function()
   return { query = query }
 end
 
-local gateway = require("qos.gateway")
-local decide = require("qos.decide")
+-- A worker's modules are its own; shared memory is not. `pid`: of a process that lives.
+local function start_worker(id, pid)
+  local loaded = {}
+  local own = setmetatable({
+    ngx = setmetatable({
+      worker = {
+        id = function() return id end,
+        pid = function() return pid end,
+        count = function() return 2 end,
+        exiting = function() return false end,
+      },
+    }, { __index = ngx }),
+  }, { __index = _G })
+  function own.require(name)
+    if not name:find("^qos%.") or package.preload[name] then
+      return require(name)
+    elseif loaded[name] == nil then
+      local chunk = assert(loadfile(assert(package.searchpath(name, package.path))))
+      loaded[name] = setfenv(chunk, own)(name)
+    end
+    return loaded[name]
+  end
+  own.require("qos.gateway").init()
+  own.require("qos.gateway").init_worker()
+  return own
+end
 
 local function answer(id, decision)
   tell({
@@ -237,21 +265,48 @@ local function answer(id, decision)
   })
 end
 
--- Each line: { at = seconds, asks = { { id =, key =, operation =, size = } } }.
-local is_started = false
+local under_way = {}
+
+-- A request that is held goes on until it is given up.
+local function serve(worker, ask)
+  local operation = { name = ask.operation, size = ask.size }
+  local decision = worker.require("qos.decide").decide(ask.key, operation, not ask.is_held)
+  if ask.is_held and decision.allowed then
+    decision.operation = operation
+    worker.require("qos.transfers").begin(decision)
+    under_way[ask.id] = { worker = worker, decision = decision }
+  end
+  answer(ask.id, decision)
+end
+
+local function give_up(id)
+  local worker, decision = under_way[id].worker, under_way[id].decision
+  worker.require("qos.settlement").finish(decision, decision.operation, true)
+  worker.require("qos.transfers").finish(decision)
+  under_way[id] = nil
+end
+
+local workers
+
+-- The first line: { at = seconds, workers =, call_takes = }. Each other one: { at = seconds, given_up = { id },
+-- asks = { { id =, worker =, key =, operation =, size =, is_held = } } }.
 for line in io.lines() do
   local message = cjson.decode(line)
-  if not is_started then
-    is_started, now = true, message.at
-    gateway.init()
-    gateway.init_worker()
+  if not workers then
+    now, call_takes = message.at, message.call_takes
+    workers = { start_worker(0, 1) }
+    workers[2] = message.workers == 2 and start_worker(1, ffi.C.getpid()) or nil
+  else
+    run_until(message.at)
+    for _, id in ipairs(message.given_up) do
+      give_up(id)
+    end
+    for _, ask in ipairs(message.asks) do
+      resume(coroutine.create(function()
+        serve(workers[ask.worker], ask)
+      end))
+    end
+    run_until(message.at)
+    tell({ is_idle = true })
   end
-  run_until(message.at)
-  for _, ask in ipairs(message.asks) do
-    resume(coroutine.create(function()
-      answer(ask.id, decide.decide(ask.key, { name = ask.operation, size = ask.size }, true))
-    end))
-  end
-  run_until(message.at)
-  tell({ is_idle = true })
 end

@@ -6,9 +6,7 @@ import { createDatabase, eventually } from "../harness/index.ts";
 import { startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
 
-// Not exact yet where a lease ends just then: what it had spent stays spent (docs/integrate.md). Seen in
-// one run of three; until that is mended each is tried again.
-describe.skipIf(missing !== undefined)("what comes to nothing", { retry: 4 }, async () => {
+describe.skipIf(missing !== undefined)("what comes to nothing", async () => {
   const database = await createDatabase();
   const { nginx, storage } =
     missing === undefined

@@ -80,6 +80,9 @@ end
 
 local function fail(renewal, problem)
   leases.abandon(renewal, problem)
+  if leases.is_over(problem) then
+    return
+  end
   dict():set(
     "renewal error " .. renewal.app_id,
     cjson.encode({ code = problem.code, message = problem.message }), problem.code and 0.1 or 0.5

@@ -63,14 +63,17 @@ local function add_up(leases)
   return tokens, bytes
 end
 
--- The place of a lease whose tokens are gone: the others have room for all that is left.
-function _M.used_up(leases, left_tokens, left_bytes)
+-- The place of a lease whose tokens are gone: the others have room for all that is left. `is_oldest_due`:
+-- the first one is to go next, before the end of it ends all.
+function _M.used_up(leases, left_tokens, left_bytes, is_oldest_due)
   local all_tokens, all_bytes = add_up(leases)
   for place, lease in ipairs(leases) do
     if all_tokens - amount.millionths(lease.tokens) >= left_tokens
       and all_bytes - amount.whole(lease.bytes) >= left_bytes
     then
       return place
+    elseif is_oldest_due then
+      break
     end
   end
   return #leases >= most_leases and 1 or nil

@@ -24,6 +24,7 @@ local timeout_s = 2
 local longest_call = 30
 -- No lease lives longer.
 local longest_life = 3600
+local one_token = 1000000
 
 -- Before the first lease, and after the last.
 local nothing = {
@@ -45,6 +46,16 @@ local function left_in(pool, kind)
   return pool[kind] and dict():get(pool[kind]) or 0
 end
 
+-- What the next pool begins with. What was given back while there was none is spent with a lease alone,
+-- so that it makes none unnecessary.
+local function left_of(app_id, pool)
+  if pool.id == nil then
+    return 0, 0
+  end
+  return left_in(pool, "tokens") + pools.credit(app_id, "tokens"),
+    left_in(pool, "bytes") + pools.credit(app_id, "bytes")
+end
+
 -- What all requests need that wait for a renewal in this moment, in all workers.
 function _M.wait_for(app_id, tokens, bytes)
   dict():incr("tokens waited for " .. app_id, tokens, 0, 2 * timeout_s)
@@ -60,26 +71,70 @@ local function last_pool(app_id)
   local text = dict():get("last pool " .. app_id)
   local pool = text and cjson.decode(text)
   if pool then
-    pool.leases, pool.tokens, pool.bytes, pool.had_tokens, pool.had_bytes = {}, nil, nil, 0, 0
+    pool.id, pool.leases, pool.tokens, pool.bytes = nil, {}, nil, nil
+    pool.had_tokens, pool.had_bytes = 0, 0
+    pool.is_limited_tokens, pool.is_limited_bytes = true, true
   end
   return pool
 end
 
+-- Those that the database still knows as open: the others count as spent.
+local function open_leases(pool, now)
+  local leases = {}
+  for _, lease in ipairs(pool.leases) do
+    if now < (lease.expires_at or pool.expires_at) then
+      leases[#leases + 1] = lease
+    end
+  end
+  return leases
+end
+
+-- Whether the oldest of them has lived for more than half of its time.
+local function is_oldest_due(leases, life, now)
+  local oldest = leases[1]
+  return oldest ~= nil and oldest.expires_at ~= nil and oldest.expires_at - now < life / 2
+end
+
 -- Takes the leases out of a list whose tokens are gone, and have no room to keep for what is left or may
 -- come back: the first one, and how to settle the others.
-local function take_used_up(app_id, leases, left_tokens, left_bytes)
-  local place = lease_plan.used_up(leases, left_tokens, left_bytes)
-  local finished, settlements = place and table.remove(leases, place), {}
-  place = lease_plan.used_up(leases, left_tokens, left_bytes)
+local function take_used_up(pool, leases, now, left_tokens, left_bytes)
+  local function next_place()
+    return lease_plan.used_up(
+      leases, left_tokens, left_bytes, is_oldest_due(leases, pool.life or 0, now)
+    )
+  end
+  local place = next_place()
+  local finished, others = place and table.remove(leases, place), {}
+  place = next_place()
   while place do
     local lease = table.remove(leases, place)
-    settlements[#settlements + 1] = {
+    others[#others + 1] = lease
+    place = next_place()
+  end
+  return finished, others
+end
+
+-- What leases have to have room for: all that is left of them, and all that is under way. What other
+-- workers took in the last hundredth of a second is not published yet: it was in the pool as it began.
+local function room_for(app_id, pool, left_tokens, left_bytes)
+  transfers.publish()
+  local tokens, bytes = transfers.of(app_id)
+  if ngx.worker.count() > 1 then
+    left_tokens = math.max(left_tokens, pool.had_tokens)
+    left_bytes = math.max(left_bytes, pool.had_bytes)
+  end
+  return left_tokens + tokens, left_bytes + bytes
+end
+
+local function settlements_as_spent(app_id, leases)
+  local settlements = {}
+  for place, lease in ipairs(leases) do
+    settlements[place] = {
       app_id = app_id, lease_id = lease.lease_id, spent_tokens = lease.tokens,
       spent_bytes = lease.bytes,
     }
-    place = lease_plan.used_up(leases, left_tokens, left_bytes)
   end
-  return finished, settlements
+  return settlements
 end
 
 local function unanswered_key(app_id)
@@ -112,16 +167,18 @@ function _M.prepare(app_id, need)
   local now = clock.now()
   local before = pools.load(app_id) or last_pool(app_id) or nothing
   pools.use_held(app_id, before)
-  local left_tokens = left_in(before, "tokens") + pools.credit(app_id, "tokens")
-  local left_bytes = left_in(before, "bytes") + pools.credit(app_id, "bytes")
+  local left_tokens, left_bytes = left_of(app_id, before)
   local ask = lease_plan.plan(before, left_tokens, left_bytes, {
     tokens = need.tokens, all_tokens = math.max(need.tokens, waited_for(app_id, "tokens")),
     bytes = need.bytes, all_bytes = math.max(need.bytes, waited_for(app_id, "bytes")),
   }, now)
-  local leases = { unpack(before.leases) }
-  local tokens_under_way, bytes_under_way = transfers.of(app_id)
-  local finished, settlements = take_used_up(
-    app_id, leases, left_tokens + tokens_under_way, left_bytes + bytes_under_way
+  if ask.tokens + ask.bytes == 0 and (before.id == nil or now >= before.expires_at) then
+    -- What costs nothing, or is in hand still, needs a pool that it can be taken from.
+    ask.tokens = one_token
+  end
+  local leases = open_leases(before, now)
+  local finished, others = take_used_up(
+    before, leases, now, room_for(app_id, before, left_tokens, left_bytes)
   )
   local counted = denials.take(app_id)
   -- Asked for again under its id, a lease whose answer was lost is the same one. It is noted before
@@ -133,7 +190,8 @@ function _M.prepare(app_id, need)
   return {
     is_repeated = repeated_id ~= nil,
     app_id = app_id, token = token, before = before, leases = leases, ask = ask, now = now,
-    counted = counted, settlements = settlements, capacities = need.capacities or before.capacities or {},
+    counted = counted, settlements = settlements_as_spent(app_id, others),
+    capacities = need.capacities or before.capacities or {},
     request = {
       app_id = app_id,
       next_lease_id = next_lease_id,
@@ -145,6 +203,14 @@ function _M.prepare(app_id, need)
       denials = denials.rows_of(counted),
     },
   }
+end
+
+-- Of leases: older ones are kept as room for what is left and may come back.
+local function first_end(leases, latest)
+  for _, lease in ipairs(leases) do
+    latest = math.min(latest, lease.expires_at or latest)
+  end
+  return latest
 end
 
 local function make_pool(renewal, grant)
@@ -159,7 +225,7 @@ local function make_pool(renewal, grant)
     is_limited_bytes = grant.is_limited_bytes,
     leases = renewal.leases,
     taken_at = renewal.now,
-    expires_at = renewal.now + life,
+    expires_at = first_end(renewal.leases, renewal.now + life),
     life = life,
     holders = holders,
     rate_tokens = ask.rate_tokens,
@@ -190,6 +256,7 @@ local function publish(renewal, grant)
   if grant.lease_id then
     table.insert(renewal.leases, {
       lease_id = grant.lease_id, tokens = grant.tokens, bytes = grant.bytes,
+      expires_at = renewal.now + tonumber(grant.lifetime_ms) / 1000,
     })
   end
   local pool = make_pool(renewal, grant)
@@ -236,8 +303,9 @@ function _M.accept(renewal, grant)
   end
 end
 
--- Whether the lease that was asked for is over.
-local function is_over(problem)
+-- Whether the lease that was asked for again, since its answer was lost, is over by now. It says nothing
+-- of the application, which asks for another one.
+function _M.is_over(problem)
   return problem.code == "QS410"
     or problem.code == "QS409" and problem.message ~= "application has moved"
 end
@@ -246,7 +314,7 @@ end
 function _M.abandon(renewal, problem)
   local app_id = renewal.app_id
   denials.put_back(app_id, renewal.counted, problem)
-  if problem.is_outage or renewal.is_repeated and not is_over(problem) then
+  if problem.is_outage or renewal.is_repeated and not _M.is_over(problem) then
     note_unanswered(app_id, renewal.request.next_lease_id)
   else
     dict():delete(unanswered_key(app_id))
