@@ -26,9 +26,29 @@ export interface Charge {
 /** The application of requests that name none. */
 export const UNNAMED = "-";
 
-/** S3's words by which the gateway knows that a request was not signed by the key's holder. */
-const UNSIGNED =
-  /^(?:SignatureDoesNotMatch|InvalidAccessKeyId|AuthorizationHeaderMalformed|RequestTimeTooSkewed|ExpiredToken|InvalidToken)$/;
+/**
+ * S3's words by which the gateway knows that a request was not signed by the key's holder:
+ * src/gateway/lua/qos/storage_verdict.lua, which test/conformance/operations.test.ts holds these to.
+ */
+export const UNSIGNED_CODES: ReadonlySet<string> = new Set([
+  "AuthorizationHeaderMalformed",
+  "AuthorizationQueryParametersError",
+  "CredentialsNotSupported",
+  "ExpiredToken",
+  "IncompleteSignature",
+  "InvalidAccessKeyId",
+  "InvalidClientTokenId",
+  "InvalidSecurity",
+  "InvalidToken",
+  "MissingAuthenticationToken",
+  "MissingSecurityElement",
+  "MissingSecurityHeader",
+  "RequestExpired",
+  "RequestTimeTooSkewed",
+  "SignatureDoesNotMatch",
+  "TokenRefreshRequired",
+  "Unauthorized",
+]);
 
 /** What the gateway charges for a request, undefined where it gives it back. */
 export function chargeOf(
@@ -41,7 +61,7 @@ export function chargeOf(
     count(findings.givenBack, reason);
     return undefined;
   }
-  if (entry.status === 403 && entry.error === undefined) count(findings.unknown, FORBIDDEN);
+  if (isForbiddenUnexplained(entry)) count(findings.unknown, FORBIDDEN);
   const rule = ruleOf(entry.method, entry.path, entry.query);
   if (rule.countsKeys && entry.isKeyOfMany === undefined) count(findings.unknown, KEYS);
   const size = entry.isKeyOfMany ? 0n : sizeOf(entry, rule, reading, findings);
@@ -53,7 +73,8 @@ export function chargeOf(
   };
 }
 
-const FORBIDDEN = "403 without a reason: charged, though the gateway gives back unsigned ones";
+const FORBIDDEN =
+  "403 without a reason, or AccessDenied: charged, though the gateway gives back unsigned ones";
 const KEYS = "deletions of many keys: each charged as one key";
 const COPY = "copies inside the store: charged without the bytes that they copied";
 const SIZE = "uploads without a size: each taken for what --upload-size says";
@@ -63,8 +84,19 @@ function nameOf(text = UNNAMED): string {
   return text.slice(0, 255);
 }
 
-function reasonToGiveBack({ status, error }: LogEntry, { refund5xx }: Reading): string | undefined {
-  if (status === 401 || (error !== undefined && UNSIGNED.test(error))) return "not signed";
+/** The gateway reads the message of AccessDenied, which no log has. */
+function isForbiddenUnexplained({ status, error }: LogEntry): boolean {
+  return status === 403 && (error === undefined || error === "AccessDenied");
+}
+
+function isUnsigned({ status, error }: LogEntry): boolean {
+  if (status === 401) return true;
+  return (status === 400 || status === 403) && error !== undefined && UNSIGNED_CODES.has(error);
+}
+
+function reasonToGiveBack(entry: LogEntry, { refund5xx }: Reading): string | undefined {
+  if (isUnsigned(entry)) return "not signed";
+  const { status } = entry;
   return status >= 500 && refund5xx ? "failed in the storage" : undefined;
 }
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
-import { chargeOf } from "../../src/replay/charge-of.ts";
+import { chargeOf, UNSIGNED_CODES } from "../../src/replay/charge-of.ts";
 import { noFindings } from "../../src/replay/findings.ts";
 import { ruleOf } from "../../src/replay/operation-map.ts";
 import { unlessRequired } from "../harness/required.ts";
@@ -20,26 +20,29 @@ const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
 unlessRequired(hasLua ? undefined : "luajit is not installed (.ci/packages lists what to install)");
 
 /** By the gateway's own modules, outside nginx. */
-function inLua(asked: readonly Asked[]): readonly Answer[] {
+function inLua<A>(script: string, asked: readonly unknown[]): A {
   const path = projectPath("src/gateway/lua/?.lua");
   const { stdout, stderr, status } = spawnSync(
     "luajit",
-    [projectPath("test/conformance/operations.lua")],
+    [projectPath(`test/conformance/${script}.lua`)],
     { input: JSON.stringify(asked), env: { ...process.env, LUA_PATH: `${path};;` } },
   );
   if (status !== 0) throw new Error(String(stderr));
   return JSON.parse(String(stdout));
 }
 
+const nowhere = {
+  ...{ atUs: 0n, isWholeSecond: false, path: "/b/o", query: undefined, received: 0n, answered: 0n },
+  ...{ user: undefined, address: undefined, key: undefined, bucket: undefined },
+};
+const reading = { uploadSize: 0n, refund5xx: false, group: undefined };
+
 function inReplay([method, path, query, received, answered]: Asked): Answer {
   const request = { method, path, query: query ?? undefined };
+  const sizes = { answered: BigInt(answered), received: BigInt(received) };
   const charge = chargeOf(
-    {
-      ...{ ...request, atUs: 0n, isWholeSecond: false, status: 200 },
-      ...{ answered: BigInt(answered), received: BigInt(received), error: undefined },
-      ...{ user: undefined, address: undefined, key: undefined, bucket: undefined },
-    },
-    { uploadSize: 0n, refund5xx: false, group: undefined },
+    { ...nowhere, ...request, ...sizes, status: 200, error: undefined },
+    reading,
     noFindings(),
   );
   const { countsKeys = false } = ruleOf(method, path, request.query);
@@ -72,10 +75,27 @@ describe.skipIf(!hasLua)("a request is the same operation to replay and to the g
       ),
       { numRuns: 3_000, seed: 9 },
     );
-    const answers = inLua(asked);
+    const answers = inLua<readonly Answer[]>("operations", asked);
     expect(new Set(answers.map(([operation]) => operation)).size).toBe(9);
     expect(asked.map((each) => [each, inReplay(each)])).toEqual(
       asked.map((each, place) => [each, answers[place]]),
     );
+  });
+
+  test("not signed by the same answers of the storage", () => {
+    const codes = [...UNSIGNED_CODES, "NoSuchKey", "InvalidRequest", "SlowDown", null];
+    const answers = ["GET", "PUT"].flatMap((method) =>
+      [200, 400, 401, 403, 404, 503].flatMap((status) =>
+        codes.map((code) => [method, status, code] as const),
+      ),
+    );
+    const said = inLua<{ codes: string[]; is_unsigned: boolean[] }>("verdicts", answers);
+    expect(said.codes.sort()).toEqual([...UNSIGNED_CODES].sort());
+    const inReplay = answers.map(([method, status, code]) => {
+      const entry = { ...nowhere, method, status, error: code ?? undefined };
+      return chargeOf(entry, reading, noFindings()) === undefined;
+    });
+    expect(inReplay).toEqual(said.is_unsigned);
+    expect(new Set(inReplay).size).toBe(2);
   });
 });

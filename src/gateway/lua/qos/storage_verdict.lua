@@ -4,7 +4,7 @@ local _M = {}
 
 local longest_body = 4096
 
--- Codes of S3 for requests whose signature is missing, wrong or over.
+-- Codes of S3 for requests whose signature is missing, wrong or over. Replay has the same (charge-of.ts).
 local unsigned_codes = {
   AuthorizationHeaderMalformed = true, AuthorizationQueryParametersError = true,
   CredentialsNotSupported = true, ExpiredToken = true, IncompleteSignature = true,
@@ -13,6 +13,8 @@ local unsigned_codes = {
   MissingSecurityHeader = true, RequestExpired = true, RequestTimeTooSkewed = true,
   SignatureDoesNotMatch = true, TokenRefreshRequired = true, Unauthorized = true,
 }
+
+_M.unsigned_codes = unsigned_codes
 
 -- Words of AccessDenied where it is not about what a signed request may do.
 local unsigned_words = { "expired", "signature", "signed", "anonymous", "authenticat" }
