@@ -52,7 +52,10 @@ end
 function _M.init()
   require("resty.core")
   -- A whole decision is one trace, which is longer than LuaJIT takes by itself.
-  jit.opt.start("maxrecord=16000", "maxirconst=4000", "maxsnap=4000", "maxtrace=4000", "loopunroll=60", "callunroll=30")
+  jit.opt.start(
+    "maxrecord=16000", "maxirconst=4000", "maxsnap=4000", "maxtrace=4000", "loopunroll=60",
+    "callunroll=30"
+  )
   settings = config.read()
   database.use(settings.database)
   for _, module in ipairs({

@@ -249,6 +249,20 @@ local function millionths_above_zero(text)
   return text and text:find("^%d") and amount.millionths(text) or 0
 end
 
+-- The buckets had less than was asked for: no call for so many seconds, and why.
+local function note_shortage(app_id, grant, pause, has_tokens)
+  local wait = tonumber(grant.retry_after_ms)
+  dict():set(
+    "short " .. app_id,
+    string.format("%.3f %.3f", clock.now() + pause, clock.now() + (wait or 0) / 1000), pause
+  )
+  if wait then
+    -- Where no bucket is, what open leases of the application hold is in the way.
+    local reason = grant.short_of or has_tokens and "bandwidth_l2" or "iops_l2"
+    denials.note_reason(app_id, reason, pause + 0.01)
+  end
+end
+
 local function publish(renewal, grant)
   local app_id, before, ask = renewal.app_id, renewal.before, renewal.ask
   local granted_tokens = grant.is_limited_tokens and amount.millionths(grant.tokens) or 0
@@ -279,17 +293,8 @@ local function publish(renewal, grant)
   dict():delete("quiet " .. app_id)
   dict():rpush("used", app_id)
   if pause > 0 then
-    local wait = tonumber(grant.retry_after_ms)
-    dict():set(
-      "short " .. app_id,
-      string.format("%.3f %.3f", clock.now() + pause, clock.now() + (wait or 0) / 1000), pause
-    )
-    if wait then
-      -- Where no bucket is, what open leases of the application hold is in the way.
-      local is_for_bytes = granted_tokens >= ask.tokens or not grant.is_limited_tokens
-      local reason = grant.short_of or is_for_bytes and "bandwidth_l2" or "iops_l2"
-      denials.note_reason(app_id, reason, pause + 0.01)
-    end
+    local has_tokens = granted_tokens >= ask.tokens or not grant.is_limited_tokens
+    note_shortage(app_id, grant, pause, has_tokens)
   end
 end
 
