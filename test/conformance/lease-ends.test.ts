@@ -122,3 +122,37 @@ test.skipIf(missing !== undefined)(
     expect(leases?.expired).toBe(1);
   },
 );
+
+test.skipIf(missing !== undefined)(
+  "the leases of a thousand applications go back in three exchanges when a gateway ends",
+  async () => {
+    const database = await createDatabase();
+    const { clusterId, tenantId } = await makeWorld(database);
+    const keys = await database.sql<{ apiKey: string }[]>`
+      with made as (
+        insert into rate_limiter.applications (tenant_id, cluster_id, name)
+        select ${tenantId}, ${clusterId}, 'app ' || n from generate_series(1, 1000) as n
+        returning app_id
+      )
+      select k.api_key as "apiKey"
+      from made as m cross join lateral rate_limiter_private.issue_api_key(m.app_id) as k
+    `;
+    const time = await startVirtualTime(database);
+    const gateway = startGateway(time);
+    for (const { apiKey } of keys) void gateway.ask(apiKey, "head");
+    // Before the first are idle, and go back by themselves.
+    for (let ms = 0; ms < 1_400; ms += 10) await time.advance(10);
+    const open = async () => {
+      const [row] = await database.sql`
+        select count(*)::int as open from rate_limiter.token_leases where settled_at is null
+      `;
+      return row?.open;
+    };
+    expect(await open()).toBe(1_000);
+    const before = gateway.calls.get("exchange_leases") ?? 0;
+    gateway.quit();
+    await time.advance(10);
+    expect(await open()).toBe(0);
+    expect((gateway.calls.get("exchange_leases") ?? 0) - before).toBe(3);
+  },
+);

@@ -99,11 +99,15 @@ export function startGateway(
   let idle: (() => void) | undefined;
   let [asks, givenUp]: [Ask[], number[]] = [[], []];
   let [asked, turn] = [0, Promise.resolve()];
+  let quits = false;
+  const calls = new Map<string, number>();
   let link: "whole" | "loses answers" | "cut" = "whole";
   const tell = (message: object) => child.stdin.write(`${JSON.stringify(message)}\n`);
   tell({ at: Date.now() / 1_000, workers, call_takes: callTakesMs / 1_000 });
 
   async function query({ statement, parameters }: { statement: string; parameters: string[] }) {
+    const [, name = "other"] = /rate_limiter\.(\w+)/.exec(statement) ?? [];
+    calls.set(name, (calls.get(name) ?? 0) + 1);
     const noAnswer = { error: { message: "no answer" } };
     const answer = link === "cut" ? noAnswer : await run(database, statement, parameters);
     tell(link === "whole" ? answer : noAnswer);
@@ -123,8 +127,8 @@ export function startGateway(
   function flush(): void {
     turn = time.track(
       turn.then(async () => {
-        const message = { at: Date.now() / 1_000, given_up: givenUp, asks };
-        [asks, givenUp] = [[], []];
+        const message = { at: Date.now() / 1_000, given_up: givenUp, asks, quits };
+        [asks, givenUp, quits] = [[], [], false];
         const done = new Promise<void>((resolve) => {
           idle = resolve;
         });
@@ -152,6 +156,12 @@ export function startGateway(
       send({ key, operation, size, worker, is_held: true }),
     /** With what comes next. */
     giveUp: (id: number) => void givenUp.push(id),
+    /** As SIGQUIT does, with what comes next. */
+    quit() {
+      quits = true;
+    },
+    /** Of the database, by the name of the function. */
+    calls,
     /** Between it and the database. */
     setLink(state: typeof link) {
       link = state;

@@ -10,13 +10,13 @@ local now = 0
 -- What waits for its time: { at =, turn =, thread = }.
 local waiting, turns = {}, 0
 
-local function wait(at, thread)
+local function wait(at, thread, is_timer)
   turns = turns + 1
-  table.insert(waiting, { at = at, turn = turns, thread = thread })
+  table.insert(waiting, { at = at, turn = turns, thread = thread, is_timer = is_timer })
 end
 
-local function resume(thread)
-  local ran, problem = coroutine.resume(thread)
+local function resume(thread, ...)
+  local ran, problem = coroutine.resume(thread, ...)
   if not ran then
     io.stderr:write(debug.traceback(thread, tostring(problem)), "\n")
   end
@@ -38,10 +38,26 @@ local function run_until(at)
   local entry = take_due(at)
   while entry do
     now = math.max(now, entry.at)
-    resume(entry.thread)
+    resume(entry.thread, false)
     entry = take_due(at)
   end
   now = at
+end
+
+local is_exiting = false
+
+-- As nginx does it: timers that wait run early.
+local function quit()
+  is_exiting = true
+  local entries = waiting
+  waiting = {}
+  for _, entry in ipairs(entries) do
+    if entry.is_timer then
+      resume(entry.thread, true)
+    else
+      table.insert(waiting, entry)
+    end
+  end
 end
 
 local Dict = {}
@@ -134,9 +150,7 @@ function Dict:lpop(key)
 end
 
 local function timer(seconds, work)
-  wait(now + seconds, coroutine.create(function()
-    work(false)
-  end))
+  wait(now + seconds, coroutine.create(work), true)
   return true
 end
 
@@ -237,7 +251,7 @@ local function start_worker(id, pid)
         id = function() return id end,
         pid = function() return pid end,
         count = function() return 2 end,
-        exiting = function() return false end,
+        exiting = function() return is_exiting end,
       },
     }, { __index = ngx }),
   }, { __index = _G })
@@ -288,8 +302,8 @@ end
 
 local workers
 
--- The first line: { at = seconds, workers =, call_takes = }. Each other one: { at = seconds, given_up = { id },
--- asks = { { id =, worker =, key =, operation =, size =, is_held = } } }.
+-- The first line: { at = seconds, workers =, call_takes = }. Each other one: { at = seconds,
+-- given_up = { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, quits = }.
 for line in io.lines() do
   local message = cjson.decode(line)
   if not workers then
@@ -305,6 +319,9 @@ for line in io.lines() do
       resume(coroutine.create(function()
         serve(workers[ask.worker], ask)
       end))
+    end
+    if message.quits then
+      quit()
     end
     run_until(message.at)
     tell({ is_idle = true })
