@@ -796,11 +796,14 @@ describe.skipIf(missing !== undefined)("what the operator says of identities", a
   const key = newKey();
   const session = { ...newKey("ASIAQNZGKIQY00000001"), token: "FwoGZXIvYXdzEAAa" };
   await register(database, owner.appId, key);
+  const denied = await makeWorld(database);
+  await addQuota(database, denied, { bytesPerSecond: 10 });
+  const keyOfDenied = await register(database, denied.appId, newKey());
   const path = join(folder, "identities.json");
   writeFileSync(
     path,
     JSON.stringify({
-      secrets: { [key.id]: key.secret },
+      secrets: { [key.id]: key.secret, [keyOfDenied.id]: keyOfDenied.secret },
       anonymous: { public: reader.apiKey },
       domain: "s3.example.org",
       sessions: [
@@ -813,7 +816,7 @@ describe.skipIf(missing !== undefined)("what the operator says of identities", a
       ? await startSigningGateway(
           database,
           { QOS_IDENTITIES_FILE: path, QOS_FORM_BYTES: "10000" },
-          [key, session],
+          [key, session, keyOfDenied],
         )
       : (undefined as never);
   const url = `${nginx?.url}/bucket/object`;
@@ -850,6 +853,15 @@ describe.skipIf(missing !== undefined)("what the operator says of identities", a
       expect(store.verdicts).toHaveLength(before);
       await countsTo(nginx, /^qos_signature_failures_total\{by="gateway"\}/, failed);
       expect(await codeOf(await way(key))).toBe("200 ok");
+    });
+
+    test("a wrong one is told whatever the owner's buckets hold", async () => {
+      const upload = async (by: AccessKey) =>
+        codeOf(await fetch(await signed(by, url, { method: "PUT", body: "x".repeat(5_000) })));
+      expect(await upload(keyOfDenied)).toBe("200 ok");
+      expect(await upload(keyOfDenied)).toBe("503 SlowDown");
+      failed += 1;
+      expect(await upload(wrong(keyOfDenied))).toBe("403 SignatureDoesNotMatch");
     });
 
     test("as it stands in the request line, whatever is encoded in it", async () => {
