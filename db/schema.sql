@@ -2634,12 +2634,12 @@ create function rate_limiter_internal.consume_batch_at(shard_key integer, at tim
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 3a7c1e0e52d08cf7
+  -- body 4f2b8e93709c6d3f
 
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 0e16214b8d04fb1b
+  -- body 498ae3ceedfee42b
 
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operations text[])
   returns SETOF rate_limiter.decision
@@ -2899,11 +2899,6 @@ create function rate_limiter_internal.follow_durability()
   language plpgsql volatile parallel unsafe;
   -- body b6220c95a7a5f763
 
-create function rate_limiter_internal.full_layer1_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, expected rate_limiter.bucket_type[])
-  returns rate_limiter.token_buckets[]
-  language plpgsql stable parallel safe;
-  -- body b772ef40b5044992
-
 create function rate_limiter_internal.give_back_lease(shard_key integer, at timestamp with time zone, lease rate_limiter.token_leases, spent_tokens numeric, spent_bytes numeric, owed_tokens numeric, owed_bytes numeric)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe;
@@ -3160,10 +3155,10 @@ create function rate_limiter_internal.leased_at(shard_key integer, at timestamp 
   language plpgsql stable parallel safe;
   -- body 59e7e916f9a35eb2
 
-create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], decisions rate_limiter.decision[])
+create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], decisions rate_limiter.decision[], parts_left numeric[])
   returns boolean
   language plpgsql immutable parallel safe;
-  -- body 817402b576d5ee52
+  -- body e81c7bc1402613d3
 
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
@@ -3696,7 +3691,7 @@ create function rate_limiter_internal.renew_lease_at(shard_key integer, at times
 create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body ad0a8e1b574c4fa6
+  -- body 32769029df3ec8f2
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -4251,6 +4246,11 @@ create function rate_limiter_internal.wait_ms(at timestamp with time zone, refil
   returns bigint
   language sql immutable parallel safe;
   -- body 5e0458d17e3c20f0
+
+create function rate_limiter_internal.with_full_layer1(INOUT buckets rate_limiter.token_buckets[])
+  returns rate_limiter.token_buckets[]
+  language plpgsql immutable parallel safe;
+  -- body 557ba303201f5ab1
 
 create function rate_limiter_internal.with_tokens(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
@@ -6086,7 +6086,7 @@ comment on function rate_limiter_internal.complete_minutes(timestamp with time z
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.consume_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean,rate_limiter_internal.decision_facts) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
 comment on function rate_limiter_internal.consume_batch_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has less.';
+comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the draw alone, when all else is done. Raises QS425 (decide_under_layer1) where it then has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
@@ -6121,7 +6121,7 @@ comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_c
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
-comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked as if they were full (full_layer1_at). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
+comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises what require_open_lease() raises.';
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
@@ -6138,7 +6138,6 @@ comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bi
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
 comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
-comment on function rate_limiter_internal.full_layer1_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for decisions that are made before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are made under its lock.';
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
@@ -6189,7 +6188,7 @@ comment on function rate_limiter_internal.lease_amount(timestamp with time zone,
 comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
 comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
-comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
+comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[],numeric[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
 comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
@@ -6291,7 +6290,7 @@ comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
 comment on function rate_limiter_internal.renew_exchanged(rate_limiter_internal.lease_renewal[],timestamp with time zone,pg_catalog.uuid[],interval,pg_catalog.text,boolean,integer) is 'The renewals of exchange_leases() and their answers: as far as layer 2 goes (see renew_lease_layer2), or all of it, where layer 1 is locked. Those after so many (most) are busy.';
 comment on function rate_limiter_internal.renew_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
+comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (with_full_layer1). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
@@ -6400,6 +6399,7 @@ comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.u
 comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'The operations that reserves of these capacities cannot pay for an application, at their usual size, which is one unit (unit_quantum). A reserve that is null reserves nothing of its kind.';
 comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are granted under its lock.';
 comment on function rate_limiter_internal.with_tokens(rate_limiter.token_buckets,numeric) is 'A bucket that holds so many tokens instead.';
 comment on function rate_limiter_internal.write_app_costs(pg_catalog.uuid,pg_catalog.uuid) is 'Copies what an operation costs by all of its active cost rules, or by one, to where decisions look for it. The caller has removed older copies, and holds the operation.';
 comment on function rate_limiter_internal.write_app_facts(timestamp with time zone,pg_catalog.uuid) is 'Writes all facts of an application, by what the control plane says at a moment. The caller holds the application, and, where it is new or changes its place, what complete_application() locks.';

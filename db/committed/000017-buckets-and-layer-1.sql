@@ -1,5 +1,5 @@
 --! Previous: sha1:3a0be7c61f830c60209439f714a91061a836c7e2
---! Hash: sha1:d91cf47f9098f65e111d7caf6bcb8ffd409cac66
+--! Hash: sha1:6e8890fa59867af1f3a8523e4d8f8cca2262e20e
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -2252,47 +2252,32 @@ comment on function rate_limiter_internal.decide_under_layer1() is
   'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these '
   'decisions catches.';
 --! EndIncluded rate_limiter_internal/layer1/decide_under_layer1.sql
---! Included rate_limiter_internal/layer1/full_layer1_at.sql
-create or replace function rate_limiter_internal.full_layer1_at(
-  shard_key integer,
-  at timestamptz,
-  app_id uuid,
-  cluster_id uuid,
-  expected rate_limiter.bucket_type[]
+--! Included rate_limiter_internal/layer1/with_full_layer1.sql
+create or replace function rate_limiter_internal.with_full_layer1(
+  inout buckets rate_limiter.token_buckets[]
 )
-returns rate_limiter.token_buckets[]
 language plpgsql
-stable
+immutable
 parallel safe
 as $$
-declare
-  bucket rate_limiter.token_buckets;
-  buckets rate_limiter.token_buckets[] := '{}';
 begin
-  foreach bucket in array rate_limiter_internal.buckets_at(
-    shard_key, at, app_id, cluster_id, expected
-  ) loop
-    continue when rate_limiter_internal.lock_rank(bucket.bucket_type) = 1;
-    if bucket.mode = 'shadow' or bucket.calculation_method <> 'token_bucket' then
+  for place in 1 .. cardinality(buckets) loop
+    if buckets[place].mode = 'shadow' or buckets[place].calculation_method <> 'token_bucket' then
       perform rate_limiter_internal.decide_under_layer1();
     end if;
-    if bucket.reserve_cluster_id is null then
-      bucket.current_tokens := bucket.capacity;
-      bucket.leased := null;
+    if buckets[place].reserve_cluster_id is null then
+      buckets[place].current_tokens := buckets[place].capacity;
+      buckets[place].leased := null;
     end if;
-    buckets := buckets || bucket;
   end loop;
-  return buckets;
 end;
 $$;
 
-comment on function rate_limiter_internal.full_layer1_at(
-  integer, timestamptz, uuid, uuid, rate_limiter.bucket_type[]
-) is
-  'The layer-1 buckets and reserves of an application as if layer 1 were full, for decisions that '
-  'are made before it is locked and hold if draw_layer1_for() finds enough in it. With a '
-  'shadow quota, or another one than a token bucket, they are made under its lock.';
---! EndIncluded rate_limiter_internal/layer1/full_layer1_at.sql
+comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is
+  'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are '
+  'granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow '
+  'quota, or another one than a token bucket, they are granted under its lock.';
+--! EndIncluded rate_limiter_internal/layer1/with_full_layer1.sql
 --! Included rate_limiter_internal/layer1/draw_layer1_for.sql
 create or replace function rate_limiter_internal.draw_layer1_for(
   at timestamptz,
@@ -2358,8 +2343,9 @@ comment on function rate_limiter_internal.draw_layer1_for(
   timestamptz, rate_limiter.transaction_type, rate_limiter_internal.bucket_charge[],
   rate_limiter_internal.bucket_charge[], jsonb
 ) is
-  'Takes out of locked layer-1 buckets, in one row each, what was decided before they were locked '
-  'as if they were full (full_layer1_at). Raises QS425 (decide_under_layer1) where one has less '
-  'beyond its headroom; for leases (asked: what they asked for) also where that would have been '
-  'less than asked because layer 1 is short or much of it is leased.';
+  'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: '
+  'batches that leave them open (leaves_layer1_open), and leases as if they were full '
+  '(with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; '
+  'for leases (asked: what they asked for) also where that would have been less than asked because '
+  'layer 1 is short or much of it is leased.';
 --! EndIncluded rate_limiter_internal/layer1/draw_layer1_for.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:d91cf47f9098f65e111d7caf6bcb8ffd409cac66
---! Hash: sha1:3377814f34d9c61a7616c32f70c01c3ca95a9e54
+--! Previous: sha1:6e8890fa59867af1f3a8523e4d8f8cca2262e20e
+--! Hash: sha1:f29f74a7471d8cd6fb56ace4d6d807e3aee31a9e
 --! Message: ceilings and suspensions
 
 -- Ceilings

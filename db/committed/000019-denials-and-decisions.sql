@@ -1,5 +1,5 @@
---! Previous: sha1:3377814f34d9c61a7616c32f70c01c3ca95a9e54
---! Hash: sha1:41a09894561ffa7406831eb62cf1f586d3d45094
+--! Previous: sha1:f29f74a7471d8cd6fb56ace4d6d807e3aee31a9e
+--! Hash: sha1:b9d3f8f381bf1afa1018483b45d3af03030f6fd3
 --! Message: denials and decisions
 
 -- Denials
@@ -1604,7 +1604,8 @@ comment on function rate_limiter_internal.write_decided(
 create or replace function rate_limiter_internal.leaves_layer1_open(
   before rate_limiter.token_buckets[],
   after rate_limiter.token_buckets[],
-  decisions rate_limiter.decision[]
+  decisions rate_limiter.decision[],
+  parts_left numeric[]
 )
 returns boolean
 language plpgsql
@@ -1614,7 +1615,7 @@ as $$
 declare
   is_drawn_on boolean := false;
 begin
-  if cardinality(decisions) = 1 or exists (
+  if cardinality(decisions) = 1 or coalesce(parts_left[1], parts_left[2]) is not null or exists (
     select from unnest(decisions) as d where d.reason in ('iops_l1', 'bandwidth_l1')
   ) then
     return false;
@@ -1635,7 +1636,7 @@ end;
 $$;
 
 comment on function rate_limiter_internal.leaves_layer1_open(
-  rate_limiter.token_buckets[], rate_limiter.token_buckets[], rate_limiter.decision[]
+  rate_limiter.token_buckets[], rate_limiter.token_buckets[], rate_limiter.decision[], numeric[]
 ) is
   'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has '
   'enough for all of it: then all but that draw can be done before layer 1 is locked '
@@ -1675,14 +1676,14 @@ begin
     with_layer1 => false
   );
   charged := cardinality(locked.buckets);
-  buckets := locked.buckets || rate_limiter_internal.full_layer1_at(
-    shard_key, locked.at, app_id, cluster_id, needs.expected
-  ) || array(
-    -- What is not charged is answered for as it is looked at.
+  -- Layer 1, and what is not charged, as they are looked at.
+  buckets := locked.buckets || array(
     select b::rate_limiter.token_buckets
-    from unnest(rate_limiter_internal.buckets_at(shard_key, locked.at, app_id, null)) as b
-    where rate_limiter_internal.lock_rank(b.bucket_type) = 1
-      and not case when rate_limiter_internal.is_bandwidth(b.bucket_type) then with_bytes
+    from unnest(rate_limiter_internal.buckets_at(
+      shard_key, locked.at, app_id, cluster_id, needs.expected
+    )) as b
+    where rate_limiter_internal.lock_rank(b.bucket_type) > 1
+      or not case when rate_limiter_internal.is_bandwidth(b.bucket_type) then with_bytes
         else with_tokens end
   );
   perform rate_limiter_internal.heal_buckets(locked.buckets, with_tokens, with_bytes);
@@ -1690,8 +1691,14 @@ begin
     shard_key, app_id, reference_ids, operations, sizes
   );
   batch := rate_limiter_internal.decide_batch(
-    locked.at, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth, locked.prefetched
+    locked.at, costs, sizes, costs_before, buckets, needs.iops, needs.bandwidth,
+    locked.prefetched, app_id
   );
+  if not rate_limiter_internal.leaves_layer1_open(
+    buckets, batch.buckets, batch.decisions, batch.parts_left
+  ) then
+    perform rate_limiter_internal.decide_under_layer1();
+  end if;
   drawn := array(
     select row(
       b.shard_key, b.owner_id, b.bucket_type, b.mode, b.current_tokens - a.tokens_left
@@ -1728,9 +1735,8 @@ comment on function rate_limiter_internal.consume_before_layer1(
   integer, timestamptz, uuid, uuid, text[], bigint[], numeric[], text[],
   rate_limiter_internal.cost_rates[]
 ) is
-  'consume_locked() of a batch whose draw on layer 1 it locks that for when all else is done, as '
-  'if it were full until then (full_layer1_at). Raises QS425 (decide_under_layer1) where it has '
-  'less.';
+  'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the '
+  'draw alone, when all else is done. Raises QS425 (decide_under_layer1) where it then has less.';
 --! EndIncluded rate_limiter_internal/decisions/consume_before_layer1.sql
 --! Included rate_limiter_internal/decisions/consume_locked.sql
 create or replace function rate_limiter_internal.consume_locked(
@@ -1775,7 +1781,7 @@ begin
   );
 
   if batch.charges_anything and rate_limiter_internal.leaves_layer1_open(
-    buckets, batch.buckets, batch.decisions
+    buckets, batch.buckets, batch.decisions, batch.parts_left
   ) then
     begin
       return rate_limiter_internal.consume_before_layer1(

@@ -1,5 +1,5 @@
---! Previous: sha1:41a09894561ffa7406831eb62cf1f586d3d45094
---! Hash: sha1:659daa157f8b378beec17d304fbe0c7f6441898b
+--! Previous: sha1:b9d3f8f381bf1afa1018483b45d3af03030f6fd3
+--! Hash: sha1:84f82ad983596eeb8324710572e9da5d5f0965e6
 --! Message: costs, quota checks and reservations
 
 -- Costs

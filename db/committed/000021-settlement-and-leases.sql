@@ -1,5 +1,5 @@
---! Previous: sha1:659daa157f8b378beec17d304fbe0c7f6441898b
---! Hash: sha1:e9c7389dc068cbd2b0d28ff906922eafc67d7215
+--! Previous: sha1:84f82ad983596eeb8324710572e9da5d5f0965e6
+--! Hash: sha1:713d127cb24efeb22a10c48ff27afff06390f948
 --! Message: settlement and leases
 
 -- Settlement
@@ -3620,6 +3620,7 @@ declare
   admission record;
   settled record;
   buckets rate_limiter.token_buckets[];
+  layer1 rate_limiter.token_buckets[];
   proposed record;
   repeated rate_limiter.lease_grant;
 begin
@@ -3644,14 +3645,25 @@ begin
   end if;
   buckets := rate_limiter_internal.lock_layer2(shard_key, at, app_id);
   perform rate_limiter_internal.heal_buckets(buckets, tokens > 0, bytes > 0);
+  layer1 := array(
+    select b::rate_limiter.token_buckets
+    from unnest(rate_limiter_internal.buckets_at(
+      shard_key, at, app_id, admission.cluster_id, admission.expected
+    )) as b
+    where rate_limiter_internal.lock_rank(b.bucket_type) > 1
+  );
   proposed := rate_limiter_internal.propose_lease(
     shard_key, at, app_id, admission.cluster_id,
-    buckets || rate_limiter_internal.full_layer1_at(
-      shard_key, at, app_id, admission.cluster_id, admission.expected
-    ),
-    tokens, bytes, lifetime, holder
+    buckets || rate_limiter_internal.with_full_layer1(layer1), tokens, bytes, lifetime, holder
   );
   lease := proposed.lease;
+  if lease.retry_after_ms is distinct from 0 then
+    -- What layer 2 cannot give may have to wait longer for layer 1, as it stands.
+    lease.retry_after_ms := (rate_limiter_internal.propose_lease(
+      shard_key, at, app_id, admission.cluster_id, buckets || layer1, tokens, bytes, lifetime,
+      holder
+    )).lease.retry_after_ms;
+  end if;
   if next_lease_id is not null then
     if not rate_limiter_internal.has_layer2(buckets) then
       perform rate_limiter_internal.hold_application(shard_key, app_id);
@@ -3696,9 +3708,9 @@ comment on function rate_limiter_internal.renew_lease_layer2(
   integer, timestamptz, uuid, uuid, numeric, numeric, numeric, numeric, interval, text, uuid
 ) is
   'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 '
-  'buckets the caller has locked, as if layer 1 were full (full_layer1_at). Answers what the lease '
-  'that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the '
-  'next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
+  'buckets the caller has locked, as if layer 1 were full (with_full_layer1). Answers what the '
+  'lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what '
+  'the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 --! EndIncluded rate_limiter_internal/leases/renew_lease_layer2.sql
 --! Included rate_limiter_internal/leases/grant_as_json.sql
 create or replace function rate_limiter_internal.grant_as_json(

@@ -1,5 +1,5 @@
---! Previous: sha1:e9c7389dc068cbd2b0d28ff906922eafc67d7215
---! Hash: sha1:7b18b222515185256ed0459ec9ebf98b2ccd44af
+--! Previous: sha1:713d127cb24efeb22a10c48ff27afff06390f948
+--! Hash: sha1:6f8deb4b2e996560cacd3fd485cfb6b34b231f87
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:7b18b222515185256ed0459ec9ebf98b2ccd44af
---! Hash: sha1:346ab8e316b8280aa298f2cfedd1fc47e09f34a5
+--! Previous: sha1:6f8deb4b2e996560cacd3fd485cfb6b34b231f87
+--! Hash: sha1:7bbda1bb7666802e95607e75f67a160b85daf70f
 --! Message: health and applications
 
 -- Health

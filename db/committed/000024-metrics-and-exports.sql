@@ -1,5 +1,5 @@
---! Previous: sha1:346ab8e316b8280aa298f2cfedd1fc47e09f34a5
---! Hash: sha1:f219fe694ac87b0cb16de3cec7b440ffac158d01
+--! Previous: sha1:7bbda1bb7666802e95607e75f67a160b85daf70f
+--! Hash: sha1:0e16130579193d2f127f2ebe5d908fd671eb55d3
 --! Message: metrics and exports
 
 -- Metrics

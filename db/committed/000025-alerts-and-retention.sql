@@ -1,5 +1,5 @@
---! Previous: sha1:f219fe694ac87b0cb16de3cec7b440ffac158d01
---! Hash: sha1:085fdbe28950f0b917cd71163bc0b2ea322a5784
+--! Previous: sha1:0e16130579193d2f127f2ebe5d908fd671eb55d3
+--! Hash: sha1:5e73d02d47d7911c86665152fdb5e3a53756ad7d
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:085fdbe28950f0b917cd71163bc0b2ea322a5784
---! Hash: sha1:255450c57fda4dc51838ae6fdbd13f9917412a7f
+--! Previous: sha1:5e73d02d47d7911c86665152fdb5e3a53756ad7d
+--! Hash: sha1:8adec3234e788de11e215aa2f9a027b930ea3095
 --! Message: jobs, monitoring and demo
 
 -- Jobs

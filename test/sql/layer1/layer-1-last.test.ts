@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Sql } from "../../../src/postgres/connect.ts";
 import { createDatabase, type Session } from "../../harness/index.ts";
 import {
@@ -10,6 +10,7 @@ import {
   moment,
   publish,
   type Quota,
+  setSetting,
 } from "../world.ts";
 
 const database = await createDatabase();
@@ -379,4 +380,87 @@ test("a batch that finds less in layer 1 than it saw is decided by what is there
   expect(decisions.filter((decision) => decision.allowed).length).toBeLessThan(20);
   expect(decisions.filter((decision) => decision.allowed).length).toBeGreaterThanOrEqual(10);
   expect(decisions.at(-1)?.reason).toBe("iops_l1");
+});
+
+describe("what layer 2 cannot give waits for a layer 1 in debt", () => {
+  const inDebt = { iops: 1000, bytes: 1000, oversize: true };
+  const at = moment(60);
+
+  /** Decisions and leases after an operation that owes layer 1 more than its application. */
+  async function afterDebt<T>(appId: string, call: (s: Sql) => Promise<T>): Promise<T> {
+    const { sql: s } = observer;
+    await s`begin`;
+    try {
+      await setSetting(s, "lease_fairness", "false");
+      await consume(s, appId, "read_small", 9000);
+      return await call(s);
+    } finally {
+      await s`rollback`;
+    }
+  }
+
+  async function consume(s: Sql, appId: string, operation: string, size: number) {
+    const [row] = await s`
+      select d.allowed, d.reason, d.retry_after_ms::integer as wait
+      from rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${operation}, ${size}
+      ) as d
+    `;
+    return { ...row };
+  }
+
+  test.each([
+    ["by itself", 1, { oversize: 9000, own: 8900, lease: 8100 }],
+    ["beside another tenant", 2, { oversize: 16_000, own: 980, lease: 820 }],
+  ])("that its tenant uses %s", async (_, tenants, waits) => {
+    const clusterId = await makeCluster(sql);
+    await publish(sql, { clusterId }, inDebt);
+    if (tenants === 2) await makeApplication(sql, { clusterId });
+    const quota = { iops: 10, burst: 12, bytes: 5000, oversize: true };
+    const appId = await limitedApplication(sql, quota, { clusterId });
+
+    const operations = ["head", "head", "write_large", "write_large"];
+    const sizes = [0, 0, 30_000, 900];
+    const oneByOne = await afterDebt(appId, async (s) => {
+      const decisions: object[] = [];
+      for (const [index, operation] of operations.entries()) {
+        decisions.push(await consume(s, appId, operation, sizes[index] ?? 0));
+      }
+      return decisions;
+    });
+    const batch = await afterDebt(appId, async (s) => [
+      ...(await s`
+        select d.allowed, d.reason, d.retry_after_ms::integer as wait
+        from rate_limiter_internal.consume_batch_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, ${operations},
+          ${sizes}::bigint[]
+        ) as d
+      `),
+    ]);
+    expect(batch).toEqual(oneByOne);
+    expect(batch.map(({ wait }) => wait)).toEqual([0, 0, waits.oversize, waits.own]);
+
+    const [alone] = await afterDebt(
+      appId,
+      (s) => s`
+        select l.retry_after_ms::integer as wait
+        from rate_limiter_internal.lease_tokens_at(
+          rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 1, 100
+        ) as l
+      `,
+    );
+    const [exchanged] = await afterDebt(
+      appId,
+      (s) => s`
+        select (rate_limiter_internal.exchange_leases_at(
+          array[row(
+            rate_limiter_internal.app_shard_key(${appId}), ${appId}, null, 0, 0, 1, 100, null, null
+          )::rate_limiter_internal.lease_renewal],
+          '{}', '{}', ${at}
+        ) -> 0 ->> 'retry_after_ms')::integer as wait
+      `,
+    );
+    expect(alone?.wait).toBe(waits.lease);
+    expect(exchanged?.wait).toBe(waits.lease);
+  });
 });
