@@ -2894,6 +2894,16 @@ create function rate_limiter_internal.flush_denials(counts text, most integer DE
   language plpgsql volatile parallel unsafe;
   -- body f8b0d0427842a61e
 
+create function rate_limiter_internal.fold_denial_totals(batch_size integer)
+  returns integer
+  language sql volatile parallel unsafe;
+  -- body 4c416c8a429d3b18
+
+create function rate_limiter_internal.fold_session_denials(batch_size integer)
+  returns integer
+  language sql volatile parallel unsafe;
+  -- body f4ec3927483c2e68
+
 create function rate_limiter_internal.follow_durability()
   returns void
   language plpgsql volatile parallel unsafe;
@@ -3034,6 +3044,11 @@ create function rate_limiter_internal.is_counted_by_minute(metric_name text)
   returns boolean
   language sql immutable parallel safe;
   -- body 89492e33b851398d
+
+create function rate_limiter_internal.is_folded(total rate_limiter.recent_denials)
+  returns boolean
+  language plpgsql stable parallel safe;
+  -- body 68cff428baa4378e
 
 create function rate_limiter_internal.is_lasting_system_admin()
   returns boolean
@@ -3326,6 +3341,11 @@ create function rate_limiter_internal.may_manage_user(user_id uuid)
   set search_path=pg_catalog, pg_temp;
   -- body 6dab5c47d5bc798f
 
+create function rate_limiter_internal.merge_denial_totals(batch_size integer)
+  returns integer
+  language sql volatile parallel unsafe;
+  -- body ddeacf67f4a97682
+
 create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
   language sql immutable parallel safe;
@@ -3580,7 +3600,7 @@ create function rate_limiter_internal.random_token()
 create function rate_limiter_internal.recent_denials()
   returns SETOF rate_limiter.recent_denials
   language plpgsql stable parallel safe;
-  -- body e475c9f7b307ad98
+  -- body 4e761d9e693a79aa
 
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
@@ -4640,9 +4660,9 @@ create function rate_limiter_private.finish_drain(schema_name name, table_name n
 
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
-  language sql volatile parallel unsafe security definer
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 177f69872584cada
+  -- body bd6263a5c0f225e2
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
@@ -6137,6 +6157,8 @@ comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,
 comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: a capacity for each window that began, and for the first one after prorated_since only what flowed in since then, at the limit (refill_rate). A function that is called, and not inlined, because most buckets are not windows.';
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
+comment on function rate_limiter_internal.fold_denial_totals(integer) is 'Sets up to batch_size rows of denial_counts to what clients'' totals of recent_denials have grown to, under the same count_id: one that is handed in again, after a crash of PostgreSQL too, counts once. Answers how many have grown.';
+comment on function rate_limiter_internal.fold_session_denials(integer) is 'Moves up to batch_size rows that sessions wrote from recent_denials to denial_counts, added up by application, minute and reason; answers how many.';
 comment on function rate_limiter_internal.follow_durability() is 'Before a call of the data plane or a job locks buckets: the commit waits for disk and standby only where decisions do (setting decision_synchronous_commit), because decisions wait for those buckets meanwhile.';
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
@@ -6165,6 +6187,7 @@ comment on function rate_limiter_internal.iops_limits_problem(pg_catalog.jsonb) 
 comment on function rate_limiter_internal.iops_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for iops_metrics; null if nothing is.';
 comment on function rate_limiter_internal.is_bandwidth(rate_limiter.bucket_type) is 'Whether a bucket holds bytes rather than tokens of operations.';
 comment on function rate_limiter_internal.is_counted_by_minute(pg_catalog.text) is 'Whether a metric is one of the system''s counts: a sample for each minute, stamped with its end; a minute without one counts as zero once it is complete.';
+comment on function rate_limiter_internal.is_folded(rate_limiter.recent_denials) is 'Whether denial_counts has all of a client''s total.';
 comment on function rate_limiter_internal.is_lasting_system_admin() is 'Whether the signed-in user is a system administrator for good, and may change what roles allow: that has no end either.';
 comment on function rate_limiter_internal.is_layer1(rate_limiter.bucket_type) is 'Whether a bucket belongs to a cluster rather than to an application.';
 comment on function rate_limiter_internal.is_layer1_short(rate_limiter.token_buckets[]) is 'Whether leases share what layer 1 has: less than half is there of what it can give beyond what it holds back.';
@@ -6221,6 +6244,7 @@ comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Wh
 comment on function rate_limiter_internal.may_grant_role_until(pg_catalog.uuid,timestamp with time zone) is 'Whether the signed-in user may hand out this role up to a moment, or for good where that is null.';
 comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.bucket_type,pg_catalog.uuid) is 'Whether an application may borrow from another one: active, of the same tenant, on the same cluster, with a bucket of the same kind. True without a lender: from its own future.';
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one in any way: a user of the same tenant, of any for a system administrator, who holds no role that the signed-in user could not give for as long. A user may manage itself.';
+comment on function rate_limiter_internal.merge_denial_totals(integer) is 'Adds up to batch_size folded totals of clients that are five minutes old, and are not handed in again, up to one row of denial_counts for each application, minute and reason, and forgets them; answers how many.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.most_problems() is 'How many entries of a batch that are refused are told: each of them took a subtransaction.';
@@ -6269,7 +6293,7 @@ comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,times
 comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
 comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
-comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see; none on a standby.';
+comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see, of a client''s total what is yet to be folded; none on a standby.';
 comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
 comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';
@@ -6409,7 +6433,7 @@ comment on function rate_limiter_internal.write_buckets(timestamp with time zone
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
 comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
 comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
-comment on function rate_limiter_internal.write_denial_total(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
+comment on function rate_limiter_internal.write_denial_total(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes, and brings what it grows by to denial_counts.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
@@ -6466,7 +6490,7 @@ comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.t
 comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
-comment on function rate_limiter_private.fold_denials(integer) is 'Moves up to batch_size rows of recent_denials to denial_counts, where a crash does not take them, added up by application, minute and reason; answers how many. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.fold_denials(integer) is 'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to batch_size rows of each kind; answers how many of the most frequent. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
 comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
 comment on function rate_limiter_private.has_administrator() is 'Whether a user administers the system: a first start makes an administrator where not.';
@@ -7122,7 +7146,7 @@ Operations that were admitted under a reference: what settle and refund work on,
 comment on table rate_limiter.clusters is 'A storage cluster. Its own quotas are layer 1, shared by every application it hosts.';
 comment on table rate_limiter.cost_rules is 'What an operation costs one application instead; the two overrides count each on its own.';
 comment on table rate_limiter.denial_counts is '@behavior -*
-Operations that were denied, by application, minute and reason: one row for each time that fold_denials moved some here. v_denial_counts adds those that it has yet to move.';
+Operations that were denied, by application, minute and reason: one row for each time that fold_denials moved some here, and for five minutes one for each client''s total. v_denial_counts adds those that it has yet to move.';
 
 comment on table rate_limiter.iops_metrics is '@foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName iopsMetrics
 Operations of an application in one interval of a gateway.';
@@ -7151,7 +7175,7 @@ comment on table rate_limiter.quota_configs is '@name quota
 A version of the quotas of one application or one cluster, or of the quotas that applications of a cluster have by default. It takes force at exactly valid_from, with no job in between.';
 
 comment on table rate_limiter.recent_denials is '@behavior -*
-Counts of denials that fold_denials has yet to move to denial_counts. Not logged: a crash of PostgreSQL empties it, and a standby cannot read it.';
+Counts of denials that fold_denials has yet to move to denial_counts, and the totals that clients may hand in again, for five minutes. Not logged: a crash of PostgreSQL empties it, and a standby cannot read it.';
 
 comment on table rate_limiter.reservations is '@behavior -insert -update -delete
 What an application is guaranteed of its cluster, whatever the other applications do.';

@@ -1,5 +1,5 @@
---! Previous: sha1:8355e9cb6c13a6586c6eb95477893ad96089ca38
---! Hash: sha1:787cb0ccc556713a8a7687631d0dccd5fe59756e
+--! Previous: sha1:447e74f0ae36194f71df358a65e8f989d698c148
+--! Hash: sha1:ffd03a0a9c0bc5ad7990bc384cd9ee2bc3ef9369
 --! Message: access
 
 -- Context

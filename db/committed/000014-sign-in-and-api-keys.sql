@@ -1,5 +1,5 @@
---! Previous: sha1:787cb0ccc556713a8a7687631d0dccd5fe59756e
---! Hash: sha1:373ce8be585921e1f36ffe149021fc5f3f0812b7
+--! Previous: sha1:ffd03a0a9c0bc5ad7990bc384cd9ee2bc3ef9369
+--! Hash: sha1:571069c33819229d152608c414df64ff3cbe8130
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:373ce8be585921e1f36ffe149021fc5f3f0812b7
---! Hash: sha1:27018ae9ff11a0d5137a3a2aa053db5e1f6a2537
+--! Previous: sha1:571069c33819229d152608c414df64ff3cbe8130
+--! Hash: sha1:0b0645b7596d414f7b3a62e989c01bfd7681279e
 --! Message: partitions and arithmetic
 
 -- Partitions

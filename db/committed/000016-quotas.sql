@@ -1,5 +1,5 @@
---! Previous: sha1:27018ae9ff11a0d5137a3a2aa053db5e1f6a2537
---! Hash: sha1:3a0be7c61f830c60209439f714a91061a836c7e2
+--! Previous: sha1:0b0645b7596d414f7b3a62e989c01bfd7681279e
+--! Hash: sha1:0a0350fbc83c415ab26a59433cf4494b9cc1180f
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:3a0be7c61f830c60209439f714a91061a836c7e2
---! Hash: sha1:6e8890fa59867af1f3a8523e4d8f8cca2262e20e
+--! Previous: sha1:0a0350fbc83c415ab26a59433cf4494b9cc1180f
+--! Hash: sha1:fef3cf00d3c1eaf84466d7dc37141d0ea2dc0065
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:6e8890fa59867af1f3a8523e4d8f8cca2262e20e
---! Hash: sha1:f29f74a7471d8cd6fb56ace4d6d807e3aee31a9e
+--! Previous: sha1:fef3cf00d3c1eaf84466d7dc37141d0ea2dc0065
+--! Hash: sha1:600f68d0ca0d0ac963223dd30d725d8cd592967e
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:f29f74a7471d8cd6fb56ace4d6d807e3aee31a9e
---! Hash: sha1:b9d3f8f381bf1afa1018483b45d3af03030f6fd3
+--! Previous: sha1:600f68d0ca0d0ac963223dd30d725d8cd592967e
+--! Hash: sha1:5b8f0320538e6da367f76f884a6e65eb03417361
 --! Message: denials and decisions
 
 -- Denials
@@ -162,7 +162,8 @@ comment on function rate_limiter_internal.write_denial_total(
   integer, uuid, text, timestamptz, uuid, bigint, numeric, numeric
 ) is
   'Sets what a client has counted of an application, reason and minute so far, never to less: a '
-  'row of recent_denials with writer 0. fold_denials leaves it there for five minutes.';
+  'row of recent_denials with writer 0. fold_denials leaves it there for five minutes, and '
+  'brings what it grows by to denial_counts.';
 --! EndIncluded rate_limiter_internal/denials/write_denial_total.sql
 --! Included rate_limiter_internal/denials/record_denials.sql
 create or replace function rate_limiter_internal.record_denials(
@@ -463,22 +464,19 @@ comment on function rate_limiter_internal.count_if_denied(
 ) is
   'Counts a denial in this session''s memory. Answers the decision.';
 --! EndIncluded rate_limiter_internal/denials/count_if_denied.sql
---! Included rate_limiter_private/denials/fold_denials.sql
-create or replace function rate_limiter_private.fold_denials(batch_size integer default 1000)
+--! Included rate_limiter_internal/denials/fold_session_denials.sql
+create or replace function rate_limiter_internal.fold_session_denials(batch_size integer)
 returns integer
 language sql
 volatile
 parallel unsafe
-security definer
-set search_path = pg_catalog, pg_temp
 as $$
   -- Rows that a session's open transaction has changed wait for the next run, and no session waits
   -- for this one (write_denials).
   with next as materialized (
     select d.ctid as row_id
     from rate_limiter.recent_denials as d
-    -- A client's total may be handed in again.
-    where d.writer <> 0 or d.minute < now() - interval '5 minutes'
+    where d.writer <> 0
     order by d.shard_key, d.app_id, d.minute, d.reason
     limit batch_size
     for update skip locked
@@ -512,9 +510,171 @@ as $$
   select count(*)::integer from taken;
 $$;
 
+comment on function rate_limiter_internal.fold_session_denials(integer) is
+  'Moves up to batch_size rows that sessions wrote from recent_denials to denial_counts, added up '
+  'by application, minute and reason; answers how many.';
+--! EndIncluded rate_limiter_internal/denials/fold_session_denials.sql
+--! Included rate_limiter_internal/denials/is_folded.sql
+create or replace function rate_limiter_internal.is_folded(total rate_limiter.recent_denials)
+returns boolean
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  -- Where the application is by now: its counts moved with it.
+  key_by_now constant integer := coalesce(
+    rate_limiter_internal.app_shard_key(total.app_id), total.shard_key
+  );
+begin
+  return exists (
+    select
+    from rate_limiter.denial_counts as c
+    where c.shard_key = key_by_now
+      and c.app_id = total.app_id
+      and c.minute = total.minute
+      and c.reason = total.reason
+      and c.count_id = total.count_id
+      and c.operations >= total.operations
+      and c.tokens >= total.tokens
+      and c.bytes >= total.bytes
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.is_folded(rate_limiter.recent_denials) is
+  'Whether denial_counts has all of a client''s total.';
+--! EndIncluded rate_limiter_internal/denials/is_folded.sql
+--! Included rate_limiter_internal/denials/fold_denial_totals.sql
+create or replace function rate_limiter_internal.fold_denial_totals(batch_size integer)
+returns integer
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Nothing is locked: what a total grows by meanwhile is for the next run.
+  with next as materialized (
+    select
+      d.shard_key, d.app_id, d.minute, d.reason, d.count_id, d.operations, d.tokens, d.bytes
+    from rate_limiter.recent_denials as d
+    where d.writer = 0 and not rate_limiter_internal.is_folded(d)
+    order by d.shard_key, d.app_id, d.minute, d.reason, d.count_id
+    limit batch_size
+  ),
+  -- As fold_session_denials().
+  facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id in (select n.app_id from next as n)
+    order by f.app_id
+    for key share
+  ),
+  folded as (
+    insert into rate_limiter.denial_counts as c (
+      shard_key, app_id, minute, reason, count_id, operations, tokens, bytes
+    )
+    select
+      coalesce(f.shard_key, n.shard_key), n.app_id, n.minute, n.reason, n.count_id,
+      max(n.operations), max(n.tokens), max(n.bytes)
+    from next as n
+    left join facts as f on f.app_id = n.app_id
+    group by coalesce(f.shard_key, n.shard_key), n.app_id, n.minute, n.reason, n.count_id
+    on conflict on constraint denial_counts_pkey do update
+    set
+      operations = greatest(c.operations, excluded.operations),
+      tokens = greatest(c.tokens, excluded.tokens),
+      bytes = greatest(c.bytes, excluded.bytes),
+      recorded_at = clock_timestamp()
+  )
+  select count(*)::integer from next;
+$$;
+
+comment on function rate_limiter_internal.fold_denial_totals(integer) is
+  'Sets up to batch_size rows of denial_counts to what clients'' totals of recent_denials have '
+  'grown to, under the same count_id: one that is handed in again, after a crash of PostgreSQL '
+  'too, counts once. Answers how many have grown.';
+--! EndIncluded rate_limiter_internal/denials/fold_denial_totals.sql
+--! Included rate_limiter_internal/denials/merge_denial_totals.sql
+create or replace function rate_limiter_internal.merge_denial_totals(batch_size integer)
+returns integer
+language sql
+volatile
+parallel unsafe
+as $$
+  -- One that is being handed in, or has grown since it was folded, is for the next run.
+  with next as materialized (
+    select d.ctid as row_id, d.shard_key, d.app_id, d.minute, d.reason, d.count_id
+    from rate_limiter.recent_denials as d
+    where d.writer = 0
+      and d.minute < now() - interval '5 minutes'
+      and rate_limiter_internal.is_folded(d)
+    order by d.shard_key, d.app_id, d.minute, d.reason, d.count_id
+    limit batch_size
+    for update skip locked
+  ),
+  over as (
+    delete from rate_limiter.recent_denials as d
+    using next as n
+    where d.ctid = n.row_id
+  ),
+  -- As fold_session_denials().
+  facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id in (select n.app_id from next as n)
+    order by f.app_id
+    for key share
+  ),
+  taken as (
+    delete from rate_limiter.denial_counts as c
+    using next as n
+    left join facts as f on f.app_id = n.app_id
+    where c.shard_key = coalesce(f.shard_key, n.shard_key)
+      and c.app_id = n.app_id
+      and c.minute = n.minute
+      and c.reason = n.reason
+      and c.count_id = n.count_id
+    returning c.*
+  ),
+  -- What clients hand in may be absurd: sums stay within their types.
+  merged as (
+    insert into rate_limiter.denial_counts (
+      shard_key, app_id, minute, reason, operations, tokens, bytes, recorded_at
+    )
+    select
+      t.shard_key, t.app_id, t.minute, t.reason, least(sum(t.operations), 9e18::bigint),
+      least(sum(t.tokens), 9e31), least(sum(t.bytes), 9e37), max(t.recorded_at)
+    from taken as t
+    group by t.shard_key, t.app_id, t.minute, t.reason
+  )
+  select count(*)::integer from next;
+$$;
+
+comment on function rate_limiter_internal.merge_denial_totals(integer) is
+  'Adds up to batch_size folded totals of clients that are five minutes old, and are not handed in '
+  'again, up to one row of denial_counts for each application, minute and reason, and forgets '
+  'them; answers how many.';
+--! EndIncluded rate_limiter_internal/denials/merge_denial_totals.sql
+--! Included rate_limiter_private/denials/fold_denials.sql
+create or replace function rate_limiter_private.fold_denials(batch_size integer default 1000)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  folded constant integer := rate_limiter_internal.fold_session_denials(batch_size);
+  totals constant integer := rate_limiter_internal.fold_denial_totals(batch_size);
+begin
+  return greatest(folded, totals, rate_limiter_internal.merge_denial_totals(batch_size));
+end;
+$$;
+
 comment on function rate_limiter_private.fold_denials(integer) is
-  'Moves up to batch_size rows of recent_denials to denial_counts, where a crash does not take '
-  'them, added up by application, minute and reason; answers how many. Call it until it answers '
+  'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to '
+  'batch_size rows of each kind; answers how many of the most frequent. Call it until it answers '
   'less than batch_size.';
 grant execute on function rate_limiter_private.fold_denials(integer) to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/denials/fold_denials.sql
@@ -530,13 +690,35 @@ begin
   -- An unlogged table cannot even be planned for during recovery: the statement is in a function,
   -- which plans it when it gets there.
   if not pg_is_in_recovery() then
-    return query select d.* from rate_limiter.recent_denials as d;
+    return query
+    select
+      d.shard_key, d.app_id, d.minute, d.reason, d.writer,
+      -- The row of what is folded has the total's own.
+      case when f.operations is null then d.count_id else md5(d.count_id::text)::uuid end,
+      d.operations - coalesce(f.operations, 0),
+      greatest(d.tokens - coalesce(f.tokens, 0), 0)::numeric(38, 6),
+      greatest(d.bytes - coalesce(f.bytes, 0), 0)::numeric(38, 0),
+      d.recorded_at
+    from rate_limiter.recent_denials as d
+    left join lateral (
+      select c.operations, c.tokens, c.bytes
+      from rate_limiter.denial_counts as c
+      where c.shard_key = d.shard_key
+        and c.app_id = d.app_id
+        and c.minute = d.minute
+        and c.reason = d.reason
+        and c.count_id = d.count_id
+      -- Looked up for each: clients' totals are few, and counts are many.
+      offset 0
+    ) as f on d.writer = 0
+    where d.operations > coalesce(f.operations, 0);
   end if;
 end;
 $$;
 
 comment on function rate_limiter_internal.recent_denials() is
-  'The rows of recent_denials that the caller may see; none on a standby.';
+  'The rows of recent_denials that the caller may see, of a client''s total what is yet to be '
+  'folded; none on a standby.';
 grant execute on function rate_limiter_internal.recent_denials()
   to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter_internal/denials/recent_denials.sql

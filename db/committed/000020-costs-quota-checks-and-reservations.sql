@@ -1,5 +1,5 @@
---! Previous: sha1:b9d3f8f381bf1afa1018483b45d3af03030f6fd3
---! Hash: sha1:84f82ad983596eeb8324710572e9da5d5f0965e6
+--! Previous: sha1:5b8f0320538e6da367f76f884a6e65eb03417361
+--! Hash: sha1:1fc4d118715aa6e2430b8b46b8029fc7bed1a54e
 --! Message: costs, quota checks and reservations
 
 -- Costs

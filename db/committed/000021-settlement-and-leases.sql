@@ -1,5 +1,5 @@
---! Previous: sha1:84f82ad983596eeb8324710572e9da5d5f0965e6
---! Hash: sha1:713d127cb24efeb22a10c48ff27afff06390f948
+--! Previous: sha1:1fc4d118715aa6e2430b8b46b8029fc7bed1a54e
+--! Hash: sha1:ee2cc607950bf32a587bcad1b3be68897573ebdd
 --! Message: settlement and leases
 
 -- Settlement

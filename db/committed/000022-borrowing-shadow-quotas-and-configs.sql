@@ -1,5 +1,5 @@
---! Previous: sha1:713d127cb24efeb22a10c48ff27afff06390f948
---! Hash: sha1:6f8deb4b2e996560cacd3fd485cfb6b34b231f87
+--! Previous: sha1:ee2cc607950bf32a587bcad1b3be68897573ebdd
+--! Hash: sha1:c1409ba539bfa66d241bd4350775fbcc205f65f3
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

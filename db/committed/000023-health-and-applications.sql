@@ -1,5 +1,5 @@
---! Previous: sha1:6f8deb4b2e996560cacd3fd485cfb6b34b231f87
---! Hash: sha1:7bbda1bb7666802e95607e75f67a160b85daf70f
+--! Previous: sha1:c1409ba539bfa66d241bd4350775fbcc205f65f3
+--! Hash: sha1:9881b1a394ccb68dbb56bad10bbf235e28a07617
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:7bbda1bb7666802e95607e75f67a160b85daf70f
---! Hash: sha1:0e16130579193d2f127f2ebe5d908fd671eb55d3
+--! Previous: sha1:9881b1a394ccb68dbb56bad10bbf235e28a07617
+--! Hash: sha1:fd533aca7d67c09e60be4835105c3265f5e27d65
 --! Message: metrics and exports
 
 -- Metrics

@@ -1,5 +1,5 @@
---! Previous: sha1:0e16130579193d2f127f2ebe5d908fd671eb55d3
---! Hash: sha1:5e73d02d47d7911c86665152fdb5e3a53756ad7d
+--! Previous: sha1:fd533aca7d67c09e60be4835105c3265f5e27d65
+--! Hash: sha1:ab5b0243908f0141f3b4ced81bd06546452173d4
 --! Message: alerts and retention
 
 -- Alerts

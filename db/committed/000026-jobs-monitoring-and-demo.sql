@@ -1,5 +1,5 @@
---! Previous: sha1:5e73d02d47d7911c86665152fdb5e3a53756ad7d
---! Hash: sha1:8adec3234e788de11e215aa2f9a027b930ea3095
+--! Previous: sha1:ab5b0243908f0141f3b4ced81bd06546452173d4
+--! Hash: sha1:adad33c064c98789b022e268ff7ab40aa04c8a2e
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -78,24 +78,100 @@ describe("denials that clients hand in", () => {
       await expectDenied(appId, 5);
     });
 
-    test("stay until no call is repeated any more, and are moved then", async () => {
+    const fold = () =>
+      database.as("rate_limiter_worker")`select rate_limiter_private.fold_denials()`;
+
+    async function rowsOf(appId: string) {
+      const [row] = await database.sql`
+        select
+          (select count(*)::integer from rate_limiter.recent_denials where app_id = ${appId})
+            as recent,
+          (select count(*)::integer from rate_limiter.denial_counts where app_id = ${appId})
+            as logged,
+          (select sum(operations)::integer from rate_limiter.denial_counts where app_id = ${appId})
+            as folded
+      `;
+      return { ...row };
+    }
+
+    test("are folded as they grow, and stay to be compared with", async () => {
       const appId = await makeApplication(database);
-      const fold = () =>
-        database.as("rate_limiter_worker")`select rate_limiter_private.fold_denials()`;
+      await handIn(appId, total(5), total(3, "other"));
+      await expectDenied(appId, 8);
+      await fold();
+      expect(await rowsOf(appId)).toEqual({ recent: 2, logged: 2, folded: 8 });
+      await expectDenied(appId, 8);
+      await handIn(appId, total(5), total(6), total(3, "other"));
+      await expectDenied(appId, 9);
+      expect((await rowsOf(appId)).folded).toBe(8);
+      await fold();
+      expect(await rowsOf(appId)).toEqual({ recent: 2, logged: 2, folded: 9 });
+      await expectDenied(appId, 9);
+    });
+
+    test("have one key in the view before, while and after they are folded", async () => {
+      const appId = await makeApplication(database);
       await handIn(appId, total(5));
       await fold();
       await handIn(appId, total(6));
-      await expectDenied(appId, 6);
+      const rows = await database.sql`
+        select distinct minute, reason, count_id from rate_limiter.v_denial_counts
+        where app_id = ${appId}
+      `;
+      expect(rows).toHaveLength(2);
+    });
+
+    test("are merged when no call is repeated any more", async () => {
+      const appId = await makeApplication(database);
+      await handIn(appId, total(5), total(3, "other"));
+      await fold();
+      await handIn(appId, total(6));
       await database.sql`
+        with older as (
+          update rate_limiter.denial_counts set minute = minute - interval '6 minutes'
+          where app_id = ${appId}
+        )
         update rate_limiter.recent_denials set minute = minute - interval '6 minutes'
         where app_id = ${appId}
       `;
       await fold();
-      const left = await database.sql`
-        select from rate_limiter.recent_denials where app_id = ${appId}
+      expect(await rowsOf(appId)).toEqual({ recent: 0, logged: 1, folded: 9 });
+      await expectDenied(appId, 9);
+    });
+
+    test("count once after a crash that took those which are not logged", async () => {
+      const appId = await makeApplication(database);
+      await handIn(appId, total(5));
+      await fold();
+      await database.sql`delete from rate_limiter.recent_denials where app_id = ${appId}`;
+      await expectDenied(appId, 5);
+      await handIn(appId, total(7));
+      await expectDenied(appId, 7);
+      await fold();
+      await expectDenied(appId, 7);
+    });
+
+    test("follow their application to another shard key while they are handed in", async () => {
+      const appId = await makeApplication(database);
+      await handIn(appId, total(5));
+      await fold();
+      // As where a report held the row when the application moved.
+      await database.sql`
+        update rate_limiter.recent_denials set shard_key = shard_key + 1 where app_id = ${appId}
       `;
-      expect(left).toHaveLength(0);
-      await expectDenied(appId, 6);
+      await handIn(appId, total(7));
+      await fold();
+      expect((await rowsOf(appId)).folded).toBe(7);
+      await database.sql`
+        with older as (
+          update rate_limiter.denial_counts set minute = minute - interval '6 minutes'
+          where app_id = ${appId}
+        )
+        update rate_limiter.recent_denials set minute = minute - interval '6 minutes'
+        where app_id = ${appId}
+      `;
+      await fold();
+      expect(await rowsOf(appId)).toEqual({ recent: 0, logged: 1, folded: 7 });
     });
   });
 
