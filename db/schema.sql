@@ -2265,7 +2265,7 @@ create function rate_limiter_internal.application_of_key_at(at timestamp with ti
 create function rate_limiter_internal.apply_durability(synchronous_commit boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 16c7d386c16b1d8e
+  -- body 4b8ae2c9aa2fa79a
 
 create function rate_limiter_internal.asked_lately(shard_key integer, at timestamp with time zone, app_id uuid)
   returns boolean
@@ -2624,7 +2624,7 @@ create function rate_limiter_internal.condition_matches(value double precision, 
 create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body 63a783d0d172a17d
+  -- body c34078909af0f964
 
 create function rate_limiter_internal.consume_batch_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -2649,7 +2649,7 @@ create function rate_limiter_internal.consume_many_at(firsts rate_limiter_intern
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 36ef908694bbf51b
+  -- body 8b939b08f6e96061
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3506,9 +3506,9 @@ create function rate_limiter_internal.prefetched_at(shard_key integer, at timest
   -- body 0eba65420d54899c
 
 create function rate_limiter_internal.prepare_to_charge(at timestamp with time zone)
-  returns void
+  returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 8bcef045c323dbf9
+  -- body 7e437399d63d0029
 
 create function rate_limiter_internal.problem(entry integer, code text, message text, detail text)
   returns jsonb
@@ -6275,7 +6275,7 @@ comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
-comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Refuses a transaction that is not read committed (QS422).';
+comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Answers whether the settings have the commit waited for. Refuses a transaction that is not read committed (QS422).';
 comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused.';
 comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:0a0350fbc83c415ab26a59433cf4494b9cc1180f
---! Hash: sha1:fef3cf00d3c1eaf84466d7dc37141d0ea2dc0065
+--! Hash: sha1:77741c14d5ee59e22b0eb3ed447404c011f80391
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -878,9 +878,12 @@ language plpgsql
 volatile
 parallel unsafe
 as $$
+declare
+  -- Assigned and not performed: that would be a query each time.
+  kept text;
 begin
   if not synchronous_commit then
-    perform set_config('synchronous_commit', 'off', true);
+    kept := set_config('synchronous_commit', 'off', true);
   end if;
 end;
 $$;
@@ -1997,8 +2000,9 @@ declare
   misses_bandwidth boolean;
   lacks_quota boolean;
   prefetch_ms integer;
-  -- Tokens and bytes that the session's stripe holds.
-  held numeric[];
+  -- What the session's stripe holds.
+  held_iops numeric;
+  held_bytes numeric;
   iops_draw rate_limiter_internal.layer1_draw;
   bytes_draw rate_limiter_internal.layer1_draw;
   is_iops_charged boolean := false;
@@ -2069,12 +2073,17 @@ begin
 
   if iops_drawn > 0 or bytes_drawn > 0 then
     select e.layer1_prefetch_ms into prefetch_ms from rate_limiter_internal.engine_settings as e;
-    held := rate_limiter_internal.prefetched_at(shard_key, at);
+    select s.iops, s.bytes
+    into held_iops, held_bytes
+    from rate_limiter_internal.layer1_stripes as s
+    where s.shard_key = consume_with_layer1.shard_key
+      and s.stripe = rate_limiter_internal.session_stripe()
+      and rate_limiter_internal.stripe_can_pay(s.expires_at, s.iops, s.bytes, 0, 0, at);
     iops_draw := rate_limiter_internal.layer1_draw_at(
-      shard_key, at, cluster_id, 'iops_l1', iops_drawn, held[1], prefetch_ms
+      shard_key, at, cluster_id, 'iops_l1', iops_drawn, coalesce(held_iops, 0), prefetch_ms
     );
     bytes_draw := rate_limiter_internal.layer1_draw_at(
-      shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, held[2], prefetch_ms
+      shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, coalesce(held_bytes, 0), prefetch_ms
     );
     if not iops_draw.is_possible or not bytes_draw.is_possible then
       decision := rate_limiter_internal.denial_at(shard_key, at, app_id, cluster_id, cost, bytes);

@@ -1,5 +1,5 @@
---! Previous: sha1:fef3cf00d3c1eaf84466d7dc37141d0ea2dc0065
---! Hash: sha1:600f68d0ca0d0ac963223dd30d725d8cd592967e
+--! Previous: sha1:77741c14d5ee59e22b0eb3ed447404c011f80391
+--! Hash: sha1:3c3dd2edd86a39d838abc4a2ac6135ea457b35a9
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:600f68d0ca0d0ac963223dd30d725d8cd592967e
---! Hash: sha1:5b8f0320538e6da367f76f884a6e65eb03417361
+--! Previous: sha1:3c3dd2edd86a39d838abc4a2ac6135ea457b35a9
+--! Hash: sha1:cef87428308f452de94f97240d736d9dd60a4260
 --! Message: denials and decisions
 
 -- Denials
@@ -2063,12 +2063,14 @@ comment on function rate_limiter_internal.compensate(
 --! EndIncluded rate_limiter_internal/decisions/compensate.sql
 --! Included rate_limiter_internal/decisions/prepare_to_charge.sql
 create or replace function rate_limiter_internal.prepare_to_charge(at timestamptz)
-returns void
+returns boolean
 language plpgsql
 volatile
 parallel unsafe
 as $$
 declare
+  is_durable boolean := true;
+  -- Assigned and not performed: that would be a query each time.
   kept text;
 begin
   -- Called only where there may be something to refuse: the call costs more than the comparison.
@@ -2076,9 +2078,10 @@ begin
     perform rate_limiter_internal.require_read_committed();
   end if;
   if current_setting('synchronous_commit') <> 'off' then
-    perform rate_limiter_internal.apply_durability((
-      select e.synchronous_commit from rate_limiter_internal.engine_settings as e
-    ));
+    select e.synchronous_commit into is_durable from rate_limiter_internal.engine_settings as e;
+    if not is_durable then
+      kept := set_config('synchronous_commit', 'off', true);
+    end if;
   end if;
   if current_setting('rate_limiter_denials.since', true)
     not in ('', floor(date_part('epoch', at))::bigint::text)
@@ -2086,14 +2089,15 @@ begin
     perform rate_limiter_internal.sweep_denials(floor(date_part('epoch', at))::bigint);
     kept := set_config('rate_limiter_denials.since', '', false);
   end if;
+  return is_durable;
 end;
 $$;
 
 comment on function rate_limiter_internal.prepare_to_charge(timestamptz) is
   'Before a charge, in a session that waits for the disk at commits or has counted denials: lets '
   'the commit go unwaited for as the settings say, and takes along what is counted of denials of '
-  'an earlier second, as something is written anyway. Refuses a transaction that is not read '
-  'committed (QS422).';
+  'an earlier second, as something is written anyway. Answers whether the settings have the commit '
+  'waited for. Refuses a transaction that is not read committed (QS422).';
 --! EndIncluded rate_limiter_internal/decisions/prepare_to_charge.sql
 --! Included rate_limiter_internal/decisions/consume_at.sql
 create or replace function rate_limiter_internal.consume_at(
@@ -2116,6 +2120,8 @@ as $$
 declare
   -- A bucket that was written later was so before the clock was set back.
   latest constant timestamptz := at + interval '1 second';
+  -- Assigned and not performed: that would be a query each time.
+  is_durable boolean;
   cost numeric;
   iops record;
   is_charged boolean := false;
@@ -2157,7 +2163,7 @@ begin
       or current_setting('transaction_isolation') <> 'read committed'
       or current_setting('rate_limiter_denials.since', true) <> ''
     then
-      perform rate_limiter_internal.prepare_to_charge(at);
+      is_durable := rate_limiter_internal.prepare_to_charge(at);
     end if;
 
     cost := null;

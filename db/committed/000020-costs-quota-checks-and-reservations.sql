@@ -1,5 +1,5 @@
---! Previous: sha1:5b8f0320538e6da367f76f884a6e65eb03417361
---! Hash: sha1:1fc4d118715aa6e2430b8b46b8029fc7bed1a54e
+--! Previous: sha1:cef87428308f452de94f97240d736d9dd60a4260
+--! Hash: sha1:ad750dd12411363c7322065ad602445c8676faa2
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:1fc4d118715aa6e2430b8b46b8029fc7bed1a54e
---! Hash: sha1:ee2cc607950bf32a587bcad1b3be68897573ebdd
+--! Previous: sha1:ad750dd12411363c7322065ad602445c8676faa2
+--! Hash: sha1:d56b6574a830342c5e2c04bc60eb2e3ae122d714
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:ee2cc607950bf32a587bcad1b3be68897573ebdd
---! Hash: sha1:c1409ba539bfa66d241bd4350775fbcc205f65f3
+--! Previous: sha1:d56b6574a830342c5e2c04bc60eb2e3ae122d714
+--! Hash: sha1:1ccfd18603fa056288414b3b7693ee811a540cb8
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:c1409ba539bfa66d241bd4350775fbcc205f65f3
---! Hash: sha1:9881b1a394ccb68dbb56bad10bbf235e28a07617
+--! Previous: sha1:1ccfd18603fa056288414b3b7693ee811a540cb8
+--! Hash: sha1:c522fecd070b251cf80f0499ce221c7bb668775a
 --! Message: health and applications
 
 -- Health

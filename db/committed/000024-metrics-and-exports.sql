@@ -1,5 +1,5 @@
---! Previous: sha1:9881b1a394ccb68dbb56bad10bbf235e28a07617
---! Hash: sha1:fd533aca7d67c09e60be4835105c3265f5e27d65
+--! Previous: sha1:c522fecd070b251cf80f0499ce221c7bb668775a
+--! Hash: sha1:f24f93edab00a52077f0818cf9deb2bd8ba2b5e9
 --! Message: metrics and exports
 
 -- Metrics

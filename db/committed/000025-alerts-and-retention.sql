@@ -1,5 +1,5 @@
---! Previous: sha1:fd533aca7d67c09e60be4835105c3265f5e27d65
---! Hash: sha1:ab5b0243908f0141f3b4ced81bd06546452173d4
+--! Previous: sha1:f24f93edab00a52077f0818cf9deb2bd8ba2b5e9
+--! Hash: sha1:3d76349cc0725c5d2ec9e4bbd3d12082e0a9d74b
 --! Message: alerts and retention
 
 -- Alerts

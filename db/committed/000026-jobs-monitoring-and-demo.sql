@@ -1,5 +1,5 @@
---! Previous: sha1:ab5b0243908f0141f3b4ced81bd06546452173d4
---! Hash: sha1:adad33c064c98789b022e268ff7ab40aa04c8a2e
+--! Previous: sha1:3d76349cc0725c5d2ec9e4bbd3d12082e0a9d74b
+--! Hash: sha1:1311f3787e27692ff50bfbe1c3ebf288a230052a
 --! Message: jobs, monitoring and demo
 
 -- Jobs
