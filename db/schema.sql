@@ -2345,10 +2345,10 @@ create function rate_limiter_internal.bucket_before(at timestamp with time zone,
   language plpgsql stable parallel safe;
   -- body ad78058985ee035d
 
-create function rate_limiter_internal.bucket_fill(at timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+create function rate_limiter_internal.bucket_fill(at timestamp with time zone, since timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body 15b5eb33e2ec2df2
+  -- body a7e6e9c3d9fd696a
 
 create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
@@ -2864,6 +2864,11 @@ create function rate_limiter_internal.expiring_rows()
   language sql stable parallel safe;
   -- body ef90fbff976c214a
 
+create function rate_limiter_internal.fill_percent(at timestamp with time zone, bucket rate_limiter.token_buckets)
+  returns numeric
+  language sql stable parallel safe;
+  -- body 2d7477a366eca19d
+
 create function rate_limiter_internal.finish_move(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -3350,6 +3355,11 @@ create function rate_limiter_internal.metric_problem(sample jsonb)
   returns text
   language sql immutable parallel safe;
   -- body b062336d2cfe8a65
+
+create function rate_limiter_internal.metric_unit(metric_name text)
+  returns text
+  language sql immutable parallel safe;
+  -- body 9f7509738fd673bb
 
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
@@ -4351,7 +4361,7 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   returns void
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan;
-  -- body a5a7e8ee69bae588
+  -- body 896e5382de672e41
 
 create function rate_limiter_private.access_token_seconds()
   returns bigint
@@ -6051,7 +6061,7 @@ comment on function rate_limiter_internal.blocked_by_headroom(timestamp with tim
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it, QS403 where what the loan holds of a ceiling is given to another application later; then no token moves.';
 comment on function rate_limiter_internal.bucket_at(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stands at a moment: rolled through every change of quota since it was last written, and refilled. refilled: tokens that flowed in. adjusted: tokens that changes of quota added (a bucket''s first quota finds it full) or dropped. Changes nothing.';
 comment on function rate_limiter_internal.bucket_before(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket as it stood just before a moment of the past, debt included, by its ledger and its quotas. Reservations are those of now.';
-comment on function rate_limiter_internal.bucket_fill(timestamp with time zone,pg_catalog.uuid) is 'How full the applications'' buckets, or those of one, are at a moment, in percent.';
+comment on function rate_limiter_internal.bucket_fill(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'How full the buckets of applications, or of one, are at a moment, in percent: those that an alert watches, those that were charged after the moment "since", and those that refilled since then. Of a bucket without a charge for an hour only an alert is told.';
 comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is 'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds without having to see the quotas behind it.';
 comment on function rate_limiter_internal.bucket_verdict(timestamp with time zone,rate_limiter.token_buckets,rate_limiter.token_buckets,numeric,boolean) is 'Whether one bucket, as it stands at a moment, can pay: enough, short, or exceeds_capacity; at layer 1 with the application''s reserve (null for none). A charge of zero is always paid, unless its size is not known yet: then a debt has to be paid first. passes_at: when it can, if no other charge comes, in a hundred years at the latest; null for never.';
 comment on function rate_limiter_internal.buckets_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'The buckets with a quota in force that an application draws on, as they stand at a moment, in the order in which a denial names them, and its reserves. Locks nothing. Raises QS409 where an enforcing one that is expected is missing.';
@@ -6151,6 +6161,7 @@ comment on function rate_limiter_internal.exchange_leases_at(rate_limiter_intern
 comment on function rate_limiter_internal.expected_buckets(boolean,boolean,boolean,boolean) is 'The enforcing buckets that a decision has to find, by the facts of its application: one that is missing would be no limit.';
 comment on function rate_limiter_internal.expire_leases_of(integer,timestamp with time zone,pg_catalog.uuid,integer) is 'Settles up to batch_size expired leases of a cluster as spent; answers what they were charged, which the caller releases.';
 comment on function rate_limiter_internal.expiring_rows() is 'The tables that are not partitioned by time and whose rows expire: of which type of data, and the moment from which a row t counts as old, null for one that must stay.';
+comment on function rate_limiter_internal.fill_percent(timestamp with time zone,rate_limiter.token_buckets) is 'How full a bucket is at a moment, in percent; null where it holds nothing at all.';
 comment on function rate_limiter_internal.finish_move(integer,integer,pg_catalog.uuid) is 'Moves what else there is of an application to another shard key: its reserves, which are locked after layer 1, and what was added to its history since move_history() was called first.';
 comment on function rate_limiter_internal.first_operations(timestamp with time zone,pg_catalog.uuid[],pg_catalog.text[],bigint[]) is 'Of many operations each application''s first, as a bucket can be charged once in a statement: those that need no reference, no shadow quota and no quota that is missing, at the cost of the list.';
 comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas, unless a system administrator: the kinds without a ceiling, and what is held (held_quotas).';
@@ -6246,6 +6257,7 @@ comment on function rate_limiter_internal.may_lend(pg_catalog.uuid,rate_limiter.
 comment on function rate_limiter_internal.may_manage_user(pg_catalog.uuid) is 'Whether the signed-in user may change this one in any way: a user of the same tenant, of any for a system administrator, who holds no role that the signed-in user could not give for as long. A user may manage itself.';
 comment on function rate_limiter_internal.merge_denial_totals(integer) is 'Adds up to batch_size folded totals of clients that are five minutes old, and are not handed in again, up to one row of denial_counts for each application, minute and reason, and forgets them; answers how many.';
 comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for metrics; null if nothing is.';
+comment on function rate_limiter_internal.metric_unit(pg_catalog.text) is 'The unit of a number of the system; null for counts.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.most_problems() is 'How many entries of a batch that are refused are told: each of them took a subtransaction.';
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
@@ -6439,7 +6451,7 @@ comment on function rate_limiter_internal.write_late_share(integer,timestamp wit
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
-comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now.';
+comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many, and null while another session does. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';

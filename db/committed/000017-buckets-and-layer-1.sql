@@ -1374,9 +1374,30 @@ grant execute on function rate_limiter_admin.adjust_tokens(
   uuid, rate_limiter.bucket_type, numeric, text
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/buckets/adjust_tokens.sql
+--! Included rate_limiter_internal/buckets/fill_percent.sql
+create or replace function rate_limiter_internal.fill_percent(
+  at timestamptz,
+  bucket rate_limiter.token_buckets
+)
+returns numeric
+language sql
+stable
+parallel safe
+as $$
+  select round((b.bucket).current_tokens / (b.bucket).capacity * 100, 2)
+  from rate_limiter_internal.bucket_at(at, fill_percent.bucket) as b
+  where (b.bucket).capacity > 0;
+$$;
+
+comment on function rate_limiter_internal.fill_percent(timestamptz, rate_limiter.token_buckets) is
+  'How full a bucket is at a moment, in percent; null where it holds nothing at all.';
+--! EndIncluded rate_limiter_internal/buckets/fill_percent.sql
 --! Included rate_limiter_internal/buckets/bucket_fill.sql
+drop function if exists rate_limiter_internal.bucket_fill(timestamptz, uuid);
+
 create or replace function rate_limiter_internal.bucket_fill(
   at timestamptz,
+  since timestamptz,
   only_app_id uuid default null
 )
 returns table (app_id uuid, metric_name text, value numeric)
@@ -1384,36 +1405,339 @@ language sql
 stable
 parallel safe
 as $$
-  select
-    state.app_id,
-    'qos_bucket_fill_' || case state.bucket_type when 'iops_l2' then 'iops' else 'bandwidth' end,
-    round((state.bucket).current_tokens / (state.bucket).capacity * 100, 2)
-  from (
-    select a.app_id, b.bucket_type, now.bucket
+  with watched as (
+    select c.app_id
+    from rate_limiter.alert_configs as c
+    where c.is_active
+      and starts_with(c.metric_name, 'qos_bucket_fill_')
+      and (only_app_id is null or c.app_id = only_app_id)
+  ),
+  -- None but these pay for the arithmetic.
+  candidates as materialized (
+    select
+      b as bucket,
+      b.updated_at > since or b.owner_id in (select w.app_id from watched as w) as is_told
     from rate_limiter.token_buckets as b
     join rate_limiter.applications as a on a.app_id = b.owner_id
-    cross join lateral rate_limiter_internal.bucket_at(bucket_fill.at, b) as now
     where a.is_active
       and (only_app_id is null or b.owner_id = only_app_id)
       and b.mode = 'enforce'
       and b.bucket_type in ('iops_l2', 'bandwidth_l2')
-      -- A bucket without a charge for an hour is read only if an alert watches it.
       and (
         b.updated_at > bucket_fill.at - interval '1 hour'
-        or exists (
-          select
-          from rate_limiter.alert_configs as c
-          where c.app_id = a.app_id
-            and c.is_active
-            and starts_with(c.metric_name, 'qos_bucket_fill_')
-        )
+        or b.owner_id in (select w.app_id from watched as w)
       )
-  ) as state
-  where (state.bucket).capacity > 0;
+  )
+  select
+    (c.bucket).owner_id,
+    'qos_bucket_fill_'
+      || case (c.bucket).bucket_type when 'iops_l2' then 'iops' else 'bandwidth' end,
+    filled.percent
+  from candidates as c
+  cross join lateral rate_limiter_internal.fill_percent(bucket_fill.at, c.bucket)
+    as filled (percent)
+  where filled.percent is not null
+    and (
+      c.is_told
+      -- Nothing was charged since, but it may have refilled.
+      or rate_limiter_internal.fill_percent(since, c.bucket) is distinct from filled.percent
+    );
 $$;
 
-comment on function rate_limiter_internal.bucket_fill(timestamptz, uuid) is
-  'How full the applications'' buckets, or those of one, are at a moment, in percent.';
+comment on function rate_limiter_internal.bucket_fill(timestamptz, timestamptz, uuid) is
+  'How full the buckets of applications, or of one, are at a moment, in percent: those that an '
+  'alert watches, those that were charged after the moment "since", and those that refilled since '
+  'then. Of a bucket without a charge for an hour only an alert is told.';
+--! EndIncluded rate_limiter_internal/buckets/bucket_fill.sql
+--! Included rate_limiter_private/buckets/verify_ledger.sql
+create or replace function rate_limiter_private.verify_ledger(
+  at timestamptz default clock_timestamp(),
+  out gap_count bigint,
+  out first_gaps jsonb
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+  from_time timestamptz;
+begin
+  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
+  -- gaps, they are looked at again until they are explained.
+  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity')
+  into from_time
+  from rate_limiter_private.ledger_checks as c
+  where c.gap_count = 0 and c.checked_at <= at;
+
+  -- Where a clock stepped back over the start of the span, rows of the span seem to be missing:
+  -- a gap is one that a longer look shows too.
+  with near as (
+    select g.* from rate_limiter.verify_ledger(from_time, 'infinity') as g
+  ),
+  found as (
+    select n.*
+    from near as n
+    where from_time = '-infinity' or exists (
+      select
+      from rate_limiter.verify_ledger(from_time - interval '24 hours', 'infinity') as g
+      where g.owner_id = n.owner_id
+        and g.bucket_type = n.bucket_type
+        and g.mode = n.mode
+        and g.seq = n.seq
+    )
+  ),
+  numbered as (
+    select f.*, row_number() over (order by f.created_at, f.owner_id, f.seq) as place
+    from found as f
+  )
+  select
+    count(*),
+    coalesce(
+      jsonb_agg(to_jsonb(n) - 'place' order by n.place) filter (where n.place <= 100), '[]'
+    )
+  into gap_count, first_gaps
+  from numbered as n;
+
+  insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
+  values (
+    from_time, at, verify_ledger.gap_count, verify_ledger.first_gaps
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.verify_ledger(timestamptz) is
+  'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
+grant execute on function rate_limiter_private.verify_ledger(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/buckets/verify_ledger.sql
+--! Included rate_limiter_internal/buckets/bucket_now.sql
+create or replace function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
+returns rate_limiter.token_buckets
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select (b.bucket).*
+  from rate_limiter_internal.bucket_at(statement_timestamp(), bucket_now.bucket) as b;
+$$;
+
+comment on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) is
+  'A bucket as it stands now. Runs as its owner, so that who may see a bucket sees what it holds '
+  'without having to see the quotas behind it.';
+grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets)
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/buckets/bucket_now.sql
+--! Included rate_limiter/buckets/v_token_bucket_status.sql
+create or replace view rate_limiter.v_token_bucket_status
+with (security_invoker = true) as
+select
+  tb.bucket_id,
+  a.name as app_name,
+  tb.bucket_type,
+  state.capacity,
+  state.current_tokens,
+  state.refill_rate,
+  round(state.current_tokens / state.capacity * 100, 2) as fill_percentage,
+  case
+    when state.current_tokens < 0 then 'debt'
+    when state.current_tokens < state.capacity * 0.2 then 'critical'
+    when state.current_tokens < state.capacity * 0.5 then 'warning'
+    else 'healthy'
+  end as status,
+  tb.owner_id,
+  tb.mode,
+  c.name as cluster_name,
+  state.last_refill_at,
+  greatest(-state.current_tokens, 0) as debt,
+  rate_limiter_internal.debt_seconds(statement_timestamp(), state) as debt_seconds
+from rate_limiter.token_buckets as tb
+cross join lateral rate_limiter_internal.bucket_now(tb) as state
+left join rate_limiter.applications as a on a.app_id = tb.owner_id
+left join rate_limiter.clusters as c
+  on c.cluster_id = coalesce(tb.reserve_cluster_id, tb.owner_id)
+-- Without a quota in force a bucket sets no limit: there is nothing to show but its debt, which
+-- stays.
+where state.capacity is not null or state.current_tokens < 0;
+
+comment on view rate_limiter.v_token_bucket_status is
+  E'@name bucket\n'
+  '@primaryKey bucket_id\n'
+  '@foreignKey (owner_id) references rate_limiter.applications (app_id)|'
+  '@fieldName application|@foreignFieldName buckets\n'
+  'What each bucket holds now: refilled on reading, however long ago its last charge was.';
+comment on column rate_limiter.v_token_bucket_status.bucket_id is 'The bucket.';
+comment on column rate_limiter.v_token_bucket_status.app_name is
+  'The application, for a layer-2 bucket or a reserve.';
+comment on column rate_limiter.v_token_bucket_status.bucket_type is
+  'What it holds, and its layer.';
+comment on column rate_limiter.v_token_bucket_status.capacity is 'Tokens when full.';
+comment on column rate_limiter.v_token_bucket_status.current_tokens is
+  'Tokens now; below zero in debt.';
+comment on column rate_limiter.v_token_bucket_status.refill_rate is 'Tokens per second.';
+comment on column rate_limiter.v_token_bucket_status.fill_percentage is
+  'How full it is: above 100 while it borrows, below zero in debt.';
+comment on column rate_limiter.v_token_bucket_status.status is
+  'debt below zero, critical below a fifth, warning below half, else healthy.';
+comment on column rate_limiter.v_token_bucket_status.owner_id is
+  'The application or the cluster.';
+comment on column rate_limiter.v_token_bucket_status.mode is
+  'Whether it decides or only measures.';
+comment on column rate_limiter.v_token_bucket_status.cluster_name is
+  'The cluster, for a layer-1 bucket or a reserve on it.';
+comment on column rate_limiter.v_token_bucket_status.last_refill_at is
+  E'@behavior -attribute:orderBy\n'
+  'Up to when it has refilled: now, where it does. Pages are not ordered by it, for it moves.';
+comment on column rate_limiter.v_token_bucket_status.debt is
+  'Tokens below zero, which refill pays first.';
+comment on column rate_limiter.v_token_bucket_status.debt_seconds is
+  'Seconds until refill has paid the debt; 0 without one, null where nothing flows in.';
+
+revoke all on rate_limiter.v_token_bucket_status
+  from rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.v_token_bucket_status
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/v_token_bucket_status.sql
+--! Included rate_limiter/buckets/sync_engine_setting.triggers.sql
+create or replace trigger sync_engine_setting
+  after update on rate_limiter.system_settings
+  for each row
+  when (new.key in (
+    'decision_synchronous_commit', 'layer1_prefetch_ms', 'max_debt_seconds',
+    'max_cluster_debt_seconds', 'lease_fairness', 'lease_seconds', 'lease_max_share',
+    'lease_common_share'
+  ))
+  execute function rate_limiter_internal.sync_engine_setting();
+comment on trigger sync_engine_setting on rate_limiter.system_settings is
+  'Decisions read these settings from one row.';
+--! EndIncluded rate_limiter/buckets/sync_engine_setting.triggers.sql
+--! Included rate_limiter/buckets/token_buckets.policies.sql
+-- Written by functions alone. A cluster's rows add up what all tenants do: only system
+-- administrators see them.
+alter table rate_limiter.token_buckets enable row level security;
+
+drop policy if exists readable on rate_limiter.token_buckets;
+create policy readable on rate_limiter.token_buckets
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or owner_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.token_buckets;
+create policy monitored on rate_limiter.token_buckets
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/buckets/token_buckets.policies.sql
+--! Included rate_limiter/buckets/token_transactions.policies.sql
+-- Written by functions alone. A cluster's rows add up what all tenants do: only system
+-- administrators see them.
+alter table rate_limiter.token_transactions enable row level security;
+
+drop policy if exists readable on rate_limiter.token_transactions;
+create policy readable on rate_limiter.token_transactions
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or owner_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.token_transactions;
+create policy monitored on rate_limiter.token_transactions
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/buckets/token_transactions.policies.sql
+--! Included rate_limiter/buckets/token_buckets.grants.sql
+revoke all on rate_limiter.token_buckets
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.token_buckets to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/token_buckets.grants.sql
+--! Included rate_limiter/buckets/token_transactions.grants.sql
+revoke all on rate_limiter.token_transactions
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.token_transactions to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/buckets/token_transactions.grants.sql
+--! Included rate_limiter_private/buckets/ledger_checks.grants.sql
+revoke all on rate_limiter_private.ledger_checks
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.ledger_checks to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/buckets/ledger_checks.grants.sql
+
+--! Included rate_limiter_internal/buckets/bucket_fill.sql
+drop function if exists rate_limiter_internal.bucket_fill(timestamptz, uuid);
+
+create or replace function rate_limiter_internal.bucket_fill(
+  at timestamptz,
+  since timestamptz,
+  only_app_id uuid default null
+)
+returns table (app_id uuid, metric_name text, value numeric)
+language sql
+stable
+parallel safe
+as $$
+  with watched as (
+    select c.app_id
+    from rate_limiter.alert_configs as c
+    where c.is_active
+      and starts_with(c.metric_name, 'qos_bucket_fill_')
+      and (only_app_id is null or c.app_id = only_app_id)
+  ),
+  -- None but these pay for the arithmetic.
+  candidates as materialized (
+    select
+      b as bucket,
+      b.updated_at > since or b.owner_id in (select w.app_id from watched as w) as is_told
+    from rate_limiter.token_buckets as b
+    join rate_limiter.applications as a on a.app_id = b.owner_id
+    where a.is_active
+      and (only_app_id is null or b.owner_id = only_app_id)
+      and b.mode = 'enforce'
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and (
+        b.updated_at > bucket_fill.at - interval '1 hour'
+        or b.owner_id in (select w.app_id from watched as w)
+      )
+  )
+  select
+    (c.bucket).owner_id,
+    'qos_bucket_fill_'
+      || case (c.bucket).bucket_type when 'iops_l2' then 'iops' else 'bandwidth' end,
+    filled.percent
+  from candidates as c
+  cross join lateral rate_limiter_internal.fill_percent(bucket_fill.at, c.bucket)
+    as filled (percent)
+  where filled.percent is not null
+    and (
+      c.is_told
+      -- Nothing was charged since, but it may have refilled.
+      or rate_limiter_internal.fill_percent(since, c.bucket) is distinct from filled.percent
+    );
+$$;
+
+comment on function rate_limiter_internal.bucket_fill(timestamptz, timestamptz, uuid) is
+  'How full the buckets of applications, or of one, are at a moment, in percent: those that an '
+  'alert watches, those that were charged after the moment "since", and those that refilled since '
+  'then. Of a bucket without a charge for an hour only an alert is told.';
 --! EndIncluded rate_limiter_internal/buckets/bucket_fill.sql
 --! Included rate_limiter_private/buckets/verify_ledger.sql
 create or replace function rate_limiter_private.verify_ledger(

@@ -659,6 +659,21 @@ comment on function rate_limiter_internal.system_metrics(timestamptz, timestampt
   'What the system did for each application, or for one, in each minute of a span, from the '
   'ledger and the counts of denials. Only what is not zero.';
 --! EndIncluded rate_limiter_internal/metrics/system_metrics.sql
+--! Included rate_limiter_internal/metrics/metric_unit.sql
+create or replace function rate_limiter_internal.metric_unit(metric_name text)
+returns text
+language sql
+immutable
+parallel safe
+return case
+  when metric_name like '%_tokens' then 'tokens'
+  when metric_name like '%_bytes' then 'bytes'
+  when metric_name like 'qos_bucket_fill_%' then 'percent'
+end;
+
+comment on function rate_limiter_internal.metric_unit(text) is
+  'The unit of a number of the system; null for counts.';
+--! EndIncluded rate_limiter_internal/metrics/metric_unit.sql
 --! Included rate_limiter_internal/metrics/write_system_metrics.sql
 create or replace function rate_limiter_internal.write_system_metrics(
   at timestamptz,
@@ -687,38 +702,36 @@ begin
       and d.minute < from_time - interval '2 minutes'
       and (only_app_id is null or d.app_id = only_app_id)
   ),
-  numbers as (
-    select s.app_id, s.minute + interval '1 minute' as taken_at, s.metric_name, s.value
+  counts as (
+    select
+      s.app_id, s.minute + interval '1 minute' as taken_at, s.metric_name, sum(s.value) as value
     from spans
     cross join lateral rate_limiter_internal.system_metrics(
       spans.from_time, spans.to_time, only_app_id
     ) as s
+    group by s.app_id, s.minute, s.metric_name
+  ),
+  numbers as (
+    select c.app_id, c.taken_at, c.metric_name, c.value
+    from counts as c
     union all
     select f.app_id, this_minute, f.metric_name, f.value
-    from rate_limiter_internal.bucket_fill(at, only_app_id) as f
+    from rate_limiter_internal.bucket_fill(at, from_time, only_app_id) as f
     where to_time = this_minute
     union all
     select h.app_id, this_minute, h.metric_name, h.value
     from rate_limiter_internal.cluster_health() as h
     where to_time = this_minute
       and (only_app_id is null or h.app_id = only_app_id)
-    union all
-    -- What was not zero within the last hour is so now: without a sample no alert would end.
-    select recent.app_id, minute.taken_at, recent.metric_name, 0
-    from (
-      select distinct m.app_id, m.metric_name
-      from rate_limiter.metrics as m
-      where m."timestamp" > from_time - interval '1 hour'
-        and m."timestamp" <= this_minute
-        and starts_with(m.metric_name, 'qos_')
-        and not starts_with(m.metric_name, 'qos_bucket_fill_')
-        and m.metric_name <> 'qos_cluster_health'
-        and m.value <> 0
-        and (only_app_id is null or m.app_id = only_app_id)
-    ) as recent
-    cross join generate_series(
-      from_time + interval '1 minute', to_time, interval '1 minute'
-    ) as minute (taken_at)
+  ),
+  -- One zero says that a series has ended, and costs an idle application nothing from then on.
+  zeros as (
+    select c.app_id, c.taken_at + interval '1 minute' as taken_at, c.metric_name
+    from counts as c
+    where c.value <> 0 and c.taken_at < to_time
+    except
+    select c.app_id, c.taken_at, c.metric_name
+    from counts as c
   ),
   facts as materialized (
     select f.shard_key, f.app_id
@@ -733,23 +746,30 @@ begin
     select
       f.shard_key, n.app_id, n.taken_at, md5(n.metric_name)::uuid, n.metric_name,
       -- As metrics allows.
-      least(greatest(sum(n.value), -1e30), 1e30),
-      case
-        when n.metric_name like '%_tokens' then 'tokens'
-        when n.metric_name like '%_bytes' then 'bytes'
-        when n.metric_name like 'qos_bucket_fill_%' then 'percent'
-      end
+      least(greatest(n.value, -1e30), 1e30),
+      rate_limiter_internal.metric_unit(n.metric_name)
     from numbers as n
     join facts as f on f.app_id = n.app_id
-    group by f.shard_key, n.app_id, n.taken_at, n.metric_name
     on conflict (shard_key, app_id, "timestamp", metric_id) do update
     set value = excluded.value
     where m.value <> excluded.value
     returning m.app_id, m.metric_name, m."timestamp"
+  ),
+  ended as (
+    insert into rate_limiter.metrics as m
+      (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
+    select
+      f.shard_key, z.app_id, z.taken_at, md5(z.metric_name)::uuid, z.metric_name, 0,
+      rate_limiter_internal.metric_unit(z.metric_name)
+    from zeros as z
+    join facts as f on f.app_id = z.app_id
+    -- A minute that an earlier run has counted is not recounted with the one before it.
+    on conflict (shard_key, app_id, "timestamp", metric_id) do nothing
+    returning m.app_id, m.metric_name, m."timestamp"
   )
   insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
-  select distinct 'hour', s.app_id, s.metric_name, date_trunc('hour', s."timestamp", 'UTC')
-  from stored as s;
+  select distinct 'hour', w.app_id, w.metric_name, date_trunc('hour', w."timestamp", 'UTC')
+  from (select s.* from stored as s union all select e.* from ended as e) as w;
 end;
 $$;
 
@@ -757,7 +777,675 @@ comment on function rate_limiter_internal.write_system_metrics(
   timestamptz, timestamptz, timestamptz, uuid
 ) is
   'Writes the numbers of every application, or of one, for the minutes of a span, and how full '
-  'its buckets are where the span ends now.';
+  'its buckets are where the span ends now: rows of what moved or is watched, and one zero after '
+  'a count.';
+--! EndIncluded rate_limiter_internal/metrics/write_system_metrics.sql
+--! Included rate_limiter_private/metrics/record_system_metrics.sql
+create or replace function rate_limiter_private.record_system_metrics(
+  at timestamptz,
+  batch_minutes integer default 60
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  this_minute constant timestamptz := date_trunc('minute', at, 'UTC');
+  done_until timestamptz;
+  to_time timestamptz;
+  application record;
+begin
+  if not rate_limiter_internal.try_lock_job('record_system_metrics') then
+    return null;
+  end if;
+
+  select least(p.done_until, this_minute)
+  into done_until
+  from rate_limiter_private.job_progress as p
+  where p.job = 'record_system_metrics';
+  done_until := coalesce(done_until, this_minute - interval '1 hour');
+  to_time := least(this_minute, done_until + make_interval(mins => batch_minutes));
+
+  begin
+    perform rate_limiter_internal.write_system_metrics(at, done_until, to_time);
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception
+    then
+      -- An application at a time: what is wrong with one keeps no other from its numbers.
+      for application in select a.app_id from rate_limiter.applications as a loop
+        begin
+          perform rate_limiter_internal.write_system_metrics(
+            at, done_until, to_time, application.app_id
+          );
+        exception
+          when data_exception or integrity_constraint_violation or program_limit_exceeded
+            or raise_exception
+          then
+            perform rate_limiter_private.record_job_failure(
+              'record_system_metrics', application.app_id::text, sqlstate, sqlerrm
+            );
+        end;
+      end loop;
+  end;
+
+  insert into rate_limiter_private.job_progress (job, done_until)
+  values ('record_system_metrics', to_time)
+  on conflict (job) do update set done_until = excluded.done_until;
+
+  return extract(epoch from to_time - done_until) / 60;
+end;
+$$;
+
+comment on function rate_limiter_private.record_system_metrics(timestamptz, integer) is
+  'Job: writes the system''s own numbers into metrics (names begin with qos_), by application '
+  'and minute, stamped with the minute''s end; how full each bucket is and how the clusters are, '
+  'at the current minute. Goes on where the last run ended, at most batch_minutes further, and '
+  'answers how many minutes that were, and null while another session does. Running twice '
+  'changes nothing. An application whose numbers cannot be written is left out and counted in '
+  'job_failures.';
+grant execute on function rate_limiter_private.record_system_metrics(timestamptz, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/record_system_metrics.sql
+--! Included rate_limiter_internal/metrics/aggregate_hours.sql
+create or replace function rate_limiter_internal.aggregate_hours(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Each keeps its shard key until this is written. Samples are looked for by application: those of
+  -- one that has just moved are seen under its old key.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id = any (app_ids)
+    order by f.app_id
+    for key share
+  )
+  insert into rate_limiter.metrics_hourly as known (
+    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
+    p95_value, p99_value, sample_count
+  )
+  select
+    f.shard_key,
+    m.app_id,
+    m.metric_name,
+    c.bucket,
+    -- In the order of the values: a sum of doubles depends on it.
+    avg(m.value order by m.value),
+    min(m.value),
+    max(m.value),
+    percentile_cont(0.5) within group (order by m.value),
+    percentile_cont(0.95) within group (order by m.value),
+    percentile_cont(0.99) within group (order by m.value),
+    count(*)
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  join facts as f on f.app_id = c.app_id
+  join rate_limiter.metrics as m
+    on m.app_id = c.app_id
+    and m.metric_name = c.metric_name
+    and m."timestamp" >= c.bucket
+    and m."timestamp" < c.bucket + interval '1 hour'
+  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  on conflict (shard_key, app_id, metric_name, bucket) do update
+  set
+    avg_value = excluded.avg_value,
+    min_value = excluded.min_value,
+    max_value = excluded.max_value,
+    median_value = excluded.median_value,
+    p95_value = excluded.p95_value,
+    p99_value = excluded.p99_value,
+    sample_count = excluded.sample_count
+  -- Of those that have expired meanwhile, the aggregate is all that is left.
+  where excluded.sample_count >= known.sample_count;
+$$;
+
+comment on function rate_limiter_internal.aggregate_hours(uuid[], text[], timestamptz[]) is
+  'Aggregates these hours anew from all their samples. One whose samples have expired keeps '
+  'what it has.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_hours.sql
+--! Included rate_limiter_internal/metrics/aggregate_days.sql
+create or replace function rate_limiter_internal.aggregate_days(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  -- Each keeps its shard key until this is written. Samples are looked for by application: those of
+  -- one that has just moved are seen under its old key.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id = any (app_ids)
+    order by f.app_id
+    for key share
+  )
+  insert into rate_limiter.metrics_daily as known (
+    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
+    p95_value, p99_value, sample_count
+  )
+  select
+    f.shard_key,
+    m.app_id,
+    m.metric_name,
+    c.bucket,
+    -- In the order of the values: a sum of doubles depends on it.
+    avg(m.value order by m.value),
+    min(m.value),
+    max(m.value),
+    percentile_cont(0.5) within group (order by m.value),
+    percentile_cont(0.95) within group (order by m.value),
+    percentile_cont(0.99) within group (order by m.value),
+    count(*)
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  join facts as f on f.app_id = c.app_id
+  join rate_limiter.metrics as m
+    on m.app_id = c.app_id
+    and m.metric_name = c.metric_name
+    and m."timestamp" >= c.bucket
+    and m."timestamp" < c.bucket + interval '24 hours'
+  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  on conflict (shard_key, app_id, metric_name, bucket) do update
+  set
+    avg_value = excluded.avg_value,
+    min_value = excluded.min_value,
+    max_value = excluded.max_value,
+    median_value = excluded.median_value,
+    p95_value = excluded.p95_value,
+    p99_value = excluded.p99_value,
+    sample_count = excluded.sample_count
+  -- Of those that have expired meanwhile, the aggregate is all that is left.
+  where excluded.sample_count >= known.sample_count;
+$$;
+
+comment on function rate_limiter_internal.aggregate_days(uuid[], text[], timestamptz[]) is
+  'Aggregates these days anew from all their samples. One whose samples have expired keeps '
+  'what it has.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_days.sql
+--! Included rate_limiter_internal/metrics/aggregate_buckets.sql
+create or replace function rate_limiter_internal.aggregate_buckets(
+  grain text,
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if grain = 'day' then
+    perform rate_limiter_internal.aggregate_days(app_ids, metric_names, buckets);
+    return;
+  end if;
+
+  perform rate_limiter_internal.aggregate_hours(app_ids, metric_names, buckets);
+  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+  select distinct 'day', c.app_id, c.metric_name, date_trunc('day', c.bucket, 'UTC')
+  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket);
+end;
+$$;
+
+comment on function rate_limiter_internal.aggregate_buckets(
+  text, uuid[], text[], timestamptz[]
+) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
+--! EndIncluded rate_limiter_internal/metrics/aggregate_buckets.sql
+--! Included rate_limiter_private/metrics/aggregate_metrics.sql
+create or replace function rate_limiter_private.aggregate_metrics(
+  grain text,
+  batch_size integer default 500
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  changed record;
+  application record;
+begin
+  -- One at a time: of two that aggregate the same hour, the one that read first might write last.
+  if not rate_limiter_internal.try_lock_job('aggregate_metrics') then
+    return null;
+  end if;
+
+  with changes as (
+    select distinct c.app_id, c.metric_name, c.bucket
+    from rate_limiter_private.metric_changes as c
+    where c.grain = aggregate_metrics.grain
+    order by c.app_id, c.metric_name, c.bucket
+    limit batch_size
+  ),
+  taken as (
+    delete from rate_limiter_private.metric_changes as c
+    using changes as k
+    where c.grain = aggregate_metrics.grain
+      and c.app_id = k.app_id
+      and c.metric_name = k.metric_name
+      and c.bucket = k.bucket
+  )
+  select
+    count(*)::integer as number,
+    array_agg(k.app_id) as app_ids,
+    array_agg(k.metric_name::text) as metric_names,
+    array_agg(k.bucket) as buckets
+  into changed
+  from changes as k;
+
+  if changed.number = 0 then
+    return 0;
+  end if;
+  begin
+    -- A statement of its own: it sees every sample whose mark was taken above.
+    perform rate_limiter_internal.aggregate_buckets(
+      grain, changed.app_ids, changed.metric_names, changed.buckets
+    );
+    return changed.number;
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception
+    then
+      -- An application at a time: what cannot be aggregated stops no other application.
+      null;
+  end;
+
+  for application in
+    select
+      c.app_id,
+      array_agg(c.metric_name) as metric_names,
+      array_agg(c.bucket) as buckets
+    from unnest(changed.app_ids, changed.metric_names, changed.buckets)
+      as c (app_id, metric_name, bucket)
+    group by c.app_id
+  loop
+    begin
+      perform rate_limiter_internal.aggregate_buckets(
+        grain, array_fill(application.app_id, array[cardinality(application.buckets)]),
+        application.metric_names, application.buckets
+      );
+    exception
+      when data_exception or integrity_constraint_violation or program_limit_exceeded
+        or raise_exception
+      then
+        perform rate_limiter_private.record_job_failure(
+          'aggregate_metrics', application.app_id::text, sqlstate, sqlerrm
+        );
+    end;
+  end loop;
+  return changed.number;
+end;
+$$;
+
+comment on function rate_limiter_private.aggregate_metrics(text, integer) is
+  'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) '
+  'up to date that got samples since, however late; answers how many, and null while another '
+  'session does. Call it until it answers less than batch_size. An application whose samples '
+  'cannot be aggregated is left out and counted in job_failures.';
+grant execute on function rate_limiter_private.aggregate_metrics(text, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/aggregate_metrics.sql
+--! Included rate_limiter_private/metrics/mark_for_aggregation.sql
+create or replace function rate_limiter_private.mark_for_aggregation(
+  from_time timestamptz,
+  to_time timestamptz
+)
+returns bigint
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with marked as (
+    insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+    select distinct 'hour', m.app_id, m.metric_name, date_trunc('hour', m."timestamp", 'UTC')
+    from rate_limiter.metrics as m
+    where m."timestamp" >= from_time and m."timestamp" < to_time
+    returning 1
+  )
+  select count(*) from marked;
+$$;
+
+comment on function rate_limiter_private.mark_for_aggregation(timestamptz, timestamptz) is
+  'Has every hour of a span aggregated anew, for samples that were put in without the ingestion '
+  'functions; answers how many. The next runs of aggregate_metrics do the work.';
+grant execute on function rate_limiter_private.mark_for_aggregation(timestamptz, timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/metrics/mark_for_aggregation.sql
+--! Included rate_limiter/metrics/v_metrics_summary_24h.sql
+create or replace view rate_limiter.v_metrics_summary_24h
+with (security_invoker = true) as
+with
+-- Each table by itself before the join: joined first, every row of one would be counted once for
+-- each row of the other.
+iops as (
+  select
+    m.app_id,
+    avg(m.total_ops) as avg_iops,
+    max(m.total_ops) as peak_iops,
+    count(*) as sample_count
+  from rate_limiter.iops_metrics as m
+  where m."timestamp" > current_timestamp - interval '24 hours'
+  group by m.app_id
+),
+bandwidth as (
+  select
+    m.app_id,
+    avg(m.total_bytes) as avg_bandwidth_bytes,
+    max(m.total_bytes) as peak_bandwidth_bytes,
+    count(*) as sample_count
+  from rate_limiter.bandwidth_metrics as m
+  where m."timestamp" > current_timestamp - interval '24 hours'
+  group by m.app_id
+)
+select
+  a.app_id,
+  a.name as app_name,
+  i.avg_iops,
+  i.peak_iops,
+  b.avg_bandwidth_bytes,
+  b.peak_bandwidth_bytes,
+  coalesce(i.sample_count, 0) as iops_sample_count,
+  coalesce(b.sample_count, 0) as bandwidth_sample_count
+from rate_limiter.applications as a
+left join iops as i on i.app_id = a.app_id
+left join bandwidth as b on b.app_id = a.app_id;
+
+comment on view rate_limiter.v_metrics_summary_24h is
+  E'@name metrics_summary\n'
+  '@primaryKey app_id\n'
+  '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
+  '@fieldName application|@foreignFieldName metricsSummary\n'
+  'Operations and bytes of each application over the last 24 hours.';
+comment on column rate_limiter.v_metrics_summary_24h.app_id is 'The application.';
+comment on column rate_limiter.v_metrics_summary_24h.app_name is 'Its name.';
+comment on column rate_limiter.v_metrics_summary_24h.avg_iops is 'Mean operations of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.peak_iops is 'Most operations of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.avg_bandwidth_bytes is
+  'Mean bytes of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.peak_bandwidth_bytes is
+  'Most bytes of a sample.';
+comment on column rate_limiter.v_metrics_summary_24h.iops_sample_count is
+  'Samples of operations.';
+comment on column rate_limiter.v_metrics_summary_24h.bandwidth_sample_count is
+  'Samples of bytes.';
+
+revoke all on rate_limiter.v_metrics_summary_24h
+  from rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.v_metrics_summary_24h
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/v_metrics_summary_24h.sql
+--! Included rate_limiter/metrics/bandwidth_metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.bandwidth_metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.bandwidth_metrics;
+create policy readable on rate_limiter.bandwidth_metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.bandwidth_metrics;
+create policy monitored on rate_limiter.bandwidth_metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/bandwidth_metrics.policies.sql
+--! Included rate_limiter/metrics/iops_metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.iops_metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.iops_metrics;
+create policy readable on rate_limiter.iops_metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.iops_metrics;
+create policy monitored on rate_limiter.iops_metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/iops_metrics.policies.sql
+--! Included rate_limiter/metrics/metrics.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics;
+create policy readable on rate_limiter.metrics
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics;
+create policy monitored on rate_limiter.metrics
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics.policies.sql
+--! Included rate_limiter/metrics/metrics_daily.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics_daily enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics_daily;
+create policy readable on rate_limiter.metrics_daily
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics_daily;
+create policy monitored on rate_limiter.metrics_daily
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics_daily.policies.sql
+--! Included rate_limiter/metrics/metrics_hourly.policies.sql
+-- Written by functions alone.
+alter table rate_limiter.metrics_hourly enable row level security;
+
+drop policy if exists readable on rate_limiter.metrics_hourly;
+create policy readable on rate_limiter.metrics_hourly
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('metrics', 'read'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or app_id in (
+        select a.app_id
+        from rate_limiter.applications as a
+        where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.metrics_hourly;
+create policy monitored on rate_limiter.metrics_hourly
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/metrics/metrics_hourly.policies.sql
+--! Included rate_limiter/metrics/bandwidth_metrics.grants.sql
+revoke all on rate_limiter.bandwidth_metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.bandwidth_metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/bandwidth_metrics.grants.sql
+--! Included rate_limiter/metrics/iops_metrics.grants.sql
+revoke all on rate_limiter.iops_metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.iops_metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/iops_metrics.grants.sql
+--! Included rate_limiter/metrics/metrics.grants.sql
+revoke all on rate_limiter.metrics
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics.grants.sql
+--! Included rate_limiter/metrics/metrics_daily.grants.sql
+revoke all on rate_limiter.metrics_daily
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics_daily to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics_daily.grants.sql
+--! Included rate_limiter/metrics/metrics_hourly.grants.sql
+revoke all on rate_limiter.metrics_hourly
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.metrics_hourly to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/metrics/metrics_hourly.grants.sql
+--! Included rate_limiter_private/metrics/metric_changes.grants.sql
+revoke all on rate_limiter_private.metric_changes
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.metric_changes to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/metrics/metric_changes.grants.sql
+
+--! Included rate_limiter_internal/metrics/write_system_metrics.sql
+create or replace function rate_limiter_internal.write_system_metrics(
+  at timestamptz,
+  from_time timestamptz,
+  to_time timestamptz,
+  only_app_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+-- One plan for every application is a bad one for a single application.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  this_minute constant timestamptz := date_trunc('minute', at, 'UTC');
+begin
+  with spans as (
+    -- Two minutes once more: the last transactions of the minute before may have been open. And
+    -- every minute for which a session handed in its denials late.
+    select from_time - interval '2 minutes' as from_time, to_time
+    union
+    select d.minute, d.minute + interval '1 minute'
+    from rate_limiter.denial_counts as d
+    where d.recorded_at >= from_time - interval '2 minutes'
+      and d.minute < from_time - interval '2 minutes'
+      and (only_app_id is null or d.app_id = only_app_id)
+  ),
+  counts as (
+    select
+      s.app_id, s.minute + interval '1 minute' as taken_at, s.metric_name, sum(s.value) as value
+    from spans
+    cross join lateral rate_limiter_internal.system_metrics(
+      spans.from_time, spans.to_time, only_app_id
+    ) as s
+    group by s.app_id, s.minute, s.metric_name
+  ),
+  numbers as (
+    select c.app_id, c.taken_at, c.metric_name, c.value
+    from counts as c
+    union all
+    select f.app_id, this_minute, f.metric_name, f.value
+    from rate_limiter_internal.bucket_fill(at, from_time, only_app_id) as f
+    where to_time = this_minute
+    union all
+    select h.app_id, this_minute, h.metric_name, h.value
+    from rate_limiter_internal.cluster_health() as h
+    where to_time = this_minute
+      and (only_app_id is null or h.app_id = only_app_id)
+  ),
+  -- One zero says that a series has ended, and costs an idle application nothing from then on.
+  zeros as (
+    select c.app_id, c.taken_at + interval '1 minute' as taken_at, c.metric_name
+    from counts as c
+    where c.value <> 0 and c.taken_at < to_time
+    except
+    select c.app_id, c.taken_at, c.metric_name
+    from counts as c
+  ),
+  facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id in (select n.app_id from numbers as n)
+    order by f.app_id
+    for key share
+  ),
+  stored as (
+    insert into rate_limiter.metrics as m
+      (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
+    select
+      f.shard_key, n.app_id, n.taken_at, md5(n.metric_name)::uuid, n.metric_name,
+      -- As metrics allows.
+      least(greatest(n.value, -1e30), 1e30),
+      rate_limiter_internal.metric_unit(n.metric_name)
+    from numbers as n
+    join facts as f on f.app_id = n.app_id
+    on conflict (shard_key, app_id, "timestamp", metric_id) do update
+    set value = excluded.value
+    where m.value <> excluded.value
+    returning m.app_id, m.metric_name, m."timestamp"
+  ),
+  ended as (
+    insert into rate_limiter.metrics as m
+      (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
+    select
+      f.shard_key, z.app_id, z.taken_at, md5(z.metric_name)::uuid, z.metric_name, 0,
+      rate_limiter_internal.metric_unit(z.metric_name)
+    from zeros as z
+    join facts as f on f.app_id = z.app_id
+    -- A minute that an earlier run has counted is not recounted with the one before it.
+    on conflict (shard_key, app_id, "timestamp", metric_id) do nothing
+    returning m.app_id, m.metric_name, m."timestamp"
+  )
+  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+  select distinct 'hour', w.app_id, w.metric_name, date_trunc('hour', w."timestamp", 'UTC')
+  from (select s.* from stored as s union all select e.* from ended as e) as w;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_system_metrics(
+  timestamptz, timestamptz, timestamptz, uuid
+) is
+  'Writes the numbers of every application, or of one, for the minutes of a span, and how full '
+  'its buckets are where the span ends now: rows of what moved or is watched, and one zero after '
+  'a count.';
 --! EndIncluded rate_limiter_internal/metrics/write_system_metrics.sql
 --! Included rate_limiter_private/metrics/record_system_metrics.sql
 create or replace function rate_limiter_private.record_system_metrics(

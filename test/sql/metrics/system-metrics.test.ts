@@ -19,9 +19,9 @@ beforeEach(async () => {
 
 const at = (seconds: number) => new Date(minute + seconds * 1000).toISOString();
 
-async function recordAt(seconds: number): Promise<number> {
+async function recordAt(seconds: number, batchMinutes = 60): Promise<number> {
   const [row] = await worker<{ done: number }[]>`
-    select rate_limiter_private.record_system_metrics(${at(seconds)}) as done
+    select rate_limiter_private.record_system_metrics(${at(seconds)}, ${batchMinutes}) as done
   `;
   return row?.done ?? 0;
 }
@@ -167,13 +167,12 @@ describe("the system's own metrics", () => {
     await recordAt(1);
     await consumeAt(10, 2);
     await consumeAt(70, 3);
-    expect(await recordAt(60 * 200 + 1)).toBe(60);
+    const slices = [];
+    do slices.push(await recordAt(60 * 35 + 1, 10));
+    while (slices.at(-1));
+    expect(slices).toEqual([10, 10, 10, 5, 0]);
     expect((await numbersAt(60)).qos_admitted_operations).toBe(2);
     expect((await numbersAt(120)).qos_admitted_operations).toBe(3);
-    expect(await recordAt(60 * 200 + 1)).toBe(60);
-    expect(await recordAt(60 * 200 + 1)).toBe(60);
-    expect(await recordAt(60 * 200 + 1)).toBe(20);
-    expect(await recordAt(60 * 200 + 1)).toBe(0);
   });
 
   test("fall back to zero, so that an alert can end", async () => {
@@ -181,6 +180,84 @@ describe("the system's own metrics", () => {
     await recordAt(61);
     await recordAt(121);
     expect((await numbersAt(120)).qos_denied_operations).toBe(0);
+  });
+
+  test("cost an application that has become idle one zero, and nothing from then on", async () => {
+    await consumeAt(1);
+    await denyAt(1, 3);
+    for (const moment of [61, 121, 181, 241]) await recordAt(moment);
+    expect(await numbersAt(120)).toMatchObject({
+      qos_admitted_operations: 0,
+      qos_denied_operations: 0,
+    });
+    expect(await numbersAt(180)).toEqual({});
+    expect(await numbersAt(240)).toEqual({});
+  });
+
+  test("write a zero once when several minutes are caught up with", async () => {
+    await recordAt(1);
+    await consumeAt(70);
+    await recordAt(541);
+    const counted = [];
+    for (let end = 60; end <= 540; end += 60) {
+      counted.push((await numbersAt(end)).qos_admitted_operations);
+    }
+    expect(counted.slice(0, 4)).toEqual([undefined, 1, 0, undefined]);
+    expect(counted.slice(4).every((value) => value === undefined)).toBe(true);
+  });
+
+  test("put no zero over what the next minute has counted", async () => {
+    await denyAt(61, 4);
+    await recordAt(61);
+    await recordAt(301);
+    await owner`
+      insert into rate_limiter.denial_counts
+        (shard_key, app_id, minute, reason, operations, tokens, bytes, recorded_at)
+      values (
+        rate_limiter_internal.shard_key_of(${appId}), ${appId},
+        date_trunc('minute', ${at(0)}::timestamptz), 'iops_l2', 5, 0, 0, ${at(310)}
+      )
+    `;
+    await recordAt(361);
+    expect((await numbersAt(60)).qos_denied_operations).toBe(5);
+    expect((await numbersAt(120)).qos_denied_operations).toBe(4);
+  });
+
+  test("tell of a bucket while it refills, and each minute only where an alert watches it", async () => {
+    const slow = await makeApplication(database, { limit: 1, burst: 100 });
+    const fills = async (app: string) => {
+      const rows = await database.sql<{ minute: number; value: number }[]>`
+        select extract(epoch from m."timestamp" - ${at(0)})::integer as minute, m.value
+        from rate_limiter.metrics as m
+        where m.app_id = ${app}
+          and m.metric_name = 'qos_bucket_fill_iops'
+          and m."timestamp" between ${at(0)} and ${at(600)}
+        order by m."timestamp"
+      `;
+      return rows.map((row) => row.minute);
+    };
+    await owner`
+      select rate_limiter_internal.consume_batch_at(
+        rate_limiter_internal.app_shard_key(${slow}), ${at(30)}, ${slow},
+        array_fill('write_small'::text, array[70]), array_fill(0::bigint, array[70])
+      )
+    `;
+    await consumeAt(30);
+    await recordAt(61);
+    await recordAt(121);
+    await recordAt(181);
+    await recordAt(241);
+    expect(await fills(slow)).toEqual([60, 120, 180]);
+    await database.sql`
+      insert into rate_limiter.alert_configs
+        (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+          notification_config)
+      values (${slow}, 'qos_bucket_fill_iops', '<', 10, 60, 'warning', '{"channel": "log"}')
+    `;
+    await recordAt(301);
+    await recordAt(361);
+    expect(await fills(slow)).toEqual([60, 120, 180, 300, 360]);
+    expect(await fills(appId)).toEqual([60]);
   });
 
   test("go back with a clock that steps back, and lose nothing", async () => {
