@@ -2074,6 +2074,15 @@ begin
   update rate_limiter.metrics_daily as m
   set shard_key = to_key
   where m.shard_key = from_key and m.app_id = move_history.app_id;
+  update rate_limiter_private.usage_hourly as u
+  set shard_key = to_key
+  where u.shard_key = from_key and u.app_id = move_history.app_id;
+  update rate_limiter_private.usage_daily as u
+  set shard_key = to_key
+  where u.shard_key = from_key and u.app_id = move_history.app_id;
+  update rate_limiter_private.usage_progress as u
+  set shard_key = to_key
+  where u.shard_key = from_key and u.app_id = move_history.app_id;
   -- Those that a session is adding to stay: fold_denials() takes them to where it is then.
   update rate_limiter.recent_denials as d
   set shard_key = to_key
@@ -2089,7 +2098,7 @@ $$;
 
 comment on function rate_limiter_internal.move_history(integer, integer, uuid) is
   'Moves what is only added to, and not changed, of an application to another shard key: the '
-  'ledger, samples, their aggregates and counts of denials.';
+  'ledger, its sums, samples, their aggregates and counts of denials.';
 --! EndIncluded rate_limiter_internal/shards/move_history.sql
 --! Included rate_limiter_internal/shards/move_charges.sql
 create or replace function rate_limiter_internal.move_charges(

@@ -556,25 +556,6 @@ $$;
 comment on function rate_limiter_internal.refuse_delete_of_quota() is
   'Trigger: a quota with versions is cancelled, not deleted.';
 --! EndIncluded rate_limiter_internal/quotas/refuse_delete_of_quota.sql
---! Included rate_limiter_private/quotas/refresh_daily_quota_usage.sql
-create or replace function rate_limiter_private.refresh_daily_quota_usage()
-returns void
-language plpgsql
-volatile
-parallel unsafe
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  refresh materialized view concurrently rate_limiter.mv_daily_quota_usage;
-end;
-$$;
-
-comment on function rate_limiter_private.refresh_daily_quota_usage() is
-  'Job: brings mv_daily_quota_usage up to date while it goes on being read.';
-grant execute on function rate_limiter_private.refresh_daily_quota_usage()
-  to rate_limiter_worker;
---! EndIncluded rate_limiter_private/quotas/refresh_daily_quota_usage.sql
 --! Included rate_limiter_internal/quotas/quota_snapshot_at.sql
 create or replace function rate_limiter_internal.quota_snapshot_at(
   shard_key integer,
@@ -1742,9 +1723,36 @@ comment on column rate_limiter.v_active_quotas.is_default is
 revoke all on rate_limiter.v_active_quotas from rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter.v_active_quotas to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/quotas/v_active_quotas.sql
+--! Included rate_limiter/quotas/mv_daily_quota_usage.sql
+-- Not materialized: a job keeps its rows as the ledger grows. The name is the source design's.
+create or replace view rate_limiter.mv_daily_quota_usage as
+select
+  u.date,
+  u.app_id,
+  a.name as app_name,
+  u.bucket_type,
+  u.tokens_consumed,
+  u.tokens_refunded,
+  u.ledger_entries as transaction_count
+from rate_limiter_private.usage_daily as u
+join rate_limiter.applications as a on a.app_id = u.app_id;
+
+comment on view rate_limiter.mv_daily_quota_usage is
+  'What each application used by day (UTC), as of the last refresh_daily_quota_usage().';
+comment on column rate_limiter.mv_daily_quota_usage.date is 'The day (UTC).';
+comment on column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';
+comment on column rate_limiter.mv_daily_quota_usage.app_name is 'Its name.';
+comment on column rate_limiter.mv_daily_quota_usage.bucket_type is 'The bucket drawn on.';
+comment on column rate_limiter.mv_daily_quota_usage.tokens_consumed is
+  'Tokens taken, less what leases and settlements returned.';
+comment on column rate_limiter.mv_daily_quota_usage.tokens_refunded is 'Tokens refunded.';
+comment on column rate_limiter.mv_daily_quota_usage.transaction_count is 'Rows of the ledger.';
+
+revoke all on rate_limiter.mv_daily_quota_usage from rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.mv_daily_quota_usage to rate_limiter_readonly;
+--! EndIncluded rate_limiter/quotas/mv_daily_quota_usage.sql
 --! Included rate_limiter/quotas/v_daily_quota_usage.sql
--- A materialized view knows no row security: tenants read it through this view, which runs as its
--- owner and filters by itself.
+-- Tenants read their part through this view, which runs as its owner and filters by itself.
 create or replace view rate_limiter.v_daily_quota_usage
 with (security_barrier = true) as
 select
@@ -1949,10 +1957,6 @@ revoke all on rate_limiter.iops_quotas
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter.iops_quotas to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/quotas/iops_quotas.grants.sql
---! Included rate_limiter/quotas/mv_daily_quota_usage.grants.sql
-revoke all on rate_limiter.mv_daily_quota_usage from rate_limiter_visitor, rate_limiter_readonly;
-grant select on rate_limiter.mv_daily_quota_usage to rate_limiter_readonly;
---! EndIncluded rate_limiter/quotas/mv_daily_quota_usage.grants.sql
 --! Included rate_limiter/quotas/quota_configs.grants.sql
 revoke all on rate_limiter.quota_configs
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;

@@ -2,6 +2,407 @@
 --! Hash: sha1:f24f93edab00a52077f0818cf9deb2bd8ba2b5e9
 --! Message: metrics and exports
 
+-- Usage
+--! Included rate_limiter_internal/usage/ledger_usage.sql
+create or replace function rate_limiter_internal.ledger_usage(
+  shard_key integer,
+  app_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  after_seq bigint,
+  to_seq bigint,
+  from_time timestamptz,
+  to_time timestamptz
+)
+returns table (
+  hour timestamptz,
+  tokens_consumed numeric,
+  tokens_refunded numeric,
+  tokens_owed numeric,
+  usage_entries bigint,
+  ledger_entries bigint,
+  last_seq bigint,
+  last_at timestamptz
+)
+language sql
+stable
+parallel safe
+as $$
+  select
+    date_trunc('hour', t.created_at, 'UTC'),
+    coalesce(
+      -sum(t.tokens_change) filter (
+        where t.transaction_type in ('consume', 'lease', 'settle')
+      ),
+      0
+    ),
+    coalesce(sum(t.tokens_change) filter (where t.transaction_type = 'refund'), 0),
+    coalesce(-sum(t.tokens_change) filter (where t.transaction_type = 'owed'), 0),
+    count(*) filter (
+      where t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
+    ),
+    count(*),
+    max(t.seq),
+    max(t.created_at)
+  from rate_limiter.token_transactions as t
+  where t.shard_key = ledger_usage.shard_key
+    and t.owner_id = ledger_usage.app_id
+    and t.bucket_type = ledger_usage.bucket_type
+    and t.mode = 'enforce'
+    and t.created_at >= from_time
+    and t.created_at < to_time
+    and t.seq > after_seq
+    and t.seq <= to_seq
+  group by 1;
+$$;
+
+comment on function rate_limiter_internal.ledger_usage(
+  integer, uuid, rate_limiter.bucket_type, bigint, bigint, timestamptz, timestamptz
+) is 'What the ledger rows of a bucket say, by hour: those of some numbers and of a span of time.';
+--! EndIncluded rate_limiter_internal/usage/ledger_usage.sql
+--! Included rate_limiter_internal/usage/usage_due.sql
+create or replace function rate_limiter_internal.usage_due(
+  shard_keys integer[],
+  app_ids uuid[],
+  max_entries integer
+)
+returns table (
+  shard_key integer,
+  app_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  after_seq bigint,
+  to_seq bigint,
+  from_time timestamptz,
+  to_time timestamptz,
+  is_rest boolean
+)
+language sql
+stable
+parallel safe
+as $$
+  with moved as (
+    select
+      b.shard_key, b.owner_id, b.bucket_type, b.ledger_seq, b.updated_at,
+      coalesce(p.seq, 0) as seq,
+      coalesce(p.last_at, b.created_at) as last_at,
+      least(b.ledger_seq - coalesce(p.seq, 0), max_entries) as entries
+    from unnest(shard_keys, app_ids) as a (shard_key, app_id)
+    join rate_limiter.token_buckets as b
+      on b.shard_key = a.shard_key and b.owner_id = a.app_id and b.mode = 'enforce'
+    left join rate_limiter_private.usage_progress as p
+      on p.shard_key = b.shard_key and p.app_id = b.owner_id and p.bucket_type = b.bucket_type
+    where b.ledger_seq > coalesce(p.seq, 0)
+  )
+  select
+    m.shard_key, m.owner_id, m.bucket_type, m.seq, m.seq + m.entries,
+    -- Where its rows are likely to be. Of many, the part of the time that is theirs.
+    m.last_at - interval '1 hour',
+    case
+      when m.seq + m.entries = m.ledger_seq then m.updated_at + interval '1 hour'
+      else m.last_at + interval '1 minute'
+        + (m.updated_at - m.last_at) * (m.entries::double precision / (m.ledger_seq - m.seq))
+    end,
+    m.seq + m.entries = m.ledger_seq
+  from moved as m;
+$$;
+
+comment on function rate_limiter_internal.usage_due(integer[], uuid[], integer) is
+  'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which '
+  'numbers they have, at most max_entries, whether those are the rest, and when they were '
+  'probably written.';
+--! EndIncluded rate_limiter_internal/usage/usage_due.sql
+--! Included rate_limiter_internal/usage/add_usage.sql
+create or replace function rate_limiter_internal.add_usage(
+  shard_keys integer[],
+  app_ids uuid[],
+  max_entries integer
+)
+returns uuid
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  unfinished uuid;
+begin
+  with due as materialized (
+    select
+      d.*,
+      sum(d.to_seq - d.after_seq) over (order by d.app_id, d.bucket_type)
+        - (d.to_seq - d.after_seq) < max_entries as is_taken
+    from rate_limiter_internal.usage_due(shard_keys, app_ids, max_entries) as d
+  ),
+  near as materialized (
+    select
+      d.shard_key, d.app_id, d.bucket_type, u.*,
+      -- A bucket's rows are numbered without gaps, and each is visible only with those before it:
+      -- as many as the numbers say are all of them, whatever the clock did.
+      sum(u.ledger_entries) over bucket = max(u.last_seq) over bucket - d.after_seq as is_complete
+    from due as d
+    cross join lateral rate_limiter_internal.ledger_usage(
+      d.shard_key, d.app_id, d.bucket_type, d.after_seq, d.to_seq, d.from_time, d.to_time
+    ) as u
+    where d.is_taken
+    window bucket as (partition by d.shard_key, d.app_id, d.bucket_type)
+  ),
+  added as materialized (
+    select n.*
+    from near as n
+    where n.is_complete
+    union all
+    -- The others are looked for at all times; what is missing then has expired.
+    select d.shard_key, d.app_id, d.bucket_type, u.*, false
+    from due as d
+    cross join lateral rate_limiter_internal.ledger_usage(
+      d.shard_key, d.app_id, d.bucket_type, d.after_seq, d.to_seq, '-infinity', 'infinity'
+    ) as u
+    where d.is_taken
+      and (d.app_id, d.bucket_type) not in (
+        select n.app_id, n.bucket_type from near as n where n.is_complete
+      )
+  ),
+  hours as (
+    insert into rate_limiter_private.usage_hourly as h (
+      shard_key, app_id, bucket_type, hour, tokens_consumed, tokens_refunded, tokens_owed,
+      usage_entries, ledger_entries
+    )
+    select
+      a.shard_key, a.app_id, a.bucket_type, a.hour, a.tokens_consumed, a.tokens_refunded,
+      a.tokens_owed, a.usage_entries, a.ledger_entries
+    from added as a
+    on conflict (shard_key, app_id, bucket_type, hour) do update
+    set
+      tokens_consumed = h.tokens_consumed + excluded.tokens_consumed,
+      tokens_refunded = h.tokens_refunded + excluded.tokens_refunded,
+      tokens_owed = h.tokens_owed + excluded.tokens_owed,
+      usage_entries = h.usage_entries + excluded.usage_entries,
+      ledger_entries = h.ledger_entries + excluded.ledger_entries
+  ),
+  days as (
+    insert into rate_limiter_private.usage_daily as d (
+      shard_key, app_id, bucket_type, date, tokens_consumed, tokens_refunded, tokens_owed,
+      usage_entries, ledger_entries
+    )
+    select
+      a.shard_key, a.app_id, a.bucket_type, (a.hour at time zone 'UTC')::date,
+      sum(a.tokens_consumed), sum(a.tokens_refunded), sum(a.tokens_owed), sum(a.usage_entries),
+      sum(a.ledger_entries)
+    from added as a
+    group by 1, 2, 3, 4
+    on conflict (shard_key, app_id, bucket_type, date) do update
+    set
+      tokens_consumed = d.tokens_consumed + excluded.tokens_consumed,
+      tokens_refunded = d.tokens_refunded + excluded.tokens_refunded,
+      tokens_owed = d.tokens_owed + excluded.tokens_owed,
+      usage_entries = d.usage_entries + excluded.usage_entries,
+      ledger_entries = d.ledger_entries + excluded.ledger_entries
+  ),
+  ends as (
+    select
+      a.app_id, a.bucket_type, bool_and(a.is_complete) as is_complete, max(a.last_seq) as seq,
+      max(a.last_at) as last_at
+    from added as a
+    group by a.app_id, a.bucket_type
+  ),
+  progress as (
+    insert into rate_limiter_private.usage_progress as p
+      (shard_key, app_id, bucket_type, seq, last_at)
+    select
+      d.shard_key, d.app_id, d.bucket_type,
+      case when e.is_complete then e.seq else d.to_seq end,
+      coalesce(e.last_at, d.from_time + interval '1 hour')
+    from due as d
+    left join ends as e using (app_id, bucket_type)
+    where d.is_taken
+    on conflict (shard_key, app_id, bucket_type) do update
+    set seq = excluded.seq, last_at = excluded.last_at
+    returning p.app_id, p.bucket_type, p.seq
+  )
+  select d.app_id
+  into unfinished
+  from due as d
+  left join progress as p using (app_id, bucket_type)
+  where not d.is_rest or p.seq is distinct from d.to_seq
+  order by d.app_id
+  limit 1;
+  return unfinished;
+end;
+$$;
+
+comment on function rate_limiter_internal.add_usage(integer[], uuid[], integer) is
+  'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: '
+  'some max_entries rows. Answers the first application that has more, null where none has.';
+--! EndIncluded rate_limiter_internal/usage/add_usage.sql
+--! Included rate_limiter_internal/usage/usage_of.sql
+create or replace function rate_limiter_internal.usage_of(
+  shard_key integer,
+  app_id uuid,
+  unit text,
+  from_time timestamptz,
+  to_time timestamptz
+)
+returns table (
+  starts_at timestamptz,
+  bucket_type rate_limiter.bucket_type,
+  tokens_used numeric,
+  usage_entries bigint
+)
+language sql
+stable
+parallel safe
+as $$
+  select
+    u.hour, u.bucket_type, u.tokens_consumed + u.tokens_owed - u.tokens_refunded, u.usage_entries
+  from rate_limiter_private.usage_hourly as u
+  where unit = 'hour'
+    and u.shard_key = usage_of.shard_key
+    and u.app_id = usage_of.app_id
+    and u.hour >= from_time
+    and u.hour < to_time
+  union all
+  select
+    u.date::timestamp at time zone 'UTC', u.bucket_type,
+    u.tokens_consumed + u.tokens_owed - u.tokens_refunded, u.usage_entries
+  from rate_limiter_private.usage_daily as u
+  where unit = 'day'
+    and u.shard_key = usage_of.shard_key
+    and u.app_id = usage_of.app_id
+    and u.date >= (from_time at time zone 'UTC')::date
+    and u.date < (to_time at time zone 'UTC')::date
+  union all
+  -- What the job has yet to count. Rows of a bucket come nearly in the order of their times.
+  select
+    date_trunc(unit, l.hour, 'UTC'), b.bucket_type,
+    l.tokens_consumed + l.tokens_owed - l.tokens_refunded, l.usage_entries
+  from rate_limiter.token_buckets as b
+  left join rate_limiter_private.usage_progress as p
+    on p.shard_key = b.shard_key and p.app_id = b.owner_id and p.bucket_type = b.bucket_type
+  cross join lateral rate_limiter_internal.ledger_usage(
+    b.shard_key, b.owner_id, b.bucket_type, coalesce(p.seq, 0), b.ledger_seq,
+    greatest(from_time, p.last_at - interval '1 minute'), to_time
+  ) as l
+  where b.shard_key = usage_of.shard_key
+    and b.owner_id = usage_of.app_id
+    and b.mode = 'enforce'
+    and b.ledger_seq > coalesce(p.seq, 0);
+$$;
+
+comment on function rate_limiter_internal.usage_of(
+  integer, uuid, text, timestamptz, timestamptz
+) is
+  'What an application used, by the hour or the day, in a span of whole ones: as the job has '
+  'counted it, with what the ledger has got since. Several rows of one step add up.';
+--! EndIncluded rate_limiter_internal/usage/usage_of.sql
+--! Included rate_limiter_internal/usage/usage_between.sql
+create or replace function rate_limiter_internal.usage_between(
+  bucket_type rate_limiter.bucket_type,
+  from_time timestamptz,
+  first_day timestamptz,
+  last_day timestamptz,
+  to_time timestamptz
+)
+returns table (shard_key integer, app_id uuid, tokens_used numeric)
+language sql
+stable
+parallel safe
+as $$
+  select u.shard_key, u.app_id, u.tokens_consumed + u.tokens_owed - u.tokens_refunded
+  from rate_limiter_private.usage_daily as u
+  where u.bucket_type = usage_between.bucket_type
+    and u.date >= (first_day at time zone 'UTC')::date
+    and u.date < (last_day at time zone 'UTC')::date
+  union all
+  select u.shard_key, u.app_id, u.tokens_consumed + u.tokens_owed - u.tokens_refunded
+  from rate_limiter_private.usage_hourly as u
+  where u.bucket_type = usage_between.bucket_type
+    and u.hour >= from_time
+    and u.hour < first_day
+  union all
+  select u.shard_key, u.app_id, u.tokens_consumed + u.tokens_owed - u.tokens_refunded
+  from rate_limiter_private.usage_hourly as u
+  where u.bucket_type = usage_between.bucket_type
+    and u.hour >= last_day
+    and u.hour < to_time;
+$$;
+
+comment on function rate_limiter_internal.usage_between(
+  rate_limiter.bucket_type, timestamptz, timestamptz, timestamptz, timestamptz
+) is
+  'What applications used in a span of whole hours, as the job has counted it: the days from '
+  'first_day until before last_day, and the hours on both sides of them; several rows for each.';
+--! EndIncluded rate_limiter_internal/usage/usage_between.sql
+--! Included rate_limiter_private/usage/refresh_daily_quota_usage.sql
+drop function if exists rate_limiter_private.refresh_daily_quota_usage();
+
+create or replace function rate_limiter_private.refresh_daily_quota_usage(
+  from_app_id uuid default null,
+  batch_size integer default 1000,
+  max_entries integer default 20000,
+  out is_busy boolean,
+  out next_app_id uuid
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  apps record;
+begin
+  -- One at a time: two would count the same rows.
+  is_busy := not rate_limiter_internal.try_lock_job('refresh_daily_quota_usage');
+  if is_busy then
+    return;
+  end if;
+
+  -- Each keeps its shard key until this is written.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id >= coalesce(from_app_id, '00000000-0000-0000-0000-000000000000')
+    order by f.app_id
+    limit batch_size + 1
+    for key share
+  )
+  select
+    (array_agg(f.shard_key order by f.app_id))[:batch_size] as shard_keys,
+    (array_agg(f.app_id order by f.app_id))[:batch_size] as ids,
+    (array_agg(f.app_id order by f.app_id))[batch_size + 1] as next_id
+  into apps
+  from facts as f;
+
+  -- A statement of its own: it sees what was moved before the facts were locked.
+  next_app_id := coalesce(
+    rate_limiter_internal.add_usage(apps.shard_keys, apps.ids, max_entries), apps.next_id
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.refresh_daily_quota_usage(uuid, integer, integer) is
+  'Job: adds ledger rows that are new to the usage by hour and day, of at most batch_size '
+  'applications from one on and some max_entries rows. Answers the application to go on with, '
+  'null after the last one, and whether another session does the same now. Call it in '
+  'transactions of their own. Each row is read once and counted once, however late it came.';
+grant execute on function rate_limiter_private.refresh_daily_quota_usage(uuid, integer, integer)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/usage/refresh_daily_quota_usage.sql
+--! Included rate_limiter_private/usage/usage_hourly.grants.sql
+revoke all on rate_limiter_private.usage_hourly
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.usage_hourly to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/usage/usage_hourly.grants.sql
+--! Included rate_limiter_private/usage/usage_daily.grants.sql
+revoke all on rate_limiter_private.usage_daily
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.usage_daily to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/usage/usage_daily.grants.sql
+--! Included rate_limiter_private/usage/usage_progress.grants.sql
+revoke all on rate_limiter_private.usage_progress
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.usage_progress to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/usage/usage_progress.grants.sql
+
 -- Metrics
 --! Included rate_limiter_admin/metrics/usage_over_time.sql
 create or replace function rate_limiter_admin.usage_over_time(
@@ -28,6 +429,11 @@ as $$
 declare
   shard constant integer := rate_limiter_internal.app_shard_key(app_id);
   unit constant text := resolution::text;
+  -- Whole steps.
+  from_time constant timestamptz := date_trunc(unit, since, 'UTC');
+  to_time constant timestamptz :=
+    date_trunc(unit, until - interval '1 microsecond', 'UTC')
+    + case resolution when 'hour' then interval '1 hour' else interval '24 hours' end;
 begin
   perform rate_limiter_internal.require_application(app_id, 'metrics', 'read');
   perform rate_limiter_internal.require_span(
@@ -37,19 +443,15 @@ begin
   return query
   with used as (
     select
-      date_trunc(unit, t.created_at, 'UTC') as starts_at,
-      -sum(t.tokens_change) filter (where t.bucket_type = 'iops_l2') as tokens,
-      -sum(t.tokens_change) filter (where t.bucket_type = 'bandwidth_l2') as bytes,
-      count(*) as entries
-    from rate_limiter.token_transactions as t
-    where t.shard_key = shard
-      and t.owner_id = usage_over_time.app_id
-      and t.bucket_type in ('iops_l2', 'bandwidth_l2')
-      and t.mode = 'enforce'
-      and t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
-      and t.created_at >= since
-      and t.created_at < until
-    group by 1
+      u.starts_at,
+      sum(u.tokens_used) filter (where u.bucket_type = 'iops_l2') as tokens,
+      sum(u.tokens_used) filter (where u.bucket_type = 'bandwidth_l2') as bytes,
+      sum(u.usage_entries)::bigint as entries
+    from rate_limiter_internal.usage_of(
+      shard, usage_over_time.app_id, unit, from_time, to_time
+    ) as u
+    where u.bucket_type in ('iops_l2', 'bandwidth_l2')
+    group by u.starts_at
   ),
   denied as (
     select
@@ -60,8 +462,8 @@ begin
     from rate_limiter.v_denial_counts as d
     where d.shard_key = shard
       and d.app_id = usage_over_time.app_id
-      and d.minute >= since
-      and d.minute < until
+      and d.minute >= from_time
+      and d.minute < to_time
     group by 1
   )
   select
@@ -89,7 +491,8 @@ comment on function rate_limiter_admin.usage_over_time(
 ) is
   E'@behavior -connection +list\n@listSuffix omit\n'
   'What an application used and was denied, by the hour (31 days at most) or the day (366), in '
-  'UTC; steps without traffic are there too. Used is what was taken less what came back.';
+  'UTC; steps without traffic are there too, and the first and the last are whole ones. Used is '
+  'what was taken less what came back.';
 grant execute on function rate_limiter_admin.usage_over_time(
   uuid, timestamptz, timestamptz, rate_limiter_admin.time_resolution
 ) to rate_limiter_visitor;
@@ -114,26 +517,35 @@ stable
 parallel safe
 security definer
 set search_path = pg_catalog, pg_temp
+-- A tenant's part is read by its applications, everything by its time.
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   everywhere constant boolean := rate_limiter_internal.is_system_admin();
   own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  -- Whole hours.
+  from_time constant timestamptz := date_trunc('hour', since, 'UTC');
+  to_time constant timestamptz :=
+    date_trunc('hour', until - interval '1 microsecond', 'UTC') + interval '1 hour';
+  -- The whole days within it.
+  first_day constant timestamptz := least(
+    date_trunc('day', from_time + interval '24 hours' - interval '1 microsecond', 'UTC'), to_time
+  );
+  last_day constant timestamptz := greatest(date_trunc('day', to_time, 'UTC'), first_day);
 begin
   perform rate_limiter_internal.require_permission('metrics', 'read');
   perform rate_limiter_internal.require_span(since, until, interval '31 days');
 
   return query
   with used as (
-    select a.app_id, a.shard_key, a.name, a.tenant_id, -sum(t.tokens_change) as tokens
-    from rate_limiter.applications as a
-    join rate_limiter.token_transactions as t
-      on t.shard_key = a.shard_key and t.owner_id = a.app_id
-    where (everywhere or a.tenant_id = own_tenant_id)
-      and t.bucket_type = top_consumers.bucket_type
-      and t.mode = 'enforce'
-      and t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
-      and t.created_at >= since
-      and t.created_at < until
+    select
+      a.app_id, a.shard_key, a.name, a.tenant_id,
+      sum(u.tokens_used) as tokens
+    from rate_limiter_internal.usage_between(
+      top_consumers.bucket_type, from_time, first_day, last_day, to_time
+    ) as u
+    join rate_limiter.applications as a on a.shard_key = u.shard_key and a.app_id = u.app_id
+    where everywhere or a.tenant_id = own_tenant_id
     group by a.app_id
   ),
   ranked as (
@@ -154,8 +566,8 @@ begin
       from rate_limiter.v_denial_counts as d
       where d.shard_key = r.shard_key
         and d.app_id = r.app_id
-        and d.minute >= since
-        and d.minute < until
+        and d.minute >= from_time
+        and d.minute < to_time
     )
   from ranked as r
   join rate_limiter.tenants as tn on tn.tenant_id = r.tenant_id
@@ -168,7 +580,8 @@ comment on function rate_limiter_admin.top_consumers(
 ) is
   E'@behavior -connection +list\n@listSuffix omit\n'
   'The applications of your tenant (of all, for a system administrator) that used most in a span '
-  'of at most 31 days, with their share of what all of those used; at most 100.';
+  'of at most 31 days, with their share of what all of those used; at most 100. The first and the '
+  'last hour of the span count whole, and what was used within the last minutes may not yet.';
 grant execute on function rate_limiter_admin.top_consumers(
   timestamptz, timestamptz, rate_limiter.bucket_type, integer
 ) to rate_limiter_visitor;

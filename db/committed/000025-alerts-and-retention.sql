@@ -1404,6 +1404,11 @@ as $$
       't.bucket + interval ''1 hour'''
     ),
     ('daily_aggregates', 'rate_limiter.metrics_daily', 't.bucket + interval ''24 hours'''),
+    ('hourly_usage', 'rate_limiter_private.usage_hourly', 't.hour + interval ''1 hour'''),
+    (
+      'daily_usage', 'rate_limiter_private.usage_daily',
+      '(t.date + 1)::timestamp at time zone ''UTC'''
+    ),
     -- What is still owed is kept, however old; a borrowing in default was taken in full.
     (
       'token_borrowing', 'rate_limiter.token_borrowing',

@@ -30,7 +30,7 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "sync_quota_flags", at: "*/5 * * * *" },
   { task: "aggregate_metrics", at: "*/5 * * * *", payload: { grain: "hour" } },
   { task: "aggregate_metrics", at: "7 * * * *", payload: { grain: "day" } },
-  { task: "refresh_daily_quota_usage", at: "10 * * * *", backfill: hour },
+  { task: "refresh_daily_quota_usage", at: "*/5 * * * *" },
   { task: "make_partitions", at: "20 * * * *", backfill: day },
   { task: "drain_default_partitions", at: "40 * * * *" },
   { task: "expire_sessions", at: "50 * * * *" },

@@ -679,6 +679,7 @@ describe("usage", () => {
         appId tenantName tokensConsumed percentage
       }
     }`;
+    await database.sql`select rate_limiter_private.refresh_daily_quota_usage()`;
     const { topConsumers } = await dataOf(as.ops_admin.ask(top, span));
     expect(new Set(topConsumers.map((row: { tenantName: string }) => row.tenantName))).toEqual(
       new Set(["mine"]),

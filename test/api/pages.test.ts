@@ -14,7 +14,7 @@ const { database, as } = await serveTwoTenants({
 });
 
 for (const name of ["third", "fourth"]) await makeTenant(database, name);
-await database.sql`refresh materialized view rate_limiter.mv_daily_quota_usage`;
+await database.sql`select rate_limiter_private.refresh_daily_quota_usage()`;
 await database.sql`
   select graphile_worker.add_job('verify_ledger', max_attempts => 1) from generate_series(1, 5)
 `;

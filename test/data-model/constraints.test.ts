@@ -163,6 +163,8 @@ const violations: Readonly<Record<string, string>> = {
   metrics_daily_sample_count_check: "update rate_limiter.metrics_daily set sample_count = 0",
   metrics_daily_bucket_check: `update rate_limiter.metrics_daily
     set bucket = bucket + interval '1 hour'`,
+  usage_hourly_hour_check: `insert into rate_limiter_private.usage_hourly
+    values (1, '${appId}', 'iops_l2', date_trunc('hour', now()) + interval '1 minute', 0, 0, 0, 0, 0)`,
   metric_changes_grain_check: `insert into rate_limiter_private.metric_changes
     (grain, app_id, metric_name, bucket) values ('year', '${appId}', 'x', now())`,
   alert_metric_name_not_empty: "update rate_limiter.alert_configs set metric_name = ' '",

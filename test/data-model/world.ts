@@ -161,6 +161,10 @@ async function makeTraffic(sql: Sql, appId: string, clusterId: string): Promise<
       )
       values (${shardKey}, ${owner}, now(), 1, ${type}, 'enforce', 'consume', -1, 0, 99)
     `;
+    await sql`
+      update rate_limiter.token_buckets set ledger_seq = 1
+      where owner_id = ${owner} and bucket_type = ${type} and mode = 'enforce'
+    `;
   }
   await sql`
     insert into rate_limiter.token_borrowing (

@@ -142,7 +142,7 @@ const patterns: readonly Pattern[] = [
       (sql) => sql`
         select date, app_id, sum(tokens_consumed)
         from rate_limiter.v_daily_quota_usage
-        where date > current_date - 30
+        where date > current_date - 3
         group by 1, 2
       `,
     ),

@@ -18,6 +18,7 @@ test("counts are the same for every reader before they are folded and after", as
   await sql`select rate_limiter_internal.consume_at(
     rate_limiter_internal.app_shard_key(${appId}), ${at}, ${appId}, 'write_small', 0
   )`;
+  await database.sql`select rate_limiter_private.refresh_daily_quota_usage()`;
   await countAt(sql, appId, at, 8);
   const read = async () => {
     const [metric] = await database.sql`

@@ -99,6 +99,22 @@ describe("rows that are deleted", () => {
         sql`insert into rate_limiter.metrics_hourly values (1, ${appId}, 'm', ${at}, 1, 1, 1, 1, 1, 1, 1)`,
     );
     await insert(
+      hour(daysAgo(367)),
+      hour(daysAgo(364)),
+      (at) => sql`
+        insert into rate_limiter_private.usage_hourly
+        values (1, ${appId}, 'iops_l2', ${at}, 1, 0, 0, 1, 1)
+      `,
+    );
+    await insert(
+      daysAgo(5 * 366),
+      daysAgo(5 * 365 - 2),
+      (at) => sql`
+        insert into rate_limiter_private.usage_daily
+        values (1, ${appId}, 'iops_l2', (${at}::timestamptz at time zone 'UTC')::date, 1, 0, 0, 1, 1)
+      `,
+    );
+    await insert(
       daysAgo(31),
       daysAgo(29),
       (at) => sql`
@@ -148,6 +164,10 @@ describe("rows that are deleted", () => {
     const [left] = await sql`
       select
         (select count(*)::integer from rate_limiter.metrics_hourly where app_id = ${appId}) as hours,
+        (select count(*)::integer from rate_limiter_private.usage_hourly where app_id = ${appId})
+          as usage_hours,
+        (select count(*)::integer from rate_limiter_private.usage_daily where app_id = ${appId})
+          as usage_days,
         (select array_agg(charged_at > now() - interval '30 days')
           from rate_limiter.charges where app_id = ${appId}) as charges,
         (select count(*)::integer from rate_limiter.late_charges where app_id = ${appId})
@@ -160,6 +180,8 @@ describe("rows that are deleted", () => {
     `;
     expect(left).toEqual({
       hours: 1,
+      usage_hours: 1,
+      usage_days: 1,
       charges: [true],
       late_charges: 1,
       uncharged: 1,
@@ -211,7 +233,9 @@ describe("rows that are deleted", () => {
       "alert_notifications",
       "charges",
       "daily_aggregates",
+      "daily_usage",
       "hourly_aggregates",
+      "hourly_usage",
       "job_failures",
       "late_charges",
       "ledger_checks",
