@@ -1273,6 +1273,9 @@ returns void
 language sql
 volatile
 parallel unsafe
+-- By the index of applications and names, whatever the statistics say.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
   -- Each keeps its shard key until this is written. Samples are looked for by application: those of
   -- one that has just moved are seen under its old key.
@@ -1288,26 +1291,28 @@ as $$
     p95_value, p99_value, sample_count
   )
   select
-    f.shard_key,
-    m.app_id,
-    m.metric_name,
-    c.bucket,
-    -- In the order of the values: a sum of doubles depends on it.
-    avg(m.value order by m.value),
-    min(m.value),
-    max(m.value),
-    percentile_cont(0.5) within group (order by m.value),
-    percentile_cont(0.95) within group (order by m.value),
-    percentile_cont(0.99) within group (order by m.value),
-    count(*)
+    f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
+    s.median_value, s.p95_value, s.p99_value, s.sample_count
   from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
   join facts as f on f.app_id = c.app_id
-  join rate_limiter.metrics as m
-    on m.app_id = c.app_id
-    and m.metric_name = c.metric_name
-    and m."timestamp" >= c.bucket
-    and m."timestamp" < c.bucket + interval '1 hour'
-  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  -- One look-up for each: a join may read every sample that there is.
+  cross join lateral (
+    select
+      -- In the order of the values: a sum of doubles depends on it.
+      avg(m.value order by m.value) as avg_value,
+      min(m.value) as min_value,
+      max(m.value) as max_value,
+      percentile_cont(0.5) within group (order by m.value) as median_value,
+      percentile_cont(0.95) within group (order by m.value) as p95_value,
+      percentile_cont(0.99) within group (order by m.value) as p99_value,
+      count(*) as sample_count
+    from rate_limiter.metrics as m
+    where m.app_id = c.app_id
+      and m.metric_name = c.metric_name
+      and m."timestamp" >= c.bucket
+      and m."timestamp" < c.bucket + interval '1 hour'
+    having count(*) > 0
+  ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
     avg_value = excluded.avg_value,
@@ -1335,6 +1340,9 @@ returns void
 language sql
 volatile
 parallel unsafe
+-- By the index of applications and names, whatever the statistics say.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
   -- Each keeps its shard key until this is written. Samples are looked for by application: those of
   -- one that has just moved are seen under its old key.
@@ -1350,26 +1358,28 @@ as $$
     p95_value, p99_value, sample_count
   )
   select
-    f.shard_key,
-    m.app_id,
-    m.metric_name,
-    c.bucket,
-    -- In the order of the values: a sum of doubles depends on it.
-    avg(m.value order by m.value),
-    min(m.value),
-    max(m.value),
-    percentile_cont(0.5) within group (order by m.value),
-    percentile_cont(0.95) within group (order by m.value),
-    percentile_cont(0.99) within group (order by m.value),
-    count(*)
+    f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
+    s.median_value, s.p95_value, s.p99_value, s.sample_count
   from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
   join facts as f on f.app_id = c.app_id
-  join rate_limiter.metrics as m
-    on m.app_id = c.app_id
-    and m.metric_name = c.metric_name
-    and m."timestamp" >= c.bucket
-    and m."timestamp" < c.bucket + interval '24 hours'
-  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  -- One look-up for each: a join may read every sample that there is.
+  cross join lateral (
+    select
+      -- In the order of the values: a sum of doubles depends on it.
+      avg(m.value order by m.value) as avg_value,
+      min(m.value) as min_value,
+      max(m.value) as max_value,
+      percentile_cont(0.5) within group (order by m.value) as median_value,
+      percentile_cont(0.95) within group (order by m.value) as p95_value,
+      percentile_cont(0.99) within group (order by m.value) as p99_value,
+      count(*) as sample_count
+    from rate_limiter.metrics as m
+    where m.app_id = c.app_id
+      and m.metric_name = c.metric_name
+      and m."timestamp" >= c.bucket
+      and m."timestamp" < c.bucket + interval '24 hours'
+    having count(*) > 0
+  ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
     avg_value = excluded.avg_value,
@@ -1387,6 +1397,48 @@ comment on function rate_limiter_internal.aggregate_days(uuid[], text[], timesta
   'Aggregates these days anew from all their samples. One whose samples have expired keeps '
   'what it has.';
 --! EndIncluded rate_limiter_internal/metrics/aggregate_days.sql
+--! Included rate_limiter_internal/metrics/mark_days.sql
+create or replace function rate_limiter_internal.mark_days(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  with days as (
+    select distinct date_trunc('day', c.bucket, 'UTC') as bucket, c.app_id, c.metric_name
+    from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  ),
+  -- A mark that is there is enough, as long as nothing takes it before what it stands for is
+  -- committed. One that is locked is being taken.
+  marked as materialized (
+    select d.bucket, d.app_id, d.metric_name
+    from days as d
+    cross join lateral (
+      select
+      from rate_limiter_private.metric_changes as c
+      where c.grain = 'day'
+        and c.bucket = d.bucket
+        and c.app_id = d.app_id
+        and c.metric_name = d.metric_name
+      limit 1
+      for key share skip locked
+    ) as c
+  )
+  insert into rate_limiter_private.metric_changes (grain, bucket, app_id, metric_name)
+  select 'day', d.bucket, d.app_id, d.metric_name
+  from days as d
+  where (d.bucket, d.app_id, d.metric_name) not in (
+    select m.bucket, m.app_id, m.metric_name from marked as m
+  );
+$$;
+
+comment on function rate_limiter_internal.mark_days(uuid[], text[], timestamptz[]) is
+  'Has the days of these hours aggregated anew: a mark for each that has none.';
+--! EndIncluded rate_limiter_internal/metrics/mark_days.sql
 --! Included rate_limiter_internal/metrics/aggregate_buckets.sql
 create or replace function rate_limiter_internal.aggregate_buckets(
   grain text,
@@ -1406,9 +1458,7 @@ begin
   end if;
 
   perform rate_limiter_internal.aggregate_hours(app_ids, metric_names, buckets);
-  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
-  select distinct 'day', c.app_id, c.metric_name, date_trunc('day', c.bucket, 'UTC')
-  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket);
+  perform rate_limiter_internal.mark_days(app_ids, metric_names, buckets);
 end;
 $$;
 
@@ -1416,10 +1466,64 @@ comment on function rate_limiter_internal.aggregate_buckets(
   text, uuid[], text[], timestamptz[]
 ) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 --! EndIncluded rate_limiter_internal/metrics/aggregate_buckets.sql
+--! Included rate_limiter_internal/metrics/take_metric_changes.sql
+create or replace function rate_limiter_internal.take_metric_changes(
+  grain text,
+  until timestamptz,
+  batch_size integer,
+  out app_ids uuid[],
+  out metric_names text[],
+  out buckets timestamptz[]
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+-- In the order of the primary key, whatever the statistics say of a table that was empty a moment
+-- ago: anything else reads all that is left with each batch.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set enable_hashagg = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  with changes as materialized (
+    select distinct c.bucket, c.app_id, c.metric_name
+    from rate_limiter_private.metric_changes as c
+    where c.grain = take_metric_changes.grain
+      and c.bucket <= until
+    order by c.bucket, c.app_id, c.metric_name
+    limit batch_size
+  ),
+  taken as (
+    delete from rate_limiter_private.metric_changes as c
+    using changes as k
+    where c.grain = take_metric_changes.grain
+      and c.bucket = k.bucket
+      and c.app_id = k.app_id
+      and c.metric_name = k.metric_name
+  )
+  select
+    coalesce(array_agg(k.app_id), '{}'), coalesce(array_agg(k.metric_name::text), '{}'),
+    coalesce(array_agg(k.bucket), '{}')
+  into app_ids, metric_names, buckets
+  from changes as k;
+end;
+$$;
+
+comment on function rate_limiter_internal.take_metric_changes(text, timestamptz, integer) is
+  'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at '
+  '"until", of at most batch_size series.';
+--! EndIncluded rate_limiter_internal/metrics/take_metric_changes.sql
 --! Included rate_limiter_private/metrics/aggregate_metrics.sql
+drop function if exists rate_limiter_private.aggregate_metrics(text, integer);
+
 create or replace function rate_limiter_private.aggregate_metrics(
   grain text,
-  batch_size integer default 500
+  batch_size integer default 500,
+  at timestamptz default clock_timestamp()
 )
 returns integer
 language plpgsql
@@ -1433,34 +1537,15 @@ declare
   application record;
 begin
   -- One at a time: of two that aggregate the same hour, the one that read first might write last.
-  if not rate_limiter_internal.try_lock_job('aggregate_metrics') then
+  if not rate_limiter_internal.try_lock_job('aggregate_metrics_' || grain) then
     return null;
   end if;
 
-  with changes as (
-    select distinct c.app_id, c.metric_name, c.bucket
-    from rate_limiter_private.metric_changes as c
-    where c.grain = aggregate_metrics.grain
-    order by c.app_id, c.metric_name, c.bucket
-    limit batch_size
-  ),
-  taken as (
-    delete from rate_limiter_private.metric_changes as c
-    using changes as k
-    where c.grain = aggregate_metrics.grain
-      and c.app_id = k.app_id
-      and c.metric_name = k.metric_name
-      and c.bucket = k.bucket
-  )
-  select
-    count(*)::integer as number,
-    array_agg(k.app_id) as app_ids,
-    array_agg(k.metric_name::text) as metric_names,
-    array_agg(k.bucket) as buckets
-  into changed
-  from changes as k;
-
-  if changed.number = 0 then
+  -- A day when it is over: each sample is read once for its hour and once for its day.
+  changed := rate_limiter_internal.take_metric_changes(
+    grain, case grain when 'day' then at - interval '24 hours' else 'infinity' end, batch_size
+  );
+  if changed.buckets = '{}' then
     return 0;
   end if;
   begin
@@ -1468,7 +1553,7 @@ begin
     perform rate_limiter_internal.aggregate_buckets(
       grain, changed.app_ids, changed.metric_names, changed.buckets
     );
-    return changed.number;
+    return cardinality(changed.buckets);
   exception
     when data_exception or integrity_constraint_violation or program_limit_exceeded
       or raise_exception
@@ -1500,16 +1585,16 @@ begin
         );
     end;
   end loop;
-  return changed.number;
+  return cardinality(changed.buckets);
 end;
 $$;
 
-comment on function rate_limiter_private.aggregate_metrics(text, integer) is
+comment on function rate_limiter_private.aggregate_metrics(text, integer, timestamptz) is
   'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) '
-  'up to date that got samples since, however late; answers how many, and null while another '
-  'session does. Call it until it answers less than batch_size. An application whose samples '
-  'cannot be aggregated is left out and counted in job_failures.';
-grant execute on function rate_limiter_private.aggregate_metrics(text, integer)
+  'up to date that got samples since, however late, a day when it is over; answers how many, and '
+  'null while another session does the same grain. Call it until it answers less than batch_size. '
+  'An application whose samples cannot be aggregated is left out and counted in job_failures.';
+grant execute on function rate_limiter_private.aggregate_metrics(text, integer, timestamptz)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/metrics/aggregate_metrics.sql
 --! Included rate_limiter_private/metrics/mark_for_aggregation.sql
@@ -1940,6 +2025,9 @@ returns void
 language sql
 volatile
 parallel unsafe
+-- By the index of applications and names, whatever the statistics say.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
   -- Each keeps its shard key until this is written. Samples are looked for by application: those of
   -- one that has just moved are seen under its old key.
@@ -1955,26 +2043,28 @@ as $$
     p95_value, p99_value, sample_count
   )
   select
-    f.shard_key,
-    m.app_id,
-    m.metric_name,
-    c.bucket,
-    -- In the order of the values: a sum of doubles depends on it.
-    avg(m.value order by m.value),
-    min(m.value),
-    max(m.value),
-    percentile_cont(0.5) within group (order by m.value),
-    percentile_cont(0.95) within group (order by m.value),
-    percentile_cont(0.99) within group (order by m.value),
-    count(*)
+    f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
+    s.median_value, s.p95_value, s.p99_value, s.sample_count
   from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
   join facts as f on f.app_id = c.app_id
-  join rate_limiter.metrics as m
-    on m.app_id = c.app_id
-    and m.metric_name = c.metric_name
-    and m."timestamp" >= c.bucket
-    and m."timestamp" < c.bucket + interval '1 hour'
-  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  -- One look-up for each: a join may read every sample that there is.
+  cross join lateral (
+    select
+      -- In the order of the values: a sum of doubles depends on it.
+      avg(m.value order by m.value) as avg_value,
+      min(m.value) as min_value,
+      max(m.value) as max_value,
+      percentile_cont(0.5) within group (order by m.value) as median_value,
+      percentile_cont(0.95) within group (order by m.value) as p95_value,
+      percentile_cont(0.99) within group (order by m.value) as p99_value,
+      count(*) as sample_count
+    from rate_limiter.metrics as m
+    where m.app_id = c.app_id
+      and m.metric_name = c.metric_name
+      and m."timestamp" >= c.bucket
+      and m."timestamp" < c.bucket + interval '1 hour'
+    having count(*) > 0
+  ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
     avg_value = excluded.avg_value,
@@ -2002,6 +2092,9 @@ returns void
 language sql
 volatile
 parallel unsafe
+-- By the index of applications and names, whatever the statistics say.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
   -- Each keeps its shard key until this is written. Samples are looked for by application: those of
   -- one that has just moved are seen under its old key.
@@ -2017,26 +2110,28 @@ as $$
     p95_value, p99_value, sample_count
   )
   select
-    f.shard_key,
-    m.app_id,
-    m.metric_name,
-    c.bucket,
-    -- In the order of the values: a sum of doubles depends on it.
-    avg(m.value order by m.value),
-    min(m.value),
-    max(m.value),
-    percentile_cont(0.5) within group (order by m.value),
-    percentile_cont(0.95) within group (order by m.value),
-    percentile_cont(0.99) within group (order by m.value),
-    count(*)
+    f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
+    s.median_value, s.p95_value, s.p99_value, s.sample_count
   from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
   join facts as f on f.app_id = c.app_id
-  join rate_limiter.metrics as m
-    on m.app_id = c.app_id
-    and m.metric_name = c.metric_name
-    and m."timestamp" >= c.bucket
-    and m."timestamp" < c.bucket + interval '24 hours'
-  group by f.shard_key, m.app_id, m.metric_name, c.bucket
+  -- One look-up for each: a join may read every sample that there is.
+  cross join lateral (
+    select
+      -- In the order of the values: a sum of doubles depends on it.
+      avg(m.value order by m.value) as avg_value,
+      min(m.value) as min_value,
+      max(m.value) as max_value,
+      percentile_cont(0.5) within group (order by m.value) as median_value,
+      percentile_cont(0.95) within group (order by m.value) as p95_value,
+      percentile_cont(0.99) within group (order by m.value) as p99_value,
+      count(*) as sample_count
+    from rate_limiter.metrics as m
+    where m.app_id = c.app_id
+      and m.metric_name = c.metric_name
+      and m."timestamp" >= c.bucket
+      and m."timestamp" < c.bucket + interval '24 hours'
+    having count(*) > 0
+  ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
     avg_value = excluded.avg_value,
@@ -2054,6 +2149,48 @@ comment on function rate_limiter_internal.aggregate_days(uuid[], text[], timesta
   'Aggregates these days anew from all their samples. One whose samples have expired keeps '
   'what it has.';
 --! EndIncluded rate_limiter_internal/metrics/aggregate_days.sql
+--! Included rate_limiter_internal/metrics/mark_days.sql
+create or replace function rate_limiter_internal.mark_days(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  with days as (
+    select distinct date_trunc('day', c.bucket, 'UTC') as bucket, c.app_id, c.metric_name
+    from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
+  ),
+  -- A mark that is there is enough, as long as nothing takes it before what it stands for is
+  -- committed. One that is locked is being taken.
+  marked as materialized (
+    select d.bucket, d.app_id, d.metric_name
+    from days as d
+    cross join lateral (
+      select
+      from rate_limiter_private.metric_changes as c
+      where c.grain = 'day'
+        and c.bucket = d.bucket
+        and c.app_id = d.app_id
+        and c.metric_name = d.metric_name
+      limit 1
+      for key share skip locked
+    ) as c
+  )
+  insert into rate_limiter_private.metric_changes (grain, bucket, app_id, metric_name)
+  select 'day', d.bucket, d.app_id, d.metric_name
+  from days as d
+  where (d.bucket, d.app_id, d.metric_name) not in (
+    select m.bucket, m.app_id, m.metric_name from marked as m
+  );
+$$;
+
+comment on function rate_limiter_internal.mark_days(uuid[], text[], timestamptz[]) is
+  'Has the days of these hours aggregated anew: a mark for each that has none.';
+--! EndIncluded rate_limiter_internal/metrics/mark_days.sql
 --! Included rate_limiter_internal/metrics/aggregate_buckets.sql
 create or replace function rate_limiter_internal.aggregate_buckets(
   grain text,
@@ -2073,9 +2210,7 @@ begin
   end if;
 
   perform rate_limiter_internal.aggregate_hours(app_ids, metric_names, buckets);
-  insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
-  select distinct 'day', c.app_id, c.metric_name, date_trunc('day', c.bucket, 'UTC')
-  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket);
+  perform rate_limiter_internal.mark_days(app_ids, metric_names, buckets);
 end;
 $$;
 
@@ -2083,10 +2218,64 @@ comment on function rate_limiter_internal.aggregate_buckets(
   text, uuid[], text[], timestamptz[]
 ) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 --! EndIncluded rate_limiter_internal/metrics/aggregate_buckets.sql
+--! Included rate_limiter_internal/metrics/take_metric_changes.sql
+create or replace function rate_limiter_internal.take_metric_changes(
+  grain text,
+  until timestamptz,
+  batch_size integer,
+  out app_ids uuid[],
+  out metric_names text[],
+  out buckets timestamptz[]
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+-- In the order of the primary key, whatever the statistics say of a table that was empty a moment
+-- ago: anything else reads all that is left with each batch.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set enable_hashagg = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+  with changes as materialized (
+    select distinct c.bucket, c.app_id, c.metric_name
+    from rate_limiter_private.metric_changes as c
+    where c.grain = take_metric_changes.grain
+      and c.bucket <= until
+    order by c.bucket, c.app_id, c.metric_name
+    limit batch_size
+  ),
+  taken as (
+    delete from rate_limiter_private.metric_changes as c
+    using changes as k
+    where c.grain = take_metric_changes.grain
+      and c.bucket = k.bucket
+      and c.app_id = k.app_id
+      and c.metric_name = k.metric_name
+  )
+  select
+    coalesce(array_agg(k.app_id), '{}'), coalesce(array_agg(k.metric_name::text), '{}'),
+    coalesce(array_agg(k.bucket), '{}')
+  into app_ids, metric_names, buckets
+  from changes as k;
+end;
+$$;
+
+comment on function rate_limiter_internal.take_metric_changes(text, timestamptz, integer) is
+  'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at '
+  '"until", of at most batch_size series.';
+--! EndIncluded rate_limiter_internal/metrics/take_metric_changes.sql
 --! Included rate_limiter_private/metrics/aggregate_metrics.sql
+drop function if exists rate_limiter_private.aggregate_metrics(text, integer);
+
 create or replace function rate_limiter_private.aggregate_metrics(
   grain text,
-  batch_size integer default 500
+  batch_size integer default 500,
+  at timestamptz default clock_timestamp()
 )
 returns integer
 language plpgsql
@@ -2100,34 +2289,15 @@ declare
   application record;
 begin
   -- One at a time: of two that aggregate the same hour, the one that read first might write last.
-  if not rate_limiter_internal.try_lock_job('aggregate_metrics') then
+  if not rate_limiter_internal.try_lock_job('aggregate_metrics_' || grain) then
     return null;
   end if;
 
-  with changes as (
-    select distinct c.app_id, c.metric_name, c.bucket
-    from rate_limiter_private.metric_changes as c
-    where c.grain = aggregate_metrics.grain
-    order by c.app_id, c.metric_name, c.bucket
-    limit batch_size
-  ),
-  taken as (
-    delete from rate_limiter_private.metric_changes as c
-    using changes as k
-    where c.grain = aggregate_metrics.grain
-      and c.app_id = k.app_id
-      and c.metric_name = k.metric_name
-      and c.bucket = k.bucket
-  )
-  select
-    count(*)::integer as number,
-    array_agg(k.app_id) as app_ids,
-    array_agg(k.metric_name::text) as metric_names,
-    array_agg(k.bucket) as buckets
-  into changed
-  from changes as k;
-
-  if changed.number = 0 then
+  -- A day when it is over: each sample is read once for its hour and once for its day.
+  changed := rate_limiter_internal.take_metric_changes(
+    grain, case grain when 'day' then at - interval '24 hours' else 'infinity' end, batch_size
+  );
+  if changed.buckets = '{}' then
     return 0;
   end if;
   begin
@@ -2135,7 +2305,7 @@ begin
     perform rate_limiter_internal.aggregate_buckets(
       grain, changed.app_ids, changed.metric_names, changed.buckets
     );
-    return changed.number;
+    return cardinality(changed.buckets);
   exception
     when data_exception or integrity_constraint_violation or program_limit_exceeded
       or raise_exception
@@ -2167,16 +2337,16 @@ begin
         );
     end;
   end loop;
-  return changed.number;
+  return cardinality(changed.buckets);
 end;
 $$;
 
-comment on function rate_limiter_private.aggregate_metrics(text, integer) is
+comment on function rate_limiter_private.aggregate_metrics(text, integer, timestamptz) is
   'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) '
-  'up to date that got samples since, however late; answers how many, and null while another '
-  'session does. Call it until it answers less than batch_size. An application whose samples '
-  'cannot be aggregated is left out and counted in job_failures.';
-grant execute on function rate_limiter_private.aggregate_metrics(text, integer)
+  'up to date that got samples since, however late, a day when it is over; answers how many, and '
+  'null while another session does the same grain. Call it until it answers less than batch_size. '
+  'An application whose samples cannot be aggregated is left out and counted in job_failures.';
+grant execute on function rate_limiter_private.aggregate_metrics(text, integer, timestamptz)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/metrics/aggregate_metrics.sql
 --! Included rate_limiter_private/metrics/mark_for_aggregation.sql

@@ -1557,7 +1557,9 @@ as $$
   where e.table_name <> 'metrics' or not exists (
     select
     from rate_limiter_private.metric_changes as c
-    where c.bucket >= e.starts_at - interval '24 hours' and c.bucket < e.ends_at
+    where c.grain in ('hour', 'day')
+      and c.bucket >= e.starts_at - interval '24 hours'
+      and c.bucket < e.ends_at
   )
   union all
   select

@@ -96,7 +96,7 @@ const steps = [
     '{"timestamp": "10/03/2024", "metric_name": "depth", "value": 1}'::jsonb,
     '{"timestamp": "2024-13-03T00:00Z", "metric_name": "depth", "value": 1}'::jsonb))`,
   `select rate_limiter_private.aggregate_metrics('hour')`,
-  `select rate_limiter_private.aggregate_metrics('day')`,
+  `select rate_limiter_private.aggregate_metrics('day', 500, now() + interval '24 hours')`,
   `insert into rate_limiter.alert_configs (alert_id, app_id, metric_name, condition,
       threshold_value, duration_seconds, severity, cooldown_seconds, notification_config)
     values ('${alert}', '${app}', 'depth', '>', 0.1234567890123455, 7200, 'info', 0,

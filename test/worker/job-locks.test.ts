@@ -9,7 +9,8 @@ const { sql } = database;
 
 /** Each answers null while another session holds its lock. */
 const jobs = {
-  aggregate_metrics: "aggregate_metrics('hour')",
+  aggregate_metrics_hour: "aggregate_metrics('hour')",
+  aggregate_metrics_day: "aggregate_metrics('day')",
   evaluate_alerts: "evaluate_alerts()",
   record_system_metrics: "record_system_metrics(now())",
 } as const;

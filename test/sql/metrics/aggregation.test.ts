@@ -34,11 +34,44 @@ async function aggregate(): Promise<void> {
     let done = 0;
     do {
       const [row] = await worker<{ done: number }[]>`
-        select rate_limiter_private.aggregate_metrics(${grain}, 3) as done
+        select rate_limiter_private.aggregate_metrics(
+          ${grain}, 3, clock_timestamp() + interval '24 hours'
+        ) as done
       `;
       done = row?.done ?? 0;
     } while (done >= 3);
   }
+}
+
+async function aggregateHours(): Promise<void> {
+  await worker`select rate_limiter_private.aggregate_metrics('hour')`;
+}
+
+/** Samples and marks that it takes to aggregate all that is to be, in batches of this size. */
+async function rowsRead(grain: "hour" | "day", batchSize: number): Promise<number> {
+  const { sql } = await database.session("counting", "rate_limiter_worker");
+  const read = async () => {
+    const [row] = await sql<{ rows: number }[]>`
+      select sum(s.seq_tup_read + s.idx_tup_fetch)::float8 as rows
+      from pg_stat_xact_all_tables as s
+      where s.relname = 'metric_changes' or s.relname ~ '^metrics_(y|default)'
+    `;
+    return row?.rows ?? 0;
+  };
+  await sql`begin`;
+  const before = await read();
+  let done = 0;
+  do {
+    const [row] = await sql<{ done: number }[]>`
+      select rate_limiter_private.aggregate_metrics(
+        ${grain}, ${batchSize}, clock_timestamp() + interval '24 hours'
+      ) as done
+    `;
+    done = row?.done ?? 0;
+  } while (done >= batchSize);
+  const after = await read();
+  await sql`commit`;
+  return after - before;
 }
 
 /** Rows that differ from what the raw samples say, whichever side has them. */
@@ -186,5 +219,80 @@ describe("aggregates", () => {
     expect([a?.done, b?.done]).toEqual([1, null]);
     await aggregate();
     expect([...(await differences("metrics_hourly"))]).toEqual([]);
+  });
+
+  test("of hours and of days hold up none of the other grain", async () => {
+    await record([1, 2]);
+    const first = await database.session("hours", "rate_limiter_worker");
+    await first.sql`begin`;
+    await first.sql`select rate_limiter_private.aggregate_metrics('hour')`;
+    const [day] = await worker`select rate_limiter_private.aggregate_metrics('day') as done`;
+    await first.sql`commit`;
+    expect(day?.done).toBe(0);
+    await aggregate();
+    expect([...(await differences("metrics_daily"))]).toEqual([]);
+  });
+
+  test("of a day are made when it is over, from one mark", async () => {
+    await record([1, 2]);
+    await aggregateHours();
+    await record([3], 5);
+    await record([4], 70);
+    await aggregateHours();
+    const [day] = await worker`
+      select rate_limiter_private.aggregate_metrics('day', 500, ${new Date(someHour).toISOString()})
+        as done
+    `;
+    const [left] = await database.sql`
+      select count(*)::integer as marks, count(distinct c.bucket)::integer as days
+      from rate_limiter_private.metric_changes as c
+      where c.grain = 'day' and c.app_id = ${appId}
+    `;
+    expect(day?.done).toBe(0);
+    expect(left?.marks).toBe(left?.days);
+    await aggregate();
+    expect([...(await differences("metrics_daily"))]).toEqual([]);
+  });
+
+  test("lose no hour that comes while its day is being made", async () => {
+    await record([1]);
+    await aggregateHours();
+    const days = await database.session("days", "rate_limiter_worker");
+    await days.sql`begin`;
+    await days.sql`
+      select rate_limiter_private.aggregate_metrics('day', 500, now() + interval '24 hours')
+    `;
+    await record([2], 1);
+    await aggregateHours();
+    await days.sql`commit`;
+    await aggregate();
+    expect([...(await differences("metrics_daily"))]).toEqual([]);
+  });
+
+  test("read the same for each series however many there are, on statistics of an empty table", async () => {
+    await database.sql`delete from rate_limiter.metrics`;
+    await database.sql`vacuum analyze rate_limiter.metrics, rate_limiter_private.metric_changes`;
+    const perSeries: number[] = [];
+    for (const series of [200, 2000]) {
+      await database.sql`
+        with samples as (
+          insert into rate_limiter.metrics (shard_key, app_id, "timestamp", metric_name, value)
+          select
+            rate_limiter_internal.shard_key_of(${appId}), ${appId},
+            ${new Date(someHour).toISOString()}, ${`of ${series}: `} || i, i
+          from generate_series(1, ${series}::integer) as i
+          returning *
+        )
+        insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
+        select 'hour', s.app_id, s.metric_name, date_trunc('hour', s."timestamp", 'UTC')
+        from samples as s
+      `;
+      perSeries.push(((await rowsRead("hour", 100)) + (await rowsRead("day", 100))) / series);
+    }
+    const [few = 0, many = 0] = perSeries;
+    expect(few).toBeGreaterThan(3);
+    expect(many / few).toBeLessThan(1.3);
+    expect([...(await differences("metrics_hourly"))]).toEqual([]);
+    expect([...(await differences("metrics_daily"))]).toEqual([]);
   });
 });

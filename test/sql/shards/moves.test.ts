@@ -92,8 +92,13 @@ async function live(appId: string, lenderId: string): Promise<void> {
       ${appId}, ${sql.json([{ timestamp, bytes_read: 1 }])}
     )
   `;
+  await database.as("rate_limiter_worker")`
+    select rate_limiter_private.refresh_daily_quota_usage()
+  `;
   await database.as("rate_limiter_worker")`select rate_limiter_private.aggregate_metrics('hour')`;
-  await database.as("rate_limiter_worker")`select rate_limiter_private.aggregate_metrics('day')`;
+  await database.as("rate_limiter_worker")`
+    select rate_limiter_private.aggregate_metrics('day', 500, now() + interval '24 hours')
+  `;
   await sql`
     insert into rate_limiter.uncharged_counts
       (shard_key, app_id, minute, reason, operations, tokens, bytes)
