@@ -1893,7 +1893,7 @@ create function rate_limiter_admin.acknowledge_alert(history_id uuid)
   returns rate_limiter.alert_history
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 445632a90175cf89
+  -- body fc078be48137cfd2
 
 create function rate_limiter_admin.adjust_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
@@ -2185,12 +2185,12 @@ create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at t
   language sql stable parallel safe;
   -- body 2f0ab7c7b74f950d
 
-create function rate_limiter_internal.add_alert_notifications(alert_id uuid, history_id uuid, event text)
+create function rate_limiter_internal.add_alert_notifications(occurrences rate_limiter.alert_history[], event text)
   returns integer
   language plpgsql volatile parallel unsafe
   set TimeZone=UTC
   set extra_float_digits=1;
-  -- body c6b5308b0b2e03cc
+  -- body 9e9ed640417c83fd
 
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
@@ -2245,7 +2245,7 @@ create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_nam
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body ba21e4e8c7383b03
+  -- body 4be8278b69b55755
 
 create function rate_limiter_internal.app_shard_key(app_id uuid)
   returns integer
@@ -2409,7 +2409,7 @@ create function rate_limiter_internal.change_alerts(at timestamp with time zone,
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan
   set extra_float_digits=1;
-  -- body a43b9542e371b5c3
+  -- body abeeb7ab9f46ab03
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -6031,7 +6031,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
-comment on function rate_limiter_internal.add_alert_notifications(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Has every channel of an alert told that an occurrence was triggered, acknowledged or resolved, once; answers how many.';
+comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';

@@ -82,9 +82,7 @@ begin
   returning h.* into found_alert;
 
   if found_alert.status = 'acknowledged' then
-    perform rate_limiter_internal.add_alert_notifications(
-      found_alert.alert_id, found_alert.history_id, 'acknowledged'
-    );
+    perform rate_limiter_internal.add_alert_notifications(array[found_alert], 'acknowledged');
   end if;
   perform rate_limiter_internal.write_audit(
     'acknowledge', 'alert_history', history_id,
@@ -450,8 +448,14 @@ language sql
 stable
 parallel safe
 as $$
-  with watched as (
-    select c.*, rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted
+  with watched as materialized (
+    select
+      c.*,
+      rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted,
+      rate_limiter_internal.condition_matches(0, c.condition, c.threshold_value) as zero_holds,
+      c.alert_id in (
+        select h.alert_id from rate_limiter.alert_history as h where h.status <> 'resolved'
+      ) as is_triggered
     from rate_limiter.alert_configs as c
     join rate_limiter.applications as a on a.app_id = c.app_id
     where c.is_active
@@ -459,10 +463,10 @@ as $$
       and (only_app_id is null or c.app_id = only_app_id)
   )
   -- Samples of others: the window ends with the latest one, which may have come after the look at
-  -- the moment that it is stamped with.
+  -- the moment that it is stamped with. It is read where the latest sample may trigger, no more.
   select w.alert_id, coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
   from watched as w
-  left join lateral (
+  cross join lateral (
     select
       m."timestamp" as taken_at,
       m.value,
@@ -475,13 +479,15 @@ as $$
       and m."timestamp" <= alert_evaluations.at
     order by m."timestamp" desc, m.metric_id
     limit 1
-  ) as latest on true
+  ) as latest
   left join lateral (
     select
       bool_and(rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value))
         as every_one_holds
     from rate_limiter.metrics as m
-    where m.app_id = w.app_id
+    where not w.is_triggered
+      and latest.holds
+      and m.app_id = w.app_id
       and m.metric_name = w.metric_name
       and m."timestamp" > latest.taken_at - make_interval(secs => w.duration_seconds)
       and m."timestamp" <= latest.taken_at
@@ -493,30 +499,49 @@ as $$
   union all
   -- The system's counts: each minute when it is complete, and with the next one once more for what
   -- was reported late.
-  select w.alert_id, coalesce(found.triggers, false), coalesce(not recent.any_holds, false),
-    coalesce(found.value, recent.latest_value)
+  select w.alert_id, found.triggers, false, found.value
   from watched as w
+  cross join lateral (
+    select greatest(
+      evaluated_until,
+      complete_until + interval '1 minute'
+        - make_interval(secs => greatest(w.duration_seconds, 180))
+    ) as from_minute
+  ) as span
   cross join lateral (
     select bool_or(c.every_one_holds) as triggers,
       (array_agg(c.latest_value order by m.until desc) filter (where c.every_one_holds))[1] as value
-    from generate_series(
-      greatest(
-        evaluated_until,
-        complete_until + interval '1 minute'
-          - make_interval(secs => greatest(w.duration_seconds, 180))
-      ),
-      complete_until, interval '1 minute'
-    ) as m (until)
+    from generate_series(span.from_minute, complete_until, interval '1 minute') as m (until)
     cross join lateral rate_limiter_internal.counted_window(
       w.app_id, w.metric_name, w.condition, w.threshold_value,
       ceil(w.duration_seconds / 60.0)::integer, m.until
     ) as c
+    -- Where a minute without a sample does not meet the condition, each of these minutes needs one
+    -- that does: nearly every alert is done with by this look at the last two.
+    where w.zero_holds or exists (
+      select
+      from rate_limiter.metrics as s
+      where s.app_id = w.app_id
+        and s.metric_name = w.metric_name
+        and s."timestamp" >= span.from_minute
+        and s."timestamp" <= complete_until
+        and rate_limiter_internal.condition_matches(s.value, w.condition, w.threshold_value)
+    )
   ) as found
+  where w.is_counted
+    and not w.is_triggered
+    and complete_until is not null
+    and evaluated_until is distinct from complete_until
+    and found.triggers
+  union all
   -- Two minutes: a report that is late by less changes no zero that has resolved an alert.
+  select w.alert_id, false, not recent.any_holds, recent.latest_value
+  from watched as w
   cross join lateral rate_limiter_internal.counted_window(
     w.app_id, w.metric_name, w.condition, w.threshold_value, 2, complete_until
   ) as recent
   where w.is_counted
+    and w.is_triggered
     and complete_until is not null
     and evaluated_until is distinct from complete_until;
 $$;
@@ -552,9 +577,10 @@ comment on function rate_limiter_internal.queue_deliveries(uuid[]) is
   'that does not answer holds up no other tenant.';
 --! EndIncluded rate_limiter_internal/alerts/queue_deliveries.sql
 --! Included rate_limiter_internal/alerts/add_alert_notifications.sql
+drop function if exists rate_limiter_internal.add_alert_notifications(uuid, uuid, text);
+
 create or replace function rate_limiter_internal.add_alert_notifications(
-  alert_id uuid,
-  history_id uuid,
+  occurrences rate_limiter.alert_history[],
   event text
 )
 returns integer
@@ -569,7 +595,7 @@ declare
 begin
   with occurrence as (
     select
-      c.alert_id, c.app_id, c.notification_config,
+      c.alert_id, h.history_id, c.app_id, c.notification_config,
       jsonb_build_object(
         'alert', jsonb_build_object(
           'id', c.alert_id,
@@ -587,17 +613,15 @@ begin
         'acknowledged_at', h.acknowledged_at,
         'resolved_at', h.resolved_at
       ) as content
-    from rate_limiter.alert_history as h
+    from unnest(occurrences) as h
     join rate_limiter.alert_configs as c on c.alert_id = h.alert_id
     join rate_limiter.applications as a on a.app_id = c.app_id
-    where h.alert_id = add_alert_notifications.alert_id
-      and h.history_id = add_alert_notifications.history_id
   ),
   added as (
     insert into rate_limiter.alert_notifications as n
       (app_id, alert_id, history_id, event, channel_number, channel, content)
     select
-      o.app_id, o.alert_id, add_alert_notifications.history_id, add_alert_notifications.event,
+      o.app_id, o.alert_id, o.history_id, add_alert_notifications.event,
       c.channel_number, c.channel ->> 'channel', o.content
     from occurrence as o
     cross join lateral rate_limiter_internal.notification_channels(o.notification_config) as c
@@ -613,8 +637,10 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.add_alert_notifications(uuid, uuid, text) is
-  'Has every channel of an alert told that an occurrence was triggered, acknowledged or '
+comment on function rate_limiter_internal.add_alert_notifications(
+  rate_limiter.alert_history[], text
+) is
+  'Has every channel of their alerts told that these occurrences were triggered, acknowledged or '
   'resolved, once; answers how many.';
 --! EndIncluded rate_limiter_internal/alerts/add_alert_notifications.sql
 --! Included rate_limiter_internal/alerts/change_alerts.sql
@@ -687,10 +713,8 @@ begin
   select array(select e.h from ended as e), array(select b.h from begun as b)
   into resolved, triggered;
 
-  perform rate_limiter_internal.add_alert_notifications(r.alert_id, r.history_id, 'resolved')
-  from unnest(resolved) as r;
-  perform rate_limiter_internal.add_alert_notifications(t.alert_id, t.history_id, 'triggered')
-  from unnest(triggered) as t;
+  perform rate_limiter_internal.add_alert_notifications(resolved, 'resolved');
+  perform rate_limiter_internal.add_alert_notifications(triggered, 'triggered');
 
   return cardinality(resolved) + cardinality(triggered);
 end;
