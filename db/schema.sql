@@ -1205,6 +1205,18 @@ create table rate_limiter_private.kept_answers (
   constraint kept_answers_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
+create table rate_limiter_private.ledger_check_progress (
+  is_only_row boolean not null default true,
+  from_time timestamp with time zone not null,
+  checked_at timestamp with time zone not null,
+  next_key integer not null default '-2147483648'::integer,
+  next_owner uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  gap_count bigint not null default 0,
+  first_gaps jsonb not null default '[]'::jsonb,
+  constraint ledger_check_progress_is_one_row CHECK (is_only_row),
+  constraint ledger_check_progress_pkey PRIMARY KEY (is_only_row)
+);
+
 create table rate_limiter_private.ledger_checks (
   check_id bigint generated always as identity not null,
   from_time timestamp with time zone not null,
@@ -1232,7 +1244,7 @@ create table rate_limiter_private.metric_changes (
   bucket timestamp with time zone not null,
   change_id bigint generated always as identity not null,
   constraint metric_changes_grain_check CHECK (grain::text = ANY (ARRAY['hour'::character varying, 'day'::character varying]::text[])),
-  constraint metric_changes_pkey PRIMARY KEY (grain, app_id, metric_name, bucket, change_id)
+  constraint metric_changes_pkey PRIMARY KEY (grain, bucket, app_id, metric_name, change_id)
 );
 
 create table rate_limiter_private.partition_drains (
@@ -1286,6 +1298,42 @@ create table rate_limiter_private.second_factors (
   constraint second_factors_pkey PRIMARY KEY (user_id),
   constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
+
+create table rate_limiter_private.usage_daily (
+  shard_key integer not null,
+  app_id uuid not null,
+  bucket_type rate_limiter.bucket_type not null,
+  date date not null,
+  tokens_consumed numeric not null,
+  tokens_refunded numeric not null,
+  tokens_owed numeric not null,
+  usage_entries bigint not null,
+  ledger_entries bigint not null,
+  constraint usage_daily_pkey PRIMARY KEY (shard_key, app_id, bucket_type, date)
+) with (fillfactor=80);
+
+create table rate_limiter_private.usage_hourly (
+  shard_key integer not null,
+  app_id uuid not null,
+  bucket_type rate_limiter.bucket_type not null,
+  hour timestamp with time zone not null,
+  tokens_consumed numeric not null,
+  tokens_refunded numeric not null,
+  tokens_owed numeric not null,
+  usage_entries bigint not null,
+  ledger_entries bigint not null,
+  constraint usage_hourly_hour_check CHECK (hour = date_trunc('hour'::text, hour, 'UTC'::text)),
+  constraint usage_hourly_pkey PRIMARY KEY (shard_key, app_id, bucket_type, hour)
+) with (fillfactor=80);
+
+create table rate_limiter_private.usage_progress (
+  shard_key integer not null,
+  app_id uuid not null,
+  bucket_type rate_limiter.bucket_type not null,
+  seq bigint not null,
+  last_at timestamp with time zone not null,
+  constraint usage_progress_pkey PRIMARY KEY (shard_key, app_id, bucket_type)
+) with (fillfactor=80);
 
 create table rate_limiter_private.used_refresh_tokens (
   token_hash bytea not null,
@@ -1362,7 +1410,6 @@ CREATE INDEX idx_metrics_tags ON rate_limiter.metrics USING gin (tags jsonb_path
 CREATE INDEX idx_metrics_time ON rate_limiter.metrics USING brin ("timestamp");
 CREATE INDEX idx_metrics_daily_bucket ON rate_limiter.metrics_daily USING btree (bucket);
 CREATE INDEX idx_metrics_hourly_bucket ON rate_limiter.metrics_hourly USING btree (bucket);
-CREATE UNIQUE INDEX idx_daily_quota_usage ON rate_limiter.mv_daily_quota_usage USING btree (date, app_id, bucket_type);
 CREATE INDEX idx_operation_types_active ON rate_limiter.operation_types USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_operation_types_category ON rate_limiter.operation_types USING btree (category);
 CREATE INDEX idx_quota_configs_active ON rate_limiter.quota_configs USING btree (is_active) WHERE is_active;
@@ -1432,26 +1479,25 @@ CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btre
 CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING btree (made_at);
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
-CREATE INDEX idx_metric_changes_bucket ON rate_limiter_private.metric_changes USING btree (bucket);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
+CREATE INDEX idx_daily_quota_usage ON rate_limiter_private.usage_daily USING btree (date, app_id, bucket_type);
+CREATE INDEX idx_usage_hourly_hour ON rate_limiter_private.usage_hourly USING btree (hour, app_id, bucket_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
 CREATE INDEX idx_user_sessions_expires ON rate_limiter_private.user_sessions USING btree (expires_at);
 CREATE INDEX idx_user_sessions_user ON rate_limiter_private.user_sessions USING btree (user_id);
 
 -- views
 
-create materialized view rate_limiter.mv_daily_quota_usage as
- SELECT (tt.created_at AT TIME ZONE 'UTC'::text)::date AS date,
-    a.app_id,
+create view rate_limiter.mv_daily_quota_usage as
+ SELECT u.date,
+    u.app_id,
     a.name AS app_name,
-    tt.bucket_type,
-    COALESCE(- sum(tt.tokens_change) FILTER (WHERE tt.transaction_type = ANY (ARRAY['consume'::rate_limiter.transaction_type, 'lease'::rate_limiter.transaction_type, 'settle'::rate_limiter.transaction_type])), 0::numeric) AS tokens_consumed,
-    COALESCE(sum(tt.tokens_change) FILTER (WHERE tt.transaction_type = 'refund'::rate_limiter.transaction_type), 0::numeric) AS tokens_refunded,
-    count(*) AS transaction_count
-   FROM rate_limiter.token_transactions tt
-     JOIN rate_limiter.applications a ON a.app_id = tt.owner_id
-  WHERE tt.mode = 'enforce'::rate_limiter.quota_mode
-  GROUP BY ((tt.created_at AT TIME ZONE 'UTC'::text)::date), a.app_id, a.name, tt.bucket_type;
+    u.bucket_type,
+    u.tokens_consumed,
+    u.tokens_refunded,
+    u.ledger_entries AS transaction_count
+   FROM rate_limiter_private.usage_daily u
+     JOIN rate_limiter.applications a ON a.app_id = u.app_id;
 
 create view rate_limiter.v_active_quotas with (security_invoker=true) as
  SELECT a.app_id,
@@ -1887,7 +1933,7 @@ create function rate_limiter.verify_ledger(from_time timestamp with time zone DE
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6d415b3697c68c31
+  -- body 1a04cdc063a7534a
 
 create function rate_limiter_admin.acknowledge_alert(history_id uuid)
   returns rate_limiter.alert_history
@@ -2141,8 +2187,9 @@ create function rate_limiter_admin.suspend_tenant(tenant_id uuid, reason text, u
 create function rate_limiter_admin.top_consumers(since timestamp with time zone, until timestamp with time zone, bucket_type rate_limiter.bucket_type DEFAULT 'iops_l2'::rate_limiter.bucket_type, max_rows integer DEFAULT 10)
   returns TABLE(app_id uuid, app_name text, tenant_name text, tokens_consumed numeric, percentage numeric, denied_operations numeric)
   language plpgsql stable parallel safe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body be764b7f06f90c01
+  set search_path=pg_catalog, pg_temp
+  set plan_cache_mode=force_custom_plan;
+  -- body 1100dd02d1b72b9c
 
 create function rate_limiter_admin.try_quota(since timestamp with time zone, until timestamp with time zone, config_id uuid DEFAULT NULL::uuid, app_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[])
   returns record
@@ -2154,7 +2201,7 @@ create function rate_limiter_admin.usage_over_time(app_id uuid, since timestamp 
   returns TABLE(starts_at timestamp with time zone, tokens_consumed numeric, bytes_consumed numeric, ledger_entries bigint, denied_operations numeric, denied_tokens numeric, denied_bytes numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0b1a6615978466f7
+  -- body 133385cf2cbad669
 
 create function rate_limiter_admin.viewer()
   returns rate_limiter.users
@@ -2207,6 +2254,11 @@ create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mo
   language plpgsql volatile parallel unsafe;
   -- body e63b4d202fef6458
 
+create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uuid[], max_entries integer)
+  returns uuid
+  language plpgsql volatile parallel unsafe;
+  -- body 5883adb38ad058ad
+
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
   language plpgsql volatile parallel unsafe;
@@ -2230,17 +2282,21 @@ create function rate_limiter_internal.admission_of(shard_key integer, at timesta
 create function rate_limiter_internal.aggregate_buckets(grain text, app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body a83fb615eafce79e
+  -- body bfc9f22ed61d14bf
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe;
-  -- body da9426579a382c0e
+  language sql volatile parallel unsafe
+  set enable_seqscan=off
+  set enable_bitmapscan=off;
+  -- body 3e55adcbf940365b
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe;
-  -- body db20c92db7ae925c
+  language sql volatile parallel unsafe
+  set enable_seqscan=off
+  set enable_bitmapscan=off;
+  -- body d1a9d31d5628f14e
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
@@ -2319,6 +2375,11 @@ create function rate_limiter_internal.batch_metadata(decisions rate_limiter.deci
   returns jsonb
   language plpgsql immutable parallel safe;
   -- body 9d34514e7a721ae3
+
+create function rate_limiter_internal.begin_ledger_slice(at timestamp with time zone)
+  returns rate_limiter_private.ledger_check_progress
+  language plpgsql volatile parallel unsafe;
+  -- body 518c3d34715e405e
 
 create function rate_limiter_internal.begin_with_nothing(at timestamp with time zone, was rate_limiter.applications, application rate_limiter.applications)
   returns void
@@ -2862,7 +2923,7 @@ create function rate_limiter_internal.expire_leases_of(shard_key integer, at tim
 create function rate_limiter_internal.expiring_rows()
   returns TABLE(data_type text, relation regclass, ended_at text)
   language sql stable parallel safe;
-  -- body ef90fbff976c214a
+  -- body 8c8061882ccca012
 
 create function rate_limiter_internal.fill_percent(at timestamp with time zone, bucket rate_limiter.token_buckets)
   returns numeric
@@ -3180,6 +3241,16 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
   language plpgsql immutable parallel safe;
   -- body e81c7bc1402613d3
 
+create function rate_limiter_internal.ledger_gaps(from_time timestamp with time zone, to_time timestamp with time zone, from_key integer, from_owner uuid, to_key integer, to_owner uuid)
+  returns SETOF rate_limiter.ledger_gap
+  language sql stable parallel safe;
+  -- body 40466b67b8a678c7
+
+create function rate_limiter_internal.ledger_usage(shard_key integer, app_id uuid, bucket_type rate_limiter.bucket_type, after_seq bigint, to_seq bigint, from_time timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(hour timestamp with time zone, tokens_consumed numeric, tokens_refunded numeric, tokens_owed numeric, usage_entries bigint, ledger_entries bigint, last_seq bigint, last_at timestamp with time zone)
+  language sql stable parallel safe;
+  -- body 0fd1fdd52464ead0
+
 create function rate_limiter_internal.limits_in_force_at(at timestamp with time zone, app_id uuid)
   returns jsonb
   language sql stable parallel safe;
@@ -3312,6 +3383,11 @@ create function rate_limiter_internal.make_room_for_process(reported_at timestam
   language plpgsql volatile parallel unsafe;
   -- body 55d68ccd79c50499
 
+create function rate_limiter_internal.mark_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 56afa01140b7fba8
+
 create function rate_limiter_internal.may(resource text, action text)
   returns boolean
   language sql stable parallel safe security definer
@@ -3389,7 +3465,7 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 0e0bf793ae8852e7
+  -- body dfe6b1dfca5b7026
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
@@ -3950,7 +4026,7 @@ create function rate_limiter_internal.retention_period(data_type text)
 create function rate_limiter_internal.retention_steps(at timestamp with time zone)
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, source text)
   language sql stable parallel restricted;
-  -- body f1a6b4831d52d837
+  -- body fde3adc567cba0cc
 
 create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4232,6 +4308,17 @@ create function rate_limiter_internal.take_from_stripe(shard_key integer, at tim
   language plpgsql volatile parallel unsafe;
   -- body e1d5d4c6c2b45afe
 
+create function rate_limiter_internal.take_metric_changes(grain text, until timestamp with time zone, batch_size integer, OUT app_ids uuid[], OUT metric_names text[], OUT buckets timestamp with time zone[])
+  returns record
+  language plpgsql volatile parallel unsafe
+  set enable_seqscan=off
+  set enable_bitmapscan=off
+  set enable_sort=off
+  set enable_hashagg=off
+  set enable_hashjoin=off
+  set enable_mergejoin=off;
+  -- body 094edf2cf4a1e746
+
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
   language sql stable parallel safe;
@@ -4266,6 +4353,21 @@ create function rate_limiter_internal.unpaid_by_reserve(at timestamp with time z
   returns text[]
   language sql stable parallel safe;
   -- body fcc69bc9e7731314
+
+create function rate_limiter_internal.usage_between(bucket_type rate_limiter.bucket_type, from_time timestamp with time zone, first_day timestamp with time zone, last_day timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(shard_key integer, app_id uuid, tokens_used numeric)
+  language sql stable parallel safe;
+  -- body 252460eb4c20b4fe
+
+create function rate_limiter_internal.usage_due(shard_keys integer[], app_ids uuid[], max_entries integer)
+  returns TABLE(shard_key integer, app_id uuid, bucket_type rate_limiter.bucket_type, after_seq bigint, to_seq bigint, from_time timestamp with time zone, to_time timestamp with time zone, is_rest boolean)
+  language sql stable parallel safe;
+  -- body e6ce27d0c81f63fd
+
+create function rate_limiter_internal.usage_of(shard_key integer, app_id uuid, unit text, from_time timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(starts_at timestamp with time zone, bucket_type rate_limiter.bucket_type, tokens_used numeric, usage_entries bigint)
+  language sql stable parallel safe;
+  -- body f9e28b63e6378029
 
 create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
   returns void
@@ -4369,11 +4471,11 @@ create function rate_limiter_private.access_token_seconds()
   set search_path=pg_catalog, pg_temp;
   -- body 0b6f38d393b6cf5c
 
-create function rate_limiter_private.aggregate_metrics(grain text, batch_size integer DEFAULT 500)
+create function rate_limiter_private.aggregate_metrics(grain text, batch_size integer DEFAULT 500, at timestamp with time zone DEFAULT clock_timestamp())
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1e7ee0e22cb71428
+  -- body 065d41be25de94f3
 
 create function rate_limiter_private.applied_migrations()
   returns SETOF text
@@ -4807,11 +4909,11 @@ create function rate_limiter_private.record_system_metrics(at timestamp with tim
   set search_path=pg_catalog, pg_temp;
   -- body ce98bcbeda47e28f
 
-create function rate_limiter_private.refresh_daily_quota_usage()
-  returns void
+create function rate_limiter_private.refresh_daily_quota_usage(from_app_id uuid DEFAULT NULL::uuid, batch_size integer DEFAULT 1000, max_entries integer DEFAULT 20000, OUT is_busy boolean, OUT next_app_id uuid)
+  returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5baa4efb27d51a97
+  -- body 2fa914e552204baf
 
 create function rate_limiter_private.refresh_session(refresh_token text, OUT outcome text, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT new_refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -4954,12 +5056,13 @@ create function rate_limiter_private.user_of_provider(tenant text, email text, i
   set search_path=pg_catalog, pg_temp;
   -- body 3c27631e74045417
 
-create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), OUT gap_count bigint, OUT first_gaps jsonb)
+create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), max_owners integer DEFAULT 10000, OUT is_done boolean, OUT gap_count bigint, OUT first_gaps jsonb)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
-  set TimeZone=UTC;
-  -- body ffb786386d1398e5
+  set TimeZone=UTC
+  set plan_cache_mode=force_custom_plan;
+  -- body 37a56c87a11ed404
 
 
 -- triggers
@@ -5568,12 +5671,16 @@ grant select on table rate_limiter_audit.reservation_history to rate_limiter_vis
 grant select on table rate_limiter_private.job_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_progress to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_workers to rate_limiter_readonly;
+grant select on table rate_limiter_private.ledger_check_progress to rate_limiter_readonly;
 grant select on table rate_limiter_private.ledger_checks to rate_limiter_readonly;
 grant select on table rate_limiter_private.login_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.metric_changes to rate_limiter_readonly;
 grant select on table rate_limiter_private.partition_drains to rate_limiter_readonly;
 grant select on table rate_limiter_private.partitioned_tables to rate_limiter_readonly;
 grant select on table rate_limiter_private.provider_accounts to rate_limiter_readonly;
+grant select on table rate_limiter_private.usage_daily to rate_limiter_readonly;
+grant select on table rate_limiter_private.usage_hourly to rate_limiter_readonly;
+grant select on table rate_limiter_private.usage_progress to rate_limiter_readonly;
 grant select on column rate_limiter.alert_configs.alert_id to rate_limiter_readonly;
 grant insert on column rate_limiter.alert_configs.app_id to rate_limiter_visitor;
 grant select on column rate_limiter.alert_configs.app_id to rate_limiter_readonly;
@@ -5778,7 +5885,7 @@ grant execute on function rate_limiter_internal.require_access_to_give(uuid) to 
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.aggregate_metrics(text,integer) to rate_limiter_worker;
+grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
 grant execute on function rate_limiter_private.apply_retention(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.begin_login(text,text,inet) to rate_limiter_authenticator;
@@ -5829,7 +5936,7 @@ grant execute on function rate_limiter_private.probe_clusters(timestamp with tim
 grant execute on function rate_limiter_private.record_cluster_health(uuid,timestamp with time zone,boolean,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_job_failure(text,text,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) to rate_limiter_worker;
-grant execute on function rate_limiter_private.refresh_daily_quota_usage() to rate_limiter_worker;
+grant execute on function rate_limiter_private.refresh_daily_quota_usage(uuid,integer,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_session(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.remove_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.replay_notifications(uuid[]) to rate_limiter_worker;
@@ -5844,7 +5951,7 @@ grant execute on function rate_limiter_private.settle_notification(uuid,text,tex
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) to rate_limiter_worker;
 
 -- comments
 
@@ -6011,12 +6118,12 @@ Refuses the requests of all applications of a tenant, until a moment or until li
 
 comment on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) is '@behavior -connection +list
 @listSuffix omit
-The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100.';
+The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100. The first and the last hour of the span count whole, and what was used within the last minutes may not yet.';
 
 comment on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What a quota, or limits that are none yet (a candidate, with the application that they are for), would have throttled of what the application asked and was admitted in a span of at most 31 days: decided again at the same moments from full buckets. A batch is unfolded into its operations, each at the mean of the batch (unfoldedOperations). What was spent of leases is not on record by operation: the throttled amounts take it to be spent evenly over a lease''s life, the maxima all at once. throttledOperations and throttledBy are about operations that were decided one by one. denied… counts what was denied then, which is not decided again. notes says which of this applies. Stops after 20,000 operations: go on from judgedUntil.';
 comment on function rate_limiter_admin.usage_over_time(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) is '@behavior -connection +list
 @listSuffix omit
-What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too. Used is what was taken less what came back.';
+What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too, and the first and the last are whole ones. Used is what was taken less what came back.';
 
 comment on function rate_limiter_admin.viewer() is 'The signed-in user; null without one.';
 comment on function rate_limiter_admin.viewer_permissions() is '@behavior -connection +list
@@ -6035,6 +6142,7 @@ comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.a
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
+comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: some max_entries rows. Answers the first application that has more, null where none has.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
 comment on function rate_limiter_internal.administrator_can_sign_in(timestamp with time zone) is 'Whether a user who can sign in administers the system, now and up to a moment.';
@@ -6056,6 +6164,7 @@ comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catal
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';
 comment on function rate_limiter_internal.batch_metadata(rate_limiter.decision[]) is 'What the ledger says of a batch in its one row for a bucket: how many operations were admitted; null for a single decision.';
+comment on function rate_limiter_internal.begin_ledger_slice(timestamp with time zone) is 'The check of the ledger that is under way, or else a new one that begins now; locked until the end of the transaction.';
 comment on function rate_limiter_internal.begin_with_nothing(timestamp with time zone,rate_limiter.applications,rate_limiter.applications) is 'Empties the buckets of an active application of which a ceiling did not count the quotas before this change of it (was; null for a new one): what was saved up or flowed in meanwhile was another one''s. Debt stays. The caller holds the ceilings, and no bucket but those of the application.';
 comment on function rate_limiter_internal.blocked_by_headroom(timestamp with time zone,pg_catalog.uuid) is 'The operations, at their usual size (unit_quantum) and cost, that layer 1 of a cluster can never offer an application without a reservation, beside what reservations keep.';
 comment on function rate_limiter_internal.borrow_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is 'Lends a layer-2 bucket tokens until due_at, from another application''s bucket or from its own future; at null is live. tokens: what the bucket holds now. repayment_tokens: what it owes, interest included. Raises QS404 for an unknown bucket, QS422 for an amount, a duration or a lender that is not allowed, QS409 where a debt, the limit or the lender''s reserve forbids it, QS403 where what the loan holds of a ceiling is given to another application later; then no token moves.';
@@ -6223,6 +6332,8 @@ comment on function rate_limiter_internal.lease_share_at(integer,timestamp with 
 comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[],numeric[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
+comment on function rate_limiter_internal.ledger_gaps(timestamp with time zone,timestamp with time zone,integer,pg_catalog.uuid,integer,pg_catalog.uuid) is 'verify_ledger() of the owners from one until before another, or until the last where that is null, in the order of their shard keys and ids.';
+comment on function rate_limiter_internal.ledger_usage(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What the ledger rows of a bucket say, by hour: those of some numbers and of a span of time.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
 comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
@@ -6249,6 +6360,7 @@ comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catal
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login. Raises QS429 where it has a thousand that are there.';
+comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
 comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
 comment on function rate_limiter_internal.may_grant_role(pg_catalog.uuid) is 'Whether the signed-in user may hand out this role: a user gives only what they hold, and only a system administrator makes another.';
@@ -6263,7 +6375,7 @@ comment on function rate_limiter_internal.most_problems() is 'How many entries o
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
 comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
-comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, samples, their aggregates and counts of denials.';
+comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
 comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
 comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
@@ -6426,6 +6538,7 @@ comment on function rate_limiter_internal.sync_without_quota() is 'Trigger: note
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What the system did for each application, or for one, in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
 comment on function rate_limiter_internal.take_available(rate_limiter.token_buckets[],numeric,numeric) is 'Takes as much of tokens and bytes out of an application''s buckets as they hold; answers the buckets and what they were short of.';
 comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
+comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
@@ -6433,6 +6546,9 @@ comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';
 comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'The operations that reserves of these capacities cannot pay for an application, at their usual size, which is one unit (unit_quantum). A reserve that is null reserves nothing of its kind.';
+comment on function rate_limiter_internal.usage_between(rate_limiter.bucket_type,timestamp with time zone,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What applications used in a span of whole hours, as the job has counted it: the days from first_day until before last_day, and the hours on both sides of them; several rows for each.';
+comment on function rate_limiter_internal.usage_due(integer[],pg_catalog.uuid[],integer) is 'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which numbers they have, at most max_entries, whether those are the rest, and when they were probably written.';
+comment on function rate_limiter_internal.usage_of(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,timestamp with time zone) is 'What an application used, by the hour or the day, in a span of whole ones: as the job has counted it, with what the ledger has got since. Several rows of one step add up.';
 comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are granted under its lock.';
@@ -6453,7 +6569,7 @@ comment on function rate_limiter_internal.write_lease_share(integer,timestamp wi
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
-comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late; answers how many, and null while another session does. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
+comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer,timestamp with time zone) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late, a day when it is over; answers how many, and null while another session does the same grain. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: what retention has to do now, each step in transactions of its own: partitions to drop (drop_partition), or to export before that (export_partition, then drop_exported_partition), and rows to expire (export_rows where asked for, then expire_rows).';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from; without user and tenant where no account was named.';
@@ -6526,7 +6642,7 @@ comment on function rate_limiter_private.probe_clusters(timestamp with time zone
 comment on function rate_limiter_private.record_cluster_health(pg_catalog.uuid,timestamp with time zone,boolean,pg_catalog.text) is 'Takes what a probe found (null: the cluster could not be asked) and answers the health that follows; nothing where the cluster was asked again, or got another health_check_url, since.';
 comment on function rate_limiter_private.record_job_failure(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Counts and logs a part of a job that failed, so that the job can go on with the others. Only for what is wrong with that part: after a deadlock, a lock timeout or a full disk the whole job is tried again.';
 comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is and how the clusters are, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were, and null while another session does. Running twice changes nothing. An application whose numbers cannot be written is left out and counted in job_failures.';
-comment on function rate_limiter_private.refresh_daily_quota_usage() is 'Job: brings mv_daily_quota_usage up to date while it goes on being read.';
+comment on function rate_limiter_private.refresh_daily_quota_usage(pg_catalog.uuid,integer,integer) is 'Job: adds ledger rows that are new to the usage by hour and day, of at most batch_size applications from one on and some max_entries rows. Answers the application to go on with, null after the last one, and whether another session does the same now. Call it in transactions of their own. Each row is read once and counted once, however late it came.';
 comment on function rate_limiter_private.refresh_session(pg_catalog.text) is 'Continues a session with its refresh token, which is spent by this and replaced. The outcome is ok, invalid, or reused: a spent token came back, and the session was ended.';
 comment on function rate_limiter_private.refresh_session_at(timestamp with time zone,pg_catalog.text) is 'refresh_session() at a given moment.';
 comment on function rate_limiter_private.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued a key of an application. An id whose key was revoked or has expired can be registered again. Stores no more than half of the id in clear.';
@@ -6551,15 +6667,7 @@ comment on function rate_limiter_private.sync_quota_flags(timestamp with time zo
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
-comment on function rate_limiter_private.verify_ledger(timestamp with time zone) is 'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.app_name is 'Its name.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.bucket_type is 'The bucket drawn on.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.date is 'The day (UTC).';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.tokens_consumed is 'Tokens taken, less what leases and settlements returned.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.tokens_refunded is 'Tokens refunded.';
-comment on materialized view column rate_limiter.mv_daily_quota_usage.transaction_count is 'Rows of the ledger.';
-comment on materialized view rate_limiter.mv_daily_quota_usage is 'What each application used by day (UTC), as of the last refresh.';
+comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
 comment on schema rate_limiter_admin is 'Functions of the admin API.';
 comment on schema rate_limiter_audit is 'Who changed what: audit rows and quota versions.';
@@ -7076,6 +7184,13 @@ comment on column rate_limiter_private.kept_answers.key_hash is 'SHA-256 of the 
 comment on column rate_limiter_private.kept_answers.made_at is 'When the change was made.';
 comment on column rate_limiter_private.kept_answers.request_hash is 'SHA-256 of what was asked: a key is of one request.';
 comment on column rate_limiter_private.kept_answers.user_id is 'The user who sent it.';
+comment on column rate_limiter_private.ledger_check_progress.checked_at is 'When it began.';
+comment on column rate_limiter_private.ledger_check_progress.first_gaps is 'The first hundred of them.';
+comment on column rate_limiter_private.ledger_check_progress.from_time is 'Ledger rows from here on are checked.';
+comment on column rate_limiter_private.ledger_check_progress.gap_count is 'Gaps that were found until now.';
+comment on column rate_limiter_private.ledger_check_progress.is_only_row is 'True.';
+comment on column rate_limiter_private.ledger_check_progress.next_key is 'The shard key of the owner to go on with.';
+comment on column rate_limiter_private.ledger_check_progress.next_owner is 'The owner to go on with.';
 comment on column rate_limiter_private.ledger_checks.check_id is 'The check.';
 comment on column rate_limiter_private.ledger_checks.checked_at is 'When, and up to where.';
 comment on column rate_limiter_private.ledger_checks.first_gaps is 'The first hundred of them.';
@@ -7119,6 +7234,29 @@ comment on column rate_limiter_private.second_factors.encrypted_secret is 'The s
 comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
 comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
 comment on column rate_limiter_private.second_factors.user_id is 'The user.';
+comment on column rate_limiter_private.usage_daily.app_id is 'The application.';
+comment on column rate_limiter_private.usage_daily.bucket_type is 'The bucket drawn on.';
+comment on column rate_limiter_private.usage_daily.date is 'The day (UTC).';
+comment on column rate_limiter_private.usage_daily.ledger_entries is 'Rows of the ledger.';
+comment on column rate_limiter_private.usage_daily.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter_private.usage_daily.tokens_consumed is 'Tokens taken, less what leases and settlements returned.';
+comment on column rate_limiter_private.usage_daily.tokens_owed is 'Tokens charged late.';
+comment on column rate_limiter_private.usage_daily.tokens_refunded is 'Tokens refunded.';
+comment on column rate_limiter_private.usage_daily.usage_entries is 'Rows of the ledger that took tokens or gave them back.';
+comment on column rate_limiter_private.usage_hourly.app_id is 'The application.';
+comment on column rate_limiter_private.usage_hourly.bucket_type is 'The bucket drawn on.';
+comment on column rate_limiter_private.usage_hourly.hour is 'The start of the hour.';
+comment on column rate_limiter_private.usage_hourly.ledger_entries is 'Rows of the ledger.';
+comment on column rate_limiter_private.usage_hourly.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter_private.usage_hourly.tokens_consumed is 'Tokens taken, less what leases and settlements returned.';
+comment on column rate_limiter_private.usage_hourly.tokens_owed is 'Tokens charged late.';
+comment on column rate_limiter_private.usage_hourly.tokens_refunded is 'Tokens refunded.';
+comment on column rate_limiter_private.usage_hourly.usage_entries is 'Rows of the ledger that took tokens or gave them back.';
+comment on column rate_limiter_private.usage_progress.app_id is 'The application.';
+comment on column rate_limiter_private.usage_progress.bucket_type is 'The bucket.';
+comment on column rate_limiter_private.usage_progress.last_at is 'When the youngest of them was written.';
+comment on column rate_limiter_private.usage_progress.seq is 'The number of the last row that is counted.';
+comment on column rate_limiter_private.usage_progress.shard_key is 'The number of its cluster, or of the application without one.';
 comment on column rate_limiter_private.used_refresh_tokens.session_id is 'Its session.';
 comment on column rate_limiter_private.used_refresh_tokens.token_hash is 'SHA-256 of the spent token.';
 comment on column rate_limiter_private.used_refresh_tokens.used_at is 'When it was spent.';
@@ -7248,6 +7386,7 @@ comment on table rate_limiter_private.job_failures is 'What jobs left out becaus
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
 comment on table rate_limiter_private.kept_answers is 'Answers of changes that were sent with an idempotency key, for a day: the same request gets the same answer, and changes nothing a second time.';
+comment on table rate_limiter_private.ledger_check_progress is 'The check of the ledger that is under way: it goes from owner to owner, in many transactions.';
 comment on table rate_limiter_private.ledger_checks is 'Each time the ledger was verified, and what was found.';
 comment on table rate_limiter_private.login_failures is 'Failed sign-ins by account and source, whether or not the account exists: what slows guessing tells nothing, and guesses from elsewhere do not keep the owner of an account out.';
 comment on table rate_limiter_private.metric_changes is 'Hours and days of metrics that got samples since they were last aggregated.';
@@ -7255,6 +7394,9 @@ comment on table rate_limiter_private.partition_drains is 'Default partitions wh
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
 comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
+comment on table rate_limiter_private.usage_daily is 'What each application used by day (UTC): the same rows as usage_hourly.';
+comment on table rate_limiter_private.usage_hourly is 'What each application used by hour (UTC), as of usage_progress.';
+comment on table rate_limiter_private.usage_progress is 'Up to which row of its ledger the usage of each bucket is counted.';
 comment on table rate_limiter_private.used_refresh_tokens is 'Spent refresh tokens: a second use means that one was stolen, and ends the session.';
 comment on table rate_limiter_private.user_secrets is 'Password hashes, made by the admin API.';
 comment on table rate_limiter_private.user_sessions is 'One sign-in: what a refresh token continues and a logout ends.';
@@ -7288,6 +7430,13 @@ comment on type rate_limiter_internal.lease_end is 'A settlement of exchange_lea
 comment on type rate_limiter_internal.lease_renewal is 'A renewal of exchange_leases(), or a first lease where lease_id is null. No shard_key: unknown application.';
 comment on type rate_limiter_internal.owed_charge is 'What an application used beyond its leases, under an idempotency key. No shard_key: unknown application.';
 comment on type rate_limiter_internal.quota_snapshot is 'What the quota in force means for one bucket, and until when; capacity is null for none.';
+comment on view column rate_limiter.mv_daily_quota_usage.app_id is 'The application.';
+comment on view column rate_limiter.mv_daily_quota_usage.app_name is 'Its name.';
+comment on view column rate_limiter.mv_daily_quota_usage.bucket_type is 'The bucket drawn on.';
+comment on view column rate_limiter.mv_daily_quota_usage.date is 'The day (UTC).';
+comment on view column rate_limiter.mv_daily_quota_usage.tokens_consumed is 'Tokens taken, less what leases and settlements returned.';
+comment on view column rate_limiter.mv_daily_quota_usage.tokens_refunded is 'Tokens refunded.';
+comment on view column rate_limiter.mv_daily_quota_usage.transaction_count is 'Rows of the ledger.';
 comment on view column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on view column rate_limiter.v_active_quotas.app_name is 'Its name.';
 comment on view column rate_limiter.v_active_quotas.bandwidth_burst_bps is 'Bytes per second while bursting.';
@@ -7407,6 +7556,7 @@ comment on view column rate_limiter_admin.user_sessions.revoked_at is 'When it w
 comment on view column rate_limiter_admin.user_sessions.session_id is 'The session.';
 comment on view column rate_limiter_admin.user_sessions.user_agent is 'With which client.';
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
+comment on view rate_limiter.mv_daily_quota_usage is 'What each application used by day (UTC), as of the last refresh_daily_quota_usage().';
 comment on view rate_limiter.v_active_quotas is '@name active_quota
 @primaryKey app_id,config_id
 @foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas

@@ -1,5 +1,5 @@
---! Previous: sha1:447e74f0ae36194f71df358a65e8f989d698c148
---! Hash: sha1:ffd03a0a9c0bc5ad7990bc384cd9ee2bc3ef9369
+--! Previous: sha1:05c39251a925ca18fd09583eddd3d8945a2f9d3c
+--! Hash: sha1:ef7e851060b4d64b6afd6fa35535245cd7963260
 --! Message: access
 
 -- Context

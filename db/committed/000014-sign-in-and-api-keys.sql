@@ -1,5 +1,5 @@
---! Previous: sha1:ffd03a0a9c0bc5ad7990bc384cd9ee2bc3ef9369
---! Hash: sha1:571069c33819229d152608c414df64ff3cbe8130
+--! Previous: sha1:ef7e851060b4d64b6afd6fa35535245cd7963260
+--! Hash: sha1:512f6e66b736d61a4d0a2a112505d8e4762f41c5
 --! Message: sign-in and API keys
 
 -- Sign-in

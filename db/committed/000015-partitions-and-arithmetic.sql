@@ -1,5 +1,5 @@
---! Previous: sha1:571069c33819229d152608c414df64ff3cbe8130
---! Hash: sha1:0b0645b7596d414f7b3a62e989c01bfd7681279e
+--! Previous: sha1:512f6e66b736d61a4d0a2a112505d8e4762f41c5
+--! Hash: sha1:b36df40708750b152d4331c60b1d059ceade3e6c
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:0b0645b7596d414f7b3a62e989c01bfd7681279e
---! Hash: sha1:0a0350fbc83c415ab26a59433cf4494b9cc1180f
+--! Previous: sha1:b36df40708750b152d4331c60b1d059ceade3e6c
+--! Hash: sha1:d4187317d034bc91c25057be378b7713b3cd3f37
 --! Message: quotas
 
 -- Quotas

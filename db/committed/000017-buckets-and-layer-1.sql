@@ -1,5 +1,5 @@
---! Previous: sha1:0a0350fbc83c415ab26a59433cf4494b9cc1180f
---! Hash: sha1:77741c14d5ee59e22b0eb3ed447404c011f80391
+--! Previous: sha1:d4187317d034bc91c25057be378b7713b3cd3f37
+--! Hash: sha1:2c724928e91ecf84910bdd758d8afecd3518825c
 --! Message: buckets and layer 1
 
 -- Buckets
@@ -1046,17 +1046,19 @@ comment on function rate_limiter_internal.adjust_tokens_at(
   'holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 '
   'where it would add beyond the capacity or take below 0.';
 --! EndIncluded rate_limiter_internal/buckets/adjust_tokens_at.sql
---! Included rate_limiter/buckets/verify_ledger.sql
-create or replace function rate_limiter.verify_ledger(
-  from_time timestamptz default '-infinity',
-  to_time timestamptz default 'infinity'
+--! Included rate_limiter_internal/buckets/ledger_gaps.sql
+create or replace function rate_limiter_internal.ledger_gaps(
+  from_time timestamptz,
+  to_time timestamptz,
+  from_key integer,
+  from_owner uuid,
+  to_key integer,
+  to_owner uuid
 )
 returns setof rate_limiter.ledger_gap
 language sql
 stable
 parallel safe
-security definer
-set search_path = pg_catalog, pg_temp
 as $$
   with entries as (
     select
@@ -1065,7 +1067,10 @@ as $$
       lag(t.balance_after) over bucket as balance_before,
       lead(t.seq) over bucket is null as is_last
     from rate_limiter.token_transactions as t
-    where t.created_at >= from_time and t.created_at < to_time
+    where t.created_at >= from_time
+      and t.created_at < to_time
+      and (t.shard_key, t.owner_id) >= (from_key, from_owner)
+      and (to_key is null or (t.shard_key, t.owner_id) < (to_key, to_owner))
     window bucket as (partition by t.shard_key, t.owner_id, t.bucket_type, t.mode order by t.seq)
   ),
   checked as (
@@ -1102,6 +1107,8 @@ as $$
     and c.is_last
   where b.updated_at >= from_time
     and b.updated_at < to_time
+    and (b.shard_key, b.owner_id) >= (from_key, from_owner)
+    and (to_key is null or (b.shard_key, b.owner_id) < (to_key, to_owner))
     and b.ledger_seq > 0
     and (
       c.seq = b.ledger_seq and c.balance_after <> b.current_tokens
@@ -1130,6 +1137,30 @@ as $$
         )
       )
     );
+$$;
+
+comment on function rate_limiter_internal.ledger_gaps(
+  timestamptz, timestamptz, integer, uuid, integer, uuid
+) is
+  'verify_ledger() of the owners from one until before another, or until the last where that is '
+  'null, in the order of their shard keys and ids.';
+--! EndIncluded rate_limiter_internal/buckets/ledger_gaps.sql
+--! Included rate_limiter/buckets/verify_ledger.sql
+create or replace function rate_limiter.verify_ledger(
+  from_time timestamptz default '-infinity',
+  to_time timestamptz default 'infinity'
+)
+returns setof rate_limiter.ledger_gap
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select g.*
+  from rate_limiter_internal.ledger_gaps(
+    from_time, to_time, -2147483648, '00000000-0000-0000-0000-000000000000', null, null
+  ) as g;
 $$;
 
 comment on function rate_limiter.verify_ledger(timestamptz, timestamptz) is
@@ -1449,9 +1480,42 @@ comment on function rate_limiter_internal.bucket_fill(timestamptz, timestamptz, 
   'alert watches, those that were charged after the moment "since", and those that refilled since '
   'then. Of a bucket without a charge for an hour only an alert is told.';
 --! EndIncluded rate_limiter_internal/buckets/bucket_fill.sql
+--! Included rate_limiter_internal/buckets/begin_ledger_slice.sql
+create or replace function rate_limiter_internal.begin_ledger_slice(at timestamptz)
+returns rate_limiter_private.ledger_check_progress
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  progress rate_limiter_private.ledger_check_progress;
+begin
+  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
+  -- gaps, they are looked at again until they are explained.
+  insert into rate_limiter_private.ledger_check_progress (from_time, checked_at)
+  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity'), at
+  from rate_limiter_private.ledger_checks as c
+  where c.gap_count = 0 and c.checked_at <= at
+  on conflict (is_only_row) do nothing;
+
+  select p.* into strict progress
+  from rate_limiter_private.ledger_check_progress as p
+  for update;
+  return progress;
+end;
+$$;
+
+comment on function rate_limiter_internal.begin_ledger_slice(timestamptz) is
+  'The check of the ledger that is under way, or else a new one that begins now; locked until the '
+  'end of the transaction.';
+--! EndIncluded rate_limiter_internal/buckets/begin_ledger_slice.sql
 --! Included rate_limiter_private/buckets/verify_ledger.sql
+drop function if exists rate_limiter_private.verify_ledger(timestamptz);
+
 create or replace function rate_limiter_private.verify_ledger(
   at timestamptz default clock_timestamp(),
+  max_owners integer default 10000,
+  out is_done boolean,
   out gap_count bigint,
   out first_gaps jsonb
 )
@@ -1462,28 +1526,44 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+-- Each slice by the owners that it is of.
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  from_time timestamptz;
+  slice rate_limiter_private.ledger_check_progress;
+  next record;
 begin
-  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
-  -- gaps, they are looked at again until they are explained.
-  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity')
-  into from_time
-  from rate_limiter_private.ledger_checks as c
-  where c.gap_count = 0 and c.checked_at <= at;
+  slice := rate_limiter_internal.begin_ledger_slice(at);
+  select o.shard_key, o.owner_id
+  into next
+  from (
+    select distinct b.shard_key, b.owner_id
+    from rate_limiter.token_buckets as b
+    where (b.shard_key, b.owner_id) >= (slice.next_key, slice.next_owner)
+    order by b.shard_key, b.owner_id
+    limit max_owners + 1
+  ) as o
+  order by o.shard_key, o.owner_id
+  offset max_owners;
+  is_done := next.owner_id is null;
 
   -- Where a clock stepped back over the start of the span, rows of the span seem to be missing:
   -- a gap is one that a longer look shows too.
   with near as (
-    select g.* from rate_limiter.verify_ledger(from_time, 'infinity') as g
+    select g.*
+    from rate_limiter_internal.ledger_gaps(
+      slice.from_time, 'infinity', slice.next_key, slice.next_owner, next.shard_key, next.owner_id
+    ) as g
   ),
   found as (
     select n.*
     from near as n
-    where from_time = '-infinity' or exists (
+    where slice.from_time = '-infinity' or exists (
       select
-      from rate_limiter.verify_ledger(from_time - interval '24 hours', 'infinity') as g
+      from rate_limiter_internal.ledger_gaps(
+        slice.from_time - interval '24 hours', 'infinity', slice.next_key, slice.next_owner,
+        next.shard_key, next.owner_id
+      ) as g
       where g.owner_id = n.owner_id
         and g.bucket_type = n.bucket_type
         and g.mode = n.mode
@@ -1495,23 +1575,38 @@ begin
     from found as f
   )
   select
-    count(*),
-    coalesce(
-      jsonb_agg(to_jsonb(n) - 'place' order by n.place) filter (where n.place <= 100), '[]'
+    slice.gap_count + count(*),
+    slice.first_gaps || coalesce(
+      jsonb_agg(to_jsonb(n) - 'place' order by n.place)
+        filter (where n.place <= 100 - jsonb_array_length(slice.first_gaps)),
+      '[]'
     )
   into gap_count, first_gaps
   from numbered as n;
 
-  insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
-  values (
-    from_time, at, verify_ledger.gap_count, verify_ledger.first_gaps
-  );
+  if is_done then
+    delete from rate_limiter_private.ledger_check_progress;
+    insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
+    values (
+      slice.from_time, slice.checked_at, verify_ledger.gap_count, verify_ledger.first_gaps
+    );
+    return;
+  end if;
+  update rate_limiter_private.ledger_check_progress as p
+  set
+    next_key = next.shard_key,
+    next_owner = next.owner_id,
+    gap_count = verify_ledger.gap_count,
+    first_gaps = verify_ledger.first_gaps;
 end;
 $$;
 
-comment on function rate_limiter_private.verify_ledger(timestamptz) is
-  'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
-grant execute on function rate_limiter_private.verify_ledger(timestamptz)
+comment on function rate_limiter_private.verify_ledger(timestamptz, integer) is
+  'Job: verifies the ledger of max_owners applications and clusters since the last check that '
+  'found nothing, and goes on with the next ones when it is called again; at the end of the last '
+  'ones it keeps the result. Answers whether that is so, and what was found until then. Call it in '
+  'transactions of their own.';
+grant execute on function rate_limiter_private.verify_ledger(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/buckets/verify_ledger.sql
 --! Included rate_limiter_internal/buckets/bucket_now.sql
@@ -1681,6 +1776,11 @@ revoke all on rate_limiter_private.ledger_checks
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter_private.ledger_checks to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/buckets/ledger_checks.grants.sql
+--! Included rate_limiter_private/buckets/ledger_check_progress.grants.sql
+revoke all on rate_limiter_private.ledger_check_progress
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.ledger_check_progress to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/buckets/ledger_check_progress.grants.sql
 
 --! Included rate_limiter_internal/buckets/bucket_fill.sql
 drop function if exists rate_limiter_internal.bucket_fill(timestamptz, uuid);
@@ -1739,9 +1839,42 @@ comment on function rate_limiter_internal.bucket_fill(timestamptz, timestamptz, 
   'alert watches, those that were charged after the moment "since", and those that refilled since '
   'then. Of a bucket without a charge for an hour only an alert is told.';
 --! EndIncluded rate_limiter_internal/buckets/bucket_fill.sql
+--! Included rate_limiter_internal/buckets/begin_ledger_slice.sql
+create or replace function rate_limiter_internal.begin_ledger_slice(at timestamptz)
+returns rate_limiter_private.ledger_check_progress
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  progress rate_limiter_private.ledger_check_progress;
+begin
+  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
+  -- gaps, they are looked at again until they are explained.
+  insert into rate_limiter_private.ledger_check_progress (from_time, checked_at)
+  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity'), at
+  from rate_limiter_private.ledger_checks as c
+  where c.gap_count = 0 and c.checked_at <= at
+  on conflict (is_only_row) do nothing;
+
+  select p.* into strict progress
+  from rate_limiter_private.ledger_check_progress as p
+  for update;
+  return progress;
+end;
+$$;
+
+comment on function rate_limiter_internal.begin_ledger_slice(timestamptz) is
+  'The check of the ledger that is under way, or else a new one that begins now; locked until the '
+  'end of the transaction.';
+--! EndIncluded rate_limiter_internal/buckets/begin_ledger_slice.sql
 --! Included rate_limiter_private/buckets/verify_ledger.sql
+drop function if exists rate_limiter_private.verify_ledger(timestamptz);
+
 create or replace function rate_limiter_private.verify_ledger(
   at timestamptz default clock_timestamp(),
+  max_owners integer default 10000,
+  out is_done boolean,
   out gap_count bigint,
   out first_gaps jsonb
 )
@@ -1752,28 +1885,44 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+-- Each slice by the owners that it is of.
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  from_time timestamptz;
+  slice rate_limiter_private.ledger_check_progress;
+  next record;
 begin
-  -- From a good hour before the last clean check: the rows of both meet. Where the last one found
-  -- gaps, they are looked at again until they are explained.
-  select coalesce(max(c.checked_at) - interval '1 hour', '-infinity')
-  into from_time
-  from rate_limiter_private.ledger_checks as c
-  where c.gap_count = 0 and c.checked_at <= at;
+  slice := rate_limiter_internal.begin_ledger_slice(at);
+  select o.shard_key, o.owner_id
+  into next
+  from (
+    select distinct b.shard_key, b.owner_id
+    from rate_limiter.token_buckets as b
+    where (b.shard_key, b.owner_id) >= (slice.next_key, slice.next_owner)
+    order by b.shard_key, b.owner_id
+    limit max_owners + 1
+  ) as o
+  order by o.shard_key, o.owner_id
+  offset max_owners;
+  is_done := next.owner_id is null;
 
   -- Where a clock stepped back over the start of the span, rows of the span seem to be missing:
   -- a gap is one that a longer look shows too.
   with near as (
-    select g.* from rate_limiter.verify_ledger(from_time, 'infinity') as g
+    select g.*
+    from rate_limiter_internal.ledger_gaps(
+      slice.from_time, 'infinity', slice.next_key, slice.next_owner, next.shard_key, next.owner_id
+    ) as g
   ),
   found as (
     select n.*
     from near as n
-    where from_time = '-infinity' or exists (
+    where slice.from_time = '-infinity' or exists (
       select
-      from rate_limiter.verify_ledger(from_time - interval '24 hours', 'infinity') as g
+      from rate_limiter_internal.ledger_gaps(
+        slice.from_time - interval '24 hours', 'infinity', slice.next_key, slice.next_owner,
+        next.shard_key, next.owner_id
+      ) as g
       where g.owner_id = n.owner_id
         and g.bucket_type = n.bucket_type
         and g.mode = n.mode
@@ -1785,23 +1934,38 @@ begin
     from found as f
   )
   select
-    count(*),
-    coalesce(
-      jsonb_agg(to_jsonb(n) - 'place' order by n.place) filter (where n.place <= 100), '[]'
+    slice.gap_count + count(*),
+    slice.first_gaps || coalesce(
+      jsonb_agg(to_jsonb(n) - 'place' order by n.place)
+        filter (where n.place <= 100 - jsonb_array_length(slice.first_gaps)),
+      '[]'
     )
   into gap_count, first_gaps
   from numbered as n;
 
-  insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
-  values (
-    from_time, at, verify_ledger.gap_count, verify_ledger.first_gaps
-  );
+  if is_done then
+    delete from rate_limiter_private.ledger_check_progress;
+    insert into rate_limiter_private.ledger_checks (from_time, checked_at, gap_count, first_gaps)
+    values (
+      slice.from_time, slice.checked_at, verify_ledger.gap_count, verify_ledger.first_gaps
+    );
+    return;
+  end if;
+  update rate_limiter_private.ledger_check_progress as p
+  set
+    next_key = next.shard_key,
+    next_owner = next.owner_id,
+    gap_count = verify_ledger.gap_count,
+    first_gaps = verify_ledger.first_gaps;
 end;
 $$;
 
-comment on function rate_limiter_private.verify_ledger(timestamptz) is
-  'Job: verifies the ledger since the last check that found nothing, and keeps the result.';
-grant execute on function rate_limiter_private.verify_ledger(timestamptz)
+comment on function rate_limiter_private.verify_ledger(timestamptz, integer) is
+  'Job: verifies the ledger of max_owners applications and clusters since the last check that '
+  'found nothing, and goes on with the next ones when it is called again; at the end of the last '
+  'ones it keeps the result. Answers whether that is so, and what was found until then. Call it in '
+  'transactions of their own.';
+grant execute on function rate_limiter_private.verify_ledger(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/buckets/verify_ledger.sql
 --! Included rate_limiter_internal/buckets/bucket_now.sql
@@ -1971,6 +2135,11 @@ revoke all on rate_limiter_private.ledger_checks
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter_private.ledger_checks to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/buckets/ledger_checks.grants.sql
+--! Included rate_limiter_private/buckets/ledger_check_progress.grants.sql
+revoke all on rate_limiter_private.ledger_check_progress
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.ledger_check_progress to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/buckets/ledger_check_progress.grants.sql
 
 -- Layer 1
 --! Included rate_limiter_internal/layer1/session_stripe.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:77741c14d5ee59e22b0eb3ed447404c011f80391
---! Hash: sha1:3c3dd2edd86a39d838abc4a2ac6135ea457b35a9
+--! Previous: sha1:2c724928e91ecf84910bdd758d8afecd3518825c
+--! Hash: sha1:9c9898ca5a8fc3a819ac60a60c2089b5d40828fe
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:3c3dd2edd86a39d838abc4a2ac6135ea457b35a9
---! Hash: sha1:cef87428308f452de94f97240d736d9dd60a4260
+--! Previous: sha1:9c9898ca5a8fc3a819ac60a60c2089b5d40828fe
+--! Hash: sha1:655cd713f82b7b4df8c2745f303475a2cbe8113c
 --! Message: denials and decisions
 
 -- Denials

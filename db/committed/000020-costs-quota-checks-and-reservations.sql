@@ -1,5 +1,5 @@
---! Previous: sha1:cef87428308f452de94f97240d736d9dd60a4260
---! Hash: sha1:ad750dd12411363c7322065ad602445c8676faa2
+--! Previous: sha1:655cd713f82b7b4df8c2745f303475a2cbe8113c
+--! Hash: sha1:331500cb52fc94e82d3be76cab16f845cfac5758
 --! Message: costs, quota checks and reservations
 
 -- Costs

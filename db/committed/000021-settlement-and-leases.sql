@@ -1,5 +1,5 @@
---! Previous: sha1:ad750dd12411363c7322065ad602445c8676faa2
---! Hash: sha1:d56b6574a830342c5e2c04bc60eb2e3ae122d714
+--! Previous: sha1:331500cb52fc94e82d3be76cab16f845cfac5758
+--! Hash: sha1:aff6da7ad02793e4d9140a294a07f486f060fff5
 --! Message: settlement and leases
 
 -- Settlement

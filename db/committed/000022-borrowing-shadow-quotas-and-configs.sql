@@ -1,5 +1,5 @@
---! Previous: sha1:d56b6574a830342c5e2c04bc60eb2e3ae122d714
---! Hash: sha1:1ccfd18603fa056288414b3b7693ee811a540cb8
+--! Previous: sha1:aff6da7ad02793e4d9140a294a07f486f060fff5
+--! Hash: sha1:dec30f05c0b36539f3dd5ef5bc38901cb2de4672
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

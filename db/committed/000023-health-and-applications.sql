@@ -1,5 +1,5 @@
---! Previous: sha1:1ccfd18603fa056288414b3b7693ee811a540cb8
---! Hash: sha1:c522fecd070b251cf80f0499ce221c7bb668775a
+--! Previous: sha1:dec30f05c0b36539f3dd5ef5bc38901cb2de4672
+--! Hash: sha1:46d3281e1b448a7924d1e8430da03ac9812cce16
 --! Message: health and applications
 
 -- Health

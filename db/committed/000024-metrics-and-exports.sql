@@ -1,5 +1,5 @@
---! Previous: sha1:c522fecd070b251cf80f0499ce221c7bb668775a
---! Hash: sha1:f24f93edab00a52077f0818cf9deb2bd8ba2b5e9
+--! Previous: sha1:46d3281e1b448a7924d1e8430da03ac9812cce16
+--! Hash: sha1:a7817052251bf0e151d844c4bc6d93691713ab17
 --! Message: metrics and exports
 
 -- Usage

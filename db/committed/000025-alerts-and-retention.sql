@@ -1,5 +1,5 @@
---! Previous: sha1:f24f93edab00a52077f0818cf9deb2bd8ba2b5e9
---! Hash: sha1:3d76349cc0725c5d2ec9e4bbd3d12082e0a9d74b
+--! Previous: sha1:a7817052251bf0e151d844c4bc6d93691713ab17
+--! Hash: sha1:e1bfa327c0be9936ec91f031b6aa94e5bf4be2dc
 --! Message: alerts and retention
 
 -- Alerts

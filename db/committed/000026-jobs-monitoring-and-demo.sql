@@ -1,5 +1,5 @@
---! Previous: sha1:3d76349cc0725c5d2ec9e4bbd3d12082e0a9d74b
---! Hash: sha1:1311f3787e27692ff50bfbe1c3ebf288a230052a
+--! Previous: sha1:e1bfa327c0be9936ec91f031b6aa94e5bf4be2dc
+--! Hash: sha1:d2b90efe6c57159c5bb1c0e2859272bc9539e792
 --! Message: jobs, monitoring and demo
 
 -- Jobs

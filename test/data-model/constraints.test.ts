@@ -191,6 +191,8 @@ const violations: Readonly<Record<string, string>> = {
   partitioned_tables_statistics_check: `${registry} statistics_target = 0`,
   process_kind_check: process("'toaster'", "0"),
   process_counts_check: process("'client'", "-1"),
+  ledger_check_progress_is_one_row: `insert into rate_limiter_private.ledger_check_progress
+    (is_only_row, from_time, checked_at) values (false, now(), now())`,
   ledger_check_gaps_check: `insert into rate_limiter_private.ledger_checks
     (from_time, checked_at, gap_count) values (now(), now(), -1)`,
 };

@@ -183,4 +183,80 @@ describe("the nightly check of the ledger", () => {
     `;
     expect(await verify(span + 7200)).toMatchObject({ gap_count: "0" });
   });
+
+  test("goes from owner to owner in slices, and finds in them what it finds at once", async () => {
+    const other = await makeApplication(database, { limit: 10, burst: 1000 });
+    for (const seconds of [1, 2, 3, 4]) await consume(seconds);
+    await sql`
+      delete from rate_limiter.token_transactions where owner_id = ${appId} and seq = 3
+    `;
+    // Rows without a bucket are of a slice, too.
+    await sql`
+      insert into rate_limiter.token_transactions
+        (shard_key, owner_id, created_at, seq, bucket_type, mode, transaction_type, tokens_change,
+         refilled, balance_after)
+      select f.shard_key, gen_random_uuid(), ${at(1)}, 1, 'iops_l2', 'enforce', 'consume', -1, 0, 5
+      from rate_limiter.app_facts as f
+      where f.app_id = ${other}
+    `;
+    const slices: { is_done: boolean; gap_count: string; first_gaps: object[] }[] = [];
+    do {
+      const [slice] = await database.as("rate_limiter_worker")<(typeof slices)[number][]>`
+        select * from rate_limiter_private.verify_ledger(${at(10)}, 1)
+      `;
+      if (slice) slices.push(slice);
+    } while (slices.at(-1)?.is_done === false);
+    const [owners] = await sql`
+      select count(distinct b.owner_id)::integer as count from rate_limiter.token_buckets as b
+    `;
+    expect(slices.length).toBe(owners?.count);
+    const last = slices.at(-1);
+    expect(last?.gap_count).toBe("2");
+    const [kept] = await sql`
+      select gap_count, first_gaps from rate_limiter_private.ledger_checks
+    `;
+    expect(kept).toMatchObject({ gap_count: "2", first_gaps: last?.first_gaps });
+    const whole = await sql`select g.* from rate_limiter.verify_ledger() as g`;
+    expect(whole.count).toBe(2);
+    await sql`delete from rate_limiter.token_transactions`;
+    await sql`delete from rate_limiter.token_buckets where owner_id = ${appId}`;
+  });
+
+  test("reads of the ledger what is of its slice alone", async () => {
+    const apps = [appId];
+    for (let app = 0; app < 3; app++) {
+      apps.push(await makeApplication(database, { limit: 10, burst: 1000 }));
+    }
+    await owner`
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(a), ${at(5)}, a, 'write_small', 0
+      )
+      from unnest(${apps}::uuid[]) as a
+      cross join generate_series(1, 50)
+    `;
+    const session = await database.session("counting", "rate_limiter_worker");
+    const read = async () => {
+      const [row] = await session.sql<{ rows: number }[]>`
+        select sum(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0))::float8 as rows
+        from pg_stat_xact_all_tables as s
+        where s.relname ~ '^token_transactions_'
+      `;
+      return row?.rows ?? 0;
+    };
+    let isDone = false;
+    const rows: number[] = [];
+    while (!isDone) {
+      await session.sql`begin`;
+      const before = await read();
+      const [slice] = await session.sql`
+        select is_done from rate_limiter_private.verify_ledger(${at(10)}, 1)
+      `;
+      rows.push((await read()) - before);
+      await session.sql`commit`;
+      isDone = slice?.is_done;
+    }
+    await session.close();
+    expect(rows.filter((count) => count > 0).length).toBeGreaterThanOrEqual(apps.length);
+    expect(Math.max(...rows)).toBeLessThanOrEqual(60);
+  });
 });
