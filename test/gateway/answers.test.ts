@@ -10,7 +10,9 @@ import { missing } from "./nginx.ts";
 describe.skipIf(missing !== undefined)("clients of the gateway", async () => {
   const database = await createDatabase();
   const { nginx, storage } =
-    missing === undefined ? await startGateway(database) : (undefined as never);
+    missing === undefined
+      ? await startGateway(database, { QOS_DATABASE_TIMEOUT_MS: "20000" })
+      : (undefined as never);
 
   test("see what the bucket holds, and no window out of range", async () => {
     const { appId, apiKey } = await makeWorld(database);
