@@ -1,4 +1,4 @@
-import { afterAll } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
 import { breakableLink } from "../client/breakable-link.ts";
 import type { TestDatabase } from "../harness/index.ts";
 import { type Driver, type Nginx, type NginxOptions, pgmoonPath, startNginx } from "./nginx.ts";
@@ -14,7 +14,16 @@ export interface GatewayWorld {
 
 type Options = Pick<NginxOptions, "workers" | "edit" | "driver">;
 
-/** nginx in front of a storage; gone when the file is through. */
+/** Of the test that runs, else of the file. */
+function atTheEnd(work: () => Promise<void>): void {
+  try {
+    onTestFinished(work);
+  } catch {
+    afterAll(work);
+  }
+}
+
+/** nginx in front of a storage; gone when the test or the file that started it is through. */
 export async function startGateway(
   database: TestDatabase,
   environment: Readonly<Record<string, string>> = {},
@@ -27,7 +36,7 @@ export async function startGateway(
     environment: { ...way.settings, ...environment },
     ...options,
   });
-  afterAll(async () => {
+  atTheEnd(async () => {
     await nginx.stop();
     await storage.close();
     await way.close();
