@@ -2882,6 +2882,11 @@ create function rate_limiter_internal.end_lease(shard_key integer, at timestamp 
   language plpgsql volatile parallel unsafe;
   -- body 2b6d1df310154cdf
 
+create function rate_limiter_internal.end_leases_of(app_id uuid, cluster_ids uuid[])
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 59895217a152188a
+
 create function rate_limiter_internal.end_sessions_at_role_loss()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
@@ -4224,7 +4229,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 14e650368a7664e5
+  -- body 51234b9f5d6a9574
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -4243,6 +4248,12 @@ create function rate_limiter_internal.sync_engine_setting()
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body e473a86d9297d72d
+
+create function rate_limiter_internal.sync_layer1()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e7718e4e6166a0ea
 
 create function rate_limiter_internal.sync_needed_quotas(tenant_id uuid DEFAULT NULL::uuid)
   returns void
@@ -5073,6 +5084,7 @@ CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_config
 CREATE TRIGGER round_duration BEFORE INSERT OR UPDATE OF metric_name, duration_seconds ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.round_alert_duration();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
+CREATE CONSTRAINT TRIGGER sync_layer1 AFTER UPDATE OF tenant_id, is_active ON rate_limiter.applications DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW WHEN (old.tenant_id IS DISTINCT FROM new.tenant_id OR old.is_active IS DISTINCT FROM new.is_active) EXECUTE FUNCTION rate_limiter_internal.sync_layer1();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF tenant_id, cluster_id, name, metadata, auto_borrow, is_active ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('app_id');
 CREATE TRIGGER check_auto_borrow BEFORE UPDATE OF auto_borrow ON rate_limiter.applications FOR EACH ROW WHEN (old.auto_borrow <> new.auto_borrow) EXECUTE FUNCTION rate_limiter_internal.check_auto_borrow();
 CREATE TRIGGER complete_application BEFORE INSERT OR UPDATE OF tenant_id, cluster_id, shard_key ON rate_limiter.applications FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.complete_application();
@@ -6262,6 +6274,7 @@ comment on function rate_limiter_internal.drain_target(rate_limiter_private.part
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
 comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises what require_open_lease() raises.';
+comment on function rate_limiter_internal.end_leases_of(pg_catalog.uuid,pg_catalog.uuid[]) is 'Revokes the open leases of an application that was deactivated, and locks layer 1 of these clusters and of those that the leases came from.';
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
 comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';
@@ -6522,10 +6535,11 @@ comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.lay
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
 comment on function rate_limiter_internal.suspended_until(pg_catalog.uuid,pg_catalog.uuid) is 'Until when an application is suspended, itself or with its tenant; null for not at all.';
 comment on function rate_limiter_internal.sweep_denials(bigint,pg_catalog.text) is 'Once a second: writes what count_denial() counted in this session''s memory in earlier seconds, a few counts of each list.';
-comment on function rate_limiter_internal.sync_application() is 'Trigger: writes the facts of an application, by which decisions know it. One that comes to a cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; under those that did not count it before it begins with nothing. One that leaves ends its reservation, which counts while the application is active; the leases of one that is deactivated are revoked.';
+comment on function rate_limiter_internal.sync_application() is 'Trigger: writes the facts of an application, by which decisions know it. One that comes to a cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; under those that did not count it before it begins with nothing. One that leaves ends its reservation. What becomes of leases and reserve of one that is activated or deactivated where it is: sync_layer1().';
 comment on function rate_limiter_internal.sync_config_change() is 'Trigger: makes the buckets notice a quota version that was added, changed or removed, from the moment on at which that counts.';
 comment on function rate_limiter_internal.sync_cost_rule() is 'Trigger: copies what a cost rule comes to, and whether an application has one, to where decisions look for it.';
 comment on function rate_limiter_internal.sync_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
+comment on function rate_limiter_internal.sync_layer1() is 'Trigger: revokes the leases of an application that is deactivated; its reservation counts while it is active. It locks layer 1, which all tenants of the cluster wait for, and can be deferred to the end of the transaction: several changes that are one transaction of the admin API do that (inOneTransaction).';
 comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells clients of those that change.';
 comment on function rate_limiter_internal.sync_operation_costs() is 'Trigger: copies a change of the list to the costs of applications, whose rules may leave a part of it as it is.';
 comment on function rate_limiter_internal.sync_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';

@@ -934,6 +934,31 @@ comment on function rate_limiter_internal.complete_application() is
   'Trigger: locks what the facts of a new application, or of one that changes its tenant or '
   'cluster, are read from, and its own buckets, which follow its old cluster up to that moment.';
 --! EndIncluded rate_limiter_internal/applications/complete_application.sql
+--! Included rate_limiter_internal/applications/end_leases_of.sql
+create or replace function rate_limiter_internal.end_leases_of(
+  app_id uuid,
+  cluster_ids uuid[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  revoked constant rate_limiter_internal.bucket_charge[] :=
+    rate_limiter_internal.revoke_leases(clock_timestamp(), array[app_id]);
+begin
+  perform rate_limiter_internal.lock_layer1(
+    array(select c.owner_id from unnest(revoked) as c) || cluster_ids
+  );
+  perform rate_limiter_internal.release_leased(revoked);
+end;
+$$;
+
+comment on function rate_limiter_internal.end_leases_of(uuid, uuid[]) is
+  'Revokes the open leases of an application that was deactivated, and locks layer 1 of these '
+  'clusters and of those that the leases came from.';
+--! EndIncluded rate_limiter_internal/applications/end_leases_of.sql
 --! Included rate_limiter_internal/applications/sync_application.sql
 create or replace function rate_limiter_internal.sync_application()
 returns trigger
@@ -951,7 +976,6 @@ declare
   changes_cluster boolean := is_new;
   comes_under_ceilings boolean := new.is_active;
   ended rate_limiter.reservations;
-  revoked rate_limiter_internal.bucket_charge[];
 begin
   perform rate_limiter_internal.commit_locally();
   if not is_new then
@@ -996,12 +1020,11 @@ begin
     perform rate_limiter_internal.require_ceilings(at, new.tenant_id, new.cluster_id);
   end if;
 
-  if was_active and not is_active then
-    revoked := rate_limiter_internal.revoke_leases(at, array[new.app_id]);
-    perform rate_limiter_internal.lock_layer1(
-      array(select c.owner_id from unnest(revoked) as c) || array[old.cluster_id, new.cluster_id]
+  -- Where it stays on its cluster, sync_layer1() does this.
+  if changes_cluster and was_active and not is_active then
+    perform rate_limiter_internal.end_leases_of(
+      new.app_id, array[old.cluster_id, new.cluster_id]
     );
-    perform rate_limiter_internal.release_leased(revoked);
   end if;
   if changes_cluster then
     perform rate_limiter_internal.add_default_buckets(new.cluster_id, array[new.app_id]);
@@ -1023,15 +1046,6 @@ begin
     perform rate_limiter_internal.finish_move(old.shard_key, new.shard_key, new.app_id);
     perform rate_limiter_internal.invalidate_bucket_quota(new.app_id, 'enforce', at);
   end if;
-
-  if not is_new and is_active <> was_active
-    and exists (select from rate_limiter.reservations as r where r.app_id = new.app_id)
-  then
-    perform rate_limiter_internal.sync_reserves(new.cluster_id);
-    if is_active then
-      perform rate_limiter_internal.require_reservations(at, new.cluster_id);
-    end if;
-  end if;
   return null;
 end;
 $$;
@@ -1040,9 +1054,50 @@ comment on function rate_limiter_internal.sync_application() is
   'Trigger: writes the facts of an application, by which decisions know it. One that comes to a '
   'cluster gets the buckets of its default quota and has to fit the ceilings of its tenant; under '
   'those that did not count it before it begins with nothing. One that leaves ends its '
-  'reservation, which counts while the application is active; the leases of one that is '
-  'deactivated are revoked.';
+  'reservation. What becomes of leases and reserve of one that is activated or deactivated where '
+  'it is: sync_layer1().';
 --! EndIncluded rate_limiter_internal/applications/sync_application.sql
+--! Included rate_limiter_internal/applications/sync_layer1.sql
+create or replace function rate_limiter_internal.sync_layer1()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  is_active boolean;
+begin
+  perform rate_limiter_internal.commit_locally();
+  select f.is_active and f.tenant_is_active
+  into is_active
+  from rate_limiter.app_facts as f
+  where f.shard_key = new.shard_key and f.app_id = new.app_id;
+
+  if not is_active then
+    perform rate_limiter_internal.end_leases_of(new.app_id, array[new.cluster_id]);
+  end if;
+  if exists (
+    select
+    from rate_limiter.reservations as r
+    where r.app_id = new.app_id and r.cluster_id = new.cluster_id
+  ) then
+    perform rate_limiter_internal.sync_reserves(new.cluster_id);
+    if is_active then
+      perform rate_limiter_internal.require_reservations(clock_timestamp(), new.cluster_id);
+    end if;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.sync_layer1() is
+  'Trigger: revokes the leases of an application that is deactivated; its reservation counts while '
+  'it is active. It locks layer 1, which all tenants of the cluster wait for, and can be deferred '
+  'to the end of the transaction: several changes that are one transaction of the admin API do '
+  'that (inOneTransaction).';
+--! EndIncluded rate_limiter_internal/applications/sync_layer1.sql
 --! Included rate_limiter/applications/applications.triggers.sql
 create or replace trigger set_updated_at
   before update on rate_limiter.applications
@@ -1065,6 +1120,17 @@ create or replace trigger sync_application
   on rate_limiter.applications
   for each row
   execute function rate_limiter_internal.sync_application();
+
+-- create or replace does not know constraint triggers. After sync_application: by name.
+drop trigger if exists sync_layer1 on rate_limiter.applications;
+create constraint trigger sync_layer1
+  after update of tenant_id, is_active on rate_limiter.applications
+  deferrable initially immediate
+  for each row
+  when (
+    (old.tenant_id, old.is_active) is distinct from (new.tenant_id, new.is_active)
+  )
+  execute function rate_limiter_internal.sync_layer1();
 
 create or replace trigger check_auto_borrow
   before update of auto_borrow on rate_limiter.applications

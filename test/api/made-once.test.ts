@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { signInMutations } from "../../src/api/graphql/sign-in-plugin.ts";
+import { eventually } from "../harness/index.ts";
 import type { Answer, Client } from "./api.ts";
 import { dataOf, refusalOf, serveTwoTenants } from "./world.ts";
 
@@ -170,6 +171,59 @@ test("neither is for what keeps to transactions of its own", async () => {
   for (const ask of [keyed(as.tenant_admin), trying(as.tenant_admin)]) {
     expect(await refusalOf(ask(change))).toBe("QS400 mutation is not made in one transaction");
   }
+});
+
+test("what locks layer 1 waits for all other changes of the request", async () => {
+  await dataOf(
+    as.system_admin.ask(
+      `mutation ($cluster: UUID!) { publishQuota(input: {
+        reason: "layer 1", clusterId: $cluster, iops: { iopsLimit: 1000, burstDurationSeconds: 1 }
+      }) { quota { configId } } }`,
+      { cluster: mine.clusterId },
+    ),
+  );
+  const deactivate = `mutation ($app: UUID!, $tenant: UUID!) {
+    off: updateApplication(input: { appId: $app, patch: { isActive: false } }) {
+      application { isActive }
+    }
+    slow: updateTenant(input: { tenantId: $tenant, patch: { description: "a while" } }) {
+      tenant { name }
+    }
+  }`;
+  const holder = await database.session("holder");
+  const [{ pid } = {}] = await holder.sql`select pg_backend_pid() as pid`;
+  for (const ask of [trying(as.tenant_admin), keyed(as.tenant_admin)]) {
+    await holder.sql`begin`;
+    await holder.sql`
+      select from rate_limiter.tenants as t where t.tenant_id = ${mine.tenantId} for update
+    `;
+    const answer = ask(deactivate, { app: mine.appId, tenant: mine.tenantId });
+    await eventually(async () => {
+      const waiting = await database.sql`
+        select from pg_stat_activity as a where ${pid} = any (pg_blocking_pids(a.pid))
+      `;
+      expect(waiting.count).toBe(1);
+    });
+    const layer1 = await database.sql`
+      select from rate_limiter.token_buckets as b
+      where b.owner_id = ${mine.clusterId}
+      for update nowait
+    `;
+    expect(layer1.count).toBeGreaterThan(0);
+    await holder.sql`commit`;
+    expect((await answer).data.off.application.isActive).toBe(false);
+  }
+  const [reserve] = await database.sql`
+    select b.headroom from rate_limiter.token_buckets as b
+    where b.owner_id = ${mine.clusterId} and b.bucket_type = 'iops_l1' and b.mode = 'enforce'
+  `;
+  expect(reserve?.headroom).toBeNull();
+  const activate = `mutation ($app: UUID!) {
+    updateApplication(input: { appId: $app, patch: { isActive: true } }) {
+      application { isActive }
+    }
+  }`;
+  await dataOf(as.tenant_admin.ask(activate, { app: mine.appId }));
 });
 
 test("nothing of one request reaches the next one on its connection", async () => {

@@ -86,6 +86,7 @@ function madeOnce(
     const result = await transaction.run(execute);
     const commit = result.errors === undefined;
     if (commit) {
+      await transaction.complete();
       await transaction.becomeLogin();
       await answers.keep(client, claim, JSON.stringify({ data: result.data }));
     }
@@ -107,7 +108,8 @@ function tried(
 }
 
 /** In the words of the audit, whose rows of this request go as all else does. */
-async function changesOf({ client, becomeLogin }: RequestTransaction) {
+async function changesOf({ client, complete, becomeLogin }: RequestTransaction) {
+  await complete();
   await becomeLogin();
   const { rows } = await client.query(
     `select action, entity_type as "entityType", entity_id as "entityId",

@@ -15,6 +15,8 @@ export interface RequestTransaction {
   readonly client: pg.PoolClient;
   /** Runs what asks for connections of its own in this transaction. */
   run<T>(work: () => T): T;
+  /** Does what is put off until all changes are made. */
+  complete(): Promise<unknown>;
   /** Becomes the login again, for what a visitor may not do. */
   becomeLogin(): Promise<unknown>;
 }
@@ -29,11 +31,14 @@ export async function inOneTransaction<T>(
   let isUnusable = false;
   try {
     await client.query("begin");
+    // What locks layer 1 comes last: other tenants must not wait for the changes in between.
+    await client.query("set constraints all deferred");
     await setAll(client, settings);
     const withPgClient = makeWithPgClientViaPgClientAlreadyInTransaction(client, true);
     const { result, commit } = await work({
       client,
       run: (inner) => transactions.run(withPgClient, inner),
+      complete: () => client.query("set constraints all immediate"),
       becomeLogin: () => client.query("set local role none"),
     });
     await client.query(commit ? "commit" : "rollback");
