@@ -406,6 +406,7 @@ create table rate_limiter.applications (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
+  constraint app_metadata_size CHECK (octet_length(metadata::text) <= 16384),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint app_shard_key_unique UNIQUE (shard_key, app_id),
   constraint app_tenant_name_unique UNIQUE (tenant_id, name),
@@ -876,6 +877,7 @@ create table rate_limiter.tenants (
   requires_second_factor boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint tenant_description_length CHECK (char_length(description) <= 2000),
   constraint tenant_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint tenants_name_key UNIQUE (name),
   constraint tenants_pkey PRIMARY KEY (tenant_id)
@@ -2262,7 +2264,7 @@ create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uu
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
   language plpgsql volatile parallel unsafe;
-  -- body 4811238b835e78a2
+  -- body 9ca33a144a6bc8b9
 
 create function rate_limiter_internal.administers_until(user_ids uuid[])
   returns timestamp with time zone
@@ -3958,7 +3960,7 @@ create function rate_limiter_internal.require_read_committed()
 create function rate_limiter_internal.require_reason(reason text)
   returns void
   language plpgsql immutable parallel safe;
-  -- body cb109908051a5711
+  -- body a74e5243fd05d4ae
 
 create function rate_limiter_internal.require_reservations(at timestamp with time zone, cluster_id uuid)
   returns void
@@ -6482,7 +6484,7 @@ comment on function rate_limiter_internal.require_quota_allowed(timestamp with t
 comment on function rate_limiter_internal.require_quota_mode(rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses a quota in shadow mode of a user who does not administer the system (QS403), and one for a default (QS422).';
 comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Refuses a user who may not do this to the quotas of this application or cluster (QS401, QS403, QS404); only a system administrator limits a cluster, or its applications by default.';
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
-comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given.';
+comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';

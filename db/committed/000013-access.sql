@@ -521,11 +521,17 @@ begin
       message = 'reason is missing',
       hint = 'Say why: the history keeps it.';
   end if;
+  if char_length(reason) > 1000 then
+    raise exception using
+      errcode = 'QS422',
+      message = 'reason is longer than 1000 characters',
+      hint = 'The history keeps it, and is read with it.';
+  end if;
 end;
 $$;
 
 comment on function rate_limiter_internal.require_reason(text) is
-  'Raises QS422 where no reason is given.';
+  'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 --! EndIncluded rate_limiter_internal/context/require_reason.sql
 --! Included rate_limiter_internal/context/require_span.sql
 create or replace function rate_limiter_internal.require_span(

@@ -1004,12 +1004,7 @@ declare
   after rate_limiter.token_buckets;
 begin
   perform rate_limiter_internal.check_amount(abs(tokens_change), 'tokens_change');
-  if reason is null or reason !~ '[^[:space:]]' then
-    raise exception using
-      errcode = 'QS422',
-      message = 'reason is missing',
-      hint = 'Say why: the ledger and the audit keep it.';
-  end if;
+  perform rate_limiter_internal.require_reason(reason);
 
   moment := rate_limiter_internal.lock_in_order(at, array[
     row(shard, owner_id, bucket_type, 'enforce', 0)::rate_limiter_internal.bucket_charge

@@ -75,6 +75,16 @@ const refused: readonly (readonly [string, () => object | Promise<object>, strin
     "QS422 value is out of bounds app_metadata_is_object",
   ],
   [
+    "updateApplication",
+    () => ({ appId: mine.appId, patch: { metadata: { a: "x".repeat(16_384) } } }),
+    "QS422 value is out of bounds app_metadata_size",
+  ],
+  [
+    "updateTenant",
+    () => ({ tenantId: mine.tenantId, patch: { description: "x".repeat(2_001) } }),
+    "QS422 value is out of bounds tenant_description_length",
+  ],
+  [
     "createCostRule",
     async () => ({
       costRule: { appId: mine.appId, operationId: await operationId(), cBaseOverride: "-1" },

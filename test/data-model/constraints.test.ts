@@ -31,6 +31,7 @@ const setting = (columns: string, values: string) => `
 /** A statement that breaks this constraint and no other. */
 const violations: Readonly<Record<string, string>> = {
   tenant_name_not_empty: "update rate_limiter.tenants set name = E' \\t\\n'",
+  tenant_description_length: "update rate_limiter.tenants set description = repeat('x', 2001)",
   cluster_name_not_empty: "update rate_limiter.clusters set name = ' '",
   cluster_region_not_empty: "update rate_limiter.clusters set region = ''",
   cluster_capacity_check: "update rate_limiter.clusters set max_capacity = -1",
@@ -39,6 +40,8 @@ const violations: Readonly<Record<string, string>> = {
   cluster_status_check: "update rate_limiter.clusters set health_status = 'tired'",
   app_name_not_empty: "update rate_limiter.applications set name = ' '",
   app_metadata_is_object: "update rate_limiter.applications set metadata = '[]'",
+  app_metadata_size: `update rate_limiter.applications
+    set metadata = jsonb_build_object('a', repeat('x', 16384))`,
   api_key_hash_is_sha256: "update rate_limiter_private.api_keys set key_hash = 'qos_'",
   api_key_prefix_format: "update rate_limiter_private.api_keys set prefix = 'qos_1234'",
   user_username_not_empty: "update rate_limiter.users set username = ' '",

@@ -1,6 +1,7 @@
 /** What each constraint that people can run into asks for. A constraint's own words name tables. */
 export const constraintHints: Readonly<Record<string, string>> = {
   tenant_name_not_empty: "A tenant's name is not blank.",
+  tenant_description_length: "A description has 2,000 characters at most.",
   tenants_name_key: "Another tenant has this name.",
   cluster_name_not_empty: "A cluster's name is not blank.",
   clusters_name_key: "Another cluster has this name.",
@@ -11,6 +12,7 @@ export const constraintHints: Readonly<Record<string, string>> = {
   app_name_not_empty: "An application's name is not blank.",
   app_tenant_name_unique: "Another application of the tenant has this name.",
   app_metadata_is_object: "Metadata is a JSON object.",
+  app_metadata_size: "Metadata has 16,384 bytes at most, as text.",
   user_username_not_empty: "A user's name is not blank.",
   user_email_format: "An address is written as in name@example.org.",
   user_tenant_email_unique: "Another user of the tenant has this address.",

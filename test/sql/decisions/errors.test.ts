@@ -672,6 +672,12 @@ describe("adjusting", () => {
       ["by less than a millionth", "QS422", badAmount, adjust("-0.0000001", "why")],
       ["without a reason", "QS422", "reason is missing", adjust("-1", null)],
       ["with a blank reason", "QS422", "reason is missing", adjust("-1", " ")],
+      [
+        "with a long reason",
+        "QS422",
+        "reason is longer than 1000 characters",
+        adjust("-1", "x".repeat(1_001)),
+      ],
       ["what is not there", "QS404", "unknown bucket", adjust("-1", "why", () => nobody)],
       ["without a quota", "QS404", "unknown bucket", adjust("-1", "why", () => ids.unlimited)],
     ],

@@ -167,6 +167,11 @@ describe("a reservation", () => {
     const appId = await makeApplication(sql);
     await expectSqlState(reserve(appId, { iops: 5 }), "QS422", "application is on no cluster");
     await expectSqlState(reserve(appId, { iops: 5, reason: " " }), "QS422", "reason is missing");
+    await expectSqlState(
+      reserve(appId, { iops: 5, reason: "x".repeat(1_001) }),
+      "QS422",
+      "reason is longer than 1000 characters",
+    );
   });
 });
 
