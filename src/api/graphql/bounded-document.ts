@@ -24,17 +24,19 @@ export interface DocumentBounds {
   readonly operations: number;
   /** Fields that are answered under one name are compared with each other, with their arguments. */
   readonly comparisons: number;
+  /** Values within variables, of which each is read and checked by itself. */
+  readonly values: number;
 }
 
 export const boundsOfSignedIn: DocumentBounds = {
   ...{ tokens: 10_000, lines: 2_000 },
-  ...{ selections: 2_000, operations: 20, comparisons: 50_000 },
+  ...{ selections: 2_000, operations: 20, comparisons: 50_000, values: 50_000 },
 };
 
 /** Enough for every sign-in, for a subscription, and for the introspection of usual tools. */
 export const boundsOfStrangers: DocumentBounds = {
   ...{ tokens: 1_000, lines: 500 },
-  ...{ selections: 200, operations: 5, comparisons: 2_000 },
+  ...{ selections: 200, operations: 5, comparisons: 2_000, values: 1_000 },
 };
 
 /** Of brackets of all kinds: the parser and what follows call themselves for each. */
@@ -138,15 +140,20 @@ function valuesIn(argument: ArgumentNode): number {
   return values;
 }
 
-/** Refuses variables that no type of the schema has, before anything walks through them. */
-export function checkVariables(variables: unknown): void {
-  let level: unknown[] = [variables];
-  for (let depth = 0; level.length > 0; depth += 1) {
+/** Refuses variables that no request needs, before anything else walks through them. */
+export function checkVariables(variables: unknown, bounds: DocumentBounds): void {
+  let left = bounds.values;
+  let level = membersOf(variables);
+  for (let depth = 1; level.length > 0; depth += 1) {
+    left -= level.length;
+    if (left < 0) throw tooLarge(`Send ${bounds.values} values in variables at most.`);
     if (depth > maxNesting) throw tooDeep();
-    level = level.flatMap((value) =>
-      typeof value === "object" && value !== null ? Object.values(value) : [],
-    );
+    level = level.flatMap(membersOf);
   }
+}
+
+export function membersOf(value: unknown): unknown[] {
+  return typeof value === "object" && value !== null ? Object.values(value) : [];
 }
 
 function tooLarge(hint: string): ApiError {

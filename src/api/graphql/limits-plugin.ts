@@ -76,7 +76,7 @@ function checkBody(
   isOverSocket: boolean,
 ): void {
   if (typeof query !== "string") return;
-  checkVariables(variableValues);
+  checkVariables(variableValues, bounds);
   const document = boundedDocument(query, bounds);
   if (document === undefined) return;
   const name = typeof operationName === "string" ? operationName : undefined;

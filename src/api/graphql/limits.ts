@@ -7,8 +7,10 @@ import {
   type OperationDefinitionNode,
   type SelectionSetNode,
   type ValueNode,
+  visit,
 } from "postgraphile/graphql";
 import { ApiError } from "../api-error.ts";
+import { membersOf } from "./bounded-document.ts";
 
 export interface Limits {
   readonly maxDepth: number;
@@ -134,6 +136,7 @@ function spendField(field: FieldNode, { depth, times }: Place, budget: Budget): 
   if (depth > budget.maxDepth) throw tooDeep(budget);
   charge(depth === 1 ? costOfRootField : times, budget);
   charge(costOfArguments(field, depth, times), budget);
+  charge(costOfReadingEach * conditionsOf(field, budget), budget);
   if (field.selectionSet === undefined) return;
   const rows = pageSizeOf(field, field.selectionSet, budget) ?? 1;
   spend(field.selectionSet, { depth: depth + 1, times: times * rows }, budget);
@@ -145,6 +148,25 @@ function costOfArguments(field: FieldNode, depth: number, times: number): number
   const { arguments: given = [], name } = field;
   if (name.value === "totalCount") return depth <= 2 ? costOfReading : costOfReadingEach * times;
   return each * given.filter((node) => /^(filter|orderBy)$/.test(node.name.value)).length;
+}
+
+/** Each value of a filter becomes a part of the statement, in a variable too. */
+function conditionsOf({ arguments: given = [] }: FieldNode, { variables }: Budget): number {
+  let conditions = 0;
+  for (const node of given) {
+    if (node.name.value !== "filter") continue;
+    visit(node.value, {
+      enter(inner) {
+        if (inner.kind !== Kind.NAME) conditions += 1;
+        if (inner.kind === Kind.VARIABLE) conditions += valuesWithin(variables[inner.name.value]);
+      },
+    });
+  }
+  return conditions;
+}
+
+function valuesWithin(value: unknown): number {
+  return membersOf(value).reduce<number>((sum, member) => sum + 1 + valuesWithin(member), 0);
 }
 
 function introspect(field: FieldNode, times: number, budget: Budget, members = 1): void {

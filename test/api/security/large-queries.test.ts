@@ -8,7 +8,7 @@ import {
 } from "../../../src/api/graphql/bounded-document.ts";
 import type { Client } from "../api.ts";
 import { subscribe } from "../graphql-socket.ts";
-import { serveTwoTenants } from "../world.ts";
+import { refusalOf, serveTwoTenants } from "../world.ts";
 
 const { api, as } = await serveTwoTenants();
 
@@ -63,6 +63,45 @@ describe.each(["nobody", "auditor"] as const)("before it validates a query of %s
     expect(await response.json()).toMatchObject({
       errors: [{ message: "query is too deep", extensions: { code: "QS400" } }],
     });
+  });
+});
+
+describe("variables with many values", () => {
+  const create = `mutation ($all: [NewApplicationInput!]!) {
+    createApplications(input: { applications: $all }) { results { entry } }
+  }`;
+  const find = `query ($filter: ApplicationFilter) {
+    applications(first: 1, filter: $filter) { nodes { name } }
+  }`;
+  const someOf = (count: number) =>
+    Array.from({ length: count }, () => ({ name: { equalTo: "a" } }));
+
+  test("are refused before they are read one by one", async () => {
+    const all = Array.from({ length: 30_000 }, () => ({ name: "a" }));
+    expect(await refusalOf(as.app_admin.ask(create, { all }))).toBe(
+      "QS400 query asks for too much",
+    );
+    const few = Array.from({ length: 600 }, () => ({ name: "a" }));
+    expect(await refusalOf(api.nobody.ask(create, { all: few }))).toBe(
+      "QS400 query asks for too much",
+    );
+  });
+
+  test("are refused in a filter, whichever part of it they are", async () => {
+    const filters = [{ or: someOf(2_000) }, { not: { or: someOf(2_000) } }];
+    for (const filter of filters) {
+      const asking = as.auditor.ask(find, { filter });
+      expect(await refusalOf(asking)).toBe("QS400 query asks for too much");
+    }
+    const within = find.replace("filter: $filter", "filter: { or: $some }");
+    const asking = as.auditor.ask(
+      within.replace("$filter: ApplicationFilter", "$some: [ApplicationFilter!]"),
+      {
+        some: someOf(2_000),
+      },
+    );
+    expect(await refusalOf(asking)).toBe("QS400 query asks for too much");
+    expect((await as.auditor.ask(find, { filter: { or: someOf(100) } })).errors).toBeUndefined();
   });
 });
 
@@ -123,5 +162,5 @@ test("the bounds are those of the larger query, and no less", () => {
     );
   }
   expect(boundedDocument("{", boundsOfStrangers)).toBeUndefined();
-  checkVariables({ a: [[[{ b: 1 }]]], c: null });
+  checkVariables({ a: [[[{ b: 1 }]]], c: null }, boundsOfStrangers);
 });
