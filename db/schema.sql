@@ -2071,7 +2071,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d90c85d6f6b1dd3e
+  -- body c0979abf5ab879d4
 
 create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record
@@ -6086,7 +6086,7 @@ comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
-scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Decisions of an application wait from when its quota is written until all are.';
+scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
 
 comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued (AKIA…) a key of an application: requests that are signed with it are charged to the application. 1 to 128 visible ASCII characters. Revoke it as any other key; it is rotated at the storage. For system administrators.';
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation

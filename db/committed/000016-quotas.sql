@@ -1441,6 +1441,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+  published jsonb;
   problems jsonb := '[]';
   code text;
   problem text;
@@ -1471,9 +1472,10 @@ begin
       )
   ));
 
+  -- By application, which locks buckets as decisions do.
   begin
-    return query
-    select n.entry::integer, n.app_id, made.config_id
+    select jsonb_object_agg(n.entry, made.config_id)
+    into published
     from (
       select q.*
       from unnest(quotas) with ordinality
@@ -1484,34 +1486,46 @@ begin
       publish_quotas.reason, n.valid_from, n.valid_to, n.app_id, null, n.iops, n.bandwidth,
       coalesce(n.mode, 'enforce'), if_version => n.if_version
     ) as made;
-    return;
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
       or exclusion_violation or check_violation
-    then null;
+    then published := null;
   end;
 
-  -- Which are refused, one by one; nothing of it stays.
-  for entry in 1..cardinality(quotas) loop
-    exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
-    wanted := quotas[entry];
-    begin
-      perform from rate_limiter_admin.schedule_quota(
-        publish_quotas.reason, wanted.valid_from, wanted.valid_to, wanted.app_id, null,
-        wanted.iops, wanted.bandwidth, coalesce(wanted.mode, 'enforce'),
-        if_version => wanted.if_version
-      );
-    exception
-      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
-        get stacked diagnostics
-          code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
-        problems := problems || rate_limiter_internal.problem(entry, code, problem, said);
-      when exclusion_violation or check_violation then
-        problems := problems
-          || rate_limiter_internal.problem(entry, 'QS422', 'value is out of bounds', '');
-    end;
-  end loop;
-  perform rate_limiter_internal.refuse_batch(problems);
+  -- One by one, as they are given: a ceiling may have room for one after another has been lowered.
+  -- Where one is refused, nothing stays.
+  if published is null then
+    published := '{}';
+    for position in 1..cardinality(quotas) loop
+      exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
+      wanted := quotas[position];
+      begin
+        select published || jsonb_build_object(position, made.config_id)
+        into published
+        from rate_limiter_admin.schedule_quota(
+          publish_quotas.reason, wanted.valid_from, wanted.valid_to, wanted.app_id, null,
+          wanted.iops, wanted.bandwidth, coalesce(wanted.mode, 'enforce'),
+          if_version => wanted.if_version
+        ) as made;
+      exception
+        when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+          get stacked diagnostics
+            code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
+          problems := problems || rate_limiter_internal.problem(position, code, problem, said);
+        when exclusion_violation or check_violation then
+          problems := problems
+            || rate_limiter_internal.problem(position, 'QS422', 'value is out of bounds', '');
+      end;
+    end loop;
+    if problems <> '[]' then
+      perform rate_limiter_internal.refuse_batch(problems);
+    end if;
+  end if;
+
+  return query
+  select q.entry::integer, q.app_id, (published ->> q.entry::text)::uuid
+  from unnest(quotas) with ordinality
+    as q (app_id, iops, bandwidth, valid_from, valid_to, mode, if_version, entry);
 end;
 $$;
 
@@ -1519,7 +1533,8 @@ comment on function rate_limiter_admin.publish_quotas(text, rate_limiter_admin.n
   E'@resultFieldName results\n'
   'scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, '
   'nothing is published, and detail says which and why, as JSON, for the first hundred of them. '
-  'Decisions of an application wait from when its quota is written until all are.';
+  'Under a ceiling, name those that are lowered before those that are raised. Decisions of an '
+  'application wait from when its quota is written until all are.';
 grant execute on function rate_limiter_admin.publish_quotas(
   text, rate_limiter_admin.new_quota[]
 ) to rate_limiter_visitor;

@@ -96,6 +96,41 @@ test("no quota is published where one is refused, and none of another tenant is"
   expect(await count("quota_configs")).toBe(before);
 });
 
+// The application that is there already has a limit of 100.
+test("one quota is lowered and another one raised, as far as a ceiling goes", async () => {
+  const { tenantId, clusterId } = theirs;
+  const admin = await api.signIn("tenant_admin@theirs.example");
+  const more = ["one", "another"].map((name) => ({ name, clusterId }));
+  const made = (await dataOf(admin.ask(create, { all: more }))).createApplications.results;
+  const [first, second] = made.map(({ appId }: { appId: string }) => appId);
+  await dataOf(
+    as.system_admin.ask(
+      `mutation ($tenant: UUID!, $cluster: UUID!) { setTenantCeiling(input: {
+        tenantId: $tenant, clusterId: $cluster, reason: "contract",
+        iops: { maxLimit: "200", maxBurst: "1000", maxCapacity: "10000" }
+      }) { ceiling { iopsLimit } } }`,
+      { tenant: tenantId, cluster: clusterId },
+    ),
+  );
+  const to = (appId: string, iopsLimit: number) => ({
+    appId,
+    iops: { ...limits, iopsLimit, iopsBurst: 100 },
+  });
+  const steps = [
+    [to(first, 50), to(second, 50)],
+    [to(first, 20), to(second, 80)],
+    [to(second, 30), to(first, 70)],
+  ];
+  for (const all of steps) {
+    const entries = (await dataOf(admin.ask(publish, { all }))).publishQuotas.results;
+    expect(
+      entries.map(({ entry, appId }: { entry: number; appId: string }) => [entry, appId]),
+    ).toEqual(all.map(({ appId }, index) => [index + 1, appId]));
+  }
+  const problems = await problemsOf(admin.ask(publish, { all: [to(first, 60), to(second, 41)] }));
+  expect(problems).toMatchObject([{ entry: 2, message: "tenant ceiling is exceeded" }]);
+});
+
 test("a batch of none and one of too many are refused", async () => {
   for (const length of [0, 1_001]) {
     const all = Array.from({ length }, () => ({ name: "many" }));
