@@ -1,5 +1,5 @@
---! Previous: sha1:05c39251a925ca18fd09583eddd3d8945a2f9d3c
---! Hash: sha1:ef7e851060b4d64b6afd6fa35535245cd7963260
+--! Previous: sha1:9d54f628a420849c242496b33c5503d4c60cf056
+--! Hash: sha1:af33d4893cf7f99bc37689d1454cf86be975dda4
 --! Message: access
 
 -- Context

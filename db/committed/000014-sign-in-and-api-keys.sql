@@ -1,5 +1,5 @@
---! Previous: sha1:ef7e851060b4d64b6afd6fa35535245cd7963260
---! Hash: sha1:512f6e66b736d61a4d0a2a112505d8e4762f41c5
+--! Previous: sha1:af33d4893cf7f99bc37689d1454cf86be975dda4
+--! Hash: sha1:2e75a4c6cbe36e7cd8cfd99777a53ecc9de9643a
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:512f6e66b736d61a4d0a2a112505d8e4762f41c5
---! Hash: sha1:b36df40708750b152d4331c60b1d059ceade3e6c
+--! Previous: sha1:2e75a4c6cbe36e7cd8cfd99777a53ecc9de9643a
+--! Hash: sha1:a61ae6287e96db1e9239778599079f7b06cef922
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:b36df40708750b152d4331c60b1d059ceade3e6c
---! Hash: sha1:d4187317d034bc91c25057be378b7713b3cd3f37
+--! Previous: sha1:a61ae6287e96db1e9239778599079f7b06cef922
+--! Hash: sha1:8205e8c490c5f5c8eccc526a3f3292e3429a2827
 --! Message: quotas
 
 -- Quotas

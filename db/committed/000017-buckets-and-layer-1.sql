@@ -1,5 +1,5 @@
---! Previous: sha1:d4187317d034bc91c25057be378b7713b3cd3f37
---! Hash: sha1:2c724928e91ecf84910bdd758d8afecd3518825c
+--! Previous: sha1:8205e8c490c5f5c8eccc526a3f3292e3429a2827
+--! Hash: sha1:165d0d7e1d225a2c42eb71d1ae49fa4456f3dcd7
 --! Message: buckets and layer 1
 
 -- Buckets

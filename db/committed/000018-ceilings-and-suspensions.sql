@@ -1,5 +1,5 @@
---! Previous: sha1:2c724928e91ecf84910bdd758d8afecd3518825c
---! Hash: sha1:9c9898ca5a8fc3a819ac60a60c2089b5d40828fe
+--! Previous: sha1:165d0d7e1d225a2c42eb71d1ae49fa4456f3dcd7
+--! Hash: sha1:1f26894108610af2271ae2926b2c1098234d36d0
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:9c9898ca5a8fc3a819ac60a60c2089b5d40828fe
---! Hash: sha1:655cd713f82b7b4df8c2745f303475a2cbe8113c
+--! Previous: sha1:1f26894108610af2271ae2926b2c1098234d36d0
+--! Hash: sha1:e041bdd89c0bbec89dc18c58059e5b9cdbcecec1
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:655cd713f82b7b4df8c2745f303475a2cbe8113c
---! Hash: sha1:331500cb52fc94e82d3be76cab16f845cfac5758
+--! Previous: sha1:e041bdd89c0bbec89dc18c58059e5b9cdbcecec1
+--! Hash: sha1:98697f9900cd353259c5dbee7c12243e6c62327b
 --! Message: costs, quota checks and reservations
 
 -- Costs

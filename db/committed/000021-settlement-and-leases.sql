@@ -1,5 +1,5 @@
---! Previous: sha1:331500cb52fc94e82d3be76cab16f845cfac5758
---! Hash: sha1:aff6da7ad02793e4d9140a294a07f486f060fff5
+--! Previous: sha1:98697f9900cd353259c5dbee7c12243e6c62327b
+--! Hash: sha1:f52faf06d98dc96ad5579a35c185e17862a9239b
 --! Message: settlement and leases
 
 -- Settlement

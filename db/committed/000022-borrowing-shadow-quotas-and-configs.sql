@@ -1,5 +1,5 @@
---! Previous: sha1:aff6da7ad02793e4d9140a294a07f486f060fff5
---! Hash: sha1:dec30f05c0b36539f3dd5ef5bc38901cb2de4672
+--! Previous: sha1:f52faf06d98dc96ad5579a35c185e17862a9239b
+--! Hash: sha1:4f02835ad42d993a7ff36d4aad091f85c6613cae
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

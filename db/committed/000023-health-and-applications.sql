@@ -1,5 +1,5 @@
---! Previous: sha1:dec30f05c0b36539f3dd5ef5bc38901cb2de4672
---! Hash: sha1:46d3281e1b448a7924d1e8430da03ac9812cce16
+--! Previous: sha1:4f02835ad42d993a7ff36d4aad091f85c6613cae
+--! Hash: sha1:d86a809a78524d9aea2ffd18414387aebc46acfa
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:46d3281e1b448a7924d1e8430da03ac9812cce16
---! Hash: sha1:a7817052251bf0e151d844c4bc6d93691713ab17
+--! Previous: sha1:d86a809a78524d9aea2ffd18414387aebc46acfa
+--! Hash: sha1:da593888fc90d55eb7d4ab4ee9ae701d7bf11810
 --! Message: metrics and exports
 
 -- Usage

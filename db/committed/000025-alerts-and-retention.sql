@@ -1,5 +1,5 @@
---! Previous: sha1:a7817052251bf0e151d844c4bc6d93691713ab17
---! Hash: sha1:e1bfa327c0be9936ec91f031b6aa94e5bf4be2dc
+--! Previous: sha1:da593888fc90d55eb7d4ab4ee9ae701d7bf11810
+--! Hash: sha1:405b74667c0f1fe2e4edf1688d97af715a83805c
 --! Message: alerts and retention
 
 -- Alerts

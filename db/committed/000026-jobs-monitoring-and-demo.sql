@@ -1,5 +1,5 @@
---! Previous: sha1:e1bfa327c0be9936ec91f031b6aa94e5bf4be2dc
---! Hash: sha1:d2b90efe6c57159c5bb1c0e2859272bc9539e792
+--! Previous: sha1:405b74667c0f1fe2e4edf1688d97af715a83805c
+--! Hash: sha1:f0f8b9042fb450e3edfee687c71ee94bfa55bc09
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -2,6 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { InputError } from "../user-error.ts";
 import { chooseDriver } from "./driver/choose-driver.ts";
 import type { Driver } from "./driver/driver.ts";
+import { measureGrowth } from "./growth/measure-growth.ts";
+import { renderGrowth } from "./growth/render-growth.ts";
 import { describeMachine } from "./machine.ts";
 import { openBenchDatabase } from "./open-database.ts";
 import { comparisons, floors, others, ratios } from "./ratios.ts";
@@ -18,6 +20,9 @@ export interface BenchOptions {
   readonly minutes?: string;
   readonly ledgerRows?: string;
   readonly rounds?: string;
+  readonly growth?: boolean;
+  readonly sizes?: readonly string[];
+  readonly busy?: string;
 }
 
 const compared = [...ratios, ...comparisons];
@@ -33,11 +38,22 @@ export interface Plan {
 }
 
 export async function benchCommand(options: BenchOptions): Promise<string> {
+  if (options.growth) return growthCommand(options);
   const plan = planOf(options);
   const results = await measure(plan, options.only ?? [], await chooseDriver());
   if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
   if (options.report) await writeReport(options.report, results);
   return renderSummary(results);
+}
+
+async function growthCommand(options: BenchOptions): Promise<string> {
+  const { sizes = ["1000", "10000"], busy = "100", json } = options;
+  const growth = await measureGrowth(
+    sizes.map((size) => countOf("--sizes", size)),
+    countOf("--busy", busy),
+  );
+  if (json) await writeFile(json, `${JSON.stringify(growth, null, 2)}\n`);
+  return renderGrowth(growth);
 }
 
 export function planOf(options: BenchOptions): Plan {

@@ -16,6 +16,15 @@ export function register(program: Command): void {
       "rows that a ledger grows to at most, without --quick; it stops before a local disk is 80% full",
       "1000000",
     )
+    .option(
+      "--growth",
+      "what jobs read and write among more and more applications, and nothing else",
+    )
+    .option(
+      "--sizes <number...>",
+      "with --growth: applications in each of five groups (default: 1000 10000)",
+    )
+    .option("--busy <number>", "with --growth: how many of them are busy", "100")
     .action(async (options: BenchOptions) => {
       const { benchCommand } = await import("../../bench/bench-command.ts");
       console.log(await benchCommand(options));
