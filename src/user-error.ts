@@ -3,6 +3,8 @@ export class UserError extends Error {
   override readonly name: string = "UserError";
   readonly code: string;
   readonly hint: string | undefined;
+  /** What is told before it, a line each, such as where in a file the reader has to look. */
+  readonly findings: readonly string[] = [];
 
   constructor(code: string, message: string, hint?: string, options?: ErrorOptions) {
     super(message, options);

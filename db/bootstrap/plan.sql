@@ -21,7 +21,9 @@ wanted_memberships (ordinal, role, member) as (
     (1, 'rate_limiter_owner', 'rate_limiter_migrator'),
     -- SQL functions of the owner add jobs to the worker's queue.
     (2, 'rate_limiter_worker', 'rate_limiter_owner'),
-    (3, 'rate_limiter_visitor', 'rate_limiter_authenticator')
+    (3, 'rate_limiter_visitor', 'rate_limiter_authenticator'),
+    -- Commands of operators do what people may do, by the same row-level security.
+    (4, 'rate_limiter_visitor', 'rate_limiter_owner')
 ),
 wanted_privileges (ordinal, role, privilege) as (
   values

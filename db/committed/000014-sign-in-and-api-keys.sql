@@ -1454,6 +1454,52 @@ $$;
 comment on function rate_limiter_private.has_administrator() is
   'Whether a user administers the system: a first start makes an administrator where not.';
 --! EndIncluded rate_limiter_private/sign_in/has_administrator.sql
+--! Included rate_limiter_private/sign_in/operator.sql
+create or replace function rate_limiter_private.operator(email text default null)
+returns uuid
+language plpgsql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_ids uuid[];
+begin
+  select array_agg(u.user_id)
+  into found_ids
+  from rate_limiter.users as u
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  join rate_limiter.user_roles as ur on ur.user_id = u.user_id
+  join rate_limiter.roles as r on r.role_id = ur.role_id
+  where u.is_active
+    and t.is_active
+    and r.name = 'system_admin'
+    and r.is_system
+    and (ur.expires_at is null or ur.expires_at > clock_timestamp())
+    and (operator.email is null or lower(u.email) = lower(operator.email));
+
+  if cardinality(found_ids) = 1 then
+    return found_ids[1];
+  end if;
+  if found_ids is null then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown user',
+      detail = format('system administrator: %s', coalesce(operator.email, 'any')),
+      hint = 'Name a system administrator by address (--as), or make one with create-admin.';
+  end if;
+  raise exception using
+    errcode = 'QS422',
+    message = 'several administrators could be meant',
+    detail = format('administrators: %s', cardinality(found_ids)),
+    hint = 'Say by --as or QOS_OPERATOR whose changes these are: the audit keeps it.';
+end;
+$$;
+
+comment on function rate_limiter_private.operator(text) is
+  'The system administrator in whose name the owner of the database works: the one of this '
+  'address, or the only one. For the command line of operators.';
+--! EndIncluded rate_limiter_private/sign_in/operator.sql
 --! Included rate_limiter_admin/sign_in/reset_second_factor.sql
 create or replace function rate_limiter_admin.reset_second_factor(user_id uuid)
 returns boolean
@@ -1744,6 +1790,8 @@ $$;
 
 comment on function rate_limiter_internal.problem(integer, text, text, text) is
   'Why an entry of a batch is refused.';
+grant execute on function rate_limiter_internal.problem(integer, text, text, text)
+  to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/requests/problem.sql
 --! Included rate_limiter_internal/requests/most_problems.sql
 create or replace function rate_limiter_internal.most_problems()
@@ -1755,6 +1803,7 @@ return 100;
 
 comment on function rate_limiter_internal.most_problems() is
   'How many entries of a batch that are refused are told: each of them took a subtransaction.';
+grant execute on function rate_limiter_internal.most_problems() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/requests/most_problems.sql
 --! Included rate_limiter_internal/requests/refuse_batch.sql
 create or replace function rate_limiter_internal.refuse_batch(problems jsonb)
@@ -1781,6 +1830,7 @@ $$;
 
 comment on function rate_limiter_internal.refuse_batch(jsonb) is
   'Refuses a batch, with what is wrong with its entries as DETAIL.';
+grant execute on function rate_limiter_internal.refuse_batch(jsonb) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/requests/refuse_batch.sql
 --! Included rate_limiter_private/requests/claim_request.sql
 create or replace function rate_limiter_private.claim_request(

@@ -455,18 +455,14 @@ comment on function rate_limiter_internal.refuse_delete_of_application() is
   'Trigger: an application with quotas, a ledger, metrics, alerts, suspensions or reservations is '
   'deactivated, not deleted: made anew it would start with full buckets.';
 --! EndIncluded rate_limiter_internal/applications/refuse_delete_of_application.sql
---! Included rate_limiter_admin/applications/create_application.sql
-create or replace function rate_limiter_admin.create_application(
+--! Included rate_limiter_internal/applications/add_application.sql
+create or replace function rate_limiter_internal.add_application(
   name text,
-  cluster_id uuid default null,
-  metadata jsonb default '{}',
-  tenant_id uuid default null,
-  out app_id uuid,
-  out api_key_id uuid,
-  out api_key text,
-  out prefix text
+  cluster_id uuid,
+  metadata jsonb,
+  tenant_id uuid
 )
-returns record
+returns uuid
 language plpgsql
 volatile
 parallel unsafe
@@ -475,8 +471,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   owning_tenant_id constant uuid := coalesce(
-    create_application.tenant_id, rate_limiter_internal.current_tenant_id()
+    add_application.tenant_id, rate_limiter_internal.current_tenant_id()
   );
+  new_app_id uuid;
 begin
   perform rate_limiter_internal.require_permission('application', 'create');
 
@@ -497,22 +494,22 @@ begin
       hint = 'Name an active tenant, or none for your own.';
   end if;
 
-  if create_application.name !~ '[^[:space:]]' then
+  if add_application.name !~ '[^[:space:]]' then
     raise exception using
       errcode = 'QS422',
       message = 'name is blank',
       hint = 'Give a name that people know it by.';
   end if;
 
-  if jsonb_typeof(create_application.metadata) <> 'object' then
+  if jsonb_typeof(add_application.metadata) <> 'object' then
     raise exception using
       errcode = 'QS422',
       message = 'metadata is not an object',
       hint = 'Give a JSON object, or none.';
   end if;
 
-  if create_application.cluster_id is not null then
-    perform rate_limiter_internal.require_cluster(create_application.cluster_id);
+  if add_application.cluster_id is not null then
+    perform rate_limiter_internal.require_cluster(add_application.cluster_id);
   elsif not rate_limiter_internal.is_system_admin()
     and not (
       rate_limiter_internal.needs_quota(owning_tenant_id, null, false)
@@ -533,20 +530,54 @@ begin
   insert into rate_limiter.applications as a (tenant_id, cluster_id, name, metadata)
   values (
     owning_tenant_id,
-    create_application.cluster_id,
-    create_application.name,
-    create_application.metadata
+    add_application.cluster_id,
+    add_application.name,
+    add_application.metadata
   )
   on conflict on constraint app_tenant_name_unique do nothing
-  returning a.app_id into app_id;
+  returning a.app_id into new_app_id;
 
   if not found then
     raise exception using
       errcode = 'QS409',
       message = 'application already exists',
-      detail = format('name: %s', create_application.name),
+      detail = format('name: %s', add_application.name),
       hint = 'Names are unique within a tenant.';
   end if;
+
+  return new_app_id;
+end;
+$$;
+
+comment on function rate_limiter_internal.add_application(text, uuid, jsonb, uuid) is
+  'Makes an application without a key, in the caller''s tenant where none is named. Raises what '
+  'create_application() does.';
+grant execute on function rate_limiter_internal.add_application(text, uuid, jsonb, uuid)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/applications/add_application.sql
+--! Included rate_limiter_admin/applications/create_application.sql
+create or replace function rate_limiter_admin.create_application(
+  name text,
+  cluster_id uuid default null,
+  metadata jsonb default '{}',
+  tenant_id uuid default null,
+  out app_id uuid,
+  out api_key_id uuid,
+  out api_key text,
+  out prefix text
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  app_id := rate_limiter_internal.add_application(
+    create_application.name, create_application.cluster_id, create_application.metadata,
+    create_application.tenant_id
+  );
 
   select k.api_key_id, k.api_key, k.prefix
   into api_key_id, api_key, prefix

@@ -228,6 +228,8 @@ $$;
 comment on function rate_limiter_internal.notification_channels(jsonb) is
   'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for '
   'none.';
+grant execute on function rate_limiter_internal.notification_channels(jsonb)
+  to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/alerts/notification_channels.sql
 --! Included rate_limiter_internal/alerts/notification_problem.sql
 create or replace function rate_limiter_internal.notification_problem(config jsonb)

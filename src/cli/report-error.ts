@@ -27,7 +27,8 @@ function reportUsage({ code, exitCode, message }: CommanderError): number {
 
 export function describeError(error: unknown): string {
   if (error instanceof UserError) {
-    return lines(`${error.message} (${error.code})`, undefined, error.hint);
+    const told = lines(`${error.message} (${error.code})`, undefined, error.hint);
+    return [...error.findings, told].join("\n");
   }
   if (isDatabaseError(error)) {
     return lines(`${error.message} (${error.code})`, error.detail, error.hint);

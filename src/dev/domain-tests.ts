@@ -17,6 +17,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   buckets: ["test/data-model/hot-updates.test.ts"],
   ceilings: [],
   config: ["test/client/change-notifications.test.ts"],
+  configuration: ["test/configuration"],
   context: ["test/data-model/grants.test.ts", "test/db/session-formats.test.ts"],
   costs: ["test/conformance/costs.test.ts"],
   decisions: ["test/vectors"],

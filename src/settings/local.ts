@@ -23,4 +23,8 @@ export const localDeclaration = {
     says: "the password that `create-admin` and `reset-password` set",
     usually: "made at random",
   }),
+  operator: text("QOS_OPERATOR", {
+    says: "the address of the system administrator in whose name `apply`, `diff` and `export` work",
+    usually: "the only one",
+  }),
 };

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { configurationSchema } from "../configuration/schema.ts";
 import { projectPath } from "../paths.ts";
 import { apiDeclaration, oidcDeclaration } from "./api.ts";
 import { archiveDeclaration } from "./archive.ts";
@@ -20,8 +21,8 @@ export interface WrittenFile {
 /** Everything that says what the declarations say, in other words or another language. */
 export function writtenFiles(): readonly WrittenFile[] {
   const { host, port } = apiDeclaration;
-  const { databaseUrl, dataFolder, postgresPort, apiKey, adminPassword } = localDeclaration;
-  const ofStart = { databaseUrl, dataFolder, postgresPort, host, port, apiKey, adminPassword };
+  const { databaseUrl, dataFolder, postgresPort, ...others } = localDeclaration;
+  const ofStart = { databaseUrl, dataFolder, postgresPort, host, port, ...others };
   return [
     withTable("README.md", ofStart),
     withTable(
@@ -36,6 +37,10 @@ export function writtenFiles(): readonly WrittenFile[] {
     withTable("docs/integrate.md", gatewayDeclaration),
     { path: "src/gateway/lua/qos/declared_settings.lua", text: luaTable(gatewayDeclaration) },
     between("src/gateway/nginx.conf", "# settings", "# end of settings", nginxLines()),
+    {
+      path: "docs/qos.schema.json",
+      text: `${JSON.stringify(configurationSchema(), undefined, 2)}\n`,
+    },
   ];
 }
 

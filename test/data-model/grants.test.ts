@@ -137,6 +137,7 @@ test("readonly sees every table, secrets apart", async () => {
     "rate_limiter_internal.late_shares",
     "rate_limiter_internal.layer1_stripes",
     "rate_limiter_internal.lease_shares",
+    "rate_limiter_internal.managed_objects",
     "rate_limiter_internal.placement",
     "rate_limiter_internal.retention_lock",
     "rate_limiter_private.kept_answers",
