@@ -5,6 +5,7 @@ export class UserError extends Error {
   readonly hint: string | undefined;
   /** What is told before it, a line each, such as where in a file the reader has to look. */
   readonly findings: readonly string[] = [];
+  readonly exitCode: number = 1;
 
   constructor(code: string, message: string, hint?: string, options?: ErrorOptions) {
     super(message, options);
@@ -16,4 +17,5 @@ export class UserError extends Error {
 /** Input or options that the reader can put right: the CLI exits with 2 instead of 1. */
 export class InputError extends UserError {
   override readonly name: string = "InputError";
+  override readonly exitCode: number = 2;
 }

@@ -1,5 +1,5 @@
 --! Previous: sha1:bf2f14ccd5d0520288a95899ccd93e84d42705ea
---! Hash: sha1:db312a29bdde0b648a63480a8d1ad19b1b2eeb0e
+--! Hash: sha1:9da0e2f2a7bf2a927f05648362095a6f21a763cf
 --! Message: configuration
 
 -- Configuration
@@ -483,7 +483,10 @@ as $$
       o.entry::integer,
       o.object ->> 'kind' as kind,
       p.path,
-      rate_limiter_internal.completed_spec(o.object ->> 'kind', p.path, o.object -> 'spec') as spec
+      case
+        when jsonb_typeof(o.object -> 'spec') <> 'null'
+          then rate_limiter_internal.completed_spec(o.object ->> 'kind', p.path, o.object -> 'spec')
+      end as spec
     from jsonb_array_elements(wanted) with ordinality as o (object, entry)
     cross join lateral (
       select array(select jsonb_array_elements_text(o.object -> 'path')) as path
@@ -499,10 +502,13 @@ as $$
     select
       d.entry,
       case
-        when d.kind is null then 'prune'
+        when d.spec is null then
+          case when s.spec -> 'is_active' is distinct from 'false' then 'prune' end
         when s.kind is null then 'create'
         when s.spec <> d.spec then 'update'
-        when s.managed_by is distinct from configuration_changes.managed_by then 'adopt'
+        when s.managed_by is distinct from configuration_changes.managed_by
+          and configuration_changes.managed_by is not null
+          then 'adopt'
       end as action,
       coalesce(d.kind, s.kind) as kind,
       coalesce(d.path, s.path) as path,
@@ -512,12 +518,8 @@ as $$
       s.managed_by as manager
     from declared as d
     full join standing as s on s.kind = d.kind and s.path = d.path
-    where d.kind is not null
-      or (
-        prune
-        and s.managed_by = configuration_changes.managed_by
-        and s.spec -> 'is_active' is distinct from 'false'
-      )
+    where (d.kind is not null and (d.spec is not null or s.kind is not null))
+      or (prune and s.managed_by = configuration_changes.managed_by)
   )
   select c.entry, c.action, c.kind, c.path, c.before, c.after, c.object_id, c.manager
   from compared as c
@@ -526,8 +528,8 @@ as $$
 $$;
 
 comment on function rate_limiter_internal.configuration_changes(jsonb, text, boolean) is
-  'What a configuration would change, in the order in which it is done. What it does not name '
-  'stays, but for what it manages where it prunes.';
+  'What a configuration would change, in the order in which it is done. An object without a spec '
+  'is to go. What is not named stays, but for what the configuration manages where it prunes.';
 grant execute on function rate_limiter_internal.configuration_changes(jsonb, text, boolean)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/configuration_changes.sql
@@ -1159,7 +1161,7 @@ begin
       when 'alert' then rate_limiter_internal.apply_alert(change, reason)
     end;
   end if;
-  if change.action <> 'prune' then
+  if change.action <> 'prune' and managed_by is not null then
     perform rate_limiter_internal.set_manager(change.kind, id, managed_by);
   end if;
 end;
@@ -1168,7 +1170,8 @@ $$;
 comment on function rate_limiter_internal.apply_change(
   rate_limiter_internal.configuration_change, text, text, boolean
 ) is
-  'Makes one change of a configuration as the caller may, and records what manages the object.';
+  'Makes one change of a configuration as the caller may, and records what manages the object: '
+  'nothing where managed_by is null, a change by hand.';
 grant execute on function rate_limiter_internal.apply_change(
   rate_limiter_internal.configuration_change, text, text, boolean
 ) to rate_limiter_visitor;
@@ -1340,10 +1343,11 @@ comment on function rate_limiter_admin.apply_configuration(
 ) is
   E'@behavior -*\n'
   'Makes what stands as a configuration wants it, all or nothing, as far as the caller may; '
-  'answers what was changed. wanted: an array of {"kind", "path", "spec"}. What it does not name '
-  'stays, but for what managed_by manages where it prunes. What another configuration manages is '
-  'refused unless it is taken over. Where changes are refused, nothing is changed, and detail says '
-  'which and why, as JSON, for the first hundred of them.';
+  'answers what was changed. wanted: an array of {"kind", "path", "spec"}, the spec null for what '
+  'is to go. What it does not name stays, but for what managed_by manages where it prunes. What '
+  'another configuration manages is refused unless it is taken over. Without managed_by it is a '
+  'change by hand, which neither is refused nor manages anything. Where changes are refused, '
+  'nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
 grant execute on function rate_limiter_admin.apply_configuration(
   jsonb, text, text, boolean, boolean
 ) to rate_limiter_visitor;

@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { InputError, UserError } from "../user-error.ts";
+import { UserError } from "../user-error.ts";
 
 /** PostgreSQL's own fields of an error, as both drivers deliver them. */
 interface DatabaseError extends Error {
@@ -12,7 +12,7 @@ interface DatabaseError extends Error {
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) return reportUsage(error);
   console.error(describeError(error));
-  return error instanceof InputError ? 2 : 1;
+  return error instanceof UserError ? error.exitCode : 1;
 }
 
 /** Help that was asked for has been printed already. */

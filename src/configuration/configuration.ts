@@ -7,7 +7,8 @@ import type { Source } from "./source.ts";
 
 /** What files declare together. */
 export interface Configuration {
-  readonly managedBy: string;
+  /** Its name; null for a change by hand, which manages nothing. */
+  readonly managedBy: string | null;
   readonly objects: readonly DeclaredObject[];
 }
 

@@ -12,7 +12,9 @@ export interface ConfiguredObject {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
-export interface DeclaredObject extends ConfiguredObject {
+export interface DeclaredObject extends Omit<ConfiguredObject, "spec"> {
+  /** Null for what is to go. */
+  readonly spec: ConfiguredObject["spec"] | null;
   /** Tells of a problem with it, or with a field of it. */
   problem(message: string): Problem;
 }

@@ -15,6 +15,15 @@ export function fieldsOf({ kind, path, spec }: ConfiguredObject): Tree {
   return found === undefined ? {} : written(found, { kind, path, spec });
 }
 
+/** What is in an object, without its own fields. */
+export function partOf(
+  kind: Kind,
+  path: readonly string[],
+  objects: readonly ConfiguredObject[],
+): Tree {
+  return childrenOf(kind.children, objects, path);
+}
+
 export const kinds: ReadonlyMap<string, Kind> = new Map(
   everyKind(rootChildren).map((kind) => [kind.kind, kind]),
 );

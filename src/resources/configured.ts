@@ -1,0 +1,105 @@
+import { type ApplyOptions, applyConfiguration } from "../configuration/apply.ts";
+import type { DeclaredObject } from "../configuration/declared-objects.ts";
+import {
+  type Field,
+  fieldsSchema,
+  readFields,
+  UnreadableField,
+  writeFields,
+} from "../configuration/fields.ts";
+import { readConfiguration } from "../configuration/read-configuration.ts";
+import { compileSchema, findingOf, isFinding } from "../configuration/schema-findings.ts";
+import { kinds } from "../configuration/tree.ts";
+import type { TransactionSql } from "../postgres/connect.ts";
+import { InputError } from "../user-error.ts";
+import { partsOf } from "./assignments.ts";
+import type { FieldChange, Fields, Resource } from "./resource.ts";
+
+export interface Naming {
+  readonly name: string;
+  readonly plural: string;
+  readonly aliases?: readonly string[];
+  readonly names: readonly string[];
+  /** Fields beside those of a file. */
+  readonly more?: readonly Field[];
+}
+
+/** What files can declare is managed likewise: by the same declaration and the same SQL. */
+export function configured(kind: string, { more = [], aliases = [], ...naming }: Naming): Resource {
+  const fields = [...more, ...(kinds.get(kind)?.fields ?? [])];
+  const fits = compileSchema(fieldsSchema(fields));
+
+  const specOf = (values: Fields) => {
+    if (!fits(values)) {
+      const findings = (fits.errors ?? [])
+        .filter(isFinding)
+        .map((error) => findingOf(error).message);
+      throw refused(findings);
+    }
+    try {
+      return readFields(fields, values);
+    } catch (error) {
+      if (error instanceof UnreadableField) throw refused([error.message]);
+      throw error;
+    }
+  };
+
+  const apply = (
+    sql: TransactionSql,
+    path: readonly string[],
+    spec: Fields | null,
+    reason: string,
+  ) => {
+    const object: DeclaredObject = { kind, path, spec, problem: told };
+    const options: ApplyOptions = { reason, prune: false, takeOver: false };
+    return applyConfiguration(sql, { managedBy: null, objects: [object] }, options);
+  };
+
+  return {
+    ...naming,
+    aliases,
+    fields: new Map(fields.map(({ key, form }) => [key, form.schema.title])),
+    async list(sql) {
+      const objects = await readConfiguration(sql);
+      return objects
+        .filter((object) => object.kind === kind)
+        .map(({ path, spec }) => ({ path, fields: writeFields(fields, spec) }));
+    },
+    async create(sql, path, { given, reason }) {
+      await apply(sql, path, specOf(given), reason);
+      return {};
+    },
+    async set(sql, { path, fields: before }, change) {
+      await apply(sql, path, specOf(changed(before, change)), change.reason);
+    },
+    async delete(sql, { path }, reason) {
+      await apply(sql, path, null, reason);
+      return keepsHistory.has(kind) ? "deactivated: its history stays" : "deleted";
+    },
+  };
+}
+
+const keepsHistory = new Set(["tenant", "cluster", "application", "alert"]);
+
+function changed(before: Fields, { given, cleared }: FieldChange): Fields {
+  const after: Record<string, unknown> = { ...before };
+  for (const key of cleared) delete after[key];
+  for (const [key, value] of Object.entries(given)) {
+    const isPart = typeof value === "object" && value !== null && !Array.isArray(value);
+    after[key] = isPart ? { ...partsOf(after[key]), ...value } : value;
+  }
+  return after;
+}
+
+/** There is no file to point into: what is wrong is in the command. */
+function told(message: string) {
+  return { file: "arguments", line: 1, column: 1, message };
+}
+
+function refused(findings: readonly string[]): InputError {
+  return new InputError(
+    "fields_invalid",
+    [...new Set(findings)].join("; "),
+    "Run the command with --help, or docs/configuration.md, for fields and units.",
+  );
+}

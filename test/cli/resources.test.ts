@@ -1,0 +1,173 @@
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { parse } from "yaml";
+import { createAdministrator } from "../../src/api/administrator/create-administrator.ts";
+import { resources } from "../../src/resources/resources.ts";
+import { createDatabase } from "../harness/index.ts";
+import { runInProcess } from "./in-process.ts";
+
+const database = await createDatabase();
+const { sql } = database;
+vi.stubEnv("DATABASE_URL", database.url);
+vi.stubEnv("QOS_OPERATOR", "");
+
+beforeAll(async () => {
+  await createAdministrator(sql);
+});
+
+/** Each kind: how one is made, changed, and what it then is; in an order in which they can be. */
+const lives = [
+  ["cluster", "fra-1", ["region=eu", "capacity=100k/s"], ["region=us"], { region: "us" }],
+  ["tenant", "acme", ["description=photographs"], ["description=films"], { description: "films" }],
+  [
+    "application",
+    "acme/photos",
+    ["cluster=fra-1", "metadata={tier: 1}"],
+    ["metadata={tier: 2}"],
+    { cluster: "fra-1", metadata: { tier: 2 } },
+  ],
+  [
+    "ceiling",
+    "acme/*",
+    ["operations=1000/s"],
+    ["operations.burst=2000/s", "operations.capacity=60000"],
+    { operations: { limit: "1k/s", burst: "2k/s", capacity: 60000 } },
+  ],
+  [
+    "quota",
+    "acme/photos",
+    ["operations=500/s", "bandwidth=20 MB/s"],
+    ["operations.burst=600/s", "operations.burst_for=2 s", "bandwidth="],
+    { operations: { limit: "500/s", burst: "600/s", burst_for: "2 s" } },
+  ],
+  [
+    "cluster-quota",
+    "fra-1",
+    ["operations=5k/s"],
+    ["operations.limit=6k/s", "operations.burst=6k/s", "operations.refill=6k/s"],
+    {},
+  ],
+  [
+    "default-quota",
+    "fra-1",
+    ["operations={limit: 5/s, burst_for: 1 s}"],
+    ["operations={limit: 6/s, burst: 6/s, refill: 6/s, burst_for: 1 s}"],
+    { operations: { limit: "6/s", burst_for: "1 s" } },
+  ],
+  [
+    "reservation",
+    "acme/photos",
+    ["operations=100/s"],
+    ["holds=2 s"],
+    { operations: "100/s", holds: "2 s" },
+  ],
+  ["cost-rule", "acme/photos/read_large", ["base=2.5"], ["per_unit=1"], { base: 2.5, per_unit: 1 }],
+  [
+    "alert",
+    "acme/photos/qos_denied/>/warning",
+    ["threshold=10", "for=5 min"],
+    ["threshold=20", "notify=[log]"],
+    { threshold: 20, notify: ["log"], for: "5 min" },
+  ],
+  ["role", "reader", ["permissions=[quota:read]"], ["description=reads"], { description: "reads" }],
+  [
+    "user",
+    "acme/ann@example.org",
+    ["role=app_viewer"],
+    ["username=Ann"],
+    { username: "Ann", roles: ["app_viewer"] },
+  ],
+] as const;
+
+describe("one object of each kind", () => {
+  test("has a life here", () => {
+    const told = [...lives.map(([kind]) => kind), "key", "setting"];
+    expect(resources.map(({ name }) => name).sort()).toEqual(told.sort());
+  });
+
+  test.each(lives)("%s %s is made, changed and described", async (kind, name, first, then, is) => {
+    const made = await runInProcess("create", kind, name, ...first);
+    expect(made).toEqual({ code: 0, stderr: "", stdout: `${kind} ${name} was created\n` });
+    const changed = await runInProcess("set", kind, name, ...then);
+    expect(changed).toEqual({ code: 0, stderr: "", stdout: `${kind} ${name} was changed\n` });
+    const described = await runInProcess("describe", kind, name);
+    expect(parse(described.stdout)).toMatchObject(is);
+  });
+
+  test("a tenant is described with all that is in it", async () => {
+    const { stdout } = await runInProcess("describe", "tenant", "acme");
+    const { photos } = parse(stdout).applications;
+    expect(Object.keys(photos)).toEqual(
+      expect.arrayContaining(["quota", "reservation", "costs", "alerts"]),
+    );
+  });
+
+  test("is not made twice", async () => {
+    const { code, stderr } = await runInProcess("create", "tenant", "acme");
+    expect(code).toBe(2);
+    expect(stderr).toContain("tenant acme exists already (exists_already)");
+  });
+
+  test("is listed for people and for programs", async () => {
+    const table = await runInProcess("get", "apps");
+    expect(table.stdout).toMatch(/^tenant +application +cluster +metadata\nacme +photos +fra-1 +/);
+    const json = await runInProcess("get", "applications", "-o", "json");
+    const row = { tenant: "acme", application: "photos", cluster: "fra-1", metadata: { tier: 2 } };
+    expect(JSON.parse(json.stdout)).toEqual([row]);
+  });
+
+  test("a key is shown once, and revoked", async () => {
+    const made = await runInProcess("create", "key", "acme/photos", "name=gateway");
+    const [, key = ""] = /^api_key: (qos_\S+) {2}\(shown this once\)$/m.exec(made.stdout) ?? [];
+    const listed = await runInProcess("get", "keys", "-o", "yaml");
+    expect(listed.stdout).not.toContain(key);
+    const prefix = key.slice(0, 12);
+    expect(parse(listed.stdout)).toMatchObject([{ prefix, name: "gateway" }]);
+    const [known] = await sql`select rate_limiter.application_of_key(${key}) is not null as works`;
+    expect(known).toEqual({ works: true });
+    const deleted = await runInProcess("delete", "key", `acme/photos/${prefix}`);
+    expect(deleted.stdout).toBe(`key acme/photos/${prefix} was revoked\n`);
+    await expect(sql`select rate_limiter.application_of_key(${key})`).rejects.toThrow(/revoked/);
+  });
+
+  test("a setting is changed, and there is no other one to make", async () => {
+    expect(await runInProcess("set", "setting", "default_burst_duration", "value=7")).toMatchObject(
+      { code: 0 },
+    );
+    const { stdout } = await runInProcess("get", "setting", "default_burst_duration", "-o", "json");
+    expect(JSON.parse(stdout)).toMatchObject({ value: "7", type: "integer" });
+    const { code, stderr } = await runInProcess("create", "setting", "mine", "value=1");
+    expect(code).toBe(2);
+    expect(stderr).toContain("(kind_unfit)");
+  });
+
+  test.each([...lives].reverse())("%s %s ends", async (kind, name) => {
+    const ended = await runInProcess("delete", kind, name, "--reason", "over");
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    const stays = ["cluster", "tenant", "application", "alert"].includes(kind);
+    const after = await runInProcess("get", kind, name, "-o", "json");
+    if (stays) expect(JSON.parse(after.stdout)).toMatchObject({ active: false });
+    else expect(after.code).toBe(4);
+  });
+});
+
+describe("what is wrong is told, and changes nothing", () => {
+  test.each([
+    [["get", "planets"], 2, "unknown kind: planets (kind_unknown)"],
+    [["get", "quota", "acme"], 2, "invalid name of a quota: acme (name_invalid)"],
+    [["get", "tenant", "nowhere"], 4, "no tenant nowhere (not_found)"],
+    [["set", "tenant", "nowhere", "description=x"], 4, "no tenant nowhere (not_found)"],
+    [["delete", "tenant", "nowhere"], 4, "no tenant nowhere (not_found)"],
+    [
+      ["create", "tenant", "x", "colour=red"],
+      2,
+      "unknown key colour: known are description, active",
+    ],
+    [["create", "quota", "a/b", "operations=5 MB/s"], 2, "operations is not a rate such as 500/s"],
+    [["create", "quota", "a/b", "operations"], 2, "invalid assignment: operations"],
+    [["create", "quota", "a/b", "operations=1/s"], 2, "unknown application (QS404)"],
+  ])("%j", async (args, code, message) => {
+    const answer = await runInProcess(...args);
+    expect({ code: answer.code, stdout: answer.stdout }).toEqual({ code, stdout: "" });
+    expect(answer.stderr).toContain(message);
+  });
+});
