@@ -1,0 +1,25 @@
+import type { Command } from "commander";
+
+export function register(program: Command): void {
+  program
+    .command("doctor")
+    .description("examine DATABASE_URL, or the database of npm start, and say what to do")
+    .option("--json", "print one JSON object and nothing else")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  storage-qos doctor
+  storage-qos doctor --json | jq '.findings[] | select(.severity != "ok")'
+
+Exit codes: 0 all is well, 3 something is a warning, 5 something is critical, 1 and 2 errors.`,
+    )
+    .action(async ({ json }: { json?: boolean }) => {
+      const { withOwnerConnection } = await import("../with-owner-connection.ts");
+      const { readFacts } = await import("../../doctor/read-facts.ts");
+      const { describeDiagnosis, diagnose, exitCodes } = await import("../../doctor/diagnose.ts");
+      const diagnosis = diagnose(await withOwnerConnection(readFacts));
+      console.log(json ? JSON.stringify(diagnosis, undefined, 2) : describeDiagnosis(diagnosis));
+      process.exitCode = exitCodes[diagnosis.severity];
+    });
+}
