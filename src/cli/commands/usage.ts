@@ -1,0 +1,40 @@
+import { type Command, Option } from "commander";
+import { exitCodesHelp } from "../kinds-help.ts";
+
+interface Options {
+  readonly since: string;
+  readonly by: string;
+  readonly as?: string;
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command("usage <application>")
+    .description("show what an application used and was denied, by hour or day")
+    .option("--since <time>", "how far back, such as 24h or 7d", "24h")
+    .addOption(new Option("--by <unit>", "unit").choices(["hour", "day"]).default("hour"))
+    .option("--as <email>", "the system administrator who asks; else QOS_OPERATOR")
+    .option("--json", "one JSON object a line")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  storage-qos usage noisy/photos
+  storage-qos usage noisy/photos --since 30d --by day
+${exitCodesHelp}`,
+    )
+    .action(async (name: string, { since, by, as, json }: Options) => {
+      const { usageOverTime } = await import("../../inspect/usage.ts");
+      const { parsePath } = await import("../../resources/path.ts");
+      const { resourceOf } = await import("../../resources/resources.ts");
+      const { asOperator } = await import("../as-operator.ts");
+      const { printRows } = await import("../print-rows.ts");
+      const { requireTime } = await import("../require-time.ts");
+      const path = parsePath(name, resourceOf("application"));
+      const seconds = requireTime(since, "--since");
+      const rows = await asOperator(as, (sql) => usageOverTime(sql, path, seconds, by));
+      const columns = ["starts_at", "tokens", "bytes", "ledger_entries", "denied_operations"];
+      printRows(rows, columns, { json, none: "nothing was used or denied" });
+    });
+}

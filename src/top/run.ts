@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { pressed } from "./keys.ts";
+import { type Line, linesOf } from "./rates.ts";
+import type { Sample } from "./sample.ts";
+import { screenOf, type View } from "./screen.ts";
+
+export interface TopOptions {
+  readonly intervalMs: number;
+  readonly view: View;
+  sample(sinceMs: number): Promise<Sample>;
+}
+
+/** One table of what happened within one interval. */
+export async function topOnce({ intervalMs, view, sample }: TopOptions): Promise<string> {
+  const since = Date.now();
+  const before = await sample(since);
+  await sleep(intervalMs);
+  return screenOf(linesOf(before, await sample(since)), { ...view, selected: -1 }).join("\n");
+}
+
+/** Until q or Ctrl-C; the terminal is then as it was. */
+export async function topLive(options: TopOptions, terminal: Terminal): Promise<void> {
+  const { input, output } = terminal;
+  const since = Date.now();
+  const stop = new AbortController();
+  let view = options.view;
+  let lines: readonly Line[] = [];
+  const draw = () => {
+    const keys = `sorted by ${view.order} | s sorts, up and down choose, Enter opens, q ends`;
+    output.write(`\u001b[H\u001b[J${[...screenOf(lines, view), "", keys].join("\r\n")}\r\n`);
+  };
+  const onKey = (key: Buffer) => {
+    const next = pressed(key.toString(), view, lines.length);
+    if (next === undefined) return stop.abort();
+    view = next;
+    draw();
+  };
+  input.setRawMode(true).on("data", onKey).resume();
+  output.write("\u001b[?1049h");
+  try {
+    for (let before = await options.sample(since); !stop.signal.aborted; ) {
+      await sleep(options.intervalMs, undefined, { signal: stop.signal }).catch(() => {});
+      if (stop.signal.aborted) break;
+      const after = await options.sample(since);
+      lines = linesOf(before, after);
+      before = after;
+      draw();
+    }
+  } finally {
+    output.write("\u001b[?1049l");
+    input.setRawMode(false).off("data", onKey).pause();
+  }
+}
+
+export interface Terminal {
+  readonly input: NodeJS.ReadStream;
+  readonly output: Pick<NodeJS.WriteStream, "write">;
+}

@@ -1,0 +1,110 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, test, vi } from "vitest";
+import { pressed } from "../../src/top/keys.ts";
+import { linesOf, sorted } from "../../src/top/rates.ts";
+import { type Terminal, topLive } from "../../src/top/run.ts";
+import type { Sample, Sampled } from "../../src/top/sample.ts";
+import { screenOf } from "../../src/top/screen.ts";
+
+const row: Sampled = {
+  ...{ tenant: "quiet", application: "ledger", cluster: "fra-1", iopsFill: 1, layer1Fill: 0.5 },
+  ...{ bandwidthFill: null, debt: "0", admitted: 10, denied: 0 },
+};
+const noisy: Sampled = {
+  ...row,
+  ...{ tenant: "noisy", application: "photos", iopsFill: -0.25, debt: "12.5", denied: 5 },
+};
+const before: Sample = { atMs: 1_000, rows: [row, noisy] };
+const after: Sample = {
+  atMs: 3_000,
+  rows: [
+    { ...row, admitted: 30 },
+    { ...noisy, admitted: 14, denied: 9 },
+  ],
+};
+const view = { order: "name", selected: 0, isOpen: false } as const;
+
+describe("rates", () => {
+  test("are what counts grew by, by the server's clock", () => {
+    expect(linesOf(before, after)).toMatchObject([
+      { admittedPerSecond: 10, deniedPerSecond: 0 },
+      { admittedPerSecond: 2, deniedPerSecond: 2 },
+    ]);
+  });
+
+  test("begin with nothing for what is new, and never fall", () => {
+    const [line] = linesOf({ atMs: 0, rows: [] }, after);
+    expect(line).toMatchObject({ admittedPerSecond: 0, deniedPerSecond: 0 });
+    expect(linesOf(after, before)).toMatchObject([
+      { admittedPerSecond: 0 },
+      { deniedPerSecond: 0 },
+    ]);
+  });
+
+  test.each([
+    ["denied", "noisy"],
+    ["admitted", "quiet"],
+    ["fill", "noisy"],
+    ["name", "noisy"],
+  ] as const)("are sorted by %s", (order, first) => {
+    expect(sorted(linesOf(before, after), order)[0]?.tenant).toBe(first);
+  });
+});
+
+describe("the screen", () => {
+  test("has a bar for each bucket, and marks what is chosen", () => {
+    expect(screenOf(linesOf(before, after), view)).toEqual([
+      "  application   operations        bandwidth         layer 1           admitted/s  denied/s  debt",
+      "> noisy/photos  ..........  -25%  -                 #####.....   50%         2.0       2.0  12.5",
+      "  quiet/ledger  ##########  100%  -                 #####.....   50%        10.0       0.0  0",
+    ]);
+  });
+
+  test("opens the one that is chosen", () => {
+    const text = screenOf(linesOf(before, after), { ...view, isOpen: true }).join("\n");
+    expect(text).toContain("application  noisy/photos");
+    expect(text).toContain("denied       2.0 a second, 9 since the start");
+  });
+});
+
+describe("the keyboard", () => {
+  test("chooses, sorts, opens and ends", () => {
+    expect(pressed("j", view, 2)).toEqual({ ...view, selected: 1 });
+    expect(pressed("\u001b[B", { ...view, selected: 1 }, 2)).toEqual({ ...view, selected: 1 });
+    expect(pressed("\u001b[A", { ...view, selected: 1 }, 2)).toEqual(view);
+    expect(pressed("s", { ...view, selected: 1 }, 2)).toEqual({ ...view, order: "denied" });
+    expect(pressed("\r", view, 2)).toEqual({ ...view, isOpen: true });
+    expect(pressed("\u001b", { ...view, isOpen: true }, 2)).toEqual(view);
+    expect(pressed("x", view, 2)).toEqual(view);
+    expect([pressed("q", view, 2), pressed("\u0003", view, 2)]).toEqual([undefined, undefined]);
+  });
+
+  test("drives the terminal, which is then as it was", async () => {
+    const raw: boolean[] = [];
+    const input = Object.assign(new PassThrough(), {
+      setRawMode(isRaw: boolean) {
+        raw.push(isRaw);
+        return input;
+      },
+    });
+    let shown = "";
+    const output = {
+      write(text: string) {
+        shown += text;
+        return true;
+      },
+    };
+    const samples = [before, after];
+    const running = topLive({ intervalMs: 1, view, sample: async () => samples.shift() ?? after }, {
+      input,
+      output,
+    } as unknown as Terminal);
+    await vi.waitFor(() => expect(shown).toContain("> noisy/photos"));
+    input.write("\r");
+    await vi.waitFor(() => expect(shown).toContain("cluster      fra-1"));
+    input.write("q");
+    await running;
+    expect(raw).toEqual([true, false]);
+    expect(shown.endsWith("\u001b[?1049l")).toBe(true);
+  });
+});
