@@ -1,5 +1,5 @@
---! Previous: sha1:9d54f628a420849c242496b33c5503d4c60cf056
---! Hash: sha1:af33d4893cf7f99bc37689d1454cf86be975dda4
+--! Previous: sha1:75aa2b8200abd776753f5f71d019a8c485f1f0bb
+--! Hash: sha1:edd525716224c7584cdde91d5d95566fb0005c88
 --! Message: access
 
 -- Context
@@ -532,6 +532,7 @@ $$;
 
 comment on function rate_limiter_internal.require_reason(text) is
   'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
+grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/require_reason.sql
 --! Included rate_limiter_internal/context/require_span.sql
 create or replace function rate_limiter_internal.require_span(

@@ -1,5 +1,5 @@
---! Previous: sha1:af33d4893cf7f99bc37689d1454cf86be975dda4
---! Hash: sha1:2e75a4c6cbe36e7cd8cfd99777a53ecc9de9643a
+--! Previous: sha1:edd525716224c7584cdde91d5d95566fb0005c88
+--! Hash: sha1:0cad59314f4c2692bc8020fb807caa8ead2d0915
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:2e75a4c6cbe36e7cd8cfd99777a53ecc9de9643a
---! Hash: sha1:a61ae6287e96db1e9239778599079f7b06cef922
+--! Previous: sha1:0cad59314f4c2692bc8020fb807caa8ead2d0915
+--! Hash: sha1:f56db838eeaa9d6ded51e4144a95484d0fff8b49
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:a61ae6287e96db1e9239778599079f7b06cef922
---! Hash: sha1:8205e8c490c5f5c8eccc526a3f3292e3429a2827
+--! Previous: sha1:f56db838eeaa9d6ded51e4144a95484d0fff8b49
+--! Hash: sha1:10bc6ee09e815ab3e236bc89681f362a23b8e4da
 --! Message: quotas
 
 -- Quotas

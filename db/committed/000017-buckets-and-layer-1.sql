@@ -1,5 +1,5 @@
---! Previous: sha1:8205e8c490c5f5c8eccc526a3f3292e3429a2827
---! Hash: sha1:165d0d7e1d225a2c42eb71d1ae49fa4456f3dcd7
+--! Previous: sha1:10bc6ee09e815ab3e236bc89681f362a23b8e4da
+--! Hash: sha1:dae1533f6714f8ea60f1ee5cc1417028ecb135c5
 --! Message: buckets and layer 1
 
 -- Buckets

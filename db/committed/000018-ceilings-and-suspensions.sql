@@ -1,5 +1,5 @@
---! Previous: sha1:165d0d7e1d225a2c42eb71d1ae49fa4456f3dcd7
---! Hash: sha1:1f26894108610af2271ae2926b2c1098234d36d0
+--! Previous: sha1:dae1533f6714f8ea60f1ee5cc1417028ecb135c5
+--! Hash: sha1:eb00087c261aa1a9525b163e301e3c0495e021cd
 --! Message: ceilings and suspensions
 
 -- Ceilings

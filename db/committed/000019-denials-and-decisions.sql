@@ -1,5 +1,5 @@
---! Previous: sha1:1f26894108610af2271ae2926b2c1098234d36d0
---! Hash: sha1:e041bdd89c0bbec89dc18c58059e5b9cdbcecec1
+--! Previous: sha1:eb00087c261aa1a9525b163e301e3c0495e021cd
+--! Hash: sha1:269ec0bf72811d04c5e6d8807d26480b7842d96c
 --! Message: denials and decisions
 
 -- Denials

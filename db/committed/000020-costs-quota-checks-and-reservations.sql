@@ -1,5 +1,5 @@
---! Previous: sha1:e041bdd89c0bbec89dc18c58059e5b9cdbcecec1
---! Hash: sha1:98697f9900cd353259c5dbee7c12243e6c62327b
+--! Previous: sha1:269ec0bf72811d04c5e6d8807d26480b7842d96c
+--! Hash: sha1:666d0cd504d121e4be1deb655ca992c3638783c7
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:98697f9900cd353259c5dbee7c12243e6c62327b
---! Hash: sha1:f52faf06d98dc96ad5579a35c185e17862a9239b
+--! Previous: sha1:666d0cd504d121e4be1deb655ca992c3638783c7
+--! Hash: sha1:4002fbe36ebc828279f8ad37df2a2c7286eb727a
 --! Message: settlement and leases
 
 -- Settlement

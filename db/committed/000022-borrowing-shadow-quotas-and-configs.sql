@@ -1,5 +1,5 @@
---! Previous: sha1:f52faf06d98dc96ad5579a35c185e17862a9239b
---! Hash: sha1:4f02835ad42d993a7ff36d4aad091f85c6613cae
+--! Previous: sha1:4002fbe36ebc828279f8ad37df2a2c7286eb727a
+--! Hash: sha1:3039cfef50fbdb2fdf952cdb71e2cf225dbcf686
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

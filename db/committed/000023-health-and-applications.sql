@@ -1,5 +1,5 @@
---! Previous: sha1:4f02835ad42d993a7ff36d4aad091f85c6613cae
---! Hash: sha1:d86a809a78524d9aea2ffd18414387aebc46acfa
+--! Previous: sha1:3039cfef50fbdb2fdf952cdb71e2cf225dbcf686
+--! Hash: sha1:f80fa597ebd8aeebc4b4c8a92b1bc307593f4975
 --! Message: health and applications
 
 -- Health

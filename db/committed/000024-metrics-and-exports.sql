@@ -1,5 +1,5 @@
---! Previous: sha1:d86a809a78524d9aea2ffd18414387aebc46acfa
---! Hash: sha1:da593888fc90d55eb7d4ab4ee9ae701d7bf11810
+--! Previous: sha1:f80fa597ebd8aeebc4b4c8a92b1bc307593f4975
+--! Hash: sha1:fe734b1be4e7cb0532ec13a8221925d08c30a7b8
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:da593888fc90d55eb7d4ab4ee9ae701d7bf11810
---! Hash: sha1:405b74667c0f1fe2e4edf1688d97af715a83805c
+--! Previous: sha1:fe734b1be4e7cb0532ec13a8221925d08c30a7b8
+--! Hash: sha1:3fd5ed479e4202ab299673dcaa9294438652f872
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:405b74667c0f1fe2e4edf1688d97af715a83805c
---! Hash: sha1:f0f8b9042fb450e3edfee687c71ee94bfa55bc09
+--! Previous: sha1:3fd5ed479e4202ab299673dcaa9294438652f872
+--! Hash: sha1:52fe2aa86160477f93f933c8a2ea0aa5a11476a0
 --! Message: jobs, monitoring and demo
 
 -- Jobs

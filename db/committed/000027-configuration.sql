@@ -1,5 +1,5 @@
---! Previous: sha1:bf2f14ccd5d0520288a95899ccd93e84d42705ea
---! Hash: sha1:9da0e2f2a7bf2a927f05648362095a6f21a763cf
+--! Previous: sha1:52fe2aa86160477f93f933c8a2ea0aa5a11476a0
+--! Hash: sha1:5b1f3a2b87ddad7602f641fb23a01ea21a7631c1
 --! Message: configuration
 
 -- Configuration
