@@ -1985,6 +1985,12 @@ create function rate_limiter_admin.ceiling_usage(tenant_id uuid DEFAULT NULL::uu
   set search_path=pg_catalog, pg_temp;
   -- body 796711a6d9852ea2
 
+create function rate_limiter_admin.cluster_buckets()
+  returns TABLE(cluster_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric, capacity numeric, refill_rate bigint, debt numeric, debt_seconds numeric, reserved numeric)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5d21320dca3e2b81
+
 create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
   returns TABLE(field text, value text, other_value text)
   language plpgsql stable parallel safe
@@ -2072,6 +2078,12 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body c0979abf5ab879d4
+
+create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10, max_rows integer DEFAULT 20)
+  returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 99f103ef2a4abd91
 
 create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record
@@ -5832,6 +5844,7 @@ grant execute on function rate_limiter_admin.begin_export(text,timestamp with ti
 grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.ceiling_usage(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.cluster_buckets() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
@@ -5847,6 +5860,7 @@ grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quotas(text,rate_limiter_admin.new_quota[]) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.recent_usage(integer,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.register_access_key(uuid,text,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.remove_reservation(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
@@ -6056,6 +6070,10 @@ comment on function rate_limiter_admin.ceiling_usage(pg_catalog.uuid) is '@behav
 @listSuffix omit
 What the quotas of a tenant''s applications come to under each of its ceilings: now, and at the most with everything that is scheduled. Of your tenant where none is named.';
 
+comment on function rate_limiter_admin.cluster_buckets() is '@behavior -connection +list
+@listSuffix omit
+What the layer-1 buckets of all clusters hold now, and what of their refill is reserved. For system administrators; others get no rows.';
+
 comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
 What differs between two versions of quotas, field by field, such as iops.iops_limit.';
@@ -6087,6 +6105,10 @@ Puts a new version of a quota in force, from now until the next one that is sche
 
 comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
 scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
+
+comment on function rate_limiter_admin.recent_usage(integer,integer) is '@behavior -connection +list
+@listSuffix omit
+The applications of your tenant (of all, for a system administrator) that took or were denied most just now: rates over the last seconds (60 at most), and denials of this minute and the last. cluster… is what all that you may see of a cluster come to. A lease counts when it is granted; at most 500 rows.';
 
 comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Makes an access key id that the storage issued (AKIA…) a key of an application: requests that are signed with it are charged to the application. 1 to 128 visible ASCII characters. Revoke it as any other key; it is rotated at the storage. For system administrators.';
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation

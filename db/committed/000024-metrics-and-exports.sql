@@ -586,6 +586,165 @@ grant execute on function rate_limiter_admin.top_consumers(
   timestamptz, timestamptz, rate_limiter.bucket_type, integer
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/metrics/top_consumers.sql
+--! Included rate_limiter_admin/metrics/recent_usage.sql
+create or replace function rate_limiter_admin.recent_usage(
+  span_seconds integer default 10,
+  max_rows integer default 20
+)
+returns table (
+  app_id uuid,
+  app_name text,
+  cluster_id uuid,
+  tokens_per_second numeric,
+  bytes_per_second numeric,
+  denied_per_second numeric,
+  cluster_tokens_per_second numeric,
+  cluster_bytes_per_second numeric,
+  cluster_denied_per_second numeric
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  everywhere constant boolean := rate_limiter_internal.is_system_admin();
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  until constant timestamptz := statement_timestamp();
+  span constant numeric := least(greatest(span_seconds, 1), 60);
+  since constant timestamptz := until - make_interval(secs => span::double precision);
+  -- Denials are counted by the minute: this one and the last.
+  denied_since constant timestamptz := date_trunc('minute', until - interval '1 minute');
+  denied_seconds constant numeric := extract(epoch from until - denied_since);
+begin
+  perform rate_limiter_internal.require_permission('metrics', 'read');
+
+  return query
+  with used as (
+    select
+      b.owner_id as app_id,
+      -sum(t.tokens_change) filter (where t.bucket_type = 'iops_l2') as tokens,
+      -sum(t.tokens_change) filter (where t.bucket_type = 'bandwidth_l2') as bytes
+    from rate_limiter.token_buckets as b
+    join rate_limiter.token_transactions as t
+      on t.shard_key = b.shard_key
+      and t.owner_id = b.owner_id
+      and t.bucket_type = b.bucket_type
+      and t.mode = b.mode
+    -- A bucket that was left alone since has no row to read.
+    where b.last_refill_at >= since
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and b.mode = 'enforce'
+      and t.transaction_type in ('consume', 'lease', 'settle', 'owed', 'refund')
+      and t.created_at >= since
+      and t.created_at < until
+    group by b.owner_id
+  ),
+  denied as (
+    select d.app_id, sum(d.operations) as operations
+    from rate_limiter.v_denial_counts as d
+    where d.minute >= denied_since
+    group by d.app_id
+  ),
+  rates as (
+    select
+      a.app_id,
+      a.name::text as app_name,
+      a.cluster_id,
+      greatest(coalesce(u.tokens, 0), 0) / span as tokens,
+      greatest(coalesce(u.bytes, 0), 0) / span as bytes,
+      coalesce(d.operations, 0) / denied_seconds as denied
+    from used as u
+    full join denied as d on d.app_id = u.app_id
+    join rate_limiter.applications as a on a.app_id = coalesce(u.app_id, d.app_id)
+    where everywhere or a.tenant_id = own_tenant_id
+  )
+  select
+    r.app_id,
+    r.app_name,
+    r.cluster_id,
+    round(r.tokens, 3),
+    round(r.bytes, 3),
+    round(r.denied, 3),
+    round(sum(r.tokens) over of_cluster, 3),
+    round(sum(r.bytes) over of_cluster, 3),
+    round(sum(r.denied) over of_cluster, 3)
+  from rates as r
+  window of_cluster as (partition by r.cluster_id)
+  order by r.tokens + r.denied desc, r.bytes desc, r.app_id
+  limit least(greatest(max_rows, 0), 500);
+end;
+$$;
+
+comment on function rate_limiter_admin.recent_usage(integer, integer) is
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'The applications of your tenant (of all, for a system administrator) that took or were denied '
+  'most just now: rates over the last seconds (60 at most), and denials of this minute and the '
+  'last. cluster… is what all that you may see of a cluster come to. A lease counts when it is '
+  'granted; at most 500 rows.';
+grant execute on function rate_limiter_admin.recent_usage(integer, integer)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/metrics/recent_usage.sql
+--! Included rate_limiter_admin/metrics/cluster_buckets.sql
+create or replace function rate_limiter_admin.cluster_buckets()
+returns table (
+  cluster_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  tokens numeric,
+  capacity numeric,
+  refill_rate bigint,
+  debt numeric,
+  debt_seconds numeric,
+  reserved numeric
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_permission('metrics', 'read');
+  -- A cluster's balance tells what all of its tenants do.
+  if not rate_limiter_internal.is_system_admin() then
+    return;
+  end if;
+
+  return query
+  with reserved as (
+    select
+      r.cluster_id,
+      sum(r.reserved_iops) as iops,
+      sum(r.reserved_bps) as bps
+    from rate_limiter.reservations as r
+    group by r.cluster_id
+  )
+  select
+    b.owner_id,
+    b.bucket_type,
+    state.current_tokens,
+    state.capacity,
+    state.refill_rate,
+    greatest(-state.current_tokens, 0),
+    rate_limiter_internal.debt_seconds(statement_timestamp(), state),
+    coalesce(case b.bucket_type when 'iops_l1' then r.iops else r.bps end, 0)
+  from rate_limiter.token_buckets as b
+  cross join lateral rate_limiter_internal.bucket_now(b) as state
+  left join reserved as r on r.cluster_id = b.owner_id
+  where b.bucket_type in ('iops_l1', 'bandwidth_l1')
+    and b.mode = 'enforce'
+    and state.capacity is not null
+  order by b.owner_id, b.bucket_type;
+end;
+$$;
+
+comment on function rate_limiter_admin.cluster_buckets() is
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'What the layer-1 buckets of all clusters hold now, and what of their refill is reserved. For '
+  'system administrators; others get no rows.';
+grant execute on function rate_limiter_admin.cluster_buckets() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/metrics/cluster_buckets.sql
 --! Included rate_limiter_internal/metrics/number_problem.sql
 create or replace function rate_limiter_internal.number_problem(
   sample jsonb,

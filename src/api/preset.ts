@@ -7,6 +7,7 @@ import type { Sql } from "../postgres/connect.ts";
 import { answersPlugin } from "./graphql/answers-plugin.ts";
 import { decimalPlugin } from "./graphql/decimal-plugin.ts";
 import { durationPlugin } from "./graphql/duration-plugin.ts";
+import { ideFiles, idePath } from "./graphql/ide-paths.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
 import { maskError } from "./graphql/mask-error.ts";
@@ -102,7 +103,8 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
     },
     grafserv: {
       graphqlPath: "/graphql",
-      graphiqlPath: "/",
+      graphiqlPath: idePath,
+      graphiqlStaticPath: ideFiles,
       graphiql: settings.ide,
       graphiqlOnGraphQLGET: false,
       maxRequestLength: Math.max(settings.maxBodyBytes, settings.maxBulkBytes),

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import type { Identity } from "./identity/access-token.ts";
+import type { SessionCookies } from "./identity/session-cookies.ts";
 
 /** What is known of a request; the audit keeps it. */
 export interface ApiRequest {
@@ -9,6 +10,8 @@ export interface ApiRequest {
   readonly ipAddress: string | undefined;
   readonly userAgent: string | undefined;
   readonly identity?: Identity | undefined;
+  /** Where the tokens of the session are kept as cookies, for a page that asks for it. */
+  readonly cookies?: SessionCookies | undefined;
   /** Makes a change that is sent again be made once. */
   readonly idempotencyKey?: string | undefined;
   /** Says what a change would do, and undoes it. */

@@ -14,6 +14,7 @@ import { urlTarget } from "../postgres/url-target.ts";
 import { watchPool } from "../postgres/watch-pool.ts";
 import { type Announcement, announceProcess } from "../processes/announce-process.ts";
 import type { StartApi } from "../service.ts";
+import { consoleFiles } from "./console/console-files.ts";
 import { exportConnections, exportSlots } from "./exports/export-slots.ts";
 import { turns } from "./fairness/turns.ts";
 import { runningStatements } from "./http/cancel-abandoned.ts";
@@ -23,6 +24,7 @@ import { openSockets } from "./http/open-sockets.ts";
 import { authenticator } from "./identity/authenticator.ts";
 import { oidcVerifier } from "./identity/oidc.ts";
 import { secondFactors } from "./identity/second-factors.ts";
+import { authorizationOfSocket } from "./identity/session-cookies.ts";
 import { signingKeys } from "./identity/signing-keys.ts";
 import { paceAlerts } from "./live/alert-keys.ts";
 import { apiMetrics } from "./metrics/metrics.ts";
@@ -81,7 +83,11 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
       throw new Error("the GraphQL request has neither a request nor a socket");
     const request = {
       ...describeRequest(message, settings.trustedProxies),
-      identity: await auth.identify(authorizationOf(context.ws?.connectionParams)),
+      identity: await auth.identify(
+        context.ws?.connectionParams?.session === "cookie"
+          ? authorizationOfSocket(message, settings.production)
+          : authorizationOf(context.ws?.connectionParams),
+      ),
     };
     sockets.signedIn(message, request);
     return request;
@@ -119,6 +125,7 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
       ...{ settings, sql, exportSql, exportSlots: exports, authenticator: auth },
       ...{ inFlight: tracker, graphql, requests, metrics, requestTurns },
       canWrite,
+      consoleFiles: consoleFiles(),
       statements: runningStatements(pool, sql),
     }),
   );

@@ -7,8 +7,10 @@ import { type OidcSettings, oidcSettings } from "./identity/oidc-settings.ts";
 /** What the environment says of the API. */
 export interface ApiSettings extends SettingsOf<typeof apiDeclaration> {
   readonly production: boolean;
-  /** The IDE on the API's own page. */
+  /** An IDE for queries. */
   readonly ide: boolean;
+  /** The page for people. */
+  readonly console: boolean;
   readonly introspection: boolean;
   readonly oidc: OidcSettings | undefined;
 }
@@ -20,6 +22,7 @@ export function apiSettings(env: NodeJS.ProcessEnv = process.env): ApiSettings {
     ...settings,
     production,
     ide: settings.ide ?? !production,
+    console: settings.console ?? true,
     introspection: settings.introspection ?? !production,
     oidc: oidcSettings(env),
   };

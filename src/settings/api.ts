@@ -24,8 +24,12 @@ export const apiDeclaration = {
   }),
   metricsPort: port("API_METRICS_PORT", { says: "its port; without one nothing listens there" }),
   ide: onOrOff("API_IDE", {
-    says: "an IDE for queries on the API's own page",
+    says: "an IDE for queries at `/graphiql`",
     usually: "off in production",
+  }),
+  console: onOrOff("API_CONSOLE", {
+    says: "the console at `/`",
+    usually: "on",
   }),
   introspection: onOrOff("API_INTROSPECTION", {
     says: "the schema is told to those who ask",

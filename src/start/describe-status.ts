@@ -12,7 +12,7 @@ export function describeStatus(status: Status): string {
 function lines({ api, database, data, port, demoKey, startedAt, workerUrl }: Status): string[] {
   const known = "url" in database;
   return [
-    line("Admin API and its IDE", `${api.url}  ${api.health}`),
+    line("Console and admin API", `${api.url}  ${api.health}`),
     ...(known
       ? [
           line("Worker", `${database.workers > 0 ? "runs" : "does not run"}  ${workerUrl ?? ""}`),

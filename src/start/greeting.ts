@@ -23,7 +23,7 @@ export function greeting(facts: Facts): string {
 function access({ apiUrl, administrator, demo, data }: Facts): string[] {
   const kept = data === undefined ? " (shown once)" : "";
   return [
-    `  Admin API and its IDE    ${apiUrl}`,
+    `  Console and admin API    ${apiUrl}`,
     ...(administrator
       ? [
           `  Sign in as               ${administrator.email}`,

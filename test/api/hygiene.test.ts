@@ -122,7 +122,7 @@ describe("headers", () => {
   test("let only the IDE's own page run scripts", async () => {
     const policy = async (path: string) =>
       (await fetch(new URL(path, api.url))).headers.get("content-security-policy");
-    expect(await policy("/")).toContain("script-src");
+    expect(await policy("/graphiql")).toContain("script-src");
     for (const path of ["/healthz", "/readyz", "/export/metrics.csv", "/graphql"]) {
       expect(await policy(path)).toBe("default-src 'none'; frame-ancestors 'none'");
     }
@@ -246,8 +246,8 @@ describe("limits", () => {
 describe("in production", () => {
   test("there is neither IDE nor introspection", async () => {
     const url = await start({ NODE_ENV: "production" });
-    expect((await fetch(new URL("/", url))).status).toBe(404);
-    expect((await fetch(new URL("/ruru-static/ruru.js", url))).status).toBe(404);
+    expect((await fetch(new URL("/graphiql", url))).status).toBe(404);
+    expect((await fetch(new URL("/graphiql-static/ruru.js", url))).status).toBe(404);
     const answer = await ask(url, "{ __schema { types { name } } }");
     expect((await errorsOf(answer))[0].message).toMatch(/introspection/i);
     const fields = await ask(url, "{ aplications { nodes { name } } }");
@@ -256,7 +256,7 @@ describe("in production", () => {
 
   test("they can be switched on", async () => {
     const url = await start({ NODE_ENV: "production", API_IDE: "on", API_INTROSPECTION: "on" });
-    const page = await fetch(new URL("/", url));
+    const page = await fetch(new URL("/graphiql", url));
     expect(page.headers.get("content-type")).toContain("text/html");
     const answer = await ask(url, "{ __schema { queryType { name } } }");
     expect(await answer.json()).toEqual({ data: { __schema: { queryType: { name: "Query" } } } });

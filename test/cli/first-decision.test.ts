@@ -102,7 +102,7 @@ describe("storage-qos", () => {
     await beat();
     const well = await run("status");
     expect(well.code).toBe(0);
-    expect(well.stdout).toMatch(/^ {2}Admin API and its IDE +http:\S+ {2}ready$/m);
+    expect(well.stdout).toMatch(/^ {2}Console and admin API +http:\S+ {2}ready$/m);
     expect(well.stdout).toMatch(/^ {2}Worker +runs$/m);
     expect(well.stdout).toMatch(/PostgreSQL 18\.\d+, schema up to date$/m);
     expect(well.stdout).toMatch(/^ {2}API key +qos_[\w-]{43}\n +of photos,/m);

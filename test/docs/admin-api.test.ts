@@ -14,7 +14,7 @@ const subscriptions = [...text.matchAll(/^subscription .*$/gm)].map(([query]) =>
 
 test("each example is a query of this schema", () => {
   expect(bodies.length).toBeGreaterThan(5);
-  expect(subscriptions).toHaveLength(3);
+  expect(subscriptions).toHaveLength(4);
   for (const query of [...bodies, ...subscriptions]) {
     expect.soft(validate(schema, parse(query)), query).toEqual([]);
   }

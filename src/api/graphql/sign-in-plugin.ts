@@ -1,5 +1,6 @@
 import { context, type FieldArgs, sideEffect } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
+import { cookieSessions } from "../identity/cookie-sessions.ts";
 import type { SignInParts } from "../identity/credential-check.ts";
 import { ownAccount, resetPassword } from "../identity/own-account.ts";
 import { refreshSession } from "../identity/refresh-session.ts";
@@ -22,11 +23,13 @@ type Input = Readonly<Record<string, string>>;
 export const signInMutations: ReadonlySet<string> = new Set([
   ...["login", "refresh", "changePassword", "changeEmail", "resetPassword"],
   ...["enrolSecondFactor", "confirmSecondFactor", "removeSecondFactor"],
+  ...["startCookieSession", "refreshCookieSession", "endCookieSession"],
 ]);
 
 /** Mutations about passwords, which are hashed here and never sent to the database. */
 export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileConfig.Plugin {
   const own = ownAccount(parts);
+  const cookieSession = cookieSessions(parts, keys);
   const changed = async (change: Promise<void>) => {
     await change;
     return { changed: true };
@@ -54,6 +57,15 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
         accessTokenExpiresAt: Datetime!
         """Works once. Using it a second time ends the session."""
         refreshToken: String!
+        refreshTokenExpiresAt: Datetime!
+        """When the session ends, however often it is refreshed."""
+        sessionExpiresAt: Datetime!
+      }
+
+      """A session whose tokens are cookies that scripts cannot read."""
+      type CookieSession {
+        """Until then requests are answered; refresh the session before."""
+        accessTokenExpiresAt: Datetime!
         refreshTokenExpiresAt: Datetime!
         """When the session ends, however often it is refreshed."""
         sessionExpiresAt: Datetime!
@@ -101,6 +113,16 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
         login(input: LoginInput!): SessionTokens
         """Continues a session: new tokens for the refresh token."""
         refresh(input: RefreshInput!): SessionTokens
+        """
+        As login, for a page of the API's own origin: the tokens become cookies. Each request of
+        such a session has the header X-Cookie-Session: use, and those that start or refresh one
+        X-Cookie-Session: begin.
+        """
+        startCookieSession(input: LoginInput!): CookieSession
+        """Continues the session of the cookies."""
+        refreshCookieSession: CookieSession
+        """Ends the session of the cookies, and removes them."""
+        endCookieSession: AccountChange
         """Changes your password and ends your other sessions."""
         changePassword(input: ChangePasswordInput!): AccountChange
         """Changes your address and ends your other sessions. Needs tenant:update."""
@@ -124,6 +146,11 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
           refresh: acting(async ({ refreshToken = "" }, request) =>
             tokensFor(parts.sql, keys, await refreshSession(parts.sql, refreshToken, request)),
           ),
+          startCookieSession: acting<Credentials>((input, request) =>
+            cookieSession.start(input, request),
+          ),
+          refreshCookieSession: () => actingAlone(cookieSession.refresh),
+          endCookieSession: () => actingAlone((request) => changed(cookieSession.end(request))),
           changePassword: acting(({ currentPassword = "", newPassword = "" }, request) =>
             changed(own.changePassword(currentPassword, newPassword, request)),
           ),
@@ -146,6 +173,11 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
       },
     },
   });
+}
+
+/** The same of a mutation without input. */
+function actingAlone(act: (request: ApiRequest) => Promise<object>) {
+  return sideEffect(context().get("apiRequest"), act);
 }
 
 /** The plan of a mutation that this process carries out by itself. */

@@ -22,11 +22,14 @@ type Alerts = GrafastSubscriber<Record<string, AlertKey>>;
 
 /** Buckets change with every decision without a notification: they are polled at this interval. */
 const millisecondsBetweenLooks = 1_000;
+const millisecondsBetweenOverviews = 2_000;
 
 export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
-  const looks = (request: ApiRequest): Subscriber => ({
-    subscribe: () => whileSignedIn(sql, request, ticks(millisecondsBetweenLooks)),
+  const looksEach = (milliseconds: number) => (request: ApiRequest) => ({
+    subscribe: () => whileSignedIn(sql, request, ticks(milliseconds)),
   });
+  const looks: (request: ApiRequest) => Subscriber = looksEach(millisecondsBetweenLooks);
+  const overview: (request: ApiRequest) => Subscriber = looksEach(millisecondsBetweenOverviews);
 
   /** PostgreSQL's notifications, on the channel that the one who asks may hear. */
   const alerts = ([subscriber, request]: readonly [Subscriber | null, ApiRequest]): Alerts => ({
@@ -40,8 +43,9 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
 
   return extendSchema((build) => {
     const { applications, alert } = build.pgResources;
-    if (applications === undefined || alert === undefined) {
-      throw new Error("the tables of the subscriptions are missing");
+    const { recent_usage: recentUsage, cluster_buckets: clusterBuckets } = build.pgResources;
+    if (!applications || !alert || !recentUsage || !clusterBuckets) {
+      throw new Error("what the subscriptions read is missing");
     }
     return {
       typeDefs: gql`
@@ -56,7 +60,17 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
           applications: [Application]!
         }
 
+        type OverviewStatus {
+          at: Datetime!
+          """As recentUsage answers it."""
+          usage: [RecentUsageRecord]!
+          """As clusterBuckets answers it."""
+          buckets: [ClusterBucketsRecord]!
+        }
+
         extend type Subscription {
+          """What applications take now, and what clusters hold, every two seconds."""
+          overviewStatus: OverviewStatus
           """An application as it is now, once a second: ask it for its buckets."""
           applicationStatus(appId: UUID!): ApplicationStatus
           """Many applications as they are now, once a second."""
@@ -80,8 +94,19 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
               ),
           },
         },
+        OverviewStatus: {
+          plans: {
+            usage: () => recentUsage.execute([]),
+            buckets: () => clusterBuckets.execute([]),
+          },
+        },
         Subscription: {
           plans: {
+            overviewStatus: {
+              subscribePlan: () =>
+                listen(lambda(context().get("apiRequest"), overview), constant("overview")),
+              plan: ($at: Step) => object({ at: $at }),
+            },
             applicationsStatus: {
               subscribePlan: () =>
                 listen(lambda(context().get("apiRequest"), looks), constant("looks")),

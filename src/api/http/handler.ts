@@ -3,6 +3,7 @@ import { SafeError } from "postgraphile/grafast";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
 import { ApiError, notSignedIn } from "../api-error.ts";
+import type { ConsoleFiles } from "../console/console-files.ts";
 import { currentRequest } from "../current-request.ts";
 import { answerExport } from "../exports/answer-export.ts";
 import { exportRequest } from "../exports/export-request.ts";
@@ -10,7 +11,14 @@ import type { ExportSlots } from "../exports/export-slots.ts";
 import { exportingTenant } from "../exports/exporting-tenant.ts";
 import { partyOf } from "../fairness/party.ts";
 import type { Turns } from "../fairness/turns.ts";
+import { ideFiles, idePath } from "../graphql/ide-paths.ts";
 import type { Authenticator } from "../identity/authenticator.ts";
+import {
+  authorizationOfCookie,
+  cookieHeader,
+  cookiesAskedFor,
+  sessionCookies,
+} from "../identity/session-cookies.ts";
 import { inContext } from "../in-context.ts";
 import type { ApiMetrics } from "../metrics/metrics.ts";
 import { type ApiRequest, describeRequest } from "../request.ts";
@@ -39,6 +47,7 @@ export interface HandlerParts {
   /** Where GraphQL and the IDE are answered. */
   readonly graphql: Server;
   readonly statements: RunningStatements;
+  readonly consoleFiles: ConsoleFiles;
   readonly metrics: ApiMetrics;
   /** What is carried out at once, by user and tenant. */
   readonly requestTurns: Turns;
@@ -55,7 +64,7 @@ export function requestHandler(parts: HandlerParts): Handler {
     parts.inFlight.add(response);
     const path = pathOf(message);
     tellWhenDone(parts.metrics, message, response, request, path);
-    setSecurityHeaders(response, settings.ide && !isOfApi(path));
+    setSecurityHeaders(response, settings.ide && isOfIde(path));
     setCorsHeaders(message, response, settings.corsOrigins);
     response.setHeader("X-Request-Id", request.requestId);
     const answer = () =>
@@ -77,22 +86,33 @@ async function route(
   if (path === "/healthz") return respondJson(response, 200, { status: "alive" });
   if (path === "/readyz") return answerReadiness(parts, response);
   if (path.startsWith("/export/")) return routeExport(parts, request, message, response);
-  if (path === "/graphql") {
-    const { maxBodyBytes, maxBulkBytes } = parts.settings;
-    const mayBeLarge = message.headers.authorization !== undefined;
-    refuseLargeBody(message, mayBeLarge ? Math.max(maxBodyBytes, maxBulkBytes) : maxBodyBytes);
-    const sender = await identified(parts, request, message);
-    if (sender.identity === undefined) limitBody(message, maxBodyBytes);
-    const giveBack = await parts.requestTurns.take(partyOf(sender));
-    // Not for as long as a slow client reads the answer.
-    response.once("prefinish", giveBack);
-    response.once("close", giveBack);
-    if (response.destroyed) return giveBack();
-    parts.statements.cancelWhenAbandoned(request, response);
-    parts.requests.set(message, sender);
-  } else if (!parts.settings.ide) {
-    throw nothingHere();
+  if (path === "/graphql") return routeGraphql(parts, request, message, response);
+  if (!parts.settings.ide || !isOfIde(path)) {
+    return answerConsole(parts, path, message, response);
   }
+  forgetMalformedAccept(message);
+  parts.graphql.emit("request", message, response);
+}
+
+async function routeGraphql(
+  parts: HandlerParts,
+  request: ApiRequest,
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { maxBodyBytes, maxBulkBytes } = parts.settings;
+  const { headers } = message;
+  const mayBeLarge = headers.authorization !== undefined || headers[cookieHeader] === "use";
+  refuseLargeBody(message, mayBeLarge ? Math.max(maxBodyBytes, maxBulkBytes) : maxBodyBytes);
+  const sender = await identified(parts, request, message, response);
+  if (sender.identity === undefined) limitBody(message, maxBodyBytes);
+  const giveBack = await parts.requestTurns.take(partyOf(sender));
+  // Not for as long as a slow client reads the answer.
+  response.once("prefinish", giveBack);
+  response.once("close", giveBack);
+  if (response.destroyed) return giveBack();
+  parts.statements.cancelWhenAbandoned(request, response);
+  parts.requests.set(message, sender);
   forgetMalformedAccept(message);
   parts.graphql.emit("request", message, response);
 }
@@ -105,7 +125,7 @@ async function routeExport(
 ): Promise<void> {
   const wanted = message.method === "GET" ? exportRequest(message.url ?? "/") : undefined;
   if (wanted === undefined) throw nothingHere();
-  const sender = await identified(parts, request, message);
+  const sender = await identified(parts, request, message, response);
   if (sender.identity === undefined) throw notSignedIn();
   // By a connection that no export holds, so that a refusal does not wait for one.
   const tenantId = await inContext(parts.sql, sender, exportingTenant, {
@@ -120,11 +140,32 @@ async function routeExport(
 }
 
 async function identified(
-  { authenticator }: HandlerParts,
+  { authenticator, settings }: HandlerParts,
   request: ApiRequest,
-  { headers }: IncomingMessage,
+  message: IncomingMessage,
+  response: ServerResponse,
 ): Promise<ApiRequest> {
-  return { ...request, identity: await authenticator.identify(headers.authorization) };
+  const wish = cookiesAskedFor(message);
+  if (wish === undefined) {
+    return { ...request, identity: await authenticator.identify(message.headers.authorization) };
+  }
+  const cookies = sessionCookies(message, response, settings.production);
+  if (wish === "begin") return { ...request, cookies };
+  const authorization = authorizationOfCookie(message, settings.production);
+  if (authorization === undefined) throw notSignedIn();
+  return { ...request, cookies, identity: await authenticator.identify(authorization) };
+}
+
+/** The console, and whatever its pages are called: it tells itself what it does not know. */
+async function answerConsole(
+  { consoleFiles, settings }: HandlerParts,
+  path: string,
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const isReading = message.method === "GET" || message.method === "HEAD";
+  if (!settings.console || !isReading) throw nothingHere();
+  if (!(await consoleFiles.answer(path, message, response))) throw nothingHere();
 }
 
 function nothingHere(): ApiError {
@@ -165,9 +206,8 @@ function limitBody(message: IncomingMessage, maxBodyBytes: number): void {
   };
 }
 
-/** Everything else belongs to the IDE, where there is one. */
-function isOfApi(path: string): boolean {
-  return /^\/(graphql|healthz|readyz|export\/.*)$/.test(path);
+function isOfIde(path: string): boolean {
+  return path === idePath || path.startsWith(ideFiles);
 }
 
 function pathOf({ url = "/" }: IncomingMessage): string {

@@ -1,0 +1,91 @@
+import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
+import { projectPath } from "../../paths.ts";
+import { sourcesKey } from "./sources-key.ts";
+
+/** The folder of the built console, which is built if it is not there yet. */
+export async function builtConsole(): Promise<string> {
+  const folder = await consoleFolder();
+  if (!(await isThere(folder))) await buildInProcessOfItsOwn();
+  return folder;
+}
+
+/** What the command `build-console` does. */
+export async function buildConsoleHere(): Promise<string> {
+  const folder = await consoleFolder();
+  if (!(await isThere(folder))) await buildConsole(folder);
+  return folder;
+}
+
+async function consoleFolder(): Promise<string> {
+  return projectPath(".cache", "console", await sourcesKey());
+}
+
+function isThere(folder: string): Promise<boolean> {
+  return readdir(folder).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The bundler reads NODE_ENV, and writes it where there is none. */
+async function buildInProcessOfItsOwn(): Promise<void> {
+  const env = { ...process.env, NODE_ENV: "production" };
+  const main = projectPath("src", "cli", "main.ts");
+  await promisify(execFile)(process.execPath, [main, "build-console"], { env });
+}
+
+/** Under another name first: a build that is cut short, or done twice at once, does no harm. */
+async function buildConsole(folder: string): Promise<void> {
+  const unfinished = `${folder}.${randomUUID()}`;
+  await mkdir(unfinished, { recursive: true });
+  try {
+    await bundle(unfinished);
+    await compressAll(unfinished);
+    await rename(unfinished, folder).catch(ignoreIfThere);
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+}
+
+async function bundle(outDir: string): Promise<void> {
+  // Loaded for a build alone: where the console is built, the tools may be left out.
+  const { build } = await import("vite");
+  await build({
+    configFile: false,
+    root: projectPath("src", "console"),
+    mode: "production",
+    // Warnings are about directives of libraries that only servers read.
+    logLevel: "error",
+    define: { "process.env.NODE_ENV": JSON.stringify("production") },
+    build: {
+      ...{ outDir, emptyOutDir: false, target: "es2023", assetsDir: "assets" },
+      // The policy of the page allows files alone, no data in their place.
+      ...{ assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+      reportCompressedSize: false,
+    },
+  });
+}
+
+/** Once, and as small as it gets: each visitor gets what is compressed here. */
+async function compressAll(folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  await Promise.all(files.map((entry) => compress(join(entry.parentPath, entry.name))));
+}
+
+async function compress(file: string): Promise<void> {
+  const content = await readFile(file);
+  const params = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+  await writeFile(`${file}.br`, await promisify(brotliCompress)(content, { params }));
+  await writeFile(`${file}.gz`, await promisify(gzip)(content, { level: 9 }));
+}
+
+/** Another process has built the same meanwhile. */
+function ignoreIfThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+}

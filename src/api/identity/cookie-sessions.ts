@@ -1,0 +1,56 @@
+import { ApiError } from "../api-error.ts";
+import { inContext } from "../in-context.ts";
+import type { ApiRequest } from "../request.ts";
+import type { SignInParts } from "./credential-check.ts";
+import { refreshSession } from "./refresh-session.ts";
+import type { SessionCookies } from "./session-cookies.ts";
+import { type Credentials, signIn } from "./sign-in.ts";
+import type { SigningKeys } from "./signing-keys.ts";
+import { type Session, tokensFor } from "./tokens.ts";
+
+type Expiry = Readonly<
+  Record<"accessTokenExpiresAt" | "refreshTokenExpiresAt" | "sessionExpiresAt", string>
+>;
+
+/** Sessions of pages, which learn when their tokens end and never what they are. */
+export function cookieSessions(parts: SignInParts, keys: SigningKeys) {
+  async function keep(session: Session, cookies: SessionCookies): Promise<Expiry> {
+    const tokens = await tokensFor(parts.sql, keys, session);
+    cookies.keep(tokens);
+    const { accessTokenExpiresAt, refreshTokenExpiresAt, sessionExpiresAt } = tokens;
+    return { accessTokenExpiresAt, refreshTokenExpiresAt, sessionExpiresAt };
+  }
+
+  return {
+    async start(credentials: Credentials, request: ApiRequest): Promise<Expiry> {
+      const cookies = cookiesOf(request);
+      return keep(await signIn(parts, credentials, request), cookies);
+    },
+
+    async refresh(request: ApiRequest): Promise<Expiry> {
+      const cookies = cookiesOf(request);
+      if (cookies.refreshToken === undefined) throw noSession();
+      return keep(await refreshSession(parts.sql, cookies.refreshToken, request), cookies);
+    },
+
+    async end(request: ApiRequest): Promise<void> {
+      const cookies = cookiesOf(request);
+      if (request.identity !== undefined) {
+        await inContext(parts.sql, request, (sql) => sql`select rate_limiter_admin.logout()`, {
+          role: "rate_limiter_visitor",
+        });
+      }
+      cookies.forget();
+    },
+  };
+}
+
+function cookiesOf({ cookies }: ApiRequest): SessionCookies {
+  if (cookies !== undefined) return cookies;
+  const hint = "Send the header X-Cookie-Session, from a page of the API's origin.";
+  throw new ApiError("QS400", "request is not about cookies", hint);
+}
+
+function noSession(): ApiError {
+  return new ApiError("QS401", "refresh token no longer works", "Sign in again.");
+}
