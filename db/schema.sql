@@ -12,6 +12,7 @@ create role rate_limiter_visitor nologin inherit;
 create role rate_limiter_worker nologin inherit;
 grant rate_limiter_owner to rate_limiter_migrator;
 grant rate_limiter_visitor to rate_limiter_authenticator;
+grant rate_limiter_visitor to rate_limiter_owner;
 grant rate_limiter_worker to rate_limiter_owner;
 
 -- schemas
@@ -176,6 +177,17 @@ create type rate_limiter_internal.bucket_charge as (
   bucket_type rate_limiter.bucket_type,
   mode rate_limiter.quota_mode,
   tokens numeric
+);
+
+create type rate_limiter_internal.configuration_change as (
+  entry integer,
+  action text,
+  kind text,
+  path text[],
+  before jsonb,
+  after jsonb,
+  object_id uuid,
+  manager text
 );
 
 create type rate_limiter_internal.cost_rates as (
@@ -1138,6 +1150,14 @@ create unlogged table rate_limiter_internal.lease_shares (
   constraint lease_shares_pkey PRIMARY KEY (shard_key, app_id)
 ) with (fillfactor=50);
 
+create table rate_limiter_internal.managed_objects (
+  kind character varying(50) not null,
+  object_id uuid not null,
+  managed_by character varying(100) not null,
+  managed_since timestamp with time zone not null default clock_timestamp(),
+  constraint managed_objects_pkey PRIMARY KEY (kind, object_id)
+);
+
 create table rate_limiter_internal.placement (
   is_only_row boolean not null,
   constraint placement_pkey PRIMARY KEY (is_only_row)
@@ -1955,6 +1975,12 @@ create function rate_limiter_admin.alert_channel()
   set search_path=pg_catalog, pg_temp;
   -- body cde07f8a71cf46d3
 
+create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
+  returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 0ce2c594167e48e0
+
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
@@ -1991,11 +2017,23 @@ create function rate_limiter_admin.cluster_buckets()
   set search_path=pg_catalog, pg_temp;
   -- body 5d21320dca3e2b81
 
+create function rate_limiter_admin.compare_configuration(wanted jsonb, managed_by text, prune boolean DEFAULT false)
+  returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb, manager text)
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 5e78de95a15004bc
+
 create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
   returns TABLE(field text, value text, other_value text)
   language plpgsql stable parallel safe
   set search_path=pg_catalog, pg_temp;
   -- body 5832bbdf8682dbc8
+
+create function rate_limiter_admin.configuration()
+  returns TABLE(kind text, path text[], spec jsonb, managed_by text)
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 0dd0d0970b90be11
 
 create function rate_limiter_admin.create_api_key(app_id uuid, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT api_key text, OUT prefix text)
   returns record
@@ -2007,7 +2045,7 @@ create function rate_limiter_admin.create_application(name text, cluster_id uuid
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 02773ca8fc1b5899
+  -- body 8b78d7d79251bcd0
 
 create function rate_limiter_admin.create_applications(applications rate_limiter_admin.new_application[])
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
@@ -2253,6 +2291,12 @@ create function rate_limiter_internal.add_alert_notifications(occurrences rate_l
   set extra_float_digits=1;
   -- body 9e9ed640417c83fd
 
+create function rate_limiter_internal.add_application(name text, cluster_id uuid, metadata jsonb, tenant_id uuid)
+  returns uuid
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e17e0e534bd59393
+
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -2317,6 +2361,11 @@ create function rate_limiter_internal.alert_evaluations(at timestamp with time z
   language sql stable parallel safe;
   -- body 4be8278b69b55755
 
+create function rate_limiter_internal.amounts_as_text(fields jsonb)
+  returns jsonb
+  language sql immutable parallel safe;
+  -- body 18ecced17119061c
+
 create function rate_limiter_internal.app_shard_key(app_id uuid)
   returns integer
   language plpgsql stable parallel safe;
@@ -2332,10 +2381,70 @@ create function rate_limiter_internal.application_of_key_at(at timestamp with ti
   language plpgsql stable parallel safe;
   -- body 923142a7fb5c10d9
 
+create function rate_limiter_internal.apply_alert(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 825b8064260a9d91
+
+create function rate_limiter_internal.apply_application(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 252da11ed8ec335e
+
+create function rate_limiter_internal.apply_ceiling(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body c5a40a74deff7a2d
+
+create function rate_limiter_internal.apply_change(change rate_limiter_internal.configuration_change, reason text, managed_by text, take_over boolean)
+  returns void
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body b3e811c1f44bf9a2
+
+create function rate_limiter_internal.apply_cluster(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 63a19b6742889486
+
+create function rate_limiter_internal.apply_cost_rule(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body a2d7f4c02feabba6
+
 create function rate_limiter_internal.apply_durability(synchronous_commit boolean)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 4b8ae2c9aa2fa79a
+
+create function rate_limiter_internal.apply_quota(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body c21d7ae4a924e608
+
+create function rate_limiter_internal.apply_reservation(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 8bc8550051b4f32c
+
+create function rate_limiter_internal.apply_role(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body c6949c8b20c11fed
+
+create function rate_limiter_internal.apply_tenant(change rate_limiter_internal.configuration_change, reason text)
+  returns uuid
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body ac1bd1bd89e036f9
 
 create function rate_limiter_internal.asked_lately(shard_key integer, at timestamp with time zone, app_id uuid)
   returns boolean
@@ -2485,6 +2594,17 @@ create function rate_limiter_internal.change_alerts(at timestamp with time zone,
   set plan_cache_mode=force_custom_plan
   set extra_float_digits=1;
   -- body abeeb7ab9f46ab03
+
+create function rate_limiter_internal.change_phase(action text, kind text, before jsonb, after jsonb)
+  returns integer
+  language sql immutable parallel safe;
+  -- body 6e6bc72d8f404019
+
+create function rate_limiter_internal.change_problems(changes rate_limiter_internal.configuration_change[], reason text, managed_by text, take_over boolean)
+  returns jsonb
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body 10629d5f217cf962
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -2691,10 +2811,56 @@ create function rate_limiter_internal.complete_minutes(at timestamp with time zo
   language sql stable parallel safe;
   -- body bff959f71d757268
 
+create function rate_limiter_internal.completed_spec(kind text, path text[], spec jsonb)
+  returns jsonb
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body faae713dd81271da
+
 create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
   returns boolean
   language sql immutable parallel safe;
   -- body f8541fc49cf8d94d
+
+create function rate_limiter_internal.configuration_changes(wanted jsonb, managed_by text, prune boolean)
+  returns SETOF rate_limiter_internal.configuration_change
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 02803bd32997ad6f
+
+create function rate_limiter_internal.configured_application(path text[])
+  returns uuid
+  language plpgsql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body de9213ab6ae5051c
+
+create function rate_limiter_internal.configured_channels(notification_config jsonb)
+  returns jsonb
+  language sql immutable parallel safe;
+  -- body d773d447d323e769
+
+create function rate_limiter_internal.configured_cluster(name text)
+  returns uuid
+  language plpgsql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 3febd41dad610e1b
+
+create function rate_limiter_internal.configured_limits(config_id uuid)
+  returns jsonb
+  language sql stable parallel safe;
+  -- body a4a260d5f8af4ce2
+
+create function rate_limiter_internal.configured_objects()
+  returns TABLE(kind text, path text[], spec jsonb, object_id uuid)
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 526e72c790c996a6
+
+create function rate_limiter_internal.configured_tenant(name text)
+  returns uuid
+  language plpgsql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body d71dbdfd75175eae
 
 create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
@@ -3300,6 +3466,12 @@ create function rate_limiter_internal.lock_ceilings(tenant_ids uuid[])
   language sql volatile parallel unsafe;
   -- body 69c31671e3c846c6
 
+create function rate_limiter_internal.lock_configuration()
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 7690a39ba14caa5a
+
 create function rate_limiter_internal.lock_exchange(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], waits boolean)
   returns uuid[]
   language plpgsql volatile parallel unsafe;
@@ -3397,10 +3569,21 @@ create function rate_limiter_internal.login_network(ip_address inet)
   language sql immutable parallel safe;
   -- body 0372875380c2fd2e
 
+create function rate_limiter_internal.lowers_limits(before jsonb, after jsonb)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body f91ab1a4d2410254
+
 create function rate_limiter_internal.make_room_for_process(reported_at timestamp with time zone)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 55d68ccd79c50499
+
+create function rate_limiter_internal.managers()
+  returns TABLE(kind text, object_id uuid, managed_by text)
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body db16c5989a1bac49
 
 create function rate_limiter_internal.mark_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
@@ -3874,6 +4057,11 @@ create function rate_limiter_internal.require_ceilings(at timestamp with time zo
   language plpgsql stable parallel safe;
   -- body 0afc1481d7d561f5
 
+create function rate_limiter_internal.require_changed(object_id uuid)
+  returns uuid
+  language plpgsql immutable parallel safe;
+  -- body 91f2bb4322749115
+
 create function rate_limiter_internal.require_charge(shard_key integer, app_id uuid, reference_id text)
   returns void
   language plpgsql stable parallel safe;
@@ -4102,6 +4290,12 @@ create function rate_limiter_internal.set_granted_by()
   returns trigger
   language plpgsql volatile parallel unsafe;
   -- body b1caeca7f3ba087c
+
+create function rate_limiter_internal.set_manager(kind text, object_id uuid, managed_by text)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body bc0b696dc13b0f2f
 
 create function rate_limiter_internal.set_updated_at()
   returns trigger
@@ -4897,6 +5091,12 @@ create function rate_limiter_private.misplaced_ranges(schema_name name, table_na
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
   language plpgsql stable parallel safe;
   -- body e8c2f12efaf39a35
+
+create function rate_limiter_private.operator(email text DEFAULT NULL::text)
+  returns uuid
+  language plpgsql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 0b6f72ebb7f0dd35
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
@@ -5839,13 +6039,16 @@ grant execute on function rate_limiter.verify_ledger(timestamp with time zone,ti
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.apply_configuration(jsonb,text,text,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.ceiling_usage(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cluster_buckets() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.compare_configuration(jsonb,text,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.compare_quota_versions(uuid,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.configuration() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
@@ -5887,10 +6090,32 @@ grant execute on function rate_limiter_admin.viewer() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.viewer_permissions() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.why_throttled(uuid,text,bigint,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.write_off_borrowing(uuid,uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.add_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.amounts_as_text(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_alert(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_application(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_ceiling(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_change(rate_limiter_internal.configuration_change,text,text,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_cluster(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_cost_rule(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_quota(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_reservation(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_role(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.apply_tenant(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.audit_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.change_phase(text,text,jsonb,jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.change_problems(rate_limiter_internal.configuration_change[],text,text,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.completed_spec(text,text[],jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configuration_changes(jsonb,text,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_application(text[]) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_channels(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_cluster(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_limits(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_objects() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configured_tenant(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
@@ -5901,16 +6126,26 @@ grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_li
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.lock_configuration() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.lowers_limits(jsonb,jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.managers() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_change(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_grant_role(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_grant_role_until(uuid,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.may_manage_user(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.most_problems() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.notification_channels(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.oldest_row(name,name) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.problem(integer,text,text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.recent_denials() to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.recent_denials() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.refuse_batch(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_access_to_give(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_changed(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
@@ -6009,6 +6244,14 @@ comment on composite type column rate_limiter_admin.new_quota.mode is 'Whether i
 comment on composite type column rate_limiter_admin.new_quota.valid_from is 'From when on; now where absent.';
 comment on composite type column rate_limiter_admin.new_quota.valid_to is 'Until when; without an end where absent.';
 comment on composite type column rate_limiter_internal.bucket_charge.shard_key is '@behavior -*';
+comment on composite type column rate_limiter_internal.configuration_change.action is 'create, update, adopt (unchanged, but not managed so far) or prune.';
+comment on composite type column rate_limiter_internal.configuration_change.after is 'What is to stand.';
+comment on composite type column rate_limiter_internal.configuration_change.before is 'What stands.';
+comment on composite type column rate_limiter_internal.configuration_change.entry is 'Which object of the configuration wants it, counted from 1; null for what is pruned.';
+comment on composite type column rate_limiter_internal.configuration_change.kind is 'What is changed.';
+comment on composite type column rate_limiter_internal.configuration_change.manager is 'The configuration that manages it so far.';
+comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
+comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
 comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
@@ -6054,6 +6297,9 @@ Adds tokens to a bucket or takes them, by hand and with a reason; answers what i
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
+comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@behavior -*
+Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
+
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
 Gives a user of your tenant a role, for good or until a moment. A user gives no role that allows more than their own do, or that lasts longer.';
 
@@ -6074,9 +6320,15 @@ comment on function rate_limiter_admin.cluster_buckets() is '@behavior -connecti
 @listSuffix omit
 What the layer-1 buckets of all clusters hold now, and what of their refill is reserved. For system administrators; others get no rows.';
 
+comment on function rate_limiter_admin.compare_configuration(pg_catalog.jsonb,pg_catalog.text,boolean) is '@behavior -*
+What apply_configuration() would change, in the order in which it would.';
+
 comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
 What differs between two versions of quotas, field by field, such as iops.iops_limit.';
+
+comment on function rate_limiter_admin.configuration() is '@behavior -*
+All that stands of what a configuration can hold and the caller may see, and which configuration manages it. Amounts are text.';
 
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
@@ -6175,6 +6427,7 @@ Forgives what is still owed of a borrowing; no token moves. Only a system admini
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
 comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
+comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application without a key, in the caller''s tenant where none is named. Raises what create_application() does.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
@@ -6187,10 +6440,21 @@ comment on function rate_limiter_internal.aggregate_buckets(pg_catalog.text,pg_c
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert, or of those of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
+comment on function rate_limiter_internal.amounts_as_text(pg_catalog.jsonb) is 'An object with its numbers as text, which clients of JSON do not round; null for null.';
 comment on function rate_limiter_internal.app_shard_key(pg_catalog.uuid) is 'The shard key of an application; null for an unknown one.';
 comment on function rate_limiter_internal.application_config_at(timestamp with time zone,pg_catalog.text,pg_catalog.uuid) is 'The config of one application, by key or by id, or the error that there is.';
 comment on function rate_limiter_internal.application_of_key_at(timestamp with time zone,pg_catalog.text) is 'application_of_key() at a moment of the caller''s choice, and where decisions look for the application first.';
+comment on function rate_limiter_internal.apply_alert(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes or deactivates an alert; answers its id. Channels with secrets, which no configuration has, stay as they are.';
+comment on function rate_limiter_internal.apply_application(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes, moves or deactivates an application; answers its id. A new one has no key yet.';
+comment on function rate_limiter_internal.apply_ceiling(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Sets or removes a ceiling of a tenant; answers its id.';
+comment on function rate_limiter_internal.apply_change(rate_limiter_internal.configuration_change,pg_catalog.text,pg_catalog.text,boolean) is 'Makes one change of a configuration as the caller may, and records what manages the object: nothing where managed_by is null, a change by hand.';
+comment on function rate_limiter_internal.apply_cluster(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes or deactivates a cluster; answers its id.';
+comment on function rate_limiter_internal.apply_cost_rule(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes or removes a cost rule; answers its id.';
 comment on function rate_limiter_internal.apply_durability(boolean) is 'Lets the current transaction commit without waiting for the disk, unless decisions are to be durable (setting decision_synchronous_commit). After a crash the last moments'' charges may then be forgotten, with their ledger rows; tokens are never invented beyond them.';
+comment on function rate_limiter_internal.apply_quota(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Publishes or cancels a quota of an application, a cluster or the applications of a cluster; answers its version. A quota for a time, or one that is scheduled, is not overruled (QS409).';
+comment on function rate_limiter_internal.apply_reservation(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Sets or ends the reservation of an application; answers the application.';
+comment on function rate_limiter_internal.apply_role(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes or removes a role and what it allows; answers its id.';
+comment on function rate_limiter_internal.apply_tenant(rate_limiter_internal.configuration_change,pg_catalog.text) is 'Makes, changes or deactivates a tenant; answers its id.';
 comment on function rate_limiter_internal.asked_lately(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether it is on record, since a second at the most, that an application leases: an empty lease says so no more often, and earns its share in between all the same.';
 comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
@@ -6218,6 +6482,8 @@ comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on a cluster, with the values; null where all of them fit.';
 comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
+comment on function rate_limiter_internal.change_phase(pg_catalog.text,pg_catalog.text,pg_catalog.jsonb,pg_catalog.jsonb) is 'When a change is made among the others: what others need first, what makes room before what takes it, and what goes last.';
+comment on function rate_limiter_internal.change_problems(rate_limiter_internal.configuration_change[],pg_catalog.text,pg_catalog.text,boolean) is 'Tries changes one by one; answers which are refused, and why, for the first hundred. Those that are not refused stay made until the caller undoes them.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
 comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges with what was taken added. Raises QS409 for a bucket that is gone.';
@@ -6258,7 +6524,15 @@ comment on function rate_limiter_internal.complete_bandwidth_limits(rate_limiter
 comment on function rate_limiter_internal.complete_ceiling(rate_limiter_admin.ceiling_limits) is 'A ceiling of one kind with what was left out filled in.';
 comment on function rate_limiter_internal.complete_iops_limits(rate_limiter_admin.iops_limits) is 'Limits with what was left out filled in, as quota_as_json() shows them.';
 comment on function rate_limiter_internal.complete_minutes(timestamp with time zone) is 'Up to which minute''s end alerts on the system''s counts were evaluated, null for never, and up to which they can be; null where nothing was counted yet.';
+comment on function rate_limiter_internal.completed_spec(pg_catalog.text,pg_catalog.text[],pg_catalog.jsonb) is 'An object of a configuration with what was left out filled in, as configured_objects() shows what stands.';
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
+comment on function rate_limiter_internal.configuration_changes(pg_catalog.jsonb,pg_catalog.text,boolean) is 'What a configuration would change, in the order in which it is done. An object without a spec is to go. What is not named stays, but for what the configuration manages where it prunes.';
+comment on function rate_limiter_internal.configured_application(pg_catalog.text[]) is 'The application of a tenant by their names; raises QS404 where the caller sees none.';
+comment on function rate_limiter_internal.configured_channels(pg_catalog.jsonb) is 'The channels of an alert without secrets: those that a configuration may hold.';
+comment on function rate_limiter_internal.configured_cluster(pg_catalog.text) is 'A cluster by its name, null for none (null, or * for all of them); raises QS404 where the caller sees none.';
+comment on function rate_limiter_internal.configured_limits(pg_catalog.uuid) is 'The limits of a quota as a configuration has them.';
+comment on function rate_limiter_internal.configured_objects() is 'All that stands of what a configuration can hold and the caller may see. Amounts are text.';
+comment on function rate_limiter_internal.configured_tenant(pg_catalog.text) is 'A tenant by its name; raises QS404 where the caller sees none.';
 comment on function rate_limiter_internal.consume_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean,rate_limiter_internal.decision_facts) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
 comment on function rate_limiter_internal.consume_batch_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the draw alone, when all else is done. Raises QS425 (decide_under_layer1) where it then has less.';
@@ -6377,6 +6651,7 @@ comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
+comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration after the other, until the end of the transaction.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
@@ -6396,7 +6671,9 @@ comment on function rate_limiter_internal.locked_bucket_at(timestamp with time z
 comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catalog.text) is 'The account that a sign-in names, existing or not, as failures are counted for it.';
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
+comment on function rate_limiter_internal.lowers_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Whether no amount of a quota or a reservation rises: such changes make room for others.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login. Raises QS429 where it has a thousand that are there.';
+comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see.';
 comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
 comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
@@ -6487,6 +6764,7 @@ comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,p
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
 comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
 comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_changed(pg_catalog.uuid) is 'The object that a statement changed; raises QS403 where it changed none.';
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
@@ -6532,6 +6810,7 @@ comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'W
 comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
+comment on function rate_limiter_internal.set_manager(pg_catalog.text,pg_catalog.uuid,pg_catalog.text) is 'Records which configuration manages an object.';
 comment on function rate_limiter_internal.set_updated_at() is 'Trigger: says when a row last changed.';
 comment on function rate_limiter_internal.set_updated_by() is 'Trigger: stores which user changed a row last; null where no user is signed in.';
 comment on function rate_limiter_internal.setting_boolean(pg_catalog.text) is 'Value of a boolean setting.';
@@ -6674,6 +6953,7 @@ comment on function rate_limiter_private.make_partitions(timestamp with time zon
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
+comment on function rate_limiter_private.operator(pg_catalog.text) is 'The system administrator in whose name the owner of the database works: the one of this address, or the only one. For the command line of operators.';
 comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
 comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
 comment on function rate_limiter_private.probe_clusters(timestamp with time zone,integer) is 'Job: the clusters whose health is to be asked for now, longest unasked first; answered once in 50 seconds, however many workers ask. record_cluster_health takes what is found.';
@@ -7193,6 +7473,10 @@ comment on column rate_limiter_internal.lease_shares.bytes is 'Bytes that it had
 comment on column rate_limiter_internal.lease_shares.shard_key is 'The number of the cluster.';
 comment on column rate_limiter_internal.lease_shares.tenant_id is 'Its tenant: shares are by tenant, then by application.';
 comment on column rate_limiter_internal.lease_shares.tokens is 'Tokens that it had left of its share then.';
+comment on column rate_limiter_internal.managed_objects.kind is 'What kind of object it is, as configured_objects() names it.';
+comment on column rate_limiter_internal.managed_objects.managed_by is 'The name of the configuration.';
+comment on column rate_limiter_internal.managed_objects.managed_since is 'When it was first applied.';
+comment on column rate_limiter_internal.managed_objects.object_id is 'The object; of a quota the version, so that a change by hand is not managed.';
 comment on column rate_limiter_internal.placement.is_only_row is 'Never written.';
 comment on column rate_limiter_internal.retention_lock.is_only_row is 'Never written.';
 comment on column rate_limiter_private.api_keys.api_key_id is 'Names the key without its hash.';
@@ -7417,6 +7701,7 @@ comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one 
 comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, or with an oversize operation, so that each has an equal part of it. Not logged: after a crash each starts anew.';
 comment on table rate_limiter_internal.layer1_stripes is 'Tokens that were drawn on layer 1 ahead of need, for the sessions that share the stripe. Not logged: after a crash there are none, as if they had lapsed.';
 comment on table rate_limiter_internal.lease_shares is 'Applications that leased while their cluster''s layer 1 was short, so that they share what it has. Not logged: after a crash each starts anew.';
+comment on table rate_limiter_internal.managed_objects is 'Which configuration applied an object. Rows of objects that are gone stay: ids do not come back.';
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
 comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
@@ -7457,6 +7742,7 @@ comment on type rate_limiter_admin.new_application is 'An application that is to
 comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
+comment on type rate_limiter_internal.configuration_change is 'A change that a configuration wants.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';
 comment on type rate_limiter_internal.decision_facts is 'What a plain decision has to know of an active application: see app_facts.';
 comment on type rate_limiter_internal.due_charge is 'A locked bucket that consume_many() is about to charge for the operation at that place, and what the operation draws on layer 1, where it draws.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:f80fa597ebd8aeebc4b4c8a92b1bc307593f4975
---! Hash: sha1:fe734b1be4e7cb0532ec13a8221925d08c30a7b8
+--! Hash: sha1:9cc97e574f277daf0440fddc1a86543c3c856ab5
 --! Message: metrics and exports
 
 -- Usage

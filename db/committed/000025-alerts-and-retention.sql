@@ -1,5 +1,5 @@
---! Previous: sha1:fe734b1be4e7cb0532ec13a8221925d08c30a7b8
---! Hash: sha1:3fd5ed479e4202ab299673dcaa9294438652f872
+--! Previous: sha1:9cc97e574f277daf0440fddc1a86543c3c856ab5
+--! Hash: sha1:856bc70c919a5ce3ed6a7df95ab32b7c12359f3e
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:3fd5ed479e4202ab299673dcaa9294438652f872
---! Hash: sha1:52fe2aa86160477f93f933c8a2ea0aa5a11476a0
+--! Previous: sha1:856bc70c919a5ce3ed6a7df95ab32b7c12359f3e
+--! Hash: sha1:f36a8e143a17b27280a4cacddc52857eee3a445f
 --! Message: jobs, monitoring and demo
 
 -- Jobs

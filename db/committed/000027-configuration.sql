@@ -1,5 +1,5 @@
---! Previous: sha1:52fe2aa86160477f93f933c8a2ea0aa5a11476a0
---! Hash: sha1:5b1f3a2b87ddad7602f641fb23a01ea21a7631c1
+--! Previous: sha1:f36a8e143a17b27280a4cacddc52857eee3a445f
+--! Hash: sha1:0c4ca2d256a84b04e981ff7f7f728861fc423fc2
 --! Message: configuration
 
 -- Configuration
