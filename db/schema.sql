@@ -1979,7 +1979,7 @@ create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 0ce2c594167e48e0
+  -- body 8905c1835cc8f11e
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -6143,6 +6143,7 @@ grant execute on function rate_limiter_internal.recent_denials() to rate_limiter
 grant execute on function rate_limiter_internal.refuse_batch(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_access_to_give(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_changed(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;

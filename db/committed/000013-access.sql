@@ -1,5 +1,5 @@
 --! Previous: sha1:75aa2b8200abd776753f5f71d019a8c485f1f0bb
---! Hash: sha1:edd525716224c7584cdde91d5d95566fb0005c88
+--! Hash: sha1:6436160d9f7d281b6c0d111c8895547a81868762
 --! Message: access
 
 -- Context
@@ -27,6 +27,7 @@ comment on function rate_limiter_internal.require_read_committed() is
   'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: '
   'its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 '
   'wherever another transaction was faster.';
+grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/require_read_committed.sql
 --! Included rate_limiter_internal/context/context_text.sql
 create or replace function rate_limiter_internal.context_text(name text)

@@ -1,5 +1,5 @@
---! Previous: sha1:edd525716224c7584cdde91d5d95566fb0005c88
---! Hash: sha1:0cad59314f4c2692bc8020fb807caa8ead2d0915
+--! Previous: sha1:6436160d9f7d281b6c0d111c8895547a81868762
+--! Hash: sha1:46cc9093bfe3aaed0148cb622e11913cfa1984fa
 --! Message: sign-in and API keys
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:0cad59314f4c2692bc8020fb807caa8ead2d0915
---! Hash: sha1:f56db838eeaa9d6ded51e4144a95484d0fff8b49
+--! Previous: sha1:46cc9093bfe3aaed0148cb622e11913cfa1984fa
+--! Hash: sha1:c02b460e06f7bdc9895a03625747b5df70491746
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:f56db838eeaa9d6ded51e4144a95484d0fff8b49
---! Hash: sha1:10bc6ee09e815ab3e236bc89681f362a23b8e4da
+--! Previous: sha1:c02b460e06f7bdc9895a03625747b5df70491746
+--! Hash: sha1:5e78f4cfb0c533941b06f03448d65cf5c83c95e1
 --! Message: quotas
 
 -- Quotas

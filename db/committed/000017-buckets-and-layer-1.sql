@@ -1,5 +1,5 @@
---! Previous: sha1:10bc6ee09e815ab3e236bc89681f362a23b8e4da
---! Hash: sha1:dae1533f6714f8ea60f1ee5cc1417028ecb135c5
+--! Previous: sha1:5e78f4cfb0c533941b06f03448d65cf5c83c95e1
+--! Hash: sha1:188586a69cf6e84b9ed6424d13cb2be36413e7b4
 --! Message: buckets and layer 1
 
 -- Buckets

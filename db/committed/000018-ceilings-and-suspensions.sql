@@ -1,5 +1,5 @@
---! Previous: sha1:dae1533f6714f8ea60f1ee5cc1417028ecb135c5
---! Hash: sha1:eb00087c261aa1a9525b163e301e3c0495e021cd
+--! Previous: sha1:188586a69cf6e84b9ed6424d13cb2be36413e7b4
+--! Hash: sha1:5e1e19dc3742b0d07b65bce69c1b01751825b6f2
 --! Message: ceilings and suspensions
 
 -- Ceilings

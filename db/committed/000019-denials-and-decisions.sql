@@ -1,5 +1,5 @@
---! Previous: sha1:eb00087c261aa1a9525b163e301e3c0495e021cd
---! Hash: sha1:269ec0bf72811d04c5e6d8807d26480b7842d96c
+--! Previous: sha1:5e1e19dc3742b0d07b65bce69c1b01751825b6f2
+--! Hash: sha1:4305ac17282f18409083b6cf32e4d93e6d32507a
 --! Message: denials and decisions
 
 -- Denials

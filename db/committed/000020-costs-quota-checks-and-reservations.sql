@@ -1,5 +1,5 @@
---! Previous: sha1:269ec0bf72811d04c5e6d8807d26480b7842d96c
---! Hash: sha1:666d0cd504d121e4be1deb655ca992c3638783c7
+--! Previous: sha1:4305ac17282f18409083b6cf32e4d93e6d32507a
+--! Hash: sha1:76196b7a7a92c7f9ec798c06fc5905ada633086d
 --! Message: costs, quota checks and reservations
 
 -- Costs

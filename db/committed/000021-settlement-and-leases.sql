@@ -1,5 +1,5 @@
---! Previous: sha1:666d0cd504d121e4be1deb655ca992c3638783c7
---! Hash: sha1:4002fbe36ebc828279f8ad37df2a2c7286eb727a
+--! Previous: sha1:76196b7a7a92c7f9ec798c06fc5905ada633086d
+--! Hash: sha1:93dd5fe5b7de05336ffce3123b8f76bf229e4d8b
 --! Message: settlement and leases
 
 -- Settlement

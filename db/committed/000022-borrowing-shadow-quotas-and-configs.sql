@@ -1,5 +1,5 @@
---! Previous: sha1:4002fbe36ebc828279f8ad37df2a2c7286eb727a
---! Hash: sha1:3039cfef50fbdb2fdf952cdb71e2cf225dbcf686
+--! Previous: sha1:93dd5fe5b7de05336ffce3123b8f76bf229e4d8b
+--! Hash: sha1:c64d0fa57020119ba5cf22a53951b883eea5b239
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:3039cfef50fbdb2fdf952cdb71e2cf225dbcf686
---! Hash: sha1:f80fa597ebd8aeebc4b4c8a92b1bc307593f4975
+--! Previous: sha1:c64d0fa57020119ba5cf22a53951b883eea5b239
+--! Hash: sha1:ac3397db6a23f86cbc7776002cc5258d22e46eb1
 --! Message: health and applications
 
 -- Health

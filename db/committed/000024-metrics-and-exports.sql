@@ -1,5 +1,5 @@
---! Previous: sha1:f80fa597ebd8aeebc4b4c8a92b1bc307593f4975
---! Hash: sha1:9cc97e574f277daf0440fddc1a86543c3c856ab5
+--! Previous: sha1:ac3397db6a23f86cbc7776002cc5258d22e46eb1
+--! Hash: sha1:4bc71938fddd48dd685a6c523a8517eeb1778e3b
 --! Message: metrics and exports
 
 -- Usage

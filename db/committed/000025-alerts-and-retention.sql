@@ -1,5 +1,5 @@
---! Previous: sha1:9cc97e574f277daf0440fddc1a86543c3c856ab5
---! Hash: sha1:856bc70c919a5ce3ed6a7df95ab32b7c12359f3e
+--! Previous: sha1:4bc71938fddd48dd685a6c523a8517eeb1778e3b
+--! Hash: sha1:c1c5f083fa719758054efaf7359a50885a1c89f8
 --! Message: alerts and retention
 
 -- Alerts

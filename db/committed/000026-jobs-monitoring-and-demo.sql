@@ -1,5 +1,5 @@
---! Previous: sha1:856bc70c919a5ce3ed6a7df95ab32b7c12359f3e
---! Hash: sha1:f36a8e143a17b27280a4cacddc52857eee3a445f
+--! Previous: sha1:c1c5f083fa719758054efaf7359a50885a1c89f8
+--! Hash: sha1:79a6a6b6ff7b1d81293973b9a6d137c6e2af29f9
 --! Message: jobs, monitoring and demo
 
 -- Jobs

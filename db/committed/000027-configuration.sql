@@ -1,5 +1,5 @@
---! Previous: sha1:f36a8e143a17b27280a4cacddc52857eee3a445f
---! Hash: sha1:0c4ca2d256a84b04e981ff7f7f728861fc423fc2
+--! Previous: sha1:79a6a6b6ff7b1d81293973b9a6d137c6e2af29f9
+--! Hash: sha1:0140a7cc4b0f045039a67faa3740db6bd7b2797a
 --! Message: configuration
 
 -- Configuration
@@ -1302,6 +1302,7 @@ declare
   changes rate_limiter_internal.configuration_change[];
   change rate_limiter_internal.configuration_change;
 begin
+  perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.is_permitted('application', 'read');
   perform rate_limiter_internal.require_reason(reason);
   perform rate_limiter_internal.lock_configuration();

@@ -292,7 +292,7 @@ describe("an action on what is theirs", () => {
   test("every mutation that names a thing is among them", () => {
     const mutations = fieldsOf(schema.getMutationType()).map(({ name }) => name);
     const apart =
-      /^(login|logout|refresh|changePassword|changeEmail|(enrol|confirm|remove)SecondFactor|setSetting|retryJobs|logoutEverywhere|scheduleQuota)$|(Cluster|OperationType|Role|RolePermission|RetentionPolicy)$|^create(Tenant|CostRule)$/;
+      /^(login|logout|refresh|(start|refresh|end)CookieSession|changePassword|changeEmail|(enrol|confirm|remove)SecondFactor|setSetting|retryJobs|logoutEverywhere|scheduleQuota)$|(Cluster|OperationType|Role|RolePermission|RetentionPolicy)$|^create(Tenant|CostRule)$/;
     const tried = actions.join(" ");
     expect(mutations.filter((name) => !apart.test(name) && !tried.includes(`${name}(`))).toEqual(
       [],

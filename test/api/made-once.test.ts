@@ -164,7 +164,7 @@ describe("a dry run", () => {
 });
 
 test("neither is for what keeps to transactions of its own", async () => {
-  expect(signInMutations.size).toBe(8);
+  expect(signInMutations.size).toBe(11);
   const change = `mutation { ...f } fragment f on Mutation {
     changePassword(input: { currentPassword: "a", newPassword: "b" }) { changed }
   }`;

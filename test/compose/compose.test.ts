@@ -80,8 +80,10 @@ describe.each(services)("%s", (name, service) => {
     if (service.build === undefined) return;
     expect(service.build.context).toBe(".");
     const lines = read(service.build.dockerfile).split("\n");
-    expect(lines.find((line) => line.startsWith("FROM"))).toMatch(/:\d+\.\d+\.\d+[\w.-]*$/);
-    for (const line of lines.filter((one) => one.startsWith("COPY "))) {
+    expect(lines.find((line) => line.startsWith("FROM"))).toMatch(
+      /:\d+\.\d+\.\d+[\w.-]*( AS \w+)?$/,
+    );
+    for (const line of lines.filter((one) => /^COPY (?!--from)/.test(one))) {
       for (const source of line.split(" ").slice(1, -1)) {
         expect([source, existsSync(projectPath(source))]).toEqual([source, true]);
       }
