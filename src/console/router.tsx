@@ -85,10 +85,15 @@ const jobs = createRoute({
   component: lazyRouteComponent(pageLoaders.jobs),
 });
 
+const processes = createRoute({
+  ...{ getParentRoute: () => root, path: "/processes" },
+  component: lazyRouteComponent(pageLoaders.processes),
+});
+
 export const router = createRouter({
   routeTree: root.addChildren([
     ...[overview, applications, application, clusters, cluster, alerts, people, audit, settings],
-    jobs,
+    ...[jobs, processes],
   ]),
   defaultPreload: "intent",
   scrollRestoration: true,

@@ -195,7 +195,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
     const app = `/applications/${mine.appId}`;
     const pages = [
       ...["/", "/applications", "/clusters", `/clusters/${mine.clusterId}`, "/alerts?status=all"],
-      ...["/people", "/audit", "/settings", "/jobs", "/nothing/here"],
+      ...["/people", "/audit", "/settings", "/jobs", "/processes", "/nothing/here"],
       `${app}?operation=read_medium&size=15kB`,
       ...[`${app}?tab=quota`, `${app}?tab=keys`, `${app}?tab=usage`],
     ];

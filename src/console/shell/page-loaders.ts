@@ -9,6 +9,7 @@ export const pageLoaders = {
   audit: () => import("../audit/audit-page.tsx"),
   settings: () => import("../settings/settings-page.tsx"),
   jobs: () => import("../jobs/jobs-page.tsx"),
+  processes: () => import("../processes/processes-page.tsx"),
 };
 
 const pauseMs = 2_000;

@@ -10,7 +10,8 @@ export interface Place {
     | "/people"
     | "/audit"
     | "/settings"
-    | "/jobs";
+    | "/jobs"
+    | "/processes";
   readonly label: string;
   readonly icon: IconName;
   /** What it needs; what a role may not do is not shown. */
@@ -26,6 +27,7 @@ const places: readonly Place[] = [
   { to: "/audit", label: "Audit", icon: "audit", needs: "audit:read" },
   { to: "/settings", label: "Settings", icon: "settings", needs: "system:configure" },
   { to: "/jobs", label: "Jobs", icon: "jobs", needs: "system:configure" },
+  { to: "/processes", label: "Processes", icon: "processes", needs: "system:monitor" },
 ];
 
 export function placesFor(viewer: Viewer): readonly Place[] {
