@@ -3,7 +3,6 @@ import type { ApplicationName } from "./config/application-config.ts";
 import { ConfigCache } from "./config/config-cache.ts";
 import type { ConfigLoader } from "./config/config-loader.ts";
 import { areSame, type Limits } from "./config/limits.ts";
-import { largestAmount } from "./costs/amount.ts";
 import { OperationCost } from "./costs/operation-cost.ts";
 import { type AcquireOptions, acquire, type Sleep } from "./decisions/acquire.ts";
 import { Admission, type Standing } from "./decisions/admission.ts";
@@ -19,9 +18,9 @@ import { BusyError, ClosedError, UnavailableError, unavailable } from "./errors.
 import type { Balance } from "./leases/lease.ts";
 import type { LeaseExchange } from "./leases/lease-exchange.ts";
 import { LeaseKeeper } from "./leases/lease-keeper.ts";
+import { type LeasedOperation, LeasedOperations } from "./leases/leased-operations.ts";
 import { OwedCharger } from "./leases/owed-charger.ts";
 import { RareUse } from "./leases/rare-use.ts";
-import { SettledKeys } from "./leases/settled-keys.ts";
 import { type OutagePolicy, OutageRules, type SharedLimits } from "./outage.ts";
 import type { ApplicationStatus } from "./status.ts";
 import { refund } from "./store/refund.ts";
@@ -66,14 +65,6 @@ export interface CheckOptions {
   readonly signal?: AbortSignal;
 }
 
-/** An operation that was charged to a lease, without a reference. */
-export interface LeasedOperation {
-  readonly operation: string;
-  readonly sizeBytes?: number | null;
-  /** It is settled or refunded once under its key, among the last 10,000 keys. */
-  readonly key?: string;
-}
-
 /** Decides for one application: from a lease if it can pay, else by asking the database. */
 export class ApplicationLimiter {
   readonly #store: Store;
@@ -86,7 +77,7 @@ export class ApplicationLimiter {
   readonly #keeper: LeaseKeeper;
   readonly #owed: OwedCharger;
   readonly #admission: Admission;
-  readonly #settled = new SettledKeys();
+  readonly #leased: LeasedOperations;
   readonly #rare = new RareUse();
 
   // State of the fast path of check().
@@ -140,6 +131,13 @@ export class ApplicationLimiter {
       onLease: () => this.#noteLease(),
       onGrant: () => this.#noteGrant(),
       onUnsettled: () => options.onUse(this),
+    });
+    this.#leased = new LeasedOperations({
+      leases: this.#keeper.leases,
+      owed: this.#owed,
+      needOf: (operation, size) => this.#needOf(operation, size),
+      whenKnown: (work) => this.#whenKnown(work),
+      onOwed: () => options.onUse(this),
     });
     this.#balance = this.#keeper.leases.current.balance;
     this.#usedAt = performance.now();
@@ -218,24 +216,11 @@ export class ApplicationLimiter {
    * at once, and what the lease does not hold is owed and charged in the database shortly after.
    */
   settleLeased(leased: LeasedOperation, actualSize: number): void {
-    if (this.#settled.add(leased.key)) this.#settleLeased(leased, actualSize);
+    this.#leased.settle(leased, actualSize);
   }
 
   refundLeased(leased: LeasedOperation): void {
-    if (this.#settled.add(leased.key)) this.#refundLeased(leased);
-  }
-
-  #settleLeased(leased: LeasedOperation, actualSize: number): void {
-    const announced = this.#needOf(leased.operation, leased.sizeBytes ?? 0);
-    const actual = this.#needOf(leased.operation, actualSize);
-    if (announced !== undefined && actual !== undefined) this.#move(announced, actual);
-    else this.#whenKnown(() => this.#settleLeased(leased, actualSize));
-  }
-
-  #refundLeased(leased: LeasedOperation): void {
-    const charged = this.#needOf(leased.operation, leased.sizeBytes ?? 0);
-    if (charged !== undefined) this.#move(charged, noNeed);
-    else this.#whenKnown(() => this.#refundLeased(leased));
+    this.#leased.refund(leased);
   }
 
   /** Resolves when costs and limits are known; rejects where they cannot be read. */
@@ -597,6 +582,18 @@ export class ApplicationLimiter {
     this.#options.onUse(this);
   }
 
+  /** The config was dropped since the operation ran: read it again first. */
+  #whenKnown(work: () => void): void {
+    const workNow = () => {
+      if (this.#cache.config !== undefined && !this.#isClosed) work();
+    };
+    // An operation that was deleted costs nothing.
+    void this.#cache
+      .refresh()
+      .then(workNow)
+      .catch(() => {});
+  }
+
   async #stop(): Promise<void> {
     this.#useCosts(noCosts);
     await this.handBack();
@@ -609,36 +606,6 @@ export class ApplicationLimiter {
       remainingBytes: Number.isFinite(bytes) ? bytes : null,
       ...standingOf(this.#cache.config?.limits),
     };
-  }
-
-  // Settling operations
-
-  /** The config was dropped since the operation ran: read it again first. */
-  #whenKnown(settle: () => void): void {
-    const settleNow = () => {
-      if (this.#cache.config !== undefined && !this.#isClosed) settle();
-    };
-    // An operation that was deleted costs nothing.
-    void this.#cache
-      .refresh()
-      .then(settleNow)
-      .catch(() => {});
-  }
-
-  #move(from: Need, to: Need): void {
-    const tokens = Math.min(to.tokens, largestAmount) - Math.min(from.tokens, largestAmount);
-    const bytes = to.bytesCharged - from.bytesCharged;
-    const more = { tokens: Math.max(tokens, 0), bytes: Math.max(bytes, 0) };
-    const less = { tokens: Math.max(-tokens, 0), bytes: Math.max(-bytes, 0) };
-    const { leases } = this.#keeper;
-    this.#owe(leases.charge(more));
-    leases.putBack(this.#owed.reduce(less));
-  }
-
-  #owe(amounts: { readonly tokens: number; readonly bytes: number }): void {
-    if (amounts.tokens === 0 && amounts.bytes === 0) return;
-    this.#owed.add(amounts);
-    this.#options.onUse(this);
   }
 
   #state(): ApplicationStatus["state"] {

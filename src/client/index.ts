@@ -1,4 +1,4 @@
-export type { ApplicationLimiter, CheckOptions, LeasedOperation } from "./application-limiter.ts";
+export type { ApplicationLimiter, CheckOptions } from "./application-limiter.ts";
 export {
   type BatchingClient,
   type BatchingClientOptions,
@@ -23,6 +23,7 @@ export {
   UnauthorizedError,
   UnavailableError,
 } from "./errors.ts";
+export type { LeasedOperation } from "./leases/leased-operations.ts";
 export { createLimiter, type Limiter } from "./limiter.ts";
 export type { LimiterHooks, LimiterOptions } from "./options/limiter-options.ts";
 export type { ClientLogger } from "./options/logger.ts";

@@ -1,11 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { createLRU } from "lru.min";
-import {
-  ApplicationLimiter,
-  type CheckOptions,
-  type LeasedOperation,
-} from "./application-limiter.ts";
+import { ApplicationLimiter, type CheckOptions } from "./application-limiter.ts";
 import type { ApplicationName } from "./config/application-config.ts";
 import { ChangeRouter } from "./config/change-router.ts";
 import { Changes } from "./config/changes.ts";
@@ -14,6 +10,7 @@ import type { AcquireOptions } from "./decisions/acquire.ts";
 import type { Decision } from "./decisions/decision.ts";
 import { ClosedError, InvalidRequestError, type LimiterError } from "./errors.ts";
 import { LeaseExchange } from "./leases/lease-exchange.ts";
+import type { LeasedOperation } from "./leases/leased-operations.ts";
 import { type LimiterOptions, validateLimiterOptions } from "./options/limiter-options.ts";
 import { type ClientLogger, defaultLogger } from "./options/logger.ts";
 import { defaultOutagePolicy } from "./outage.ts";
