@@ -6,12 +6,12 @@ local borrowing = require("qos.borrowing")
 local clock = require("qos.clock")
 local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
-local debts = require("qos.debts")
 local denials = require("qos.denials")
 local exchange = require("qos.exchange")
 local leases = require("qos.leases")
 local lock = require("qos.lock")
 local outage = require("qos.outage")
+local owed = require("qos.owed")
 local pools = require("qos.pools")
 local request = require("qos.request")
 local store = require("qos.store")
@@ -20,7 +20,7 @@ local _M = {}
 
 local timeout_s = 2
 -- What is owed is charged within a tenth of a second, unless something is in the way.
-local debt_timeout_s = 0.5
+local owed_timeout_s = 0.5
 
 local layers = { iops_l2 = 2, bandwidth_l2 = 2, iops_l1 = 1, bandwidth_l1 = 1 }
 
@@ -115,9 +115,9 @@ local function consume(entry, tokens, operation, is_final)
     if reference then
       -- Under a key of its own: it can be given back.
       decision.announced, decision.announced_key = { tokens = due, bytes = 0 }, "keys " .. reference
-      debts.announce(entry.app_id, decision.announced_key, due, 0)
+      owed.announce(entry.app_id, decision.announced_key, due, 0)
     else
-      debts.owe(entry.app_id, due, 0)
+      owed.owe(entry.app_id, due, 0)
     end
   end
   if not decision.allowed and not entry.limits.is_direct then
@@ -190,9 +190,9 @@ local function denied_for_shortage(entry, tokens, operation)
 end
 
 -- Waits until what an application owes is charged; false where it is not in time.
-local function wait_for_debt(app_id)
-  local give_up_at = clock.now() + debt_timeout_s
-  while debts.owes(debts.key_of(app_id)) do
+local function wait_for_owed(app_id)
+  local give_up_at = clock.now() + owed_timeout_s
+  while owed.owes(owed.key_of(app_id)) do
     if clock.now() >= give_up_at or store.is_paused() then
       return false
     end
@@ -204,11 +204,11 @@ end
 
 -- What was spent beyond leases is charged before anything else is admitted; where it cannot be for
 -- now, it denies.
-local function denied_for_debt(entry, tokens, operation)
-  if wait_for_debt(entry.app_id) or store.is_paused() then
+local function denied_for_owed(entry, tokens, operation)
+  if wait_for_owed(entry.app_id) or store.is_paused() then
     return nil
   end
-  local tokens_owed, bytes_owed = debts.of(entry.app_id)
+  local tokens_owed, bytes_owed = owed.of(entry.app_id)
   local reason, wait = "iops_l2", tokens_owed / 1000000 / outage.slowest(entry.limits, "iops")
   if bytes_owed > 0 then
     reason, wait = "bandwidth_l2", bytes_owed / outage.slowest(entry.limits, "bandwidth")
@@ -225,7 +225,7 @@ local function consume_in_turn(entry, tokens, operation, is_final)
       or denied_for_shortage(entry, tokens, operation)
   end
   local decision = lock.with("direct " .. entry.app_id, 5, timeout_s, function()
-    local decided = without_asking() or denied_for_debt(entry, tokens, operation)
+    local decided = without_asking() or denied_for_owed(entry, tokens, operation)
     if decided then
       return decided
     end
@@ -240,8 +240,8 @@ end
 local function from_next_lease(entry, tokens, operation)
   local give_up_at = clock.now() + timeout_s
   while clock.now() < give_up_at do
-    if debts.owes(debts.key_of(entry.app_id)) then
-      local decided = denied_for_debt(entry, tokens, operation)
+    if owed.owes(owed.key_of(entry.app_id)) then
+      local decided = denied_for_owed(entry, tokens, operation)
         or from_lease(entry, tokens, operation)
       if decided then
         return decided

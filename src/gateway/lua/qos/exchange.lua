@@ -4,10 +4,10 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local debts = require("qos.debts")
 local denials = require("qos.denials")
 local leases = require("qos.leases")
 local lock = require("qos.lock")
+local owed = require("qos.owed")
 local pools = require("qos.pools")
 local queue = require("qos.renewal_queue")
 local store = require("qos.store")
@@ -19,7 +19,7 @@ jit.off(true, true)
 
 local spacing_s, timeout_s, denials_every = 0.125, 2, 1
 -- What is owed is charged within a tenth of a second.
-local debt_spacing_s = 0.09
+local charge_spacing_s = 0.09
 -- So many may come early for a request that waits; those after them are late by as much.
 local most_early = 2
 -- In one call: fewer where calls take a large part of their timeout. The leases of a thousand
@@ -73,7 +73,7 @@ end
 
 local function call(renewals, settlements, charges, waits)
   return store.call(
-    "exchange", array(requests_of(renewals)), array(settlements), array(debts.rows_of(charges)),
+    "exchange", array(requests_of(renewals)), array(settlements), array(owed.rows_of(charges)),
     settings.lease_ms, settings.holder, waits and "true" or "false"
   )
 end
@@ -127,7 +127,7 @@ local function collect_renewals(only)
     if app_id == nil then
       break
     end
-    local is_due = (only or not leases.is_short(app_id)) and not debts.is_stuck(app_id)
+    local is_due = (only or not leases.is_short(app_id)) and not owed.is_stuck(app_id)
     local renewal = is_due and leases.prepare(app_id, need)
     if renewal and renewal.ask.tokens + renewal.ask.bytes == 0 and not only then
       -- The leases hold all that is needed by now.
@@ -173,7 +173,7 @@ local function finish(renewals, charges, answers)
       by_app[answer.app_id] = answer
     end
   end
-  debts.finish(charges, busy_keys)
+  owed.finish(charges, busy_keys)
   for _, renewal in ipairs(renewals) do
     local answer = by_app[renewal.app_id]
     if answer == nil or answer.is_busy then
@@ -189,11 +189,11 @@ local function split(renewals, charges)
   for _, renewal in ipairs(renewals) do
     renew_alone_behind(renewal)
   end
-  debts.charge_each_behind(charges)
+  owed.charge_each_behind(charges)
 end
 
 local function exchange_alone(only)
-  local charges = debts.next_batch() or {}
+  local charges = owed.next_batch() or {}
   local settlements, taken = take_denials()
   leases.take_settlements(
     settlements, math.max(batch_size("settlements") - #charges, fewest_settlements)
@@ -235,8 +235,8 @@ end
 -- `is_urgent`: a request waits for it.
 local function is_due(is_urgent)
   local next_at = dict():get("next exchange at") or 0
-  if not debts.is_empty() then
-    next_at = math.min(next_at, (dict():get("exchanged at") or 0) + debt_spacing_s)
+  if not owed.is_empty() then
+    next_at = math.min(next_at, (dict():get("exchanged at") or 0) + charge_spacing_s)
   end
   return clock.now() >= next_at - (is_urgent and most_early * spacing_s or 0)
 end
@@ -255,7 +255,7 @@ local function exchange(only)
 end
 
 local function has_something()
-  return not queue.is_empty() or leases.has_settlements() or not debts.is_empty()
+  return not queue.is_empty() or leases.has_settlements() or not owed.is_empty()
     or denials.has_counted() and clock.now() - (dict():get("denials at") or 0) >= denials_every
 end
 

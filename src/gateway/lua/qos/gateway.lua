@@ -6,7 +6,6 @@ local clock = require("qos.clock")
 local config = require("qos.config")
 local config_cache = require("qos.config_cache")
 local database = require("qos.database")
-local debts = require("qos.debts")
 local decide = require("qos.decide")
 local denials = require("qos.denials")
 local estimates = require("qos.estimates")
@@ -15,6 +14,7 @@ local leases = require("qos.leases")
 local metrics = require("qos.metrics")
 local operations = require("qos.operations")
 local outage = require("qos.outage")
+local owed = require("qos.owed")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
 local process_report = require("qos.process_report")
@@ -59,7 +59,7 @@ function _M.init()
   settings = config.read()
   database.use(settings.database)
   for _, module in ipairs({
-    caller, config_cache, debts, denials, estimates, exchange, metrics, outage, pacing, pools,
+    caller, config_cache, denials, estimates, exchange, metrics, outage, owed, pacing, pools,
     process_report, respond, settlement, signature_failures, transfers,
   }) do
     module.use(settings)
@@ -508,7 +508,7 @@ end
 
 function _M.metrics()
   ngx.header["Content-Type"] = "text/plain; version=0.0.4"
-  local applications, tokens, bytes = debts.totals()
+  local applications, tokens, bytes = owed.totals()
   ngx.print(metrics.text({
     qos_database_up = store.outage() and 0 or 1,
     qos_owed_applications = applications,

@@ -3,7 +3,7 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local debts = require("qos.debts")
+local owed = require("qos.owed")
 local renewal_queue = require("qos.renewal_queue")
 
 local _M = {}
@@ -38,7 +38,7 @@ function _M.load(app_id)
   cache[app_id] = pool
   if pool then
     pool.id_key = "pool id " .. app_id
-    pool.debt_key = debts.key_of(app_id)
+    pool.owed_key = owed.key_of(app_id)
   end
   return pool
 end
@@ -172,7 +172,7 @@ end
 
 local function correct_now(app_id, tokens, bytes)
   local pool = _M.load(app_id) or nothing
-  debts.owe(
+  owed.owe(
     app_id,
     pool.is_limited_tokens and correct_one(app_id, pool.tokens, "tokens", tokens) or 0,
     pool.is_limited_bytes and correct_one(app_id, pool.bytes, "bytes", bytes) or 0
@@ -197,7 +197,7 @@ function _M.take(app_id, tokens, bytes)
   if pool == nil or clock.now() >= pool.expires_at then
     pool = _M.load(app_id)
   end
-  if pool == nil or clock.now() >= pool.expires_at or debts.owes(pool.debt_key) then
+  if pool == nil or clock.now() >= pool.expires_at or owed.owes(pool.owed_key) then
     return nil
   end
   local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
@@ -276,8 +276,8 @@ end
 -- bucket held, or something is owed.
 function _M.is_short_of_bytes(app_id)
   local pool = _M.load(app_id)
-  local _, owed = debts.of(app_id)
-  if owed > 0 or pool == nil then
+  local _, bytes_owed = owed.of(app_id)
+  if bytes_owed > 0 or pool == nil then
     return true
   elseif not pool.is_limited_bytes then
     return false

@@ -4,10 +4,10 @@
 local amount = require("qos.amount")
 local config_cache = require("qos.config_cache")
 local cost = require("qos.cost")
-local debts = require("qos.debts")
 local estimates = require("qos.estimates")
 local metrics = require("qos.metrics")
 local operations = require("qos.operations")
+local owed = require("qos.owed")
 local pacing = require("qos.pacing")
 local pools = require("qos.pools")
 local request = require("qos.request")
@@ -131,7 +131,7 @@ local function tokens_of(decision, operation)
   return cost.of_many(rule, operation.size, operation.count)
 end
 
--- Charges a head's difference: out of the lease where it holds that, else as a debt.
+-- Charges a head's difference: out of the lease where it holds that, else as owed.
 local function charge_ahead(decision, tokens, bytes)
   local app_id = decision.entry.app_id
   if decision.reference == nil then
@@ -158,7 +158,7 @@ local function charge_ahead(decision, tokens, bytes)
   local in_bucket = decision.reference and tonumber(decision.remaining_bytes or 0)
     or pools.bucket_bytes(app_id)
   decision.exceeds = bytes > in_bucket
-  debts.announce(
+  owed.announce(
     app_id, decision.announced_key, decision.announced.tokens, decision.announced.bytes
   )
 end
@@ -230,7 +230,7 @@ local function refund(decision, operation)
     charge_answer(decision, 0)
   end
   if decision.announced then
-    debts.settle(decision.entry.app_id, decision.announced_key, 0, 0)
+    owed.settle(decision.entry.app_id, decision.announced_key, 0, 0)
   end
   if decision.reference then
     behind("refund", decision.entry.app_id, decision.reference)
@@ -250,7 +250,7 @@ local function settle_announced(decision, tokens, bytes)
   end
   local less_tokens = math.min(math.max(-tokens, 0), announced.tokens)
   local less_bytes = math.min(math.max(-bytes, 0), announced.bytes)
-  debts.settle(
+  owed.settle(
     decision.entry.app_id, decision.announced_key, announced.tokens - less_tokens,
     announced.bytes - less_bytes
   )
@@ -272,7 +272,7 @@ local function settle_reference(decision, operation, size)
   end
   if size < announced.bytes then
     announced = { tokens = math.min(tokens, announced.tokens), bytes = size }
-    debts.settle(
+    owed.settle(
       decision.entry.app_id, decision.announced_key, announced.tokens, announced.bytes
     )
   end
@@ -284,7 +284,7 @@ local function settle_reference(decision, operation, size)
   local due = rule and tokens - announced.tokens - cost.of_many(rule, rest, operation.count) or 0
   -- Each part of a charge is rounded up by itself.
   if due > 1 and due < math.huge then
-    debts.owe(decision.entry.app_id, due, 0)
+    owed.owe(decision.entry.app_id, due, 0)
   end
 end
 

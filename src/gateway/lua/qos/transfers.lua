@@ -3,7 +3,7 @@
 -- to what was used: its lease has back what it took, and may end before it.
 
 local clock = require("qos.clock")
-local debts = require("qos.debts")
+local owed = require("qos.owed")
 local pools = require("qos.pools")
 local store = require("qos.store")
 local workers = require("qos.workers")
@@ -143,14 +143,14 @@ local function charge_together(app_id, decisions)
   if sum.tokens + sum.bytes > 0 then
     charges = charges + 1
     sum.key = table.concat({ settings.holder, ngx.worker.pid(), "under way", charges, clock.now() }, " ")
-    debts.settle(app_id, sum.key, sum.tokens, sum.bytes)
+    owed.settle(app_id, sum.key, sum.tokens, sum.bytes)
     pools.hold(app_id, sum.tokens, sum.bytes)
   end
 end
 
 local function settle_lowered()
   for sum in pairs(lowered) do
-    debts.settle(sum.app_id, sum.key, sum.tokens, sum.bytes)
+    owed.settle(sum.app_id, sum.key, sum.tokens, sum.bytes)
   end
   lowered = {}
 end

@@ -10,8 +10,8 @@ local store = require("qos.store")
 local _M = {}
 
 local most_charges = 200
--- A debt outlives an outage of a day.
-local longest_debt = 86400
+-- What is owed outlives an outage of a day.
+local longest_owed = 86400
 
 local settings
 
@@ -24,8 +24,8 @@ local function dict()
 end
 
 local function add(key, change)
-  dict():incr(key, change, 0, longest_debt)
-  dict():expire(key, longest_debt)
+  dict():incr(key, change, 0, longest_owed)
+  dict():expire(key, longest_owed)
 end
 
 local function subtract(key, change)
@@ -83,7 +83,7 @@ function _M.owe(app_id, tokens, bytes)
   count_pending(app_id, tokens, bytes)
   add("tokens " .. app_id, tokens)
   add("bytes " .. app_id, bytes)
-  if dict():add("is owing " .. app_id, true, longest_debt) then
+  if dict():add("is owing " .. app_id, true, longest_owed) then
     dict():rpush("owing", app_id)
   end
 end
