@@ -108,6 +108,19 @@ describe("a session of cookies", () => {
     expect(await codeOf(await post(refresh, page("begin", next)))).toMatch(/^QS401/);
   });
 
+  test("ends when its page asks for it, after its access token has ended too", async () => {
+    const cookies = await signedIn();
+    const [refreshAlone = ""] = cookies.match(/qos_refresh=[^;]+/) ?? [];
+    const ended = await post(end, page("begin", refreshAlone));
+    expect(cookiesOf(ended)).toBe("");
+    expect(await answerOf(ended)).toEqual({ data: { endCookieSession: { changed: true } } });
+    expect(await codeOf(await post(viewer, page("use", cookies)))).toBe("QS401 not signed in");
+    expect(await codeOf(await post(refresh, page("begin", cookies)))).toMatch(/^QS401/);
+    expect(await answerOf(await post(end, page("begin", cookies)))).toEqual({
+      data: { endCookieSession: { changed: true } },
+    });
+  });
+
   test("asks for TLS in production, by cookies of this very host", async () => {
     const { url } = await serveApi(world.database, { NODE_ENV: "production" });
     const response = await post(start, page("begin"), url);

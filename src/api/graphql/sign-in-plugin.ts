@@ -121,7 +121,10 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
         startCookieSession(input: LoginInput!): CookieSession
         """Continues the session of the cookies."""
         refreshCookieSession: CookieSession
-        """Ends the session of the cookies, and removes them."""
+        """
+        Ends the session of the cookies, and removes them. With X-Cookie-Session: begin it does so
+        when the access token has ended, too.
+        """
         endCookieSession: AccountChange
         """Changes your password and ends your other sessions."""
         changePassword(input: ChangePasswordInput!): AccountChange

@@ -1,6 +1,7 @@
 import { ApiError } from "../api-error.ts";
 import { inContext } from "../in-context.ts";
 import type { ApiRequest } from "../request.ts";
+import type { Identity } from "./access-token.ts";
 import type { SignInParts } from "./credential-check.ts";
 import { refreshSession } from "./refresh-session.ts";
 import type { SessionCookies } from "./session-cookies.ts";
@@ -21,6 +22,21 @@ export function cookieSessions(parts: SignInParts, keys: SigningKeys) {
     return { accessTokenExpiresAt, refreshTokenExpiresAt, sessionExpiresAt };
   }
 
+  /** By the refresh token: one that was spent ends its session by itself. */
+  async function ownerOf(
+    { refreshToken }: SessionCookies,
+    request: ApiRequest,
+  ): Promise<Identity | undefined> {
+    if (refreshToken === undefined) return undefined;
+    try {
+      const { userId, sessionId } = await refreshSession(parts.sql, refreshToken, request);
+      return { userId, sessionId, tenant: "", expiresAt: 0 };
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return undefined;
+      throw error;
+    }
+  }
+
   return {
     async start(credentials: Credentials, request: ApiRequest): Promise<Expiry> {
       const cookies = cookiesOf(request);
@@ -35,8 +51,10 @@ export function cookieSessions(parts: SignInParts, keys: SigningKeys) {
 
     async end(request: ApiRequest): Promise<void> {
       const cookies = cookiesOf(request);
-      if (request.identity !== undefined) {
-        await inContext(parts.sql, request, (sql) => sql`select rate_limiter_admin.logout()`, {
+      const identity = request.identity ?? (await ownerOf(cookies, request));
+      if (identity !== undefined) {
+        const owner = { ...request, identity };
+        await inContext(parts.sql, owner, (sql) => sql`select rate_limiter_admin.logout()`, {
           role: "rate_limiter_visitor",
         });
       }

@@ -5,11 +5,10 @@ import { problemOf } from "./problem.ts";
 export async function post<TData, TVariables>(
   document: TypedDocumentNode<TData, TVariables>,
   variables: TVariables,
-  session: "begin" | "use" = "begin",
 ): Promise<TData> {
   const response = await fetch("/graphql", {
     method: "POST",
-    headers: { "content-type": "application/json", "x-cookie-session": session },
+    headers: { "content-type": "application/json", "x-cookie-session": "begin" },
     body: JSON.stringify({ query: document, variables }),
   });
   const { data, errors } = await response.json();

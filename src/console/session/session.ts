@@ -31,9 +31,7 @@ export async function signIn(credentials: Credentials): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  const isOver = phase.get() === "expired";
-  if (!isOver) await renewIfNeeded();
-  await post(EndSessionDocument, {}, isOver ? "begin" : "use").catch(() => {});
+  await post(EndSessionDocument, {}).catch(() => {});
   localStorage.removeItem(note);
   // What one user saw is not left to the next one.
   location.assign("/");
