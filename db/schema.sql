@@ -2121,7 +2121,7 @@ create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10,
   returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 99f103ef2a4abd91
+  -- body b596bf7f571ca808
 
 create function rate_limiter_admin.register_access_key(app_id uuid, access_key_id text, name text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT api_key_id uuid, OUT prefix text)
   returns record

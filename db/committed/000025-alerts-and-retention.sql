@@ -1,5 +1,5 @@
---! Previous: sha1:4bc71938fddd48dd685a6c523a8517eeb1778e3b
---! Hash: sha1:c1c5f083fa719758054efaf7359a50885a1c89f8
+--! Previous: sha1:f6d0c0fbfbe65acd3fbae24bb51ec2877d1ec873
+--! Hash: sha1:d85f3595dbd2fbeeb09690854b3b1364ff966363
 --! Message: alerts and retention
 
 -- Alerts

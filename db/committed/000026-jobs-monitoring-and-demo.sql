@@ -1,5 +1,5 @@
---! Previous: sha1:c1c5f083fa719758054efaf7359a50885a1c89f8
---! Hash: sha1:79a6a6b6ff7b1d81293973b9a6d137c6e2af29f9
+--! Previous: sha1:d85f3595dbd2fbeeb09690854b3b1364ff966363
+--! Hash: sha1:312ed5761b7dcc6c63a9e0547a5121d9f7055bce
 --! Message: jobs, monitoring and demo
 
 -- Jobs

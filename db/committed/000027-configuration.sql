@@ -1,5 +1,5 @@
---! Previous: sha1:79a6a6b6ff7b1d81293973b9a6d137c6e2af29f9
---! Hash: sha1:0140a7cc4b0f045039a67faa3740db6bd7b2797a
+--! Previous: sha1:312ed5761b7dcc6c63a9e0547a5121d9f7055bce
+--! Hash: sha1:37898c313c54b1c43ee23890b61b28f8995b5f2b
 --! Message: configuration
 
 -- Configuration
