@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /** Prints rows as an aligned table, or as JSON with one object in each line. */
 export function printRows(
   rows: readonly object[],
@@ -6,7 +8,7 @@ export function printRows(
 ): void {
   const cells = rows.map((row) => columns.map((column) => text(row[column as keyof object])));
   if (json) {
-    for (const row of rows) console.log(JSON.stringify(row));
+    for (const row of rows) console.log(printable(JSON.stringify(row)));
   } else if (rows.length === 0) {
     console.log(none);
   } else {
@@ -15,7 +17,9 @@ export function printRows(
 }
 
 function text(value: unknown): string {
-  return value === null || value === undefined ? "-" : String(value).replaceAll(/\s+/g, " ");
+  return value === null || value === undefined
+    ? "-"
+    : printable(String(value).replaceAll(/\s+/g, " "));
 }
 
 function aligned(lines: readonly (readonly string[])[]): string[] {

@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { UserError } from "../user-error.ts";
+import { printableLines } from "./printable.ts";
 
 /** PostgreSQL's own fields of an error, as both drivers deliver them. */
 interface DatabaseError extends Error {
@@ -11,7 +12,7 @@ interface DatabaseError extends Error {
 /** Prints the error and its hint; answers the exit code. */
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) return reportUsage(error);
-  console.error(describeError(error));
+  console.error(printableLines(describeError(error)));
   return error instanceof UserError ? error.exitCode : 1;
 }
 

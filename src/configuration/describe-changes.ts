@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { printableLines } from "../cli/printable.ts";
 import type { Change } from "./change.ts";
 import { titleOf } from "./configuration.ts";
 import { fieldsOf } from "./tree.ts";
@@ -8,7 +9,7 @@ const marks = { create: "+", update: "~", adopt: "=", prune: "-" } as const;
 /** Changes for people: a line for each object, and of an update each field, before and after. */
 export function describeChanges(changes: readonly Change[]): string {
   if (changes.length === 0) return "nothing differs";
-  return [...changes.map(describe), summaryOf(changes)].join("\n");
+  return printableLines([...changes.map(describe), summaryOf(changes)].join("\n"));
 }
 
 export function summaryOf(changes: readonly Change[]): string {

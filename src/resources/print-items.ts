@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import { printRows } from "../cli/print-rows.ts";
+import { printableLines } from "../cli/printable.ts";
 import type { Item, Resource } from "./resource.ts";
 
 export const formats = ["table", "json", "yaml"] as const;
@@ -8,14 +9,18 @@ export type Format = (typeof formats)[number];
 /** Objects in the format that was asked for: a table for people, the others for programs. */
 export function printItems(items: readonly Item[], resource: Resource, format: Format): void {
   const rows = items.map((item) => rowOf(item, resource));
-  if (format === "json") console.log(JSON.stringify(rows, undefined, 2));
+  if (format === "json") console.log(asJson(rows));
   else if (format === "yaml") console.log(stringify(rows).trimEnd());
   else printTable(rows, resource);
 }
 
 export function printItem(item: Item, resource: Resource, format: Exclude<Format, "table">): void {
   const row = rowOf(item, resource);
-  console.log(format === "json" ? JSON.stringify(row, undefined, 2) : stringify(row).trimEnd());
+  console.log(format === "json" ? asJson(row) : stringify(row).trimEnd());
+}
+
+function asJson(value: unknown): string {
+  return printableLines(JSON.stringify(value, undefined, 2));
 }
 
 function rowOf({ path, fields }: Item, { names }: Resource): Record<string, unknown> {

@@ -1,3 +1,4 @@
+import { printable } from "../cli/printable.ts";
 import type { Sample, Sampled } from "./sample.ts";
 
 export interface Line extends Sampled {
@@ -20,7 +21,7 @@ export function linesOf(before: Sample, after: Sample): Line[] {
 }
 
 export function nameOf({ tenant, application }: Sampled): string {
-  return `${tenant}/${application}`;
+  return printable(`${tenant}/${application}`);
 }
 
 export const orders = ["denied", "admitted", "fill", "name"] as const;

@@ -1,3 +1,4 @@
+import { printable } from "../cli/printable.ts";
 import { type Line, nameOf, type Order, sorted } from "./rates.ts";
 
 /** What the keyboard has chosen. */
@@ -30,7 +31,7 @@ export function screenOf(lines: readonly Line[], view: View): string[] {
 function detailsOf(line: Line): string[] {
   return [
     `application  ${nameOf(line)}`,
-    `cluster      ${line.cluster ?? "none"}`,
+    `cluster      ${printable(line.cluster ?? "none")}`,
     `operations   ${bar(line.iopsFill)}`,
     `bandwidth    ${bar(line.bandwidthFill)}`,
     `layer 1      ${bar(line.layer1Fill)}`,

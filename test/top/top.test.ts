@@ -24,6 +24,14 @@ const after: Sample = {
 };
 const view = { order: "name", selected: 0, isOpen: false } as const;
 
+test("a name that would steer the terminal is shown", () => {
+  const hostile = { ...row, application: "\u001b[2J" };
+  const [line] = linesOf(before, { ...after, rows: [hostile] });
+  const screen = screenOf(line ? [line] : [], view).join("\n");
+  expect(screen).toContain("quiet/\\u001b[2J");
+  expect(screen).not.toContain("\u001b");
+});
+
 describe("rates", () => {
   test("are what counts grew by, by the server's clock", () => {
     expect(linesOf(before, after)).toMatchObject([
