@@ -62,6 +62,11 @@ describe("where a collector is named", () => {
     expect(answer.status).toBe(200);
   });
 
+  test("callers choose neither the names of spans nor how long they are", async () => {
+    await fetch(new URL(`/made-up/${"p".repeat(300)}`, api.url));
+    await api.nobody.ask(`query ${"n".repeat(300)} { __typename }`);
+  });
+
   test("a job has a span, and one that fails says why", async () => {
     await holdClock(database);
     await database.sql`select graphile_worker.add_job('verify_ledger')`;
@@ -101,6 +106,14 @@ describe("where a collector is named", () => {
     ]) {
       expect(collector.holds(part), `${part}`).toBe(true);
     }
-    expect(collector.holds("a-value-of-a-variable")).toBe(false);
+    expect(collector.holds(`query ${"n".repeat(100)}`)).toBe(true);
+    for (const part of [
+      "a-value-of-a-variable",
+      "GET /made-up",
+      "p".repeat(250),
+      "n".repeat(101),
+    ]) {
+      expect(collector.holds(part), part).toBe(false);
+    }
   });
 });

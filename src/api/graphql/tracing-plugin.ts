@@ -2,6 +2,9 @@ import "postgraphile/grafast";
 import { traced } from "../../tracing/traced.ts";
 import { operationOf } from "./limits.ts";
 
+/** Spans are kept until they are sent, and callers choose names. */
+const longestName = 100;
+
 /** A span of each operation, by its kind and name; of its variables and answers nothing is told. */
 export const tracingPlugin: GraphileConfig.Plugin = {
   name: "QosTracingPlugin",
@@ -11,7 +14,7 @@ export const tracingPlugin: GraphileConfig.Plugin = {
       execute(next, { args }) {
         const operation = operationOf(args.document, args.operationName);
         const kind = operation?.operation ?? "operation";
-        const name = operation?.name?.value;
+        const name = operation?.name?.value.slice(0, longestName);
         const attributes = {
           "graphql.operation.type": kind,
           ...(name !== undefined && { "graphql.operation.name": name }),

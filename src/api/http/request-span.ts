@@ -6,6 +6,12 @@ import {
   ATTR_URL_PATH,
 } from "@opentelemetry/semantic-conventions";
 
+/** Spans are kept until they are sent, and callers choose paths. */
+const longestText = 250;
+
+/** Other paths are files of the console, or what a caller made up: spans have few names. */
+const named = /^\/(graphql|export\/(metrics|audit)\.(csv|ndjson))$/;
+
 /** Of health checks there is nothing to learn. */
 const untraced = new Set(["/healthz", "/readyz"]);
 
@@ -25,10 +31,17 @@ export function inRequestSpan(
   }
   const method = message.method ?? "GET";
   const parent = propagation.extract(context.active(), message.headers);
-  const attributes = { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_PATH]: path };
+  const attributes = {
+    [ATTR_HTTP_REQUEST_METHOD]: method,
+    [ATTR_URL_PATH]: path.slice(0, longestText),
+  };
   const span = trace
     .getTracer("storage-qos")
-    .startSpan(`${method} ${path}`, { kind: SpanKind.SERVER, attributes }, parent);
+    .startSpan(
+      named.test(path) ? `${method} ${path}` : method,
+      { kind: SpanKind.SERVER, attributes },
+      parent,
+    );
   response.once("close", () => {
     span.setAttribute(ATTR_HTTP_RESPONSE_STATUS_CODE, response.statusCode);
     if (!response.writableFinished || response.statusCode >= 500) {
