@@ -28,7 +28,7 @@ const policy = [
   "default-src 'none'",
   ...["script-src 'self'", "style-src 'self'", "img-src 'self'", "font-src 'self'"],
   ...["connect-src 'self'", "manifest-src 'self'", "base-uri 'none'", "form-action 'none'"],
-  ...["frame-ancestors 'none'", "require-trusted-types-for 'script'"],
+  ...["frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"],
 ].join("; ");
 
 const types: Readonly<Record<string, string>> = {
@@ -40,15 +40,20 @@ const types: Readonly<Record<string, string>> = {
 
 const page = "/index.html";
 
-export function consoleFiles(): ConsoleFiles {
+/** A build that failed takes seconds of a core, and any visitor asks for one. */
+const betweenBuildsMs = 60_000;
+
+export function consoleFiles(build: () => Promise<string> = builtConsole): ConsoleFiles {
   let loading: Promise<ReadonlyMap<string, ServedFile>> | undefined;
 
-  /** Once, and again where it failed. */
+  /** Once, and again a minute after it failed. */
   function files(): Promise<ReadonlyMap<string, ServedFile>> {
-    loading ??= builtConsole()
+    loading ??= build()
       .then(readFiles)
       .catch((err: Error) => {
-        loading = undefined;
+        setTimeout(() => {
+          loading = undefined;
+        }, betweenBuildsMs).unref();
         log.error({ err }, "console not built");
         const hint = "The log says why. The API itself answers at /graphql.";
         throw new ApiError("QS503", "console is not built", hint);
