@@ -1,5 +1,5 @@
 --! Previous: sha1:d85f3595dbd2fbeeb09690854b3b1364ff966363
---! Hash: sha1:312ed5761b7dcc6c63a9e0547a5121d9f7055bce
+--! Hash: sha1:2f1364d1d36576423bd1d8bec1ddcf17df5f2180
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -519,17 +519,24 @@ begin
   if (select count(*) from rate_limiter.processes as p where p.login = session_user) < most then
     return;
   end if;
+  -- One that dies and begins anew each minute would fill it within a day.
+  delete from rate_limiter.processes as p
+  where p.login = session_user
+    and rate_limiter.processes_is_silent(p);
+  if found then
+    return;
+  end if;
   raise exception using
     errcode = 'QS429',
     message = 'too many processes of a login',
     detail = format('processes: %s', most),
-    hint = 'End processes by end_process(); silent ones make room after a day.';
+    hint = 'End processes by end_process(); those that are silent make room.';
 end;
 $$;
 
 comment on function rate_limiter_internal.make_room_for_process(timestamptz) is
-  'Removes what was silent for a day of the processes of this login. Raises QS429 where it has a '
-  'thousand that are there.';
+  'Removes what was silent for a day of the processes of this login, and all that is silent where '
+  'it has a thousand. Raises QS429 where it has a thousand that are there.';
 --! EndIncluded rate_limiter_internal/processes/make_room_for_process.sql
 --! Included rate_limiter/processes/report_process.sql
 create or replace function rate_limiter.report_process(
@@ -589,8 +596,8 @@ comment on function rate_limiter.report_process(
 ) is
   'A gateway, client, worker or API says that it is there, and how much it has done since its '
   'start. Call it every half a minute: after 90 seconds of silence a process counts as gone. A '
-  'login has a thousand processes at most; those that were silent for a day make room. Raises '
-  'QS422 for a report that means nothing, QS429 for one process too many.';
+  'login has a thousand processes at most; those that are silent make room. Raises QS422 for a '
+  'report that means nothing, QS429 for one process too many.';
 grant execute on function rate_limiter.report_process(
   uuid, text, text, text, text, interval, integer, bigint, bigint, bigint
 ) to rate_limiter_app, rate_limiter_worker;

@@ -1,5 +1,5 @@
---! Previous: sha1:312ed5761b7dcc6c63a9e0547a5121d9f7055bce
---! Hash: sha1:37898c313c54b1c43ee23890b61b28f8995b5f2b
+--! Previous: sha1:2f1364d1d36576423bd1d8bec1ddcf17df5f2180
+--! Hash: sha1:9cb16190ec19a1d702add1f708c9d217ac353835
 --! Message: configuration
 
 -- Configuration

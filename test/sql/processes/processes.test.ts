@@ -70,7 +70,7 @@ describe("a process that reports", () => {
         sql.savepoint(() => one()),
         "QS429",
       );
-      await sql`update rate_limiter.processes set seen_at = now() - interval '25 hours'`;
+      await sql`update rate_limiter.processes set seen_at = now() - interval '2 minutes'`;
       await one();
       const [left] = await sql`
         select count(*)::integer from rate_limiter.processes where login = session_user
