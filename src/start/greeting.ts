@@ -26,6 +26,7 @@ function access({ apiUrl, administrator, demo, data }: Facts): string[] {
     `  Console and admin API    ${apiUrl}`,
     ...(administrator
       ? [
+          `  Sign in to the tenant    ${administrator.tenant}`,
           `  Sign in as               ${administrator.email}`,
           `  Password (shown once)    ${administrator.password}`,
         ]

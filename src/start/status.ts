@@ -18,7 +18,7 @@ export interface DatabaseStatus {
   readonly schema: "up to date" | "other migrations than this code has";
   /** Worker processes that reported within a minute. */
   readonly workers: number;
-  /** What system administrators sign in with. */
+  /** What system administrators sign in with: addresses and tenants. */
   readonly administrators: readonly string[];
 }
 
@@ -99,12 +99,13 @@ async function ask(sql: Sql, url: string): Promise<DatabaseStatus> {
         where w.seen_at > now() - interval '1 minute'
       ) as workers,
       array(
-        select distinct u.email::text
+        select distinct u.email::text || ' of the tenant ' || t.name
         from rate_limiter.users as u
+        join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
         join rate_limiter.user_roles as ur on ur.user_id = u.user_id
         join rate_limiter.roles as r on r.role_id = ur.role_id
         where r.name = 'system_admin' and u.is_active
-        order by u.email::text
+        order by 1
         limit 10
       ) as administrators
   `;

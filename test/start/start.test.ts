@@ -76,7 +76,9 @@ describe("npm start", () => {
         new RegExp(`${key}\n +of photos, an application of the tenant demo`),
       );
     }
-    expect(first.greeting).toMatch(/Sign in as +\S+@\S+\n +Password \(shown once\) +\S{20,}\n/);
+    expect(first.greeting).toMatch(
+      /Sign in to the tenant +operators\n +Sign in as +\S+@\S+\n +Password \(shown once\) +\S{20,}\n/,
+    );
     expect(second.greeting).not.toContain("Password");
     expect(second.greeting).toContain("http://api");
   });

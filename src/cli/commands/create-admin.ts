@@ -36,7 +36,7 @@ export function register(program: Command): void {
         const made = await withConnection(withRole(url, "rate_limiter_owner"), (sql) =>
           createAdministrator(sql, wanted, given),
         );
-        console.log(`${made.email} administers the system`);
+        console.log(`${made.email} of the tenant ${made.tenant} administers the system`);
         if (given === undefined) console.log(`password (shown once): ${made.password}`);
       });
     });
