@@ -28,3 +28,17 @@ export async function applyConfiguration(
     throw refusalOf(error, configuration) ?? error;
   }
 }
+
+/** Does the same and takes all of it back: answers what it would change, or what is refused. */
+export async function rehearseConfiguration(
+  sql: TransactionSql,
+  configuration: Configuration,
+  options: ApplyOptions,
+): Promise<readonly Change[]> {
+  await sql`savepoint rehearsal`;
+  const changes = await applyConfiguration(sql, configuration, options);
+  // What is checked at a commit is checked now: there will be none.
+  await sql`set constraints all immediate`;
+  await sql`rollback to savepoint rehearsal`;
+  return changes;
+}

@@ -184,6 +184,20 @@ describe("a configuration", () => {
     });
   });
 
+  test("is rehearsed by a dry run, which tells what is refused and leaves nothing", async () => {
+    const file = fileOf("tenants: {rehearsed: {description: not to stay}}", "dry.yaml");
+    const { code, stdout } = await runInProcess("apply", "-f", file, "--dry-run");
+    expect(code).toBe(0);
+    expect(stdout).toContain("+ tenant rehearsed");
+    expect(stdout).toContain("nothing was changed");
+    expect(await sql`select from rate_limiter.tenants where name = 'rehearsed'`).toHaveLength(0);
+
+    const lost = "tenants: {rehearsed: {applications: {web: {cluster: not-there}}}}";
+    const refused = await runInProcess("apply", "-f", fileOf(lost, "dry.yaml"), "--dry-run");
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("unknown cluster (QS404)");
+  });
+
   test("moves shares under a ceiling from one application to another", async () => {
     const shares = (photos: number, videos: number) => `
 managed_by: storage-team

@@ -5,6 +5,7 @@ interface Options {
   readonly reason: string;
   readonly prune?: boolean;
   readonly takeOver?: boolean;
+  readonly dryRun?: boolean;
   readonly as?: string;
   readonly json?: boolean;
 }
@@ -19,6 +20,7 @@ export function register(program: Command): void {
     .option("--reason <text>", "why, for the history", "applied by storage-qos apply")
     .option("--prune", "end what this configuration manages and no longer names")
     .option("--take-over", "manage also what another configuration manages")
+    .option("--dry-run", "do all of it and take it back: what is refused is told")
     .option("--as <email>", "the system administrator whose changes these are; else QOS_OPERATOR")
     .option("--json", "print one JSON object a change")
     .addHelpText(
@@ -27,6 +29,7 @@ export function register(program: Command): void {
 Examples:
   storage-qos apply -f qos.yaml
   storage-qos apply -f clusters.yaml -f tenants/ --prune --reason "ticket 7"
+  storage-qos apply -f tenants/ --prune --dry-run
   storage-qos export | storage-qos apply -f -
 
 Exit codes: 0 done, 2 the configuration is refused and nothing was applied, 1 other errors.
@@ -35,16 +38,20 @@ The schema of the files is docs/qos.schema.json.`,
     .action(async ({ file, reason, as, json, ...options }: Options) => {
       const { readSources } = await import("../../configuration/source.ts");
       const { configurationOf } = await import("../../configuration/configuration.ts");
-      const { applyConfiguration } = await import("../../configuration/apply.ts");
+      const { applyConfiguration, rehearseConfiguration } = await import(
+        "../../configuration/apply.ts"
+      );
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
       const { asOperator } = await import("../as-operator.ts");
       const configuration = configurationOf(await readSources(file));
       const prune = options.prune ?? false;
       const takeOver = options.takeOver ?? false;
+      const work = options.dryRun ? rehearseConfiguration : applyConfiguration;
       const changes = await asOperator(as, (sql) =>
-        applyConfiguration(sql, configuration, { reason, prune, takeOver }),
+        work(sql, configuration, { reason, prune, takeOver }),
       );
       if (json) for (const change of changes) console.log(JSON.stringify(change));
       else console.log(describeChanges(changes));
+      if (options.dryRun && !json) console.log("dry run: nothing was changed");
     });
 }
