@@ -1,5 +1,4 @@
 import { databaseUrlOr } from "../cli/database-url.ts";
-import type { Sql } from "../postgres/connect.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { readDemoKey } from "../start/demo-key.ts";
@@ -8,10 +7,10 @@ import { InputError } from "../user-error.ts";
 import { check } from "./check.ts";
 import { consume } from "./consume.ts";
 import { withDecidingConnection } from "./may-decide.ts";
-import { operationNames } from "./operation-names.ts";
 import { describeOutcome, type Outcome } from "./report.ts";
 import { sizeInBytes } from "./size.ts";
 import type { Decision, Question } from "./types.ts";
+import { isUnknownOperation, unknownOperation } from "./unknown-operation.ts";
 
 export interface DecideOptions {
   readonly key?: string;
@@ -52,17 +51,6 @@ async function repeat(times: number, decide: () => Promise<Decision>): Promise<O
     if (told?.allowed !== false) told = decision;
   }
   return { allowed, denied, decision: told as Decision };
-}
-
-function isUnknownOperation(error: unknown): boolean {
-  const { code, message } = error as { code?: string; message?: string };
-  return code === "QS404" && message === "unknown operation";
-}
-
-async function unknownOperation(sql: Sql, name: string, cause: unknown): Promise<InputError> {
-  const names = await operationNames(sql);
-  const hint = `Operations are ${names.join(", ")}.`;
-  return new InputError("unknown_operation", `unknown operation ${name}`, hint, { cause });
 }
 
 function textOf(outcome: Outcome, question: Question, { json }: DecideOptions): string {

@@ -18,7 +18,7 @@ export function describeOutcome({ allowed, denied, decision }: Outcome): string 
     ...(reason === null ? [] : [`reason: ${reason}`]),
     ...(denied > 0 ? [`retry: ${retry(decision)}`] : []),
     ...(Number(delay) > 0 ? [`hold back: ${delay} ms`] : []),
-    `the application's buckets hold: ${remaining ?? "no limit"} tokens, ${bytes ?? "no limit"} bytes`,
+    `the application's buckets hold: ${remaining ?? "unlimited"} tokens, ${bytes ?? "unlimited"} bytes`,
   ].join("\n");
 }
 

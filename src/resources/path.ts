@@ -11,7 +11,7 @@ export function parsePath(
   if (path.length === names.length && path.every((part) => part !== "")) return path;
   throw new InputError(
     "name_invalid",
-    `invalid name of a ${name}: ${text}`,
+    `invalid ${name} name: ${text}`,
     `Write it as ${names.join("/")}; a slash within a name as \\/.`,
   );
 }

@@ -41,6 +41,9 @@ test("why names the bucket that is short, and when it passes", async () => {
   expect(stdout).toMatch(/^2 +iops_l2 +enforce +/m);
   const unknown = await runInProcess("why", "noisy/nothing", "head");
   expect(unknown.stderr).toContain("unknown application (QS404)");
+  const unnamed = await runInProcess("why", "noisy/photos", "reed");
+  expect(unnamed.code).toBe(2);
+  expect(unnamed.stderr).toMatch(/unknown operation reed.*\nhint: Operations are .*head/);
   const wrong = await runInProcess("why", "noisy/photos", "head", "much");
   expect(wrong).toMatchObject({ code: 2 });
 });

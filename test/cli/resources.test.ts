@@ -153,7 +153,7 @@ describe("one object of each kind", () => {
 describe("what is wrong is told, and changes nothing", () => {
   test.each([
     [["get", "planets"], 2, "unknown kind: planets (kind_unknown)"],
-    [["get", "quota", "acme"], 2, "invalid name of a quota: acme (name_invalid)"],
+    [["get", "quota", "acme"], 2, "invalid quota name: acme (name_invalid)"],
     [["get", "tenant", "nowhere"], 4, "no tenant nowhere (not_found)"],
     [["set", "tenant", "nowhere", "description=x"], 4, "no tenant nowhere (not_found)"],
     [["delete", "tenant", "nowhere"], 4, "no tenant nowhere (not_found)"],

@@ -25,11 +25,20 @@ ${exitCodesHelp}`,
       const { whyThrottled } = await import("../../inspect/why-throttled.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
+      const { isUnknownOperation, unknownOperation } = await import(
+        "../../decide/unknown-operation.ts"
+      );
       const { asOperator } = await import("../as-operator.ts");
+      const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { printRows } = await import("../print-rows.ts");
       const path = parsePath(name, resourceOf("application"));
       const bytes = sizeInBytes(size);
-      const rows = await asOperator(as, (sql) => whyThrottled(sql, path, operation, bytes));
+      const rows = await asOperator(as, (sql) => whyThrottled(sql, path, operation, bytes)).catch(
+        async (error: unknown) => {
+          if (!isUnknownOperation(error)) throw error;
+          throw await withOwnerConnection((sql) => unknownOperation(sql, operation, error));
+        },
+      );
       const columns = ["layer", "bucket", "mode", "verdict", "charge", "tokens", "capacity"];
       printRows(rows, [...columns, "debt", "passes_at"], {
         json,
