@@ -30,7 +30,7 @@ Examples:
   storage-qos apply -f qos.yaml
   storage-qos apply -f clusters.yaml -f tenants/ --prune --reason "ticket 7"
   storage-qos apply -f tenants/ --prune --dry-run
-  storage-qos export | storage-qos apply -f -
+  storage-qos export --managed-by storage-team | storage-qos apply -f -
 
 Exit codes: 0 done, 2 the configuration is refused and nothing was applied, 1 other errors.
 The schema of the files is docs/qos.schema.json.`,
