@@ -20,6 +20,7 @@ export const checks: readonly Check[] = [
   { name: "schema", judge: schema },
   { name: "extensions", judge: extensions },
   { name: "roles", judge: roles },
+  { name: "writes", judge: writes },
   { name: "durability", judge: durability },
   { name: "autovacuum", judge: autovacuum },
   { name: "random_page_cost", judge: randomPageCost },
@@ -70,6 +71,16 @@ function extensions({ extensions: installed }: Facts) {
 function roles({ missingRoles }: Facts) {
   if (missingRoles.length === 0) return ok("all seven are there");
   return critical(`missing: ${missingRoles.join(", ")}`, "Run npm run db:migrate.");
+}
+
+function writes({ isReadOnly, isStandby }: Facts) {
+  if (!isReadOnly) return ok("the database takes them");
+  // The check of replicas says so.
+  if (isStandby) return ok("a standby takes none");
+  return critical(
+    "transactions are read-only: nothing is decided, and no job runs",
+    "Find who set default_transaction_read_only, and why: select * from pg_db_role_setting, show all.",
+  );
 }
 
 function durability({ settings }: Facts) {

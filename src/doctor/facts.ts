@@ -3,6 +3,7 @@ export interface Facts {
   readonly serverVersion: number;
   readonly serverVersionText: string;
   readonly isStandby: boolean;
+  readonly isReadOnly: boolean;
   readonly missingMigrations: number;
   readonly unknownMigrations: number;
   readonly extensions: readonly string[];

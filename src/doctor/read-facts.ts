@@ -3,10 +3,12 @@ import { committedMigrations } from "../worker/require-schema.ts";
 import type { Facts } from "./facts.ts";
 import { readClock } from "./read-clock.ts";
 import { readPooling } from "./read-pooling.ts";
+import { readSessions, type SessionFacts } from "./read-sessions.ts";
 
 type FromDatabase = Omit<
   Facts,
-  "missingMigrations" | "unknownMigrations" | "clockSkewMs" | "isPooled" | "nodeMajor"
+  | keyof SessionFacts
+  | ("missingMigrations" | "unknownMigrations" | "clockSkewMs" | "isPooled" | "nodeMajor")
 > & { readonly applied: readonly string[] };
 
 /** Reads all facts; changes nothing, and works on a standby too. */
@@ -15,6 +17,7 @@ export async function readFacts(sql: Sql): Promise<Facts> {
   const committed = committedMigrations();
   return {
     ...known,
+    ...(await readSessions(sql)),
     missingMigrations: committed.filter((hash) => !applied.includes(hash)).length,
     unknownMigrations: applied.filter((hash) => !committed.includes(hash)).length,
     clockSkewMs: await readClock(sql),
@@ -40,6 +43,7 @@ async function fromDatabase(sql: Sql): Promise<FromDatabase> {
       'serverVersion', current_setting('server_version_num')::integer,
       'serverVersionText', current_setting('server_version'),
       'isStandby', pg_is_in_recovery(),
+      'isReadOnly', current_setting('transaction_read_only')::boolean,
       'applied', array(select rate_limiter_private.applied_migrations()),
       'extensions', array(select e.extname from pg_extension as e),
       'missingRoles', array(
@@ -58,9 +62,6 @@ async function fromDatabase(sql: Sql): Promise<FromDatabase> {
           'autovacuum', 'track_counts', 'max_connections', 'huge_pages_status',
           'default_transaction_isolation', 'data_checksums'
         )
-      ),
-      'connections', (
-        select count(*) from pg_stat_activity as a where a.backend_type = 'client backend'
       ),
       'workers', (
         select count(*)
@@ -98,22 +99,6 @@ async function fromDatabase(sql: Sql): Promise<FromDatabase> {
         from pg_stat_user_tables as t
         where t.relname in ('token_buckets', 'layer1_stripes')
       ), 0),
-      'replicas', (
-        select coalesce(
-          jsonb_agg(jsonb_build_object(
-            'name', r.application_name,
-            'lagSeconds', coalesce(extract(epoch from r.replay_lag), 0)
-          )),
-          '[]'
-        )
-        from pg_stat_replication as r
-      ),
-      'oldestSnapshotSeconds', (
-        select coalesce(max(extract(epoch from clock_timestamp() - a.xact_start)), 0)
-        from pg_stat_activity as a
-        where a.pid <> pg_backend_pid()
-          and (a.backend_xmin is not null or a.backend_xid is not null)
-      ),
       'preparedTransactions', (select count(*) from pg_prepared_xacts),
       'slotsHoldingRows', array(
         select s.slot_name from pg_replication_slots as s where s.xmin is not null
@@ -127,8 +112,7 @@ async function fromDatabase(sql: Sql): Promise<FromDatabase> {
           order by t.total_bytes desc
           limit 3
         ) as l
-      ),
-      'seesAllSessions', pg_has_role(current_user, 'pg_read_all_stats', 'usage')
+      )
     ) as facts
   `;
   if (row === undefined) throw new Error("the database answered nothing");

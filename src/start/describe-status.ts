@@ -1,6 +1,6 @@
 import { demoOwner } from "./seed-demo.ts";
 import { shellWord } from "./shell.ts";
-import type { Status } from "./status.ts";
+import type { DatabaseStatus, Status } from "./status.ts";
 
 /** The status for people, with what the greeting told and without what is shown once. */
 export function describeStatus(status: Status): string {
@@ -16,7 +16,7 @@ function lines({ api, database, data, port, demoKey, startedAt, workerUrl }: Sta
     ...(known
       ? [
           line("Worker", `${database.workers > 0 ? "runs" : "does not run"}  ${workerUrl ?? ""}`),
-          line("Database", `PostgreSQL ${database.serverVersion}, schema ${database.schema}`),
+          line("Database", describeDatabase(database)),
           line("", database.url),
           line("Administrators", database.administrators.join(", ") || "none"),
           line("", "a lost password: npx storage-qos reset-password EMAIL"),
@@ -27,6 +27,10 @@ function lines({ api, database, data, port, demoKey, startedAt, workerUrl }: Sta
     ...(data && port ? [line("psql, as a gateway", gatewaySession(data.passwords, port))] : []),
     ...(startedAt ? [line("Started", startedAt)] : []),
   ];
+}
+
+function describeDatabase({ serverVersion, schema, isReadOnly }: DatabaseStatus): string {
+  return `PostgreSQL ${serverVersion}, schema ${schema}${isReadOnly ? ", takes no writes" : ""}`;
 }
 
 function gatewaySession(passwords: string, port: number): string {

@@ -16,6 +16,7 @@ export interface DatabaseStatus {
   readonly url: string;
   readonly serverVersion: string;
   readonly schema: "up to date" | "other migrations than this code has";
+  readonly isReadOnly: boolean;
   /** Worker processes that reported within a minute. */
   readonly workers: number;
   /** What system administrators sign in with: addresses and tenants. */
@@ -60,7 +61,8 @@ export async function readStatus(env: NodeJS.ProcessEnv): Promise<Status> {
 }
 
 function isDatabaseWell(database: Status["database"]): boolean {
-  return "workers" in database && database.schema === "up to date" && database.workers > 0;
+  if (!("workers" in database)) return false;
+  return database.schema === "up to date" && database.workers > 0 && !database.isReadOnly;
 }
 
 function usualApiUrl(env: NodeJS.ProcessEnv): string {
@@ -92,6 +94,7 @@ async function ask(sql: Sql, url: string): Promise<DatabaseStatus> {
   const [row] = await sql<[Row]>`
     select
       current_setting('server_version') as server_version,
+      current_setting('transaction_read_only')::boolean as is_read_only,
       array(select rate_limiter_private.applied_migrations()) as applied,
       (
         select count(*)::integer
@@ -115,6 +118,7 @@ async function ask(sql: Sql, url: string): Promise<DatabaseStatus> {
     url: `${withoutPassword(url)}`,
     serverVersion: row.server_version,
     schema: isSame ? "up to date" : "other migrations than this code has",
+    isReadOnly: row.is_read_only,
     workers: row.workers,
     administrators: row.administrators,
   };
@@ -122,6 +126,7 @@ async function ask(sql: Sql, url: string): Promise<DatabaseStatus> {
 
 interface Row {
   readonly server_version: string;
+  readonly is_read_only: boolean;
   readonly applied: readonly string[];
   readonly workers: number;
   readonly administrators: readonly string[];

@@ -103,3 +103,12 @@ test("the rules and the dashboard of the API ask for what it tells, and show all
   expect(asked.filter((name) => !names.includes(name))).toEqual([]);
   expect(names.filter((name) => !dashboard.includes(name))).toEqual([]);
 });
+
+test("every statement of the runbooks runs as rate_limiter_readonly, or any login", async () => {
+  const reader = await database.session("reader", "rate_limiter_readonly");
+  const blocks = [...runbooks.matchAll(/\n\n(( {4}select [^;]+);)/g)].map(([, , text]) => text);
+  const inline = [...runbooks.matchAll(/`(select [^`]+)`/g)].map(([, text]) => text);
+  const statements = [...blocks, ...inline].filter((text) => !text?.includes("terminate"));
+  expect(statements.length).toBeGreaterThan(6);
+  for (const statement of statements) await reader.sql.unsafe(statement ?? "");
+});

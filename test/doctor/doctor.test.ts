@@ -1,7 +1,9 @@
 import { describe, expect, test, vi } from "vitest";
+import { withOwnerConnection } from "../../src/cli/with-owner-connection.ts";
 import { checks } from "../../src/doctor/checks.ts";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import { readFacts } from "../../src/doctor/read-facts.ts";
+import { withConnection } from "../../src/postgres/connect.ts";
 import { runInProcess } from "../cli/in-process.ts";
 import { createDatabase } from "../harness/index.ts";
 
@@ -38,6 +40,7 @@ const faults = [
   ["schema", "critical", { unknownMigrations: 1 }],
   ["extensions", "info", { extensions: [] }],
   ["roles", "critical", { missingRoles: ["rate_limiter_app"] }],
+  ["writes", "critical", { isReadOnly: true }],
   ["durability", "critical", { settings: { ...well.settings, fsync: "off" } }],
   ["autovacuum", "critical", { settings: { ...well.settings, track_counts: "off" } }],
   ["random_page_cost", "warning", { settings: { ...well.settings, random_page_cost: "4" } }],
@@ -105,6 +108,19 @@ describe("the facts of a database", () => {
     expect(found).toMatchObject({ workers: 1, ledgerGaps: 2 });
     expect(found.ledgerCheckHours).toBeGreaterThanOrEqual(3);
     expect(found.oldestSnapshotSeconds).toBeGreaterThan(0);
+  });
+
+  test("are of all sessions, as far as its login sees them, whatever role it has taken", async () => {
+    await database.session("other", "rate_limiter_worker");
+    const found = await withOwnerConnection(readFacts);
+    expect(found.seesAllSessions).toBe(true);
+    expect(found.connections).toBeGreaterThan(1);
+  });
+
+  test("tell that nothing can be written", async () => {
+    const readOnly = { connection: { default_transaction_read_only: true } };
+    const found = await withConnection(database.url, readFacts, readOnly);
+    expect(found.isReadOnly).toBe(true);
   });
 
   test("make the exit code", async () => {
