@@ -68,6 +68,8 @@ describe.skipIf(client === undefined)("a dump, restored to another server", () =
     await sql`update rate_limiter.token_buckets set ledger_seq = 0`;
     appId = await limitedApplication(sql, { iops: 1, burst: 1_000, bytes: 1_000_000 });
     for (let call = 0; call < 5; call++) await consume(database.url);
+    await leaveJobsHalfway(sql);
+    await consume(database.url);
     for (const block of drill("another server or version")) await run(block);
   }, 120_000);
   afterAll(async () => {
@@ -100,6 +102,34 @@ describe.skipIf(client === undefined)("a dump, restored to another server", () =
     });
   });
 
+  test("goes on with the usage, a check of the ledger and who manages what", async () => {
+    await withConnection(copy, async (copied) => {
+      const progress = await copied`select from rate_limiter_private.ledger_check_progress`;
+      expect(progress.length).toBe(1);
+      const managed = await copied`select managed_by from rate_limiter_internal.managed_objects`;
+      expect([...managed]).toEqual([{ managed_by: "drill" }]);
+      expect((await copied`select from rate_limiter.processes`).length).toBe(1);
+
+      await copied`select from rate_limiter_private.refresh_daily_quota_usage()`;
+      const [usage] = await copied`
+        select u.tokens_consumed as counted, (
+          select -sum(t.tokens_change)
+          from rate_limiter.token_transactions as t
+          where t.owner_id = u.app_id
+            and t.bucket_type = u.bucket_type
+            and t.transaction_type = 'consume'
+        ) as explained
+        from rate_limiter.mv_daily_quota_usage as u
+        where u.app_id = ${appId} and u.bucket_type = 'iops_l2'
+      `;
+      expect(Number(usage?.explained)).toBeGreaterThan(6);
+      expect(usage?.counted).toBe(usage?.explained);
+      const [check] =
+        await copied`select is_done, gap_count from rate_limiter_private.verify_ledger()`;
+      expect({ ...check }).toEqual({ is_done: true, gap_count: "0" });
+    });
+  });
+
   test("gives back the rows of a table that were removed by mistake", async () => {
     const { sql } = database;
     const rules = () =>
@@ -111,6 +141,21 @@ describe.skipIf(client === undefined)("a dump, restored to another server", () =
     expect(before.length).toBeGreaterThan(1);
   });
 });
+
+/** A usage and a check of the ledger that are not at their end, a process and a managed object. */
+async function leaveJobsHalfway(sql: Sql): Promise<void> {
+  await sql`select from rate_limiter_private.refresh_daily_quota_usage()`;
+  await sql`select from rate_limiter_private.verify_ledger(clock_timestamp(), 1)`;
+  await sql`
+    select from rate_limiter.report_process(
+      gen_random_uuid(), 'gateway', 'one', 'here', '1', interval '1 minute'
+    )
+  `;
+  await sql`
+    insert into rate_limiter_internal.managed_objects (kind, object_id, managed_by)
+    select 'tenant', t.tenant_id, 'drill' from rate_limiter.tenants as t limit 1
+  `;
+}
 
 describe.skipIf(client === undefined)("dumps of a part", () => {
   const backup = mkdtempSync(join(tmpdir(), "storage-qos-dump-"));
