@@ -4586,7 +4586,7 @@ create function rate_limiter_internal.usage_due(shard_keys integer[], app_ids uu
 create function rate_limiter_internal.usage_of(shard_key integer, app_id uuid, unit text, from_time timestamp with time zone, to_time timestamp with time zone)
   returns TABLE(starts_at timestamp with time zone, bucket_type rate_limiter.bucket_type, tokens_used numeric, usage_entries bigint)
   language sql stable parallel safe;
-  -- body f9e28b63e6378029
+  -- body b002e572d98a4eac
 
 create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
   returns void

@@ -269,7 +269,8 @@ as $$
     and u.date >= (from_time at time zone 'UTC')::date
     and u.date < (to_time at time zone 'UTC')::date
   union all
-  -- What the job has yet to count. Rows of a bucket come nearly in the order of their times.
+  -- What the job has yet to count. Rows of a bucket come nearly in the order of their times, but
+  -- where the clock stepped back.
   select
     date_trunc(unit, l.hour, 'UTC'), b.bucket_type,
     l.tokens_consumed + l.tokens_owed - l.tokens_refunded, l.usage_entries
@@ -278,7 +279,10 @@ as $$
     on p.shard_key = b.shard_key and p.app_id = b.owner_id and p.bucket_type = b.bucket_type
   cross join lateral rate_limiter_internal.ledger_usage(
     b.shard_key, b.owner_id, b.bucket_type, coalesce(p.seq, 0), b.ledger_seq,
-    greatest(from_time, p.last_at - interval '1 minute'), to_time
+    greatest(
+      from_time, case when b.updated_at >= p.last_at then p.last_at - interval '1 minute' end
+    ),
+    to_time
   ) as l
   where b.shard_key = usage_of.shard_key
     and b.owner_id = usage_of.app_id

@@ -241,6 +241,13 @@ describe("usage by hour and day", () => {
     await count();
     expect([await read("hour"), await read("day")]).toEqual(before);
     expect(before.flat().reduce((total, row) => total + Number(row.entries), 0)).toBe(26);
+
+    // On a server that took over, and whose clock is behind.
+    await consumeAt(7300, 2);
+    const behind = [await read("hour"), await read("day")];
+    await count();
+    expect([await read("hour"), await read("day")]).toEqual(behind);
+    expect(behind).not.toEqual(before);
   });
 
   test("of a span is that of its days and of the hours on both sides of them", async () => {
