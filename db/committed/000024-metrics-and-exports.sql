@@ -1,5 +1,5 @@
 --! Previous: sha1:ac3397db6a23f86cbc7776002cc5258d22e46eb1
---! Hash: sha1:f6d0c0fbfbe65acd3fbae24bb51ec2877d1ec873
+--! Hash: sha1:70f01005343d3d3dac6c024c3a29c219211633ac
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:f6d0c0fbfbe65acd3fbae24bb51ec2877d1ec873
---! Hash: sha1:d85f3595dbd2fbeeb09690854b3b1364ff966363
+--! Previous: sha1:70f01005343d3d3dac6c024c3a29c219211633ac
+--! Hash: sha1:83cbec50f70249fc9c04ea038790869b6c8c67f7
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:d85f3595dbd2fbeeb09690854b3b1364ff966363
---! Hash: sha1:2f1364d1d36576423bd1d8bec1ddcf17df5f2180
+--! Previous: sha1:83cbec50f70249fc9c04ea038790869b6c8c67f7
+--! Hash: sha1:a917129856ac93f1bfd31e8ffbc45a81d1518654
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:2f1364d1d36576423bd1d8bec1ddcf17df5f2180
---! Hash: sha1:9cb16190ec19a1d702add1f708c9d217ac353835
+--! Previous: sha1:a917129856ac93f1bfd31e8ffbc45a81d1518654
+--! Hash: sha1:f3b27393cd8b554769278b5ddb23a25e87a9833a
 --! Message: configuration
 
 -- Configuration
