@@ -3234,7 +3234,7 @@ create function rate_limiter_internal.health_after(status text, streak integer, 
 create function rate_limiter_internal.held_by_debt(at timestamp with time zone, tenant_id uuid)
   returns TABLE(cluster_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
   language sql stable parallel safe;
-  -- body 52d0cb273d38d0c5
+  -- body b2fe8aaa2a2f2eb3
 
 create function rate_limiter_internal.held_quotas(at timestamp with time zone, app_id uuid)
   returns jsonb

@@ -1,5 +1,5 @@
 --! Previous: sha1:188586a69cf6e84b9ed6424d13cb2be36413e7b4
---! Hash: sha1:5e1e19dc3742b0d07b65bce69c1b01751825b6f2
+--! Hash: sha1:28bfdbdf1bc6fa78a6d57a28148b89af405acaf6
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -149,9 +149,8 @@ as $$
         then paid.moment
       end as until
     from rate_limiter.applications as a
-    join rate_limiter.app_facts as f on f.app_id = a.app_id
     join rate_limiter.token_buckets as b
-      on b.shard_key = f.shard_key
+      on b.shard_key = a.shard_key
       and b.owner_id = a.app_id
       and b.bucket_type in ('iops_l2', 'bandwidth_l2')
       and b.mode = 'enforce'

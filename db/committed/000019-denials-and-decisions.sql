@@ -1,5 +1,5 @@
---! Previous: sha1:5e1e19dc3742b0d07b65bce69c1b01751825b6f2
---! Hash: sha1:4305ac17282f18409083b6cf32e4d93e6d32507a
+--! Previous: sha1:28bfdbdf1bc6fa78a6d57a28148b89af405acaf6
+--! Hash: sha1:9038981707eb15e00f0740f48cbb12104c9298df
 --! Message: denials and decisions
 
 -- Denials

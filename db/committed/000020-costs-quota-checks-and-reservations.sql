@@ -1,5 +1,5 @@
---! Previous: sha1:4305ac17282f18409083b6cf32e4d93e6d32507a
---! Hash: sha1:76196b7a7a92c7f9ec798c06fc5905ada633086d
+--! Previous: sha1:9038981707eb15e00f0740f48cbb12104c9298df
+--! Hash: sha1:7c1fcadc91a9aaf6ceffd35018afb4412d2242a5
 --! Message: costs, quota checks and reservations
 
 -- Costs

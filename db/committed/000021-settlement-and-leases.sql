@@ -1,5 +1,5 @@
---! Previous: sha1:76196b7a7a92c7f9ec798c06fc5905ada633086d
---! Hash: sha1:93dd5fe5b7de05336ffce3123b8f76bf229e4d8b
+--! Previous: sha1:7c1fcadc91a9aaf6ceffd35018afb4412d2242a5
+--! Hash: sha1:efa1f3f5f81ff8d0847c5a669820b2d664ee0ff4
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:93dd5fe5b7de05336ffce3123b8f76bf229e4d8b
---! Hash: sha1:c64d0fa57020119ba5cf22a53951b883eea5b239
+--! Previous: sha1:efa1f3f5f81ff8d0847c5a669820b2d664ee0ff4
+--! Hash: sha1:c39a88f413be1070128acd3ee29fe4973e150c44
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

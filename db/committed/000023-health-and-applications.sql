@@ -1,5 +1,5 @@
---! Previous: sha1:c64d0fa57020119ba5cf22a53951b883eea5b239
---! Hash: sha1:ac3397db6a23f86cbc7776002cc5258d22e46eb1
+--! Previous: sha1:c39a88f413be1070128acd3ee29fe4973e150c44
+--! Hash: sha1:dc0a59994803af2f1ee00bbdd8cda3f13b1c835f
 --! Message: health and applications
 
 -- Health
