@@ -1,5 +1,5 @@
---! Previous: sha1:ac3397db6a23f86cbc7776002cc5258d22e46eb1
---! Hash: sha1:70f01005343d3d3dac6c024c3a29c219211633ac
+--! Previous: sha1:dc0a59994803af2f1ee00bbdd8cda3f13b1c835f
+--! Hash: sha1:4dea4962894f6446bc281179dc0b4804f09bcb85
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:70f01005343d3d3dac6c024c3a29c219211633ac
---! Hash: sha1:83cbec50f70249fc9c04ea038790869b6c8c67f7
+--! Previous: sha1:4dea4962894f6446bc281179dc0b4804f09bcb85
+--! Hash: sha1:742166b994ea92db12e5df7c2cd9ec48eca2af0b
 --! Message: alerts and retention
 
 -- Alerts

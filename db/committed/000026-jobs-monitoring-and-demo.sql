@@ -1,5 +1,5 @@
---! Previous: sha1:83cbec50f70249fc9c04ea038790869b6c8c67f7
---! Hash: sha1:a917129856ac93f1bfd31e8ffbc45a81d1518654
+--! Previous: sha1:742166b994ea92db12e5df7c2cd9ec48eca2af0b
+--! Hash: sha1:2b2f76cf8f430c96f3f2330d245b86cff602fea7
 --! Message: jobs, monitoring and demo
 
 -- Jobs

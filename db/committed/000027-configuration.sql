@@ -1,5 +1,5 @@
---! Previous: sha1:a917129856ac93f1bfd31e8ffbc45a81d1518654
---! Hash: sha1:f3b27393cd8b554769278b5ddb23a25e87a9833a
+--! Previous: sha1:2b2f76cf8f430c96f3f2330d245b86cff602fea7
+--! Hash: sha1:173168fa4b1a2d5d1c31036dc9b271171a07a887
 --! Message: configuration
 
 -- Configuration

@@ -27,7 +27,7 @@ const places: readonly Place[] = [
   { to: "/audit", label: "Audit", icon: "audit", needs: "audit:read" },
   { to: "/settings", label: "Settings", icon: "settings", needs: "system:configure" },
   { to: "/jobs", label: "Jobs", icon: "jobs", needs: "system:configure" },
-  { to: "/processes", label: "Processes", icon: "processes", needs: "system:monitor" },
+  { to: "/processes", label: "Processes", icon: "processes", needs: "system:configure" },
 ];
 
 export function placesFor(viewer: Viewer): readonly Place[] {
