@@ -1,5 +1,5 @@
---! Previous: sha1:188586a69cf6e84b9ed6424d13cb2be36413e7b4
---! Hash: sha1:28bfdbdf1bc6fa78a6d57a28148b89af405acaf6
+--! Previous: sha1:39af39db84068a8c729dcf98423bf1e7d859929e
+--! Hash: sha1:688d8279cdb6f60d65ec931b804ddae4e0185c24
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:28bfdbdf1bc6fa78a6d57a28148b89af405acaf6
---! Hash: sha1:9038981707eb15e00f0740f48cbb12104c9298df
+--! Previous: sha1:688d8279cdb6f60d65ec931b804ddae4e0185c24
+--! Hash: sha1:7b276258504643e9ec9933ab31b7e787cc86bee6
 --! Message: denials and decisions
 
 -- Denials

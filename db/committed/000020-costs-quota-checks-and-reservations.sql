@@ -1,5 +1,5 @@
---! Previous: sha1:9038981707eb15e00f0740f48cbb12104c9298df
---! Hash: sha1:7c1fcadc91a9aaf6ceffd35018afb4412d2242a5
+--! Previous: sha1:7b276258504643e9ec9933ab31b7e787cc86bee6
+--! Hash: sha1:f48930a7c49fee7a5f4cc44b311e7afb28f5d6c5
 --! Message: costs, quota checks and reservations
 
 -- Costs

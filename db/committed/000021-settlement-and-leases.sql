@@ -1,5 +1,5 @@
---! Previous: sha1:7c1fcadc91a9aaf6ceffd35018afb4412d2242a5
---! Hash: sha1:efa1f3f5f81ff8d0847c5a669820b2d664ee0ff4
+--! Previous: sha1:f48930a7c49fee7a5f4cc44b311e7afb28f5d6c5
+--! Hash: sha1:061cb3a822188cca015c098c9d0879956648bd99
 --! Message: settlement and leases
 
 -- Settlement

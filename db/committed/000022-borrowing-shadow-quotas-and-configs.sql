@@ -1,5 +1,5 @@
---! Previous: sha1:efa1f3f5f81ff8d0847c5a669820b2d664ee0ff4
---! Hash: sha1:c39a88f413be1070128acd3ee29fe4973e150c44
+--! Previous: sha1:061cb3a822188cca015c098c9d0879956648bd99
+--! Hash: sha1:cd0c371452fb775f3d4d2d40227b615ebcca5c21
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

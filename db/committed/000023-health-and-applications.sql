@@ -1,5 +1,5 @@
---! Previous: sha1:c39a88f413be1070128acd3ee29fe4973e150c44
---! Hash: sha1:dc0a59994803af2f1ee00bbdd8cda3f13b1c835f
+--! Previous: sha1:cd0c371452fb775f3d4d2d40227b615ebcca5c21
+--! Hash: sha1:ad12fbd2b5be6ed9ca074f73c9d74c21eed35cd7
 --! Message: health and applications
 
 -- Health

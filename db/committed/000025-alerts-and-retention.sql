@@ -1,5 +1,5 @@
---! Previous: sha1:4dea4962894f6446bc281179dc0b4804f09bcb85
---! Hash: sha1:742166b994ea92db12e5df7c2cd9ec48eca2af0b
+--! Previous: sha1:019041c1fca8401c99bbd3b888c2a462d1d911ff
+--! Hash: sha1:72a447dd4387194f0ce57b50f69fe2a13a80cc6e
 --! Message: alerts and retention
 
 -- Alerts

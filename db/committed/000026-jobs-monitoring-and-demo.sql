@@ -1,5 +1,5 @@
---! Previous: sha1:742166b994ea92db12e5df7c2cd9ec48eca2af0b
---! Hash: sha1:2b2f76cf8f430c96f3f2330d245b86cff602fea7
+--! Previous: sha1:72a447dd4387194f0ce57b50f69fe2a13a80cc6e
+--! Hash: sha1:eabf81a363d123f675e42eda7798ae13d87d15f5
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:2b2f76cf8f430c96f3f2330d245b86cff602fea7
---! Hash: sha1:173168fa4b1a2d5d1c31036dc9b271171a07a887
+--! Previous: sha1:eabf81a363d123f675e42eda7798ae13d87d15f5
+--! Hash: sha1:51d99cf0bf0a1317574ea5085b65b6d60ff2f80b
 --! Message: configuration
 
 -- Configuration

@@ -118,6 +118,12 @@ describe("fixtures", () => {
     expect(objects.filter((path) => !listed.includes(path))).toEqual([]);
     expect(listed.filter((path) => !objects.includes(path))).toEqual([]);
   });
+
+  test("are each in one chapter, and there once", () => {
+    const frozen = committed.flatMap((name) => frozenIn(`db/committed/${name}`));
+    expect(frozen.filter((path, index) => frozen.indexOf(path) !== index)).toEqual([]);
+    expect(frozen.sort()).toEqual(includesOf("db/fixtures/all.sql").sort());
+  });
 });
 
 // While a migration is being written its author's tests run it; what is submitted has none.
@@ -126,6 +132,14 @@ test.runIf(process.env.CI && committed.length > 0)("no migration is being writte
 });
 
 function includesOf(path: string): string[] {
+  return pathsIn(path, /^--!include (\S+)$/gm);
+}
+
+function frozenIn(path: string): string[] {
+  return pathsIn(path, /^--! Included (\S+)$/gm);
+}
+
+function pathsIn(path: string, line: RegExp): string[] {
   const text = readFileSync(projectPath(path), "utf8");
-  return [...text.matchAll(/^--!include (\S+)$/gm)].map((match) => match[1] ?? "");
+  return [...text.matchAll(line)].map((match) => match[1] ?? "");
 }
