@@ -13,6 +13,7 @@ import { ChoiceField, TextField } from "../ui/field.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { Table } from "../ui/table.tsx";
 import { useTell } from "../ui/toasts.tsx";
 import {
   CreateKeyDocument,
@@ -100,43 +101,24 @@ function KeyTable({ keys, onStep }: TableProps) {
     );
   }
   return (
-    <div className="table-wrap">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Key</th>
-            <th scope="col">State</th>
-            <th scope="col">Made</th>
-            <th scope="col">Works until</th>
-            {onStep && (
-              <th scope="col">
-                <span className="visually-hidden">What to do</span>
-              </th>
-            )}
-          </tr>
-        </thead>
-        <tbody>
-          {keys.map((key) => (
-            <tr key={key.apiKeyId}>
-              <th scope="row">
-                <span className="strong">{key.name ?? "unnamed"}</span>{" "}
-                <code className="quiet">{key.prefix}…</code>
-              </th>
-              <td>
-                <KeyState of={key} />
-              </td>
-              <td>{key.createdAt && <Moment at={key.createdAt} />}</td>
-              <td>{key.expiresAt ? <Moment at={key.expiresAt} /> : "revoked"}</td>
-              {onStep && (
-                <td className="right">
-                  {isUsable(key) && <KeyActions of={key} onStep={onStep} />}
-                </td>
-              )}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table columns={["Key", "State", "Made", "Works until"]} hasActions={onStep !== undefined}>
+      {keys.map((key) => (
+        <tr key={key.apiKeyId}>
+          <th scope="row">
+            <span className="strong">{key.name ?? "unnamed"}</span>{" "}
+            <code className="quiet">{key.prefix}…</code>
+          </th>
+          <td>
+            <KeyState of={key} />
+          </td>
+          <td>{key.createdAt && <Moment at={key.createdAt} />}</td>
+          <td>{key.expiresAt ? <Moment at={key.expiresAt} /> : "revoked"}</td>
+          {onStep && (
+            <td className="right">{isUsable(key) && <KeyActions of={key} onStep={onStep} />}</td>
+          )}
+        </tr>
+      ))}
+    </Table>
   );
 }
 

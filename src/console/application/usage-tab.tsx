@@ -11,6 +11,7 @@ import { type Line, LineChart } from "../ui/line-chart.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { Table } from "../ui/table.tsx";
 import { UsageDocument, type UsageQuery } from "./application.operations.ts";
 
 type Facts = NonNullable<UsageQuery["application"]>;
@@ -110,40 +111,23 @@ function Ledger({ of: { ledger } }: { readonly of: Facts }) {
           it.
         </Empty>
       ) : (
-        <div className="table-wrap">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">Bucket</th>
-                <th scope="col">What</th>
-                <th scope="col" className="right">
-                  Change
-                </th>
-                <th scope="col" className="right">
-                  Then held
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((row) => (
-                <tr key={`${row.bucketType} ${row.seq}`}>
-                  <td>
-                    <Moment at={row.createdAt} isPrecise />
-                  </td>
-                  <td>{bucketName(row.bucketType)}</td>
-                  <td>{sentence(row.transactionType)}</td>
-                  <td className="right">
-                    <Amount of={row.tokensChange} unit={unitOf(row.bucketType)} />
-                  </td>
-                  <td className="right">
-                    <Amount of={row.balanceAfter} unit={unitOf(row.bucketType)} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={["When", "Bucket", "What"]} amounts={["Change", "Then held"]}>
+          {rows.map((row) => (
+            <tr key={`${row.bucketType} ${row.seq}`}>
+              <td>
+                <Moment at={row.createdAt} isPrecise />
+              </td>
+              <td>{bucketName(row.bucketType)}</td>
+              <td>{sentence(row.transactionType)}</td>
+              <td className="right">
+                <Amount of={row.tokensChange} unit={unitOf(row.bucketType)} />
+              </td>
+              <td className="right">
+                <Amount of={row.balanceAfter} unit={unitOf(row.bucketType)} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Card>
   );

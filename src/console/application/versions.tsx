@@ -9,6 +9,7 @@ import { Card } from "../ui/card.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { Table } from "../ui/table.tsx";
 import { CompareVersionsDocument } from "./application.operations.ts";
 import type { Version } from "./quotas.ts";
 
@@ -24,48 +25,32 @@ export function Versions({ versions, inForce, onRollback }: Props) {
   const [older, setOlder] = useState(versions[1]?.versionId ?? "");
   return (
     <Card title="Versions" about="Every change and its reason; choose two to compare them" isFlush>
-      <div className="table-wrap">
-        <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">Compare</th>
-              <th scope="col">Changed</th>
-              <th scope="col">Reason</th>
-              {onRollback && (
-                <th scope="col">
-                  <span className="visually-hidden">What to do</span>
-                </th>
-              )}
-            </tr>
-          </thead>
-          <tbody>
-            {versions.map((version) => (
-              <tr key={version.versionId}>
-                <td>
-                  <span className="pair">
-                    <Choice of={version} name="older" chosen={older} onChoose={setOlder} />
-                    <Choice of={version} name="newer" chosen={newer} onChoose={setNewer} />
-                  </span>
-                </td>
-                <td>
-                  <Moment at={version.changedAt} />{" "}
-                  {version.configId === inForce && <Badge tone="good">in force</Badge>}
-                </td>
-                <td className="wraps break">{version.changeReason}</td>
-                {onRollback && (
-                  <td className="right">
-                    {version.configId !== inForce && (
-                      <Button isSmall onClick={() => onRollback(version)}>
-                        Roll back to this
-                      </Button>
-                    )}
-                  </td>
+      <Table columns={["Compare", "Changed", "Reason"]} hasActions={onRollback !== undefined}>
+        {versions.map((version) => (
+          <tr key={version.versionId}>
+            <td>
+              <span className="pair">
+                <Choice of={version} name="older" chosen={older} onChoose={setOlder} />
+                <Choice of={version} name="newer" chosen={newer} onChoose={setNewer} />
+              </span>
+            </td>
+            <td>
+              <Moment at={version.changedAt} />{" "}
+              {version.configId === inForce && <Badge tone="good">in force</Badge>}
+            </td>
+            <td className="wraps break">{version.changeReason}</td>
+            {onRollback && (
+              <td className="right">
+                {version.configId !== inForce && (
+                  <Button isSmall onClick={() => onRollback(version)}>
+                    Roll back to this
+                  </Button>
                 )}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+              </td>
+            )}
+          </tr>
+        ))}
+      </Table>
       {older && newer && older !== newer && <Comparison older={older} newer={newer} />}
     </Card>
   );

@@ -9,6 +9,7 @@ import { Amount } from "../ui/amount.tsx";
 import { Card } from "../ui/card.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
+import { Table } from "../ui/table.tsx";
 import { ClusterDenialsDocument } from "./cluster.operations.ts";
 
 const hourMs = 3_600_000;
@@ -46,34 +47,21 @@ export function Denials({ clusterId }: { readonly clusterId: string }) {
         </Empty>
       )}
       {rows.length > 0 && (
-        <div className="table-wrap">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Application</th>
-                <th scope="col">Short was</th>
-                <th scope="col" className="right">
-                  Operations
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.slice(0, 12).map((row) => (
-                <tr key={`${row.appId} ${row.reason}`}>
-                  <th scope="row">
-                    <Link to="/applications/$appId" params={{ appId: row.appId }}>
-                      {row.name}
-                    </Link>
-                  </th>
-                  <td>{reasonName(row.reason)}</td>
-                  <td className="right">
-                    <Amount of={row.operations} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={["Application", "Short was"]} amounts={["Operations"]}>
+          {rows.slice(0, 12).map((row) => (
+            <tr key={`${row.appId} ${row.reason}`}>
+              <th scope="row">
+                <Link to="/applications/$appId" params={{ appId: row.appId }}>
+                  {row.name}
+                </Link>
+              </th>
+              <td>{reasonName(row.reason)}</td>
+              <td className="right">
+                <Amount of={row.operations} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Card>
   );

@@ -7,6 +7,7 @@ import { Amount } from "../ui/amount.tsx";
 import { Card } from "../ui/card.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
+import { Table } from "../ui/table.tsx";
 import { ClusterConsumersDocument } from "./cluster.operations.ts";
 
 const dayMs = 86_400_000;
@@ -35,46 +36,31 @@ export function LastDay({ clusterId }: { readonly clusterId: string }) {
         <Empty title="Nothing was taken">Applications appear here when they take tokens.</Empty>
       )}
       {rows.length > 0 && (
-        <div className="table-wrap">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Application</th>
-                <th scope="col" className="right">
-                  Tokens
-                </th>
-                <th scope="col" className="right">
-                  Denied
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.slice(0, 12).map((row) => (
-                <tr key={row.appId}>
-                  <th
-                    scope="row"
-                    className="bar-cell"
-                    style={
-                      {
-                        "--share": `${(Number(row.tokensConsumed) / most) * 100}%`,
-                      } as CSSProperties
-                    }
-                  >
-                    <Link to="/applications/$appId" params={{ appId: row.appId ?? "" }}>
-                      {row.appName}
-                    </Link>
-                  </th>
-                  <td className="right">
-                    <Amount of={row.tokensConsumed} />
-                  </td>
-                  <td className="right">
-                    <Amount of={row.deniedOperations} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={["Application"]} amounts={["Tokens", "Denied"]}>
+          {rows.slice(0, 12).map((row) => (
+            <tr key={row.appId}>
+              <th
+                scope="row"
+                className="bar-cell"
+                style={
+                  {
+                    "--share": `${(Number(row.tokensConsumed) / most) * 100}%`,
+                  } as CSSProperties
+                }
+              >
+                <Link to="/applications/$appId" params={{ appId: row.appId ?? "" }}>
+                  {row.appName}
+                </Link>
+              </th>
+              <td className="right">
+                <Amount of={row.tokensConsumed} />
+              </td>
+              <td className="right">
+                <Amount of={row.deniedOperations} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Card>
   );

@@ -4,6 +4,7 @@ import { Amount } from "../ui/amount.tsx";
 import { Card } from "../ui/card.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
+import { Table } from "../ui/table.tsx";
 import type { UsageRow } from "./rates.ts";
 
 const mostShown = 10;
@@ -38,25 +39,9 @@ function Rows({ usage }: { readonly usage: readonly UsageRow[] | undefined }) {
 
 export function UsageTable({ children }: { readonly children: ReactNode }) {
   return (
-    <div className="table-wrap">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Application</th>
-            <th scope="col" className="right">
-              Tokens
-            </th>
-            <th scope="col" className="right">
-              Bandwidth
-            </th>
-            <th scope="col" className="right">
-              Denied
-            </th>
-          </tr>
-        </thead>
-        <tbody>{children}</tbody>
-      </table>
-    </div>
+    <Table columns={["Application"]} amounts={["Tokens", "Bandwidth", "Denied"]}>
+      {children}
+    </Table>
   );
 }
 

@@ -13,6 +13,7 @@ import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { Page } from "../ui/page.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { Table } from "../ui/table.tsx";
 import { useTell } from "../ui/toasts.tsx";
 import {
   AssignRoleDocument,
@@ -65,52 +66,37 @@ interface TableProps {
 function PeopleTable({ people, onStep }: TableProps) {
   const { user } = useViewer();
   return (
-    <div className="table-wrap">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">User</th>
-            <th scope="col">Tenant</th>
-            <th scope="col">Roles</th>
-            <th scope="col">Last sign-in</th>
-            <th scope="col">
-              <span className="visually-hidden">What to do</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {people.map((person) => (
-            <tr key={person.userId}>
-              <th scope="row">
-                <span className="strong">{person.username}</span>
-                {!person.isActive && <Badge tone="bad">inactive</Badge>}
-                <div className="quiet small">{person.email}</div>
-              </th>
-              <td>{person.tenant?.name}</td>
-              <td className="wraps">
-                <span className="row">
-                  {present(person.userRoles.nodes)
-                    .filter(lasts)
-                    .map((held) => (
-                      <Role key={held.userRoleId} held={held} />
-                    ))}
-                </span>
-              </td>
-              <td>
-                {person.lastLoginAt ? (
-                  <Moment at={person.lastLoginAt} isRelative />
-                ) : (
-                  <span className="quiet">never</span>
-                )}
-              </td>
-              <td className="right">
-                {person.userId !== user.userId && <PersonActions person={person} onStep={onStep} />}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table columns={["User", "Tenant", "Roles", "Last sign-in"]} hasActions>
+      {people.map((person) => (
+        <tr key={person.userId}>
+          <th scope="row">
+            <span className="strong">{person.username}</span>
+            {!person.isActive && <Badge tone="bad">inactive</Badge>}
+            <div className="quiet small">{person.email}</div>
+          </th>
+          <td>{person.tenant?.name}</td>
+          <td className="wraps">
+            <span className="row">
+              {present(person.userRoles.nodes)
+                .filter(lasts)
+                .map((held) => (
+                  <Role key={held.userRoleId} held={held} />
+                ))}
+            </span>
+          </td>
+          <td>
+            {person.lastLoginAt ? (
+              <Moment at={person.lastLoginAt} isRelative />
+            ) : (
+              <span className="quiet">never</span>
+            )}
+          </td>
+          <td className="right">
+            {person.userId !== user.userId && <PersonActions person={person} onStep={onStep} />}
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 

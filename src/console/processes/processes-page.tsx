@@ -12,6 +12,7 @@ import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { Page } from "../ui/page.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { Table } from "../ui/table.tsx";
 import { ProcessesDocument, type ProcessesQuery } from "./processes.operations.ts";
 
 type Process = NonNullable<NonNullable<ProcessesQuery["processes"]>["nodes"][number]>;
@@ -63,34 +64,14 @@ function Kind({
       about={silent === 0 ? `${processes.length} there` : `${silent} of ${processes.length} silent`}
       isFlush
     >
-      <div className="table-wrap">
-        <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Version</th>
-              <th scope="col">Reported</th>
-              <th scope="col" className="right">
-                Applications
-              </th>
-              <th scope="col" className="right">
-                Calls
-              </th>
-              <th scope="col" className="right">
-                Outages
-              </th>
-              <th scope="col" className="right">
-                Uncharged
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {processes.map((process) => (
-              <Row key={`${process.login} ${process.processId}`} process={process} />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        columns={["Name", "Version", "Reported"]}
+        amounts={["Applications", "Calls", "Outages", "Uncharged"]}
+      >
+        {processes.map((process) => (
+          <Row key={`${process.login} ${process.processId}`} process={process} />
+        ))}
+      </Table>
     </Card>
   );
 }
