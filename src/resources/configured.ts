@@ -91,7 +91,7 @@ function changed(before: Fields, { given, cleared }: FieldChange): Fields {
   return after;
 }
 
-/** There is no file to point into: what is wrong is in the command. */
+/** What is wrong is in the command, and in no file that could be pointed into. */
 function told(message: string) {
   return { file: "arguments", line: 1, column: 1, message };
 }

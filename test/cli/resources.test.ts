@@ -129,7 +129,7 @@ describe("one object of each kind", () => {
     await expect(sql`select rate_limiter.application_of_key(${key})`).rejects.toThrow(/revoked/);
   });
 
-  test("a setting is changed, and there is no other one to make", async () => {
+  test("a setting is changed, and none can be made", async () => {
     expect(await runInProcess("set", "setting", "default_burst_duration", "value=7")).toMatchObject(
       { code: 0 },
     );

@@ -81,7 +81,7 @@ function Nothing({
     );
   }
   return (
-    <Empty title="There is no application yet">
+    <Empty title="No application yet">
       An application is what limits are set for: a service, a job, a customer.{" "}
       {mayCreate && (
         <>

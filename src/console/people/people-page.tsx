@@ -195,7 +195,7 @@ function TakeDialog({ person, role, onClose, onDone }: DialogProps & { readonly 
   return (
     <ActionDialog
       title="Take a role"
-      about={`The sessions of ${person.email} end, and what the role allows is no more allowed.`}
+      about={`The sessions of ${person.email} end, and what the role allows ends with it.`}
       verb="Take the role"
       kind="danger"
       document={ExpireRoleDocument}
