@@ -7031,7 +7031,9 @@ comment on column rate_limiter.alert_notifications.history_id is 'The occurrence
 comment on column rate_limiter.alert_notifications.last_error is 'Why the last attempt failed.';
 comment on column rate_limiter.alert_notifications.notification_id is 'The notification; receivers know a repeated one by it.';
 comment on column rate_limiter.alert_notifications.sent_at is 'When it was sent.';
-comment on column rate_limiter.alert_notifications.status is 'pending, sent, or dead: given up, until it is replayed.';
+comment on column rate_limiter.alert_notifications.status is '@behavior +filterBy
+pending, sent, or dead: given up, until it is replayed.';
+
 comment on column rate_limiter.app_costs.app_id is 'The application.';
 comment on column rate_limiter.app_costs.c_base is 'Tokens for the operation itself.';
 comment on column rate_limiter.app_costs.c_bw is 'Tokens for each unit of size.';

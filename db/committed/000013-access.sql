@@ -1,5 +1,5 @@
---! Previous: sha1:75aa2b8200abd776753f5f71d019a8c485f1f0bb
---! Hash: sha1:6436160d9f7d281b6c0d111c8895547a81868762
+--! Previous: sha1:934a216068bd50b2c9cfec292bfb280b0e8f01ba
+--! Hash: sha1:00580cbc05aace0320bbf2e32c15cb40f74aec07
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:6436160d9f7d281b6c0d111c8895547a81868762
---! Hash: sha1:46cc9093bfe3aaed0148cb622e11913cfa1984fa
+--! Previous: sha1:00580cbc05aace0320bbf2e32c15cb40f74aec07
+--! Hash: sha1:463fee25b47e229072e1607c51958710e6f5cd68
 --! Message: sign-in and API keys
 
 -- Sign-in

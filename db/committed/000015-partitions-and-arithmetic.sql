@@ -1,5 +1,5 @@
---! Previous: sha1:46cc9093bfe3aaed0148cb622e11913cfa1984fa
---! Hash: sha1:c02b460e06f7bdc9895a03625747b5df70491746
+--! Previous: sha1:463fee25b47e229072e1607c51958710e6f5cd68
+--! Hash: sha1:a0429efb1125ca6523f83e9e618c0c3cb06e0871
 --! Message: partitions and arithmetic
 
 -- Partitions

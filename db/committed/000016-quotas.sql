@@ -1,5 +1,5 @@
---! Previous: sha1:c02b460e06f7bdc9895a03625747b5df70491746
---! Hash: sha1:5e78f4cfb0c533941b06f03448d65cf5c83c95e1
+--! Previous: sha1:a0429efb1125ca6523f83e9e618c0c3cb06e0871
+--! Hash: sha1:0478df3aaf7bb74d948099f5240804050bab026b
 --! Message: quotas
 
 -- Quotas

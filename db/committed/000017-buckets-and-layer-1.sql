@@ -1,5 +1,5 @@
---! Previous: sha1:5e78f4cfb0c533941b06f03448d65cf5c83c95e1
---! Hash: sha1:39af39db84068a8c729dcf98423bf1e7d859929e
+--! Previous: sha1:0478df3aaf7bb74d948099f5240804050bab026b
+--! Hash: sha1:5807e8d1e07b84d46b95c90bbd26df87978e90eb
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:39af39db84068a8c729dcf98423bf1e7d859929e
---! Hash: sha1:688d8279cdb6f60d65ec931b804ddae4e0185c24
+--! Previous: sha1:5807e8d1e07b84d46b95c90bbd26df87978e90eb
+--! Hash: sha1:2c9d9909507064ad9005181a9b37b159ae271dd2
 --! Message: ceilings and suspensions
 
 -- Ceilings

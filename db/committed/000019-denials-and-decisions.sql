@@ -1,5 +1,5 @@
---! Previous: sha1:688d8279cdb6f60d65ec931b804ddae4e0185c24
---! Hash: sha1:7b276258504643e9ec9933ab31b7e787cc86bee6
+--! Previous: sha1:2c9d9909507064ad9005181a9b37b159ae271dd2
+--! Hash: sha1:8535ae0fa6bd0264649714b093d72120ad78f62c
 --! Message: denials and decisions
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:7b276258504643e9ec9933ab31b7e787cc86bee6
---! Hash: sha1:f48930a7c49fee7a5f4cc44b311e7afb28f5d6c5
+--! Previous: sha1:8535ae0fa6bd0264649714b093d72120ad78f62c
+--! Hash: sha1:0502e0dcde216fd928033b21a08cb3e2954f7a5d
 --! Message: costs, quota checks and reservations
 
 -- Costs

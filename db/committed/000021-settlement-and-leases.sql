@@ -1,5 +1,5 @@
---! Previous: sha1:f48930a7c49fee7a5f4cc44b311e7afb28f5d6c5
---! Hash: sha1:061cb3a822188cca015c098c9d0879956648bd99
+--! Previous: sha1:0502e0dcde216fd928033b21a08cb3e2954f7a5d
+--! Hash: sha1:d4352a5dcd9c36486fcf49c52f57773ebf9a878c
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:061cb3a822188cca015c098c9d0879956648bd99
---! Hash: sha1:cd0c371452fb775f3d4d2d40227b615ebcca5c21
+--! Previous: sha1:d4352a5dcd9c36486fcf49c52f57773ebf9a878c
+--! Hash: sha1:d6bb5493f54a2b7ad33258a3143000ff0d5b5059
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

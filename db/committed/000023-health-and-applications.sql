@@ -1,5 +1,5 @@
---! Previous: sha1:cd0c371452fb775f3d4d2d40227b615ebcca5c21
---! Hash: sha1:ad12fbd2b5be6ed9ca074f73c9d74c21eed35cd7
+--! Previous: sha1:d6bb5493f54a2b7ad33258a3143000ff0d5b5059
+--! Hash: sha1:43e2bfca4937843b978e3b0962f0464e85566551
 --! Message: health and applications
 
 -- Health

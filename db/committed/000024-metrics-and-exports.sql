@@ -1,5 +1,5 @@
---! Previous: sha1:ad12fbd2b5be6ed9ca074f73c9d74c21eed35cd7
---! Hash: sha1:019041c1fca8401c99bbd3b888c2a462d1d911ff
+--! Previous: sha1:43e2bfca4937843b978e3b0962f0464e85566551
+--! Hash: sha1:1ba8ede53473a317e241c59e66df543493e45cb8
 --! Message: metrics and exports
 
 -- Usage

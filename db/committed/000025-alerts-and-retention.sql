@@ -1,5 +1,5 @@
---! Previous: sha1:019041c1fca8401c99bbd3b888c2a462d1d911ff
---! Hash: sha1:72a447dd4387194f0ce57b50f69fe2a13a80cc6e
+--! Previous: sha1:1ba8ede53473a317e241c59e66df543493e45cb8
+--! Hash: sha1:ae10046d15911194ad13ba9f6956ca7c16082709
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:72a447dd4387194f0ce57b50f69fe2a13a80cc6e
---! Hash: sha1:eabf81a363d123f675e42eda7798ae13d87d15f5
+--! Previous: sha1:ae10046d15911194ad13ba9f6956ca7c16082709
+--! Hash: sha1:496f9dcc9681ac91363394ff97cac653e324c09e
 --! Message: jobs, monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:eabf81a363d123f675e42eda7798ae13d87d15f5
---! Hash: sha1:51d99cf0bf0a1317574ea5085b65b6d60ff2f80b
+--! Previous: sha1:496f9dcc9681ac91363394ff97cac653e324c09e
+--! Hash: sha1:03e53f99589d238e0953464e354f7c4ae5ae0c4f
 --! Message: configuration
 
 -- Configuration
