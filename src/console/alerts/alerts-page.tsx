@@ -25,6 +25,9 @@ import {
   AlertsDocument,
   type AlertsQuery,
 } from "./alerts.operations.ts";
+import { conditions } from "./episodes.ts";
+import { Rules } from "./rules.tsx";
+import { Undelivered } from "./undelivered.tsx";
 
 type Alert = NonNullable<NonNullable<AlertsQuery["alerts"]>["nodes"][number]>;
 
@@ -58,6 +61,8 @@ export default function AlertsPage() {
         {problem && <ProblemNote problem={problem} />}
         {data ? <List alerts={present(data.alerts?.nodes)} /> : !problem && <Loading />}
       </Card>
+      <Undelivered />
+      <Rules />
     </Page>
   );
 }
@@ -66,9 +71,7 @@ function List({ alerts }: { readonly alerts: readonly Alert[] }) {
   if (alerts.length === 0) {
     return (
       <Empty title="No alert is open">
-        A rule names a metric of an application, a condition and for how long it has to hold. Rules
-        are made with <code>createAlertConfig</code>; what meets one appears here, and is sent to
-        its channels.
+        What meets one of the rules below appears here, and is sent where the rule says.
       </Empty>
     );
   }
@@ -92,7 +95,7 @@ function AlertItem({ alert }: { readonly alert: Alert }) {
             {application?.name ?? "Application"}
           </Link>{" "}
           {sentence(rule?.metricName ?? "").toLowerCase()} was {short(alert.actualValue)},{" "}
-          {conditions[rule?.condition ?? ""] ?? rule?.condition} {short(alert.thresholdValue)}
+          {conditions.find(([sign]) => sign === rule?.condition)?.[1]} {short(alert.thresholdValue)}
         </p>
         <p className="quiet small">
           <Moment at={alert.triggeredAt} isRelative />
@@ -103,10 +106,6 @@ function AlertItem({ alert }: { readonly alert: Alert }) {
     </li>
   );
 }
-
-const conditions: Readonly<Record<string, string>> = {
-  ...{ ">": "above", ">=": "at least", "<": "below", "<=": "at most", "=": "exactly" },
-};
 
 function Standing({ alert }: { readonly alert: Alert }) {
   const mayUpdate = useMay("application:update");

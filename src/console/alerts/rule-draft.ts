@@ -1,0 +1,73 @@
+import type { Condition } from "./episodes.ts";
+import type { AlertConfigInput, AlertRulesQuery } from "./rules.operations.ts";
+
+export type Rule = NonNullable<NonNullable<AlertRulesQuery["alertConfigs"]>["nodes"][number]>;
+
+/** A rule as it is typed. */
+export interface RuleDraft {
+  readonly metricName: string;
+  readonly condition: Condition;
+  readonly threshold: string;
+  readonly durationSeconds: string;
+  readonly cooldownSeconds: string;
+  readonly severity: string;
+  /** The channel it is sent through; keep leaves what is there, which is not told. */
+  readonly channel: "keep" | "none" | "log" | "webhook" | "slack" | "email";
+  readonly target: string;
+  readonly secret: string;
+}
+
+/** What the system writes of each application by itself. */
+export const systemMetrics = [
+  ["qos_denied_operations", "Operations denied, a minute"],
+  ["qos_admitted_operations", "Operations admitted, a minute"],
+  ["qos_admitted_tokens", "Tokens admitted, a minute"],
+  ["qos_admitted_bytes", "Bytes admitted, a minute"],
+  ["qos_bucket_fill_iops", "How full the bucket of operations is, in percent"],
+  ["qos_bucket_fill_bandwidth", "How full the bucket of bandwidth is, in percent"],
+  ["qos_borrowed_tokens", "Tokens borrowed, a minute"],
+  ["qos_cluster_health", "Health of its cluster: 1, 0.5 or 0"],
+] as const;
+
+export const severities = ["info", "warning", "critical"] as const;
+
+export function draftOf(rule: Rule | undefined): RuleDraft {
+  return {
+    metricName: rule?.metricName ?? systemMetrics[0][0],
+    condition: (rule?.condition ?? ">") as Condition,
+    threshold: rule === undefined ? "" : String(rule.thresholdValue),
+    durationSeconds: String(rule?.durationSeconds ?? 60),
+    cooldownSeconds: String(rule?.cooldownSeconds ?? 300),
+    severity: rule?.severity ?? "warning",
+    ...{ channel: rule === undefined ? "none" : "keep", target: "", secret: "" },
+  };
+}
+
+type Limits = Omit<AlertConfigInput, "appId" | "notificationConfig">;
+
+export function conditionOf(draft: RuleDraft): Limits {
+  return {
+    ...{ metricName: draft.metricName, condition: draft.condition, severity: draft.severity },
+    thresholdValue: Number(draft.threshold),
+    durationSeconds: Number(draft.durationSeconds),
+    cooldownSeconds: Number(draft.cooldownSeconds),
+  };
+}
+
+/** What notificationConfig takes; undefined where what is there stays. */
+export function channelOf({ channel, target, secret }: RuleDraft): object | undefined {
+  switch (channel) {
+    case "keep":
+      return undefined;
+    case "none":
+      return {};
+    case "log":
+      return { channel };
+    case "email":
+      return { channel, to: target.split(/[\s,]+/).filter(Boolean) };
+    case "slack":
+      return { channel, url: target };
+    case "webhook":
+      return { channel, url: target, ...(secret && { secret }) };
+  }
+}
