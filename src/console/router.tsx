@@ -28,7 +28,7 @@ const applications = createRoute({
   component: lazyRouteComponent(pageLoaders.applications),
 });
 
-export const applicationTabs = ["buckets", "quota", "keys", "usage"] as const;
+export const applicationTabs = ["buckets", "quota", "keys", "costs", "alerts", "usage"] as const;
 export type ApplicationTab = (typeof applicationTabs)[number];
 
 const application = createRoute({
@@ -49,6 +49,16 @@ const clusters = createRoute({
 const cluster = createRoute({
   ...{ getParentRoute: () => root, path: "/clusters/$clusterId" },
   component: lazyRouteComponent(pageLoaders.cluster),
+});
+
+const tenants = createRoute({
+  ...{ getParentRoute: () => root, path: "/tenants" },
+  component: lazyRouteComponent(pageLoaders.tenants),
+});
+
+const tenant = createRoute({
+  ...{ getParentRoute: () => root, path: "/tenants/$tenantId" },
+  component: lazyRouteComponent(pageLoaders.tenant),
 });
 
 const alerts = createRoute({
@@ -92,8 +102,8 @@ const processes = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([
-    ...[overview, applications, application, clusters, cluster, alerts, people, audit, settings],
-    ...[jobs, processes],
+    ...[overview, applications, application, clusters, cluster, tenants, tenant, alerts],
+    ...[people, audit, settings, jobs, processes],
   ]),
   defaultPreload: "intent",
   scrollRestoration: true,

@@ -1,6 +1,7 @@
 import { Tabs } from "@base-ui/react/tabs";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useQuery } from "urql";
+import { Rules } from "../alerts/rules.tsx";
 import { problemOfAnswer } from "../api/problem.ts";
 import type { ApplicationTab } from "../router.tsx";
 import { useMay } from "../session/viewer.tsx";
@@ -12,6 +13,7 @@ import { Page } from "../ui/page.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
 import { ApplicationDocument, type ApplicationQuery } from "./application.operations.ts";
 import { BucketsTab } from "./buckets-tab.tsx";
+import { CostsTab } from "./costs-tab.tsx";
 import { KeysTab } from "./keys-tab.tsx";
 import { QuotaTab } from "./quota-tab.tsx";
 import { UsageTab } from "./usage-tab.tsx";
@@ -55,6 +57,12 @@ export default function ApplicationPage() {
         <Tabs.Panel value="keys">
           <KeysTab appId={appId} name={application.name} />
         </Tabs.Panel>
+        <Tabs.Panel value="costs">
+          <CostsTab appId={appId} name={application.name} />
+        </Tabs.Panel>
+        <Tabs.Panel value="alerts">
+          <Rules app={{ appId, name: application.name }} />
+        </Tabs.Panel>
         <Tabs.Panel value="usage">
           <UsageTab appId={appId} />
         </Tabs.Panel>
@@ -71,6 +79,8 @@ function useTabs(): readonly (readonly [ApplicationTab, string])[] {
     ["buckets", "Buckets", metrics || quota],
     ["quota", "Quota", quota],
     ["keys", "Keys", true],
+    ["costs", "Costs", true],
+    ["alerts", "Alerts", metrics],
     ["usage", "Usage", metrics],
   ] as const;
   return all.filter(([, , isShown]) => isShown).map(([value, label]) => [value, label] as const);

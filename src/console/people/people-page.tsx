@@ -21,10 +21,12 @@ import {
   PeopleDocument,
   type PeopleQuery,
 } from "./people.operations.ts";
+import { SessionsDialog } from "./sessions-dialog.tsx";
 
 type Person = NonNullable<NonNullable<PeopleQuery["users"]>["nodes"][number]>;
 type Held = NonNullable<Person["userRoles"]["nodes"][number]>;
 type Step =
+  | { readonly is: "sessions"; readonly person: Person }
   | { readonly is: "give"; readonly person: Person }
   | { readonly is: "take"; readonly person: Person; readonly role: string };
 
@@ -43,6 +45,9 @@ export default function PeoplePage() {
         {!data && !problem && <Loading />}
         {data && <PeopleTable people={present(data.users?.nodes)} onStep={setStep} />}
       </Card>
+      {step?.is === "sessions" && (
+        <SessionsDialog {...step.person} onClose={() => setStep(undefined)} />
+      )}
       {step?.is === "give" && (
         <GiveDialog
           person={step.person}
@@ -127,6 +132,14 @@ function PersonActions({
   const held = present(person.userRoles.nodes).filter(lasts);
   return (
     <span className="row row-end">
+      <Button
+        isSmall
+        kind="quiet"
+        onClick={() => onStep({ is: "sessions", person })}
+        aria-label={`Sessions of ${person.username}`}
+      >
+        Sessions
+      </Button>
       <Button
         isSmall
         onClick={() => onStep({ is: "give", person })}

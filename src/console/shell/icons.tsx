@@ -5,6 +5,7 @@ const paths = {
   applications: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   clusters: "M4 5h16v6H4zM4 13h16v6H4zM8 8h.01M8 16h.01",
   alerts: "M6 10a6 6 0 0 1 12 0v4l2 3H4l2-3zM10 20h4",
+  tenants: "M4 20V8l8-4 8 4v12M4 20h16M9 20v-5h6v5M9 10h.01M15 10h.01M12 10h.01",
   people:
     "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21a7 7 0 0 1 14 0M16 3.5a4 4 0 0 1 0 7.5M18 14a7 7 0 0 1 4 7",
   audit: "M6 3h9l4 4v14H6zM14 3v5h5M9 13h7M9 17h5",

@@ -6,6 +6,7 @@ export interface Place {
     | "/"
     | "/applications"
     | "/clusters"
+    | "/tenants"
     | "/alerts"
     | "/people"
     | "/audit"
@@ -22,6 +23,7 @@ const places: readonly Place[] = [
   { to: "/", label: "Overview", icon: "overview", needs: "metrics:read" },
   { to: "/applications", label: "Applications", icon: "applications", needs: "application:read" },
   { to: "/clusters", label: "Clusters", icon: "clusters", needs: "application:read" },
+  { to: "/tenants", label: "Tenants", icon: "tenants", needs: "tenant:read" },
   { to: "/alerts", label: "Alerts", icon: "alerts", needs: "metrics:read" },
   { to: "/people", label: "People", icon: "people", needs: "tenant:update" },
   { to: "/audit", label: "Audit", icon: "audit", needs: "audit:read" },
