@@ -140,11 +140,11 @@ describe.skipIf(missing !== undefined)("the console", () => {
       return { places, changes };
     };
     expect(await seen("app_viewer")).toEqual({
-      places: ["Overview", "Applications", "Clusters", "Alerts"],
+      places: ["Overview", "Applications", "Clusters", "Tenants", "Alerts"],
       changes: 0,
     });
     expect(await seen("tenant_admin")).toEqual({
-      places: ["Overview", "Applications", "Clusters", "Alerts", "People", "Audit"],
+      places: ["Overview", "Applications", "Clusters", "Tenants", "Alerts", "People", "Audit"],
       changes: 1,
     });
   });
@@ -196,6 +196,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
     const pages = [
       ...["/", "/applications", "/clusters", `/clusters/${mine.clusterId}`, "/alerts?status=all"],
       ...["/people", "/audit", "/settings", "/jobs", "/processes", "/nothing/here"],
+      ...["/tenants", `/tenants/${mine.tenantId}`, `${app}?tab=costs`, `${app}?tab=alerts`],
       `${app}?operation=read_medium&size=15kB`,
       ...[`${app}?tab=quota`, `${app}?tab=keys`, `${app}?tab=usage`],
     ];
