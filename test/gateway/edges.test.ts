@@ -132,8 +132,9 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
   describe("whose clock steps back", async () => {
     const clock = `
       require("resty.core")
-      local now = ngx.now
-      ngx.now = function()
+      local clock = require("qos.clock")
+      local now = clock.now
+      clock.now = function()
         return now() - (ngx.shared.steps:get("back") or 0)
       end
     `;

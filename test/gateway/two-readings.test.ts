@@ -85,6 +85,25 @@ describe.skipIf(missing !== undefined)("what can be read in two ways", async () 
     `X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${credential(of).replaceAll("/", "%2F")}` +
     "&X-Amz-Date=20260101T000000Z&X-Amz-Expires=600&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
 
+  test.each([
+    ["GET", "/k", "h", "list"],
+    ["GET", "/k", "bucket.s3.example.org", "read_medium"],
+    ["GET", "/k", "bucket.s3.example.org.:80", "read_medium"],
+    ["GET", "/?list-type=2", "bucket.s3.example.org", "list"],
+    ["GET", "/bucket", "s3.example.org", "list"],
+    ["POST", "/k?delete", "bucket.s3.example.org", "write_small"],
+    ["POST", "/?delete", "bucket.s3.example.org", "delete"],
+  ])("%s %s of %s is %s: hosts name buckets", async (method, target, host, operation) => {
+    const own = await makeWorld(database);
+    await addQuota(database, own, { iops: { limit: 1, burst: 100_000, method: "leaky_bucket" } });
+    const head = `Host: ${host}\r\nX-API-Key: ${own.apiKey}\r\nConnection: close\r\n\r\n`;
+    expect(answerOf(await raw(`${method} ${target} HTTP/1.1\r\n${head}`))).toBe("200 ok");
+    const rows = await database.sql`
+      select operation from rate_limiter.charges where app_id = ${own.appId}
+    `;
+    expect(rows.map((row) => row.operation)).toContain(operation);
+  });
+
   describe("in the target of a request", () => {
     test.each([
       ["POST", "/bucket?#&delete"],

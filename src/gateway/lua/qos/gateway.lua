@@ -10,6 +10,7 @@ local decide = require("qos.decide")
 local denials = require("qos.denials")
 local estimates = require("qos.estimates")
 local exchange = require("qos.exchange")
+local identities = require("qos.identities")
 local leases = require("qos.leases")
 local metrics = require("qos.metrics")
 local operations = require("qos.operations")
@@ -308,7 +309,11 @@ local function read_request(is_silent)
   local method = ngx.req.get_method()
   -- Before anything waits: what comes of the body meanwhile is counted there, too.
   local header_bytes = method == "POST" and request.var("request_length")
-  local operation = operations.of(method, request.var("uri"), arguments, headers)
+  local path = request.var("uri")
+  if settings.identities.domain then
+    path = identities.path_with_bucket(settings.identities, path, rawget(headers, "host"))
+  end
+  local operation = operations.of(method, path, arguments, headers)
   return operation, headers, header_bytes,
     caller.identify(method, headers, is_silent and arguments or nil)
 end

@@ -128,6 +128,21 @@ local function name_of(host)
   return name and name:sub(-1) ~= "." and name or nil
 end
 
+-- The bucket that the name of a host begins with; nil for none.
+local function bucket_of_name(self, name)
+  local ending = "." .. (self.domain or "")
+  if self.domain and #name > #ending and name:sub(-#ending) == ending then
+    return name:sub(1, -#ending - 1)
+  end
+end
+
+-- The path of a request with the bucket at its beginning, also where the host names it.
+function _M.path_with_bucket(self, path, host)
+  local name = self.domain and type(host) == "string" and name_of(host)
+  local bucket = name and bucket_of_name(self, name)
+  return bucket and "/" .. bucket .. path or path
+end
+
 -- The bucket of a request, as the storage will understand it; nil where that is not certain.
 --
 -- `uri`: as it stands in the request line. `host`: as the client said it.
@@ -140,11 +155,7 @@ function _M.bucket_of(self, uri, host)
   if not is_plain or name == nil then
     return nil
   end
-  local ending = "." .. (self.domain or "")
-  if self.domain and #name > #ending and name:sub(-#ending) == ending then
-    return name:sub(1, -#ending - 1)
-  end
-  return path:match("^/([%w][%w%._%-]+)")
+  return bucket_of_name(self, name) or path:match("^/([%w][%w%._%-]+)")
 end
 
 return _M

@@ -152,39 +152,37 @@ end
 -- Stores answer those in a few words or in none.
 local has_short_answers = { DELETE = true, HEAD = true, PUT = true }
 
--- What names the object that the store copies: stores have names of their own for it.
-local copy_sources = {
-  "x-amz-copy-source", "x-goog-copy-source", "x-oss-copy-source", "x-obs-copy-source",
-  "x-cos-copy-source", "x-bce-copy-source", "x-ms-copy-source", "x-copy-from",
-}
-
--- Whether a request has one of these headers, from a place on.
-local function any_of(names, place)
-  local name = names[place]
-  if name == nil then
-    return function()
-      return false
-    end
-  end
-  local otherwise = any_of(names, place + 1)
-  return function(headers)
-    if rawget(headers, name) ~= nil then
+-- Whether one of these names the object that the store copies: stores have names of their own for it,
+-- and take it from the query as well, where signers of URLs put it.
+local function has_copy_source(given)
+  for name in pairs(given) do
+    local lower = name:lower()
+    if lower:find("^x%-%w+%-copy%-source$") or lower == "x-copy-from" then
       return true
     end
-    return otherwise(headers)
   end
+  return false
 end
 
-local has_copy_source = any_of(copy_sources, 1)
+local function is_copy(method, arguments, headers)
+  return method == "COPY" or has_copy_source(headers)
+    or arguments ~= nil and has_copy_source(arguments)
+end
 
 local function is_text(argument)
   return type(argument) == "string" and argument ~= ""
+end
+
+-- A store that does not decode them finds others.
+local function has_encoded_names(query)
+  return ("&" .. query):find("&[^&=]*%%") ~= nil
 end
 
 -- What of an object the copy of a part takes, where it says so. Stores do not look at the range of any
 -- other copy: that one is as large as they say afterwards.
 local function copied_size(arguments, headers)
   local is_part = arguments ~= nil and is_text(arguments.partNumber) and is_text(arguments.uploadId)
+    and not has_encoded_names(request.var("args"))
   return is_part and range_size(rawget(headers, "x-amz-copy-source-range")) or nil
 end
 
@@ -197,7 +195,8 @@ end
 --   class_size    bytes by which the class is chosen, nil for `size`
 --   range         bytes of the range that a download asks for
 --   is_copy       the store copies an object, of `copied` bytes where that is known
--- `headers`: by names in lower case, all of them; `arguments`: nil where there is no query.
+-- `path`: with the bucket, also where the host names it. `headers`: by names in lower case, all of them;
+-- `arguments`: nil where there is no query.
 function _M.of(method, path, arguments, headers)
   local chains = by_method[method]
   local rule = arguments and chains.all(path, arguments, headers)
@@ -224,7 +223,7 @@ function _M.of(method, path, arguments, headers)
     operation.range = rawget(headers, "if-range") == nil and range_size(rawget(headers, "range"))
       or nil
     operation.has_range = rawget(headers, "range") ~= nil
-  elseif method == "COPY" or has_copy_source(headers) then
+  elseif is_copy(method, arguments, headers) then
     operation.is_copy, operation.copied = true, copied_size(arguments, headers)
     operation.size = uploaded + (operation.copied or 0)
   else
