@@ -3,7 +3,7 @@
 
 local cjson = require("cjson")
 
-local variables = { server_protocol = "HTTP/1.1" }
+local variables = {}
 ngx = { re = {} }
 package.preload["qos.request"] = function()
   return {
@@ -31,7 +31,8 @@ local answers = {}
 for index, asked in ipairs(cjson.decode(io.read("*a"))) do
   local method, path, query, received, answered = unpack(asked)
   variables.content_length = received > 0 and tostring(received) or nil
-  local operation = operations.of(method, path, arguments_of(query), {})
+  local headers = { ["content-length"] = variables.content_length }
+  local operation = operations.of(method, path, arguments_of(query), headers, "HTTP/1.1")
   if operation.down then
     operations.resize(operation, answered)
   end

@@ -41,6 +41,7 @@ describe.skipIf(missing !== undefined)("what can be read in two ways", async () 
       ? await startGateway(
           database,
           {
+            QOS_DATABASE_TIMEOUT_MS: "20000",
             QOS_FORM_BYTES: "300000",
             QOS_IDENTITIES_FILE: identities,
             QOS_OUTAGE_POLICY: "open",

@@ -302,10 +302,10 @@ end
 
 -- What a request says: its operation, its headers, the bytes before its body, and whose it is; or,
 -- after those, nil and what is wrong with the key.
-local function read_request(is_silent)
-  -- All of them: 0 lifts the limit of 100.
-  local headers = ngx.req.get_headers(0)
-  local arguments = request.var("args") and ngx.req.get_uri_args(0) or nil
+local function read_request(line, is_silent)
+  local headers = request.headers()
+  local arguments = line.target:find("?", 1, true) and request.var("args") and ngx.req.get_uri_args(0)
+    or nil
   local method = ngx.req.get_method()
   -- Before anything waits: what comes of the body meanwhile is counted there, too.
   local header_bytes = method == "POST" and request.var("request_length")
@@ -313,16 +313,16 @@ local function read_request(is_silent)
   if settings.identities.domain then
     path = identities.path_with_bucket(settings.identities, path, rawget(headers, "host"))
   end
-  local operation = operations.of(method, path, arguments, headers)
+  local operation = operations.of(method, path, arguments, headers, line.protocol)
   return operation, headers, header_bytes,
     caller.identify(method, headers, is_silent and arguments or nil)
 end
 
--- The decision and its operation; or what is wrong with the key, and when to try again. `progress.has_read`:
+-- The decision and its operation; or what is wrong with the key, and when to try again. `line.has_read`:
 -- what the request says is read.
-local function judge(progress, is_silent)
-  local operation, headers, header_bytes, key, why, watch = read_request(is_silent)
-  progress.has_read = true
+local function judge(line, is_silent)
+  local operation, headers, header_bytes, key, why, watch = read_request(line, is_silent)
+  line.has_read = true
   if key == nil then
     return nil, why, watch
   elseif watch == nil then
@@ -357,51 +357,55 @@ local function let_through(decision, operation)
 end
 
 -- Browsers ask so before the request itself, without a key and without a body.
-local function is_preflight()
+local function is_preflight(protocol)
   if ngx.req.get_method() ~= "OPTIONS" or request.var("http_origin") == nil
     or request.var("http_access_control_request_method") == nil
   then
     return false
   end
   local length = request.var("content_length")
-  if request_body.is_unannounced(
-    length, request.var("http_transfer_encoding"), request.var("server_protocol")
-  ) then
+  if request_body.is_unannounced(length, request.var("http_transfer_encoding"), protocol) then
     return request.var("http_transfer_encoding") == nil and request_body.read() == 0
   end
   return length == nil or length == "0"
 end
 
 -- Why the line of the request is refused; nil where it is not.
-local function refusal_of_line()
+local function refusal_of_line(line)
   -- A request of HTTP/0.9 names no version.
-  if request.var("server_protocol") == nil then
+  if line.protocol == nil then
     return "protocol"
   end
-  return not request_target.is_clear(request.var("request_uri")) and "target" or nil
+  return not request_target.is_clear(line.target) and "target" or nil
+end
+
+-- An address is used again, and not every request has a log phase of ours.
+local function forget_last(address)
+  local left_over = under_way[address]
+  under_way[address] = nil
+  if left_over and left_over.watch then
+    caller.leave(left_over.watch)
+  end
 end
 
 -- `is_silent`: the location writes no request line to any log, and a key may stand in the query.
 function _M.access(is_silent)
-  local refusal = refusal_of_line()
+  local address = request.address()
+  local line = {
+    target = request.var("request_uri"), protocol = request.var("server_protocol"), has_read = false,
+  }
+  forget_last(address)
+  local refusal = refusal_of_line(line)
   if refusal then
-    under_way[request.address()] = nil
     count_request("refused", refusal)
     return respond.no_key(refusal)
-  elseif is_preflight() then
-    under_way[request.address()] = { allowed = true, is_preflight = true }
+  elseif is_preflight(line.protocol) then
+    under_way[address] = { allowed = true, is_preflight = true }
     return count_request("allowed", "preflight")
   end
-  -- An address is used again, and not every request has a log phase of ours.
-  local left_over = under_way[request.address()]
-  if left_over and left_over.watch then
-    caller.leave(left_over.watch)
-  end
-  under_way[request.address()] = nil
-  local progress = {}
-  local ran, decision, operation, retry_after_s = pcall(judge, progress, is_silent)
+  local ran, decision, operation, retry_after_s = pcall(judge, line, is_silent)
   if not ran then
-    decision = progress.has_read and decision_when_ill(decision) or unreadable(decision)
+    decision = line.has_read and decision_when_ill(decision) or unreadable(decision)
     operation = nil
   elseif decision == nil then
     count_request("refused", operation .. "_key")

@@ -196,17 +196,18 @@ end
 --   range         bytes of the range that a download asks for
 --   is_copy       the store copies an object, of `copied` bytes where that is known
 -- `path`: with the bucket, also where the host names it. `headers`: by names in lower case, all of them;
--- `arguments`: nil where there is no query.
-function _M.of(method, path, arguments, headers)
+-- `arguments`: nil where there is no query. `protocol`: as in "HTTP/1.1".
+function _M.of(method, path, arguments, headers, protocol)
   local chains = by_method[method]
   local rule = arguments and chains.all(path, arguments, headers)
     or not arguments and chains.without_query(path, nil, headers)
   if not rule then
     return nil
   end
-  local content_length = request.var("content_length")
+  -- As nginx has read it.
+  local content_length = rawget(headers, "content-length") and request.var("content_length") or nil
   local is_unannounced = request_body.is_unannounced(
-    content_length, rawget(headers, "transfer-encoding"), request.var("server_protocol")
+    content_length, rawget(headers, "transfer-encoding"), protocol
   )
   local uploaded, digits = announced(content_length)
   -- With room for what comes later: tables that grow cost more than all else here.

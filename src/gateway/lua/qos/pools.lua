@@ -14,6 +14,8 @@ local nothing = { is_limited_tokens = true, is_limited_bytes = true }
 local settings
 -- No lease lives longer.
 local longest_life = 3600
+-- A worker asks for the next lease of an application no more often.
+local asks_every_s = 0.02
 -- Each worker's copy of the names of the counters.
 local cache = {}
 
@@ -39,6 +41,7 @@ function _M.load(app_id)
   if pool then
     pool.id_key = "pool id " .. app_id
     pool.owed_key = owed.key_of(app_id)
+    pool.asks_at = 0
   end
   return pool
 end
@@ -193,11 +196,11 @@ end
 -- Takes tokens (millionths) and bytes; nil where the pool does not hold them. Answers what is left of
 -- either, in the bucket as well, as of the last exchange.
 function _M.take(app_id, tokens, bytes)
-  local pool = cache[app_id] or _M.load(app_id)
-  if pool == nil or clock.now() >= pool.expires_at then
+  local pool, now = cache[app_id] or _M.load(app_id), clock.now()
+  if pool == nil or now >= pool.expires_at then
     pool = _M.load(app_id)
   end
-  if pool == nil or clock.now() >= pool.expires_at or owed.owes(pool.owed_key) then
+  if pool == nil or now >= pool.expires_at or owed.owes(pool.owed_key) then
     return nil
   end
   local took, tokens_left, bytes_left = take_both(pool, tokens, bytes)
@@ -216,7 +219,8 @@ function _M.take(app_id, tokens, bytes)
       return nil
     end
   end
-  if tokens_left < pool.low_tokens or bytes_left < pool.low_bytes then
+  if (tokens_left < pool.low_tokens or bytes_left < pool.low_bytes) and now >= pool.asks_at then
+    pool.asks_at = now + asks_every_s
     renew_behind(app_id, tokens, bytes)
   end
   return true, tokens_left + pool.bucket_tokens, bytes_left + pool.bucket_bytes
