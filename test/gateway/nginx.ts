@@ -58,6 +58,9 @@ export interface NginxOptions {
   readonly workers?: number;
   /** Changes nginx.conf. */
   readonly edit?: (configuration: string) => string;
+  /** How often it is asked whether it is ready. */
+  readonly tries?: number;
+  readonly started?: (pid: number) => void;
 }
 
 /** Runs the gateway's own nginx.conf with ports and paths of this machine. */
@@ -80,17 +83,25 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  await ready(nginx, child);
+  options.started?.(nginx.pid);
+  await ready(nginx, child, options.tries).catch(async (error) => {
+    await nginx.stop();
+    throw error;
+  });
   return nginx;
 }
 
-/** nginx in the foreground, with a configuration of this folder. */
+/**
+ * nginx in the foreground, with a configuration of this folder. It ends with the process that starts
+ * it: hooks do not run where each test of their suite is skipped, nor where a run is killed.
+ */
 export function spawnNginx(
   folder: string,
   environment: Readonly<Record<string, string>>,
   workers = 2,
 ): ChildProcess {
-  return spawn("nginx", ["-p", folder, "-c", "nginx.conf", "-g", directives(workers)], {
+  const nginx = ["nginx", "-p", folder, "-c", "nginx.conf", "-g", directives(workers)];
+  return spawn("setpriv", ["--pdeathsig", "TERM", ...nginx], {
     env: { PATH: process.env.PATH ?? "", ...environment },
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -142,8 +153,8 @@ export function inPgmoon(path: string): string[] {
 
 export const loadModules: string = modules.map((path) => `load_module ${path};`).join("\n");
 
-async function ready(nginx: Nginx, child: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
+async function ready(nginx: Nginx, child: ChildProcess, most = 200): Promise<void> {
+  for (let tries = 0; tries < most; tries += 1) {
     if (child.exitCode !== null) throw new Error(`nginx ended:\n${nginx.log()}`);
     const response = await fetch(`${nginx.adminUrl}/healthz`).catch(() => undefined);
     if (response?.ok) return;

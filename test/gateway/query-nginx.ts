@@ -52,7 +52,10 @@ export async function startQueryNginx(authority: string): Promise<QueryNginx> {
   const child = spawnNginx(folder, {}, 1);
   child.stderr?.resume();
   const url = `http://127.0.0.1:${port}/`;
-  await answering(url, child);
+  await answering(url, child).catch(async (error) => {
+    await endNginx(child);
+    throw error;
+  });
   return {
     async query(settings, statement, ...parameters) {
       const response = await fetch(url, {
