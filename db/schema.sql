@@ -1030,13 +1030,15 @@ create table rate_limiter.users (
   user_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
   username character varying(255) not null,
-  email character varying(255) not null,
+  email character varying(255),
+  is_service_account boolean not null default false,
   is_active boolean not null default true,
   last_login_at timestamp with time zone,
   login_count integer not null default 0,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint user_email_format CHECK (email::text ~* '^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$'::text),
+  constraint user_email_is_of_people CHECK ((email IS NULL) = is_service_account),
   constraint user_login_count_check CHECK (login_count >= 0),
   constraint user_username_not_empty CHECK (username::text ~ '\S'::text),
   constraint users_pkey PRIMARY KEY (user_id),
@@ -1321,6 +1323,30 @@ create table rate_limiter_private.second_factors (
   constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
+create table rate_limiter_private.service_tokens (
+  token_hash bytea not null,
+  token_id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  prefix character varying(12) not null,
+  name character varying(255),
+  permissions text[],
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  expires_at timestamp with time zone not null,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  revoked_by uuid,
+  constraint service_token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
+  constraint service_token_is_finite CHECK (isfinite(expires_at)),
+  constraint service_token_permissions_not_empty CHECK (cardinality(permissions) > 0),
+  constraint service_token_prefix_format CHECK (prefix::text ~ '^qst_[A-Za-z0-9_-]{8}$'::text),
+  constraint service_tokens_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_pkey PRIMARY KEY (token_hash),
+  constraint service_tokens_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_token_id_key UNIQUE (token_id),
+  constraint service_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
 create table rate_limiter_private.usage_daily (
   shard_key integer not null,
   app_id uuid not null,
@@ -1475,6 +1501,7 @@ CREATE INDEX idx_user_roles_role ON rate_limiter.user_roles USING btree (role_id
 CREATE INDEX idx_users_active ON rate_limiter.users USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_users_email ON rate_limiter.users USING btree (lower((email)::text));
 CREATE INDEX idx_users_username ON rate_limiter.users USING gin (to_tsvector('english'::regconfig, (username)::text));
+CREATE UNIQUE INDEX user_service_account_name_unique ON rate_limiter.users USING btree (tenant_id, lower((username)::text)) WHERE is_service_account;
 CREATE UNIQUE INDEX user_tenant_email_unique ON rate_limiter.users USING btree (tenant_id, lower((email)::text));
 CREATE INDEX idx_audit_logs_action ON rate_limiter_audit.audit_logs USING btree (action, created_at DESC);
 CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC);
@@ -1502,6 +1529,9 @@ CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
+CREATE INDEX idx_service_tokens_created_by ON rate_limiter_private.service_tokens USING btree (created_by);
+CREATE INDEX idx_service_tokens_revoked_by ON rate_limiter_private.service_tokens USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_service_tokens_user ON rate_limiter_private.service_tokens USING btree (user_id, created_at DESC);
 CREATE INDEX idx_daily_quota_usage ON rate_limiter_private.usage_daily USING btree (date, app_id, bucket_type);
 CREATE INDEX idx_usage_hourly_hour ON rate_limiter_private.usage_hourly USING btree (hour, app_id, bucket_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
@@ -1751,6 +1781,21 @@ create view rate_limiter_admin.cluster_details with (security_barrier=true) as
     health_streak
    FROM rate_limiter.clusters c
   WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
+
+create view rate_limiter_admin.service_tokens with (security_barrier=true) as
+ SELECT token_id,
+    user_id,
+    prefix,
+    name,
+    permissions,
+    created_at,
+    created_by,
+    expires_at,
+    last_used_at,
+    revoked_at,
+    revoked_by
+   FROM rate_limiter_private.service_tokens t
+  WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
 
 create view rate_limiter_admin.user_sessions with (security_barrier=true) as
  SELECT session_id,
@@ -2053,6 +2098,12 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   set search_path=pg_catalog, pg_temp;
   -- body e45d96753a67f9f8
 
+create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter.users
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fdf2277d3aff4278
+
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
@@ -2080,6 +2131,12 @@ create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registe
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 8efaaf33d434950b
+
+create function rate_limiter_admin.issue_service_token(user_id uuid, expires_at timestamp with time zone, name text DEFAULT NULL::text, permissions text[] DEFAULT NULL::text[], OUT token_id uuid, OUT token text, OUT prefix text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e0e503f508d5d6d9
 
 create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
   returns rate_limiter.suspensions
@@ -2164,6 +2221,12 @@ create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 262906c555a74209
+
+create function rate_limiter_admin.revoke_service_token(token_id uuid)
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 16f8d29f35a41a71
 
 create function rate_limiter_admin.revoke_session(session_id uuid)
   returns boolean
@@ -2283,6 +2346,11 @@ create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at t
   returns boolean
   language sql stable parallel safe;
   -- body 2f0ab7c7b74f950d
+
+create function rate_limiter_internal.accessible_until(user_id uuid)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body d41901a607d73cc1
 
 create function rate_limiter_internal.add_alert_notifications(occurrences rate_limiter.alert_history[], event text)
   returns integer
@@ -2995,11 +3063,16 @@ create function rate_limiter_internal.current_tenant_name()
   set search_path=pg_catalog, pg_temp;
   -- body 7a2a548346327e6e
 
+create function rate_limiter_internal.current_token_id()
+  returns uuid
+  language sql stable parallel safe;
+  -- body 45797d3acdde4f71
+
 create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 80355edfa7fd9ba6
+  -- body 01f0b49f94e4afab
 
 create function rate_limiter_internal.debit_lender(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
   returns void
@@ -3077,13 +3150,13 @@ create function rate_limiter_internal.end_sessions_of_tenant()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f014a7d68d2e9d24
+  -- body 1f9f8d7dba8ee516
 
 create function rate_limiter_internal.end_sessions_of_user()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9ecf18ff65d1020e
+  -- body 5fe97abd180a6f42
 
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
@@ -3179,7 +3252,7 @@ create function rate_limiter_internal.grantable_until(role_id uuid)
   returns timestamp with time zone
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d676d00d32e5d6fe
+  -- body c6baf699e491d96f
 
 create function rate_limiter_internal.guard_email_change()
   returns trigger
@@ -3594,7 +3667,7 @@ create function rate_limiter_internal.may(resource text, action text)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6ede1fdc4151f962
+  -- body a99defd7172d36c6
 
 create function rate_limiter_internal.may_change(resource text, action text)
   returns boolean
@@ -3606,7 +3679,7 @@ create function rate_limiter_internal.may_grant_role(role_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d9e1666d24f30ccf
+  -- body 6d570b4a5d7feb1c
 
 create function rate_limiter_internal.may_grant_role_until(role_id uuid, until timestamp with time zone)
   returns boolean
@@ -3971,6 +4044,11 @@ create function rate_limiter_internal.refuse_delete_of_tenant()
   set search_path=pg_catalog, pg_temp;
   -- body 4fb59dbf61c4119e
 
+create function rate_limiter_internal.refuse_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 33b31090218ea8d6
+
 create function rate_limiter_internal.refuse_system_role_change()
   returns trigger
   language plpgsql volatile parallel unsafe;
@@ -4097,6 +4175,11 @@ create function rate_limiter_internal.require_grantable_role(role text)
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
 
+create function rate_limiter_internal.require_known_permissions(permissions text[])
+  returns void
+  language plpgsql stable parallel safe;
+  -- body e8c644daa03e6ab7
+
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
@@ -4169,6 +4252,11 @@ create function rate_limiter_internal.require_reservations(at timestamp with tim
   set DateStyle=ISO;
   -- body 2f066791a1bc6780
 
+create function rate_limiter_internal.require_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body f8d87a771c92681a
+
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
   language plpgsql immutable parallel safe;
@@ -4183,6 +4271,11 @@ create function rate_limiter_internal.require_tenant_not_suspended()
   returns void
   language plpgsql stable parallel safe;
   -- body b3b7b7353ea04a36
+
+create function rate_limiter_internal.require_token_life(user_id uuid, expires_at timestamp with time zone)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 2c6881c28da63a61
 
 create function rate_limiter_internal.require_version(app_id uuid, cluster_id uuid, default_cluster_id uuid, mode rate_limiter.quota_mode, expected_id uuid)
   returns void
@@ -4543,6 +4636,11 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe;
   -- body c3a80c0b852c00f4
 
+create function rate_limiter_internal.token_allows(resource text, action text)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 16978c64ed85f8ff
+
 create function rate_limiter_internal.token_hash(token text)
   returns bytea
   language sql immutable parallel safe;
@@ -4733,7 +4831,7 @@ create function rate_limiter_private.begin_password_check(OUT outcome text, OUT 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85df09bf41f903aa
+  -- body 8ee20a64fccb9e5b
 
 create function rate_limiter_private.begin_retention()
   returns boolean
@@ -5009,7 +5107,7 @@ create function rate_limiter_private.forgive_login_attempt(at timestamp with tim
 create function rate_limiter_private.has_administrator()
   returns boolean
   language sql stable parallel safe;
-  -- body b505d5cfb958d7b9
+  -- body 3606f11b7b9f5213
 
 create function rate_limiter_private.has_overdue_jobs(tasks text[], patience interval DEFAULT '00:00:05'::interval)
   returns boolean
@@ -5096,7 +5194,7 @@ create function rate_limiter_private.operator(email text DEFAULT NULL::text)
   returns uuid
   language plpgsql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 0b6f72ebb7f0dd35
+  -- body 56ea5463ee030d7e
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
@@ -5108,7 +5206,7 @@ create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::u
   returns record
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7f299d1e541fd28d
+  -- body e572a249306a0cab
 
 create function rate_limiter_private.probe_clusters(at timestamp with time zone DEFAULT clock_timestamp(), batch_size integer DEFAULT 16)
   returns TABLE(cluster_id uuid, health_check_url text, asked_at timestamp with time zone)
@@ -5214,6 +5312,11 @@ create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::b
   set search_path=pg_catalog, pg_temp;
   -- body cefb1425eb6c026d
 
+create function rate_limiter_private.revoke_service_tokens(user_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 825c75fdd9d83cd6
+
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
@@ -5239,7 +5342,7 @@ create function rate_limiter_private.session_is_active(user_id uuid, session_id 
 create function rate_limiter_private.set_password(user_id uuid, password_hash text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 57b8a5b7155459ec
+  -- body a7e4cf1b1e7082cd
 
 create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
   returns void
@@ -5274,6 +5377,12 @@ create function rate_limiter_private.use_one_time_code(at timestamp with time zo
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body 324edad010564f66
+
+create function rate_limiter_private.use_service_token(token text, OUT user_id uuid, OUT tenant_id uuid, OUT token_id uuid, OUT expires_at timestamp with time zone)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3650513b4a653cdb
 
 create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone)
   returns uuid
@@ -5383,6 +5492,7 @@ CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_v
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by ON rate_limiter_private.service_tokens FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
 
 -- policies
 
@@ -5887,6 +5997,7 @@ grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonl
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
 grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
+grant select on table rate_limiter_admin.service_tokens to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
@@ -5988,6 +6099,17 @@ grant select on column rate_limiter_private.api_keys.revoked_by to rate_limiter_
 grant select on column rate_limiter_private.second_factors.confirmed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.enrolled_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.user_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.last_used_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.name to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.permissions to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.prefix to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.token_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.password_changed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.created_at to rate_limiter_readonly;
@@ -6052,11 +6174,13 @@ grant execute on function rate_limiter_admin.configuration() to rate_limiter_vis
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.create_service_account(text,text[],timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
@@ -6071,6 +6195,7 @@ grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_l
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
@@ -6119,6 +6244,7 @@ grant execute on function rate_limiter_internal.configured_tenant(text) to rate_
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
@@ -6214,6 +6340,7 @@ grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to r
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.use_service_token(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) to rate_limiter_worker;
 
@@ -6336,6 +6463,9 @@ comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
 createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
+comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
+Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
+
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -6347,6 +6477,7 @@ Samples of a span of time for the export, by application and time.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
 Ends a suspension before its time. For system administrators.';
 
@@ -6378,6 +6509,7 @@ comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
+comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is 'Takes a token of a service account back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
@@ -6427,6 +6559,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
+comment on function rate_limiter_internal.accessible_until(pg_catalog.uuid) is 'Until when the signed-in user may let another caller in to this account: what the user could give all of its roles for; null where it may not.';
 comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application without a key, in the caller''s tenant where none is named. Raises what create_application() does.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
@@ -6540,7 +6673,7 @@ comment on function rate_limiter_internal.consume_before_layer1(integer,timestam
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
-comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
+comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, service_token_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
 comment on function rate_limiter_internal.correct_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],pg_catalog.uuid[],rate_limiter_internal.bucket_charge[],numeric[],numeric[]) is 'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed wrote them: into the charges what layer-1 buckets and reserves were charged, by application (short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
 comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
@@ -6560,7 +6693,8 @@ comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The begi
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
-comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
+comment on function rate_limiter_internal.current_token_id() is 'The token of a service account that this request came with; null for all others.';
+comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session or token is no longer active.';
 comment on function rate_limiter_internal.debit_lender(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
@@ -6595,7 +6729,7 @@ comment on function rate_limiter_internal.follow_durability() is 'Before a call 
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
-comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
+comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds, and than the token that it is given by; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
 comment on function rate_limiter_internal.has_its_buckets(integer,pg_catalog.uuid) is 'Whether all enforcing buckets are there that an application has by its facts; false where it has moved.';
@@ -6748,6 +6882,7 @@ comment on function rate_limiter_internal.refuse_delete_of_application() is 'Tri
 comment on function rate_limiter_internal.refuse_delete_of_cluster() is 'Trigger: a cluster with applications, quotas or a ledger is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: a quota with versions is cancelled, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
+comment on function rate_limiter_internal.refuse_service_account(pg_catalog.uuid) is 'Raises QS422 for a service account, where a person is meant who signs in.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
@@ -6773,6 +6908,7 @@ comment on function rate_limiter_internal.require_few_new_applications(pg_catalo
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
+comment on function rate_limiter_internal.require_known_permissions(pg_catalog.text[]) is 'Refuses a permission that there is not.';
 comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb,boolean,boolean) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
 comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
@@ -6787,9 +6923,11 @@ comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
+comment on function rate_limiter_internal.require_service_account(pg_catalog.uuid) is 'Raises QS404 for all but an active service account.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
+comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
@@ -6858,6 +6996,7 @@ comment on function rate_limiter_internal.take_available(rate_limiter.token_buck
 comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
+comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
@@ -6974,6 +7113,7 @@ comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there, those of the data plane under the shard key that their owner has now; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
 comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
 comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
+comment on function rate_limiter_private.revoke_service_tokens(pg_catalog.uuid[]) is 'Takes all tokens of service accounts back, for good.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an identity provider issued to the user before work no more.';
 comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
 comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a ceiling on one cluster, and two applications whose quotas divide it, in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
@@ -6985,6 +7125,7 @@ comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
+comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
@@ -7408,8 +7549,9 @@ comment on column rate_limiter.user_roles.role_id is 'The role held.';
 comment on column rate_limiter.user_roles.user_id is 'Who holds the role.';
 comment on column rate_limiter.user_roles.user_role_id is 'The assignment.';
 comment on column rate_limiter.users.created_at is 'When the row was made.';
-comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case.';
-comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission.';
+comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
+comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
+comment on column rate_limiter.users.is_service_account is 'A program: it has service tokens, and neither address nor password.';
 comment on column rate_limiter.users.last_login_at is 'When the user last signed in.';
 comment on column rate_limiter.users.login_count is 'How often the user signed in.';
 comment on column rate_limiter.users.tenant_id is 'The tenant that the user belongs to.';
@@ -7559,6 +7701,18 @@ comment on column rate_limiter_private.second_factors.encrypted_secret is 'The s
 comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
 comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
 comment on column rate_limiter_private.second_factors.user_id is 'The user.';
+comment on column rate_limiter_private.service_tokens.created_at is 'When it was made.';
+comment on column rate_limiter_private.service_tokens.created_by is 'The user who made it.';
+comment on column rate_limiter_private.service_tokens.expires_at is 'When it stops working.';
+comment on column rate_limiter_private.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on column rate_limiter_private.service_tokens.name is 'What people call it.';
+comment on column rate_limiter_private.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on column rate_limiter_private.service_tokens.prefix is 'First 12 characters of the token.';
+comment on column rate_limiter_private.service_tokens.revoked_at is 'When it was taken back.';
+comment on column rate_limiter_private.service_tokens.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.service_tokens.token_hash is 'SHA-256 of the whole token.';
+comment on column rate_limiter_private.service_tokens.token_id is 'Names the token without its hash.';
+comment on column rate_limiter_private.service_tokens.user_id is 'The service account.';
 comment on column rate_limiter_private.usage_daily.app_id is 'The application.';
 comment on column rate_limiter_private.usage_daily.bucket_type is 'The bucket drawn on.';
 comment on column rate_limiter_private.usage_daily.date is 'The day (UTC).';
@@ -7691,7 +7845,7 @@ Late charges that found buckets at their debt limit, by application, minute and 
 comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
 Which user holds which role, and until when.';
 
-comment on table rate_limiter.users is 'A person who uses the admin API.';
+comment on table rate_limiter.users is 'A person who uses the admin API, or a service account.';
 comment on table rate_limiter_audit.audit_logs is 'Every change of the control plane: who did what, from where, the values before and after. Secrets are left out.';
 comment on table rate_limiter_audit.quota_version_history is '@name quota_version
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
@@ -7720,6 +7874,7 @@ comment on table rate_limiter_private.partition_drains is 'Default partitions wh
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
 comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
+comment on table rate_limiter_private.service_tokens is 'Tokens of service accounts: the SHA-256 of each and the first characters to know it by.';
 comment on table rate_limiter_private.usage_daily is 'What each application used by day (UTC): the same rows as usage_hourly.';
 comment on table rate_limiter_private.usage_hourly is 'What each application used by hour (UTC), as of usage_progress.';
 comment on table rate_limiter_private.usage_progress is 'Up to which row of its ledger the usage of each bucket is counted.';
@@ -7874,6 +8029,17 @@ comment on view column rate_limiter_admin.cluster_details.health_check_url is 'W
 comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
 comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
 comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
+comment on view column rate_limiter_admin.service_tokens.created_at is 'When it was made.';
+comment on view column rate_limiter_admin.service_tokens.created_by is 'The user who made it.';
+comment on view column rate_limiter_admin.service_tokens.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on view column rate_limiter_admin.service_tokens.name is 'What people call it.';
+comment on view column rate_limiter_admin.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on view column rate_limiter_admin.service_tokens.prefix is 'First 12 characters of the token.';
+comment on view column rate_limiter_admin.service_tokens.revoked_at is 'When it was taken back.';
+comment on view column rate_limiter_admin.service_tokens.revoked_by is 'The user who took it back.';
+comment on view column rate_limiter_admin.service_tokens.token_id is 'Names the token.';
+comment on view column rate_limiter_admin.service_tokens.user_id is 'The service account.';
 comment on view column rate_limiter_admin.user_sessions.created_at is 'When.';
 comment on view column rate_limiter_admin.user_sessions.expires_at is 'When it ends by itself.';
 comment on view column rate_limiter_admin.user_sessions.ip_address is 'Where from.';
@@ -7919,6 +8085,10 @@ The keys of your tenant''s applications, by their first characters.';
 comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
 @foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
 What of a cluster only system administrators see.';
+
+comment on view rate_limiter_admin.service_tokens is '@primaryKey token_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName serviceAccount|@foreignFieldName serviceTokens
+Tokens of the service accounts that you may manage, by their first characters.';
 
 comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions

@@ -38,9 +38,44 @@ parallel safe
 return nullif(current_setting('rate_limiter.' || name, true), '');
 
 comment on function rate_limiter_internal.context_text(text) is
-  'What the API said of this request (user_id, session_id, token_issued_at, request_id, '
-  'ip_address, user_agent, change_reason); null where it did not.';
+  'What the API said of this request (user_id, session_id, service_token_id, token_issued_at, '
+  'request_id, ip_address, user_agent, change_reason); null where it did not.';
 --! EndIncluded rate_limiter_internal/context/context_text.sql
+--! Included rate_limiter_internal/context/current_token_id.sql
+create or replace function rate_limiter_internal.current_token_id()
+returns uuid
+language sql
+stable
+parallel safe
+return nullif(current_setting('rate_limiter.service_token_id', true), '')::uuid;
+
+comment on function rate_limiter_internal.current_token_id() is
+  'The token of a service account that this request came with; null for all others.';
+grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_token_id.sql
+--! Included rate_limiter_internal/context/token_allows.sql
+create or replace function rate_limiter_internal.token_allows(resource text, action text)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select rate_limiter_internal.current_token_id() is null
+    or exists (
+      select
+      from rate_limiter_private.service_tokens as t
+      where t.token_id = rate_limiter_internal.current_token_id()
+        and (
+          t.permissions is null
+          or token_allows.resource || ':' || token_allows.action = any (t.permissions)
+        )
+    );
+$$;
+
+comment on function rate_limiter_internal.token_allows(text, text) is
+  'Whether the token of this request may use a permission of its account; true where the request '
+  'came with no such token.';
+--! EndIncluded rate_limiter_internal/context/token_allows.sql
 --! Included rate_limiter_internal/context/accepts_token_of.sql
 create or replace function rate_limiter_internal.accepts_token_of(
   user_id uuid,
@@ -91,6 +126,19 @@ as $$
       )
     )
     and (
+      nullif(current_setting('rate_limiter.service_token_id', true), '') is null
+      or exists (
+        select
+        from rate_limiter_private.service_tokens as s
+        where s.token_id = nullif(
+            current_setting('rate_limiter.service_token_id', true), ''
+          )::uuid
+          and s.user_id = u.user_id
+          and s.revoked_at is null
+          and s.expires_at > current_timestamp
+      )
+    )
+    and (
       nullif(current_setting('rate_limiter.token_issued_at', true), '') is null
       or rate_limiter_internal.accepts_token_of(
         u.user_id, nullif(current_setting('rate_limiter.token_issued_at', true), '')::timestamptz
@@ -100,7 +148,7 @@ $$;
 
 comment on function rate_limiter_internal.current_user_id() is
   'The signed-in user of this transaction; null where there is none, or the user, the tenant or '
-  'the session is no longer active.';
+  'the session or token is no longer active.';
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/current_user_id.sql
 --! Included rate_limiter_internal/context/current_tenant_id.sql
@@ -198,8 +246,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select rate_limiter_internal.has_permission(
-    rate_limiter_internal.current_user_id(), may.resource, may.action
-  );
+      rate_limiter_internal.current_user_id(), may.resource, may.action
+    )
+    and rate_limiter_internal.token_allows(may.resource, may.action);
 $$;
 
 comment on function rate_limiter_internal.may(text, text) is
@@ -264,6 +313,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   select rate_limiter_internal.is_system_admin()
+    and not exists (
+      select
+      from rate_limiter.role_permissions as rp
+      join rate_limiter.permissions as p on p.permission_id = rp.permission_id
+      where rp.role_id = may_grant_role.role_id
+        and not rate_limiter_internal.token_allows(p.resource, p.action)
+    )
     or exists (
       select
       from rate_limiter.roles as r
@@ -317,25 +373,44 @@ as $$
       where rp.permission_id = n.permission_id
     ) as until
     from needed as n
-  )
-  select greatest(
-    (select max(h.until) from held as h where h.name = 'system_admin'),
-    (
-      select case when bool_and(c.until is not null) then min(c.until) end
-      from covered as c
-      where not exists (
-        select
-        from rate_limiter.roles as r
-        where r.role_id = grantable_until.role_id
-          and r.name = 'system_admin'
+  ),
+  given as (
+    select greatest(
+      (select max(h.until) from held as h where h.name = 'system_admin'),
+      (
+        select case when bool_and(c.until is not null) then min(c.until) end
+        from covered as c
+        where not exists (
+          select
+          from rate_limiter.roles as r
+          where r.role_id = grantable_until.role_id
+            and r.name = 'system_admin'
+        )
       )
+    ) as until
+  )
+  select least(
+    g.until,
+    (
+      select t.expires_at
+      from rate_limiter_private.service_tokens as t
+      where t.token_id = rate_limiter_internal.current_token_id()
     )
-  );
+  )
+  from given as g
+  where g.until is not null
+    and not exists (
+      select
+      from needed as n
+      join rate_limiter.permissions as p on p.permission_id = n.permission_id
+      where not rate_limiter_internal.token_allows(p.resource, p.action)
+    );
 $$;
 
 comment on function rate_limiter_internal.grantable_until(uuid) is
   'Until when the signed-in user may hand out this role: what the user gives lasts no longer than '
-  'what the user holds; infinity for good, null where the user may not give it.';
+  'what the user holds, and than the token that it is given by; infinity for good, null where the '
+  'user may not give it.';
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/grantable_until.sql
 --! Included rate_limiter_internal/context/may_grant_role_until.sql
@@ -1246,6 +1321,7 @@ as $$
 begin
   if old.is_active and not new.is_active then
     perform rate_limiter_private.revoke_sessions(old.user_id, 'user_deactivated');
+    perform rate_limiter_private.revoke_service_tokens(array[old.user_id]);
   else
     perform rate_limiter_private.revoke_sessions(
       old.user_id,
@@ -1277,6 +1353,12 @@ begin
   perform rate_limiter_private.revoke_sessions(u.user_id, 'tenant_deactivated')
   from rate_limiter.users as u
   where u.tenant_id = old.tenant_id;
+  perform rate_limiter_private.revoke_service_tokens(array(
+    select u.user_id
+    from rate_limiter.users as u
+    where u.tenant_id = old.tenant_id
+      and u.is_service_account
+  ));
   return null;
 end;
 $$;
@@ -1680,6 +1762,283 @@ comment on function rate_limiter_admin.expire_role(uuid, text) is
   'Takes a role from a user of your tenant, from now on.';
 grant execute on function rate_limiter_admin.expire_role(uuid, text) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/access/expire_role.sql
+--! Included rate_limiter_internal/access/accessible_until.sql
+create or replace function rate_limiter_internal.accessible_until(user_id uuid)
+returns timestamptz
+language sql
+stable
+parallel safe
+as $$
+  select case when bool_and(r.until is not null) then min(r.until) end
+  from (
+    -- No role at all asks for the permission to manage users.
+    select rate_limiter_internal.grantable_until(null)
+    union all
+    select rate_limiter_internal.grantable_until(ur.role_id)
+    from rate_limiter.user_roles as ur
+    where ur.user_id = accessible_until.user_id
+  ) as r (until);
+$$;
+
+comment on function rate_limiter_internal.accessible_until(uuid) is
+  'Until when the signed-in user may let another caller in to this account: what the user could '
+  'give all of its roles for; null where it may not.';
+--! EndIncluded rate_limiter_internal/access/accessible_until.sql
+--! Included rate_limiter_internal/access/require_service_account.sql
+create or replace function rate_limiter_internal.require_service_account(user_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if not exists (
+    select
+    from rate_limiter.users as u
+    join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+    where u.user_id = require_service_account.user_id
+      and u.is_service_account
+      and u.is_active
+      and t.is_active
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown service account',
+      detail = format('service account: %s', require_service_account.user_id),
+      hint = 'Name an active one: createServiceAccount makes it. People sign in instead.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_service_account(uuid) is
+  'Raises QS404 for all but an active service account.';
+--! EndIncluded rate_limiter_internal/access/require_service_account.sql
+--! Included rate_limiter_internal/access/require_token_life.sql
+create or replace function rate_limiter_internal.require_token_life(
+  user_id uuid,
+  expires_at timestamptz
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  longest constant timestamptz := clock_timestamp()
+    + rate_limiter_internal.setting_interval_seconds('service_token_max_seconds');
+  own constant timestamptz := rate_limiter_internal.accessible_until(
+    require_token_life.user_id
+  );
+begin
+  if expires_at is null or expires_at <= clock_timestamp() or expires_at > longest then
+    raise exception using
+      errcode = 'QS422',
+      message = 'token would have expired, or last too long',
+      detail = format('expires at: %s, at most: %s', expires_at, longest),
+      hint = 'Give a moment in the future, no later than that.';
+  end if;
+
+  if own is null or expires_at > own then
+    raise exception using
+      errcode = 'QS403',
+      message = 'token would outlast your roles',
+      detail = format('until: %s', own),
+      hint = 'Give a moment no later than that, or ask an administrator whose roles last longer.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_token_life(uuid, timestamptz) is
+  'Refuses an end of a token that is over, too far away (QS422), or after that of what the '
+  'signed-in user could give the account (QS403).';
+--! EndIncluded rate_limiter_internal/access/require_token_life.sql
+--! Included rate_limiter_internal/access/require_known_permissions.sql
+create or replace function rate_limiter_internal.require_known_permissions(permissions text[])
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  unknown text;
+begin
+  select named.permission
+  into unknown
+  from unnest(permissions) as named (permission)
+  where not exists (
+    select
+    from rate_limiter.permissions as p
+    where p.resource || ':' || p.action = named.permission
+  )
+  limit 1;
+
+  if found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown permission',
+      detail = format('permission: %s', unknown),
+      hint = 'Write it as in quota:update; viewerPermissions lists yours.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_known_permissions(text[]) is
+  'Refuses a permission that there is not.';
+--! EndIncluded rate_limiter_internal/access/require_known_permissions.sql
+--! Included rate_limiter_admin/access/create_service_account.sql
+create or replace function rate_limiter_admin.create_service_account(
+  name text,
+  roles text[] default '{}',
+  roles_expire_at timestamptz default null,
+  tenant_id uuid default null
+)
+returns rate_limiter.users
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  home_id constant uuid := coalesce(
+    create_service_account.tenant_id, rate_limiter_internal.current_tenant_id()
+  );
+  made rate_limiter.users;
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+
+  if not exists (
+    select
+    from rate_limiter.tenants as t
+    where t.tenant_id = home_id
+      and t.is_active
+      and (
+        rate_limiter_internal.is_system_admin()
+        or t.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown tenant',
+      detail = format('tenant: %s', home_id),
+      hint = 'Name an active tenant, or none for your own.';
+  end if;
+
+  insert into rate_limiter.users (tenant_id, username, is_service_account)
+  values (home_id, create_service_account.name, true)
+  returning * into made;
+
+  perform rate_limiter_admin.assign_role(
+    made.user_id, wanted.role, create_service_account.roles_expire_at
+  )
+  from unnest(create_service_account.roles) as wanted (role);
+
+  return made;
+end;
+$$;
+
+comment on function rate_limiter_admin.create_service_account(text, text[], timestamptz, uuid) is
+  E'@resultFieldName serviceAccount\n'
+  'Makes an account for a program: it never signs in, and is let in by tokens of '
+  'issueServiceToken. Its roles are given as assignRole gives them: none that allows more than '
+  'yours or lasts longer. Deactivate or delete it as any user.';
+grant execute on function rate_limiter_admin.create_service_account(
+  text, text[], timestamptz, uuid
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/create_service_account.sql
+--! Included rate_limiter_admin/access/issue_service_token.sql
+create or replace function rate_limiter_admin.issue_service_token(
+  user_id uuid,
+  expires_at timestamptz,
+  name text default null,
+  permissions text[] default null,
+  out token_id uuid,
+  out token text,
+  out prefix text
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_manageable_user(issue_service_token.user_id);
+  perform rate_limiter_internal.require_service_account(issue_service_token.user_id);
+  perform rate_limiter_internal.require_token_life(
+    issue_service_token.user_id, issue_service_token.expires_at
+  );
+  perform rate_limiter_internal.require_known_permissions(issue_service_token.permissions);
+
+  token := 'qst_' || rate_limiter_internal.random_token();
+  prefix := left(token, 12);
+
+  insert into rate_limiter_private.service_tokens as t
+    (token_hash, user_id, prefix, name, permissions, created_by, expires_at)
+  values (
+    rate_limiter_internal.token_hash(issue_service_token.token),
+    issue_service_token.user_id,
+    issue_service_token.prefix,
+    issue_service_token.name,
+    issue_service_token.permissions,
+    rate_limiter_internal.current_user_id(),
+    issue_service_token.expires_at
+  )
+  returning t.token_id into token_id;
+end;
+$$;
+
+comment on function rate_limiter_admin.issue_service_token(uuid, timestamptz, text, text[]) is
+  'Makes a token of a service account, for the header Authorization: Bearer. It is shown this '
+  'once; keep it. permissions, such as quota:update, narrow what it may do of what the account '
+  'may. It lasts no longer than you could give the account''s roles for, nor than the setting '
+  'service_token_max_seconds.';
+grant execute on function rate_limiter_admin.issue_service_token(uuid, timestamptz, text, text[])
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/issue_service_token.sql
+--! Included rate_limiter_admin/access/revoke_service_token.sql
+create or replace function rate_limiter_admin.revoke_service_token(token_id uuid)
+returns timestamptz
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  moment timestamptz;
+begin
+  perform rate_limiter_internal.require_read_committed();
+
+  -- A token may always end itself.
+  update rate_limiter_private.service_tokens as t
+  set revoked_at = clock_timestamp(), revoked_by = rate_limiter_internal.current_user_id()
+  where t.token_id = revoke_service_token.token_id
+    and t.revoked_at is null
+    and (
+      t.token_id = rate_limiter_internal.current_token_id()
+        and t.user_id = rate_limiter_internal.current_user_id()
+      or rate_limiter_internal.may_manage_user(t.user_id)
+    )
+  returning t.revoked_at into moment;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown service token',
+      detail = format('token: %s', revoke_service_token.token_id),
+      hint = 'Perhaps it is revoked already: serviceTokens lists those that you may manage.';
+  end if;
+
+  return moment;
+end;
+$$;
+
+comment on function rate_limiter_admin.revoke_service_token(uuid) is
+  'Takes a token of a service account back, at once and for good; answers the moment.';
+grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/revoke_service_token.sql
 --! Included rate_limiter_admin/access/viewer.sql
 create or replace function rate_limiter_admin.viewer()
 returns rate_limiter.users

@@ -87,6 +87,32 @@ $$;
 comment on function rate_limiter_internal.random_token() is
   '256 random bits as 43 characters of base64url.';
 --! EndIncluded rate_limiter_internal/sign_in/random_token.sql
+--! Included rate_limiter_internal/sign_in/refuse_service_account.sql
+create or replace function rate_limiter_internal.refuse_service_account(user_id uuid)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if exists (
+    select
+    from rate_limiter.users as u
+    where u.user_id = refuse_service_account.user_id
+      and u.is_service_account
+  ) then
+    raise exception using
+      errcode = 'QS422',
+      message = 'service account has no password',
+      detail = format('service account: %s', refuse_service_account.user_id),
+      hint = 'It has tokens instead: issueServiceToken makes one.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.refuse_service_account(uuid) is
+  'Raises QS422 for a service account, where a person is meant who signs in.';
+--! EndIncluded rate_limiter_internal/sign_in/refuse_service_account.sql
 --! Included rate_limiter_private/sign_in/revoke_sessions.sql
 create or replace function rate_limiter_private.revoke_sessions(
   user_id uuid,
@@ -124,6 +150,23 @@ comment on function rate_limiter_private.revoke_sessions(uuid, text, uuid) is
   'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an '
   'identity provider issued to the user before work no more.';
 --! EndIncluded rate_limiter_private/sign_in/revoke_sessions.sql
+--! Included rate_limiter_private/sign_in/revoke_service_tokens.sql
+create or replace function rate_limiter_private.revoke_service_tokens(user_ids uuid[])
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  update rate_limiter_private.service_tokens as t
+  set revoked_at = clock_timestamp(),
+    revoked_by = rate_limiter_internal.current_user_id()
+  where t.user_id = any (revoke_service_tokens.user_ids)
+    and t.revoked_at is null;
+$$;
+
+comment on function rate_limiter_private.revoke_service_tokens(uuid[]) is
+  'Takes all tokens of service accounts back, for good.';
+--! EndIncluded rate_limiter_private/sign_in/revoke_service_tokens.sql
 --! Included rate_limiter_private/sign_in/set_password.sql
 create or replace function rate_limiter_private.set_password(
   user_id uuid,
@@ -150,6 +193,8 @@ begin
       detail = format('user: %s', set_password.user_id),
       hint = 'Check the id: users of other tenants are not to be seen.';
   end if;
+
+  perform rate_limiter_internal.refuse_service_account(set_password.user_id);
 
   insert into rate_limiter_private.user_secrets as s (user_id, password_hash)
   values (set_password.user_id, set_password.password_hash)
@@ -552,6 +597,8 @@ begin
       hint = 'Sign in, or refresh the session.';
   end if;
 
+  perform rate_limiter_internal.refuse_service_account(rate_limiter_internal.current_user_id());
+
   select b.*
   into
     outcome, retry_after_ms, counted_at, user_id, password_hash, hash_cost, second_factor,
@@ -793,6 +840,7 @@ as $$
       join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
       cross join lateral unnest(array[u.username, u.email, t.name]) as named (name)
       where u.user_id = password_rules.user_id
+        and named.name is not null
     );
 $$;
 
@@ -1325,6 +1373,55 @@ comment on function rate_limiter_private.tenant_of_session(uuid, uuid) is
 grant execute on function rate_limiter_private.tenant_of_session(uuid, uuid)
   to rate_limiter_authenticator;
 --! EndIncluded rate_limiter_private/sign_in/tenant_of_session.sql
+--! Included rate_limiter_private/sign_in/use_service_token.sql
+create or replace function rate_limiter_private.use_service_token(
+  token text,
+  out user_id uuid,
+  out tenant_id uuid,
+  out token_id uuid,
+  out expires_at timestamptz
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  used_at timestamptz;
+begin
+  select u.user_id, u.tenant_id, t.token_id, t.expires_at, t.last_used_at
+  into user_id, tenant_id, token_id, expires_at, used_at
+  from rate_limiter_private.service_tokens as t
+  join rate_limiter.users as u on u.user_id = t.user_id
+  join rate_limiter.tenants as e on e.tenant_id = u.tenant_id
+  where t.token_hash = rate_limiter_internal.token_hash(use_service_token.token)
+    and t.revoked_at is null
+    and t.expires_at > clock_timestamp()
+    and u.is_active
+    and e.is_active;
+
+  -- Once a minute, as every request comes by here; a request at the same time writes it instead.
+  if found and (used_at is null or used_at < clock_timestamp() - interval '1 minute') then
+    update rate_limiter_private.service_tokens as t
+    set last_used_at = clock_timestamp()
+    where t.token_hash = (
+      select l.token_hash
+      from rate_limiter_private.service_tokens as l
+      where l.token_id = use_service_token.token_id
+      for no key update skip locked
+    );
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_private.use_service_token(text) is
+  'The active service account of a token, its tenant, and when the token ends; nulls for a token '
+  'that does not work.';
+grant execute on function rate_limiter_private.use_service_token(text)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/sign_in/use_service_token.sql
 --! Included rate_limiter_private/sign_in/user_of_provider.sql
 create or replace function rate_limiter_private.user_of_provider(
   tenant text,
@@ -1446,6 +1543,7 @@ as $$
     join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
     where r.name = 'system_admin'
       and u.is_active
+      and not u.is_service_account
       and t.is_active
       and (ur.expires_at is null or ur.expires_at > current_timestamp)
   );
@@ -1472,6 +1570,7 @@ begin
   join rate_limiter.user_roles as ur on ur.user_id = u.user_id
   join rate_limiter.roles as r on r.role_id = ur.role_id
   where u.is_active
+    and not u.is_service_account
     and t.is_active
     and r.name = 'system_admin'
     and r.is_system
@@ -1716,6 +1815,57 @@ comment on column rate_limiter_admin.user_sessions.revoke_reason is 'Why it was 
 revoke all on rate_limiter_admin.user_sessions from rate_limiter_visitor;
 grant select on rate_limiter_admin.user_sessions to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/sign_in/user_sessions.sql
+--! Included rate_limiter_admin/sign_in/service_tokens.sql
+-- As for api_keys: the table holds hashes.
+create or replace view rate_limiter_admin.service_tokens
+with (security_barrier = true) as
+select
+  t.token_id,
+  t.user_id,
+  t.prefix,
+  t.name,
+  t.permissions,
+  t.created_at,
+  t.created_by,
+  t.expires_at,
+  t.last_used_at,
+  t.revoked_at,
+  t.revoked_by
+from rate_limiter_private.service_tokens as t
+where t.user_id = (select rate_limiter_internal.current_user_id())
+  or rate_limiter_internal.may_manage_user(t.user_id);
+
+comment on view rate_limiter_admin.service_tokens is
+  E'@primaryKey token_id\n'
+  '@foreignKey (user_id) references rate_limiter.users (user_id)|'
+  '@fieldName serviceAccount|@foreignFieldName serviceTokens\n'
+  'Tokens of the service accounts that you may manage, by their first characters.';
+comment on column rate_limiter_admin.service_tokens.token_id is 'Names the token.';
+comment on column rate_limiter_admin.service_tokens.user_id is 'The service account.';
+comment on column rate_limiter_admin.service_tokens.prefix is 'First 12 characters of the token.';
+comment on column rate_limiter_admin.service_tokens.name is 'What people call it.';
+comment on column rate_limiter_admin.service_tokens.permissions is
+  'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on column rate_limiter_admin.service_tokens.created_at is 'When it was made.';
+comment on column rate_limiter_admin.service_tokens.created_by is 'The user who made it.';
+comment on column rate_limiter_admin.service_tokens.expires_at is 'When it stops working.';
+comment on column rate_limiter_admin.service_tokens.last_used_at is
+  'When it was last used, to a minute.';
+comment on column rate_limiter_admin.service_tokens.revoked_at is 'When it was taken back.';
+comment on column rate_limiter_admin.service_tokens.revoked_by is 'The user who took it back.';
+
+revoke all on rate_limiter_admin.service_tokens from rate_limiter_visitor;
+grant select on rate_limiter_admin.service_tokens to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/sign_in/service_tokens.sql
+--! Included rate_limiter_private/sign_in/service_tokens.triggers.sql
+-- That it was used is not a change of it.
+create or replace trigger audit_change
+  after insert or delete or update of
+    user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by
+  on rate_limiter_private.service_tokens
+  for each row
+  execute function rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
+--! EndIncluded rate_limiter_private/sign_in/service_tokens.triggers.sql
 --! Included rate_limiter_private/sign_in/login_failures.grants.sql
 revoke all on rate_limiter_private.login_failures
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
@@ -1727,6 +1877,13 @@ revoke all on rate_limiter_private.second_factors
 grant select (user_id, enrolled_at, confirmed_at)
   on rate_limiter_private.second_factors to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/sign_in/second_factors.grants.sql
+--! Included rate_limiter_private/sign_in/service_tokens.grants.sql
+revoke all on rate_limiter_private.service_tokens
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select (token_id, user_id, prefix, name, permissions, created_at, created_by, expires_at,
+  last_used_at, revoked_at, revoked_by)
+  on rate_limiter_private.service_tokens to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/sign_in/service_tokens.grants.sql
 --! Included rate_limiter_private/sign_in/provider_accounts.grants.sql
 revoke all on rate_limiter_private.provider_accounts
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;

@@ -56,6 +56,7 @@ export function requestClaims({
   const claims = {
     user_id: identity?.userId,
     session_id: identity?.sessionId,
+    service_token_id: identity?.serviceTokenId,
     token_issued_at: momentOf(identity?.issuedAt),
     request_id: requestId,
     ip_address: ipAddress,

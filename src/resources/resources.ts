@@ -3,6 +3,7 @@ import { InputError } from "../user-error.ts";
 import { configured } from "./configured.ts";
 import { keys } from "./keys.ts";
 import type { Resource } from "./resource.ts";
+import { serviceAccounts, serviceTokens } from "./service-accounts.ts";
 import { settings } from "./settings.ts";
 import { users } from "./users.ts";
 
@@ -54,6 +55,8 @@ export const resources: readonly Resource[] = [
     names: [...application, "operation"],
   }),
   users,
+  serviceAccounts,
+  serviceTokens,
   configured("role", { name: "role", plural: "roles", names: ["role"] }),
   configured("alert", {
     name: "alert",

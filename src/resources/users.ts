@@ -35,6 +35,7 @@ export const users: Resource = {
         )) as fields
       from rate_limiter.users as u
       join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+      where not u.is_service_account
       order by t.name, u.email
     `;
     return rows.map(({ tenant, email, fields }) => ({ path: [tenant, email], fields }));

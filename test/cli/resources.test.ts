@@ -76,11 +76,18 @@ const lives = [
     ["username=Ann"],
     { username: "Ann", roles: ["app_viewer"] },
   ],
+  [
+    "service-account",
+    "acme/deploy",
+    ["role=app_admin"],
+    ["role=app_viewer"],
+    { active: true, roles: ["app_admin", "app_viewer"] },
+  ],
 ] as const;
 
 describe("one object of each kind", () => {
   test("has a life here", () => {
-    const told = [...lives.map(([kind]) => kind), "key", "setting"];
+    const told = [...lives.map(([kind]) => kind), "key", "service-token", "setting"];
     expect(resources.map(({ name }) => name).sort()).toEqual(told.sort());
   });
 
@@ -127,6 +134,26 @@ describe("one object of each kind", () => {
     const deleted = await runInProcess("delete", "key", `acme/photos/${prefix}`);
     expect(deleted.stdout).toBe(`key acme/photos/${prefix} was revoked\n`);
     await expect(sql`select rate_limiter.application_of_key(${key})`).rejects.toThrow(/revoked/);
+  });
+
+  test("a token of a service account is shown once, and revoked", async () => {
+    const account = ["acme/deploy", "permissions=[quota:read]"];
+    const missing = await runInProcess("create", "service-token", ...account);
+    expect(missing).toMatchObject({ code: 2, stdout: "" });
+    const end = `expires_at=${new Date(Date.now() + 3_600_000).toISOString()}`;
+    const made = await runInProcess("create", "service-token", ...account, end);
+    const [, token = ""] = /^token: (qst_\S+) {2}\(shown this once\)$/m.exec(made.stdout) ?? [];
+    const listed = await runInProcess("get", "service-tokens", "-o", "yaml");
+    expect(listed.stdout).not.toContain(token);
+    const prefix = token.slice(0, 12);
+    expect(parse(listed.stdout)).toMatchObject([{ prefix, permissions: ["quota:read"] }]);
+    const works = () => sql`
+      select user_id is not null as works from rate_limiter_private.use_service_token(${token})
+    `;
+    expect(await works()).toEqual([{ works: true }]);
+    const deleted = await runInProcess("delete", "service-token", `acme/deploy/${prefix}`);
+    expect(deleted.stdout).toBe(`service-token acme/deploy/${prefix} was revoked\n`);
+    expect(await works()).toEqual([{ works: false }]);
   });
 
   test("a setting is changed, and none can be made", async () => {

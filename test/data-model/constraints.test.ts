@@ -16,6 +16,17 @@ const session = (columns: string, values: string) => `
   insert into rate_limiter_private.user_sessions
     (user_id, refresh_token_hash, refresh_expires_at, expires_at, ${columns})
   values ('${users.auditor}', sha256('a'), now(), now() + interval '1 day', ${values})`;
+const serviceToken = (column: string, value: string) => {
+  const row = {
+    token_hash: "sha256('a')",
+    prefix: "'qst_12345678'",
+    permissions: "null",
+    expires_at: "now()",
+    [column]: value,
+  };
+  return `insert into rate_limiter_private.service_tokens (user_id, ${Object.keys(row)})
+    values ('${users.auditor}', ${Object.values(row)})`;
+};
 const version = (columns: string, values: string) => `
   insert into rate_limiter_audit.quota_version_history (config_id, new_config, ${columns})
   values ('${configId}', '{"a": 1}', ${values})`;
@@ -47,6 +58,11 @@ const violations: Readonly<Record<string, string>> = {
   user_username_not_empty: "update rate_limiter.users set username = ' '",
   user_login_count_check: "update rate_limiter.users set login_count = -1",
   user_email_format: "update rate_limiter.users set email = 'plain'",
+  user_email_is_of_people: "update rate_limiter.users set email = null",
+  service_token_hash_is_sha256: serviceToken("token_hash", "'qst_'"),
+  service_token_prefix_format: serviceToken("prefix", "'qos_12345678'"),
+  service_token_permissions_not_empty: serviceToken("permissions", "'{}'"),
+  service_token_is_finite: serviceToken("expires_at", "'infinity'"),
   user_secrets_hash_is_scrypt: `insert into rate_limiter_private.user_secrets
     (user_id, password_hash) values ('${users.auditor}', 'secret')`,
   login_failures_failed_attempts_check: `insert into rate_limiter_private.login_failures

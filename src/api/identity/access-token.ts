@@ -11,8 +11,10 @@ export interface Identity {
   readonly userId: string;
   /** What tells the user's tenant from others, for what tenants share. */
   readonly tenant: string;
-  /** Absent for tokens of an identity provider, which keeps sessions of its own. */
+  /** Of a sign-in here: an identity provider keeps sessions of its own, a program has none. */
   readonly sessionId?: string;
+  /** The token of a service account. */
+  readonly serviceTokenId?: string;
   /** Of tokens of an identity provider: seconds since 1970, as is expiresAt. */
   readonly issuedAt?: number;
   readonly expiresAt: number;
@@ -33,7 +35,7 @@ export async function signAccessToken(
 }
 
 /** What a token of ours says. */
-export type AccessClaims = Omit<Identity, "tenant" | "issuedAt">;
+export type AccessClaims = Omit<Identity, "tenant" | "issuedAt" | "serviceTokenId">;
 
 /** Undefined for a token that is not ours, was changed, or has expired. */
 export async function verifyAccessToken(

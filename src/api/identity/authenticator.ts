@@ -2,6 +2,7 @@ import type { Sql } from "../../postgres/connect.ts";
 import { notSignedIn } from "../api-error.ts";
 import { type Identity, verifyAccessToken } from "./access-token.ts";
 import type { OidcVerifier } from "./oidc.ts";
+import { accountOfServiceToken, isServiceToken } from "./service-token.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 import { tenantOfSession } from "./tenant-of-session.ts";
 import { userOfProvider } from "./user-of-provider.ts";
@@ -19,6 +20,7 @@ export function authenticator(
   oidc: OidcVerifier | undefined,
 ): Authenticator {
   async function identityOf(token: string): Promise<Identity | undefined> {
+    if (isServiceToken(token)) return accountOfServiceToken(sql, token);
     if (oidc?.claims(token)) return foreignIdentity(sql, oidc, token);
     const claims = await verifyAccessToken(token, keys);
     const tenant = claims && (await tenantOfSession(sql, claims));

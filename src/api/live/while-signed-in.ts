@@ -29,7 +29,8 @@ const asked = new WeakMap<Sql, Map<string, Promise<boolean>>>();
 function lasts(sql: Sql, request: ApiRequest, identity: Identity): Promise<boolean> {
   const answers = asked.get(sql) ?? new Map<string, Promise<boolean>>();
   asked.set(sql, answers);
-  const key = identity.sessionId ?? `${identity.userId} ${identity.issuedAt}`;
+  const key =
+    identity.sessionId ?? identity.serviceTokenId ?? `${identity.userId} ${identity.issuedAt}`;
   const known = answers.get(key);
   if (known !== undefined) return known;
   const answer = (

@@ -77,7 +77,7 @@ function PeopleTable({ people, onStep }: TableProps) {
           <th scope="row">
             <span className="strong">{person.username}</span>
             {!person.isActive && <Badge tone="bad">inactive</Badge>}
-            <div className="quiet small">{person.email}</div>
+            <div className="quiet small">{person.email ?? "service account"}</div>
           </th>
           <td>{person.tenant?.name}</td>
           <td className="wraps">
@@ -103,6 +103,11 @@ function PeopleTable({ people, onStep }: TableProps) {
       ))}
     </Table>
   );
+}
+
+/** Service accounts have no address. */
+function nameOf({ email, username }: Person): string {
+  return email ?? username;
 }
 
 function lasts({ expiresAt }: Held): boolean {
@@ -177,7 +182,7 @@ function GiveDialog({
   return (
     <ActionDialog
       title="Give a role"
-      about={`${person.email} may do what the role allows from now on.`}
+      about={`${nameOf(person)} may do what the role allows from now on.`}
       verb="Give the role"
       document={AssignRoleDocument}
       variables={({ role = "", until = "" }) => ({
@@ -188,7 +193,7 @@ function GiveDialog({
       })}
       onClose={onClose}
       onDone={() => {
-        tell("Role given", person.email);
+        tell("Role given", nameOf(person));
         onDone();
       }}
     >
@@ -208,14 +213,14 @@ function TakeDialog({ person, role, onClose, onDone }: DialogProps & { readonly 
   return (
     <ActionDialog
       title="Take a role"
-      about={`The sessions of ${person.email} end, and what the role allows ends with it.`}
+      about={`The sessions of ${nameOf(person)} end, and what the role allows ends with it.`}
       verb="Take the role"
       kind="danger"
       document={ExpireRoleDocument}
       variables={(given) => ({ input: { userId: person.userId, role: given.role ?? role } })}
       onClose={onClose}
       onDone={() => {
-        tell("Role taken", person.email);
+        tell("Role taken", nameOf(person));
         onDone();
       }}
     >

@@ -31,7 +31,7 @@ export type ExpireRoleInput = {
 export type PeopleQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type PeopleQuery = { users: { nodes: Array<{ userId: string, username: string, email: string, isActive: boolean, lastLoginAt: string | null, tenant: { name: string } | null, userRoles: { nodes: Array<{ userRoleId: string, expiresAt: string | null, role: { name: string } | null } | null> } } | null> } | null, roles: { nodes: Array<{ name: string, description: string | null } | null> } | null };
+export type PeopleQuery = { users: { nodes: Array<{ userId: string, username: string, email: string | null, isActive: boolean, lastLoginAt: string | null, tenant: { name: string } | null, userRoles: { nodes: Array<{ userRoleId: string, expiresAt: string | null, role: { name: string } | null } | null> } } | null> } | null, roles: { nodes: Array<{ name: string, description: string | null } | null> } | null };
 
 export type AssignRoleMutationVariables = Exact<{
   input: AssignRoleInput;

@@ -15,7 +15,7 @@ export function ExpiredDialog({ user }: Pick<Viewer, "user">) {
           <Dialog.Description className="quiet">
             Sign in again as {user.email}. The page stays as you left it.
           </Dialog.Description>
-          <SignInForm known={{ tenant: user.tenant?.name ?? "", email: user.email }} />
+          <SignInForm known={{ tenant: user.tenant?.name ?? "", email: user.email ?? "" }} />
           <Button kind="quiet" onClick={signOut} isWide>
             Sign in as another user
           </Button>

@@ -17,7 +17,7 @@ export type LoginInput = {
 export type ViewerQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type ViewerQuery = { viewerPermissions: Array<string | null> | null, viewer: { userId: string, username: string, email: string, tenantId: string, tenant: { name: string } | null } | null };
+export type ViewerQuery = { viewerPermissions: Array<string | null> | null, viewer: { userId: string, username: string, email: string | null, tenantId: string, tenant: { name: string } | null } | null };
 
 export type StartSessionMutationVariables = Exact<{
   input: LoginInput;
