@@ -3545,6 +3545,11 @@ create function rate_limiter_internal.lock_configuration()
   set search_path=pg_catalog, pg_temp;
   -- body 7690a39ba14caa5a
 
+create function rate_limiter_internal.lock_debtors(INOUT at timestamp with time zone, borrowings rate_limiter.token_borrowing[], OUT buckets rate_limiter.token_buckets[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body c67d3fa411be2e61
+
 create function rate_limiter_internal.lock_exchange(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], waits boolean)
   returns uuid[]
   language plpgsql volatile parallel unsafe;
@@ -4082,7 +4087,17 @@ create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at t
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 89fc340be6cceec4
+  -- body c1d687be329a75cb
+
+create function rate_limiter_internal.repay_borrowings_at(at timestamp with time zone, borrowings rate_limiter.token_borrowing[])
+  returns TABLE(paid numeric, owed numeric, status rate_limiter.borrowing_status)
+  language plpgsql volatile parallel unsafe;
+  -- body 0b8df09166feba3b
+
+create function rate_limiter_internal.repayment_of(at timestamp with time zone, borrowing rate_limiter.token_borrowing, tokens numeric, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 5ffd44cf419ee3e3
 
 create function rate_limiter_internal.repeat_grant(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, proposed rate_limiter.lease_grant)
   returns rate_limiter.lease_grant
@@ -4880,7 +4895,7 @@ create function rate_limiter_private.collect_borrowings(at timestamp with time z
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f443dff69168ad51
+  -- body 0d9b1736c28fe3e0
 
 create function rate_limiter_private.complete_login_at(at timestamp with time zone, user_id uuid, checked_hash text, code_step bigint, ip_address inet, user_agent text, OUT outcome text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -6787,6 +6802,7 @@ comment on function rate_limiter_internal.lock_bucket(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
 comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration after the other, until the end of the transaction.';
+comment on function rate_limiter_internal.lock_debtors(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the lock order; returns them as they stand at the moment, where that is null what the clock says then. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
@@ -6890,6 +6906,8 @@ comment on function rate_limiter_internal.renew_exchanged(rate_limiter_internal.
 comment on function rate_limiter_internal.renew_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (with_full_layer1). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
+comment on function rate_limiter_internal.repay_borrowings_at(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Collects of active borrowings that the caller has locked what their buckets hold, one after the other, and credits the lenders up to their capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. What is still owed is due again a minute later. Answers in their order. paid: by this call. owed: what is left.';
+comment on function rate_limiter_internal.repayment_of(timestamp with time zone,rate_limiter.token_borrowing,numeric) is 'What a borrowing bucket that holds so many tokens pays of an active borrowing at a moment, what is owed then, and what the borrowing is by that.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';

@@ -336,6 +336,187 @@ comment on function rate_limiter_internal.borrow_tokens_at(
   'QS403 where what the loan holds of a ceiling is given to another application later; then no '
   'token moves.';
 --! EndIncluded rate_limiter_internal/borrowing/borrow_tokens_at.sql
+--! Included rate_limiter_internal/borrowing/repayment_of.sql
+create or replace function rate_limiter_internal.repayment_of(
+  at timestamptz,
+  borrowing rate_limiter.token_borrowing,
+  tokens numeric,
+  out paid numeric,
+  out owed numeric,
+  out status rate_limiter.borrowing_status
+)
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  owed := borrowing.repayment_tokens - borrowing.repaid_tokens;
+  -- What is overdue is taken in full, below zero if need be: refill pays it first.
+  paid := case
+    when at > borrowing.due_at
+        + rate_limiter_internal.setting_interval_seconds('borrow_grace_seconds')
+      then owed
+    else least(greatest(tokens, 0), owed)
+  end;
+  owed := owed - paid;
+  status := case
+    when owed > 0 then 'active'
+    when tokens < paid then 'defaulted'
+    else 'repaid'
+  end;
+end;
+$$;
+
+comment on function rate_limiter_internal.repayment_of(
+  timestamptz, rate_limiter.token_borrowing, numeric
+) is
+  'What a borrowing bucket that holds so many tokens pays of an active borrowing at a moment, what '
+  'is owed then, and what the borrowing is by that.';
+--! EndIncluded rate_limiter_internal/borrowing/repayment_of.sql
+--! Included rate_limiter_internal/borrowing/lock_debtors.sql
+create or replace function rate_limiter_internal.lock_debtors(
+  inout at timestamptz,
+  borrowings rate_limiter.token_borrowing[],
+  out buckets rate_limiter.token_buckets[]
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  wanted record;
+  bucket rate_limiter.token_buckets;
+  stored rate_limiter.token_buckets[] := '{}';
+begin
+  for wanted in
+    select distinct
+      rate_limiter_internal.lock_rank(w.bucket_type) as rank, w.owner_id, w.bucket_type,
+      rate_limiter_internal.app_shard_key(w.owner_id) as shard_key
+    from (
+      select b.owner_id, b.bucket_type from unnest(borrowings) as b
+      union all
+      select b.lender_owner_id, b.lender_bucket_type from unnest(borrowings) as b
+    ) as w
+    where w.owner_id is not null
+    order by 1, 2, 3
+  loop
+    select b.* into bucket
+    from rate_limiter.token_buckets as b
+    where b.shard_key = wanted.shard_key
+      and b.owner_id = wanted.owner_id
+      and b.bucket_type = wanted.bucket_type
+      and b.mode = 'enforce'
+    for update;
+    if found then
+      stored := stored || bucket;
+    else
+      perform rate_limiter_internal.require_not_moved(wanted.shard_key, wanted.owner_id);
+    end if;
+  end loop;
+
+  at := coalesce(at, clock_timestamp());
+  buckets := '{}';
+  foreach bucket in array stored loop
+    buckets := buckets || rate_limiter_internal.locked_bucket_at(at, bucket);
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_debtors(
+  timestamptz, rate_limiter.token_borrowing[]
+) is
+  'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the '
+  'lock order; returns them as they stand at the moment, where that is null what the clock says '
+  'then. Changes of quota since they were last written are written.';
+--! EndIncluded rate_limiter_internal/borrowing/lock_debtors.sql
+--! Included rate_limiter_internal/borrowing/repay_borrowings_at.sql
+create or replace function rate_limiter_internal.repay_borrowings_at(
+  at timestamptz,
+  borrowings rate_limiter.token_borrowing[]
+)
+returns table (paid numeric, owed numeric, status rate_limiter.borrowing_status)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  locked record;
+  keys text[];
+  -- One after the other on the same buckets: each finds what the one before has left.
+  buckets rate_limiter.token_buckets[];
+  borrowing rate_limiter.token_borrowing;
+  lends boolean;
+  -- Of a borrowing: its own bucket and, where it has one, its lender's.
+  places integer[];
+  before rate_limiter.token_buckets[];
+  after rate_limiter.token_buckets[];
+begin
+  locked := rate_limiter_internal.lock_debtors(at, borrowings);
+  buckets := locked.buckets;
+  keys := array(
+    select u.owner_id || '/' || u.bucket_type
+    from unnest(buckets) with ordinality as u
+    order by u.ordinality
+  );
+
+  foreach borrowing in array borrowings loop
+    places := array[
+      array_position(keys, borrowing.owner_id || '/' || borrowing.bucket_type),
+      array_position(keys, borrowing.lender_owner_id || '/' || borrowing.lender_bucket_type)
+    ];
+    lends := places[2] is not null;
+    before := array[buckets[places[1]]];
+    select r.paid, r.owed, r.status
+    into paid, owed, status
+    from rate_limiter_internal.repayment_of(
+      locked.at, borrowing, (before[1]).current_tokens
+    ) as r;
+
+    if paid > 0 then
+      after := array[
+        rate_limiter_internal.with_tokens(before[1], (before[1]).current_tokens - paid)
+      ];
+      if lends then
+        before := before || buckets[places[2]];
+        after := after || rate_limiter_internal.credit_bucket(before[2], paid);
+      end if;
+      perform rate_limiter_internal.write_buckets(
+        locked.at, 'repay', before, after, null,
+        jsonb_build_object('borrowing', borrowing.borrowing_id)
+      );
+      for place in 1 .. cardinality(after) loop
+        continue when after[place] is not distinct from before[place];
+        after[place].ledger_seq := (after[place]).ledger_seq + 1;
+        after[place].refilled := 0;
+        buckets[places[place]] := after[place];
+      end loop;
+    end if;
+
+    update rate_limiter.token_borrowing as b
+    set
+      repaid_tokens = b.repaid_tokens + paid,
+      status = repay_borrowings_at.status,
+      repaid_at = case when owed = 0 then locked.at end,
+      collect_at = case
+        when owed > 0 and b.collect_at <= locked.at then locked.at + interval '1 minute'
+        else b.collect_at
+      end
+    where b.shard_key = borrowing.shard_key
+      and b.owner_id = borrowing.owner_id
+      and b.borrowing_id = borrowing.borrowing_id;
+    return next;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.repay_borrowings_at(
+  timestamptz, rate_limiter.token_borrowing[]
+) is
+  'Collects of active borrowings that the caller has locked what their buckets hold, one after the '
+  'other, and credits the lenders up to their capacity; at null is live. Past due and grace all of '
+  'it is taken, below zero if need be: it is then defaulted, and nothing is owed. What is still '
+  'owed is due again a minute later. Answers in their order. paid: by this call. owed: what is left.';
+--! EndIncluded rate_limiter_internal/borrowing/repay_borrowings_at.sql
 --! Included rate_limiter_internal/borrowing/repay_borrowing_at.sql
 create or replace function rate_limiter_internal.repay_borrowing_at(
   at timestamptz,
@@ -350,68 +531,18 @@ volatile
 parallel unsafe
 as $$
 declare
-  shard constant integer := rate_limiter_internal.app_shard_key(owner_id);
   borrowing rate_limiter.token_borrowing;
-  lender_shard integer;
-  moment timestamptz;
-  before rate_limiter.token_buckets;
-  is_overdue boolean;
-  metadata constant jsonb := jsonb_build_object('borrowing', borrowing_id);
 begin
-  borrowing := rate_limiter_internal.lock_borrowing(shard, owner_id, borrowing_id);
+  borrowing := rate_limiter_internal.lock_borrowing(
+    rate_limiter_internal.app_shard_key(owner_id), owner_id, borrowing_id
+  );
   paid := 0;
   owed := 0;
   status := borrowing.status;
-  if status <> 'active' then
-    return;
-  end if;
-
-  lender_shard := rate_limiter_internal.app_shard_key(borrowing.lender_owner_id);
-  moment := rate_limiter_internal.lock_in_order(at, array[
-    row(shard, owner_id, borrowing.bucket_type, 'enforce', 0)
-      ::rate_limiter_internal.bucket_charge,
-    row(lender_shard, borrowing.lender_owner_id, borrowing.lender_bucket_type, 'enforce', 0)
-      ::rate_limiter_internal.bucket_charge
-  ]);
-  before := rate_limiter_internal.lock_bucket(
-    shard, moment, owner_id, borrowing.bucket_type, 'enforce'
-  );
-  owed := borrowing.repayment_tokens - borrowing.repaid_tokens;
-  is_overdue := moment > borrowing.due_at
-    + rate_limiter_internal.setting_interval_seconds('borrow_grace_seconds');
-  -- What is overdue is taken in full, below zero if need be: refill pays it first.
-  paid := case when is_overdue then owed
-    else least(greatest(before.current_tokens, 0), owed) end;
-  owed := owed - paid;
-  status := case
-    when owed > 0 then 'active'
-    when before.current_tokens < paid then 'defaulted'
-    else 'repaid'
-  end;
-
-  if paid > 0 then
-    perform rate_limiter_internal.write_buckets(
-      moment, 'repay', array[before],
-      array[rate_limiter_internal.with_tokens(before, before.current_tokens - paid)], null,
-      metadata
-    );
-    if borrowing.lender_owner_id is not null then
-      perform rate_limiter_internal.credit_charges(
-        moment,
-        array[row(
-          lender_shard, borrowing.lender_owner_id, borrowing.lender_bucket_type, 'enforce', paid
-        )::rate_limiter_internal.bucket_charge],
-        'repay', null, metadata
-      );
-    end if;
-    update rate_limiter.token_borrowing as b
-    set
-      repaid_tokens = b.repaid_tokens + paid,
-      status = repay_borrowing_at.status,
-      repaid_at = case when owed = 0 then moment end
-    where b.shard_key = borrowing.shard_key
-      and b.owner_id = borrowing.owner_id
-      and b.borrowing_id = borrowing.borrowing_id;
+  if status = 'active' then
+    select r.paid, r.owed, r.status
+    into paid, owed, status
+    from rate_limiter_internal.repay_borrowings_at(at, array[borrowing]) as r;
   end if;
 end;
 $$;
@@ -477,9 +608,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  moment timestamptz := coalesce(at, clock_timestamp());
   due rate_limiter.token_borrowing[];
   borrowing rate_limiter.token_borrowing;
+  moment constant timestamptz := coalesce(at, clock_timestamp());
 begin
   perform rate_limiter_internal.follow_durability();
   due := array(
@@ -490,42 +621,45 @@ begin
     limit batch_size
     for update skip locked
   );
-  moment := rate_limiter_internal.lock_in_order(
-    at,
-    array(
-      select row(d.shard_key, d.owner_id, d.bucket_type, 'enforce', 0)
-        ::rate_limiter_internal.bucket_charge
-      from unnest(due) as d
-    ) || array(
-      select row(f.shard_key, d.lender_owner_id, d.lender_bucket_type, 'enforce', 0)
-        ::rate_limiter_internal.bucket_charge
-      from unnest(due) as d
-      join rate_limiter.app_facts as f on f.app_id = d.lender_owner_id
-    )
-  );
 
+  begin
+    perform rate_limiter_internal.repay_borrowings_at(at, due);
+    return cardinality(due);
+  exception
+    when data_exception or integrity_constraint_violation or program_limit_exceeded
+      or raise_exception or sqlstate 'QS409'
+    then null;
+  end;
+
+  -- One at a time: what is wrong with one keeps no other from being collected. Their buckets are
+  -- locked in order before.
+  perform rate_limiter_internal.lock_in_order(at, array(
+    select row(
+      rate_limiter_internal.app_shard_key(w.owner_id), w.owner_id, w.bucket_type, 'enforce', 0
+    )::rate_limiter_internal.bucket_charge
+    from (
+      select d.owner_id, d.bucket_type from unnest(due) as d
+      union all
+      select d.lender_owner_id, d.lender_bucket_type from unnest(due) as d
+    ) as w
+  ));
   foreach borrowing in array due loop
     begin
-      perform rate_limiter_internal.repay_borrowing_at(
-        moment, borrowing.owner_id, borrowing.borrowing_id
-      );
+      perform rate_limiter_internal.repay_borrowings_at(at, array[borrowing]);
     exception
       when data_exception or integrity_constraint_violation or program_limit_exceeded
-        or raise_exception
+        or raise_exception or sqlstate 'QS409'
       then
         perform rate_limiter_private.record_job_failure(
           'collect_borrowings', borrowing.owner_id::text, sqlstate, sqlerrm
         );
+        update rate_limiter.token_borrowing as b
+        set collect_at = moment + interval '1 minute'
+        where b.shard_key = borrowing.shard_key
+          and b.owner_id = borrowing.owner_id
+          and b.borrowing_id = borrowing.borrowing_id;
     end;
   end loop;
-
-  update rate_limiter.token_borrowing as b
-  set collect_at = moment + interval '1 minute'
-  from unnest(due) as d
-  where b.shard_key = d.shard_key
-    and b.owner_id = d.owner_id
-    and b.borrowing_id = d.borrowing_id;
-
   return cardinality(due);
 end;
 $$;

@@ -34,6 +34,11 @@ export function openBenchDatabase(applications: number): Promise<BenchDatabase> 
   return openWorld(applications, serverSettings);
 }
 
+/** The same without the source design's tables; most of the applications are copies: loaded fast. */
+export function openGrowthDatabase(applications: number): Promise<BenchDatabase> {
+  return openWorld(applications, serverSettings, makeLargeWorld);
+}
+
 export interface LargeWorld extends BenchDatabase {
   readonly hugePages: number;
 }
@@ -62,6 +67,7 @@ export async function openLargeWorld({ applications }: Bench): Promise<LargeWorl
 async function openWorld(
   applications: number,
   settings: Readonly<Record<string, string>>,
+  make = makeWorld,
 ): Promise<BenchDatabase> {
   const serverUrl = process.env.DATABASE_URL;
   const server = serverUrl
@@ -73,7 +79,7 @@ async function openWorld(
       await database.remove();
       await server.stop();
     };
-    await madeWorld(database, applications);
+    await madeWorld(database, applications, make);
     return { ...database, remove };
   } catch (error) {
     await server.stop();
@@ -124,9 +130,13 @@ export async function openDatabaseBeside(serverUrl: string): Promise<BenchDataba
   }
 }
 
-async function madeWorld({ sql, remove }: BenchDatabase, applications: number): Promise<void> {
+async function madeWorld(
+  { sql, remove }: BenchDatabase,
+  applications: number,
+  make = makeWorld,
+): Promise<void> {
   try {
-    await makeWorld(sql, applications);
+    await make(sql, applications);
   } catch (error) {
     await remove();
     throw error;
@@ -137,6 +147,12 @@ async function makeWorld(sql: Sql, applications: number): Promise<void> {
   await loadScripts(sql);
   await sql.unsafe(`call bench.make_world(${applications})`);
   await sql`select naive.make_world(${applications})`;
+  await sql`vacuum analyze`;
+}
+
+async function makeLargeWorld(sql: Sql, applications: number): Promise<void> {
+  await loadScripts(sql);
+  await sql.unsafe(`call bench.make_large_world(${applications})`);
   await sql`vacuum analyze`;
 }
 

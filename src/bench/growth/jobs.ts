@@ -8,6 +8,7 @@ export interface GrowthJob {
 
 const minutesAtOnce = 10;
 const seriesAtOnce = 500;
+const borrowingsAtOnce = 10;
 const ownersAtOnce = 200;
 
 async function aggregate(sql: Sql, grain: "hour" | "day", at: Date): Promise<void> {
@@ -55,7 +56,15 @@ export const growthJobs: readonly GrowthJob[] = [
   },
   {
     name: "collect_borrowings",
-    run: (sql, at) => sql`select rate_limiter_private.collect_borrowings(${at})`,
+    async run(sql, at) {
+      let done: number;
+      do {
+        const [row] = await sql<{ done: number }[]>`
+          select rate_limiter_private.collect_borrowings(${at}, ${borrowingsAtOnce}) as done
+        `;
+        done = row?.done ?? 0;
+      } while (done >= borrowingsAtOnce);
+    },
   },
   {
     name: "verify_ledger",

@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { logFor } from "../../log.ts";
 import type { Sql } from "../../postgres/connect.ts";
-import { type BenchDatabase, openBenchDatabase } from "../open-database.ts";
+import { type BenchDatabase, openGrowthDatabase } from "../open-database.ts";
 import { type GrowthJob, growthJobs } from "./jobs.ts";
 
 const log = logFor("bench");
@@ -16,7 +16,7 @@ export interface JobCost {
 }
 
 export interface Growth {
-  /** Applications in each group of the world; there are five groups. */
+  /** Applications that the jobs' busy ones are among; of each other group of the world there are fifty. */
   readonly applications: number;
   readonly costs: readonly JobCost[];
 }
@@ -28,7 +28,7 @@ export interface Growth {
 export async function measureGrowth(
   sizes: readonly number[],
   busy: number,
-  open: (applications: number) => Promise<BenchDatabase> = openBenchDatabase,
+  open: (applications: number) => Promise<BenchDatabase> = openGrowthDatabase,
 ): Promise<Growth[]> {
   const found: Growth[] = [];
   for (const applications of sizes) {
@@ -50,7 +50,10 @@ async function costsIn(sql: Sql, busy: number): Promise<JobCost[]> {
   const minute = (minutes: number) => new Date(hour + minutes * 60_000);
   // The second run ends what the first charges began.
   for (const at of [minute(2), minute(5)]) {
-    for (const job of growthJobs) await job.run(sql, at);
+    for (const job of growthJobs) {
+      log.debug({ job: job.name }, "works off what the world was made by");
+      await job.run(sql, at);
+    }
   }
   await sql`analyze`;
   await sql`
@@ -58,6 +61,7 @@ async function costsIn(sql: Sql, busy: number): Promise<JobCost[]> {
     from generate_series(1, ${busy}::integer) as n
     join rate_limiter.app_facts as f on f.app_id = md5('full ' || n)::uuid
   `;
+  await owe(sql, busy, minute(11));
   const costs: JobCost[] = [];
   for (const job of growthJobs) costs.push(await costOf(sql, job, minute(12)));
   return costs;
@@ -71,6 +75,23 @@ async function watchEach(sql: Sql): Promise<void> {
        cooldown_seconds, notification_config)
     select a.app_id, 'qos_denied_operations', '>', 1000000, 60, 'warning', 300, '{"channel": "log"}'
     from rate_limiter.applications as a
+  `;
+}
+
+/** So many borrowings that are due at a moment, every other one owed to the next application. */
+async function owe(sql: Sql, count: number, at: Date): Promise<void> {
+  await sql`
+    insert into rate_limiter.token_borrowing
+      (shard_key, owner_id, bucket_type, lender_owner_id, lender_bucket_type, tokens_borrowed,
+       repayment_tokens, interest_rate, borrowed_at, due_at, collect_at)
+    select
+      f.shard_key, f.app_id, 'iops_l2', lender.app_id,
+      case when lender.app_id is not null then 'iops_l2'::rate_limiter.bucket_type end,
+      1, 1.1, 0.1, ${at}::timestamptz - interval '1 hour', ${at}, ${at}
+    from generate_series(1, ${count}::integer) as n
+    join rate_limiter.app_facts as f on f.app_id = md5('full ' || n)::uuid
+    left join rate_limiter.app_facts as lender
+      on n % 2 = 0 and lender.app_id = md5('full ' || n - 1)::uuid
   `;
 }
 

@@ -194,3 +194,23 @@ begin
   perform set_config('session_replication_role', 'origin', true);
 end;
 $$;
+
+-- As many applications in all as are asked for, most of them grown: each was charged once, as in
+-- make_world(), and has what that wrote.
+create procedure bench.make_large_world(applications integer)
+language plpgsql
+as $$
+declare
+  made constant integer := 50;
+  step constant integer := 1000;
+  kind bench.groups;
+begin
+  call bench.make_world(least(made, applications));
+  select g.* into kind from bench.groups as g where g.name = 'full';
+  for lowest in made + 1 .. applications by step loop
+    perform bench.grow(lowest, least(lowest + step - 1, applications));
+    perform bench.draw_on_each(kind, lowest, least(lowest + step - 1, applications));
+    commit;
+  end loop;
+end;
+$$;
