@@ -1105,6 +1105,14 @@ create table rate_limiter_audit.reservation_history (
 );
 alter table rate_limiter_audit.reservation_history enable row level security;
 
+create unlogged table rate_limiter_internal.deferred_ceilings (
+  xid xid8 not null default pg_current_xact_id(),
+  tenant_id uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  since timestamp with time zone not null default clock_timestamp(),
+  cluster_ids uuid[] not null default '{}'::uuid[],
+  constraint deferred_ceilings_pkey PRIMARY KEY (xid, tenant_id)
+);
+
 create table rate_limiter_internal.engine_settings (
   is_only_row boolean not null default true,
   synchronous_commit boolean not null,
@@ -2024,7 +2032,7 @@ create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 8905c1835cc8f11e
+  -- body 0b79fb2983f907d3
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -2096,7 +2104,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e45d96753a67f9f8
+  -- body 5577aa3ee96ba3e1
 
 create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.users
@@ -2172,7 +2180,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c0979abf5ab879d4
+  -- body 1c47c3848626e8c8
 
 create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10, max_rows integer DEFAULT 20)
   returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
@@ -2273,7 +2281,7 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   returns rate_limiter.tenant_ceilings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body bd8ba7ce53e88d18
+  -- body 86baa99281549bdb
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
   returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
@@ -2644,12 +2652,12 @@ create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id u
   language sql stable parallel safe;
   -- body 9e77b4c4fbb35c74
 
-create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
+create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
   returns text
   language sql stable parallel safe
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 5b987fba6d1dda83
+  -- body 07f857d13cef9e4d
 
 create function rate_limiter_internal.ceiling_use(at timestamp with time zone, tenant_id uuid)
   returns TABLE(ceiling_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
@@ -3109,6 +3117,12 @@ create function rate_limiter_internal.default_partition(schema_name name, table_
   returns record
   language sql stable parallel safe;
   -- body 4405d2b9e8f3b560
+
+create function rate_limiter_internal.defer_ceilings()
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 304bb3e975a82e07
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
@@ -4147,8 +4161,13 @@ create function rate_limiter_internal.require_ceiling_limits(limits rate_limiter
 
 create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 3dc6340859e0b74b
+
+create function rate_limiter_internal.require_ceilings_of(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
+  returns void
   language plpgsql stable parallel safe;
-  -- body 0afc1481d7d561f5
+  -- body ad804fdcab74e7a1
 
 create function rate_limiter_internal.require_changed(object_id uuid)
   returns uuid
@@ -4449,6 +4468,23 @@ create function rate_limiter_internal.settle_at(shard_key integer, at timestamp 
   returns rate_limiter.settlement
   language plpgsql volatile parallel unsafe;
   -- body a5eac4f70847522e
+
+create function rate_limiter_internal.settle_at_commit()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3f9fe8c057760b3f
+
+create function rate_limiter_internal.settle_ceilings()
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 21dd048a0028cce9
+
+create function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body aeeee792844c8ef3
 
 create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
@@ -5505,6 +5541,7 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
+CREATE CONSTRAINT TRIGGER settle_at_commit AFTER INSERT ON rate_limiter_internal.deferred_ceilings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.settle_at_commit();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by ON rate_limiter_private.service_tokens FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
@@ -6263,6 +6300,7 @@ grant execute on function rate_limiter_internal.current_token_id() to rate_limit
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.defer_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
@@ -6288,6 +6326,7 @@ grant execute on function rate_limiter_internal.require_read_committed() to rate
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
@@ -6628,7 +6667,7 @@ comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Wheth
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
 comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
-comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on a cluster, with the values; null where all of them fit.';
+comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on any of some clusters, with the values; null where all of them fit.';
 comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.change_phase(pg_catalog.text,pg_catalog.text,pg_catalog.jsonb,pg_catalog.jsonb) is 'When a change is made among the others: what others need first, what makes room before what takes it, and what goes last.';
@@ -6717,6 +6756,7 @@ comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
 comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
+comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() checks it, once for all, as of this moment, or the commit does.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -6917,7 +6957,8 @@ comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buck
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
 comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
-comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all); where the transaction has deferred that (defer_ceilings), notes that it is to be checked. The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings_of(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at a moment or later, than a ceiling of it that binds on any of some clusters.';
 comment on function rate_limiter_internal.require_changed(pg_catalog.uuid) is 'The object that a statement changed; raises QS403 where it changed none.';
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
@@ -6977,6 +7018,9 @@ comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'V
 comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
+comment on function rate_limiter_internal.settle_at_commit() is 'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
+comment on function rate_limiter_internal.settle_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
+comment on function rate_limiter_internal.settle_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
 comment on function rate_limiter_internal.settle_layer2_exchanged(rate_limiter_internal.lease_end[],timestamp with time zone) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 comment on function rate_limiter_internal.settle_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
@@ -7610,6 +7654,10 @@ comment on column rate_limiter_audit.reservation_history.changed_by is 'Who chan
 comment on column rate_limiter_audit.reservation_history.cluster_id is 'The cluster on which it was reserved.';
 comment on column rate_limiter_audit.reservation_history.new_values is 'The reservation after; null where it ended.';
 comment on column rate_limiter_audit.reservation_history.old_values is 'The reservation before; null where there was none.';
+comment on column rate_limiter_internal.deferred_ceilings.cluster_ids is 'The clusters that changes were about; null among them for applications without one.';
+comment on column rate_limiter_internal.deferred_ceilings.since is 'From when on its quotas have to fit: before the first change.';
+comment on column rate_limiter_internal.deferred_ceilings.tenant_id is 'The tenant; nil in the row that says that a transaction does this.';
+comment on column rate_limiter_internal.deferred_ceilings.xid is 'The transaction.';
 comment on column rate_limiter_internal.engine_settings.is_only_row is 'Always true.';
 comment on column rate_limiter_internal.engine_settings.layer1_prefetch_ms is 'Setting layer1_prefetch_ms.';
 comment on column rate_limiter_internal.engine_settings.lease_common_share is 'Setting lease_common_share.';
@@ -7871,6 +7919,7 @@ Every version of every quota, with the reason for it: what rollback_quota() brin
 comment on table rate_limiter_audit.reservation_history is '@name reservation_change
 Every change of every reservation, with the reason for it.';
 
+comment on table rate_limiter_internal.deferred_ceilings is 'Transactions that check ceilings once for all that they change, at the end of a batch or else at their commit, and the tenants that they have to check.';
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
 comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one session runs at a time: rows that are locked and never changed. See lock_job() and try_lock_job().';
 comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, or with an oversize operation, so that each has an equal part of it. Not logged: after a crash each starts anew.';

@@ -1474,6 +1474,7 @@ begin
 
   -- By application, which locks buckets as decisions do.
   begin
+    perform rate_limiter_internal.defer_ceilings();
     select jsonb_object_agg(n.entry, made.config_id)
     into published
     from (
@@ -1486,6 +1487,7 @@ begin
       publish_quotas.reason, n.valid_from, n.valid_to, n.app_id, null, n.iops, n.bandwidth,
       coalesce(n.mode, 'enforce'), if_version => n.if_version
     ) as made;
+    perform rate_limiter_internal.settle_ceilings();
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
       or exclusion_violation or check_violation

@@ -395,7 +395,7 @@ comment on function rate_limiter_internal.ceiling_use(timestamptz, uuid) is
 create or replace function rate_limiter_internal.ceiling_problem(
   at timestamptz,
   tenant_id uuid,
-  cluster_id uuid
+  cluster_ids uuid[]
 )
 returns text
 language sql
@@ -422,20 +422,20 @@ as $$
       case when u.is_bandwidth then c.bandwidth_capacity else c.iops_capacity end as capacities
   ) as most
   where (u.limits > most.limits or u.bursts > most.bursts or u.capacities > most.capacities)
-    and (c.cluster_id is null or c.cluster_id = ceiling_problem.cluster_id)
+    and (c.cluster_id is null or c.cluster_id = any (ceiling_problem.cluster_ids))
   order by u.moment, u.is_bandwidth, c.cluster_id nulls first
   limit 1;
 $$;
 
-comment on function rate_limiter_internal.ceiling_problem(timestamptz, uuid, uuid) is
+comment on function rate_limiter_internal.ceiling_problem(timestamptz, uuid, uuid[]) is
   'The first moment from which on the quotas of a tenant''s applications come to more than a '
-  'ceiling that binds on a cluster, with the values; null where all of them fit.';
+  'ceiling that binds on any of some clusters, with the values; null where all of them fit.';
 --! EndIncluded rate_limiter_internal/ceilings/ceiling_problem.sql
---! Included rate_limiter_internal/ceilings/require_ceilings.sql
-create or replace function rate_limiter_internal.require_ceilings(
+--! Included rate_limiter_internal/ceilings/require_ceilings_of.sql
+create or replace function rate_limiter_internal.require_ceilings_of(
   at timestamptz,
   tenant_id uuid,
-  cluster_id uuid
+  cluster_ids uuid[]
 )
 returns void
 language plpgsql
@@ -443,7 +443,7 @@ stable
 parallel safe
 as $$
 declare
-  problem constant text := rate_limiter_internal.ceiling_problem(at, tenant_id, cluster_id);
+  problem constant text := rate_limiter_internal.ceiling_problem(at, tenant_id, cluster_ids);
 begin
   if problem is not null then
     raise exception using
@@ -457,10 +457,156 @@ begin
 end;
 $$;
 
+comment on function rate_limiter_internal.require_ceilings_of(timestamptz, uuid, uuid[]) is
+  'Raises QS403 where the quotas of a tenant''s applications come to more, at a moment or later, '
+  'than a ceiling of it that binds on any of some clusters.';
+--! EndIncluded rate_limiter_internal/ceilings/require_ceilings_of.sql
+--! Included rate_limiter_internal/ceilings/defer_ceilings.sql
+create or replace function rate_limiter_internal.defer_ceilings()
+returns void
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into rate_limiter_internal.deferred_ceilings default values
+  on conflict (xid, tenant_id) do nothing;
+$$;
+
+comment on function rate_limiter_internal.defer_ceilings() is
+  'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() '
+  'checks it, once for all, as of this moment, or the commit does.';
+grant execute on function rate_limiter_internal.defer_ceilings() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/ceilings/defer_ceilings.sql
+--! Included rate_limiter_internal/ceilings/settle_ceilings.sql
+create or replace function rate_limiter_internal.settle_ceilings()
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  due rate_limiter_internal.deferred_ceilings;
+begin
+  for due in
+    with ended as (
+      delete from rate_limiter_internal.deferred_ceilings as d
+      where d.xid = pg_current_xact_id_if_assigned()
+      returning d.*
+    )
+    select e.* from ended as e where e.cluster_ids <> '{}' order by e.tenant_id
+  loop
+    perform rate_limiter_internal.require_ceilings_of(due.since, due.tenant_id, due.cluster_ids);
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.settle_ceilings() is
+  'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant '
+  'came to more since then, or will, than a ceiling that binds where something was changed.';
+grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/ceilings/settle_ceilings.sql
+--! Included rate_limiter_internal/ceilings/settle_ceilings_of.sql
+create or replace function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  due rate_limiter_internal.deferred_ceilings;
+begin
+  select d.* into due
+  from rate_limiter_internal.deferred_ceilings as d
+  where d.xid = pg_current_xact_id_if_assigned()
+    and d.tenant_id = settle_ceilings_of.tenant_id;
+  if due.cluster_ids <> '{}' then
+    perform rate_limiter_internal.require_ceilings_of(due.since, due.tenant_id, due.cluster_ids);
+  end if;
+
+  insert into rate_limiter_internal.deferred_ceilings as d (xid, tenant_id)
+  select begun.xid, settle_ceilings_of.tenant_id
+  from rate_limiter_internal.deferred_ceilings as begun
+  where begun.xid = pg_current_xact_id_if_assigned()
+    and begun.tenant_id = '00000000-0000-0000-0000-000000000000'
+  on conflict on constraint deferred_ceilings_pkey do update
+  set since = excluded.since, cluster_ids = '{}';
+end;
+$$;
+
+comment on function rate_limiter_internal.settle_ceilings_of(uuid) is
+  'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was '
+  'before has to fit those that were.';
+--! EndIncluded rate_limiter_internal/ceilings/settle_ceilings_of.sql
+--! Included rate_limiter_internal/ceilings/settle_at_commit.sql
+create or replace function rate_limiter_internal.settle_at_commit()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.settle_ceilings();
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.settle_at_commit() is
+  'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
+--! EndIncluded rate_limiter_internal/ceilings/settle_at_commit.sql
+--! Included rate_limiter_internal/ceilings/deferred_ceilings.triggers.sql
+-- create or replace does not know constraint triggers.
+drop trigger if exists settle_at_commit on rate_limiter_internal.deferred_ceilings;
+create constraint trigger settle_at_commit
+  after insert on rate_limiter_internal.deferred_ceilings
+  deferrable initially deferred
+  for each row
+  execute function rate_limiter_internal.settle_at_commit();
+--! EndIncluded rate_limiter_internal/ceilings/deferred_ceilings.triggers.sql
+--! Included rate_limiter_internal/ceilings/deferred_ceilings.grants.sql
+revoke all on rate_limiter_internal.deferred_ceilings
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/ceilings/deferred_ceilings.grants.sql
+--! Included rate_limiter_internal/ceilings/require_ceilings.sql
+create or replace function rate_limiter_internal.require_ceilings(
+  at timestamptz,
+  tenant_id uuid,
+  cluster_id uuid
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  insert into rate_limiter_internal.deferred_ceilings as d (xid, tenant_id, since, cluster_ids)
+  select
+    begun.xid, require_ceilings.tenant_id, begun.since, array[require_ceilings.cluster_id]
+  from rate_limiter_internal.deferred_ceilings as begun
+  where begun.xid = pg_current_xact_id_if_assigned()
+    and begun.tenant_id = '00000000-0000-0000-0000-000000000000'
+  on conflict on constraint deferred_ceilings_pkey do update
+  set cluster_ids = case
+    when array_position(d.cluster_ids, require_ceilings.cluster_id) is null
+      then d.cluster_ids || require_ceilings.cluster_id
+    else d.cluster_ids
+  end;
+  if not found then
+    perform rate_limiter_internal.require_ceilings_of(at, tenant_id, array[cluster_id]);
+  end if;
+end;
+$$;
+
 comment on function rate_limiter_internal.require_ceilings(timestamptz, uuid, uuid) is
   'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now '
-  'on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the '
-  'tenant''s ceilings (lock_ceilings).';
+  'on, than a ceiling of it that binds on a cluster (null: one for all); where the transaction has '
+  'deferred that (defer_ceilings), notes that it is to be checked. The caller holds the tenant''s '
+  'ceilings (lock_ceilings).';
 --! EndIncluded rate_limiter_internal/ceilings/require_ceilings.sql
 --! Included rate_limiter_internal/ceilings/require_quota_allowed.sql
 create or replace function rate_limiter_internal.require_quota_allowed(
@@ -726,6 +872,7 @@ begin
   order by a.app_id
   for no key update;
   perform rate_limiter_internal.lock_ceilings(array[tenant_id]);
+  perform rate_limiter_internal.settle_ceilings_of(tenant_id);
 
   select c.* into before
   from rate_limiter.tenant_ceilings as c
@@ -780,7 +927,7 @@ begin
   end if;
 
   problem := rate_limiter_internal.ceiling_problem(
-    clock_timestamp(), tenant_id, cluster_id
+    clock_timestamp(), tenant_id, array[cluster_id]
   );
   if problem is not null then
     raise exception using

@@ -515,7 +515,8 @@ comment on function rate_limiter_internal.repay_borrowings_at(
   'Collects of active borrowings that the caller has locked what their buckets hold, one after the '
   'other, and credits the lenders up to their capacity; at null is live. Past due and grace all of '
   'it is taken, below zero if need be: it is then defaulted, and nothing is owed. What is still '
-  'owed is due again a minute later. Answers in their order. paid: by this call. owed: what is left.';
+  'owed is due again a minute later. Answers in their order. paid: by this call. owed: what is '
+  'left.';
 --! EndIncluded rate_limiter_internal/borrowing/repay_borrowings_at.sql
 --! Included rate_limiter_internal/borrowing/repay_borrowing_at.sql
 create or replace function rate_limiter_internal.repay_borrowing_at(

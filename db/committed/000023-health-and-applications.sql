@@ -615,17 +615,21 @@ begin
 
   -- One subtransaction for all: a thousand would slow every session of the server down.
   begin
+    perform rate_limiter_internal.defer_ceilings();
     return query
     select n.entry::integer, made.app_id, made.api_key_id, made.api_key, made.prefix
     from unnest(applications) with ordinality as n (name, cluster_id, metadata, tenant_id, entry)
     cross join lateral rate_limiter_admin.create_application(
       n.name, n.cluster_id, coalesce(n.metadata, '{}'), n.tenant_id
     ) as made;
+    perform rate_limiter_internal.settle_ceilings();
     return;
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
       or string_data_right_truncation or not_null_violation
-    then null;
+    then
+      get stacked diagnostics
+        code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
   end;
 
   -- Which are refused, one by one; nothing of it stays.
@@ -648,6 +652,10 @@ begin
           || rate_limiter_internal.problem(entry, 'QS422', 'value is too long or missing', '');
     end;
   end loop;
+  -- Each by itself was allowed, a moment later.
+  if problems = '[]' then
+    problems := problems || rate_limiter_internal.problem(1, code, problem, said);
+  end if;
   perform rate_limiter_internal.refuse_batch(problems);
 end;
 $$;

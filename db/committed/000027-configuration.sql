@@ -1301,6 +1301,7 @@ as $$
 declare
   changes rate_limiter_internal.configuration_change[];
   change rate_limiter_internal.configuration_change;
+  problems jsonb;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.is_permitted('application', 'read');
@@ -1315,12 +1316,16 @@ begin
 
   -- One subtransaction for all: a thousand would slow every session of the server down.
   begin
+    if cardinality(changes) > 1 then
+      perform rate_limiter_internal.defer_ceilings();
+    end if;
     foreach change in array changes loop
       perform rate_limiter_internal.apply_change(
         change, apply_configuration.reason, apply_configuration.managed_by,
         apply_configuration.take_over
       );
     end loop;
+    perform rate_limiter_internal.settle_ceilings();
     return query
     select c.entry, c.action, c.kind, c.path, c.before, c.after
     from unnest(changes) as c;
@@ -1331,11 +1336,18 @@ begin
     then null;
   end;
 
-  -- Which are refused, one by one; nothing of it stays.
-  perform rate_limiter_internal.refuse_batch(rate_limiter_internal.change_problems(
+  -- Which are refused, one by one; nothing of it stays. Where none is, all of it does: ceilings
+  -- were exceeded as they are now, and none was at its time.
+  problems := rate_limiter_internal.change_problems(
     changes, apply_configuration.reason, apply_configuration.managed_by,
     apply_configuration.take_over
-  ));
+  );
+  if problems <> '[]' then
+    perform rate_limiter_internal.refuse_batch(problems);
+  end if;
+  return query
+  select c.entry, c.action, c.kind, c.path, c.before, c.after
+  from unnest(changes) as c;
 end;
 $$;
 

@@ -132,6 +132,7 @@ test("readonly sees every table, secrets apart", async () => {
   expect(unseen.map((row) => row.name)).toEqual([
     // Every column of it is a secret or says whose; its parent is seen.
     "rate_limiter.v_daily_quota_usage",
+    "rate_limiter_internal.deferred_ceilings",
     "rate_limiter_internal.engine_settings",
     "rate_limiter_internal.job_locks",
     "rate_limiter_internal.late_shares",
