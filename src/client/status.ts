@@ -1,4 +1,5 @@
 import type { LimiterError } from "./errors.ts";
+import type { Layer3State } from "./leases/layer3.ts";
 
 export interface ApplicationStatus {
   /**
@@ -9,6 +10,7 @@ export interface ApplicationStatus {
   readonly application: string | undefined;
   /** What is left of the leases, never negative; Infinity where unlimited. */
   readonly lease: {
+    readonly state: Layer3State;
     readonly tokens: number;
     readonly bytes: number;
     readonly expiresInMs: number;

@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
 import type { Need } from "../../src/client/decisions/need.ts";
+import { Layer3 } from "../../src/client/leases/layer3.ts";
 import { LeaseKeeper, type LeaseKeeperOptions } from "../../src/client/leases/lease-keeper.ts";
 
 const need = (tokens: number, bytes: number): Need => ({
@@ -26,6 +27,7 @@ function shortKeeper() {
   const limits = { leasableTokens: 100, leasableBytes: 100, isDirect: false };
   const options = {
     store: { isPaused: () => false },
+    layer3: new Layer3(() => false),
     exchange: { renew },
     cache: { config: { application: "a", limits }, isOlderThan: () => false },
     denials: { carriedBy: (call: (denials: null) => unknown) => call(null) },

@@ -55,15 +55,27 @@ export class ConfigCache {
     return this.#error;
   }
 
+  get isUsable(): boolean {
+    return !this.#isClosed && this.#error === undefined;
+  }
+
+  /** Throws where the application cannot be used; whether it can be again is looked up. */
+  throwIfUnusable(): void {
+    if (this.#isClosed) throw new ClosedError();
+    if (this.#error === undefined) return;
+    this.refreshAtMostOnceASecond();
+    throw this.#error;
+  }
+
   isOlderThan(ms: number, now: number): boolean {
     return now - this.#readAt >= ms;
   }
 
   /** Throws where the config cannot be read. */
   async known(): Promise<ApplicationConfig> {
-    if (this.#config === undefined) await this.refresh();
     if (this.#isClosed) throw new ClosedError();
-    if (this.#error !== undefined) throw this.#error;
+    if (this.#config === undefined) await this.refresh();
+    this.throwIfUnusable();
     if (this.#config === undefined) throw this.#store.status.lastError ?? unavailable();
     return this.#config;
   }
@@ -82,6 +94,16 @@ export class ConfigCache {
       }
     });
     return this.#reading;
+  }
+
+  /** The config may have been dropped: reads it again, and calls back where it is known then. */
+  async whenKnown(work: () => void): Promise<void> {
+    await this.refresh();
+    try {
+      if (this.#config !== undefined && !this.#isClosed) work();
+    } catch {
+      // An operation that was deleted costs nothing.
+    }
   }
 
   refreshAtMostOnceASecond(): void {

@@ -1,6 +1,8 @@
 import { decimalOf, largestAmount, safeMillionthsOf, wholeOf } from "../costs/amount.ts";
+import type { Amounts } from "./amounts.ts";
 
-const never = Number.NEGATIVE_INFINITY;
+/** The threshold of an early renewal where there is none. */
+const never = 0;
 
 /** A row of lease_tokens() or renew_lease(). */
 export interface LeaseGrant {
@@ -16,8 +18,8 @@ export interface LeaseGrant {
 }
 
 /**
- * What is left of a lease: tokens, bytes, and for each the threshold of an early renewal. A typed
- * array, because writing a double into an object's field can allocate.
+ * What is left of a lease: tokens, bytes, and for each the threshold of an early renewal, zero or
+ * more. A typed array, because writing a double into an object's field can allocate.
  */
 export type Balance = Float64Array & { 0: number; 1: number; 2: number; 3: number };
 
@@ -70,7 +72,7 @@ export class Lease {
   }
 
   /** Credits what an operation did not need; answers what exceeds the grant. */
-  putBack(tokens: number, bytes: number): { readonly tokens: number; readonly bytes: number } {
+  putBack(tokens: number, bytes: number): Amounts {
     const tokensBack = Math.min(tokens, roomOf(this.tokens, this.tokensLeft));
     const bytesBack = Math.min(bytes, roomOf(this.bytes, this.bytesLeft));
     this.balance[0] += tokensBack;

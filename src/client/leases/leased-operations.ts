@@ -1,5 +1,6 @@
 import { largestAmount } from "../costs/amount.ts";
 import { type Need, noNeed } from "../decisions/need.ts";
+import type { Amounts } from "./amounts.ts";
 import type { Leases } from "./leases.ts";
 import type { OwedCharger } from "./owed-charger.ts";
 import { SettledKeys } from "./settled-keys.ts";
@@ -65,7 +66,7 @@ export class LeasedOperations {
     leases.putBack(owed.reduce(less));
   }
 
-  #owe(amounts: { readonly tokens: number; readonly bytes: number }): void {
+  #owe(amounts: Amounts): void {
     if (amounts.tokens === 0 && amounts.bytes === 0) return;
     this.#options.owed.add(amounts);
     this.#options.onOwed();

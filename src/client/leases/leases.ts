@@ -1,12 +1,8 @@
+import type { Amounts } from "./amounts.ts";
 import { Lease } from "./lease.ts";
 
 /** Holds nothing: only what costs nothing runs without a lease. */
 const none = new Lease(null, 0, 0, Number.POSITIVE_INFINITY);
-
-interface Amounts {
-  readonly tokens: number;
-  readonly bytes: number;
-}
 
 /** The last part of its life, in which a lease is given up for the next one. */
 const lastPart = 0.35;
@@ -31,13 +27,18 @@ export class Leases {
     return this.#next !== undefined;
   }
 
+  /** Whether there is one to spend. */
+  get isInHand(): boolean {
+    return this.current !== none;
+  }
+
   get isEmpty(): boolean {
-    const hasNone = this.current === none && this.#next === undefined;
+    const hasNone = !this.isInHand && this.#next === undefined;
     return hasNone && this.#finished.length === 0 && this.#unanswered === undefined;
   }
 
   /** The running total of what was spent, for measuring a rate. */
-  get spent(): { readonly tokens: number; readonly bytes: number } {
+  get spent(): Amounts {
     return {
       tokens: this.#spentBefore.tokens + this.current.spentTokens,
       bytes: this.#spentBefore.bytes + this.current.spentBytes,

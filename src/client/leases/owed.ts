@@ -1,11 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { decimalOf, largestAmount } from "../costs/amount.ts";
 import type { OwedCharge } from "../store/charge-owed.ts";
-
-interface Amounts {
-  readonly tokens: number;
-  readonly bytes: number;
-}
+import type { Amounts } from "./amounts.ts";
 
 /**
  * What one application used beyond its leases and what is not charged yet. It is charged step by

@@ -96,9 +96,13 @@ export class Store {
     return this.#isClosed;
   }
 
+  get isDown(): boolean {
+    return this.#downSince !== undefined;
+  }
+
   get status(): StoreStatus {
     return {
-      isDown: this.#downSince !== undefined,
+      isDown: this.isDown,
       downSince: this.#downSince,
       nextTryAt: this.#nextTryAt,
       calls: this.#calls,

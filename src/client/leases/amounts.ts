@@ -1,0 +1,5 @@
+/** Of both resources. Tokens are millionths. */
+export interface Amounts {
+  readonly tokens: number;
+  readonly bytes: number;
+}
