@@ -1,12 +1,14 @@
 import { Command } from "commander";
 import { version } from "../version.ts";
-import { loadCommands } from "./load-commands.ts";
+import { loadCommands, showCommands } from "./load-commands.ts";
 import { reportError } from "./report-error.ts";
 
 const program = new Command("storage-qos")
   .description("Rate limiting and quality of service for storage clusters")
   .version(version, "--version", "print the version and exit")
   .showSuggestionAfterError()
+  .commandsGroup("In a shell:")
+  .helpCommand(true)
   // reportError() reports wrong usage in the same format as other errors.
   .configureOutput({ outputError: () => {} })
   .exitOverride();
@@ -16,6 +18,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit();
 });
+
+showCommands(program);
 
 try {
   await loadCommands(program, process.argv[2]);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { commandGroups } from "../../src/cli/command-groups.ts";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
 import { eventually } from "../harness/eventually.ts";
@@ -18,6 +19,13 @@ describe("the command line", () => {
     const { code, stdout } = await runCli(["--help"]);
     expect(code).toBe(0);
     for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}\\b.* \\w+`, "m"));
+  });
+
+  test("has each command under one heading, and no heading of its own for the rest", async () => {
+    expect(Object.values(commandGroups).flat().sort()).toEqual([...commands].sort());
+    const { stdout } = await runCli(["--help"]);
+    const headings = [...stdout.matchAll(/^\w.*:$/gm)].map(([heading]) => heading);
+    expect(headings).toEqual(["Options:", ...Object.keys(commandGroups)]);
   });
 
   test("suggests what was meant", async () => {
@@ -34,8 +42,10 @@ test("the project may lie in a folder of any name", async () => {
     cpSync(projectPath(part), join(folder, part), { recursive: true });
   }
   symlinkSync(projectPath("node_modules"), join(folder, "node_modules"));
-  const { code, stderr } = await runCli(["--help"], {}, join(folder, "src/cli/main.ts"));
+  const { code, stderr, stdout } = await runCli(["--help"], {}, join(folder, "src/cli/main.ts"));
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  // It is not a clone: what developers run is not offered.
+  expect(stdout).not.toMatch(/Development|test-changes|torture/);
 });
 
 test("a reader that closes the pipe early is not an error", async () => {

@@ -1,20 +1,20 @@
 import { existsSync, readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { check, checkSteps } from "../../src/dev/check.ts";
 import { domainTests } from "../../src/dev/domain-tests.ts";
+import { changeSteps, testChanges } from "../../src/dev/test-changes.ts";
 import { testFiles, testsOf, testsOfDomain } from "../../src/dev/tests-of.ts";
 import { projectPath } from "../../src/paths.ts";
 import { runCli } from "../cli/run-cli.ts";
 
-test("check runs linter, types and conventions whatever has changed", () => {
-  const steps = checkSteps([]);
+test("test-changes runs linter, types and conventions whatever has changed", () => {
+  const steps = changeSteps([]);
   expect(steps.map(({ name }) => name)).toEqual(["lint", "typecheck", "conventions and tests"]);
   expect(steps.at(-1)?.command).toContain("test/db/fixtures.test.ts");
 });
 
-test("check runs the steps after one that fails, and names each that failed", async () => {
+test("test-changes runs the steps after one that fails, and names each that failed", async () => {
   const ran: string[] = [];
-  const failed = await check([], async ([program = ""]) => {
+  const failed = await testChanges([], async ([program = ""]) => {
     ran.push(program);
     return program === "vitest";
   });
@@ -22,11 +22,11 @@ test("check runs the steps after one that fails, and names each that failed", as
   expect(failed).toEqual(["lint", "typecheck"]);
 });
 
-test("npm run check prints its commands with --list, and refuses a commit that does not exist", async () => {
-  const { code, stdout } = await runCli(["check-changes", "--list"]);
+test("npm run test:changes prints its commands with --list, and refuses a commit that does not exist", async () => {
+  const { code, stdout } = await runCli(["test-changes", "--list"]);
   expect(code).toBe(0);
   expect(stdout).toMatch(/^biome check \.\ntsc --noEmit\nvitest related --run test\/db\//);
-  const refused = await runCli(["check-changes", "--list", "--since", "no-such-commit"]);
+  const refused = await runCli(["test-changes", "--list", "--since", "no-such-commit"]);
   expect(refused.code).toBe(2);
   expect(refused.stderr).toContain("(git_failed)");
 });

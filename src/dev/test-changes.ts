@@ -1,13 +1,13 @@
 import { runProgram } from "./run-program.ts";
 import { testFiles, testsOf } from "./tests-of.ts";
 
-export interface CheckStep {
+export interface ChangeStep {
   readonly name: string;
   readonly command: readonly string[];
 }
 
 /** What is run before a commit: linter, types, and the tests that the changed files touch. */
-export function checkSteps(changed: readonly string[]): CheckStep[] {
+export function changeSteps(changed: readonly string[]): ChangeStep[] {
   const tests = [...new Set([...testFiles("test/db"), ...testsOf(changed)])];
   return [
     { name: "lint", command: ["biome", "check", "."] },
@@ -17,12 +17,12 @@ export function checkSteps(changed: readonly string[]): CheckStep[] {
 }
 
 /** Runs every step, also after one that fails; answers the names of those that failed. */
-export async function check(
+export async function testChanges(
   changed: readonly string[],
   run: (command: readonly string[]) => Promise<boolean> = runProgram,
 ): Promise<string[]> {
   const failed: string[] = [];
-  for (const { name, command } of checkSteps(changed)) {
+  for (const { name, command } of changeSteps(changed)) {
     if (!(await run(command))) failed.push(name);
   }
   return failed;
