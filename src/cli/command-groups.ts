@@ -1,7 +1,4 @@
-/** For those who work on storage-qos itself: they are shown in a clone alone. */
-const development = "Development of storage-qos:";
-
-/** The commands under their headings, as help lists them. */
+/** The commands of commands/ under their headings, as help lists them. */
 export const commandGroups: Readonly<Record<string, readonly string[]>> = {
   "First steps:": ["start", "status", "reset-password", "seed-demo"],
   "Decide and explain:": ["check", "consume", "why", "usage", "top"],
@@ -13,19 +10,27 @@ export const commandGroups: Readonly<Record<string, readonly string[]>> = {
     ...["prepare", "migrate", "create-admin", "api", "worker"],
     ...["doctor", "jobs", "ledger", "retention", "archive"],
   ],
-  "Plan:": ["replay", "bench"],
+  "Plan:": ["replay"],
   "In a shell:": ["completion"],
-  [development]: [
-    ...["dev", "test-changes", "commit", "uncommit", "refreeze", "snapshot", "diagram", "settings"],
-    ...["build-console", "console-types", "build-client", "explain", "vectors", "torture"],
-  ],
 };
 
-/** The heading of a command. */
-export function groupOf(name: string): string | undefined {
-  return Object.keys(commandGroups).find((heading) => commandGroups[heading]?.includes(name));
+/** Of those in development/, which a package leaves out. */
+export const developmentHeading = "Development of storage-qos:";
+
+export function headingOf(name: string): string {
+  return (
+    Object.keys(commandGroups).find((each) => commandGroups[each]?.includes(name)) ??
+    developmentHeading
+  );
 }
 
-export function isShown(name: string, isClone: boolean): boolean {
-  return isClone || groupOf(name) !== development;
+/** Commands as help lists them. */
+export function inOrder(names: readonly string[]): string[] {
+  const order = Object.values(commandGroups).flat();
+  return names.toSorted((one, other) => placeIn(order, one) - placeIn(order, other));
+}
+
+function placeIn(order: readonly string[], name: string): number {
+  const place = order.indexOf(name);
+  return place < 0 ? order.length : place;
 }

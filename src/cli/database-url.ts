@@ -25,8 +25,8 @@ function localUrl(login: string, env: NodeJS.ProcessEnv): string {
   if (url !== undefined) return url;
   throw new UserError(
     "database_not_running",
-    `DATABASE_URL is not set, and npm start does not run on ${localDataFolder(env).folder}`,
-    "Run npm start in another terminal, or set DATABASE_URL to a connection URL such as " +
+    `DATABASE_URL is not set, and storage-qos start does not run on ${localDataFolder(env).folder}`,
+    "Run storage-qos start in another terminal, or set DATABASE_URL to a connection URL such as " +
       "postgres://login:password@host:5432/database.",
   );
 }

@@ -57,7 +57,7 @@ function schema({ missingMigrations, unknownMigrations }: Facts) {
     );
   }
   if (missingMigrations === 0) return ok("all migrations are there");
-  return critical(`${missingMigrations} migrations are missing`, "Run npm run db:migrate.");
+  return critical(`${missingMigrations} migrations are missing`, "Run storage-qos migrate.");
 }
 
 function extensions({ extensions: installed }: Facts) {
@@ -70,7 +70,7 @@ function extensions({ extensions: installed }: Facts) {
 
 function roles({ missingRoles }: Facts) {
   if (missingRoles.length === 0) return ok("all seven are there");
-  return critical(`missing: ${missingRoles.join(", ")}`, "Run npm run db:migrate.");
+  return critical(`missing: ${missingRoles.join(", ")}`, "Run storage-qos migrate.");
 }
 
 function writes({ isReadOnly, isStandby }: Facts) {
@@ -191,7 +191,7 @@ function hotUpdates({ updates, hotUpdates: hot }: Facts) {
 
 function workers({ workers: running }: Facts) {
   if (running > 0) return ok(`${running} reported within a minute`);
-  return critical("none runs", "Run npm run worker: docs/runbooks.md, StorageQosNoWorker.");
+  return critical("none runs", "Run storage-qos worker: docs/runbooks.md, StorageQosNoWorker.");
 }
 
 function jobs({ jobsGivenUp }: Facts) {

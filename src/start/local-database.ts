@@ -43,7 +43,7 @@ function readable<T>(data: DataFolder, read: () => T): T {
     throw new UserError(
       "data_folder_unreadable",
       `data folder ${data.folder} cannot be read by this account`,
-      "Run this as the account that runs npm start, or set DATABASE_URL.",
+      "Run this as the account that runs storage-qos start, or set DATABASE_URL.",
       { cause },
     );
   }

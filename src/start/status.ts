@@ -82,7 +82,7 @@ async function healthOf(url: string): Promise<Health> {
 }
 
 async function describeDatabase(url: string | undefined): Promise<Status["database"]> {
-  if (url === undefined) return { problem: "npm start does not run on this data folder" };
+  if (url === undefined) return { problem: "storage-qos start does not run on this data folder" };
   try {
     return await withConnection(withRole(url, "rate_limiter_owner"), (sql) => ask(sql, url));
   } catch (error) {

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { SpanKind } from "@opentelemetry/api";
 import type { Task, TaskList } from "graphile-worker";
-import { projectPath } from "../paths.ts";
+import { codeExtension, projectPath } from "../paths.ts";
 import { traced } from "../tracing/traced.ts";
 import type { WorkerSettings } from "./settings.ts";
 import type { MakeTask } from "./task.ts";
@@ -12,8 +12,8 @@ const folder = projectPath("tasks");
 
 export function taskNames(): string[] {
   return readdirSync(folder)
-    .filter((file) => file.endsWith(".ts"))
-    .map((file) => basename(file, ".ts"));
+    .filter((file) => file.endsWith(codeExtension))
+    .map((file) => basename(file, codeExtension));
 }
 
 /** A job whose payload does not fit fails with the reason. */

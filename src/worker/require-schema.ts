@@ -41,7 +41,7 @@ function olderSchema(missing: string): UserError {
   return new UserError(
     "schema_is_older",
     `the database is older than this code: it lacks ${missing}`,
-    "Bring it up to date with: npm run db:migrate",
+    "Bring it up to date with: storage-qos migrate",
   );
 }
 

@@ -141,16 +141,18 @@ describe("storage-qos", () => {
     expect(await run("jobs", "failed")).toMatchObject({ code: 0 });
   });
 
-  test("says that npm start does not run where nothing is named", async () => {
+  test("says that storage-qos start does not run where nothing is named", async () => {
     const nowhere = { ...env, QOS_DATA_FOLDER: join(home, "nothing") };
     const key = { ...nowhere, QOS_API_KEY: "qos_x" };
     const { code, stderr } = await runCli(["consume", "read_medium"], key);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/\(database_not_running\)\nhint: Run npm start in another terminal/);
+    expect(stderr).toMatch(
+      /\(database_not_running\)\nhint: Run storage-qos start in another terminal/,
+    );
     const status = await runCli(["status"], { ...nowhere, API_PORT: "1" });
     expect(status.code).toBe(1);
     expect(status.stdout).toMatch(/does not answer/);
-    expect(status.stdout).toMatch(/npm start does not run/);
+    expect(status.stdout).toMatch(/storage-qos start does not run/);
   });
 
   test("decides in the database of DATABASE_URL, by a gateway's login or the owner's", async () => {

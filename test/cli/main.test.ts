@@ -5,27 +5,32 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { commandGroups } from "../../src/cli/command-groups.ts";
+import { commandGroups, developmentHeading } from "../../src/cli/command-groups.ts";
 import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
 import { eventually } from "../harness/eventually.ts";
 import { createDatabase } from "../harness/index.ts";
 import { runCli } from "./run-cli.ts";
 
-const commands = readdirSync(projectPath("src/cli/commands")).map((file) => file.split(".")[0]);
+const commands = namesIn("commands");
+const all = [...commands, ...namesIn("development")];
+
+function namesIn(folder: string): string[] {
+  return readdirSync(projectPath("src/cli", folder)).map((file) => file.split(".")[0] ?? "");
+}
 
 describe("the command line", () => {
   test("lists every command, and says what it does", async () => {
     const { code, stdout } = await runCli(["--help"]);
     expect(code).toBe(0);
-    for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}\\b.* \\w+`, "m"));
+    for (const name of all) expect(stdout).toMatch(new RegExp(`^  ${name}\\b.* \\w+`, "m"));
   });
 
   test("has each command under one heading, and no heading of its own for the rest", async () => {
     expect(Object.values(commandGroups).flat().sort()).toEqual([...commands].sort());
     const { stdout } = await runCli(["--help"]);
     const headings = [...stdout.matchAll(/^\w.*:$/gm)].map(([heading]) => heading);
-    expect(headings).toEqual(["Options:", ...Object.keys(commandGroups)]);
+    expect(headings).toEqual(["Options:", ...Object.keys(commandGroups), developmentHeading]);
   });
 
   test("suggests what was meant", async () => {
@@ -41,10 +46,11 @@ test("the project may lie in a folder of any name", async () => {
   for (const part of ["src", "package.json"]) {
     cpSync(projectPath(part), join(folder, part), { recursive: true });
   }
+  // As a package leaves it out.
+  rmSync(join(folder, "src/cli/development"), { recursive: true });
   symlinkSync(projectPath("node_modules"), join(folder, "node_modules"));
   const { code, stderr, stdout } = await runCli(["--help"], {}, join(folder, "src/cli/main.ts"));
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  // It is not a clone: what developers run is not offered.
   expect(stdout).not.toMatch(/Development|test-changes|torture/);
 });
 

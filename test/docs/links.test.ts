@@ -1,5 +1,5 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 
@@ -41,8 +41,8 @@ test("the README links to every page of docs/, and the list of decisions to ever
 
 describe("commands", () => {
   const scripts = Object.keys(JSON.parse(read("package.json")).scripts);
-  const commands = globSync("src/cli/commands/*.ts", { cwd: projectPath(".") }).map((path) =>
-    path.slice("src/cli/commands/".length, -".ts".length),
+  const commands = globSync("src/cli/{commands,development}/*.ts", { cwd: projectPath(".") }).map(
+    (path) => basename(path, ".ts"),
   );
 
   test.each(pages)("%s runs scripts, commands and files that there are", (page) => {

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { addQuota, makeWorld } from "../client/world.ts";
 import { createDatabase } from "../harness/index.ts";
-import { type InstalledClient, installClient, nodesAtHand } from "./installed-client.ts";
+import { type InstalledClient, installClient } from "./installed-client.ts";
+import { nodesAtHand } from "./nodes-at-hand.ts";
 
 const database = await createDatabase();
 const nodes = await nodesAtHand();

@@ -1,10 +1,9 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { projectPath } from "../../src/paths.ts";
+import { packBuiltBy } from "./pack.ts";
 
 const run = promisify(execFile);
 
@@ -24,18 +23,9 @@ export interface InstalledClient {
 
 /** Packs the client and installs it into an empty folder. */
 export async function installClient(): Promise<InstalledClient> {
-  const home = await mkdtemp(join(tmpdir(), "qos-client-"));
-  const [source, folder] = [join(home, "package"), join(home, "project")];
-  await run(process.execPath, [projectPath("src/cli/main.ts"), "build-client", "--to", source]);
-  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", home], {
-    cwd: source,
-  });
-  const tarball = join(home, stdout.trim());
-  await mkdir(folder);
-  await writeFile(join(folder, "package.json"), JSON.stringify({ name: "project", private: true }));
+  const { tarball, folder, install, remove } = await packBuiltBy("build-client");
   const pg = JSON.parse(await readFile(projectPath("package.json"), "utf8")).dependencies.pg;
-  const quick = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-  await run("npm", ["install", ...quick, tarball, `pg@${pg}`], { cwd: folder });
+  await install(tarball, `pg@${pg}`);
   const path = (name: string) => join(folder, name);
   return {
     tarball: await readFile(tarball),
@@ -68,22 +58,6 @@ export async function installClient(): Promise<InstalledClient> {
         ({ stdout: problems }) => problems,
       );
     },
-    remove: () => rm(home, { recursive: true, force: true }),
+    remove,
   };
-}
-
-/**
- * This Node and the others that are at hand: that of the system, and those of QOS_NODES, which
- * `.ci/node-versions` sets. By their versions.
- */
-export async function nodesAtHand(): Promise<[version: string, path: string][]> {
-  const named = (process.env.QOS_NODES ?? "").split(":").filter((path) => path !== "");
-  const system = ["/usr/bin/node", "/usr/local/bin/node"].filter((path) => existsSync(path));
-  const nodes = new Map<string, string>();
-  for (const path of [process.execPath, ...named, ...system]) {
-    const { stdout } = await run(path, ["--version"]);
-    const major = stdout.trim().split(".")[0] ?? "";
-    if (!nodes.has(major)) nodes.set(major, path);
-  }
-  return [...nodes];
 }

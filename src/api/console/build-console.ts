@@ -4,11 +4,12 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
-import { projectPath } from "../../paths.ts";
+import { cacheFolder, isPackage, projectPath } from "../../paths.ts";
 import { sourcesKey } from "./sources-key.ts";
 
-/** The folder of the built console, which is built if it is not there yet. */
+/** The folder of the built console, which is built if it is not there yet; a package brings it along. */
 export async function builtConsole(): Promise<string> {
+  if (isPackage) return projectPath("console");
   const folder = await consoleFolder();
   if (!(await isThere(folder))) await buildInProcessOfItsOwn();
   return folder;
@@ -22,7 +23,7 @@ export async function buildConsoleHere(): Promise<string> {
 }
 
 async function consoleFolder(): Promise<string> {
-  return projectPath(".cache", "console", await sourcesKey());
+  return join(cacheFolder(), "console", await sourcesKey());
 }
 
 function isThere(folder: string): Promise<boolean> {

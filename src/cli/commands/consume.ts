@@ -12,7 +12,7 @@ export function register(program: Command): void {
     .argument("[size]", "of the operation: bytes, or such as 64KiB", "0")
     .option(
       "--key <api key>",
-      "the application's key; else QOS_API_KEY, or the demo's of npm start",
+      "the application's key; else QOS_API_KEY, or the demo's of storage-qos start",
     )
     .option("--times <number>", "how often, one after the other", "1")
     .option("--json", "print one JSON object and nothing else")

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   program
     .command("doctor")
-    .description("examine DATABASE_URL, or the database of npm start, and say what to do")
+    .description("examine DATABASE_URL, or the database of storage-qos start, and say what to do")
     .option("--json", "print one JSON object and nothing else")
     .addHelpText(
       "after",

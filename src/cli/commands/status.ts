@@ -3,7 +3,7 @@ import type { Command } from "commander";
 export function register(program: Command): void {
   program
     .command("status")
-    .description("show URLs, logins, versions and health of npm start, or of DATABASE_URL")
+    .description("show URLs, logins, versions and health of storage-qos start, or of DATABASE_URL")
     .option("--json", "print one JSON object and nothing else")
     .addHelpText("after", "\nExit codes: 0 all is well, 1 something is not.")
     .action(async ({ json }: { json?: boolean }) => {
