@@ -1030,15 +1030,13 @@ create table rate_limiter.users (
   user_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
   username character varying(255) not null,
-  email character varying(255),
-  is_service_account boolean not null default false,
+  email character varying(255) not null,
   is_active boolean not null default true,
   last_login_at timestamp with time zone,
   login_count integer not null default 0,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint user_email_format CHECK (email::text ~* '^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$'::text),
-  constraint user_email_is_of_people CHECK ((email IS NULL) = is_service_account),
   constraint user_login_count_check CHECK (login_count >= 0),
   constraint user_username_not_empty CHECK (username::text ~ '\S'::text),
   constraint users_pkey PRIMARY KEY (user_id),
@@ -1104,14 +1102,6 @@ create table rate_limiter_audit.reservation_history (
   constraint reservation_history_pkey PRIMARY KEY (change_id)
 );
 alter table rate_limiter_audit.reservation_history enable row level security;
-
-create unlogged table rate_limiter_internal.deferred_ceilings (
-  xid xid8 not null default pg_current_xact_id(),
-  tenant_id uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
-  since timestamp with time zone not null default clock_timestamp(),
-  cluster_ids uuid[] not null default '{}'::uuid[],
-  constraint deferred_ceilings_pkey PRIMARY KEY (xid, tenant_id)
-);
 
 create table rate_limiter_internal.engine_settings (
   is_only_row boolean not null default true,
@@ -1331,30 +1321,6 @@ create table rate_limiter_private.second_factors (
   constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
-create table rate_limiter_private.service_tokens (
-  token_hash bytea not null,
-  token_id uuid not null default gen_random_uuid(),
-  user_id uuid not null,
-  prefix character varying(12) not null,
-  name character varying(255),
-  permissions text[],
-  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
-  created_by uuid,
-  expires_at timestamp with time zone not null,
-  last_used_at timestamp with time zone,
-  revoked_at timestamp with time zone,
-  revoked_by uuid,
-  constraint service_token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
-  constraint service_token_is_finite CHECK (isfinite(expires_at)),
-  constraint service_token_permissions_not_empty CHECK (cardinality(permissions) > 0),
-  constraint service_token_prefix_format CHECK (prefix::text ~ '^qst_[A-Za-z0-9_-]{8}$'::text),
-  constraint service_tokens_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
-  constraint service_tokens_pkey PRIMARY KEY (token_hash),
-  constraint service_tokens_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
-  constraint service_tokens_token_id_key UNIQUE (token_id),
-  constraint service_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
-);
-
 create table rate_limiter_private.usage_daily (
   shard_key integer not null,
   app_id uuid not null,
@@ -1509,7 +1475,6 @@ CREATE INDEX idx_user_roles_role ON rate_limiter.user_roles USING btree (role_id
 CREATE INDEX idx_users_active ON rate_limiter.users USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_users_email ON rate_limiter.users USING btree (lower((email)::text));
 CREATE INDEX idx_users_username ON rate_limiter.users USING gin (to_tsvector('english'::regconfig, (username)::text));
-CREATE UNIQUE INDEX user_service_account_name_unique ON rate_limiter.users USING btree (tenant_id, lower((username)::text)) WHERE is_service_account;
 CREATE UNIQUE INDEX user_tenant_email_unique ON rate_limiter.users USING btree (tenant_id, lower((email)::text));
 CREATE INDEX idx_audit_logs_action ON rate_limiter_audit.audit_logs USING btree (action, created_at DESC);
 CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC);
@@ -1537,9 +1502,6 @@ CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
-CREATE INDEX idx_service_tokens_created_by ON rate_limiter_private.service_tokens USING btree (created_by);
-CREATE INDEX idx_service_tokens_revoked_by ON rate_limiter_private.service_tokens USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
-CREATE INDEX idx_service_tokens_user ON rate_limiter_private.service_tokens USING btree (user_id, created_at DESC);
 CREATE INDEX idx_daily_quota_usage ON rate_limiter_private.usage_daily USING btree (date, app_id, bucket_type);
 CREATE INDEX idx_usage_hourly_hour ON rate_limiter_private.usage_hourly USING btree (hour, app_id, bucket_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
@@ -1790,21 +1752,6 @@ create view rate_limiter_admin.cluster_details with (security_barrier=true) as
    FROM rate_limiter.clusters c
   WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
 
-create view rate_limiter_admin.service_tokens with (security_barrier=true) as
- SELECT token_id,
-    user_id,
-    prefix,
-    name,
-    permissions,
-    created_at,
-    created_by,
-    expires_at,
-    last_used_at,
-    revoked_at,
-    revoked_by
-   FROM rate_limiter_private.service_tokens t
-  WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
-
 create view rate_limiter_admin.user_sessions with (security_barrier=true) as
  SELECT session_id,
     user_id,
@@ -1817,6 +1764,46 @@ create view rate_limiter_admin.user_sessions with (security_barrier=true) as
     revoke_reason
    FROM rate_limiter_private.user_sessions s
   WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
+
+create view rate_limiter_internal.bandwidth_metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    bytes_read,
+    bytes_written,
+    total_bytes,
+    avg_throughput_mbps,
+    peak_throughput_mbps,
+    connection_count,
+    tags
+   FROM rate_limiter.bandwidth_metrics m;
+
+create view rate_limiter_internal.iops_metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    read_ops,
+    write_ops,
+    total_ops,
+    avg_latency_ms,
+    p95_latency_ms,
+    p99_latency_ms,
+    error_count,
+    tags
+   FROM rate_limiter.iops_metrics m;
+
+create view rate_limiter_internal.metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    metric_name,
+    value,
+    tags,
+    unit
+   FROM rate_limiter.metrics m;
 
 
 -- functions
@@ -1954,19 +1941,19 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9f10e4714a3b4ac4
+  -- body 2e9ececc968ced90
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 74347e2a533e9c97
+  -- body 4f40264c2907b0b0
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f3e54cba08baae84
+  -- body 8726f1492aadd739
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -2032,7 +2019,7 @@ create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 0b79fb2983f907d3
+  -- body 8905c1835cc8f11e
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -2104,13 +2091,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5577aa3ee96ba3e1
-
-create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
-  returns rate_limiter.users
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body fdf2277d3aff4278
+  -- body e45d96753a67f9f8
 
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
@@ -2139,12 +2120,6 @@ create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registe
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 8efaaf33d434950b
-
-create function rate_limiter_admin.issue_service_token(user_id uuid, expires_at timestamp with time zone, name text DEFAULT NULL::text, permissions text[] DEFAULT NULL::text[], OUT token_id uuid, OUT token text, OUT prefix text)
-  returns record
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body e0e503f508d5d6d9
 
 create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
   returns rate_limiter.suspensions
@@ -2180,7 +2155,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1c47c3848626e8c8
+  -- body c0979abf5ab879d4
 
 create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10, max_rows integer DEFAULT 20)
   returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
@@ -2230,12 +2205,6 @@ create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   set search_path=pg_catalog, pg_temp;
   -- body 262906c555a74209
 
-create function rate_limiter_admin.revoke_service_token(token_id uuid)
-  returns timestamp with time zone
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 16f8d29f35a41a71
-
 create function rate_limiter_admin.revoke_session(session_id uuid)
   returns boolean
   language plpgsql volatile parallel unsafe security definer
@@ -2281,7 +2250,7 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   returns rate_limiter.tenant_ceilings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 86baa99281549bdb
+  -- body bd8ba7ce53e88d18
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
   returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
@@ -2355,11 +2324,6 @@ create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at t
   language sql stable parallel safe;
   -- body 2f0ab7c7b74f950d
 
-create function rate_limiter_internal.accessible_until(user_id uuid)
-  returns timestamp with time zone
-  language sql stable parallel safe;
-  -- body d41901a607d73cc1
-
 create function rate_limiter_internal.add_alert_notifications(occurrences rate_limiter.alert_history[], event text)
   returns integer
   language plpgsql volatile parallel unsafe
@@ -2423,19 +2387,19 @@ create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_name
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body 3e55adcbf940365b
+  -- body d84f68009955fa8c
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body d1a9d31d5628f14e
+  -- body e8f684c9c512e54c
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 4be8278b69b55755
+  -- body 45092c895c065dad
 
 create function rate_limiter_internal.amounts_as_text(fields jsonb)
   returns jsonb
@@ -2652,12 +2616,12 @@ create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id u
   language sql stable parallel safe;
   -- body 9e77b4c4fbb35c74
 
-create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
+create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns text
   language sql stable parallel safe
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 07f857d13cef9e4d
+  -- body 5b987fba6d1dda83
 
 create function rate_limiter_internal.ceiling_use(at timestamp with time zone, tenant_id uuid)
   returns TABLE(ceiling_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
@@ -2825,6 +2789,11 @@ create function rate_limiter_internal.check_setting()
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d527ed9c9a45e36a
+
+create function rate_limiter_internal.chunks(table_name name)
+  returns TABLE(relation regclass, name name, ends_at timestamp with time zone, is_compressed boolean, is_partial boolean, compressed_bytes bigint)
+  language plpgsql stable parallel restricted;
+  -- body 9df6819e91ef7bbc
 
 create function rate_limiter_internal.clock_was_set_back(last_refill_at timestamp with time zone, at timestamp with time zone)
   returns boolean
@@ -3026,7 +2995,7 @@ create function rate_limiter_internal.count_version()
 create function rate_limiter_internal.counted_window(app_id uuid, metric_name text, condition text, threshold_value double precision, minutes integer, until timestamp with time zone, OUT every_one_holds boolean, OUT any_holds boolean, OUT latest_value double precision)
   returns record
   language sql stable parallel safe;
-  -- body 9cc8722f6bc21499
+  -- body e2c62f1594273948
 
 create function rate_limiter_internal.credit_bucket(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
@@ -3071,16 +3040,11 @@ create function rate_limiter_internal.current_tenant_name()
   set search_path=pg_catalog, pg_temp;
   -- body 7a2a548346327e6e
 
-create function rate_limiter_internal.current_token_id()
-  returns uuid
-  language sql stable parallel safe;
-  -- body 45797d3acdde4f71
-
 create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 01f0b49f94e4afab
+  -- body 80355edfa7fd9ba6
 
 create function rate_limiter_internal.debit_lender(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
   returns void
@@ -3118,11 +3082,10 @@ create function rate_limiter_internal.default_partition(schema_name name, table_
   language sql stable parallel safe;
   -- body 4405d2b9e8f3b560
 
-create function rate_limiter_internal.defer_ceilings()
+create function rate_limiter_internal.define_series(table_name name, relations regclass[], state text)
   returns void
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 304bb3e975a82e07
+  language plpgsql volatile parallel unsafe;
+  -- body 8dde1f30fe9c881f
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
@@ -3164,13 +3127,13 @@ create function rate_limiter_internal.end_sessions_of_tenant()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1f9f8d7dba8ee516
+  -- body f014a7d68d2e9d24
 
 create function rate_limiter_internal.end_sessions_of_user()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5fe97abd180a6f42
+  -- body 9ecf18ff65d1020e
 
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
@@ -3266,7 +3229,7 @@ create function rate_limiter_internal.grantable_until(role_id uuid)
   returns timestamp with time zone
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c6baf699e491d96f
+  -- body d676d00d32e5d6fe
 
 create function rate_limiter_internal.guard_email_change()
   returns trigger
@@ -3559,11 +3522,6 @@ create function rate_limiter_internal.lock_configuration()
   set search_path=pg_catalog, pg_temp;
   -- body 7690a39ba14caa5a
 
-create function rate_limiter_internal.lock_debtors(INOUT at timestamp with time zone, borrowings rate_limiter.token_borrowing[], OUT buckets rate_limiter.token_buckets[])
-  returns record
-  language plpgsql volatile parallel unsafe;
-  -- body c67d3fa411be2e61
-
 create function rate_limiter_internal.lock_exchange(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], waits boolean)
   returns uuid[]
   language plpgsql volatile parallel unsafe;
@@ -3608,6 +3566,11 @@ create function rate_limiter_internal.lock_owners(shard_keys integer[], INOUT at
   returns record
   language plpgsql volatile parallel unsafe;
   -- body 19861bc23a38fd0a
+
+create function rate_limiter_internal.lock_part_soon(part regclass, parent regclass)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body cc9a41910d0a52cd
 
 create function rate_limiter_internal.lock_placement(is_changed boolean)
   returns void
@@ -3666,6 +3629,11 @@ create function rate_limiter_internal.lowers_limits(before jsonb, after jsonb)
   language sql immutable parallel safe;
   -- body f91ab1a4d2410254
 
+create function rate_limiter_internal.make_hypertable(table_name name, native regclass)
+  returns regclass
+  language plpgsql volatile parallel unsafe;
+  -- body 27d515f7468f9755
+
 create function rate_limiter_internal.make_room_for_process(reported_at timestamp with time zone)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -3686,7 +3654,7 @@ create function rate_limiter_internal.may(resource text, action text)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a99defd7172d36c6
+  -- body 6ede1fdc4151f962
 
 create function rate_limiter_internal.may_change(resource text, action text)
   returns boolean
@@ -3698,7 +3666,7 @@ create function rate_limiter_internal.may_grant_role(role_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6d570b4a5d7feb1c
+  -- body d9e1666d24f30ccf
 
 create function rate_limiter_internal.may_grant_role_until(role_id uuid, until timestamp with time zone)
   returns boolean
@@ -3759,12 +3727,22 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body dfe6b1dfca5b7026
+  -- body cb73b069ca31af10
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql immutable parallel safe;
   -- body cd01705eac9d6449
+
+create function rate_limiter_internal.moving_to(table_name name)
+  returns regclass
+  language plpgsql stable parallel safe;
+  -- body 58629eb8cde2a536
+
+create function rate_limiter_internal.native_table(schema_name name, table_name name)
+  returns regclass
+  language sql stable parallel safe;
+  -- body 79b82f98066d94a3
 
 create function rate_limiter_internal.needs_healing(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean)
   returns boolean
@@ -3785,6 +3763,11 @@ create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, 
   returns text
   language sql stable parallel safe;
   -- body 4d451c8a594356e6
+
+create function rate_limiter_internal.next_part(table_name name, OUT relation regclass, OUT parent regclass, OUT name text, OUT is_default boolean)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body ed44148c841b8ab1
 
 create function rate_limiter_internal.notification_channels(config jsonb)
   returns TABLE(channel_number integer, channel jsonb)
@@ -3840,7 +3823,7 @@ create function rate_limiter_internal.oldest_row(schema_name name, table_name na
   returns timestamp with time zone
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 64653cd21a566868
+  -- body 08111eb10f7b653f
 
 create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
   returns record
@@ -3858,12 +3841,12 @@ create function rate_limiter_internal.partition_name(table_name text, period tex
   -- body e5755e41402a6581
 
 create function rate_limiter_internal.partitions()
-  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone)
+  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone, parent_oid oid, time_column name)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 8269d8001e8c6a2b
+  -- body f21b8624fea44c95
 
 create function rate_limiter_internal.past_cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -4043,7 +4026,7 @@ create function rate_limiter_internal.refuse_delete_of_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e9aa5d688880678
+  -- body c45766ca252da79a
 
 create function rate_limiter_internal.refuse_delete_of_cluster()
   returns trigger
@@ -4062,11 +4045,6 @@ create function rate_limiter_internal.refuse_delete_of_tenant()
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 4fb59dbf61c4119e
-
-create function rate_limiter_internal.refuse_service_account(user_id uuid)
-  returns void
-  language plpgsql stable parallel safe;
-  -- body 33b31090218ea8d6
 
 create function rate_limiter_internal.refuse_system_role_change()
   returns trigger
@@ -4101,17 +4079,7 @@ create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at t
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body c1d687be329a75cb
-
-create function rate_limiter_internal.repay_borrowings_at(at timestamp with time zone, borrowings rate_limiter.token_borrowing[])
-  returns TABLE(paid numeric, owed numeric, status rate_limiter.borrowing_status)
-  language plpgsql volatile parallel unsafe;
-  -- body 0b8df09166feba3b
-
-create function rate_limiter_internal.repayment_of(at timestamp with time zone, borrowing rate_limiter.token_borrowing, tokens numeric, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
-  returns record
-  language plpgsql stable parallel safe;
-  -- body 5ffd44cf419ee3e3
+  -- body 89fc340be6cceec4
 
 create function rate_limiter_internal.repeat_grant(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, proposed rate_limiter.lease_grant)
   returns rate_limiter.lease_grant
@@ -4161,13 +4129,8 @@ create function rate_limiter_internal.require_ceiling_limits(limits rate_limiter
 
 create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 3dc6340859e0b74b
-
-create function rate_limiter_internal.require_ceilings_of(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
-  returns void
   language plpgsql stable parallel safe;
-  -- body ad804fdcab74e7a1
+  -- body 0afc1481d7d561f5
 
 create function rate_limiter_internal.require_changed(object_id uuid)
   returns uuid
@@ -4208,11 +4171,6 @@ create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
-
-create function rate_limiter_internal.require_known_permissions(permissions text[])
-  returns void
-  language plpgsql stable parallel safe;
-  -- body e8c644daa03e6ab7
 
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
@@ -4286,11 +4244,6 @@ create function rate_limiter_internal.require_reservations(at timestamp with tim
   set DateStyle=ISO;
   -- body 2f066791a1bc6780
 
-create function rate_limiter_internal.require_service_account(user_id uuid)
-  returns void
-  language plpgsql stable parallel safe;
-  -- body f8d87a771c92681a
-
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
   language plpgsql immutable parallel safe;
@@ -4305,11 +4258,6 @@ create function rate_limiter_internal.require_tenant_not_suspended()
   returns void
   language plpgsql stable parallel safe;
   -- body b3b7b7353ea04a36
-
-create function rate_limiter_internal.require_token_life(user_id uuid, expires_at timestamp with time zone)
-  returns void
-  language plpgsql stable parallel safe;
-  -- body 2c6881c28da63a61
 
 create function rate_limiter_internal.require_version(app_id uuid, cluster_id uuid, default_cluster_id uuid, mode rate_limiter.quota_mode, expected_id uuid)
   returns void
@@ -4360,7 +4308,7 @@ create function rate_limiter_internal.retention_period(data_type text)
 create function rate_limiter_internal.retention_steps(at timestamp with time zone)
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, source text)
   language sql stable parallel restricted;
-  -- body fde3adc567cba0cc
+  -- body 79f0092c05880b2d
 
 create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4402,6 +4350,23 @@ create function rate_limiter_internal.sample_reporter(reporter text)
   returns text
   language plpgsql stable parallel restricted;
   -- body 51dba0a143b42574
+
+create function rate_limiter_internal.seen_app_ids()
+  returns SETOF uuid
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 25c773de6f836eb8
+
+create function rate_limiter_internal.sees_every_sample()
+  returns boolean
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body a0f7584585ff285a
+
+create function rate_limiter_internal.series_state(table_name name)
+  returns text
+  language plpgsql stable parallel safe;
+  -- body e99c5c50cbc4f439
 
 create function rate_limiter_internal.session_stripe()
   returns integer
@@ -4469,23 +4434,6 @@ create function rate_limiter_internal.settle_at(shard_key integer, at timestamp 
   language plpgsql volatile parallel unsafe;
   -- body a5eac4f70847522e
 
-create function rate_limiter_internal.settle_at_commit()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 3f9fe8c057760b3f
-
-create function rate_limiter_internal.settle_ceilings()
-  returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 21dd048a0028cce9
-
-create function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body aeeee792844c8ef3
-
 create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
@@ -4531,6 +4479,11 @@ create function rate_limiter_internal.shortage(offered numeric, most numeric, ch
   language sql immutable parallel safe;
   -- body 5953a8fe3c03d833
 
+create function rate_limiter_internal.show_series(table_name name, native regclass)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 1066cc5353cb504e
+
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
   language plpgsql stable parallel restricted security definer
@@ -4551,6 +4504,11 @@ create function rate_limiter_internal.stored_wait_ms(shard_key integer, at times
   returns numeric
   language plpgsql stable parallel safe;
   -- body 4933dd4a1dd44c78
+
+create function rate_limiter_internal.stores(schema_name name, table_name name)
+  returns TABLE(relation oid)
+  language sql stable parallel safe;
+  -- body 09bb30137dca8771
 
 create function rate_limiter_internal.stripe_can_pay(expires_at timestamp with time zone, held_iops numeric, held_bytes numeric, iops numeric, bytes numeric, at timestamp with time zone)
   returns boolean
@@ -4687,10 +4645,10 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe;
   -- body c3a80c0b852c00f4
 
-create function rate_limiter_internal.token_allows(resource text, action text)
-  returns boolean
-  language sql stable parallel safe;
-  -- body 16978c64ed85f8ff
+create function rate_limiter_internal.timescale_function(name name)
+  returns text
+  language plpgsql stable parallel safe;
+  -- body 6f22fa5defb1efba
 
 create function rate_limiter_internal.token_hash(token text)
   returns bytea
@@ -4736,6 +4694,12 @@ create function rate_limiter_internal.usage_of(shard_key integer, app_id uuid, u
   returns TABLE(starts_at timestamp with time zone, bucket_type rate_limiter.bucket_type, tokens_used numeric, usage_entries bigint)
   language sql stable parallel safe;
   -- body b002e572d98a4eac
+
+create function rate_limiter_internal.views_on(relation regclass)
+  returns SETOF text
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 40e0d32dd85b4547
 
 create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
   returns void
@@ -4822,6 +4786,12 @@ create function rate_limiter_internal.write_lease_share(shard_key integer, at ti
   language plpgsql volatile parallel unsafe;
   -- body fec9a30b7b7dc563
 
+create function rate_limiter_internal.write_moving_sample()
+  returns trigger
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body b2be121fda5701f5
+
 create function rate_limiter_internal.write_reservation_history(before rate_limiter.reservations, after rate_limiter.reservations, reason text)
   returns void
   language sql volatile parallel unsafe;
@@ -4831,7 +4801,7 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   returns void
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan;
-  -- body 896e5382de672e41
+  -- body 5fb8de5348b21697
 
 create function rate_limiter_private.access_token_seconds()
   returns bigint
@@ -4862,10 +4832,26 @@ create function rate_limiter_private.audit_login(user_id uuid, action text, stat
   language sql volatile parallel unsafe;
   -- body cca98c8eddf65628
 
+create function rate_limiter_private.begin_adopting(table_name name)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 05e44f6c0c096060
+
 create function rate_limiter_private.begin_drain(schema_name name, table_name name, at timestamp with time zone)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body cdcc232b9fe504f6
+
+create function rate_limiter_private.begin_leaving(table_name name)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 18f3aa13a7478ff3
 
 create function rate_limiter_private.begin_login(tenant text, email text, ip_address inet, OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
   returns record
@@ -4882,7 +4868,7 @@ create function rate_limiter_private.begin_password_check(OUT outcome text, OUT 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8ee20a64fccb9e5b
+  -- body 85df09bf41f903aa
 
 create function rate_limiter_private.begin_retention()
   returns boolean
@@ -4931,13 +4917,20 @@ create function rate_limiter_private.collect_borrowings(at timestamp with time z
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0d9b1736c28fe3e0
+  -- body f443dff69168ad51
 
 create function rate_limiter_private.complete_login_at(at timestamp with time zone, user_id uuid, checked_hash text, code_step bigint, ip_address inet, user_agent text, OUT outcome text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body f50cb3abf1cab051
+
+create function rate_limiter_private.compress_next_chunk(at timestamp with time zone DEFAULT clock_timestamp())
+  returns text
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 38fd9d95a8cb4300
 
 create function rate_limiter_private.confirm_password_check(at timestamp with time zone, checked_hash text)
   returns uuid
@@ -4974,7 +4967,7 @@ create function rate_limiter_private.create_administrator(tenant text, username 
 create function rate_limiter_private.create_partition_table(registered rate_limiter_private.partitioned_tables, partition_name text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 91c3aea733e701bd
+  -- body 7eb8329af091eadc
 
 create function rate_limiter_private.dead_letter_stale_notifications(at timestamp with time zone DEFAULT clock_timestamp())
   returns integer
@@ -5023,14 +5016,14 @@ create function rate_limiter_private.drop_exported_partition(partition_name text
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body 1964291e11854ed3
+  -- body 42ff94fafaf50089
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body f437d9f6a0760cda
+  -- body b060c7c078965c07
 
 create function rate_limiter_private.end_api(process_id uuid)
   returns void
@@ -5138,6 +5131,13 @@ create function rate_limiter_private.finish_drain(schema_name name, table_name n
   language plpgsql volatile parallel unsafe;
   -- body d4aefbce3f2b2543
 
+create function rate_limiter_private.finish_moving(table_name name)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 528f46b36e72c61a
+
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
   language plpgsql volatile parallel unsafe security definer
@@ -5158,7 +5158,7 @@ create function rate_limiter_private.forgive_login_attempt(at timestamp with tim
 create function rate_limiter_private.has_administrator()
   returns boolean
   language sql stable parallel safe;
-  -- body 3606f11b7b9f5213
+  -- body b505d5cfb958d7b9
 
 create function rate_limiter_private.has_overdue_jobs(tasks text[], patience interval DEFAULT '00:00:05'::interval)
   returns boolean
@@ -5213,7 +5213,7 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body 804f328361a08f67
+  -- body fb061426770bfa0f
 
 create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, batch_size integer DEFAULT NULL::integer)
   returns SETOF text
@@ -5222,42 +5222,49 @@ create function rate_limiter_private.make_partitions(at timestamp with time zone
   set lock_timeout=30ms
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 9ed73c3d4473002e
+  -- body b4247a9fb06a22a6
 
 create function rate_limiter_private.mark_for_aggregation(from_time timestamp with time zone, to_time timestamp with time zone)
   returns bigint
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85bd39b0caf3d33b
+  -- body d260d3d2d217acc1
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 59e2443a3361a8e0
+  -- body 0f3934c39d3789b0
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
   language plpgsql stable parallel safe;
   -- body e8c2f12efaf39a35
 
+create function rate_limiter_private.move_next_part(table_name name, OUT part text, OUT moved_rows bigint)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 3e46d7470eed79ae
+
 create function rate_limiter_private.operator(email text DEFAULT NULL::text)
   returns uuid
   language plpgsql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 56ea5463ee030d7e
+  -- body 0b6f72ebb7f0dd35
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e2fbe8713bb4b463
+  -- body 2fdb0113463a651d
 
 create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::uuid, OUT shortest bigint, OUT hash_cost bigint, OUT names text[])
   returns record
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e572a249306a0cab
+  -- body 7f299d1e541fd28d
 
 create function rate_limiter_private.probe_clusters(at timestamp with time zone DEFAULT clock_timestamp(), batch_size integer DEFAULT 16)
   returns TABLE(cluster_id uuid, health_check_url text, asked_at timestamp with time zone)
@@ -5363,11 +5370,6 @@ create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::b
   set search_path=pg_catalog, pg_temp;
   -- body cefb1425eb6c026d
 
-create function rate_limiter_private.revoke_service_tokens(user_ids uuid[])
-  returns void
-  language sql volatile parallel unsafe;
-  -- body 825c75fdd9d83cd6
-
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
@@ -5393,7 +5395,7 @@ create function rate_limiter_private.session_is_active(user_id uuid, session_id 
 create function rate_limiter_private.set_password(user_id uuid, password_hash text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body a7e4cf1b1e7082cd
+  -- body 57b8a5b7155459ec
 
 create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
   returns void
@@ -5424,16 +5426,16 @@ create function rate_limiter_private.tenant_of_session(user_id uuid, session_id 
   set search_path=pg_catalog, pg_temp;
   -- body 374b4a59b2b1dd09
 
+create function rate_limiter_private.timescale_status()
+  returns TABLE(table_name name, state text, partitions bigint, chunks bigint, compressed bigint, bytes bigint)
+  language sql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a3bd002f4ef076be
+
 create function rate_limiter_private.use_one_time_code(at timestamp with time zone, user_id uuid, step bigint)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body 324edad010564f66
-
-create function rate_limiter_private.use_service_token(token text, OUT user_id uuid, OUT tenant_id uuid, OUT token_id uuid, OUT expires_at timestamp with time zone)
-  returns record
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 3650513b4a653cdb
 
 create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone)
   returns uuid
@@ -5541,10 +5543,8 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
-CREATE CONSTRAINT TRIGGER settle_at_commit AFTER INSERT ON rate_limiter_internal.deferred_ceilings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.settle_at_commit();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by ON rate_limiter_private.service_tokens FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
 
 -- policies
 
@@ -6049,7 +6049,6 @@ grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonl
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
 grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
-grant select on table rate_limiter_admin.service_tokens to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
@@ -6151,17 +6150,6 @@ grant select on column rate_limiter_private.api_keys.revoked_by to rate_limiter_
 grant select on column rate_limiter_private.second_factors.confirmed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.enrolled_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.user_id to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.created_at to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.created_by to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.expires_at to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.last_used_at to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.name to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.permissions to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.prefix to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.revoked_at to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.revoked_by to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.token_id to rate_limiter_readonly;
-grant select on column rate_limiter_private.service_tokens.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.password_changed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.created_at to rate_limiter_readonly;
@@ -6226,13 +6214,11 @@ grant execute on function rate_limiter_admin.configuration() to rate_limiter_vis
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.create_service_account(text,text[],timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
@@ -6247,7 +6233,6 @@ grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_l
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
@@ -6296,11 +6281,9 @@ grant execute on function rate_limiter_internal.configured_tenant(text) to rate_
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.defer_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
@@ -6325,8 +6308,11 @@ grant execute on function rate_limiter_internal.require_changed(uuid) to rate_li
 grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
@@ -6343,6 +6329,7 @@ grant execute on function rate_limiter_private.cleanup_is_done(timestamp with ti
 grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.complete_login_at(timestamp with time zone,uuid,text,bigint,inet,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.compress_next_chunk(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.confirm_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.dead_letter_stale_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
@@ -6394,7 +6381,6 @@ grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to r
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.use_service_token(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) to rate_limiter_worker;
 
@@ -6517,9 +6503,6 @@ comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
 createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
-comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
-Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
-
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -6531,7 +6514,6 @@ Samples of a span of time for the export, by application and time.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
-comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
 Ends a suspension before its time. For system administrators.';
 
@@ -6563,7 +6545,6 @@ comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
-comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is 'Takes a token of a service account back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
@@ -6613,7 +6594,6 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
-comment on function rate_limiter_internal.accessible_until(pg_catalog.uuid) is 'Until when the signed-in user may let another caller in to this account: what the user could give all of its roles for; null where it may not.';
 comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application without a key, in the caller''s tenant where none is named. Raises what create_application() does.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
@@ -6667,7 +6647,7 @@ comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Wheth
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
 comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
-comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on any of some clusters, with the values; null where all of them fit.';
+comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on a cluster, with the values; null where all of them fit.';
 comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.change_phase(pg_catalog.text,pg_catalog.text,pg_catalog.jsonb,pg_catalog.jsonb) is 'When a change is made among the others: what others need first, what makes room before what takes it, and what goes last.';
@@ -6700,6 +6680,7 @@ comment on function rate_limiter_internal.check_quota(pg_catalog.uuid,pg_catalog
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for an invalid batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
+comment on function rate_limiter_internal.chunks(pg_catalog.name) is 'The chunks of a table of samples that is a hypertable, the oldest first; none where it is not.';
 comment on function rate_limiter_internal.clock_was_set_back(timestamp with time zone,timestamp with time zone) is 'Whether a bucket was last written so far ahead of a moment that the clock must have been set back: its time then goes on from that moment. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.cluster_health() is 'How the clusters are whose applications watch it: 1 healthy, 0.5 degraded, 0 unhealthy.';
 comment on function rate_limiter_internal.cluster_lease_room(integer,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric) is 'How much of one resource an application may lease of layer 1 beside what open leases hold of it: the common share of the capacity first come, first served, and beyond that its own share, which the leases of others leave alone: its reserve''s capacity and, of what neither is common nor reserved, an equal part by tenant and then by application. held_by_app: what its own open leases hold.';
@@ -6727,7 +6708,7 @@ comment on function rate_limiter_internal.consume_before_layer1(integer,timestam
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
-comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, service_token_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
+comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
 comment on function rate_limiter_internal.correct_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],pg_catalog.uuid[],rate_limiter_internal.bucket_charge[],numeric[],numeric[]) is 'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed wrote them: into the charges what layer-1 buckets and reserves were charged, by application (short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
 comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
@@ -6747,8 +6728,7 @@ comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The begi
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
-comment on function rate_limiter_internal.current_token_id() is 'The token of a service account that this request came with; null for all others.';
-comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session or token is no longer active.';
+comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
 comment on function rate_limiter_internal.debit_lender(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
@@ -6756,7 +6736,7 @@ comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
 comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
-comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() checks it, once for all, as of this moment, or the commit does.';
+comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -6784,7 +6764,7 @@ comment on function rate_limiter_internal.follow_durability() is 'Before a call 
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
-comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds, and than the token that it is given by; infinity for good, null where the user may not give it.';
+comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
 comment on function rate_limiter_internal.has_its_buckets(integer,pg_catalog.uuid) is 'Whether all enforcing buckets are there that an application has by its facts; false where it has moved.';
@@ -6842,7 +6822,6 @@ comment on function rate_limiter_internal.lock_bucket(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
 comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration after the other, until the end of the transaction.';
-comment on function rate_limiter_internal.lock_debtors(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the lock order; returns them as they stand at the moment, where that is null what the clock says then. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
@@ -6852,6 +6831,7 @@ comment on function rate_limiter_internal.lock_layer2(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_layer2_of(integer,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: these come after layer 2 in the lock order, and before layer 1. Callers with several applications name them in order.';
 comment on function rate_limiter_internal.lock_lease(integer,pg_catalog.uuid,pg_catalog.uuid) is 'A lease of an application, locked until the end of the transaction; null for an unknown one. Raises QS409 where the application has moved.';
 comment on function rate_limiter_internal.lock_owners(integer[],timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
+comment on function rate_limiter_internal.lock_part_soon(pg_catalog.regclass,pg_catalog.regclass) is 'Locks a partition or chunk and its table to drop it. Raises lock_not_available (55P03) where readers leave no gap for seconds.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
 comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
@@ -6863,6 +6843,7 @@ comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catal
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.lowers_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Whether no amount of a quota or a reservation rises: such changes make room for others.';
+comment on function rate_limiter_internal.make_hypertable(pg_catalog.name,pg_catalog.regclass) is 'Makes the empty hypertable, a day a chunk, that takes the rows of a table of samples.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login, and all that is silent where it has a thousand. Raises QS429 where it has a thousand that are there.';
 comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see.';
 comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
@@ -6882,10 +6863,13 @@ comment on function rate_limiter_internal.move_charge(integer,timestamp with tim
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
 comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
+comment on function rate_limiter_internal.moving_to(pg_catalog.name) is 'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
+comment on function rate_limiter_internal.native_table(pg_catalog.name,pg_catalog.name) is 'The partitioned table of a registered one: itself, or what storage-qos timescale keeps of it.';
 comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
 comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
 comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is 'Whether a bucket is of an application that is denied without a quota of its kind, as under a ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
 comment on function rate_limiter_internal.never_paid(numeric,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The operations, at their usual size, that a bucket of this capacity can never pay in a span of time, in words; null where it can pay all of them.';
+comment on function rate_limiter_internal.next_part(pg_catalog.name) is 'The oldest partition or chunk of a table of samples that is to move, the default partition last; null where nothing is left.';
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
@@ -6899,7 +6883,7 @@ comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
-comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
+comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds, the table that it is a part of and the column of the time. Chunks of hypertables are partitions, named by their periods.';
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
@@ -6938,7 +6922,6 @@ comment on function rate_limiter_internal.refuse_delete_of_application() is 'Tri
 comment on function rate_limiter_internal.refuse_delete_of_cluster() is 'Trigger: a cluster with applications, quotas or a ledger is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: a quota with versions is cancelled, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
-comment on function rate_limiter_internal.refuse_service_account(pg_catalog.uuid) is 'Raises QS422 for a service account, where a person is meant who signs in.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
@@ -6946,8 +6929,6 @@ comment on function rate_limiter_internal.renew_exchanged(rate_limiter_internal.
 comment on function rate_limiter_internal.renew_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (with_full_layer1). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
-comment on function rate_limiter_internal.repay_borrowings_at(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Collects of active borrowings that the caller has locked what their buckets hold, one after the other, and credits the lenders up to their capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. What is still owed is due again a minute later. Answers in their order. paid: by this call. owed: what is left.';
-comment on function rate_limiter_internal.repayment_of(timestamp with time zone,rate_limiter.token_borrowing,numeric) is 'What a borrowing bucket that holds so many tokens pays of an active borrowing at a moment, what is owed then, and what the borrowing is by that.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
@@ -6957,8 +6938,7 @@ comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buck
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
 comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
-comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all); where the transaction has deferred that (defer_ceilings), notes that it is to be checked. The caller holds the tenant''s ceilings (lock_ceilings).';
-comment on function rate_limiter_internal.require_ceilings_of(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at a moment or later, than a ceiling of it that binds on any of some clusters.';
+comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the tenant''s ceilings (lock_ceilings).';
 comment on function rate_limiter_internal.require_changed(pg_catalog.uuid) is 'The object that a statement changed; raises QS403 where it changed none.';
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
@@ -6967,7 +6947,6 @@ comment on function rate_limiter_internal.require_few_new_applications(pg_catalo
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
-comment on function rate_limiter_internal.require_known_permissions(pg_catalog.text[]) is 'Refuses a permission that there is not.';
 comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb,boolean,boolean) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
 comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
@@ -6982,11 +6961,9 @@ comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
-comment on function rate_limiter_internal.require_service_account(pg_catalog.uuid) is 'Raises QS404 for all but an active service account.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
-comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
@@ -7005,6 +6982,9 @@ comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
+comment on function rate_limiter_internal.seen_app_ids() is 'The applications whose samples the policies of metrics would show to the user that asks.';
+comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
+comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';
 comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
@@ -7018,9 +6998,6 @@ comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'V
 comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
-comment on function rate_limiter_internal.settle_at_commit() is 'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
-comment on function rate_limiter_internal.settle_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
-comment on function rate_limiter_internal.settle_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
 comment on function rate_limiter_internal.settle_layer2_exchanged(rate_limiter_internal.lease_end[],timestamp with time zone) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 comment on function rate_limiter_internal.settle_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
@@ -7030,10 +7007,12 @@ comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The 
 comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
 comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
+comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog.regclass) is 'Makes the view that has the name of a table of samples while they are in a hypertable: it shows to each role and user what the policies of the table would.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
+comment on function rate_limiter_internal.stores(pg_catalog.name,pg_catalog.name) is 'The tables that hold the rows of a registered one: itself, or a hypertable and the native table that its rows come from.';
 comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.layer1_stripes,timestamp with time zone) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
@@ -7058,7 +7037,7 @@ comment on function rate_limiter_internal.take_available(rate_limiter.token_buck
 comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
-comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
+comment on function rate_limiter_internal.timescale_function(pg_catalog.name) is 'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
@@ -7068,6 +7047,7 @@ comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time 
 comment on function rate_limiter_internal.usage_between(rate_limiter.bucket_type,timestamp with time zone,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What applications used in a span of whole hours, as the job has counted it: the days from first_day until before last_day, and the hours on both sides of them; several rows for each.';
 comment on function rate_limiter_internal.usage_due(integer[],pg_catalog.uuid[],integer) is 'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which numbers they have, at most max_entries, whether those are the rest, and when they were probably written.';
 comment on function rate_limiter_internal.usage_of(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,timestamp with time zone) is 'What an application used, by the hour or the day, in a span of whole ones: as the job has counted it, with what the ledger has got since. Several rows of one step add up.';
+comment on function rate_limiter_internal.views_on(pg_catalog.regclass) is 'The statements that define the views that read a table or view again, by its name.';
 comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are granted under its lock.';
@@ -7085,6 +7065,7 @@ comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
+comment on function rate_limiter_internal.write_moving_sample() is 'Writes to a table of samples whose rows are moving from one table to another: new ones go to where they move to, what is changed is changed where it is.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
@@ -7092,7 +7073,9 @@ comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integ
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: what retention has to do now, each step in transactions of its own: partitions to drop (drop_partition), or to export before that (export_partition, then drop_exported_partition), and rows to expire (export_rows where asked for, then expire_rows).';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from; without user and tenant where no account was named.';
+comment on function rate_limiter_private.begin_adopting(pg_catalog.name) is 'Has a table of samples written to a hypertable from now on, and read from both; answers false where it is so already. move_next_part() moves its rows, finish_moving() ends it. The owner''s alone. Raises QS409 without the extension, lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.begin_drain(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the tables that the rows in the default partition of a table are copied to, and has what is written there meanwhile copied too; answers whether there was anything to do.';
+comment on function rate_limiter_private.begin_leaving(pg_catalog.name) is 'Has a table of samples that is a hypertable written to native partitions from now on, and read from both; answers false where it is so already. The owner''s alone.';
 comment on function rate_limiter_private.begin_login(pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'Counts a sign-in, and answers what its password is checked by. The outcome is check (also for an account that does not exist: without a hash) or slowed (with the time to wait after too many failures). The caller checks one password, commits whatever the outcome, and calls complete_login() or fail_login().';
 comment on function rate_limiter_private.begin_login_at(timestamp with time zone,pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'begin_login() at a given moment.';
 comment on function rate_limiter_private.begin_password_check() is 'As begin_login(), for the signed-in user who proves to know the password: a stolen token guesses no faster than a sign-in.';
@@ -7105,6 +7088,7 @@ comment on function rate_limiter_private.cleanup_is_done(timestamp with time zon
 comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
 comment on function rate_limiter_private.complete_login_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.inet,pg_catalog.text) is 'Starts the session of a user whose password was right. at is the counted_at of begin_login(), checked_hash the hash that the password was checked by, code_step the time step of a one-time code that was right. The outcome is ok, or invalid where the account has changed since or the code was used before.';
+comment on function rate_limiter_private.compress_next_chunk(timestamp with time zone) is 'Job: compresses one chunk whose day ended a day ago or more and that is not compressed, or has got late samples since; answers its name, null where none is left. In a transaction of its own: call it until it answers null. Raises lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.confirm_password_check(timestamp with time zone,pg_catalog.text) is 'Ends what begin_password_check() began, where the password was right, and answers the user; raises QS403 where the password has changed since.';
 comment on function rate_limiter_private.confirm_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Confirms the second factor of the signed-in user by a first code, after begin_password_check(), and ends the other sessions; false where the code was used before.';
 comment on function rate_limiter_private.continue_drain(pg_catalog.name,pg_catalog.name,integer) is 'Copies the next blocks of a default partition that is being drained, with at most batch_size rows; answers how many rows it copied for new partitions. Decisions wait for nothing here.';
@@ -7137,6 +7121,7 @@ comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.t
 comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
+comment on function rate_limiter_private.finish_moving(pg_catalog.name) is 'Ends the move of a table of samples when nothing is left to move: it is the hypertable alone then, or the table that it was before. The owner''s alone. Raises QS409 where rows are left.';
 comment on function rate_limiter_private.fold_denials(integer) is 'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to batch_size rows of each kind; answers how many of the most frequent. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
 comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
@@ -7155,6 +7140,7 @@ comment on function rate_limiter_private.make_partitions(timestamp with time zon
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
+comment on function rate_limiter_private.move_next_part(pg_catalog.name) is 'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and how many rows, null where none is left. Call it in a transaction of its own: killed, it has done nothing. The owner''s alone.';
 comment on function rate_limiter_private.operator(pg_catalog.text) is 'The system administrator in whose name the owner of the database works: the one of this address, or the only one. For the command line of operators.';
 comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
 comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
@@ -7175,7 +7161,6 @@ comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there, those of the data plane under the shard key that their owner has now; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
 comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
 comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
-comment on function rate_limiter_private.revoke_service_tokens(pg_catalog.uuid[]) is 'Takes all tokens of service accounts back, for good.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an identity provider issued to the user before work no more.';
 comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
 comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a ceiling on one cluster, and two applications whose quotas divide it, in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
@@ -7186,8 +7171,8 @@ comment on function rate_limiter_private.start_session(timestamp with time zone,
 comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_catalog.bytea) is 'Keeps the secret of a second factor that is still to be confirmed by a code; false where the user has one that is confirmed.';
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
+comment on function rate_limiter_private.timescale_status() is 'Where each table of samples is: its partitions and chunks, how many of those are compressed, and the bytes of all.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
-comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
@@ -7234,9 +7219,7 @@ comment on column rate_limiter.alert_notifications.history_id is 'The occurrence
 comment on column rate_limiter.alert_notifications.last_error is 'Why the last attempt failed.';
 comment on column rate_limiter.alert_notifications.notification_id is 'The notification; receivers know a repeated one by it.';
 comment on column rate_limiter.alert_notifications.sent_at is 'When it was sent.';
-comment on column rate_limiter.alert_notifications.status is '@behavior +filterBy
-pending, sent, or dead: given up, until it is replayed.';
-
+comment on column rate_limiter.alert_notifications.status is 'pending, sent, or dead: given up, until it is replayed.';
 comment on column rate_limiter.app_costs.app_id is 'The application.';
 comment on column rate_limiter.app_costs.c_base is 'Tokens for the operation itself.';
 comment on column rate_limiter.app_costs.c_bw is 'Tokens for each unit of size.';
@@ -7611,9 +7594,8 @@ comment on column rate_limiter.user_roles.role_id is 'The role held.';
 comment on column rate_limiter.user_roles.user_id is 'Who holds the role.';
 comment on column rate_limiter.user_roles.user_role_id is 'The assignment.';
 comment on column rate_limiter.users.created_at is 'When the row was made.';
-comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
-comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
-comment on column rate_limiter.users.is_service_account is 'A program: it has service tokens, and neither address nor password.';
+comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case.';
+comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission.';
 comment on column rate_limiter.users.last_login_at is 'When the user last signed in.';
 comment on column rate_limiter.users.login_count is 'How often the user signed in.';
 comment on column rate_limiter.users.tenant_id is 'The tenant that the user belongs to.';
@@ -7654,10 +7636,6 @@ comment on column rate_limiter_audit.reservation_history.changed_by is 'Who chan
 comment on column rate_limiter_audit.reservation_history.cluster_id is 'The cluster on which it was reserved.';
 comment on column rate_limiter_audit.reservation_history.new_values is 'The reservation after; null where it ended.';
 comment on column rate_limiter_audit.reservation_history.old_values is 'The reservation before; null where there was none.';
-comment on column rate_limiter_internal.deferred_ceilings.cluster_ids is 'The clusters that changes were about; null among them for applications without one.';
-comment on column rate_limiter_internal.deferred_ceilings.since is 'From when on its quotas have to fit: before the first change.';
-comment on column rate_limiter_internal.deferred_ceilings.tenant_id is 'The tenant; nil in the row that says that a transaction does this.';
-comment on column rate_limiter_internal.deferred_ceilings.xid is 'The transaction.';
 comment on column rate_limiter_internal.engine_settings.is_only_row is 'Always true.';
 comment on column rate_limiter_internal.engine_settings.layer1_prefetch_ms is 'Setting layer1_prefetch_ms.';
 comment on column rate_limiter_internal.engine_settings.lease_common_share is 'Setting lease_common_share.';
@@ -7767,18 +7745,6 @@ comment on column rate_limiter_private.second_factors.encrypted_secret is 'The s
 comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
 comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
 comment on column rate_limiter_private.second_factors.user_id is 'The user.';
-comment on column rate_limiter_private.service_tokens.created_at is 'When it was made.';
-comment on column rate_limiter_private.service_tokens.created_by is 'The user who made it.';
-comment on column rate_limiter_private.service_tokens.expires_at is 'When it stops working.';
-comment on column rate_limiter_private.service_tokens.last_used_at is 'When it was last used, to a minute.';
-comment on column rate_limiter_private.service_tokens.name is 'What people call it.';
-comment on column rate_limiter_private.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
-comment on column rate_limiter_private.service_tokens.prefix is 'First 12 characters of the token.';
-comment on column rate_limiter_private.service_tokens.revoked_at is 'When it was taken back.';
-comment on column rate_limiter_private.service_tokens.revoked_by is 'The user who took it back.';
-comment on column rate_limiter_private.service_tokens.token_hash is 'SHA-256 of the whole token.';
-comment on column rate_limiter_private.service_tokens.token_id is 'Names the token without its hash.';
-comment on column rate_limiter_private.service_tokens.user_id is 'The service account.';
 comment on column rate_limiter_private.usage_daily.app_id is 'The application.';
 comment on column rate_limiter_private.usage_daily.bucket_type is 'The bucket drawn on.';
 comment on column rate_limiter_private.usage_daily.date is 'The day (UTC).';
@@ -7911,7 +7877,7 @@ Late charges that found buckets at their debt limit, by application, minute and 
 comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
 Which user holds which role, and until when.';
 
-comment on table rate_limiter.users is 'A person who uses the admin API, or a service account.';
+comment on table rate_limiter.users is 'A person who uses the admin API.';
 comment on table rate_limiter_audit.audit_logs is 'Every change of the control plane: who did what, from where, the values before and after. Secrets are left out.';
 comment on table rate_limiter_audit.quota_version_history is '@name quota_version
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
@@ -7919,7 +7885,6 @@ Every version of every quota, with the reason for it: what rollback_quota() brin
 comment on table rate_limiter_audit.reservation_history is '@name reservation_change
 Every change of every reservation, with the reason for it.';
 
-comment on table rate_limiter_internal.deferred_ceilings is 'Transactions that check ceilings once for all that they change, at the end of a batch or else at their commit, and the tenants that they have to check.';
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
 comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one session runs at a time: rows that are locked and never changed. See lock_job() and try_lock_job().';
 comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, or with an oversize operation, so that each has an equal part of it. Not logged: after a crash each starts anew.';
@@ -7941,7 +7906,6 @@ comment on table rate_limiter_private.partition_drains is 'Default partitions wh
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
 comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
-comment on table rate_limiter_private.service_tokens is 'Tokens of service accounts: the SHA-256 of each and the first characters to know it by.';
 comment on table rate_limiter_private.usage_daily is 'What each application used by day (UTC): the same rows as usage_hourly.';
 comment on table rate_limiter_private.usage_hourly is 'What each application used by hour (UTC), as of usage_progress.';
 comment on table rate_limiter_private.usage_progress is 'Up to which row of its ledger the usage of each bucket is counted.';
@@ -8096,17 +8060,6 @@ comment on view column rate_limiter_admin.cluster_details.health_check_url is 'W
 comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
 comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
 comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
-comment on view column rate_limiter_admin.service_tokens.created_at is 'When it was made.';
-comment on view column rate_limiter_admin.service_tokens.created_by is 'The user who made it.';
-comment on view column rate_limiter_admin.service_tokens.expires_at is 'When it stops working.';
-comment on view column rate_limiter_admin.service_tokens.last_used_at is 'When it was last used, to a minute.';
-comment on view column rate_limiter_admin.service_tokens.name is 'What people call it.';
-comment on view column rate_limiter_admin.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
-comment on view column rate_limiter_admin.service_tokens.prefix is 'First 12 characters of the token.';
-comment on view column rate_limiter_admin.service_tokens.revoked_at is 'When it was taken back.';
-comment on view column rate_limiter_admin.service_tokens.revoked_by is 'The user who took it back.';
-comment on view column rate_limiter_admin.service_tokens.token_id is 'Names the token.';
-comment on view column rate_limiter_admin.service_tokens.user_id is 'The service account.';
 comment on view column rate_limiter_admin.user_sessions.created_at is 'When.';
 comment on view column rate_limiter_admin.user_sessions.expires_at is 'When it ends by itself.';
 comment on view column rate_limiter_admin.user_sessions.ip_address is 'Where from.';
@@ -8153,11 +8106,10 @@ comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
 @foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
 What of a cluster only system administrators see.';
 
-comment on view rate_limiter_admin.service_tokens is '@primaryKey token_id
-@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName serviceAccount|@foreignFieldName serviceTokens
-Tokens of the service accounts that you may manage, by their first characters.';
-
 comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions
 Your sessions, and those of the users that you may manage.';
 
+comment on view rate_limiter_internal.bandwidth_metrics is 'Samples of bytes moved, wherever they are stored: for functions of the owner.';
+comment on view rate_limiter_internal.iops_metrics is 'Samples of operations, wherever they are stored: for functions of the owner.';
+comment on view rate_limiter_internal.metrics is 'Samples, wherever they are stored: for functions of the owner.';

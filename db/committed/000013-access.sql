@@ -1,5 +1,5 @@
---! Previous: sha1:934a216068bd50b2c9cfec292bfb280b0e8f01ba
---! Hash: sha1:00580cbc05aace0320bbf2e32c15cb40f74aec07
+--! Previous: sha1:22ac9b121125a751b39001a0dea916993b8c2ec4
+--! Hash: sha1:275a4284fa4bcc99010d083df4ae77d8436eae1a
 --! Message: access
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:00580cbc05aace0320bbf2e32c15cb40f74aec07
---! Hash: sha1:463fee25b47e229072e1607c51958710e6f5cd68
+--! Previous: sha1:275a4284fa4bcc99010d083df4ae77d8436eae1a
+--! Hash: sha1:ef27816fd20d3dfae0446044d4c55d3aa005675a
 --! Message: sign-in and API keys
 
 -- Sign-in

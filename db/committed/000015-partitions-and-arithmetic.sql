@@ -1,5 +1,5 @@
---! Previous: sha1:463fee25b47e229072e1607c51958710e6f5cd68
---! Hash: sha1:a0429efb1125ca6523f83e9e618c0c3cb06e0871
+--! Previous: sha1:ef27816fd20d3dfae0446044d4c55d3aa005675a
+--! Hash: sha1:1b829b912a61f00c1b513cc770d4d32a59ac185c
 --! Message: partitions and arithmetic
 
 -- Partitions
@@ -39,7 +39,49 @@ return table_name || '_' || to_char(
 comment on function rate_limiter_internal.partition_name(text, text, timestamptz) is
   'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 --! EndIncluded rate_limiter_internal/partitions/partition_name.sql
+--! Included rate_limiter_internal/partitions/stores.sql
+create or replace function rate_limiter_internal.stores(schema_name name, table_name name)
+returns table (relation oid)
+language sql
+stable
+parallel safe
+as $$
+  select c.oid
+  from pg_class as c
+  join pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname = stores.schema_name and c.relname = stores.table_name and c.relkind = 'p'
+  union all
+  -- Where storage-qos timescale has made a view of it.
+  select c.oid
+  from pg_class as c
+  join pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname = 'rate_limiter_partitions'
+    and c.relname in (stores.table_name, stores.table_name || '_native')
+    and c.relkind in ('p', 'r');
+$$;
+
+comment on function rate_limiter_internal.stores(name, name) is
+  'The tables that hold the rows of a registered one: itself, or a hypertable and the native table '
+  'that its rows come from.';
+--! EndIncluded rate_limiter_internal/partitions/stores.sql
+--! Included rate_limiter_internal/partitions/native_table.sql
+create or replace function rate_limiter_internal.native_table(schema_name name, table_name name)
+returns regclass
+language sql
+stable
+parallel safe
+as $$
+  select s.relation
+  from rate_limiter_internal.stores(schema_name, table_name) as s
+  join pg_partitioned_table as p on p.partrelid = s.relation;
+$$;
+
+comment on function rate_limiter_internal.native_table(name, name) is
+  'The partitioned table of a registered one: itself, or what storage-qos timescale keeps of it.';
+--! EndIncluded rate_limiter_internal/partitions/native_table.sql
 --! Included rate_limiter_internal/partitions/partitions.sql
+drop function if exists rate_limiter_internal.partitions();
+
 create or replace function rate_limiter_internal.partitions()
 returns table (
   schema_name name,
@@ -48,7 +90,9 @@ returns table (
   partition_oid oid,
   is_default boolean,
   starts_at timestamptz,
-  ends_at timestamptz
+  ends_at timestamptz,
+  parent_oid oid,
+  time_column name
 )
 language sql
 stable
@@ -61,23 +105,54 @@ as $$
   select
     t.schema_name,
     t.table_name,
-    child.relname,
+    case
+      when parent.relkind = 'p' then child.relname
+      else named.partition_name || case
+        -- While rows move from one to the other, both may have the same day.
+        when to_regclass(format('rate_limiter_partitions.%I', named.partition_name)) is null then ''
+        else '_chunk'
+      end
+    end::name,
     child.oid,
-    bound.spelled = 'DEFAULT',
-    substring(bound.spelled from $re$FROM \('([^']+)'\)$re$)::timestamptz,
-    substring(bound.spelled from $re$TO \('([^']+)'\)$re$)::timestamptz
+    bound.is_default,
+    bound.starts_at,
+    bound.ends_at,
+    parent.oid,
+    a.attname
   from rate_limiter_private.partitioned_tables as t
-  join pg_namespace as n on n.nspname = t.schema_name
-  join pg_class as parent on parent.relnamespace = n.oid and parent.relname = t.table_name
+  cross join lateral rate_limiter_internal.stores(t.schema_name, t.table_name) as s
+  join pg_class as parent on parent.oid = s.relation
   join pg_inherits as i on i.inhparent = parent.oid
   join pg_class as child on child.oid = i.inhrelid
+  left join pg_partitioned_table as p on p.partrelid = parent.oid
+  -- A chunk of a hypertable has its bounds in a constraint.
+  left join pg_constraint as k
+    on parent.relkind = 'r'
+    and k.conrelid = child.oid
+    and k.contype = 'c'
+    and k.conname ~ '^constraint_\d+$'
+  join pg_attribute as a
+    on a.attrelid = child.oid and a.attnum = coalesce(p.partattrs[0], k.conkey[1])
   cross join lateral (
-    select pg_get_expr(child.relpartbound, child.oid) as spelled
-  ) as bound;
+    select case parent.relkind
+      when 'p' then pg_get_expr(child.relpartbound, child.oid)
+      else pg_get_constraintdef(k.oid)
+    end as spelled
+  ) as b
+  cross join lateral (
+    select
+      b.spelled = 'DEFAULT' as is_default,
+      substring(b.spelled from $re$(?:FROM \(|>= )'([^']+)'$re$)::timestamptz as starts_at,
+      substring(b.spelled from $re$(?:TO \(|< )'([^']+)'$re$)::timestamptz as ends_at
+  ) as bound
+  cross join lateral (
+    select rate_limiter_internal.partition_name(t.table_name, t.period, bound.starts_at)
+  ) as named (partition_name);
 $$;
 
 comment on function rate_limiter_internal.partitions() is
-  'Every partition of the registered tables, with its bounds.';
+  'Every partition of the registered tables, with its bounds, the table that it is a part of and '
+  'the column of the time. Chunks of hypertables are partitions, named by their periods.';
 --! EndIncluded rate_limiter_internal/partitions/partitions.sql
 --! Included rate_limiter_internal/partitions/copied_columns.sql
 create or replace function rate_limiter_internal.copied_columns(relation oid)
@@ -132,9 +207,10 @@ as $$
 begin
   -- With its indexes: attaching it then makes none while it holds locks.
   execute format(
-    'create table rate_limiter_partitions.%I (like %I.%I including all)
+    'create table rate_limiter_partitions.%I (like %s including all)
     with (autovacuum_vacuum_insert_scale_factor = %L, autovacuum_analyze_scale_factor = %L)',
-    partition_name, registered.schema_name, registered.table_name,
+    partition_name,
+    rate_limiter_internal.native_table(registered.schema_name, registered.table_name),
     registered.vacuum_insert_scale_factor, registered.analyze_scale_factor
   );
   if registered.statistics_target is not null then
@@ -173,6 +249,7 @@ declare
   registered rate_limiter_private.partitioned_tables;
   partition_name text;
   ends_at timestamptz;
+  parent constant regclass := rate_limiter_internal.native_table(schema_name, table_name);
 begin
   select t.*
   into strict registered
@@ -194,15 +271,11 @@ begin
   if clock_timestamp() between make_partition.starts_at - interval '10 minutes'
     and ends_at + interval '24 hours'
   then
-    execute format(
-      'lock table only %I.%I in share row exclusive mode',
-      registered.schema_name, registered.table_name
-    );
+    execute format('lock table only %s in share row exclusive mode', parent);
   end if;
   execute format(
-    'alter table %I.%I attach partition rate_limiter_partitions.%I for values from (%L) to (%L)',
-    registered.schema_name, registered.table_name, partition_name,
-    make_partition.starts_at, ends_at
+    'alter table %s attach partition rate_limiter_partitions.%I for values from (%L) to (%L)',
+    parent, partition_name, make_partition.starts_at, ends_at
   );
 
   return partition_name;
@@ -305,6 +378,9 @@ begin
         rate_limiter_internal.period_start(make_partitions.at, t.period, later) as starts_at,
         rate_limiter_internal.period_start(make_partitions.at, t.period, later + 1) as ends_at
       from rate_limiter_private.partitioned_tables as t
+      -- A hypertable makes its chunks itself.
+      join pg_partitioned_table as native
+        on native.partrelid = to_regclass(format('%I.%I', t.schema_name, t.table_name))
       -- The period before too: samples arrive late around its end.
       cross join lateral generate_series(-1, t.premake) as later
     ) as w
@@ -868,12 +944,9 @@ as $$
 declare
   part record;
 begin
-  select p.partition_oid, a.attname as time_column
+  select p.partition_oid, p.time_column
   into strict part
   from rate_limiter_internal.partitions() as p
-  join pg_inherits as i on i.inhrelid = p.partition_oid
-  join pg_partitioned_table as pt on pt.partrelid = i.inhparent
-  join pg_attribute as a on a.attrelid = i.inhparent and a.attnum = pt.partattrs[0]
   where p.partition_name = partition_extent.partition_name;
 
   execute format(
@@ -2053,19 +2126,21 @@ volatile
 parallel unsafe
 as $$
 begin
+  -- However many of its samples are in compressed chunks.
+  perform set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
   update rate_limiter.token_transactions as t
   set shard_key = to_key
   where t.shard_key = from_key and t.owner_id = move_history.app_id;
   update rate_limiter.denial_counts as d
   set shard_key = to_key
   where d.shard_key = from_key and d.app_id = move_history.app_id;
-  update rate_limiter.metrics as m
+  update rate_limiter_internal.metrics as m
   set shard_key = to_key
   where m.shard_key = from_key and m.app_id = move_history.app_id;
-  update rate_limiter.iops_metrics as m
+  update rate_limiter_internal.iops_metrics as m
   set shard_key = to_key
   where m.shard_key = from_key and m.app_id = move_history.app_id;
-  update rate_limiter.bandwidth_metrics as m
+  update rate_limiter_internal.bandwidth_metrics as m
   set shard_key = to_key
   where m.shard_key = from_key and m.app_id = move_history.app_id;
   update rate_limiter.metrics_hourly as m

@@ -1,5 +1,5 @@
---! Previous: sha1:a0429efb1125ca6523f83e9e618c0c3cb06e0871
---! Hash: sha1:0478df3aaf7bb74d948099f5240804050bab026b
+--! Previous: sha1:1b829b912a61f00c1b513cc770d4d32a59ac185c
+--! Hash: sha1:79a8bbfe920490975592ecddb09a12b9c7789f4f
 --! Message: quotas
 
 -- Quotas

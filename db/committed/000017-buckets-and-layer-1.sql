@@ -1,5 +1,5 @@
---! Previous: sha1:0478df3aaf7bb74d948099f5240804050bab026b
---! Hash: sha1:5807e8d1e07b84d46b95c90bbd26df87978e90eb
+--! Previous: sha1:79a8bbfe920490975592ecddb09a12b9c7789f4f
+--! Hash: sha1:a2c8671a28707dc7e2a5cac75cfae643b860a217
 --! Message: buckets and layer 1
 
 -- Buckets

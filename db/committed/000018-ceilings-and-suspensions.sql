@@ -1,5 +1,5 @@
---! Previous: sha1:5807e8d1e07b84d46b95c90bbd26df87978e90eb
---! Hash: sha1:2c9d9909507064ad9005181a9b37b159ae271dd2
+--! Previous: sha1:a2c8671a28707dc7e2a5cac75cfae643b860a217
+--! Hash: sha1:85b634a2f00a60b3531eded6cada3dd60c2f4dae
 --! Message: ceilings and suspensions
 
 -- Ceilings

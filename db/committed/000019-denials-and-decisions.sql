@@ -1,5 +1,5 @@
---! Previous: sha1:2c9d9909507064ad9005181a9b37b159ae271dd2
---! Hash: sha1:8535ae0fa6bd0264649714b093d72120ad78f62c
+--! Previous: sha1:85b634a2f00a60b3531eded6cada3dd60c2f4dae
+--! Hash: sha1:ff2869be739bafa52e243d5d475ecee9698b0030
 --! Message: denials and decisions
 
 -- Denials

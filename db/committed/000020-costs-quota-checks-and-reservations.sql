@@ -1,5 +1,5 @@
---! Previous: sha1:8535ae0fa6bd0264649714b093d72120ad78f62c
---! Hash: sha1:0502e0dcde216fd928033b21a08cb3e2954f7a5d
+--! Previous: sha1:ff2869be739bafa52e243d5d475ecee9698b0030
+--! Hash: sha1:63d0c41e491859cf85cb0621bdf5085e49dbb5a3
 --! Message: costs, quota checks and reservations
 
 -- Costs

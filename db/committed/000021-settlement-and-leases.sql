@@ -1,5 +1,5 @@
---! Previous: sha1:0502e0dcde216fd928033b21a08cb3e2954f7a5d
---! Hash: sha1:d4352a5dcd9c36486fcf49c52f57773ebf9a878c
+--! Previous: sha1:63d0c41e491859cf85cb0621bdf5085e49dbb5a3
+--! Hash: sha1:e013c3f8fd12090ddc5eaab0fb5b004e40f5e9eb
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:d4352a5dcd9c36486fcf49c52f57773ebf9a878c
---! Hash: sha1:d6bb5493f54a2b7ad33258a3143000ff0d5b5059
+--! Previous: sha1:e013c3f8fd12090ddc5eaab0fb5b004e40f5e9eb
+--! Hash: sha1:2e99af0f6f46a6ce20e8d6a3acd4e6bcd8277072
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:d6bb5493f54a2b7ad33258a3143000ff0d5b5059
---! Hash: sha1:43e2bfca4937843b978e3b0962f0464e85566551
+--! Previous: sha1:2e99af0f6f46a6ce20e8d6a3acd4e6bcd8277072
+--! Hash: sha1:11d58de07d7768db74fa4704b6a69b5ce452cd2c
 --! Message: health and applications
 
 -- Health
@@ -419,15 +419,15 @@ begin
     )
     or exists (select from rate_limiter.alert_history as h where h.app_id = old.app_id)
     or exists (
-      select from rate_limiter.metrics as m
+      select from rate_limiter_internal.metrics as m
       where m.shard_key = old.shard_key and m.app_id = old.app_id
     )
     or exists (
-      select from rate_limiter.iops_metrics as m
+      select from rate_limiter_internal.iops_metrics as m
       where m.shard_key = old.shard_key and m.app_id = old.app_id
     )
     or exists (
-      select from rate_limiter.bandwidth_metrics as m
+      select from rate_limiter_internal.bandwidth_metrics as m
       where m.shard_key = old.shard_key and m.app_id = old.app_id
     )
     or exists (

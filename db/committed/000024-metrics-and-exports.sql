@@ -1,5 +1,5 @@
---! Previous: sha1:43e2bfca4937843b978e3b0962f0464e85566551
---! Hash: sha1:1ba8ede53473a317e241c59e66df543493e45cb8
+--! Previous: sha1:11d58de07d7768db74fa4704b6a69b5ce452cd2c
+--! Hash: sha1:3f73759e2ccd0ee5853874fb4fbd72d8e39911a9
 --! Message: metrics and exports
 
 -- Usage
@@ -972,7 +972,7 @@ begin
     from jsonb_array_elements(samples) with ordinality as e (sample, place)
   ),
   stored as (
-    insert into rate_limiter.metrics
+    insert into rate_limiter_internal.metrics
       (shard_key, app_id, "timestamp", metric_id, tags, metric_name, value, unit)
     select
       shard,
@@ -1050,7 +1050,7 @@ begin
     from jsonb_array_elements(samples) with ordinality as e (sample, place)
   ),
   stored as (
-    insert into rate_limiter.iops_metrics
+    insert into rate_limiter_internal.iops_metrics
       (shard_key, app_id, "timestamp", metric_id, tags, read_ops, write_ops, error_count,
        avg_latency_ms, p95_latency_ms, p99_latency_ms)
     select
@@ -1121,7 +1121,7 @@ begin
     from jsonb_array_elements(samples) with ordinality as e (sample, place)
   ),
   stored as (
-    insert into rate_limiter.bandwidth_metrics
+    insert into rate_limiter_internal.bandwidth_metrics
       (shard_key, app_id, "timestamp", metric_id, tags, bytes_read, bytes_written,
        avg_throughput_mbps, peak_throughput_mbps, connection_count)
     select
@@ -1323,8 +1323,22 @@ begin
     order by f.app_id
     for key share
   ),
+  -- Two statements instead of one "on conflict do update": a view of two tables, which metrics is
+  -- while its rows move to or from a hypertable, takes none. One session at a time is here.
+  changed as (
+    update rate_limiter_internal.metrics as m
+    set value = least(greatest(n.value, -1e30), 1e30)
+    from numbers as n
+    join facts as f on f.app_id = n.app_id
+    where m.shard_key = f.shard_key
+      and m.app_id = n.app_id
+      and m."timestamp" = n.taken_at
+      and m.metric_id = md5(n.metric_name)::uuid
+      and m.value <> least(greatest(n.value, -1e30), 1e30)
+    returning m.app_id, m.metric_name, m."timestamp"
+  ),
   stored as (
-    insert into rate_limiter.metrics as m
+    insert into rate_limiter_internal.metrics as m
       (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
     select
       f.shard_key, n.app_id, n.taken_at, md5(n.metric_name)::uuid, n.metric_name,
@@ -1333,13 +1347,11 @@ begin
       rate_limiter_internal.metric_unit(n.metric_name)
     from numbers as n
     join facts as f on f.app_id = n.app_id
-    on conflict (shard_key, app_id, "timestamp", metric_id) do update
-    set value = excluded.value
-    where m.value <> excluded.value
+    on conflict do nothing
     returning m.app_id, m.metric_name, m."timestamp"
   ),
   ended as (
-    insert into rate_limiter.metrics as m
+    insert into rate_limiter_internal.metrics as m
       (shard_key, app_id, "timestamp", metric_id, metric_name, value, unit)
     select
       f.shard_key, z.app_id, z.taken_at, md5(z.metric_name)::uuid, z.metric_name, 0,
@@ -1347,12 +1359,18 @@ begin
     from zeros as z
     join facts as f on f.app_id = z.app_id
     -- A minute that an earlier run has counted is not recounted with the one before it.
-    on conflict (shard_key, app_id, "timestamp", metric_id) do nothing
+    on conflict do nothing
     returning m.app_id, m.metric_name, m."timestamp"
   )
   insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
   select distinct 'hour', w.app_id, w.metric_name, date_trunc('hour', w."timestamp", 'UTC')
-  from (select s.* from stored as s union all select e.* from ended as e) as w;
+  from (
+    select c.* from changed as c
+    union all
+    select s.* from stored as s
+    union all
+    select e.* from ended as e
+  ) as w;
 end;
 $$;
 
@@ -1476,7 +1494,7 @@ as $$
       percentile_cont(0.95) within group (order by m.value) as p95_value,
       percentile_cont(0.99) within group (order by m.value) as p99_value,
       count(*) as sample_count
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where m.app_id = c.app_id
       and m.metric_name = c.metric_name
       and m."timestamp" >= c.bucket
@@ -1543,7 +1561,7 @@ as $$
       percentile_cont(0.95) within group (order by m.value) as p95_value,
       percentile_cont(0.99) within group (order by m.value) as p99_value,
       count(*) as sample_count
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where m.app_id = c.app_id
       and m.metric_name = c.metric_name
       and m."timestamp" >= c.bucket
@@ -1782,7 +1800,7 @@ as $$
   with marked as (
     insert into rate_limiter_private.metric_changes (grain, app_id, metric_name, bucket)
     select distinct 'hour', m.app_id, m.metric_name, date_trunc('hour', m."timestamp", 'UTC')
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where m."timestamp" >= from_time and m."timestamp" < to_time
     returning 1
   )

@@ -1,5 +1,5 @@
---! Previous: sha1:1ba8ede53473a317e241c59e66df543493e45cb8
---! Hash: sha1:ae10046d15911194ad13ba9f6956ca7c16082709
+--! Previous: sha1:3f73759e2ccd0ee5853874fb4fbd72d8e39911a9
+--! Hash: sha1:489148c45b23fb782df73ed52882025bac0d49fc
 --! Message: alerts and retention
 
 -- Alerts
@@ -403,7 +403,7 @@ as $$
       m."timestamp",
       m.value,
       rate_limiter_internal.condition_matches(m.value, condition, threshold_value) as holds
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where m.app_id = counted_window.app_id
       and m.metric_name = counted_window.metric_name
       and m."timestamp" > until - make_interval(mins => minutes)
@@ -473,7 +473,7 @@ as $$
       m."timestamp" as taken_at,
       m.value,
       rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value) as holds
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where m.app_id = w.app_id
       and m.metric_name = w.metric_name
       and m."timestamp" > alert_evaluations.at - interval '24 hours'
@@ -486,7 +486,7 @@ as $$
     select
       bool_and(rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value))
         as every_one_holds
-    from rate_limiter.metrics as m
+    from rate_limiter_internal.metrics as m
     where not w.is_triggered
       and latest.holds
       and m.app_id = w.app_id
@@ -522,7 +522,7 @@ as $$
     -- that does: nearly every alert is done with by this look at the last two.
     where w.zero_holds or exists (
       select
-      from rate_limiter.metrics as s
+      from rate_limiter_internal.metrics as s
       where s.app_id = w.app_id
         and s.metric_name = w.metric_name
         and s."timestamp" >= span.from_minute
@@ -1348,9 +1348,10 @@ declare
   kept_timeout text;
 begin
   -- A caller's clock that runs ahead makes nothing expire.
-  select e.partition_name, e.schema_name, e.table_name
+  select p.partition_oid::regclass as part, p.parent_oid::regclass as parent
   into expired
   from rate_limiter_private.expired_partitions(least(drop_partition.at, clock_timestamp())) as e
+  join rate_limiter_internal.partitions() as p on p.partition_name = e.partition_name
   where e.partition_name = drop_partition.partition_name;
 
   if not found then
@@ -1363,15 +1364,11 @@ begin
   end if;
 
   -- The table itself comes last: what is in the way of the rest is met before decisions wait.
-  execute format(
-    'lock table rate_limiter_partitions.%I in access exclusive mode', expired.partition_name
-  );
-  execute format(
-    'lock table only %I.%I in access exclusive mode', expired.schema_name, expired.table_name
-  );
+  execute format('lock table %s in access exclusive mode', expired.part);
+  execute format('lock table only %s in access exclusive mode', expired.parent);
   -- Dropping locks the default partition as well.
   kept_timeout := set_config('lock_timeout', '10ms', true);
-  execute format('drop table rate_limiter_partitions.%I', expired.partition_name);
+  execute format('drop table %s', expired.part);
 end;
 $$;
 
@@ -1577,8 +1574,9 @@ as $$
     e.data_type, 'drop_partitions', e.export_first,
     e.schema_name || '.' || e.table_name, e.partition_name,
     rate_limiter_internal.retention_cutoff(at, e.data_type),
-    format('rate_limiter_partitions.%I', e.partition_name)
+    part.partition_oid::regclass::text
   from rate_limiter_private.expired_partitions(at) as e
+  join rate_limiter_internal.partitions() as part on part.partition_name = e.partition_name
   -- Samples that no aggregate has taken in yet wait for that.
   where e.table_name <> 'metrics' or not exists (
     select
@@ -1767,17 +1765,16 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '30ms'
 as $$
 declare
+  part regclass;
   found_extent record;
 begin
-  if exists (
-    select
-    from rate_limiter_internal.partitions() as p
-    where p.partition_name = drop_exported_partition.partition_name
-  ) then
-    execute format(
-      'lock table rate_limiter_partitions.%I in share mode',
-      drop_exported_partition.partition_name
-    );
+  select p.partition_oid::regclass
+  into part
+  from rate_limiter_internal.partitions() as p
+  where p.partition_name = drop_exported_partition.partition_name;
+
+  if found then
+    execute format('lock table %s in share mode', part);
     found_extent := rate_limiter_private.partition_extent(partition_name);
     if (found_extent.row_count, found_extent.min_time, found_extent.max_time)
       is distinct from (row_count, min_time, max_time)

@@ -1,5 +1,5 @@
---! Previous: sha1:ae10046d15911194ad13ba9f6956ca7c16082709
---! Hash: sha1:496f9dcc9681ac91363394ff97cac653e324c09e
+--! Previous: sha1:489148c45b23fb782df73ed52882025bac0d49fc
+--! Hash: sha1:663928cea68857b9eaeb759fdb77050824b3db3f
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -730,7 +730,7 @@ as $$
     -- The last minute that was recorded: the current one's start, a moment later.
     select m.metric_name, m.value
     from rate_limiter_private.job_progress as p
-    join rate_limiter.metrics as m on m."timestamp" = p.done_until
+    join rate_limiter_internal.metrics as m on m."timestamp" = p.done_until
     where p.job = 'record_system_metrics'
       and p.done_until > statement_timestamp() - interval '5 minutes'
       and m."timestamp" > statement_timestamp() - interval '5 minutes'
@@ -949,17 +949,14 @@ begin
   -- The default partition, then from the oldest on until one holds a row: one day is read, not
   -- the whole table, whose time column no index orders by itself.
   for part in
-    select p.partition_name, p.is_default, a.attname as time_column
+    select p.partition_oid, p.is_default, p.time_column
     from rate_limiter_internal.partitions() as p
-    join pg_inherits as i on i.inhrelid = p.partition_oid
-    join pg_partitioned_table as pt on pt.partrelid = i.inhparent
-    join pg_attribute as a on a.attrelid = i.inhparent and a.attnum = pt.partattrs[0]
     where p.schema_name = oldest_row.schema_name
       and p.table_name = oldest_row.table_name
     order by p.is_default desc, p.starts_at
   loop
     execute format(
-      'select min(%I) from rate_limiter_partitions.%I', part.time_column, part.partition_name
+      'select min(%I) from %s', part.time_column, part.partition_oid::regclass
     )
     into candidate;
     oldest := least(oldest, candidate);
@@ -1089,6 +1086,817 @@ comment on column rate_limiter.v_slow_queries.query is
 revoke all on rate_limiter.v_slow_queries from rate_limiter_readonly;
 grant select on rate_limiter.v_slow_queries to rate_limiter_readonly;
 --! EndIncluded rate_limiter/monitoring/v_slow_queries.sql
+
+-- TimescaleDB
+--! Included rate_limiter_internal/timescale/sees_every_sample.sql
+create or replace function rate_limiter_internal.sees_every_sample()
+returns boolean
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when pg_has_role('rate_limiter_owner', 'usage')
+      or pg_has_role('rate_limiter_readonly', 'usage')
+    then true
+    else rate_limiter_internal.may('metrics', 'read') and rate_limiter_internal.is_system_admin()
+  end;
+$$;
+
+comment on function rate_limiter_internal.sees_every_sample() is
+  'Whether the policies of metrics would show every row to the role and user that ask.';
+grant execute on function rate_limiter_internal.sees_every_sample()
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/timescale/sees_every_sample.sql
+--! Included rate_limiter_internal/timescale/seen_app_ids.sql
+create or replace function rate_limiter_internal.seen_app_ids()
+returns setof uuid
+language sql
+stable
+parallel safe
+-- As the role that asks, by the policies of applications: with a setting it is not inlined into a view,
+-- where the owner of the view would ask.
+set search_path = pg_catalog, pg_temp
+as $$
+  select a.app_id
+  from rate_limiter.applications as a
+  where rate_limiter_internal.may('metrics', 'read')
+    and a.tenant_id = rate_limiter_internal.current_tenant_id();
+$$;
+
+comment on function rate_limiter_internal.seen_app_ids() is
+  'The applications whose samples the policies of metrics would show to the user that asks.';
+grant execute on function rate_limiter_internal.seen_app_ids()
+  to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/timescale/seen_app_ids.sql
+--! Included rate_limiter_internal/timescale/timescale_function.sql
+create or replace function rate_limiter_internal.timescale_function(name name)
+returns text
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  extension_schema name;
+begin
+  select n.nspname
+  into extension_schema
+  from pg_extension as e
+  join pg_namespace as n on n.oid = e.extnamespace
+  where e.extname = 'timescaledb';
+
+  if not found then
+    raise exception using
+      errcode = 'QS409',
+      message = 'timescaledb is not installed in this database',
+      hint = 'As a superuser: create extension timescaledb; see docs/scale.md.';
+  end if;
+  return format('%I.%I', extension_schema, timescale_function.name);
+end;
+$$;
+
+comment on function rate_limiter_internal.timescale_function(name) is
+  'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
+--! EndIncluded rate_limiter_internal/timescale/timescale_function.sql
+--! Included rate_limiter_internal/timescale/series_state.sql
+create or replace function rate_limiter_internal.series_state(table_name name)
+returns text
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  state text;
+begin
+  if table_name not in ('metrics', 'iops_metrics', 'bandwidth_metrics') then
+    raise exception using
+      errcode = 'QS422',
+      message = 'table cannot become a hypertable',
+      detail = format('table: %s', table_name),
+      hint = 'metrics, iops_metrics and bandwidth_metrics can.';
+  end if;
+
+  if to_regclass(format('rate_limiter_partitions.%I', table_name)) is null then
+    return 'native';
+  end if;
+  -- The trigger of the view says where its rows go.
+  select t.tgname
+  into state
+  from pg_trigger as t
+  where t.tgrelid = format('rate_limiter_internal.%I', table_name)::regclass
+    and not t.tgisinternal;
+  return coalesce(state, 'adopted');
+end;
+$$;
+
+comment on function rate_limiter_internal.series_state(name) is
+  'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or '
+  'leaving (they move back).';
+--! EndIncluded rate_limiter_internal/timescale/series_state.sql
+--! Included rate_limiter_internal/timescale/moving_to.sql
+create or replace function rate_limiter_internal.moving_to(table_name name)
+returns regclass
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  state constant text := rate_limiter_internal.series_state(table_name);
+begin
+  if state not in ('adopting', 'leaving') then
+    raise exception using
+      errcode = 'QS409',
+      message = 'table is not being moved',
+      detail = format('table: %s, state: %s', table_name, state),
+      hint = 'storage-qos timescale adopt and leave begin a move.';
+  end if;
+  return format(
+    'rate_limiter_partitions.%I',
+    table_name || case state when 'leaving' then '_native' else '' end
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.moving_to(name) is
+  'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
+--! EndIncluded rate_limiter_internal/timescale/moving_to.sql
+--! Included rate_limiter_internal/timescale/next_part.sql
+create or replace function rate_limiter_internal.next_part(
+  table_name name,
+  out relation regclass,
+  out parent regclass,
+  out name text,
+  out is_default boolean
+)
+returns record
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  target constant regclass := rate_limiter_internal.moving_to(table_name);
+  has_rows boolean;
+begin
+  for relation, parent, name, is_default in
+    select p.partition_oid, p.parent_oid, p.partition_name, p.is_default
+    from rate_limiter_internal.partitions() as p
+    where p.table_name = next_part.table_name and p.parent_oid <> target
+    order by p.starts_at nulls last
+  loop
+    if not is_default then
+      return;
+    end if;
+    execute format('select exists (select from %s)', relation) into has_rows;
+    if has_rows then
+      return;
+    end if;
+  end loop;
+  relation := null;
+end;
+$$;
+
+comment on function rate_limiter_internal.next_part(name) is
+  'The oldest partition or chunk of a table of samples that is to move, the default partition '
+  'last; null where nothing is left.';
+--! EndIncluded rate_limiter_internal/timescale/next_part.sql
+--! Included rate_limiter_internal/timescale/lock_part_soon.sql
+create or replace function rate_limiter_internal.lock_part_soon(part regclass, parent regclass)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  -- Readers queue behind a lock that is waited for, so it is waited for a moment at a time; the
+  -- rows that have been copied are worth several attempts.
+  for attempt in 1 .. 40 loop
+    begin
+      perform set_config('lock_timeout', '30ms', true);
+      execute format('lock table %s in access exclusive mode', part);
+      execute format('lock table only %s in access exclusive mode', parent);
+      perform set_config('lock_timeout', '100ms', true);
+      return;
+    exception
+      when lock_not_available or deadlock_detected then
+        perform pg_sleep(0.1);
+    end;
+  end loop;
+  raise exception using
+    errcode = '55P03',
+    message = 'a reader has held the table for too long',
+    detail = format('table: %s', part);
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_part_soon(regclass, regclass) is
+  'Locks a partition or chunk and its table to drop it. Raises lock_not_available (55P03) where '
+  'readers leave no gap for seconds.';
+--! EndIncluded rate_limiter_internal/timescale/lock_part_soon.sql
+--! Included rate_limiter_internal/timescale/write_moving_sample.sql
+create or replace function rate_limiter_internal.write_moving_sample()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target constant regclass := tg_argv[0];
+  source constant regclass := tg_argv[1];
+  columns constant text := rate_limiter_internal.copied_columns(target);
+  has_key constant text :=
+    't.shard_key = $1 and t.app_id = $2 and t."timestamp" = $3 and t.metric_id = $4';
+  known boolean;
+  changed bigint := 0;
+begin
+  if tg_op = 'INSERT' then
+    -- What has not moved yet is there already. What moves meanwhile is seen in one of the two.
+    execute format('select exists (select from %s as t where %s)', source, has_key)
+    into known
+    using new.shard_key, new.app_id, new."timestamp", new.metric_id;
+    if known then
+      return null;
+    end if;
+    execute format(
+      'insert into %s (%s) select %s from (select ($1).*) as r on conflict do nothing',
+      target, columns, columns
+    )
+    using new;
+    get diagnostics changed = row_count;
+    return case when changed > 0 then new end;
+  end if;
+
+  -- A row that waits for its move to commit is in the target afterwards.
+  for attempt in 1 .. 3 loop
+    execute format(
+      case tg_op
+        when 'DELETE' then format('delete from %%s as t where %s', has_key)
+        else format(
+          'update %%s as t set (%s) = (select %s from (select ($5).*) as r) where %s',
+          columns, columns, has_key
+        )
+      end,
+      case attempt when 2 then source else target end
+    )
+    using old.shard_key, old.app_id, old."timestamp", old.metric_id, new;
+    get diagnostics changed = row_count;
+    exit when changed > 0;
+  end loop;
+  return case when changed = 0 then null when tg_op = 'DELETE' then old else new end;
+end;
+$$;
+
+comment on function rate_limiter_internal.write_moving_sample() is
+  'Writes to a table of samples whose rows are moving from one table to another: new ones go to '
+  'where they move to, what is changed is changed where it is.';
+--! EndIncluded rate_limiter_internal/timescale/write_moving_sample.sql
+--! Included rate_limiter_internal/timescale/define_series.sql
+create or replace function rate_limiter_internal.define_series(
+  table_name name,
+  relations regclass[],
+  state text
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  series constant text := format('rate_limiter_internal.%I', table_name);
+  columns constant text := (
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    from pg_attribute as a
+    where a.attrelid = series::regclass and a.attnum > 0
+  );
+  defaults record;
+begin
+  execute format('drop trigger if exists adopting on %s', series);
+  execute format('drop trigger if exists leaving on %s', series);
+  execute format(
+    'create or replace view %s as %s',
+    series,
+    (
+      select string_agg(format('select %s from %s', columns, r), ' union all ')
+      from unnest(relations) as r
+    )
+  );
+
+  for defaults in
+    select a.attname as name, pg_get_expr(d.adbin, d.adrelid) as expression
+    from pg_attrdef as d
+    join pg_attribute as a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = relations[1] and a.attgenerated = ''
+  loop
+    execute case
+      when cardinality(relations) > 1 then format(
+        'alter view %s alter column %I set default %s', series, defaults.name, defaults.expression
+      )
+      -- The table has it.
+      else format('alter view %s alter column %I drop default', series, defaults.name)
+    end;
+  end loop;
+
+  if cardinality(relations) > 1 then
+    execute format(
+      'create trigger %I instead of insert or update or delete on %s
+      for each row execute function rate_limiter_internal.write_moving_sample(%L, %L)',
+      state, series, relations[1], relations[2]
+    );
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.define_series(name, regclass[], text) is
+  'Has the view that functions read samples through read one table, or two while rows move from '
+  'the second to the first; what is written goes to the first then.';
+--! EndIncluded rate_limiter_internal/timescale/define_series.sql
+--! Included rate_limiter_internal/timescale/views_on.sql
+create or replace function rate_limiter_internal.views_on(relation regclass)
+returns setof text
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select format(
+    'create or replace view %s %s as %s',
+    v.oid::regclass,
+    'with (' || array_to_string(v.reloptions, ', ') || ')',
+    pg_get_viewdef(v.oid)
+  )
+  from pg_class as v
+  where v.relkind = 'v'
+    and v.relnamespace <> 'rate_limiter_internal'::regnamespace
+    and exists (
+      select
+      from pg_depend as d
+      join pg_rewrite as r on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+      where r.ev_class = v.oid
+        and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = views_on.relation
+        and d.refobjid <> v.oid
+    );
+$$;
+
+comment on function rate_limiter_internal.views_on(regclass) is
+  'The statements that define the views that read a table or view again, by its name.';
+--! EndIncluded rate_limiter_internal/timescale/views_on.sql
+--! Included rate_limiter_internal/timescale/show_series.sql
+create or replace function rate_limiter_internal.show_series(table_name name, native regclass)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  shown constant text := format('rate_limiter.%I', table_name);
+  described record;
+begin
+  -- A view and no policies: who may read a hypertable with row security may read its chunks, which
+  -- have none.
+  execute format(
+    'create view %s with (security_barrier) as
+    select %s from rate_limiter_internal.%I as m
+    where (select rate_limiter_internal.sees_every_sample())
+      or m.app_id in (select rate_limiter_internal.seen_app_ids())',
+    shown,
+    (
+      select string_agg(format('m.%I', a.attname), ', ' order by a.attnum)
+      from pg_attribute as a
+      where a.attrelid = native and a.attnum > 0 and not a.attisdropped
+    ),
+    table_name
+  );
+  execute format(
+    'revoke all on %s
+    from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly',
+    shown
+  );
+  execute format('grant select on %s to rate_limiter_visitor, rate_limiter_readonly', shown);
+
+  -- PostGraphile reads of comments what it reads of keys, constraints and indexes of a table.
+  execute format(
+    'comment on view %s is %L', shown,
+    E'@primaryKey shard_key, app_id, timestamp, metric_id|@behavior -single\n'
+      || obj_description(native)
+  );
+  for described in
+    select
+      a.attname as name,
+      concat_ws(
+        E'\n',
+        case when a.attnotnull then '@notNull' end,
+        case
+          when not exists (
+            select from pg_index as i where i.indrelid = native and i.indkey[0] = a.attnum
+          ) and col_description(native, a.attnum) !~ '@behavior'
+          then '@behavior -filterBy -orderBy'
+        end,
+        col_description(native, a.attnum)
+      ) as comment
+    from pg_attribute as a
+    where a.attrelid = native and a.attnum > 0 and not a.attisdropped
+  loop
+    execute format(
+      'comment on column %s.%I is %L', shown, described.name, described.comment
+    );
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.show_series(name, regclass) is
+  'Makes the view that has the name of a table of samples while they are in a hypertable: it shows '
+  'to each role and user what the policies of the table would.';
+--! EndIncluded rate_limiter_internal/timescale/show_series.sql
+--! Included rate_limiter_internal/timescale/make_hypertable.sql
+create or replace function rate_limiter_internal.make_hypertable(table_name name, native regclass)
+returns regclass
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  hypertable constant text := format('rate_limiter_partitions.%I', table_name);
+begin
+  execute format('create table %s (like %s including all)', hypertable, native);
+  -- Chunks lie in a schema that the owner alone reaches.
+  execute format(
+    'select %s(
+      $1::regclass, ''timestamp'', associated_schema_name => ''rate_limiter_partitions'',
+      chunk_time_interval => interval ''1 day'', create_default_indexes => false
+    )',
+    rate_limiter_internal.timescale_function('create_hypertable')
+  )
+  using hypertable;
+  -- Series by series, as they are read. The shard key stays out of it: samples are looked for by
+  -- application, under any key.
+  execute format(
+    'alter table %s set (
+      timescaledb.compress,
+      timescaledb.compress_segmentby = %L,
+      timescaledb.compress_orderby = ''"timestamp" desc, metric_id, shard_key''
+    )',
+    hypertable, case table_name when 'metrics' then 'app_id, metric_name' else 'app_id' end
+  );
+  return hypertable;
+end;
+$$;
+
+comment on function rate_limiter_internal.make_hypertable(name, regclass) is
+  'Makes the empty hypertable, a day a chunk, that takes the rows of a table of samples.';
+--! EndIncluded rate_limiter_internal/timescale/make_hypertable.sql
+--! Included rate_limiter_internal/timescale/chunks.sql
+create or replace function rate_limiter_internal.chunks(table_name name)
+returns table (
+  relation regclass,
+  name name,
+  ends_at timestamptz,
+  is_compressed boolean,
+  is_partial boolean,
+  compressed_bytes bigint
+)
+language plpgsql
+stable
+parallel restricted
+as $$
+begin
+  if to_regclass(format('rate_limiter_partitions.%I', table_name)) is null then
+    return;
+  end if;
+  -- By the catalog of the extension, which is not there without it. Of a chunk's status, 1 says that
+  -- it is compressed, 8 that rows came to it since.
+  return query execute
+    'select
+      p.partition_oid::regclass, p.partition_name, p.ends_at,
+      c.status & 1 = 1, c.status & 8 = 8,
+      coalesce(pg_total_relation_size(zr.oid), 0)
+    from rate_limiter_internal.partitions() as p
+    join pg_class as r on r.oid = p.partition_oid
+    join pg_namespace as n on n.oid = r.relnamespace
+    join _timescaledb_catalog.chunk as c
+      on c.schema_name = n.nspname and c.table_name = r.relname
+    left join _timescaledb_catalog.chunk as z on z.id = c.compressed_chunk_id
+    left join pg_namespace as zn on zn.nspname = z.schema_name
+    left join pg_class as zr on zr.relnamespace = zn.oid and zr.relname = z.table_name
+    where p.table_name = $1
+    order by p.starts_at'
+  using chunks.table_name;
+end;
+$$;
+
+comment on function rate_limiter_internal.chunks(name) is
+  'The chunks of a table of samples that is a hypertable, the oldest first; none where it is not.';
+--! EndIncluded rate_limiter_internal/timescale/chunks.sql
+--! Included rate_limiter_private/timescale/begin_adopting.sql
+create or replace function rate_limiter_private.begin_adopting(table_name name)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+-- Who records or reads samples queues behind a lock that is waited for: try again rather than wait.
+set lock_timeout = '100ms'
+as $$
+declare
+  state text;
+  native regclass;
+  hypertable regclass;
+  dependents text[];
+  dependent text;
+begin
+  perform rate_limiter_internal.lock_job('partitions');
+  state := rate_limiter_internal.series_state(table_name);
+  if state in ('adopting', 'adopted') then
+    return false;
+  end if;
+
+  if state = 'leaving' then
+    native := format('rate_limiter_partitions.%I', table_name || '_native')::regclass;
+    hypertable := format('rate_limiter_partitions.%I', table_name)::regclass;
+  else
+    if exists (
+      select
+      from rate_limiter_private.partition_drains as d
+      where d.table_name = begin_adopting.table_name
+    ) then
+      raise exception using
+        errcode = 'QS409',
+        message = 'default partition is being drained',
+        detail = format('table: %s', table_name),
+        hint = 'storage-qos jobs run drain_default_partitions, then try again.';
+    end if;
+    native := format('rate_limiter.%I', table_name)::regclass;
+    dependents := array(select rate_limiter_internal.views_on(native));
+    execute format('alter table %s set schema rate_limiter_partitions', native);
+    execute format('alter table %s rename to %I', native, table_name || '_native');
+    hypertable := rate_limiter_internal.make_hypertable(table_name, native);
+    perform rate_limiter_internal.show_series(table_name, native);
+    foreach dependent in array dependents loop
+      execute dependent;
+    end loop;
+  end if;
+  perform rate_limiter_internal.define_series(table_name, array[hypertable, native], 'adopting');
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_private.begin_adopting(name) is
+  'Has a table of samples written to a hypertable from now on, and read from both; answers false '
+  'where it is so already. move_next_part() moves its rows, finish_moving() ends it. The owner''s '
+  'alone. Raises QS409 without the extension, lock_not_available (55P03) rather than make others '
+  'wait.';
+--! EndIncluded rate_limiter_private/timescale/begin_adopting.sql
+--! Included rate_limiter_private/timescale/begin_leaving.sql
+create or replace function rate_limiter_private.begin_leaving(table_name name)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+-- Bounds are spelled in statements.
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  native constant regclass := to_regclass(
+    format('rate_limiter_partitions.%I', table_name || '_native')
+  );
+  absent record;
+begin
+  perform rate_limiter_internal.lock_job('partitions');
+  if rate_limiter_internal.series_state(table_name) in ('native', 'leaving') then
+    return false;
+  end if;
+
+  for absent in
+    select w.starts_at
+    from (
+      select p.starts_at
+      from rate_limiter_internal.partitions() as p
+      where p.table_name = begin_leaving.table_name and p.parent_oid <> native
+      union
+      select rate_limiter_internal.period_start(clock_timestamp(), t.period, later)
+      from rate_limiter_private.partitioned_tables as t
+      cross join lateral generate_series(-1, t.premake) as later
+      where t.table_name = begin_leaving.table_name
+    ) as w (starts_at)
+    where not exists (
+      select
+      from rate_limiter_internal.partitions() as p
+      where p.parent_oid = native and p.starts_at = w.starts_at
+    )
+    order by w.starts_at
+  loop
+    perform rate_limiter_private.make_partition('rate_limiter', table_name, absent.starts_at);
+  end loop;
+  perform rate_limiter_internal.define_series(
+    table_name,
+    array[native, format('rate_limiter_partitions.%I', table_name)::regclass],
+    'leaving'
+  );
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_private.begin_leaving(name) is
+  'Has a table of samples that is a hypertable written to native partitions from now on, and read '
+  'from both; answers false where it is so already. The owner''s alone.';
+--! EndIncluded rate_limiter_private/timescale/begin_leaving.sql
+--! Included rate_limiter_private/timescale/move_next_part.sql
+create or replace function rate_limiter_private.move_next_part(
+  table_name name,
+  out part text,
+  out moved_rows bigint
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+  target constant regclass := rate_limiter_internal.moving_to(table_name);
+  columns text;
+  moving record;
+begin
+  perform rate_limiter_internal.lock_job('partitions');
+  moving := rate_limiter_internal.next_part(table_name);
+  if moving.relation is null then
+    return;
+  end if;
+
+  -- It gets no new rows; what changes one waits until it has moved.
+  execute format('lock table %s in share mode', moving.relation);
+  columns := rate_limiter_internal.copied_columns(target);
+  execute format(
+    'insert into %s (%s) select %s from %s on conflict do nothing',
+    target, columns, columns, moving.relation
+  );
+  get diagnostics moved_rows = row_count;
+  perform rate_limiter_internal.lock_part_soon(moving.relation, moving.parent);
+  execute format(
+    case when moving.is_default then 'truncate only %s' else 'drop table %s' end, moving.relation
+  );
+  part := moving.name;
+end;
+$$;
+
+comment on function rate_limiter_private.move_next_part(name) is
+  'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and '
+  'how many rows, null where none is left. Call it in a transaction of its own: killed, it has done '
+  'nothing. The owner''s alone.';
+--! EndIncluded rate_limiter_private/timescale/move_next_part.sql
+--! Included rate_limiter_private/timescale/finish_moving.sql
+create or replace function rate_limiter_private.finish_moving(table_name name)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+  target constant regclass := rate_limiter_internal.moving_to(table_name);
+  hypertable constant regclass := format('rate_limiter_partitions.%I', table_name);
+  waiting constant record := rate_limiter_internal.next_part(table_name);
+  dependents text[];
+  dependent text;
+begin
+  perform rate_limiter_internal.lock_job('partitions');
+  if waiting.relation is not null then
+    raise exception using
+      errcode = 'QS409',
+      message = 'rows are left to move',
+      detail = format('table: %s, next: %s', table_name, waiting.name),
+      hint = 'Run the command again.';
+  end if;
+
+  perform rate_limiter_internal.define_series(table_name, array[target], 'moved');
+  if target = hypertable then
+    return;
+  end if;
+  dependents := array(
+    select rate_limiter_internal.views_on(format('rate_limiter.%I', table_name)::regclass)
+  );
+  execute format('alter view rate_limiter.%I rename to %I', table_name, table_name || '_left');
+  execute format('alter table %s rename to %I', target, table_name || '_back');
+  execute format('drop table %s', hypertable);
+  execute format('alter table %s rename to %I', target, table_name);
+  execute format('alter table %s set schema rate_limiter', target);
+  foreach dependent in array dependents loop
+    execute dependent;
+  end loop;
+  execute format('drop view rate_limiter.%I', table_name || '_left');
+end;
+$$;
+
+comment on function rate_limiter_private.finish_moving(name) is
+  'Ends the move of a table of samples when nothing is left to move: it is the hypertable alone '
+  'then, or the table that it was before. The owner''s alone. Raises QS409 where rows are left.';
+--! EndIncluded rate_limiter_private/timescale/finish_moving.sql
+--! Included rate_limiter_private/timescale/timescale_status.sql
+create or replace function rate_limiter_private.timescale_status()
+returns table (
+  table_name name,
+  state text,
+  partitions bigint,
+  chunks bigint,
+  compressed bigint,
+  bytes bigint
+)
+language sql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    t.table_name,
+    rate_limiter_internal.series_state(t.table_name),
+    p.partitions,
+    p.chunks,
+    (select count(*) from rate_limiter_internal.chunks(t.table_name) as c where c.is_compressed),
+    coalesce(
+      (
+        select sum(pg_total_relation_size(c.relation) + c.compressed_bytes)
+        from rate_limiter_internal.chunks(t.table_name) as c
+      ), 0
+    )::bigint + p.bytes
+  from rate_limiter_private.partitioned_tables as t
+  cross join lateral (
+    select
+      count(*) filter (where not is_chunk and not p.is_default) as partitions,
+      count(*) filter (where is_chunk) as chunks,
+      coalesce(
+        sum(pg_total_relation_size(p.partition_oid)) filter (where not is_chunk), 0
+      )::bigint as bytes
+    from rate_limiter_internal.partitions() as p
+    cross join lateral (
+      select p.parent_oid = to_regclass(format('rate_limiter_partitions.%I', t.table_name))
+    ) as k (is_hypertable)
+    cross join lateral (select k.is_hypertable is true) as is_a (is_chunk)
+    where p.table_name = t.table_name
+  ) as p
+  where t.table_name in ('metrics', 'iops_metrics', 'bandwidth_metrics')
+  order by t.table_name;
+$$;
+
+comment on function rate_limiter_private.timescale_status() is
+  'Where each table of samples is: its partitions and chunks, how many of those are compressed, and '
+  'the bytes of all.';
+--! EndIncluded rate_limiter_private/timescale/timescale_status.sql
+--! Included rate_limiter_private/timescale/compress_next_chunk.sql
+create or replace function rate_limiter_private.compress_next_chunk(
+  at timestamptz default clock_timestamp()
+)
+returns text
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+  next_chunk record;
+begin
+  -- Samples may be late: most of those come within a day.
+  select c.relation, c.name
+  into next_chunk
+  from unnest(array['metrics', 'iops_metrics', 'bandwidth_metrics']::name[]) as t (table_name)
+  cross join lateral rate_limiter_internal.chunks(t.table_name) as c
+  where c.ends_at <= least(at, clock_timestamp()) - interval '24 hours'
+    and (c.is_partial or not c.is_compressed)
+    and rate_limiter_internal.series_state(t.table_name) <> 'leaving'
+    and not exists (
+      select
+      from rate_limiter_internal.partitions() as p
+      where c.name = p.partition_name || '_chunk'
+    )
+  order by c.ends_at, t.table_name
+  limit 1;
+  if not found then
+    return null;
+  end if;
+
+  execute format('select %s($1)', rate_limiter_internal.timescale_function('compress_chunk'))
+  using next_chunk.relation;
+  return next_chunk.name;
+end;
+$$;
+
+comment on function rate_limiter_private.compress_next_chunk(timestamptz) is
+  'Job: compresses one chunk whose day ended a day ago or more and that is not compressed, or has '
+  'got late samples since; answers its name, null where none is left. In a transaction of its own: '
+  'call it until it answers null. Raises lock_not_available (55P03) rather than make others wait.';
+grant execute on function rate_limiter_private.compress_next_chunk(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/timescale/compress_next_chunk.sql
 
 -- Demo
 --! Included rate_limiter_private/demo/seed_demo.sql

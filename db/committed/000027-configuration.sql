@@ -1,5 +1,5 @@
---! Previous: sha1:496f9dcc9681ac91363394ff97cac653e324c09e
---! Hash: sha1:03e53f99589d238e0953464e354f7c4ae5ae0c4f
+--! Previous: sha1:663928cea68857b9eaeb759fdb77050824b3db3f
+--! Hash: sha1:45de3577d2999a19c2bd07f55e0b810400215194
 --! Message: configuration
 
 -- Configuration

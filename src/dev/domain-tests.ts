@@ -43,5 +43,6 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   shards: ["test/sql/applications/moves.test.ts", "test/sql/buckets/lock-order.test.ts"],
   sign_in: ["test/data-model/sign-in.test.ts", "test/api/sign-in.test.ts"],
   suspensions: [],
+  timescale: ["test/timescale"],
   usage: ["test/data-model/views.test.ts"],
 };

@@ -35,6 +35,8 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "drain_default_partitions", at: "40 * * * *" },
   { task: "expire_sessions", at: "50 * * * *" },
   { task: "apply_retention", at: "30 2 * * *", backfill: day },
+  // Of hypertables, where `storage-qos timescale adopt` has made some.
+  { task: "compress_chunks", at: "30 3 * * *" },
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 

@@ -132,13 +132,17 @@ test("readonly sees every table, secrets apart", async () => {
   expect(unseen.map((row) => row.name)).toEqual([
     // Every column of it is a secret or says whose; its parent is seen.
     "rate_limiter.v_daily_quota_usage",
+    // What they read is seen.
+    "rate_limiter_internal.bandwidth_metrics",
     "rate_limiter_internal.deferred_ceilings",
     "rate_limiter_internal.engine_settings",
+    "rate_limiter_internal.iops_metrics",
     "rate_limiter_internal.job_locks",
     "rate_limiter_internal.late_shares",
     "rate_limiter_internal.layer1_stripes",
     "rate_limiter_internal.lease_shares",
     "rate_limiter_internal.managed_objects",
+    "rate_limiter_internal.metrics",
     "rate_limiter_internal.placement",
     "rate_limiter_internal.retention_lock",
     "rate_limiter_private.kept_answers",

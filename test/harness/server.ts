@@ -3,7 +3,9 @@ import { migrate } from "../../src/migrations/migrate.ts";
 import { type Sql, withConnection } from "../../src/postgres/connect.ts";
 import { scramVerifier } from "../../src/postgres/scram.ts";
 import type { ScratchServer } from "../../src/postgres/scratch-server.ts";
-import { withDatabase } from "../../src/postgres/url.ts";
+import { withDatabase, withRole } from "../../src/postgres/url.ts";
+import { adopt } from "../../src/timescale/adopt.ts";
+import { requireExtension } from "../../src/timescale/extension.ts";
 import { openTestServer } from "./test-server.ts";
 
 /** The roles that log in; tests reach the owner and the visitor through two of them. */
@@ -42,10 +44,17 @@ export async function openHarness(): Promise<HarnessServer> {
 async function createTemplate({ url, template }: HarnessContext): Promise<void> {
   await withConnection(url, (sql) => sql`create database ${sql(template)}`);
   await migrate(withDatabase(url, template));
+  if (process.env.QOS_TEST_SAMPLES === "hypertables") await adoptTemplate(withDatabase(url, template));
   await withConnection(
     url,
     (sql) => sql`alter database ${sql(template)} with is_template true allow_connections false`,
   );
+}
+
+/** For suites that are to hold with TimescaleDB too: DATABASE_URL names a server that has it. */
+async function adoptTemplate(url: string): Promise<void> {
+  await requireExtension(url);
+  await withConnection(withRole(url, "rate_limiter_owner"), (sql) => adopt(sql, () => {}));
 }
 
 async function createLogins(sql: Sql, { prefix, password }: HarnessContext): Promise<void> {
