@@ -3080,7 +3080,7 @@ create function rate_limiter_internal.decide_under_layer1()
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
   language sql stable parallel safe;
-  -- body 4405d2b9e8f3b560
+  -- body dc360da5cf391e16
 
 create function rate_limiter_internal.define_series(table_name name, relations regclass[], state text)
   returns void
@@ -4482,7 +4482,7 @@ create function rate_limiter_internal.shortage(offered numeric, most numeric, ch
 create function rate_limiter_internal.show_series(table_name name, native regclass)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 1066cc5353cb504e
+  -- body d9bdee46eb4778e8
 
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
@@ -4837,7 +4837,7 @@ create function rate_limiter_private.begin_adopting(table_name name)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=100ms;
-  -- body 05e44f6c0c096060
+  -- body 3dd4dcd13fff8343
 
 create function rate_limiter_private.begin_drain(schema_name name, table_name name, at timestamp with time zone)
   returns boolean
@@ -5136,7 +5136,7 @@ create function rate_limiter_private.finish_moving(table_name name)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=100ms;
-  -- body 528f46b36e72c61a
+  -- body c19c73bd8b89aaf4
 
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
@@ -6735,7 +6735,7 @@ comment on function rate_limiter_internal.debt_of(integer,timestamp with time zo
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
 comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
-comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
+comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';

@@ -185,14 +185,15 @@ stable
 parallel safe
 as $$
   select part.relname, part.oid, a.attname
-  from pg_partitioned_table as p
-  join pg_class as part on part.oid = p.partdefid
-  join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-  where p.partrelid = to_regclass(format('%I.%I', schema_name, table_name));
+  from (select to_regclass(format('%I.%I', schema_name, table_name))) as t (relation)
+  left join pg_partitioned_table as p on p.partrelid = t.relation
+  left join pg_class as part on part.oid = p.partdefid
+  left join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0];
 $$;
 
 comment on function rate_limiter_internal.default_partition(name, name) is
-  'The default partition of a partitioned table, and the column that it is partitioned by.';
+  'The default partition of a partitioned table, and the column that it is partitioned by; nulls '
+  'for a hypertable, which has none.';
 --! EndIncluded rate_limiter_internal/partitions/default_partition.sql
 --! Included rate_limiter_private/partitions/create_partition_table.sql
 create or replace function rate_limiter_private.create_partition_table(

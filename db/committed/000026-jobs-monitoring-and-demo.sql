@@ -1476,7 +1476,7 @@ begin
   -- PostGraphile reads of comments what it reads of keys, constraints and indexes of a table.
   execute format(
     'comment on view %s is %L', shown,
-    E'@primaryKey shard_key, app_id, timestamp, metric_id|@behavior -single\n'
+    E'@primaryKey shard_key,app_id,timestamp,metric_id|@behavior -single\n'
       || obj_description(native)
   );
   for described in
@@ -1485,12 +1485,6 @@ begin
       concat_ws(
         E'\n',
         case when a.attnotnull then '@notNull' end,
-        case
-          when not exists (
-            select from pg_index as i where i.indrelid = native and i.indkey[0] = a.attnum
-          ) and col_description(native, a.attnum) !~ '@behavior'
-          then '@behavior -filterBy -orderBy'
-        end,
         col_description(native, a.attnum)
       ) as comment
     from pg_attribute as a
@@ -1629,6 +1623,7 @@ begin
     dependents := array(select rate_limiter_internal.views_on(native));
     execute format('alter table %s set schema rate_limiter_partitions', native);
     execute format('alter table %s rename to %I', native, table_name || '_native');
+    execute format('revoke select on %s from rate_limiter_visitor, rate_limiter_readonly', native);
     hypertable := rate_limiter_internal.make_hypertable(table_name, native);
     perform rate_limiter_internal.show_series(table_name, native);
     foreach dependent in array dependents loop
@@ -1788,6 +1783,7 @@ begin
   execute format('drop table %s', hypertable);
   execute format('alter table %s rename to %I', target, table_name);
   execute format('alter table %s set schema rate_limiter', target);
+  execute format('grant select on %s to rate_limiter_visitor, rate_limiter_readonly', target);
   foreach dependent in array dependents loop
     execute dependent;
   end loop;

@@ -6,6 +6,7 @@ import type { ScratchServer } from "../../src/postgres/scratch-server.ts";
 import { withDatabase, withRole } from "../../src/postgres/url.ts";
 import { adopt } from "../../src/timescale/adopt.ts";
 import { requireExtension } from "../../src/timescale/extension.ts";
+import { hasHypertables } from "./samples.ts";
 import { openTestServer } from "./test-server.ts";
 
 /** The roles that log in; tests reach the owner and the visitor through two of them. */
@@ -44,7 +45,7 @@ export async function openHarness(): Promise<HarnessServer> {
 async function createTemplate({ url, template }: HarnessContext): Promise<void> {
   await withConnection(url, (sql) => sql`create database ${sql(template)}`);
   await migrate(withDatabase(url, template));
-  if (process.env.QOS_TEST_SAMPLES === "hypertables") await adoptTemplate(withDatabase(url, template));
+  if (hasHypertables) await adoptTemplate(withDatabase(url, template));
   await withConnection(
     url,
     (sql) => sql`alter database ${sql(template)} with is_template true allow_connections false`,

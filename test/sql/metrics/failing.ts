@@ -1,5 +1,9 @@
 import { onTestFinished } from "vitest";
+import { seriesTables } from "../../../src/timescale/series.ts";
 import type { TestDatabase } from "../../harness/index.ts";
+import { storeOf } from "../../harness/samples.ts";
+
+const isSeries = (table: string) => (seriesTables as readonly string[]).includes(table);
 
 /** Makes every write of an application's rows to a table fail, until the end of the test. */
 export async function failing(
@@ -8,6 +12,7 @@ export async function failing(
   appId: string,
   { code = "22003", column = "app_id" } = {},
 ): Promise<void> {
+  const place = isSeries(table) ? storeOf(table) : `rate_limiter.${table}`;
   const name = `fails_${appId.replaceAll("-", "")}`;
   await sql.unsafe(`
     create function public.${name}() returns trigger language plpgsql as $$
@@ -15,7 +20,7 @@ export async function failing(
       raise exception using errcode = '${code}', message = 'fails on purpose';
     end;
     $$;
-    create trigger ${name} before insert or update on rate_limiter.${table}
+    create trigger ${name} before insert or update on ${place}
     for each row when (new.${column} = '${appId}') execute function public.${name}();
   `);
   onTestFinished(async () => {

@@ -87,14 +87,14 @@ describe("a worker that is killed loses nothing", () => {
   test("between an export and the drop", async () => {
     const server = await startBucketServer();
     const gateway = await database.session("gateway", "rate_limiter_owner");
-    const [part] = await sql<{ name: string }[]>`
-      select partition_name as name from rate_limiter_private.retention_plan()
-      where relation = 'rate_limiter.metrics'
+    const [part] = await sql<{ place: string }[]>`
+      select p.partition_oid::regclass as place
+      from rate_limiter_private.retention_plan() as r
+      join rate_limiter_internal.partitions() as p on p.partition_name = r.partition_name
+      where r.relation = 'rate_limiter.metrics'
     `;
     await gateway.sql`begin`;
-    await gateway.sql`
-      lock table rate_limiter_partitions.${gateway.sql(part?.name ?? "")} in row exclusive mode
-    `;
+    await gateway.sql.unsafe(`lock table ${part?.place} in row exclusive mode`);
     await killAt(server, async () => {
       const waiting = await sql`
         select from pg_stat_activity
