@@ -871,8 +871,15 @@ as $$
   ) as kind (bucket_type, is_limited)
   join rate_limiter.applications as app on app.app_id = any (app_ids)
   where kind.is_limited
-  order by app.app_id, kind.bucket_type
-  on conflict do nothing;
+    and not exists (
+      select
+      from rate_limiter.token_buckets as b
+      where b.shard_key = app.shard_key
+        and b.owner_id = app.app_id
+        and b.bucket_type = kind.bucket_type
+        and b.mode = 'enforce'
+    )
+  order by app.app_id, kind.bucket_type;
 $$;
 
 comment on function rate_limiter_internal.add_default_buckets(uuid, uuid[]) is

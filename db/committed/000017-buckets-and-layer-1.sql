@@ -30,6 +30,95 @@ comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token
   'Whether a bucket is of an application that is denied without a quota of its kind, as under a '
   'ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
 --! EndIncluded rate_limiter_internal/buckets/needs_quota_of_kind.sql
+--! Included rate_limiter_internal/buckets/page_of.sql
+create or replace function rate_limiter_internal.page_of(place tid)
+returns bigint
+language sql
+immutable
+parallel safe
+as $$
+  select (place::text::point)[0]::bigint;
+$$;
+
+comment on function rate_limiter_internal.page_of(tid) is
+  'The page of a table that a version of a row lies in. Inlined into the statements that call it.';
+--! EndIncluded rate_limiter_internal/buckets/page_of.sql
+--! Included rate_limiter_internal/buckets/next_page.sql
+create or replace function rate_limiter_internal.next_page(
+  ledger_seq bigint,
+  page bigint,
+  place tid
+)
+returns bigint
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when ledger_seq % 64 = 63 then rate_limiter_internal.page_of(place)
+    else page
+  end;
+$$;
+
+comment on function rate_limiter_internal.next_page(bigint, bigint, tid) is
+  'The page of a row to remember with its next version: at every 64th where it lies now. Inlined '
+  'into the statements that call it.';
+--! EndIncluded rate_limiter_internal/buckets/next_page.sql
+--! Included rate_limiter_internal/buckets/next_generation.sql
+create or replace function rate_limiter_internal.next_generation(
+  generation integer,
+  ledger_seq bigint,
+  page bigint,
+  place tid
+)
+returns integer
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when ledger_seq % 64 = 63 and rate_limiter_internal.page_of(place) <> page then generation - 1
+    else generation
+  end;
+$$;
+
+comment on function rate_limiter_internal.next_generation(integer, bigint, bigint, tid) is
+  'The generation of the next version of a bucket''s row: the one before, where at every 64th '
+  'version the row has left its page, which it does only while an open snapshot keeps PostgreSQL '
+  'from pruning. Inlined into the statements that call it.';
+--! EndIncluded rate_limiter_internal/buckets/next_generation.sql
+--! Included rate_limiter_internal/buckets/note_generation.sql
+create or replace function rate_limiter_internal.note_generation(
+  shard_key integer,
+  app_id uuid,
+  generation integer
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  perform
+  from rate_limiter.app_facts as f
+  where f.shard_key = note_generation.shard_key
+    and f.app_id = note_generation.app_id
+    and f.bucket_generation > note_generation.generation
+  for no key update skip locked;
+  if found then
+    update rate_limiter.app_facts as f
+    set bucket_generation = note_generation.generation
+    where f.shard_key = note_generation.shard_key
+      and f.app_id = note_generation.app_id;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.note_generation(integer, uuid, integer) is
+  'Writes into the facts of an application the generation that its IOPS bucket has reached, so '
+  'that decisions need not look at older ones. Waits for no lock, and is called last: where the '
+  'facts are locked a later decision does it.';
+--! EndIncluded rate_limiter_internal/buckets/note_generation.sql
 --! Included rate_limiter_internal/buckets/roll_forward.sql
 create or replace function rate_limiter_internal.roll_forward(
   at timestamptz,
@@ -254,11 +343,16 @@ begin
       prorated_since = bucket.prorated_since,
       leased = bucket.leased,
       current_tokens = bucket.current_tokens,
-      refilled = bucket.refilled
+      refilled = bucket.refilled,
+      generation = rate_limiter_internal.next_generation(
+        b.generation, b.ledger_seq, b.page, b.ctid
+      ),
+      page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
     where b.shard_key = bucket.shard_key
       and b.owner_id = bucket.owner_id
       and b.bucket_type = bucket.bucket_type
-      and b.mode = bucket.mode;
+      and b.mode = bucket.mode
+      and b.generation <= bucket.generation;
 
     if bucket.ledger_seq > (after[place]).ledger_seq then
       insert into rate_limiter.token_transactions (
@@ -392,6 +486,8 @@ parallel unsafe
 as $$
 declare
   bucket rate_limiter_internal.bucket_charge;
+  -- Read, so that the newest generation is found first and no older one is looked at.
+  generation integer;
 begin
   for bucket in
     select distinct on (w.rank, w.owner_id, w.bucket_type, w.mode)
@@ -403,7 +499,9 @@ begin
     ) as w
     order by w.rank, w.owner_id, w.bucket_type, w.mode
   loop
-    perform from rate_limiter.token_buckets as b
+    select b.generation
+    into generation
+    from rate_limiter.token_buckets as b
     where b.shard_key = bucket.shard_key
       and b.owner_id = bucket.owner_id
       and b.bucket_type = bucket.bucket_type
@@ -796,18 +894,26 @@ begin
     );
   else
     insert into rate_limiter.token_buckets (shard_key, owner_id, bucket_type, mode)
-    values (
-      rate_limiter_internal.shard_key_of(config.owner_id),
-      config.owner_id,
-      case
-        when config.app_id is null and is_bandwidth then 'bandwidth_l1'
-        when config.app_id is null then 'iops_l1'
-        when is_bandwidth then 'bandwidth_l2'
-        else 'iops_l2'
-      end::rate_limiter.bucket_type,
-      config.mode
-    )
-    on conflict do nothing;
+    select n.shard_key, config.owner_id, n.bucket_type, config.mode
+    from (
+      select
+        rate_limiter_internal.shard_key_of(config.owner_id),
+        case
+          when config.app_id is null and is_bandwidth then 'bandwidth_l1'
+          when config.app_id is null then 'iops_l1'
+          when is_bandwidth then 'bandwidth_l2'
+          else 'iops_l2'
+        end::rate_limiter.bucket_type
+    ) as n (shard_key, bucket_type)
+    -- The key has the generation too: the owner's row, which is locked, keeps buckets single.
+    where not exists (
+      select
+      from rate_limiter.token_buckets as b
+      where b.shard_key = n.shard_key
+        and b.owner_id = config.owner_id
+        and b.bucket_type = n.bucket_type
+        and b.mode = config.mode
+    );
     if found and config.cluster_id is not null and config.mode = 'enforce' then
       perform rate_limiter_internal.sync_reserves(config.cluster_id);
     end if;
@@ -1140,6 +1246,62 @@ comment on function rate_limiter_internal.ledger_gaps(
   'verify_ledger() of the owners from one until before another, or until the last where that is '
   'null, in the order of their shard keys and ids.';
 --! EndIncluded rate_limiter_internal/buckets/ledger_gaps.sql
+--! Included rate_limiter_internal/buckets/moved_ledger_gaps.sql
+create or replace function rate_limiter_internal.moved_ledger_gaps(
+  slice rate_limiter_private.ledger_check_progress
+)
+returns setof rate_limiter.ledger_gap
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  app record;
+  place integer;
+  next record;
+begin
+  for app in
+    select f.app_id, f.shard_key
+    from rate_limiter.app_facts as f
+    -- A move that began long before it committed counts too.
+    where f.moved_at >= slice.checked_at - interval '1 day'
+    order by f.app_id
+  loop
+    place := app.shard_key;
+    loop
+      -- Those that lie before what is still to come; those behind it are looked at there.
+      exit when (place, app.app_id) >= (slice.next_key, slice.next_owner);
+      select b.shard_key, b.owner_id
+      into next
+      from rate_limiter.token_buckets as b
+      where (b.shard_key, b.owner_id) > (place, app.app_id)
+      order by b.shard_key, b.owner_id
+      limit 1;
+      return query
+      select g.*
+      from rate_limiter_internal.ledger_gaps(
+        slice.from_time - interval '24 hours', 'infinity', place, app.app_id,
+        next.shard_key, next.owner_id
+      ) as g
+      where g.owner_id = app.app_id;
+      -- It may have moved once more meanwhile.
+      select f.shard_key
+      into next
+      from rate_limiter.app_facts as f
+      where f.app_id = app.app_id;
+      exit when next.shard_key is not distinct from place or next.shard_key is null;
+      place := next.shard_key;
+    end loop;
+  end loop;
+end;
+$$;
+
+comment on function rate_limiter_internal.moved_ledger_gaps(
+  rate_limiter_private.ledger_check_progress
+) is
+  'ledger_gaps() of applications that moved since a check began, to a place that its slices had '
+  'passed: of their old place they may have been missed.';
+--! EndIncluded rate_limiter_internal/buckets/moved_ledger_gaps.sql
 --! Included rate_limiter/buckets/verify_ledger.sql
 create or replace function rate_limiter.verify_ledger(
   from_time timestamptz default '-infinity',
@@ -1565,9 +1727,24 @@ begin
         and g.seq = n.seq
     )
   ),
+  -- Slices go by shard keys, and a move may have taken an application from those that come to
+  -- those that are done.
+  moved as (
+    select g.*
+    from rate_limiter_internal.moved_ledger_gaps(slice) as g
+    where is_done
+      and not exists (
+        select
+        from jsonb_array_elements(slice.first_gaps) as k
+        where k ->> 'owner_id' = g.owner_id::text
+          and k ->> 'bucket_type' = g.bucket_type::text
+          and k ->> 'mode' = g.mode::text
+          and k ->> 'seq' = g.seq::text
+      )
+  ),
   numbered as (
     select f.*, row_number() over (order by f.created_at, f.owner_id, f.seq) as place
-    from found as f
+    from (table found union all table moved) as f
   )
   select
     slice.gap_count + count(*),
@@ -1599,8 +1776,8 @@ $$;
 comment on function rate_limiter_private.verify_ledger(timestamptz, integer) is
   'Job: verifies the ledger of max_owners applications and clusters since the last check that '
   'found nothing, and goes on with the next ones when it is called again; at the end of the last '
-  'ones it keeps the result. Answers whether that is so, and what was found until then. Call it in '
-  'transactions of their own.';
+  'ones, with another look at applications that moved meanwhile, it keeps the result. Answers '
+  'whether that is so, and what was found until then. Call it in transactions of their own.';
 grant execute on function rate_limiter_private.verify_ledger(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/buckets/verify_ledger.sql
@@ -1856,7 +2033,15 @@ begin
   update rate_limiter_internal.layer1_stripes as s
   set iops = after[1], bytes = after[2]
   where s.shard_key = spend_prefetched.shard_key
-    and s.stripe = rate_limiter_internal.session_stripe();
+    and s.stripe = rate_limiter_internal.session_stripe()
+    and s.generation = (
+      select n.generation
+      from rate_limiter_internal.layer1_stripes as n
+      where n.shard_key = spend_prefetched.shard_key
+        and n.stripe = rate_limiter_internal.session_stripe()
+      order by n.generation
+      limit 1
+    );
 end;
 $$;
 
@@ -1917,7 +2102,7 @@ begin
 
   select
     b.quota_valid_until, b.capacity, b.calculation_method, b.refill_rate, b.min_reserve,
-    b.last_refill_at,
+    b.last_refill_at, b.generation,
     b.current_tokens - coalesce(b.headroom, 0) + rate_limiter_internal.inflow(
       b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
     ) as tokens
@@ -1930,6 +2115,7 @@ begin
 
   -- A missing bucket does not make the draw free: consume_locked() raises the error.
   draw.quota_valid_until := bucket.quota_valid_until;
+  draw.generation := bucket.generation;
   if not found or at >= bucket.quota_valid_until
     or rate_limiter_internal.clock_was_set_back(bucket.last_refill_at, at)
   then
@@ -1984,11 +2170,16 @@ begin
       ),
       last_refill_at = greatest(b.last_refill_at, at),
       ledger_seq = b.ledger_seq + 1,
-      updated_at = at
+      updated_at = at,
+      generation = rate_limiter_internal.next_generation(
+        b.generation, b.ledger_seq, b.page, b.ctid
+      ),
+      page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
     where b.shard_key = draw_layer1.shard_key
       and b.owner_id = cluster_id
       and b.bucket_type = draw_layer1.bucket_type
       and b.mode = 'enforce'
+      and b.generation <= draw.generation
       and b.calculation_method = 'token_bucket'
       and b.quota_valid_until = draw.quota_valid_until
       and b.current_tokens + rate_limiter_internal.inflow(
@@ -2021,9 +2212,9 @@ create or replace function rate_limiter_internal.take_from_stripe(
   shard_key integer,
   at timestamptz,
   iops numeric,
-  bytes numeric
+  bytes numeric,
+  inout generation integer
 )
-returns boolean
 language plpgsql
 volatile
 parallel unsafe
@@ -2034,33 +2225,46 @@ begin
     set iops = s.iops - take_from_stripe.iops, bytes = s.bytes - take_from_stripe.bytes
     where s.shard_key = take_from_stripe.shard_key
       and s.stripe = rate_limiter_internal.session_stripe()
+      and s.generation <= take_from_stripe.generation
       and rate_limiter_internal.stripe_can_pay(
         s.expires_at, s.iops, s.bytes, take_from_stripe.iops, take_from_stripe.bytes, at
-      );
-    return found;
+      )
+    returning s.generation into generation;
+    return;
   end if;
 
+  if generation is not null then
+    select s.generation
+    into generation
+    from rate_limiter_internal.layer1_stripes as s
+    where s.shard_key = take_from_stripe.shard_key
+      and s.stripe = rate_limiter_internal.session_stripe()
+    for no key update;
+    return;
+  end if;
   insert into rate_limiter_internal.layer1_stripes as s
     (shard_key, stripe, expires_at, iops, bytes)
   values (shard_key, rate_limiter_internal.session_stripe(), at, 0, 0)
   on conflict on constraint layer1_stripes_pkey do update
-  set iops = s.iops;
-  return true;
+  set iops = s.iops
+  returning s.generation into generation;
 end;
 $$;
 
 comment on function rate_limiter_internal.take_from_stripe(
-  integer, timestamptz, numeric, numeric
+  integer, timestamptz, numeric, numeric, integer
 ) is
   'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks '
-  'it either way. False where sessions that share it were faster.';
+  'it either way. generation: that of the stripe, before null for none, and after null where '
+  'sessions that share it were faster.';
 --! EndIncluded rate_limiter_internal/layer1/take_from_stripe.sql
 --! Included rate_limiter_internal/layer1/top_up_stripe.sql
 create or replace function rate_limiter_internal.top_up_stripe(
   shard_key integer,
   at timestamptz,
   iops numeric,
-  bytes numeric
+  bytes numeric,
+  generation integer
 )
 returns void
 language plpgsql
@@ -2088,14 +2292,18 @@ begin
     bytes = top_up_stripe.bytes + case
       when rate_limiter_internal.stripe_can_pay(
         s.expires_at, s.iops, s.bytes, 0, 0, at
-      ) then s.bytes else 0 end
+      ) then s.bytes else 0 end,
+    generation = s.generation
+      - coalesce(rate_limiter_internal.page_of(s.ctid) <> s.page, false)::integer,
+    page = rate_limiter_internal.page_of(s.ctid)
   where s.shard_key = top_up_stripe.shard_key
-    and s.stripe = rate_limiter_internal.session_stripe();
+    and s.stripe = rate_limiter_internal.session_stripe()
+    and s.generation = top_up_stripe.generation;
 end;
 $$;
 
 comment on function rate_limiter_internal.top_up_stripe(
-  integer, timestamptz, numeric, numeric
+  integer, timestamptz, numeric, numeric, integer
 ) is
   'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which '
   'take_from_stripe() locked, for a second.';
@@ -2132,6 +2340,7 @@ declare
   -- What the session's stripe holds.
   held_iops numeric;
   held_bytes numeric;
+  stripe_generation integer;
   iops_draw rate_limiter_internal.layer1_draw;
   bytes_draw rate_limiter_internal.layer1_draw;
   is_iops_charged boolean := false;
@@ -2143,7 +2352,7 @@ begin
 
   select
     b.ledger_seq, b.quota_valid_until, b.current_tokens, b.capacity, b.refill_rate,
-    b.calculation_method, b.last_refill_at,
+    b.calculation_method, b.last_refill_at, b.generation,
     rate_limiter_internal.refill(
       b.current_tokens, b.capacity, b.refill_rate, b.calculation_method,
       b.burst_duration_seconds, b.prorated_since, b.last_refill_at, at
@@ -2167,6 +2376,7 @@ begin
 
   select
     b.ledger_seq, b.quota_valid_until, b.current_tokens, b.capacity, b.last_refill_at,
+    b.generation,
     rate_limiter_internal.refill(
       b.current_tokens, b.capacity, b.refill_rate, b.calculation_method,
       b.burst_duration_seconds, b.prorated_since, b.last_refill_at, at
@@ -2202,12 +2412,15 @@ begin
 
   if iops_drawn > 0 or bytes_drawn > 0 then
     select e.layer1_prefetch_ms into prefetch_ms from rate_limiter_internal.engine_settings as e;
-    select s.iops, s.bytes
-    into held_iops, held_bytes
+    select
+      s.generation, case when l.is_alive then s.iops end, case when l.is_alive then s.bytes end
+    into stripe_generation, held_iops, held_bytes
     from rate_limiter_internal.layer1_stripes as s
+    cross join lateral (
+      select rate_limiter_internal.stripe_can_pay(s.expires_at, s.iops, s.bytes, 0, 0, at)
+    ) as l (is_alive)
     where s.shard_key = consume_with_layer1.shard_key
-      and s.stripe = rate_limiter_internal.session_stripe()
-      and rate_limiter_internal.stripe_can_pay(s.expires_at, s.iops, s.bytes, 0, 0, at);
+      and s.stripe = rate_limiter_internal.session_stripe();
     iops_draw := rate_limiter_internal.layer1_draw_at(
       shard_key, at, cluster_id, 'iops_l1', iops_drawn, coalesce(held_iops, 0), prefetch_ms
     );
@@ -2227,11 +2440,16 @@ begin
       refilled = iops.refilled,
       last_refill_at = greatest(iops.last_refill_at, at),
       ledger_seq = iops.ledger_seq + 1,
-      updated_at = at
+      updated_at = at,
+      generation = rate_limiter_internal.next_generation(
+        b.generation, b.ledger_seq, b.page, b.ctid
+      ),
+      page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
     where b.shard_key = consume_with_layer1.shard_key
       and b.owner_id = app_id
       and b.bucket_type = 'iops_l2'
       and b.mode = 'enforce'
+      and b.generation <= iops.generation
       and b.ledger_seq = iops.ledger_seq
       and b.last_refill_at = iops.last_refill_at
       and b.quota_valid_until = iops.quota_valid_until;
@@ -2249,11 +2467,16 @@ begin
       refilled = bandwidth.refilled,
       last_refill_at = greatest(bandwidth.last_refill_at, at),
       ledger_seq = bandwidth.ledger_seq + 1,
-      updated_at = at
+      updated_at = at,
+      generation = rate_limiter_internal.next_generation(
+        b.generation, b.ledger_seq, b.page, b.ctid
+      ),
+      page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
     where b.shard_key = consume_with_layer1.shard_key
       and b.owner_id = app_id
       and b.bucket_type = 'bandwidth_l2'
       and b.mode = 'enforce'
+      and b.generation <= bandwidth.generation
       and b.ledger_seq = bandwidth.ledger_seq
       and b.last_refill_at = bandwidth.last_refill_at
       and b.quota_valid_until = bandwidth.quota_valid_until;
@@ -2287,9 +2510,10 @@ begin
   if not lost_race
     and iops_draw.taken + iops_draw.kept + bytes_draw.taken + bytes_draw.kept > 0
   then
-    lost_race := not rate_limiter_internal.take_from_stripe(
-      shard_key, at, iops_draw.taken, bytes_draw.taken
+    stripe_generation := rate_limiter_internal.take_from_stripe(
+      shard_key, at, iops_draw.taken, bytes_draw.taken, stripe_generation
     );
+    lost_race := stripe_generation is null;
     holds_stripe := true;
   end if;
   if iops_draw.drawn > 0 and not lost_race then
@@ -2320,7 +2544,9 @@ begin
     return;
   end if;
   if iops_draw.kept > 0 or bytes_draw.kept > 0 then
-    perform rate_limiter_internal.top_up_stripe(shard_key, at, iops_draw.kept, bytes_draw.kept);
+    perform rate_limiter_internal.top_up_stripe(
+      shard_key, at, iops_draw.kept, bytes_draw.kept, stripe_generation
+    );
   end if;
 
   decision := row(

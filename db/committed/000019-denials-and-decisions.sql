@@ -811,13 +811,35 @@ begin
         b.burst_duration_seconds, b.prorated_since, b.last_refill_at, at
       ) - coalesce(b.headroom, 0) as offered,
       -- Reserves, changes of quota and a clock that was set back are left to consume_locked.
-      at >= b.quota_valid_until
-        or b.reserve_cluster_id is not null
-        or b.last_refill_at > latest as is_for_others
-    from rate_limiter.token_buckets as b
-    where b.shard_key = denial_at.shard_key
-      and b.owner_id in (app_id, denial_at.cluster_id) and b.mode = 'enforce'
+      at >= b.quota_valid_until or b.last_refill_at > latest as is_for_others,
+      b.headroom is not null as has_headroom
+    from (
+      values
+        (app_id, 'iops_l2'::rate_limiter.bucket_type), (app_id, 'bandwidth_l2'),
+        (denial_at.cluster_id, 'iops_l1'), (denial_at.cluster_id, 'bandwidth_l1')
+    ) as k (owner_id, bucket_type)
+    -- One by one, and the newest generation first: no further version is looked at.
+    cross join lateral (
+      select l.*
+      from rate_limiter.token_buckets as l
+      where l.shard_key = denial_at.shard_key
+        and l.owner_id = k.owner_id
+        and l.bucket_type = k.bucket_type
+        and l.mode = 'enforce'
+      order by l.generation
+      limit 1
+    ) as b
   loop
+    if bucket.has_headroom then
+      perform
+      from rate_limiter.token_buckets as r
+      where r.shard_key = denial_at.shard_key
+        and r.owner_id = app_id
+        and r.bucket_type in ('iops_reserve', 'bandwidth_reserve')
+        and r.mode = 'enforce'
+      limit 1;
+      bucket.is_for_others := bucket.is_for_others or found;
+    end if;
     if bucket.is_for_others then
       return null;
     elsif bucket.bucket_type = 'iops_l2' then
@@ -2132,7 +2154,7 @@ declare
   bandwidth record;
   bytes_refilled numeric;
   bytes_left numeric;
-  may_pay boolean;
+  stripe_generation integer;
   drawn record;
   lost_races integer := 0;
   decision rate_limiter.decision;
@@ -2144,7 +2166,7 @@ begin
       select
         f.shard_key, f.cluster_id, f.has_shadow, f.has_cost_rule, f.draws_iops, f.draws_bandwidth,
         -- One that it needs and does not have is missed where it is looked for.
-        f.has_bandwidth or f.needs_bandwidth_quota
+        f.has_bandwidth or f.needs_bandwidth_quota, f.bucket_generation
       into app
       from rate_limiter.app_facts as f
       where f.shard_key = consume_at.shard_key
@@ -2198,7 +2220,7 @@ begin
       if app.has_bandwidth then
         select
           b.ledger_seq, b.quota_valid_until, b.current_tokens, b.capacity, b.refill_rate,
-          b.last_refill_at
+          b.last_refill_at, b.generation
         into bandwidth
         from rate_limiter.token_buckets as b
         where b.shard_key = app.shard_key
@@ -2219,8 +2241,8 @@ begin
       end if;
 
       if iops_drawn is not null and not is_charged then
-        select true
-        into may_pay
+        select s.generation
+        into stripe_generation
         from rate_limiter_internal.layer1_stripes as s
         where s.shard_key = app.shard_key
           and s.stripe = rate_limiter_internal.session_stripe()
@@ -2243,11 +2265,16 @@ begin
           ),
           last_refill_at = greatest(b.last_refill_at, at),
           ledger_seq = b.ledger_seq + 1,
-          updated_at = at
+          updated_at = at,
+          generation = rate_limiter_internal.next_generation(
+            b.generation, b.ledger_seq, b.page, b.ctid
+          ),
+          page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
         where b.shard_key = app.shard_key
           and b.owner_id = consume_at.app_id
           and b.bucket_type = 'iops_l2'
           and b.mode = 'enforce'
+          and b.generation <= app.generation
           and b.calculation_method <> 'fixed_window'
           and b.capacity is not null
           and at < b.quota_valid_until
@@ -2255,7 +2282,8 @@ begin
           and b.current_tokens + rate_limiter_internal.inflow(
             b.current_tokens, b.capacity, b.refill_rate, b.last_refill_at, at
           ) >= cost
-        returning b.ledger_seq, b.refilled, b.current_tokens, b.calculation_method
+        returning
+          b.ledger_seq, b.refilled, b.current_tokens, b.calculation_method, b.generation
         into iops;
         exit when not found;
         is_charged := true;
@@ -2277,11 +2305,16 @@ begin
           refilled = bytes_refilled,
           last_refill_at = greatest(b.last_refill_at, at),
           ledger_seq = bandwidth.ledger_seq + 1,
-          updated_at = at
+          updated_at = at,
+          generation = rate_limiter_internal.next_generation(
+            b.generation, b.ledger_seq, b.page, b.ctid
+          ),
+          page = rate_limiter_internal.next_page(b.ledger_seq, b.page, b.ctid)
         where b.shard_key = app.shard_key
           and b.owner_id = consume_at.app_id
           and b.bucket_type = 'bandwidth_l2'
           and b.mode = 'enforce'
+          and b.generation <= bandwidth.generation
           and b.ledger_seq = bandwidth.ledger_seq
           and b.last_refill_at = bandwidth.last_refill_at
           and b.quota_valid_until = bandwidth.quota_valid_until;
@@ -2306,6 +2339,7 @@ begin
         set iops = s.iops - iops_drawn, bytes = s.bytes - bytes_drawn
         where s.shard_key = app.shard_key
           and s.stripe = rate_limiter_internal.session_stripe()
+          and s.generation <= stripe_generation
           and rate_limiter_internal.stripe_can_pay(
             s.expires_at, s.iops, s.bytes, iops_drawn, bytes_drawn, at
           );
@@ -2321,6 +2355,9 @@ begin
         end if;
       end if;
 
+      if iops.generation <= app.generation - 8 then
+        perform rate_limiter_internal.note_generation(app.shard_key, app_id, iops.generation);
+      end if;
       return row(
         true, null::text, cost, iops.current_tokens, bytes_left, 0::bigint,
         case when iops.calculation_method = 'leaky_bucket'
@@ -2780,7 +2817,7 @@ begin
   -- Where the shard key is looked up, the rest of the facts is at hand.
   select
     f.shard_key, f.cluster_id, f.has_shadow, f.has_cost_rule, f.draws_iops, f.draws_bandwidth,
-    f.has_bandwidth or f.needs_bandwidth_quota
+    f.has_bandwidth or f.needs_bandwidth_quota, f.bucket_generation
   into app
   from rate_limiter.app_facts as f
   where f.app_id = consume.app_id

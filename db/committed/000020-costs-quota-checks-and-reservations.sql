@@ -1389,7 +1389,25 @@ begin
   order by b.bucket_type
   for update;
   -- A reserve is new and empty; one of a cluster that the application left is empty too.
-  insert into rate_limiter.token_buckets as b (
+  perform
+  from rate_limiter_internal.reserve_limits(sync_reserves_at.cluster_id) as t
+  join rate_limiter.token_buckets as b
+    on b.shard_key = shard
+    and b.owner_id = t.app_id
+    and b.bucket_type = t.bucket_type
+    and b.mode = 'enforce'
+  where b.reserve_cluster_id <> sync_reserves_at.cluster_id
+  order by b.owner_id, b.bucket_type
+  for update of b;
+  update rate_limiter.token_buckets as b
+  set reserve_cluster_id = sync_reserves_at.cluster_id, quota_valid_until = '-infinity'
+  from rate_limiter_internal.reserve_limits(sync_reserves_at.cluster_id) as t
+  where b.shard_key = shard
+    and b.owner_id = t.app_id
+    and b.bucket_type = t.bucket_type
+    and b.mode = 'enforce'
+    and b.reserve_cluster_id <> sync_reserves_at.cluster_id;
+  insert into rate_limiter.token_buckets (
     shard_key, owner_id, bucket_type, mode, reserve_cluster_id, last_refill_at, last_capacity,
     refill_rate
   )
@@ -1397,10 +1415,15 @@ begin
     shard, t.app_id, t.bucket_type, 'enforce', sync_reserves_at.cluster_id,
     coalesce(at, clock_timestamp()), 0, 0
   from rate_limiter_internal.reserve_limits(sync_reserves_at.cluster_id) as t
-  order by t.app_id, t.bucket_type
-  on conflict on constraint token_buckets_pkey do update
-  set reserve_cluster_id = excluded.reserve_cluster_id, quota_valid_until = '-infinity'
-  where b.reserve_cluster_id <> excluded.reserve_cluster_id;
+  where not exists (
+    select
+    from rate_limiter.token_buckets as b
+    where b.shard_key = shard
+      and b.owner_id = t.app_id
+      and b.bucket_type = t.bucket_type
+      and b.mode = 'enforce'
+  )
+  order by t.app_id, t.bucket_type;
 
   stored := array(
     select b

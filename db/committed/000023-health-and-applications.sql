@@ -1029,7 +1029,7 @@ begin
 
   if new.shard_key is distinct from old.shard_key then
     update rate_limiter.app_facts as f
-    set shard_key = new.shard_key
+    set shard_key = new.shard_key, moved_at = clock_timestamp()
     where f.shard_key = old.shard_key and f.app_id = new.app_id;
     update rate_limiter.app_costs as c
     set shard_key = new.shard_key

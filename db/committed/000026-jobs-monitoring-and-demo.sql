@@ -764,6 +764,13 @@ as $$
           and pg_has_role(r.oid, ours.oid, 'member')
       )
   )
+  select
+    'database_writable', null,
+    (
+      not pg_is_in_recovery()
+      and current_setting('transaction_read_only') = 'off'
+    )::integer
+  union all
   select 'processes', k.kind, count(p.process_id)
   from (values ('gateway'), ('client'), ('worker'), ('api')) as k (kind)
   left join rate_limiter.processes as p

@@ -16,6 +16,7 @@ interface Sample {
 
 /** The metrics of metrics_snapshot(), by name; `label` is the name of its label. */
 const gauges: Readonly<Record<string, { readonly help: string; readonly label?: string }>> = {
+  database_writable: { help: "Whether the database took writes at this scrape." },
   jobs_ready: { help: "Jobs that are due and not running." },
   jobs_running: { help: "Jobs that a worker is running." },
   jobs_given_up: { help: "Jobs that failed for the last time and need attention." },
@@ -77,7 +78,7 @@ export function addDatabaseMetrics(register: Registry, pool: Pool): () => Promis
   );
   const isUp = new Gauge({
     name: `${prefix}database_up`,
-    help: "Whether the database answered this scrape.",
+    help: "Whether the database answered this scrape, be it to reads alone.",
     registers,
   });
   return async () => {

@@ -45,6 +45,7 @@ export const alertCases: readonly AlertCase[] = [
   // No target at all.
   { alert: "StorageQosNoWorker", at: "10m", labels: {}, series: {} },
   ...gauge("StorageQosDatabaseDown", "storage_qos_database_up", 0, 1),
+  ...gauge("StorageQosDatabaseReadOnly", "storage_qos_database_writable", 0, 1),
   ...both("StorageQosMetricsMissing", "30m", {}, databaseUp, {
     ...databaseUp,
     storage_qos_jobs_ready: "0x100",

@@ -222,6 +222,48 @@ describe("the nightly check of the ledger", () => {
     await sql`delete from rate_limiter.token_buckets where owner_id = ${appId}`;
   });
 
+  test("does not lose an application that moves behind it between two slices", async () => {
+    const clusters = await sql<{ cluster_id: string; shard_key: number }[]>`
+      insert into rate_limiter.clusters (name, region)
+      select gen_random_uuid()::text, 'north' from generate_series(1, 2)
+      returning cluster_id, shard_key
+    `;
+    const [low, high] = clusters.toSorted((a, b) => a.shard_key - b.shard_key);
+    const place = (app: string, cluster: string | undefined) => sql`
+      update rate_limiter.applications set cluster_id = ${cluster ?? null} where app_id = ${app}
+    `;
+    const other = await makeApplication(database, { limit: 10, burst: 1000 });
+    await place(other, low?.cluster_id);
+    await place(appId, high?.cluster_id);
+    for (const seconds of [1, 2, 3, 4]) await consume(seconds);
+    await sql`
+      delete from rate_limiter.token_transactions where owner_id = ${appId} and seq = 3
+    `;
+    const slice = async () => {
+      const [answer] = await database.as("rate_limiter_worker")`
+        select * from rate_limiter_private.verify_ledger(${at(10)}, 1)
+      `;
+      return answer;
+    };
+    // Until the next slice begins behind the place that the application moves to.
+    const isPast = async () => {
+      const [progress] = await sql`
+        select p.next_key > ${low?.shard_key ?? 0} as is_past
+        from rate_limiter_private.ledger_check_progress as p
+      `;
+      return progress?.is_past;
+    };
+    do await slice();
+    while (!(await isPast()));
+    await place(appId, low?.cluster_id);
+    let last = await slice();
+    while (!last?.is_done) last = await slice();
+    const gaps = last?.first_gaps.filter((gap: { owner_id: string }) => gap.owner_id === appId);
+    expect(gaps).toMatchObject([{ seq: 4 }]);
+    await sql`delete from rate_limiter.token_transactions where owner_id = ${appId}`;
+    await sql`delete from rate_limiter.token_buckets where owner_id = ${appId}`;
+  });
+
   test("reads of the ledger what is of its slice alone", async () => {
     const apps = [appId];
     for (let app = 0; app < 3; app++) {

@@ -14,7 +14,8 @@ async function startHere(databaseUrl: string) {
   const worker = await startWorker({ databaseUrl, http: { host: "127.0.0.1", port: 0 } });
   onTestFinished(worker.stop);
   const status = async () => (await fetch(`${worker.url}/readyz`)).status;
-  return { status };
+  const metrics = async () => (await fetch(`${worker.url}/metrics`)).text();
+  return { status, metrics };
 }
 
 async function untilDone(task: string): Promise<void> {
@@ -66,9 +67,15 @@ describe("a worker", { timeout: 180_000 }, () => {
       where datname = ${database.name} and usename = ${decodeURIComponent(new URL(url).username)}
     `;
     await vi.waitFor(async () => expect(await worker.status()).toBe(503), patience);
+    await vi.waitFor(async () => {
+      const metrics = await worker.metrics();
+      expect(metrics).toContain("storage_qos_database_up 1");
+      expect(metrics).toContain("storage_qos_database_writable 0");
+    }, patience);
     await makeReadOnly(false);
     await database.sql`select graphile_worker.add_job('verify_ledger')`;
     await untilDone("verify_ledger");
     await vi.waitFor(async () => expect(await worker.status()).toBe(200), patience);
+    expect(await worker.metrics()).toContain("storage_qos_database_writable 1");
   });
 });

@@ -362,7 +362,7 @@ describe("sixteen connections at few buckets, all at once", () => {
       select b.owner_id, b.bucket_type, b.current_tokens, sum(t.refilled + t.tokens_change)
       from rate_limiter.token_buckets as b
       join rate_limiter.token_transactions as t using (shard_key, owner_id, bucket_type, mode)
-      group by b.shard_key, b.owner_id, b.bucket_type, b.mode
+      group by b.shard_key, b.owner_id, b.bucket_type, b.mode, b.generation
       having b.current_tokens <> sum(t.refilled + t.tokens_change)
         or b.current_tokens < -(rate_limiter_internal.debt_limit(b))
         or b.current_tokens > 1.5 * max(b.capacity)
