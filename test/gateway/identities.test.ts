@@ -31,7 +31,7 @@ const newKey = (id = `AKIA${String(++keysMade).padStart(16, "0")}`): AccessKey =
 const wrong = (key: AccessKey): AccessKey => ({ ...key, secret: "not the secret" });
 
 /** All access keys of the store, registered or not. */
-const issued = Array.from({ length: 100 }, () => newKey());
+const issued = Array.from({ length: 120 }, () => newKey());
 const unusual = ["test:tester", "a/b/20260101/c", "a,b", "~"].map((id) => newKey(id));
 const takeKey = () => issued.pop() as AccessKey;
 
@@ -650,6 +650,30 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
       const { bytes } = await charged(database, other);
       expect(Number(bytes)).toBeGreaterThanOrEqual(900_000);
     }, 30_000);
+  });
+
+  test.each([
+    ["a large upload", { method: "PUT", body: "x".repeat(900_000) }, 0],
+    ["what its owner is denied, too", { method: "DELETE" }, 1],
+  ])("a sender that is not proven moves no lease of the owner by %s", async (_, init, denied) => {
+    const { appId, apiKey } = await makeWorld(database);
+    const quota = { iops: { limit: 1, burst: denied ? 4 : 1_000 }, bytesPerSecond: 1_000_000 };
+    await addQuota(database, { appId }, quota);
+    const by = await register(database, appId, takeKey());
+    const settled = () => counter(nginx, /^qos_database_calls_total\{call="settle_lease"\}/);
+    const strangers = () => counter(nginx, /^qos_unproven_denials_total/);
+    const before = { settled: await settled(), strangers: await strangers() };
+    const own = await fetch(url, { method: "HEAD", headers: { "X-API-Key": apiKey } });
+    expect(own.status).toBe(403);
+    expect(await codeOf(await ask(wrong(by), init))).not.toMatch(/^200/);
+    // Workers tell their counts once a second.
+    const counted = async () => expect(await strangers()).toBe(before.strangers + denied);
+    await vi.waitFor(counted, 30_000);
+    expect(await settled()).toBe(before.settled);
+    const rows = await database.sql`
+      select from rate_limiter.denial_counts where app_id = ${appId}
+    `;
+    expect(rows).toHaveLength(0);
   });
 
   describe("of a source that was never found signed", () => {

@@ -10,6 +10,7 @@ local denials = require("qos.denials")
 local exchange = require("qos.exchange")
 local leases = require("qos.leases")
 local lock = require("qos.lock")
+local metrics = require("qos.metrics")
 local outage = require("qos.outage")
 local owed = require("qos.owed")
 local pools = require("qos.pools")
@@ -33,6 +34,29 @@ local function denial(entry, reason, retry_after_ms)
     allowed = false, entry = entry, reason = reason, layer = layers[reason],
     retry_after_ms = retry_after_ms,
   }
+end
+
+-- An access key id is no secret: what a sender is denied that was never found signed counts apart from
+-- what its owner is denied.
+local function count_denial(entry, reason, tokens, operation)
+  if operation.is_unproven then
+    metrics.add(metrics.name("qos_unproven_denials_total", 'reason="' .. reason .. '"'))
+  else
+    denials.count(entry.app_id, reason, tokens, operation.size)
+  end
+end
+
+-- Under what name the database's denials are remembered: those of strangers stop strangers alone.
+local function memory_of(entry, operation)
+  return operation.is_unproven and entry.app_id .. " of strangers" or entry.app_id
+end
+
+local function remember_denial(entry, tokens, operation, decision)
+  if not entry.limits.is_direct then
+    denials.remember(
+      memory_of(entry, operation), decision.reason, decision.retry_after_ms, tokens, operation.size
+    )
+  end
 end
 
 -- In an outage the policy decides. Nothing is charged then, so nothing is settled either.
@@ -90,13 +114,53 @@ local function ask_database(entry, operation, reference)
   )
 end
 
+-- The database's decision where it would deny, without taking, borrowing or counting anything; nil
+-- where it would not, or did not answer.
+local function refusal_of_database(entry, tokens, operation)
+  local row, problem = store.call(
+    "check_limit", entry.app_id, operation.name,
+    operation.digits or amount.integer(operation.size)
+  )
+  if row == nil then
+    return problem.code and failure(problem) or nil
+  end
+  return not row.allowed and of_row(entry, row, tokens, operation) or nil
+end
+
+local function denied_as_unproven(entry, tokens, operation)
+  local decision = operation.is_unproven and refusal_of_database(entry, tokens, operation) or nil
+  if decision and decision.reason then
+    count_denial(entry, decision.reason, tokens, operation)
+    remember_denial(entry, tokens, operation, decision)
+  end
+  return decision
+end
+
+-- The database has charged one of several keys.
+local function charge_other_keys(entry, operation, decision)
+  local rule = config_cache.cost_of(entry, operation.name)
+  local due = (operation.count - 1) * rule.base
+  if decision.reference then
+    -- Under a key of its own: it can be given back.
+    decision.announced = { tokens = due, bytes = 0 }
+    decision.announced_key = "keys " .. decision.reference
+    owed.announce(entry.app_id, decision.announced_key, due, 0)
+  else
+    owed.owe(entry.app_id, due, 0)
+  end
+end
+
 local function consume(entry, tokens, operation, is_final)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
+  local refusal = denied_as_unproven(entry, tokens, operation)
+  if refusal then
+    return refusal
+  end
   local reference = not is_final and request.var("request_id") or nil
   local row, problem = ask_database(entry, operation, reference)
-  if row and not row.allowed and row.reason == "iops_l2"
+  if row and not row.allowed and row.reason == "iops_l2" and not operation.is_unproven
     and borrowing.borrow(entry.app_id, tokens)
   then
     leases.forget_shortage(entry.app_id)
@@ -108,30 +172,23 @@ local function consume(entry, tokens, operation, is_final)
     return without_database(entry, tokens, operation)
   end
   local decision = of_row(entry, row, tokens, operation, reference)
-  if row.allowed and (operation.count or 1) > 1 then
-    -- The database has charged one of them.
-    local rule = config_cache.cost_of(entry, operation.name)
-    local due = (operation.count - 1) * rule.base
-    if reference then
-      -- Under a key of its own: it can be given back.
-      decision.announced, decision.announced_key = { tokens = due, bytes = 0 }, "keys " .. reference
-      owed.announce(entry.app_id, decision.announced_key, due, 0)
-    else
-      owed.owe(entry.app_id, due, 0)
-    end
-  end
-  if not decision.allowed and not entry.limits.is_direct then
-    denials.remember(entry.app_id, row.reason, decision.retry_after_ms, tokens, operation.size)
+  if not decision.allowed then
+    remember_denial(entry, tokens, operation, decision)
+  elseif (operation.count or 1) > 1 then
+    charge_other_keys(entry, operation, decision)
   end
   return decision
 end
 
 local function denied_of_late(entry, tokens, operation)
   local reason, retry_after_ms = denials.find(entry.app_id, tokens, operation.size)
+  if reason == nil and operation.is_unproven then
+    reason, retry_after_ms = denials.find(memory_of(entry, operation), tokens, operation.size)
+  end
   if reason == nil then
     return nil
   end
-  denials.count(entry.app_id, reason, tokens, operation.size)
+  count_denial(entry, reason, tokens, operation)
   return denial(entry, reason, retry_after_ms)
 end
 
@@ -185,7 +242,7 @@ local function denied_for_shortage(entry, tokens, operation)
   if wait == nil then
     return nil
   end
-  denials.count(entry.app_id, reason, tokens, operation.size)
+  count_denial(entry, reason, tokens, operation)
   return denial(entry, reason, math.max(math.ceil(math.max(ends_in, wait) * 1000), 1))
 end
 
@@ -213,7 +270,7 @@ local function denied_for_owed(entry, tokens, operation)
   if bytes_owed > 0 then
     reason, wait = "bandwidth_l2", bytes_owed / outage.slowest(entry.limits, "bandwidth")
   end
-  denials.count(entry.app_id, reason, tokens, operation.size)
+  count_denial(entry, reason, tokens, operation)
   return denial(entry, reason, math.max(math.ceil(wait * 1000), 100))
 end
 
@@ -224,13 +281,14 @@ local function consume_in_turn(entry, tokens, operation, is_final)
     return denied_of_late(entry, tokens, operation) or from_lease(entry, tokens, operation)
       or denied_for_shortage(entry, tokens, operation)
   end
-  local decision = lock.with("direct " .. entry.app_id, 5, timeout_s, function()
+  local decision = lock.with("direct " .. memory_of(entry, operation), 5, timeout_s, function()
     local decided = without_asking() or denied_for_owed(entry, tokens, operation)
     if decided then
       return decided
+    elseif not operation.is_unproven then
+      -- What is in hand here would be missing there.
+      leases.release(entry.app_id)
     end
-    -- What is in hand here would be missing there.
-    leases.release(entry.app_id)
     return consume(entry, tokens, operation, is_final)
   end, without_asking)
   return decision or without_database(entry, tokens, operation)
@@ -265,8 +323,9 @@ local function from_next_lease(entry, tokens, operation)
 end
 
 -- Whether the application has more now, out of its own future.
-local function has_borrowed(entry, tokens)
-  if denials.last_reason(entry.app_id) ~= "iops_l2" or not borrowing.borrow(entry.app_id, tokens) then
+local function has_borrowed(entry, tokens, operation)
+  if operation.is_unproven or denials.last_reason(entry.app_id) ~= "iops_l2"
+    or not borrowing.borrow(entry.app_id, tokens) then
     return false
   end
   leases.forget_shortage(entry.app_id)
@@ -288,7 +347,7 @@ local function by_leases(entry, tokens, operation, is_final)
   if store.is_paused() then
     return without_database(entry, tokens, operation)
   end
-  if leases.is_short(entry.app_id) and has_borrowed(entry, tokens) then
+  if leases.is_short(entry.app_id) and has_borrowed(entry, tokens, operation) then
     decided = from_next_lease(entry, tokens, operation)
     if decided then
       return decided
@@ -337,19 +396,16 @@ function _M.decide_for(entry, operation, is_final)
   return by_leases(entry, tokens, operation, is_final)
 end
 
-local function is_allowed_by_database(entry, tokens, operation)
-  -- What is in hand here would be missing there.
-  leases.release(entry.app_id)
-  local row, problem = store.call(
-    "check_limit", entry.app_id, operation.name,
-    operation.digits or amount.integer(operation.size)
-  )
-  if row and not row.allowed then
-    return false, of_row(entry, row, tokens, operation)
-  elseif row == nil and problem.code then
-    return false, failure(problem)
+-- Whether a bucket that the database finds short has it together with what is leased here: that stays
+-- leased, as a stranger asks.
+local function is_held_with_leases(entry, decision, tokens, bytes)
+  if layers[decision.reason or ""] == nil then
+    return false
   end
-  return true
+  local left_tokens, left_bytes = pools.left(entry.app_id)
+  local in_bucket, bytes_in_bucket = decision.remaining, decision.remaining_bytes
+  return (in_bucket == nil or tonumber(in_bucket) + left_tokens / 1000000 >= tokens / 1000000)
+    and (bytes_in_bucket == nil or tonumber(bytes_in_bucket) + left_bytes >= bytes)
 end
 
 -- An upload of a sender that is not proven holds no more than `most` bytes of the application while it
@@ -366,8 +422,11 @@ function _M.hold_part(entry, operation, most)
   local fits = not entry.limits.is_direct
     and leases.feeds(entry.app_id, entry.limits.capacities, tokens, operation.size)
   if not fits and not store.is_paused() then
-    local allowed, decision = is_allowed_by_database(entry, tokens, operation)
-    if not allowed then
+    local decision = refusal_of_database(entry, tokens, operation)
+    if decision and not is_held_with_leases(entry, decision, tokens, operation.size) then
+      if decision.reason then
+        count_denial(entry, decision.reason, tokens, operation)
+      end
       return decision
     end
   end

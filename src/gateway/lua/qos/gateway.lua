@@ -281,11 +281,12 @@ local function decide_on(key, watch, operation, headers, header_bytes)
   elseif operation.up then
     operation.header_bytes = tonumber(header_bytes or request.var("request_length"))
   end
+  operation.is_unproven = watch ~= nil and not watch.is_proven
   local began_at = clock.now()
   local entry, decision = decide.application(key)
   if entry then
     decision = measure(entry, operation, headers, watch)
-    if not decision and watch and not watch.is_proven then
+    if not decision and operation.is_unproven then
       decision = decide.hold_part(entry, operation, signature_failures.most_held())
     end
   end

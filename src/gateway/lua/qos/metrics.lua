@@ -19,6 +19,7 @@ local help = {
   qos_signature_failures_total = "Requests that were not signed as they said, by who found it.",
   qos_signature_blocks_total = "Sources that were refused for an access key for a while.",
   qos_signature_refusals_total = "Requests refused for the signatures before them, by reason.",
+  qos_unproven_denials_total = "Denials of senders that were never found signed, by reason.",
   qos_application_requests_total = "Requests by application and decision.",
   qos_application_bytes_total = "Bytes that were charged, by application and direction.",
   qos_decision_seconds = "How long decisions took, waiting for the database included.",

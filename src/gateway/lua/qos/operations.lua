@@ -194,6 +194,7 @@ end
 --   uploaded      bytes of the body; `is_unannounced` where no header gives them
 --   class_size    bytes by which the class is chosen, nil for `size`
 --   range         bytes of the range that a download asks for
+--   is_unproven   no storage has found its sender signed
 --   is_copy       the store copies an object, of `copied` bytes where that is known
 -- `path`: with the bucket, also where the host names it. `headers`: by names in lower case, all of them;
 -- `arguments`: nil where there is no query. `protocol`: as in "HTTP/1.1".
@@ -218,7 +219,7 @@ function _M.of(method, path, arguments, headers, protocol)
     down = rule.transfers == "down",
     may_answer = rule.transfers == "down" or not has_short_answers[method],
     up = rule.transfers == "up" or is_unannounced or uploaded > 0,
-    range = nil, has_range = false, header_bytes = nil,
+    range = nil, has_range = false, header_bytes = nil, is_unproven = nil,
   }
   if operation.down then
     operation.range = rawget(headers, "if-range") == nil and range_size(rawget(headers, "range"))
