@@ -1,26 +1,9 @@
 import type { Command } from "commander";
-import type { DecideOptions } from "../../decide/decide-command.ts";
+import { decideBy } from "../decide-arguments.ts";
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("consume")
-    .description("decide on an operation, and take what it costs")
-    .argument(
-      "<operation>",
-      "such as read_medium; an unknown one is answered with all that there are",
-    )
-    .argument("[size]", "of the operation: bytes, or such as 64KiB", "0")
-    .option(
-      "--key <api key>",
-      "the application's key; else QOS_API_KEY, or the demo's of storage-qos start",
-    )
-    .option("--times <number>", "how often, one after the other", "1")
-    .option("--json", "print one JSON object and nothing else")
-    .addHelpText("after", "\nExit codes: 0 allowed, 3 denied, 1 and 2 errors.")
-    .action(async (operation: string, size: string, options: DecideOptions) => {
-      const { decideCommand, deniedExitCode } = await import("../../decide/decide-command.ts");
-      const { text, isDenied } = await decideCommand("consume", operation, size, options);
-      console.log(text);
-      if (isDenied) process.exitCode = deniedExitCode;
-    });
+    .description("decide on an operation, and take what it costs");
+  decideBy(command, "consume");
 }

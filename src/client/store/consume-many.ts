@@ -1,6 +1,7 @@
 import type { Decision } from "../decisions/decision.ts";
 import { type Answer, decisionOf } from "./answer.ts";
 import { arrayLiteral, digitsOf } from "./array-literal.ts";
+import { decisionColumns, select } from "./columns.ts";
 import type { Sql } from "./sql.ts";
 
 export interface Asked {
@@ -11,19 +12,12 @@ export interface Asked {
 
 /** Admits what it can of many applications at once; null for what consume() decides on. */
 export async function consumeMany(sql: Sql, asked: readonly Asked[]): Promise<(Decision | null)[]> {
-  const rows = await sql<(Answer & { readonly allowed: true | null })[]>`
-    select
-      d.allowed,
-      d.reason,
-      d.remaining::text,
-      d.remaining_bytes::text,
-      d.retry_after_ms::text,
-      d.delay_ms::text
+  const rows = await select<(Answer & { readonly allowed: true | null })[]>(sql, decisionColumns)`
     from rate_limiter.consume_many(
       ${arrayLiteral(asked.map((one) => one.application))}::text::uuid[],
       ${arrayLiteral(asked.map((one) => one.name))}::text::text[],
       ${arrayLiteral(asked.map((one) => digitsOf(one.size)))}::text::bigint[]
-    ) as d
+    )
   `;
   return rows.map((row) => (row.allowed === null ? null : decisionOf(row)));
 }

@@ -1,5 +1,6 @@
 import type { Decision } from "../decisions/decision.ts";
 import { type Answer, decisionOf } from "./answer.ts";
+import { decisionColumns, select } from "./columns.ts";
 import type { Sql } from "./sql.ts";
 
 export interface Operation {
@@ -14,17 +15,10 @@ export async function consume(
   application: string,
   operation: Operation,
 ): Promise<Decision> {
-  const [row] = await sql<[Answer]>`
-    select
-      d.allowed,
-      d.reason,
-      d.remaining::text,
-      d.remaining_bytes::text,
-      d.retry_after_ms::text,
-      d.delay_ms::text
+  const [row] = await select<[Answer]>(sql, decisionColumns)`
     from rate_limiter.consume(
       ${application}, ${operation.name}, ${operation.size}::text::bigint, ${operation.reference}
-    ) as d
+    )
   `;
   return decisionOf(row);
 }

@@ -1,4 +1,5 @@
 import type { LeaseGrant } from "../leases/lease.ts";
+import { grantColumns, select } from "./columns.ts";
 import type { Sql } from "./sql.ts";
 
 export interface LeaseRequest {
@@ -15,16 +16,7 @@ export interface LeaseRequest {
 }
 
 export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<LeaseGrant> {
-  const [row] = await sql<[LeaseGrant]>`
-    select
-      l.lease_id::text,
-      l.tokens::text,
-      l.bytes::text,
-      l.lifetime_ms::text,
-      l.retry_after_ms::text,
-      l.holders,
-      l.is_limited_tokens,
-      l.is_limited_bytes
+  const [row] = await select<[LeaseGrant]>(sql, grantColumns)`
     from rate_limiter.lease_tokens(
       ${request.application},
       ${request.tokens}::text::numeric,
@@ -33,7 +25,7 @@ export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<Leas
       ${request.holder},
       ${request.denials}::text::jsonb,
       ${request.leaseId}
-    ) as l
+    )
   `;
   return row;
 }

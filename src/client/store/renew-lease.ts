@@ -1,4 +1,5 @@
 import type { LeaseGrant } from "../leases/lease.ts";
+import { grantColumns, select } from "./columns.ts";
 import type { LeaseRequest } from "./lease-tokens.ts";
 import type { Sql } from "./sql.ts";
 
@@ -13,16 +14,7 @@ export async function renewLease(
   spent: SpentLease,
   request: LeaseRequest,
 ): Promise<LeaseGrant> {
-  const [row] = await sql<[LeaseGrant]>`
-    select
-      l.lease_id::text,
-      l.tokens::text,
-      l.bytes::text,
-      l.lifetime_ms::text,
-      l.retry_after_ms::text,
-      l.holders,
-      l.is_limited_tokens,
-      l.is_limited_bytes
+  const [row] = await select<[LeaseGrant]>(sql, grantColumns)`
     from rate_limiter.renew_lease(
       ${request.application},
       ${spent.id},
@@ -34,7 +26,7 @@ export async function renewLease(
       ${request.holder},
       ${request.denials}::text::jsonb,
       next_lease_id => ${request.leaseId}
-    ) as l
+    )
   `;
   return row;
 }
