@@ -5170,7 +5170,7 @@ create function rate_limiter_private.refresh_daily_quota_usage(from_app_id uuid 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2fa914e552204baf
+  -- body b3720ecf7c96184b
 
 create function rate_limiter_private.refresh_session(refresh_token text, OUT outcome text, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT new_refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record

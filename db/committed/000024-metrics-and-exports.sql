@@ -353,6 +353,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   apps record;
+  due_ids uuid[];
+  held record;
 begin
   -- One at a time: two would count the same rows.
   is_busy := not rate_limiter_internal.try_lock_job('refresh_daily_quota_usage');
@@ -360,25 +362,46 @@ begin
     return;
   end if;
 
-  -- Each keeps its shard key until this is written.
-  with facts as materialized (
-    select f.shard_key, f.app_id
-    from rate_limiter.app_facts as f
-    where f.app_id >= coalesce(from_app_id, '00000000-0000-0000-0000-000000000000')
-    order by f.app_id
-    limit batch_size + 1
-    for key share
-  )
   select
     (array_agg(f.shard_key order by f.app_id))[:batch_size] as shard_keys,
     (array_agg(f.app_id order by f.app_id))[:batch_size] as ids,
     (array_agg(f.app_id order by f.app_id))[batch_size + 1] as next_id
   into apps
+  from (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id >= coalesce(from_app_id, '00000000-0000-0000-0000-000000000000')
+    order by f.app_id
+    limit batch_size + 1
+  ) as f;
+  next_app_id := apps.next_id;
+
+  -- To lock a row is to write it: idle applications are left alone.
+  due_ids := array(
+    select distinct d.app_id
+    from rate_limiter_internal.usage_due(apps.shard_keys, apps.ids, max_entries) as d
+  );
+  if due_ids = '{}' then
+    return;
+  end if;
+
+  -- Each keeps its shard key until this is written.
+  with facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id = any (due_ids)
+    order by f.app_id
+    for key share
+  )
+  select
+    array_agg(f.shard_key order by f.app_id) as shard_keys,
+    array_agg(f.app_id order by f.app_id) as ids
+  into held
   from facts as f;
 
   -- A statement of its own: it sees what was moved before the facts were locked.
   next_app_id := coalesce(
-    rate_limiter_internal.add_usage(apps.shard_keys, apps.ids, max_entries), apps.next_id
+    rate_limiter_internal.add_usage(held.shard_keys, held.ids, max_entries), next_app_id
   );
 end;
 $$;

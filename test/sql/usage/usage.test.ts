@@ -290,3 +290,22 @@ describe("usage by hour and day", () => {
     }
   });
 });
+
+test("an application that did nothing is not locked: that would write its row", async () => {
+  const idle = await makeApplication(database, { limit: 1000, burst: 100_000 });
+  await consumeAt(0);
+  await consumeAt(0, 1, idle);
+  await count();
+  await consumeAt(1);
+  const locked = await sql.begin(async (transaction) => {
+    await transaction`
+      select from rate_limiter_private.refresh_daily_quota_usage(null, 1000, 20000)
+    `;
+    return transaction<{ id: string }[]>`
+      select f.app_id as id
+      from rate_limiter.app_facts as f
+      where f.xmax = pg_current_xact_id()::xid
+    `;
+  });
+  expect(locked.map(({ id }) => id)).toEqual([appId]);
+});
