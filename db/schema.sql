@@ -117,6 +117,11 @@ create type rate_limiter.transaction_type as enum (
   'owed'
 );
 
+create type rate_limiter_admin.alert_destination as (
+  channel text,
+  target text
+);
+
 create type rate_limiter_admin.bandwidth_limits as (
   bandwidth_limit_bps bigint,
   bandwidth_burst_bps bigint,
@@ -203,8 +208,7 @@ create type rate_limiter_internal.decision_facts as (
   has_cost_rule boolean,
   draws_iops boolean,
   draws_bandwidth boolean,
-  has_bandwidth boolean,
-  generation integer
+  has_bandwidth boolean
 );
 
 create type rate_limiter_internal.due_charge as (
@@ -254,8 +258,7 @@ create type rate_limiter_internal.layer1_draw as (
   taken numeric,
   drawn numeric,
   kept numeric,
-  quota_valid_until timestamp with time zone,
-  generation integer
+  quota_valid_until timestamp with time zone
 );
 
 create type rate_limiter_internal.lease_end as (
@@ -319,6 +322,7 @@ create table rate_limiter.alert_configs (
   constraint alert_configs_pkey PRIMARY KEY (alert_id),
   constraint alert_cooldown_check CHECK (cooldown_seconds >= 0),
   constraint alert_duration_check CHECK (duration_seconds > 0),
+  constraint alert_metric_name_is_readable CHECK (metric_name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint alert_metric_name_not_empty CHECK (metric_name::text ~ '\S'::text),
   constraint alert_notification_is_object CHECK (jsonb_typeof(notification_config) = 'object'::text),
   constraint alert_severity_check CHECK (severity::text = ANY (ARRAY['info'::character varying, 'warning'::character varying, 'critical'::character varying]::text[])),
@@ -404,8 +408,6 @@ create table rate_limiter.app_facts (
   draws_bandwidth boolean not null,
   needs_iops_quota boolean not null,
   needs_bandwidth_quota boolean not null,
-  bucket_generation integer not null default 0,
-  moved_at timestamp with time zone,
   constraint app_facts_pkey PRIMARY KEY (shard_key, app_id)
 ) with (fillfactor=70);
 alter table rate_limiter.app_facts enable row level security;
@@ -423,6 +425,7 @@ create table rate_limiter.applications (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint app_metadata_size CHECK (octet_length(metadata::text) <= 16384),
+  constraint app_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint app_shard_key_unique UNIQUE (shard_key, app_id),
   constraint app_tenant_name_unique UNIQUE (tenant_id, name),
@@ -503,7 +506,9 @@ create table rate_limiter.clusters (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint cluster_capacity_check CHECK (max_capacity >= 0),
   constraint cluster_health_check_url_check CHECK (health_check_url::text ~ '^https?://[^\s/@]+(/\S*)?$'::text),
+  constraint cluster_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint cluster_name_not_empty CHECK (name::text ~ '\S'::text),
+  constraint cluster_region_is_readable CHECK (region::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint cluster_region_not_empty CHECK (region::text ~ '\S'::text),
   constraint cluster_status_check CHECK (health_status::text = ANY (ARRAY['healthy'::character varying, 'degraded'::character varying, 'unhealthy'::character varying, 'unknown'::character varying]::text[])),
   constraint clusters_name_key UNIQUE (name),
@@ -667,6 +672,8 @@ create table rate_limiter.operation_types (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint operation_c_base_check CHECK (c_base >= 0::numeric AND c_base <> 'NaN'::numeric),
   constraint operation_c_bw_check CHECK (c_bw >= 0::numeric AND c_bw <> 'NaN'::numeric),
+  constraint operation_category_is_readable CHECK (category::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint operation_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint operation_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint operation_types_name_key UNIQUE (name),
   constraint operation_types_pkey PRIMARY KEY (operation_id),
@@ -810,6 +817,7 @@ create table rate_limiter.roles (
   is_system boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint role_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint role_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint roles_name_key UNIQUE (name),
   constraint roles_pkey PRIMARY KEY (role_id)
@@ -894,6 +902,7 @@ create table rate_limiter.tenants (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint tenant_description_length CHECK (char_length(description) <= 2000),
+  constraint tenant_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint tenant_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint tenants_name_key UNIQUE (name),
   constraint tenants_pkey PRIMARY KEY (tenant_id)
@@ -934,8 +943,6 @@ create table rate_limiter.token_buckets (
   owner_id uuid not null,
   bucket_type rate_limiter.bucket_type not null,
   mode rate_limiter.quota_mode not null default 'enforce'::rate_limiter.quota_mode,
-  generation integer not null default 0,
-  page bigint,
   calculation_method rate_limiter.calculation_method not null default 'token_bucket'::rate_limiter.calculation_method,
   allow_oversize boolean not null default false,
   burst_duration_seconds integer not null default 1,
@@ -958,7 +965,8 @@ create table rate_limiter.token_buckets (
   leased numeric(38,6),
   reserve_cluster_id uuid,
   constraint bucket_reserve_has_cluster CHECK ((bucket_type = ANY (ARRAY['iops_reserve'::rate_limiter.bucket_type, 'bandwidth_reserve'::rate_limiter.bucket_type])) = (reserve_cluster_id IS NOT NULL)),
-  constraint token_buckets_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode, generation)
+  constraint token_buckets_bucket_id_key UNIQUE (shard_key, owner_id, bucket_id),
+  constraint token_buckets_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
 alter table rate_limiter.token_buckets enable row level security;
 
@@ -1035,14 +1043,17 @@ create table rate_limiter.users (
   user_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
   username character varying(255) not null,
-  email character varying(255) not null,
+  email character varying(255),
+  is_service_account boolean not null default false,
   is_active boolean not null default true,
   last_login_at timestamp with time zone,
   login_count integer not null default 0,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint user_email_format CHECK (email::text ~* '^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$'::text),
+  constraint user_email_is_of_people CHECK ((email IS NULL) = is_service_account),
   constraint user_login_count_check CHECK (login_count >= 0),
+  constraint user_username_is_readable CHECK (username::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint user_username_not_empty CHECK (username::text ~ '\S'::text),
   constraint users_pkey PRIMARY KEY (user_id),
   constraint users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE RESTRICT
@@ -1142,9 +1153,7 @@ create unlogged table rate_limiter_internal.layer1_stripes (
   expires_at timestamp with time zone not null,
   iops numeric(38,6) not null,
   bytes numeric(38,6) not null,
-  generation integer not null default 0,
-  page bigint,
-  constraint layer1_stripes_pkey PRIMARY KEY (shard_key, stripe, generation)
+  constraint layer1_stripes_pkey PRIMARY KEY (shard_key, stripe)
 ) with (fillfactor=10);
 
 create unlogged table rate_limiter_internal.lease_shares (
@@ -1190,6 +1199,7 @@ create table rate_limiter_private.api_keys (
   revoked_by uuid,
   suspended_until timestamp with time zone,
   constraint api_key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
+  constraint api_key_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint api_key_prefix_format CHECK (
 CASE
     WHEN is_registered THEN prefix::text ~ '^[!-~]{1,12}$'::text
@@ -1200,6 +1210,27 @@ END),
   constraint api_keys_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
   constraint api_keys_pkey PRIMARY KEY (key_hash),
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
+);
+
+create table rate_limiter_private.invitations (
+  invitation_id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  token_hash bytea not null,
+  mailed_token_hash bytea,
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  expires_at timestamp with time zone not null,
+  mailed_at timestamp with time zone,
+  accepted_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint invitation_has_one_end CHECK (accepted_at IS NULL OR revoked_at IS NULL),
+  constraint invitation_hashes_are_sha256 CHECK (octet_length(token_hash) = 32 AND octet_length(mailed_token_hash) = 32),
+  constraint invitation_is_finite CHECK (isfinite(expires_at)),
+  constraint invitations_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint invitations_mailed_token_hash_key UNIQUE (mailed_token_hash),
+  constraint invitations_pkey PRIMARY KEY (invitation_id),
+  constraint invitations_token_hash_key UNIQUE (token_hash),
+  constraint invitations_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
 create table rate_limiter_private.job_failures (
@@ -1326,6 +1357,31 @@ create table rate_limiter_private.second_factors (
   last_used_step bigint not null default 0,
   constraint second_factors_pkey PRIMARY KEY (user_id),
   constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
+create table rate_limiter_private.service_tokens (
+  token_hash bytea not null,
+  token_id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  prefix character varying(12) not null,
+  name character varying(255),
+  permissions text[],
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  expires_at timestamp with time zone not null,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  revoked_by uuid,
+  constraint service_token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
+  constraint service_token_is_finite CHECK (isfinite(expires_at)),
+  constraint service_token_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint service_token_permissions_not_empty CHECK (cardinality(permissions) > 0),
+  constraint service_token_prefix_format CHECK (prefix::text ~ '^qst_[A-Za-z0-9_-]{8}$'::text),
+  constraint service_tokens_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_pkey PRIMARY KEY (token_hash),
+  constraint service_tokens_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_token_id_key UNIQUE (token_id),
+  constraint service_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
 create table rate_limiter_private.usage_daily (
@@ -1482,6 +1538,7 @@ CREATE INDEX idx_user_roles_role ON rate_limiter.user_roles USING btree (role_id
 CREATE INDEX idx_users_active ON rate_limiter.users USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_users_email ON rate_limiter.users USING btree (lower((email)::text));
 CREATE INDEX idx_users_username ON rate_limiter.users USING gin (to_tsvector('english'::regconfig, (username)::text));
+CREATE UNIQUE INDEX user_service_account_name_unique ON rate_limiter.users USING btree (tenant_id, lower((username)::text)) WHERE is_service_account;
 CREATE UNIQUE INDEX user_tenant_email_unique ON rate_limiter.users USING btree (tenant_id, lower((email)::text));
 CREATE INDEX idx_audit_logs_action ON rate_limiter_audit.audit_logs USING btree (action, created_at DESC);
 CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC);
@@ -1503,12 +1560,18 @@ CREATE INDEX idx_reservation_history_cluster ON rate_limiter_audit.reservation_h
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_invitations_created_by ON rate_limiter_private.invitations USING btree (created_by);
+CREATE INDEX idx_invitations_expires ON rate_limiter_private.invitations USING btree (expires_at);
+CREATE INDEX idx_invitations_user ON rate_limiter_private.invitations USING btree (user_id, created_at DESC);
 CREATE INDEX idx_job_failures_failed ON rate_limiter_private.job_failures USING btree (last_failed_at);
 CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btree (seen_at);
 CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING btree (made_at);
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
+CREATE INDEX idx_service_tokens_created_by ON rate_limiter_private.service_tokens USING btree (created_by);
+CREATE INDEX idx_service_tokens_revoked_by ON rate_limiter_private.service_tokens USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_service_tokens_user ON rate_limiter_private.service_tokens USING btree (user_id, created_at DESC);
 CREATE INDEX idx_daily_quota_usage ON rate_limiter_private.usage_daily USING btree (date, app_id, bucket_type);
 CREATE INDEX idx_usage_hourly_hour ON rate_limiter_private.usage_hourly USING btree (hour, app_id, bucket_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
@@ -1728,7 +1791,7 @@ create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
     GREATEST(- state.current_tokens, 0::numeric) AS debt,
     rate_limiter_internal.debt_seconds(statement_timestamp(), state.*) AS debt_seconds
    FROM rate_limiter.token_buckets tb
-     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(shard_key, owner_id, bucket_type, mode, generation, page, calculation_method, allow_oversize, burst_duration_seconds, quota_valid_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, last_capacity, prorated_since, headroom, reserved_rate, leased, reserve_cluster_id)
+     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(shard_key, owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, quota_valid_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, last_capacity, prorated_since, headroom, reserved_rate, leased, reserve_cluster_id)
      LEFT JOIN rate_limiter.applications a ON a.app_id = tb.owner_id
      LEFT JOIN rate_limiter.clusters c ON c.cluster_id = COALESCE(tb.reserve_cluster_id, tb.owner_id)
   WHERE state.capacity IS NOT NULL OR state.current_tokens < 0::numeric;
@@ -1759,6 +1822,33 @@ create view rate_limiter_admin.cluster_details with (security_barrier=true) as
    FROM rate_limiter.clusters c
   WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
 
+create view rate_limiter_admin.invitations with (security_barrier=true) as
+ SELECT invitation_id,
+    user_id,
+    created_at,
+    created_by,
+    expires_at,
+    mailed_at,
+    accepted_at,
+    revoked_at
+   FROM rate_limiter_private.invitations i
+  WHERE rate_limiter_internal.may_manage_user(user_id);
+
+create view rate_limiter_admin.service_tokens with (security_barrier=true) as
+ SELECT token_id,
+    user_id,
+    prefix,
+    name,
+    permissions,
+    created_at,
+    created_by,
+    expires_at,
+    last_used_at,
+    revoked_at,
+    revoked_by
+   FROM rate_limiter_private.service_tokens t
+  WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
+
 create view rate_limiter_admin.user_sessions with (security_barrier=true) as
  SELECT session_id,
     user_id,
@@ -1774,6 +1864,12 @@ create view rate_limiter_admin.user_sessions with (security_barrier=true) as
 
 
 -- functions
+
+create function rate_limiter.alert_configs_destinations(alert rate_limiter.alert_configs)
+  returns rate_limiter_admin.alert_destination[]
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 2c8ce8670ac98997
 
 create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
   returns SETOF jsonb
@@ -1830,7 +1926,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 5ee8c6e12bf7b34c
+  -- body eaf07df34b423eac
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -2060,6 +2156,12 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   set search_path=pg_catalog, pg_temp;
   -- body e45d96753a67f9f8
 
+create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter.users
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2e3a37947232d7f6
+
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
@@ -2087,6 +2189,18 @@ create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registe
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 8efaaf33d434950b
+
+create function rate_limiter_admin.invite_user(email text, username text DEFAULT NULL::text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid, OUT user_id uuid, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 41bec106abe389f8
+
+create function rate_limiter_admin.issue_service_token(user_id uuid, expires_at timestamp with time zone, name text DEFAULT NULL::text, permissions text[] DEFAULT NULL::text[], OUT token_id uuid, OUT token text, OUT prefix text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e0e503f508d5d6d9
 
 create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
   returns rate_limiter.suspensions
@@ -2142,6 +2256,12 @@ create function rate_limiter_admin.remove_reservation(app_id uuid, reason text)
   set search_path=pg_catalog, pg_temp;
   -- body 55221010177c1eae
 
+create function rate_limiter_admin.renew_invitation(user_id uuid, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b8958148990cc5b0
+
 create function rate_limiter_admin.repay_borrowing(owner_id uuid, borrowing_id uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
@@ -2171,6 +2291,18 @@ create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 262906c555a74209
+
+create function rate_limiter_admin.revoke_invitation(invitation_id uuid)
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 77bcd45a060bb83d
+
+create function rate_limiter_admin.revoke_service_token(token_id uuid)
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 16f8d29f35a41a71
 
 create function rate_limiter_admin.revoke_session(session_id uuid)
   returns boolean
@@ -2291,6 +2423,11 @@ create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at t
   language sql stable parallel safe;
   -- body 2f0ab7c7b74f950d
 
+create function rate_limiter_internal.accessible_until(user_id uuid)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body d41901a607d73cc1
+
 create function rate_limiter_internal.add_alert_notifications(occurrences rate_limiter.alert_history[], event text)
   returns integer
   language plpgsql volatile parallel unsafe
@@ -2307,12 +2444,12 @@ create function rate_limiter_internal.add_application(name text, cluster_id uuid
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body a7447c5b3e3d4525
+  -- body 294003f060326a90
 
 create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_ids uuid[])
   returns void
   language sql volatile parallel unsafe;
-  -- body a04c9a4e05779cbe
+  -- body e8101fec53cf1abf
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, is_held boolean DEFAULT false)
   returns uuid
@@ -2872,7 +3009,7 @@ create function rate_limiter_internal.configured_tenant(name text)
 create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body f0f5c36cf8dbaa1f
+  -- body c34078909af0f964
 
 create function rate_limiter_internal.consume_batch_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -2897,7 +3034,7 @@ create function rate_limiter_internal.consume_many_at(firsts rate_limiter_intern
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 54f428e2b513277c
+  -- body 8b939b08f6e96061
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3002,11 +3139,16 @@ create function rate_limiter_internal.current_tenant_name()
   set search_path=pg_catalog, pg_temp;
   -- body 7a2a548346327e6e
 
+create function rate_limiter_internal.current_token_id()
+  returns uuid
+  language sql stable parallel safe;
+  -- body 45797d3acdde4f71
+
 create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 80355edfa7fd9ba6
+  -- body 01f0b49f94e4afab
 
 create function rate_limiter_internal.debit_lender(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
   returns void
@@ -3047,7 +3189,7 @@ create function rate_limiter_internal.default_partition(schema_name name, table_
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted;
-  -- body 7864324a2b95ce98
+  -- body c6b027c59f9b9727
 
 create function rate_limiter_internal.drain_target(drain rate_limiter_private.partition_drains, moment timestamp with time zone)
   returns text
@@ -3057,7 +3199,7 @@ create function rate_limiter_internal.drain_target(drain rate_limiter_private.pa
 create function rate_limiter_internal.draw_layer1(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, draw rate_limiter_internal.layer1_draw, prefetch_ms integer)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 21ef376599e1f7e0
+  -- body 04e411efffd04c32
 
 create function rate_limiter_internal.draw_layer1_for(at timestamp with time zone, transaction_type rate_limiter.transaction_type, drawn rate_limiter_internal.bucket_charge[], asked rate_limiter_internal.bucket_charge[] DEFAULT NULL::rate_limiter_internal.bucket_charge[], metadata jsonb DEFAULT NULL::jsonb)
   returns void
@@ -3084,13 +3226,13 @@ create function rate_limiter_internal.end_sessions_of_tenant()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f014a7d68d2e9d24
+  -- body 1f9f8d7dba8ee516
 
 create function rate_limiter_internal.end_sessions_of_user()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9ecf18ff65d1020e
+  -- body 2a87b83a56eb3203
 
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
@@ -3186,7 +3328,7 @@ create function rate_limiter_internal.grantable_until(role_id uuid)
   returns timestamp with time zone
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d676d00d32e5d6fe
+  -- body c6baf699e491d96f
 
 create function rate_limiter_internal.guard_email_change()
   returns trigger
@@ -3346,6 +3488,11 @@ create function rate_limiter_internal.is_system_admin()
   set search_path=pg_catalog, pg_temp;
   -- body 4594f7678c400e66
 
+create function rate_limiter_internal.issue_invitation(user_id uuid, expires_at timestamp with time zone, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body b067510143627084
+
 create function rate_limiter_internal.judge_entry(at timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric, INOUT buckets rate_limiter.token_buckets[], OUT throttled bigint, OUT short_tokens numeric, OUT short_bytes numeric, OUT reasons jsonb, OUT wait_ms bigint)
   returns record
   language plpgsql stable parallel safe;
@@ -3391,7 +3538,7 @@ create function rate_limiter_internal.late_share_at(shard_key integer, at timest
 create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
   returns rate_limiter_internal.layer1_draw
   language plpgsql stable parallel safe;
-  -- body 9888c009fca0d2c2
+  -- body 71fd7fc13462464d
 
 create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
@@ -3487,7 +3634,7 @@ create function rate_limiter_internal.lock_exchange(renewals rate_limiter_intern
 create function rate_limiter_internal.lock_in_order(INOUT at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns timestamp with time zone
   language plpgsql volatile parallel unsafe;
-  -- body 0c6116f1cbad46b6
+  -- body 407ed482977add95
 
 create function rate_limiter_internal.lock_job(job text)
   returns void
@@ -3601,7 +3748,7 @@ create function rate_limiter_internal.may(resource text, action text)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6ede1fdc4151f962
+  -- body a99defd7172d36c6
 
 create function rate_limiter_internal.may_change(resource text, action text)
   returns boolean
@@ -3613,7 +3760,7 @@ create function rate_limiter_internal.may_grant_role(role_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d9e1666d24f30ccf
+  -- body 6d570b4a5d7feb1c
 
 create function rate_limiter_internal.may_grant_role_until(role_id uuid, until timestamp with time zone)
   returns boolean
@@ -3681,11 +3828,6 @@ create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid,
   language plpgsql immutable parallel safe;
   -- body cd01705eac9d6449
 
-create function rate_limiter_internal.moved_ledger_gaps(slice rate_limiter_private.ledger_check_progress)
-  returns SETOF rate_limiter.ledger_gap
-  language plpgsql volatile parallel unsafe;
-  -- body f47e424e507e47de
-
 create function rate_limiter_internal.needs_healing(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean)
   returns boolean
   language plpgsql stable parallel safe;
@@ -3705,21 +3847,6 @@ create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, 
   returns text
   language sql stable parallel safe;
   -- body 4d451c8a594356e6
-
-create function rate_limiter_internal.next_generation(generation integer, ledger_seq bigint, page bigint, place tid)
-  returns integer
-  language sql immutable parallel safe;
-  -- body 71db160af8ee3440
-
-create function rate_limiter_internal.next_page(ledger_seq bigint, page bigint, place tid)
-  returns bigint
-  language sql immutable parallel safe;
-  -- body 0200120aa298eb5e
-
-create function rate_limiter_internal.note_generation(shard_key integer, app_id uuid, generation integer)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body dec263ba2922ff8f
 
 create function rate_limiter_internal.notification_channels(config jsonb)
   returns TABLE(channel_number integer, channel jsonb)
@@ -3786,11 +3913,6 @@ create function rate_limiter_internal.operations_of(metadata jsonb)
   returns bigint
   language sql immutable parallel safe;
   -- body 0dabd8e242a752b0
-
-create function rate_limiter_internal.page_of(place tid)
-  returns bigint
-  language sql immutable parallel safe;
-  -- body cf378c1f3b2730f5
 
 create function rate_limiter_internal.partition_name(table_name text, period text, starts_at timestamp with time zone)
   returns text
@@ -4003,6 +4125,11 @@ create function rate_limiter_internal.refuse_delete_of_tenant()
   set search_path=pg_catalog, pg_temp;
   -- body 4fb59dbf61c4119e
 
+create function rate_limiter_internal.refuse_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 33b31090218ea8d6
+
 create function rate_limiter_internal.refuse_system_role_change()
   returns trigger
   language plpgsql volatile parallel unsafe;
@@ -4129,6 +4256,16 @@ create function rate_limiter_internal.require_grantable_role(role text)
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
 
+create function rate_limiter_internal.require_invitation(token text)
+  returns uuid
+  language plpgsql stable parallel safe;
+  -- body 4d2df085f76e6d73
+
+create function rate_limiter_internal.require_known_permissions(permissions text[])
+  returns void
+  language plpgsql stable parallel safe;
+  -- body e8c644daa03e6ab7
+
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
@@ -4201,6 +4338,11 @@ create function rate_limiter_internal.require_reservations(at timestamp with tim
   set DateStyle=ISO;
   -- body 2f066791a1bc6780
 
+create function rate_limiter_internal.require_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body f8d87a771c92681a
+
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
   language plpgsql immutable parallel safe;
@@ -4215,6 +4357,16 @@ create function rate_limiter_internal.require_tenant_not_suspended()
   returns void
   language plpgsql stable parallel safe;
   -- body b3b7b7353ea04a36
+
+create function rate_limiter_internal.require_tenant_of_users(tenant_id uuid)
+  returns uuid
+  language plpgsql stable parallel safe;
+  -- body 917c0954c072e46d
+
+create function rate_limiter_internal.require_token_life(user_id uuid, expires_at timestamp with time zone)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 2c6881c28da63a61
 
 create function rate_limiter_internal.require_version(app_id uuid, cluster_id uuid, default_cluster_id uuid, mode rate_limiter.quota_mode, expected_id uuid)
   returns void
@@ -4428,7 +4580,7 @@ create function rate_limiter_internal.slow_queries()
 create function rate_limiter_internal.spend_prefetched(shard_key integer, before numeric[], after numeric[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 573d6b9afe971c8d
+  -- body 90f145b9773626ed
 
 create function rate_limiter_internal.standing_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, OUT remaining numeric, OUT remaining_bytes numeric, OUT short_of rate_limiter.bucket_type)
   returns record
@@ -4469,7 +4621,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ff20551e9d4bd3cb
+  -- body 51234b9f5d6a9574
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -4525,7 +4677,7 @@ create function rate_limiter_internal.sync_reserves(cluster_id uuid)
 create function rate_limiter_internal.sync_reserves_at(at timestamp with time zone, cluster_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 1b41c58113ebc84d
+  -- body 4fac26794ea2f05b
 
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
@@ -4554,10 +4706,10 @@ create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.
   language plpgsql immutable parallel safe;
   -- body b57da7d8be5d6858
 
-create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric, INOUT generation integer)
-  returns integer
+create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
+  returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body b2cd55fed3a7e5e0
+  -- body e1d5d4c6c2b45afe
 
 create function rate_limiter_internal.take_metric_changes(grain text, until timestamp with time zone, batch_size integer, OUT app_ids uuid[], OUT metric_names text[], OUT buckets timestamp with time zone[])
   returns record
@@ -4575,15 +4727,20 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe;
   -- body c3a80c0b852c00f4
 
+create function rate_limiter_internal.token_allows(resource text, action text)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 16978c64ed85f8ff
+
 create function rate_limiter_internal.token_hash(token text)
   returns bytea
   language sql immutable parallel safe;
   -- body 56ec977c2e94da0b
 
-create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric, generation integer)
+create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 5297fa83f6b2d31b
+  -- body 82f383c7dc0b365f
 
 create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
   returns record
@@ -4604,6 +4761,11 @@ create function rate_limiter_internal.unpaid_by_reserve(at timestamp with time z
   returns text[]
   language sql stable parallel safe;
   -- body fcc69bc9e7731314
+
+create function rate_limiter_internal.url_host(url text)
+  returns text
+  language sql immutable parallel safe;
+  -- body d8c9868916d7b2d3
 
 create function rate_limiter_internal.usage_between(bucket_type rate_limiter.bucket_type, from_time timestamp with time zone, first_day timestamp with time zone, last_day timestamp with time zone, to_time timestamp with time zone)
   returns TABLE(shard_key integer, app_id uuid, tokens_used numeric)
@@ -4663,7 +4825,7 @@ create function rate_limiter_internal.write_bucket_audit(action text, entity_typ
 create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 4778bc421a4ac108
+  -- body 56ec1a55e028705b
 
 create function rate_limiter_internal.write_changes_of_charged(at timestamp with time zone, unwritten rate_limiter.token_buckets[], INOUT before rate_limiter.token_buckets[], INOUT after rate_limiter.token_buckets[], costs numeric[], sizes bigint[], costs_before numeric[], decisions rate_limiter.decision[])
   returns record
@@ -4716,6 +4878,12 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   set plan_cache_mode=force_custom_plan;
   -- body 896e5382de672e41
 
+create function rate_limiter_private.accept_invitation(token text, password_hash text, OUT tenant text, OUT email text, OUT requires_second_factor boolean)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b3a6382459b9143a
+
 create function rate_limiter_private.access_token_seconds()
   returns bigint
   language sql stable parallel safe security definer
@@ -4765,7 +4933,7 @@ create function rate_limiter_private.begin_password_check(OUT outcome text, OUT 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85df09bf41f903aa
+  -- body 8ee20a64fccb9e5b
 
 create function rate_limiter_private.begin_retention()
   returns boolean
@@ -4966,7 +5134,7 @@ create function rate_limiter_private.expire_sessions(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 52f216f74d5886d7
+  -- body 72767d593796e227
 
 create function rate_limiter_private.expired_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
@@ -5041,7 +5209,7 @@ create function rate_limiter_private.forgive_login_attempt(at timestamp with tim
 create function rate_limiter_private.has_administrator()
   returns boolean
   language sql stable parallel safe;
-  -- body b505d5cfb958d7b9
+  -- body 3606f11b7b9f5213
 
 create function rate_limiter_private.has_overdue_jobs(tasks text[], patience interval DEFAULT '00:00:05'::interval)
   returns boolean
@@ -5117,7 +5285,7 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0037a99f35829754
+  -- body 59e2443a3361a8e0
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
@@ -5128,7 +5296,7 @@ create function rate_limiter_private.operator(email text DEFAULT NULL::text)
   returns uuid
   language plpgsql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 0b6f72ebb7f0dd35
+  -- body 56ea5463ee030d7e
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
@@ -5140,7 +5308,7 @@ create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::u
   returns record
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7f299d1e541fd28d
+  -- body e572a249306a0cab
 
 create function rate_limiter_private.probe_clusters(at timestamp with time zone DEFAULT clock_timestamp(), batch_size integer DEFAULT 16)
   returns TABLE(cluster_id uuid, health_check_url text, asked_at timestamp with time zone)
@@ -5170,7 +5338,7 @@ create function rate_limiter_private.refresh_daily_quota_usage(from_app_id uuid 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body b3720ecf7c96184b
+  -- body 2fa914e552204baf
 
 create function rate_limiter_private.refresh_session(refresh_token text, OUT outcome text, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT new_refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -5246,6 +5414,16 @@ create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::b
   set search_path=pg_catalog, pg_temp;
   -- body cefb1425eb6c026d
 
+create function rate_limiter_private.revoke_invitations(user_id uuid)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 8f61d6952009a14a
+
+create function rate_limiter_private.revoke_service_tokens(user_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 825c75fdd9d83cd6
+
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
@@ -5262,6 +5440,12 @@ create function rate_limiter_private.seed_demo()
   language plpgsql volatile parallel unsafe;
   -- body 5f9cb4695f550e95
 
+create function rate_limiter_private.send_invitation(invitation_id uuid, OUT token text, OUT email text, OUT tenant text, OUT expires_at timestamp with time zone)
+  returns SETOF record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 1db5e27b17b32c44
+
 create function rate_limiter_private.session_is_active(user_id uuid, session_id uuid)
   returns boolean
   language sql stable parallel safe security definer
@@ -5271,7 +5455,7 @@ create function rate_limiter_private.session_is_active(user_id uuid, session_id 
 create function rate_limiter_private.set_password(user_id uuid, password_hash text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 57b8a5b7155459ec
+  -- body 2f4c4bd01cffd8f6
 
 create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
   returns void
@@ -5307,6 +5491,18 @@ create function rate_limiter_private.use_one_time_code(at timestamp with time zo
   language plpgsql volatile parallel unsafe;
   -- body 324edad010564f66
 
+create function rate_limiter_private.use_service_token(token text, OUT user_id uuid, OUT tenant_id uuid, OUT token_id uuid, OUT expires_at timestamp with time zone)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3650513b4a653cdb
+
+create function rate_limiter_private.user_of_invitation(token text)
+  returns uuid
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 46b49248e44ac010
+
 create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone)
   returns uuid
   language plpgsql volatile parallel unsafe security definer
@@ -5319,7 +5515,7 @@ create function rate_limiter_private.verify_ledger(at timestamp with time zone D
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
   set plan_cache_mode=force_custom_plan;
-  -- body 916a4c45f442138d
+  -- body 37a56c87a11ed404
 
 
 -- triggers
@@ -5415,6 +5611,8 @@ CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_v
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.invitations FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('invitation_id', 'token_hash', 'mailed_token_hash');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by ON rate_limiter_private.service_tokens FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
 
 -- policies
 
@@ -5919,6 +6117,8 @@ grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonl
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
 grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
+grant select on table rate_limiter_admin.invitations to rate_limiter_visitor;
+grant select on table rate_limiter_admin.service_tokens to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
@@ -6017,9 +6217,28 @@ grant select on column rate_limiter_private.api_keys.name to rate_limiter_readon
 grant select on column rate_limiter_private.api_keys.prefix to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.accepted_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.created_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.created_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.invitation_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.mailed_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.revoked_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.confirmed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.enrolled_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.user_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.last_used_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.name to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.permissions to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.prefix to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.token_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.password_changed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.created_at to rate_limiter_readonly;
@@ -6032,6 +6251,7 @@ grant select on column rate_limiter_private.user_sessions.revoked_at to rate_lim
 grant select on column rate_limiter_private.user_sessions.session_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_agent to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_id to rate_limiter_readonly;
+grant execute on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) to rate_limiter_visitor;
 grant execute on function rate_limiter.application_configs(text[],uuid[]) to rate_limiter_app;
 grant execute on function rate_limiter.application_of_key(text) to rate_limiter_app;
 grant execute on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) to rate_limiter_visitor;
@@ -6084,11 +6304,14 @@ grant execute on function rate_limiter_admin.configuration() to rate_limiter_vis
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.create_service_account(text,text[],timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.invite_user(text,text,text[],timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
@@ -6098,11 +6321,14 @@ grant execute on function rate_limiter_admin.publish_quotas(text,rate_limiter_ad
 grant execute on function rate_limiter_admin.recent_usage(integer,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.register_access_key(uuid,text,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.remove_reservation(uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.renew_invitation(uuid,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
@@ -6151,6 +6377,7 @@ grant execute on function rate_limiter_internal.configured_tenant(text) to rate_
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
@@ -6180,6 +6407,8 @@ grant execute on function rate_limiter_internal.require_reason(text) to rate_lim
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_private.accept_invitation(text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
@@ -6242,15 +6471,20 @@ grant execute on function rate_limiter_private.reset_password(uuid,text) to rate
 grant execute on function rate_limiter_private.retention_plan(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.send_invitation(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.use_service_token(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_invitation(text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) to rate_limiter_worker;
 
 -- comments
 
+comment on composite type column rate_limiter_admin.alert_destination.channel is 'webhook, slack, email or log.';
+comment on composite type column rate_limiter_admin.alert_destination.target is 'The host of a webhook or the domain of an address; null of a log.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.allow_oversize is 'Whether a full bucket admits what is larger than itself, and pays it back; yes where absent.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_burst_bps is 'Bytes per second while bursting; the sustained ones where absent.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_limit_bps is 'Bytes per second, sustained.';
@@ -6285,6 +6519,7 @@ comment on composite type column rate_limiter_internal.configuration_change.kind
 comment on composite type column rate_limiter_internal.configuration_change.manager is 'The configuration that manages it so far.';
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
+comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
 comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
@@ -6368,6 +6603,9 @@ comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
 createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
+comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
+Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
+
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -6379,6 +6617,8 @@ Samples of a span of time for the export, by application and time.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.invite_user(pg_catalog.text,pg_catalog.text,pg_catalog.text[],timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Makes a user with roles, as assignRole gives them, and an invitation: acceptInvitation sets the password by its token, once, until expiresAt (the setting invitation_max_seconds where absent). The token is shown this once, and goes to the address where workers send mail.';
+comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
 Ends a suspension before its time. For system administrators.';
 
@@ -6399,6 +6639,7 @@ comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_ca
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation
 Ends the reservation of an application at once; answers what it was. For system administrators.';
 
+comment on function rate_limiter_admin.renew_invitation(pg_catalog.uuid,timestamp with time zone) is 'As inviteUser, for a user who is there: earlier links of the user end. One who has a password keeps it until the new one is set.';
 comment on function rate_limiter_admin.repay_borrowing(pg_catalog.uuid,pg_catalog.uuid) is '@resultFieldName borrowing
 Pays a borrowing back with what its bucket holds now; the rest stays owed.';
 
@@ -6410,6 +6651,8 @@ comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
+comment on function rate_limiter_admin.revoke_invitation(pg_catalog.uuid) is 'Takes an invitation back that was not accepted; answers the moment. The user stays: delete it where it is not to be invited again.';
+comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is 'Takes a token of a service account back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
@@ -6459,6 +6702,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
+comment on function rate_limiter_internal.accessible_until(pg_catalog.uuid) is 'Until when the signed-in user may let another caller in to this account: what the user could give all of its roles for; null where it may not.';
 comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application without a key, in the caller''s tenant where none is named. Raises what create_application() does.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
@@ -6572,7 +6816,7 @@ comment on function rate_limiter_internal.consume_before_layer1(integer,timestam
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
-comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
+comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, service_token_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
 comment on function rate_limiter_internal.correct_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],pg_catalog.uuid[],rate_limiter_internal.bucket_charge[],numeric[],numeric[]) is 'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed wrote them: into the charges what layer-1 buckets and reserves were charged, by application (short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
 comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
@@ -6592,7 +6836,8 @@ comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The begi
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
-comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
+comment on function rate_limiter_internal.current_token_id() is 'The token of a service account that this request came with; null for all others.';
+comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session or token is no longer active.';
 comment on function rate_limiter_internal.debit_lender(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
@@ -6627,7 +6872,7 @@ comment on function rate_limiter_internal.follow_durability() is 'Before a call 
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
-comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
+comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds, and than the token that it is given by; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
 comment on function rate_limiter_internal.has_its_buckets(integer,pg_catalog.uuid) is 'Whether all enforcing buckets are there that an application has by its facts; false where it has moved.';
@@ -6659,6 +6904,7 @@ comment on function rate_limiter_internal.is_leased_out(rate_limiter.token_bucke
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_permitted(pg_catalog.text,pg_catalog.text) is 'True, or the error of require_permission: for queries that are inlined.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
+comment on function rate_limiter_internal.issue_invitation(pg_catalog.uuid,timestamp with time zone) is 'Makes the link by which a user sets a password, in place of earlier ones, and queues its mail.';
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
 comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
@@ -6724,14 +6970,10 @@ comment on function rate_limiter_internal.move_charge(integer,timestamp with tim
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
 comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
-comment on function rate_limiter_internal.moved_ledger_gaps(rate_limiter_private.ledger_check_progress) is 'ledger_gaps() of applications that moved since a check began, to a place that its slices had passed: of their old place they may have been missed.';
 comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
 comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
 comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is 'Whether a bucket is of an application that is denied without a quota of its kind, as under a ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
 comment on function rate_limiter_internal.never_paid(numeric,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The operations, at their usual size, that a bucket of this capacity can never pay in a span of time, in words; null where it can pay all of them.';
-comment on function rate_limiter_internal.next_generation(integer,bigint,bigint,pg_catalog.tid) is 'The generation of the next version of a bucket''s row: the one before, where at every 64th version the row has left its page, which it does only while an open snapshot keeps PostgreSQL from pruning. Inlined into the statements that call it.';
-comment on function rate_limiter_internal.next_page(bigint,bigint,pg_catalog.tid) is 'The page of a row to remember with its next version: at every 64th where it lies now. Inlined into the statements that call it.';
-comment on function rate_limiter_internal.note_generation(integer,pg_catalog.uuid,integer) is 'Writes into the facts of an application the generation that its IOPS bucket has reached, so that decisions need not look at older ones. Waits for no lock, and is called last: where the facts are locked a later decision does it.';
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
@@ -6744,7 +6986,6 @@ comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
-comment on function rate_limiter_internal.page_of(pg_catalog.tid) is 'The page of a table that a version of a row lies in. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
@@ -6785,6 +7026,7 @@ comment on function rate_limiter_internal.refuse_delete_of_application() is 'Tri
 comment on function rate_limiter_internal.refuse_delete_of_cluster() is 'Trigger: a cluster with applications, quotas or a ledger is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: a quota with versions is cancelled, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
+comment on function rate_limiter_internal.refuse_service_account(pg_catalog.uuid) is 'Raises QS422 for a service account, where a person is meant who signs in.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
@@ -6810,6 +7052,8 @@ comment on function rate_limiter_internal.require_few_new_applications(pg_catalo
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
+comment on function rate_limiter_internal.require_invitation(pg_catalog.text) is 'The invitation of a token, while it works; raises QS404 for all other tokens.';
+comment on function rate_limiter_internal.require_known_permissions(pg_catalog.text[]) is 'Refuses a permission that there is not.';
 comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb,boolean,boolean) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
 comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
@@ -6824,9 +7068,12 @@ comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
+comment on function rate_limiter_internal.require_service_account(pg_catalog.uuid) is 'Raises QS404 for all but an active service account.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
+comment on function rate_limiter_internal.require_tenant_of_users(pg_catalog.uuid) is 'The tenant that the signed-in user may make users in: its own where none is named. Raises QS401, QS403 or QS404.';
+comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
@@ -6892,15 +7139,17 @@ comment on function rate_limiter_internal.sync_tenant_active() is 'Trigger: copi
 comment on function rate_limiter_internal.sync_without_quota() is 'Trigger: notes at every application of which kinds it needs a quota.';
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What the system did for each application, or for one, in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
 comment on function rate_limiter_internal.take_available(rate_limiter.token_buckets[],numeric,numeric) is 'Takes as much of tokens and bytes out of an application''s buckets as they hold; answers the buckets and what they were short of.';
-comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. generation: that of the stripe, before null for none, and after null where sessions that share it were faster.';
+comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
+comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
-comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
+comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';
 comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'The operations that reserves of these capacities cannot pay for an application, at their usual size, which is one unit (unit_quantum). A reserve that is null reserves nothing of its kind.';
+comment on function rate_limiter_internal.url_host(pg_catalog.text) is 'The host of a URL: neither user and password, nor port, path and query, which may be secrets.';
 comment on function rate_limiter_internal.usage_between(rate_limiter.bucket_type,timestamp with time zone,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What applications used in a span of whole hours, as the job has counted it: the days from first_day until before last_day, and the hours on both sides of them; several rows for each.';
 comment on function rate_limiter_internal.usage_due(integer[],pg_catalog.uuid[],integer) is 'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which numbers they have, at most max_entries, whether those are the rest, and when they were probably written.';
 comment on function rate_limiter_internal.usage_of(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,timestamp with time zone) is 'What an application used, by the hour or the day, in a span of whole ones: as the job has counted it, with what the ledger has got since. Several rows of one step add up.';
@@ -6923,6 +7172,7 @@ comment on function rate_limiter_internal.write_lease(integer,timestamp with tim
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
+comment on function rate_limiter_private.accept_invitation(pg_catalog.text,pg_catalog.text) is 'Sets the password of an invited user, once. The next sign-in asks for a second factor where one is demanded.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer,timestamp with time zone) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late, a day when it is over; answers how many, and null while another session does the same grain. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
@@ -6965,7 +7215,7 @@ comment on function rate_limiter_private.evaluate_alerts(timestamp with time zon
 comment on function rate_limiter_private.excuse_login(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet) is 'Takes back the failure that begin_login() counted, where the password was right and a one-time code is still to come. Earlier failures stay, so that codes are guessed no faster.';
 comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size. Revokes open leases of suspended and inactive applications.';
 comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
-comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, failures to sign in that delay no attempt any more, and answers that were kept for a day. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, failures to sign in that delay no attempt any more, answers that were kept for a day, and invitations that ended a month ago. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
 comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first. Raises QS404 for one that is gone.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
@@ -7011,9 +7261,12 @@ comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there, those of the data plane under the shard key that their owner has now; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
 comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
 comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
+comment on function rate_limiter_private.revoke_invitations(pg_catalog.uuid) is 'Takes the links back by which a user could set a password.';
+comment on function rate_limiter_private.revoke_service_tokens(pg_catalog.uuid[]) is 'Takes all tokens of service accounts back, for good.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an identity provider issued to the user before work no more.';
 comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
 comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a ceiling on one cluster, and two applications whose quotas divide it, in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
+comment on function rate_limiter_private.send_invitation(pg_catalog.uuid) is 'Job: makes the token that goes into the mail of an invitation, in place of that of an earlier attempt. No row where the invitation works no more.';
 comment on function rate_limiter_private.session_is_active(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: asked while a subscription lasts.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
 comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notification went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
@@ -7022,8 +7275,10 @@ comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
+comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
+comment on function rate_limiter_private.user_of_invitation(pg_catalog.text) is 'The user whose password a token may set; raises QS404 for a token that does not work.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
-comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones, with another look at applications that moved meanwhile, it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
+comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
 comment on schema rate_limiter_admin is 'Functions of the admin API.';
 comment on schema rate_limiter_audit is 'Who changed what: audit rows and quota versions.';
@@ -7080,7 +7335,6 @@ comment on column rate_limiter.app_costs.valid_from is 'First moment it holds.';
 comment on column rate_limiter.app_costs.valid_to is 'First moment it no longer holds; null where it has no end.';
 comment on column rate_limiter.app_facts.app_id is 'The application.';
 comment on column rate_limiter.app_facts.auto_borrow is 'Whether a gateway may borrow for it when it is denied.';
-comment on column rate_limiter.app_facts.bucket_generation is 'A generation that the row of its IOPS bucket has passed or reached: decisions need not look at older ones.';
 comment on column rate_limiter.app_facts.cluster_id is 'The cluster that hosts it, null for none.';
 comment on column rate_limiter.app_facts.draws_bandwidth is 'Whether its cluster has a bandwidth quota in force or scheduled: decisions draw on its bytes.';
 comment on column rate_limiter.app_facts.draws_iops is 'Whether its cluster has an IOPS quota in force or scheduled: decisions draw on its tokens.';
@@ -7089,7 +7343,6 @@ comment on column rate_limiter.app_facts.has_cost_rule is 'Whether it has a cost
 comment on column rate_limiter.app_facts.has_iops is 'Whether it, or its cluster by default, has an IOPS quota in force or scheduled: then it has the bucket.';
 comment on column rate_limiter.app_facts.has_shadow is 'Whether it or its cluster has a shadow quota in force or scheduled: decisions look for it.';
 comment on column rate_limiter.app_facts.is_active is 'Whether it is active itself.';
-comment on column rate_limiter.app_facts.moved_at is 'When it was moved to this shard key; null where it was made under it.';
 comment on column rate_limiter.app_facts.needs_bandwidth_quota is 'Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
 comment on column rate_limiter.app_facts.needs_iops_quota is 'Whether it is denied (no_quota) while no IOPS quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
 comment on column rate_limiter.app_facts.shard_key is 'The number of its cluster, or of the application without one.';
@@ -7383,7 +7636,6 @@ comment on column rate_limiter.token_buckets.capacity is 'Tokens it holds when f
 comment on column rate_limiter.token_buckets.config_id is 'The version of the quota in force.';
 comment on column rate_limiter.token_buckets.created_at is 'When the row was made.';
 comment on column rate_limiter.token_buckets.current_tokens is 'Tokens after the last change: above capacity only while it borrows, below zero in debt.';
-comment on column rate_limiter.token_buckets.generation is 'Counts down when the versions of the row that an open snapshot keeps begin to fill pages: what asks for this generation reads none of those before. Part of the key, not of the name: each bucket has one row.';
 comment on column rate_limiter.token_buckets.headroom is 'Layer 1: capacities of the reserves of its active applications together; null for none.';
 comment on column rate_limiter.token_buckets.last_capacity is 'Capacity under the last quota while it is dormant: what is given back goes up to it.';
 comment on column rate_limiter.token_buckets.last_refill_at is 'When it was last written: up to when it has refilled.';
@@ -7392,7 +7644,6 @@ comment on column rate_limiter.token_buckets.ledger_seq is 'Number of its last r
 comment on column rate_limiter.token_buckets.min_reserve is 'Tokens that leases and lending never touch.';
 comment on column rate_limiter.token_buckets.mode is 'Whether it decides or only measures, as its quota says.';
 comment on column rate_limiter.token_buckets.owner_id is 'The application (layer 2) or the cluster (layer 1).';
-comment on column rate_limiter.token_buckets.page is 'The page that had the row when that was last looked at, null before.';
 comment on column rate_limiter.token_buckets.prorated_since is 'Fixed window: when its terms changed or its clock was set back; the next window start gives only what flowed in since then.';
 comment on column rate_limiter.token_buckets.quota_valid_until is 'First moment at which the quota has to be looked up again.';
 comment on column rate_limiter.token_buckets.refill_rate is 'Tokens per second.';
@@ -7447,8 +7698,9 @@ comment on column rate_limiter.user_roles.role_id is 'The role held.';
 comment on column rate_limiter.user_roles.user_id is 'Who holds the role.';
 comment on column rate_limiter.user_roles.user_role_id is 'The assignment.';
 comment on column rate_limiter.users.created_at is 'When the row was made.';
-comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case.';
-comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission.';
+comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
+comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
+comment on column rate_limiter.users.is_service_account is 'A program: it has service tokens, and neither address nor password.';
 comment on column rate_limiter.users.last_login_at is 'When the user last signed in.';
 comment on column rate_limiter.users.login_count is 'How often the user signed in.';
 comment on column rate_limiter.users.tenant_id is 'The tenant that the user belongs to.';
@@ -7506,9 +7758,7 @@ comment on column rate_limiter_internal.late_shares.tenant_id is 'The tenant.';
 comment on column rate_limiter_internal.late_shares.tokens is 'What the tenant had left of its part then; below zero what oversize operations took beyond it.';
 comment on column rate_limiter_internal.layer1_stripes.bytes is 'Bytes.';
 comment on column rate_limiter_internal.layer1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
-comment on column rate_limiter_internal.layer1_stripes.generation is 'Counts down like that of a bucket.';
 comment on column rate_limiter_internal.layer1_stripes.iops is 'Tokens.';
-comment on column rate_limiter_internal.layer1_stripes.page is 'The page that had the row when it was last filled, null before.';
 comment on column rate_limiter_internal.layer1_stripes.shard_key is 'The number of the cluster whose layer-1 buckets gave them.';
 comment on column rate_limiter_internal.layer1_stripes.stripe is 'Which of its stripes, 0 to 31: the number of the session''s process, modulo 32.';
 comment on column rate_limiter_internal.lease_shares.app_id is 'The application.';
@@ -7536,6 +7786,16 @@ comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
 comment on column rate_limiter_private.api_keys.shard_key is 'Where decisions look for the application first: it follows a move, and one that is missing or stale costs a look-up more.';
 comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter_private.invitations.accepted_at is 'When it was used, once.';
+comment on column rate_limiter_private.invitations.created_at is 'When it was made.';
+comment on column rate_limiter_private.invitations.created_by is 'Who invites: the invitation works while that user is active.';
+comment on column rate_limiter_private.invitations.expires_at is 'When it stops working.';
+comment on column rate_limiter_private.invitations.invitation_id is 'The invitation.';
+comment on column rate_limiter_private.invitations.mailed_at is 'When its mail was last handed over.';
+comment on column rate_limiter_private.invitations.mailed_token_hash is 'SHA-256 of the token that was mailed, which no process keeps; null where none was.';
+comment on column rate_limiter_private.invitations.revoked_at is 'When it was taken back, or another one took its place.';
+comment on column rate_limiter_private.invitations.token_hash is 'SHA-256 of the token that the inviter was shown.';
+comment on column rate_limiter_private.invitations.user_id is 'Who is invited.';
 comment on column rate_limiter_private.job_failures.failures is 'How often it failed.';
 comment on column rate_limiter_private.job_failures.job is 'The job.';
 comment on column rate_limiter_private.job_failures.last_error is 'SQLSTATE and message of the last failure.';
@@ -7600,6 +7860,18 @@ comment on column rate_limiter_private.second_factors.encrypted_secret is 'The s
 comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
 comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
 comment on column rate_limiter_private.second_factors.user_id is 'The user.';
+comment on column rate_limiter_private.service_tokens.created_at is 'When it was made.';
+comment on column rate_limiter_private.service_tokens.created_by is 'The user who made it.';
+comment on column rate_limiter_private.service_tokens.expires_at is 'When it stops working.';
+comment on column rate_limiter_private.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on column rate_limiter_private.service_tokens.name is 'What people call it.';
+comment on column rate_limiter_private.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on column rate_limiter_private.service_tokens.prefix is 'First 12 characters of the token.';
+comment on column rate_limiter_private.service_tokens.revoked_at is 'When it was taken back.';
+comment on column rate_limiter_private.service_tokens.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.service_tokens.token_hash is 'SHA-256 of the whole token.';
+comment on column rate_limiter_private.service_tokens.token_id is 'Names the token without its hash.';
+comment on column rate_limiter_private.service_tokens.user_id is 'The service account.';
 comment on column rate_limiter_private.usage_daily.app_id is 'The application.';
 comment on column rate_limiter_private.usage_daily.bucket_type is 'The bucket drawn on.';
 comment on column rate_limiter_private.usage_daily.date is 'The day (UTC).';
@@ -7732,7 +8004,7 @@ Late charges that found buckets at their debt limit, by application, minute and 
 comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
 Which user holds which role, and until when.';
 
-comment on table rate_limiter.users is 'A person who uses the admin API.';
+comment on table rate_limiter.users is 'A person who uses the admin API, or a service account.';
 comment on table rate_limiter_audit.audit_logs is 'Every change of the control plane: who did what, from where, the values before and after. Secrets are left out.';
 comment on table rate_limiter_audit.quota_version_history is '@name quota_version
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
@@ -7749,6 +8021,7 @@ comment on table rate_limiter_internal.managed_objects is 'Which configuration a
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
 comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.invitations is 'Links by which users give themselves a password: the SHA-256 of the token of each.';
 comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
@@ -7761,6 +8034,7 @@ comment on table rate_limiter_private.partition_drains is 'Default partitions wh
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
 comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
+comment on table rate_limiter_private.service_tokens is 'Tokens of service accounts: the SHA-256 of each and the first characters to know it by.';
 comment on table rate_limiter_private.usage_daily is 'What each application used by day (UTC): the same rows as usage_hourly.';
 comment on table rate_limiter_private.usage_hourly is 'What each application used by hour (UTC), as of usage_progress.';
 comment on table rate_limiter_private.usage_progress is 'Up to which row of its ledger the usage of each bucket is counted.';
@@ -7778,6 +8052,7 @@ comment on type rate_limiter.quota_mode is 'enforce: the quota decides. shadow: 
 comment on type rate_limiter.rejected_sample is 'A sample of a batch that was not stored: which, counted from 1, and why not.';
 comment on type rate_limiter.settlement is 'Whether a charge was settled by this call, and what the operation is charged now.';
 comment on type rate_limiter.transaction_type is 'Why the tokens of a bucket changed.';
+comment on type rate_limiter_admin.alert_destination is 'Where notifications of an alert go, without what is secret of it.';
 comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
 comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas of one kind of a tenant''s applications may come to together.';
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
@@ -7915,6 +8190,25 @@ comment on view column rate_limiter_admin.cluster_details.health_check_url is 'W
 comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
 comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
 comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
+comment on view column rate_limiter_admin.invitations.accepted_at is 'When it was used.';
+comment on view column rate_limiter_admin.invitations.created_at is 'When it was made.';
+comment on view column rate_limiter_admin.invitations.created_by is 'Who invites.';
+comment on view column rate_limiter_admin.invitations.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.invitations.invitation_id is 'The invitation.';
+comment on view column rate_limiter_admin.invitations.mailed_at is 'When its mail was last handed over.';
+comment on view column rate_limiter_admin.invitations.revoked_at is 'When it was taken back.';
+comment on view column rate_limiter_admin.invitations.user_id is 'Who is invited.';
+comment on view column rate_limiter_admin.service_tokens.created_at is 'When it was made.';
+comment on view column rate_limiter_admin.service_tokens.created_by is 'The user who made it.';
+comment on view column rate_limiter_admin.service_tokens.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on view column rate_limiter_admin.service_tokens.name is 'What people call it.';
+comment on view column rate_limiter_admin.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on view column rate_limiter_admin.service_tokens.prefix is 'First 12 characters of the token.';
+comment on view column rate_limiter_admin.service_tokens.revoked_at is 'When it was taken back.';
+comment on view column rate_limiter_admin.service_tokens.revoked_by is 'The user who took it back.';
+comment on view column rate_limiter_admin.service_tokens.token_id is 'Names the token.';
+comment on view column rate_limiter_admin.service_tokens.user_id is 'The service account.';
 comment on view column rate_limiter_admin.user_sessions.created_at is 'When.';
 comment on view column rate_limiter_admin.user_sessions.expires_at is 'When it ends by itself.';
 comment on view column rate_limiter_admin.user_sessions.ip_address is 'Where from.';
@@ -7960,6 +8254,14 @@ The keys of your tenant''s applications, by their first characters.';
 comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
 @foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
 What of a cluster only system administrators see.';
+
+comment on view rate_limiter_admin.invitations is '@primaryKey invitation_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName invitations
+Invitations of the users that you may manage.';
+
+comment on view rate_limiter_admin.service_tokens is '@primaryKey token_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName serviceAccount|@foreignFieldName serviceTokens
+Tokens of the service accounts that you may manage, by their first characters.';
 
 comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions

@@ -1319,6 +1319,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- They were for this address, and for an active user.
+  perform rate_limiter_private.revoke_invitations(old.user_id);
+
   if old.is_active and not new.is_active then
     perform rate_limiter_private.revoke_sessions(old.user_id, 'user_deactivated');
     perform rate_limiter_private.revoke_service_tokens(array[old.user_id]);
@@ -1784,6 +1787,104 @@ comment on function rate_limiter_internal.accessible_until(uuid) is
   'Until when the signed-in user may let another caller in to this account: what the user could '
   'give all of its roles for; null where it may not.';
 --! EndIncluded rate_limiter_internal/access/accessible_until.sql
+--! Included rate_limiter_internal/access/require_tenant_of_users.sql
+create or replace function rate_limiter_internal.require_tenant_of_users(tenant_id uuid)
+returns uuid
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  home_id constant uuid := coalesce(
+    require_tenant_of_users.tenant_id, rate_limiter_internal.current_tenant_id()
+  );
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+
+  if not exists (
+    select
+    from rate_limiter.tenants as t
+    where t.tenant_id = home_id
+      and t.is_active
+      and (
+        rate_limiter_internal.is_system_admin()
+        or t.tenant_id = rate_limiter_internal.current_tenant_id()
+      )
+  ) then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown tenant',
+      detail = format('tenant: %s', home_id),
+      hint = 'Name an active tenant, or none for your own.';
+  end if;
+
+  return home_id;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_tenant_of_users(uuid) is
+  'The tenant that the signed-in user may make users in: its own where none is named. Raises '
+  'QS401, QS403 or QS404.';
+--! EndIncluded rate_limiter_internal/access/require_tenant_of_users.sql
+--! Included rate_limiter_internal/access/issue_invitation.sql
+create or replace function rate_limiter_internal.issue_invitation(
+  user_id uuid,
+  expires_at timestamptz,
+  out invitation_id uuid,
+  out token text
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  longest constant timestamptz := clock_timestamp()
+    + rate_limiter_internal.setting_interval_seconds('invitation_max_seconds');
+  own constant timestamptz := rate_limiter_internal.accessible_until(issue_invitation.user_id);
+  ends_at constant timestamptz := coalesce(
+    issue_invitation.expires_at, least(longest, own)
+  );
+begin
+  if ends_at <= clock_timestamp() or ends_at > longest then
+    raise exception using
+      errcode = 'QS422',
+      message = 'invitation would have expired, or last too long',
+      detail = format('expires at: %s, at most: %s', ends_at, longest),
+      hint = 'Give a moment in the future, no later than that, or none.';
+  end if;
+  if own is null or ends_at > own then
+    raise exception using
+      errcode = 'QS403',
+      message = 'invitation would outlast your roles',
+      detail = format('until: %s', own),
+      hint = 'Give a moment no later than that, or none.';
+  end if;
+
+  perform rate_limiter_private.revoke_invitations(issue_invitation.user_id);
+  token := 'qsi_' || rate_limiter_internal.random_token();
+
+  insert into rate_limiter_private.invitations as i (user_id, token_hash, created_by, expires_at)
+  values (
+    issue_invitation.user_id,
+    rate_limiter_internal.token_hash(issue_invitation.token),
+    rate_limiter_internal.current_user_id(),
+    ends_at
+  )
+  returning i.invitation_id into invitation_id;
+
+  -- Of a named queue the workers run one job at a time. The worker makes the token of the mail
+  -- when it sends it: no row and no job ever has one.
+  perform graphile_worker.add_job(
+    'send_invitation', json_build_object('invitation_id', invitation_id),
+    queue_name => 'invitations', max_attempts => 8, flags => array['delivery']
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.issue_invitation(uuid, timestamptz) is
+  'Makes the link by which a user sets a password, in place of earlier ones, and queues its mail.';
+--! EndIncluded rate_limiter_internal/access/issue_invitation.sql
 --! Included rate_limiter_internal/access/require_service_account.sql
 create or replace function rate_limiter_internal.require_service_account(user_id uuid)
 returns void
@@ -1900,30 +2001,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  home_id constant uuid := coalesce(
-    create_service_account.tenant_id, rate_limiter_internal.current_tenant_id()
+  home_id constant uuid := rate_limiter_internal.require_tenant_of_users(
+    create_service_account.tenant_id
   );
   made rate_limiter.users;
 begin
-  perform rate_limiter_internal.require_permission('tenant', 'update');
-
-  if not exists (
-    select
-    from rate_limiter.tenants as t
-    where t.tenant_id = home_id
-      and t.is_active
-      and (
-        rate_limiter_internal.is_system_admin()
-        or t.tenant_id = rate_limiter_internal.current_tenant_id()
-      )
-  ) then
-    raise exception using
-      errcode = 'QS404',
-      message = 'unknown tenant',
-      detail = format('tenant: %s', home_id),
-      hint = 'Name an active tenant, or none for your own.';
-  end if;
-
   insert into rate_limiter.users (tenant_id, username, is_service_account)
   values (home_id, create_service_account.name, true)
   returning * into made;
@@ -2039,6 +2121,128 @@ comment on function rate_limiter_admin.revoke_service_token(uuid) is
   'Takes a token of a service account back, at once and for good; answers the moment.';
 grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/access/revoke_service_token.sql
+--! Included rate_limiter_admin/access/invite_user.sql
+create or replace function rate_limiter_admin.invite_user(
+  email text,
+  username text default null,
+  roles text[] default '{}',
+  roles_expire_at timestamptz default null,
+  expires_at timestamptz default null,
+  tenant_id uuid default null,
+  out user_id uuid,
+  out invitation_id uuid,
+  out token text
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  home_id constant uuid := rate_limiter_internal.require_tenant_of_users(
+    invite_user.tenant_id
+  );
+begin
+  insert into rate_limiter.users as u (tenant_id, username, email)
+  values (home_id, coalesce(invite_user.username, invite_user.email), invite_user.email)
+  returning u.user_id into user_id;
+
+  perform rate_limiter_admin.assign_role(
+    invite_user.user_id, wanted.role, invite_user.roles_expire_at
+  )
+  from unnest(invite_user.roles) as wanted (role);
+
+  select i.invitation_id, i.token
+  into invitation_id, token
+  from rate_limiter_internal.issue_invitation(
+    invite_user.user_id, invite_user.expires_at
+  ) as i;
+end;
+$$;
+
+comment on function rate_limiter_admin.invite_user(
+  text, text, text[], timestamptz, timestamptz, uuid
+) is
+  'Makes a user with roles, as assignRole gives them, and an invitation: acceptInvitation sets '
+  'the password by its token, once, until expiresAt (the setting invitation_max_seconds where '
+  'absent). The token is shown this once, and goes to the address where workers send mail.';
+grant execute on function rate_limiter_admin.invite_user(
+  text, text, text[], timestamptz, timestamptz, uuid
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/invite_user.sql
+--! Included rate_limiter_admin/access/renew_invitation.sql
+create or replace function rate_limiter_admin.renew_invitation(
+  user_id uuid,
+  expires_at timestamptz default null,
+  out invitation_id uuid,
+  out token text
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_access_to_give(renew_invitation.user_id);
+  perform rate_limiter_internal.refuse_service_account(renew_invitation.user_id);
+
+  select i.invitation_id, i.token
+  into invitation_id, token
+  from rate_limiter_internal.issue_invitation(
+    renew_invitation.user_id, renew_invitation.expires_at
+  ) as i;
+end;
+$$;
+
+comment on function rate_limiter_admin.renew_invitation(uuid, timestamptz) is
+  'As inviteUser, for a user who is there: earlier links of the user end. One who has a password '
+  'keeps it until the new one is set.';
+grant execute on function rate_limiter_admin.renew_invitation(uuid, timestamptz)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/renew_invitation.sql
+--! Included rate_limiter_admin/access/revoke_invitation.sql
+create or replace function rate_limiter_admin.revoke_invitation(invitation_id uuid)
+returns timestamptz
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  moment timestamptz;
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+
+  update rate_limiter_private.invitations as i
+  set revoked_at = clock_timestamp()
+  where i.invitation_id = revoke_invitation.invitation_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and rate_limiter_internal.may_manage_user(i.user_id)
+  returning i.revoked_at into moment;
+
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'unknown invitation',
+      detail = format('invitation: %s', revoke_invitation.invitation_id),
+      hint = 'Perhaps it was accepted, or revoked already.';
+  end if;
+
+  return moment;
+end;
+$$;
+
+comment on function rate_limiter_admin.revoke_invitation(uuid) is
+  'Takes an invitation back that was not accepted; answers the moment. The user stays: delete it '
+  'where it is not to be invited again.';
+grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/revoke_invitation.sql
 --! Included rate_limiter_admin/access/viewer.sql
 create or replace function rate_limiter_admin.viewer()
 returns rate_limiter.users

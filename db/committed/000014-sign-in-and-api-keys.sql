@@ -113,6 +113,47 @@ $$;
 comment on function rate_limiter_internal.refuse_service_account(uuid) is
   'Raises QS422 for a service account, where a person is meant who signs in.';
 --! EndIncluded rate_limiter_internal/sign_in/refuse_service_account.sql
+--! Included rate_limiter_internal/sign_in/require_invitation.sql
+create or replace function rate_limiter_internal.require_invitation(token text)
+returns uuid
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  live_id uuid;
+begin
+  select i.invitation_id
+  into live_id
+  from rate_limiter_private.invitations as i
+  join rate_limiter.users as u on u.user_id = i.user_id
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  -- A link that an administrator kept does not outlast that administrator.
+  join rate_limiter.users as maker on maker.user_id = i.created_by
+  where rate_limiter_internal.token_hash(require_invitation.token)
+      in (i.token_hash, i.mailed_token_hash)
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > clock_timestamp()
+    and u.is_active
+    and t.is_active
+    and maker.is_active;
+
+  -- Unknown, used, expired and revoked ones are told in the same words.
+  if not found then
+    raise exception using
+      errcode = 'QS404',
+      message = 'invitation does not work',
+      hint = 'It was used, has expired or was taken back: ask for another one.';
+  end if;
+
+  return live_id;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_invitation(text) is
+  'The invitation of a token, while it works; raises QS404 for all other tokens.';
+--! EndIncluded rate_limiter_internal/sign_in/require_invitation.sql
 --! Included rate_limiter_private/sign_in/revoke_sessions.sql
 create or replace function rate_limiter_private.revoke_sessions(
   user_id uuid,
@@ -167,6 +208,23 @@ $$;
 comment on function rate_limiter_private.revoke_service_tokens(uuid[]) is
   'Takes all tokens of service accounts back, for good.';
 --! EndIncluded rate_limiter_private/sign_in/revoke_service_tokens.sql
+--! Included rate_limiter_private/sign_in/revoke_invitations.sql
+create or replace function rate_limiter_private.revoke_invitations(user_id uuid)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  update rate_limiter_private.invitations as i
+  set revoked_at = clock_timestamp()
+  where i.user_id = revoke_invitations.user_id
+    and i.accepted_at is null
+    and i.revoked_at is null;
+$$;
+
+comment on function rate_limiter_private.revoke_invitations(uuid) is
+  'Takes the links back by which a user could set a password.';
+--! EndIncluded rate_limiter_private/sign_in/revoke_invitations.sql
 --! Included rate_limiter_private/sign_in/set_password.sql
 create or replace function rate_limiter_private.set_password(
   user_id uuid,
@@ -205,6 +263,8 @@ begin
   perform rate_limiter_private.revoke_sessions(
     set_password.user_id, 'password_changed', set_password.keep_session_id
   );
+
+  perform rate_limiter_private.revoke_invitations(set_password.user_id);
 
   perform rate_limiter_internal.write_audit(
     'set_password', 'users', set_password.user_id, owner_tenant_id, null
@@ -1422,6 +1482,122 @@ comment on function rate_limiter_private.use_service_token(text) is
 grant execute on function rate_limiter_private.use_service_token(text)
   to rate_limiter_authenticator;
 --! EndIncluded rate_limiter_private/sign_in/use_service_token.sql
+--! Included rate_limiter_private/sign_in/user_of_invitation.sql
+create or replace function rate_limiter_private.user_of_invitation(token text)
+returns uuid
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select i.user_id
+  from rate_limiter_private.invitations as i
+  where i.invitation_id = rate_limiter_internal.require_invitation(user_of_invitation.token);
+$$;
+
+comment on function rate_limiter_private.user_of_invitation(text) is
+  'The user whose password a token may set; raises QS404 for a token that does not work.';
+grant execute on function rate_limiter_private.user_of_invitation(text)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/sign_in/user_of_invitation.sql
+--! Included rate_limiter_private/sign_in/accept_invitation.sql
+create or replace function rate_limiter_private.accept_invitation(
+  token text,
+  password_hash text,
+  out tenant text,
+  out email text,
+  out requires_second_factor boolean
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  invited_id uuid;
+begin
+  -- Of two at once the second one waits, and finds it accepted.
+  update rate_limiter_private.invitations as i
+  set accepted_at = clock_timestamp()
+  where i.invitation_id = rate_limiter_internal.require_invitation(accept_invitation.token)
+    and i.accepted_at is null
+    and i.revoked_at is null
+  returning i.user_id into invited_id;
+
+  if not found then
+    perform rate_limiter_internal.require_invitation(accept_invitation.token);
+  end if;
+
+  perform rate_limiter_private.set_password(invited_id, accept_invitation.password_hash);
+
+  select
+    t.name, u.email,
+    t.requires_second_factor or rate_limiter_internal.setting_boolean('second_factor_required')
+      or exists (
+        select
+        from rate_limiter_private.second_factors as f
+        where f.user_id = u.user_id
+          and f.confirmed_at is not null
+      )
+  into tenant, email, requires_second_factor
+  from rate_limiter.users as u
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  where u.user_id = invited_id;
+end;
+$$;
+
+comment on function rate_limiter_private.accept_invitation(text, text) is
+  'Sets the password of an invited user, once. The next sign-in asks for a second factor where '
+  'one is demanded.';
+grant execute on function rate_limiter_private.accept_invitation(text, text)
+  to rate_limiter_authenticator;
+--! EndIncluded rate_limiter_private/sign_in/accept_invitation.sql
+--! Included rate_limiter_private/sign_in/send_invitation.sql
+create or replace function rate_limiter_private.send_invitation(
+  invitation_id uuid,
+  out token text,
+  out email text,
+  out tenant text,
+  out expires_at timestamptz
+)
+returns setof record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  token := 'qsi_' || rate_limiter_internal.random_token();
+
+  update rate_limiter_private.invitations as i
+  set mailed_token_hash = rate_limiter_internal.token_hash(send_invitation.token),
+    mailed_at = clock_timestamp()
+  from rate_limiter.users as u
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  where i.invitation_id = send_invitation.invitation_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > clock_timestamp()
+    and u.user_id = i.user_id
+    and u.is_active
+    and t.is_active
+  returning u.email, t.name, i.expires_at into email, tenant, expires_at;
+
+  if found then
+    return next;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_private.send_invitation(uuid) is
+  'Job: makes the token that goes into the mail of an invitation, in place of that of an earlier '
+  'attempt. No row where the invitation works no more.';
+grant execute on function rate_limiter_private.send_invitation(uuid) to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/sign_in/send_invitation.sql
 --! Included rate_limiter_private/sign_in/user_of_provider.sql
 create or replace function rate_limiter_private.user_of_provider(
   tenant text,
@@ -1726,6 +1902,7 @@ declare
   token_count integer;
   failure_count integer;
   answer_count integer;
+  invitation_count integer;
 begin
   with ended as (
     select t.token_hash
@@ -1767,15 +1944,27 @@ begin
     and a.key_hash = o.key_hash;
   get diagnostics answer_count = row_count;
 
-  return greatest(token_count, failure_count, answer_count);
+  with old as (
+    select i.invitation_id
+    from rate_limiter_private.invitations as i
+    where i.expires_at <= at - interval '30 days'
+    limit batch_size
+    for update skip locked
+  )
+  delete from rate_limiter_private.invitations as i
+  using old as o
+  where i.invitation_id = o.invitation_id;
+  get diagnostics invitation_count = row_count;
+
+  return greatest(token_count, failure_count, answer_count, invitation_count);
 end;
 $$;
 
 comment on function rate_limiter_private.expire_sessions(timestamptz, integer) is
   'Job: clears away what sessions need only while they last, the spent refresh tokens, failures '
-  'to sign in that delay no attempt any more, and answers that were kept for a day. The sessions '
-  'themselves stay for as long as their retention policy says. Call it until it answers less than '
-  'batch_size.';
+  'to sign in that delay no attempt any more, answers that were kept for a day, and invitations '
+  'that ended a month ago. The sessions themselves stay for as long as their retention policy '
+  'says. Call it until it answers less than batch_size.';
 grant execute on function rate_limiter_private.expire_sessions(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/sign_in/expire_sessions.sql
@@ -1866,6 +2055,47 @@ create or replace trigger audit_change
   for each row
   execute function rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
 --! EndIncluded rate_limiter_private/sign_in/service_tokens.triggers.sql
+--! Included rate_limiter_admin/sign_in/invitations.sql
+-- As for api_keys: the table holds hashes.
+create or replace view rate_limiter_admin.invitations
+with (security_barrier = true) as
+select
+  i.invitation_id,
+  i.user_id,
+  i.created_at,
+  i.created_by,
+  i.expires_at,
+  i.mailed_at,
+  i.accepted_at,
+  i.revoked_at
+from rate_limiter_private.invitations as i
+where rate_limiter_internal.may_manage_user(i.user_id);
+
+comment on view rate_limiter_admin.invitations is
+  E'@primaryKey invitation_id\n'
+  '@foreignKey (user_id) references rate_limiter.users (user_id)|'
+  '@fieldName user|@foreignFieldName invitations\n'
+  'Invitations of the users that you may manage.';
+comment on column rate_limiter_admin.invitations.invitation_id is 'The invitation.';
+comment on column rate_limiter_admin.invitations.user_id is 'Who is invited.';
+comment on column rate_limiter_admin.invitations.created_at is 'When it was made.';
+comment on column rate_limiter_admin.invitations.created_by is 'Who invites.';
+comment on column rate_limiter_admin.invitations.expires_at is 'When it stops working.';
+comment on column rate_limiter_admin.invitations.mailed_at is 'When its mail was last handed over.';
+comment on column rate_limiter_admin.invitations.accepted_at is 'When it was used.';
+comment on column rate_limiter_admin.invitations.revoked_at is 'When it was taken back.';
+
+revoke all on rate_limiter_admin.invitations from rate_limiter_visitor;
+grant select on rate_limiter_admin.invitations to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/sign_in/invitations.sql
+--! Included rate_limiter_private/sign_in/invitations.triggers.sql
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter_private.invitations
+  for each row
+  execute function rate_limiter_internal.audit_change(
+    'invitation_id', 'token_hash', 'mailed_token_hash'
+  );
+--! EndIncluded rate_limiter_private/sign_in/invitations.triggers.sql
 --! Included rate_limiter_private/sign_in/login_failures.grants.sql
 revoke all on rate_limiter_private.login_failures
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
@@ -1884,6 +2114,13 @@ grant select (token_id, user_id, prefix, name, permissions, created_at, created_
   last_used_at, revoked_at, revoked_by)
   on rate_limiter_private.service_tokens to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/sign_in/service_tokens.grants.sql
+--! Included rate_limiter_private/sign_in/invitations.grants.sql
+revoke all on rate_limiter_private.invitations
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select (invitation_id, user_id, created_at, created_by, expires_at, mailed_at, accepted_at,
+  revoked_at)
+  on rate_limiter_private.invitations to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/sign_in/invitations.grants.sql
 --! Included rate_limiter_private/sign_in/provider_accounts.grants.sql
 revoke all on rate_limiter_private.provider_accounts
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;

@@ -231,6 +231,61 @@ comment on function rate_limiter_internal.notification_channels(jsonb) is
 grant execute on function rate_limiter_internal.notification_channels(jsonb)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/alerts/notification_channels.sql
+--! Included rate_limiter_internal/alerts/url_host.sql
+create or replace function rate_limiter_internal.url_host(url text)
+returns text
+language sql
+immutable
+parallel safe
+return lower(
+  substring(
+    url from '^[A-Za-z][A-Za-z0-9+.-]*:/+(?:[^/?#\\]*@)?(\[[0-9A-Fa-f:.]+\]|[^]/?#:@\\[]+)'
+  )
+);
+
+comment on function rate_limiter_internal.url_host(text) is
+  'The host of a URL: neither user and password, nor port, path and query, which may be secrets.';
+grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/alerts/url_host.sql
+--! Included rate_limiter/alerts/alert_configs_destinations.sql
+create or replace function rate_limiter.alert_configs_destinations(
+  alert rate_limiter.alert_configs
+)
+returns rate_limiter_admin.alert_destination[]
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(distinct d.destination), '{}')
+  from rate_limiter_internal.notification_channels(alert.notification_config) as c
+  cross join lateral (
+    select row(
+      c.channel ->> 'channel', rate_limiter_internal.url_host(c.channel ->> 'url')
+    )::rate_limiter_admin.alert_destination
+    where c.channel ->> 'channel' in ('webhook', 'slack')
+    union all
+    select row('email', lower(substring(t.address from '@([^@]*)$')))
+      ::rate_limiter_admin.alert_destination
+    from jsonb_array_elements_text(
+      case jsonb_typeof(c.channel -> 'to')
+        when 'array' then c.channel -> 'to'
+        else jsonb_build_array(c.channel -> 'to')
+      end
+    ) as t (address)
+    where c.channel ->> 'channel' = 'email'
+    union all
+    select row('log', null)::rate_limiter_admin.alert_destination
+    where c.channel ->> 'channel' = 'log'
+  ) as d (destination);
+$$;
+
+comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is
+  'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets '
+  'and names.';
+grant execute on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter/alerts/alert_configs_destinations.sql
 --! Included rate_limiter_internal/alerts/notification_problem.sql
 create or replace function rate_limiter_internal.notification_problem(config jsonb)
 returns text

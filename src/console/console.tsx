@@ -5,6 +5,7 @@ import { RouterProvider } from "@tanstack/react-router";
 import { Provider } from "urql";
 import { graphqlClient } from "./api/client.ts";
 import { router } from "./router.tsx";
+import { InvitationPage, isInvitation } from "./session/invitation-page.tsx";
 import { SessionGate } from "./session/session-gate.tsx";
 import { Toasts } from "./ui/toasts.tsx";
 
@@ -14,9 +15,13 @@ export function Console() {
       <Tooltip.Provider delay={300}>
         <Toast.Provider timeout={6_000}>
           <Provider value={graphqlClient}>
-            <SessionGate>
-              <RouterProvider router={router} />
-            </SessionGate>
+            {isInvitation() ? (
+              <InvitationPage />
+            ) : (
+              <SessionGate>
+                <RouterProvider router={router} />
+              </SessionGate>
+            )}
           </Provider>
           <Toasts />
         </Toast.Provider>

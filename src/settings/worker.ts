@@ -33,6 +33,12 @@ export const alertDeclaration = {
   }),
 };
 
+export const invitationDeclaration = {
+  consoleUrl: text("CONSOLE_URL", {
+    says: "where people open the console, such as `https://qos.example.org`: invitations by email lead there, and none is sent without it or `SMTP_URL`",
+  }),
+};
+
 export const healthDeclaration = {
   allowedNetworks: list("HEALTH_ALLOWED_NETWORKS", {
     says: "private networks that probes of clusters may go to, besides those of `ALERT_ALLOWED_NETWORKS`",

@@ -10,7 +10,12 @@ import { luaTable } from "./lua-table.ts";
 import { markdownTable } from "./markdown-table.ts";
 import type { Declaration } from "./setting.ts";
 import { tracingDeclaration } from "./tracing.ts";
-import { alertDeclaration, healthDeclaration, workerDeclaration } from "./worker.ts";
+import {
+  alertDeclaration,
+  healthDeclaration,
+  invitationDeclaration,
+  workerDeclaration,
+} from "./worker.ts";
 
 /** A file, and what it has to be where the declarations are as they are. */
 export interface WrittenFile {
@@ -31,7 +36,8 @@ export function writtenFiles(): readonly WrittenFile[] {
     ),
     withTable(
       "docs/operate.md",
-      ...[workerDeclaration, archiveDeclaration, alertDeclaration, healthDeclaration],
+      ...[workerDeclaration, archiveDeclaration, alertDeclaration],
+      ...[invitationDeclaration, healthDeclaration],
       ...[loggingDeclaration, tracingDeclaration],
     ),
     withTable("docs/integrate.md", gatewayDeclaration),

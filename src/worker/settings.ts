@@ -6,6 +6,7 @@ import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
 import { openStore } from "./archive/open-store.ts";
 import type { ArchiveStore } from "./archive/store.ts";
 import { type HealthSettings, healthSettings } from "./health/settings.ts";
+import { type InvitationSettings, invitationSettings } from "./invitations/settings.ts";
 
 /** What a worker takes from its environment. */
 export interface WorkerSettings {
@@ -15,6 +16,7 @@ export interface WorkerSettings {
   readonly address: Address;
   readonly alerts: AlertSettings;
   readonly health: HealthSettings;
+  readonly invitations: InvitationSettings;
   /** Where retention exports to what its policy wants kept. */
   readonly archive: ArchiveStore | undefined;
 }
@@ -27,6 +29,7 @@ export function workerSettings(env: NodeJS.ProcessEnv = process.env): WorkerSett
     address: { host, port },
     alerts: alertSettings(env),
     health: healthSettings(env),
+    invitations: invitationSettings(env),
     archive: folder === undefined ? undefined : openStore(folder, env),
   };
 }

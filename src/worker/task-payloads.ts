@@ -16,17 +16,22 @@ const oneOf = (...values: readonly unknown[]): Field => ({
   form: values.map((value) => JSON.stringify(value)).join(" or "),
 });
 
+const id: Field = {
+  check: (value) => typeof value === "string" && uuid.test(value),
+  form: "a UUID",
+  required: true,
+};
+
 /** The fields that a task takes; a task that is not here takes none. */
 const fieldsOf: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
   aggregate_metrics: { grain: { ...oneOf("hour", "day"), required: true } },
   deliver_notification: {
-    notification_id: {
-      check: (value) => typeof value === "string" && uuid.test(value),
-      form: "a UUID",
-      required: true,
-    },
+    notification_id: id,
   },
   expire_leases: { by: oneOf("clock") },
+  send_invitation: {
+    invitation_id: id,
+  },
   fold_denials: { is_second_run: oneOf(true, false) },
 };
 

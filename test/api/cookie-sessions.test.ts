@@ -79,6 +79,24 @@ async function firstAnswer(headers: Headers): Promise<string> {
 }
 
 describe("a session of cookies", () => {
+  test("ends when the same page starts another one, and no other session does", async () => {
+    const elsewhere = await signedIn();
+    const first = await signedIn();
+    const wrong = { input: { ...credentials().input, password: "wrong" } };
+    const failed = await fetch(new URL("/graphql", world.api.url), {
+      method: "POST",
+      headers: { "content-type": "application/json", ...page("begin", first) },
+      body: JSON.stringify({ query: start, variables: wrong }),
+    });
+    expect(await codeOf(failed)).toBe("QS401 email or password is wrong");
+    expect((await answerOf(await post(viewer, page("use", first)))).errors).toBeUndefined();
+    const second = cookiesOf(await post(start, page("begin", first)));
+    expect(await codeOf(await post(viewer, page("use", first)))).toBe("QS401 not signed in");
+    for (const cookies of [second, elsewhere]) {
+      expect((await answerOf(await post(viewer, page("use", cookies)))).errors).toBeUndefined();
+    }
+  });
+
   test("tells its page when it ends, and its tokens to cookies alone", async () => {
     const response = await post(start, page("begin"));
     const cookies = response.headers.getSetCookie();

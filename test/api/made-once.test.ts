@@ -37,6 +37,14 @@ async function adjustments(): Promise<number> {
   return row?.count;
 }
 
+test("a change with a key, or tried, without a sign-in is answered like any other", async () => {
+  for (const ask of [keyed(api.nobody), trying(api.nobody)]) {
+    expect(await refusalOf(ask(adjust, { app: mine.appId, change: "-1" }))).toBe(
+      "QS401 not signed in",
+    );
+  }
+});
+
 describe("a change with an idempotency key", () => {
   test("is made once, and each retry gets the answer of the first", async () => {
     const before = await adjustments();
@@ -164,7 +172,7 @@ describe("a dry run", () => {
 });
 
 test("neither is for what keeps to transactions of its own", async () => {
-  expect(signInMutations.size).toBe(11);
+  expect(signInMutations.size).toBe(12);
   const change = `mutation { ...f } fragment f on Mutation {
     changePassword(input: { currentPassword: "a", newPassword: "b" }) { changed }
   }`;

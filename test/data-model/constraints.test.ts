@@ -27,6 +27,13 @@ const serviceToken = (column: string, value: string) => {
   return `insert into rate_limiter_private.service_tokens (user_id, ${Object.keys(row)})
     values ('${users.auditor}', ${Object.values(row)})`;
 };
+const invitation = (columns: string, values: string) => {
+  const usual = { token_hash: "sha256('i')", expires_at: "now()" };
+  const rest = Object.entries(usual).filter(([column]) => column !== columns);
+  return `insert into rate_limiter_private.invitations
+    (${["user_id", ...rest.map(([column]) => column), columns]})
+    values (${[`'${users.auditor}'`, ...rest.map(([, value]) => value), values]})`;
+};
 const version = (columns: string, values: string) => `
   insert into rate_limiter_audit.quota_version_history (config_id, new_config, ${columns})
   values ('${configId}', '{"a": 1}', ${values})`;
@@ -41,7 +48,7 @@ const setting = (columns: string, values: string) => `
 
 /** A statement that breaks this constraint and no other. */
 const violations: Readonly<Record<string, string>> = {
-  tenant_name_not_empty: "update rate_limiter.tenants set name = E' \\t\\n'",
+  tenant_name_not_empty: "update rate_limiter.tenants set name = '  '",
   tenant_description_length: "update rate_limiter.tenants set description = repeat('x', 2001)",
   cluster_name_not_empty: "update rate_limiter.clusters set name = ' '",
   cluster_region_not_empty: "update rate_limiter.clusters set region = ''",
@@ -58,6 +65,20 @@ const violations: Readonly<Record<string, string>> = {
   user_username_not_empty: "update rate_limiter.users set username = ' '",
   user_login_count_check: "update rate_limiter.users set login_count = -1",
   user_email_format: "update rate_limiter.users set email = 'plain'",
+  tenant_name_is_readable: "update rate_limiter.tenants set name = E'a\\nb'",
+  cluster_name_is_readable: "update rate_limiter.clusters set name = E'a\\u202eb'",
+  cluster_region_is_readable: "update rate_limiter.clusters set region = E'a\\u0085b'",
+  app_name_is_readable: "update rate_limiter.applications set name = E'a\\u2066b'",
+  api_key_name_is_readable: "update rate_limiter_private.api_keys set name = E'a\\u001bb'",
+  user_username_is_readable: "update rate_limiter.users set username = E'a\\u200fb'",
+  role_name_is_readable: "insert into rate_limiter.roles (name) values (E'a\\u061cb')",
+  operation_name_is_readable: "update rate_limiter.operation_types set name = E'a\\u2028b'",
+  operation_category_is_readable: "update rate_limiter.operation_types set category = E'a\\u200bb'",
+  alert_metric_name_is_readable: "update rate_limiter.alert_configs set metric_name = E'a\\u007fb'",
+  service_token_name_is_readable: serviceToken("name", "E'a\\ufeffb'"),
+  invitation_hashes_are_sha256: invitation("token_hash", "'qsi_'"),
+  invitation_is_finite: invitation("expires_at", "'infinity'"),
+  invitation_has_one_end: invitation("accepted_at, revoked_at", "now(), now()"),
   user_email_is_of_people: "update rate_limiter.users set email = null",
   service_token_hash_is_sha256: serviceToken("token_hash", "'qst_'"),
   service_token_prefix_format: serviceToken("prefix", "'qos_12345678'"),

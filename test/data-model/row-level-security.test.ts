@@ -48,6 +48,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   reservation_history: (sql, t) => sql`app_id = ${t.appId}`,
   api_keys: (sql, t) => sql`app_id = ${t.appId}`,
   service_tokens: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
+  invitations: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
   user_sessions: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
 };
 const tables = Object.keys(belonging);
@@ -63,7 +64,7 @@ function schemaOf(table: string): string {
   if (["audit_logs", "quota_version_history", "reservation_history"].includes(table)) {
     return "rate_limiter_audit";
   }
-  const views = ["api_keys", "user_sessions", "service_tokens", ...operatorTables];
+  const views = ["api_keys", "user_sessions", "service_tokens", "invitations", ...operatorTables];
   if (views.includes(table)) return "rate_limiter_admin";
   return "rate_limiter";
 }
@@ -87,6 +88,11 @@ await database.sql`
 await database.sql`
   insert into rate_limiter_private.service_tokens (token_hash, user_id, prefix, expires_at)
   select sha256(uuid_send(u.user_id)), u.user_id, 'qst_12345678', now()
+  from rate_limiter.users as u
+`;
+await database.sql`
+  insert into rate_limiter_private.invitations (token_hash, user_id, expires_at)
+  select sha256(uuid_send(u.user_id)), u.user_id, now()
   from rate_limiter.users as u
 `;
 await database.sql`select rate_limiter_private.refresh_daily_quota_usage()`;

@@ -19,9 +19,10 @@ test("each task is named like the SQL function that it calls, which the worker m
 test("the clock runs tasks that there are, each under a name of its own", () => {
   const known = taskNames();
   expect(schedule.map(({ task }) => task).filter((task) => !known.includes(task))).toEqual([]);
-  // Each notification queues its own delivery, and record_system_metrics the evaluation; a task that
+  // Each notification and invitation queues its own delivery, and record_system_metrics the evaluation; a task that
   // nothing else runs is of no use.
-  const run = [...schedule.map(({ task }) => task), "deliver_notification", "evaluate_alerts"];
+  const queued = ["deliver_notification", "send_invitation", "evaluate_alerts"];
+  const run = [...schedule.map(({ task }) => task), ...queued];
   expect(known.filter((task) => !run.includes(task))).toEqual([]);
   const identifiers = cronItems().map((item) => item.identifier);
   expect(new Set(identifiers).size).toBe(identifiers.length);

@@ -1,3 +1,7 @@
+function legible(name: string): string {
+  return `${name} has neither control characters nor marks that turn the direction of text.`;
+}
+
 /** What each constraint that people can run into asks for. A constraint's own words name tables. */
 export const constraintHints: Readonly<Record<string, string>> = {
   tenant_name_not_empty: "A tenant's name is not blank.",
@@ -44,4 +48,15 @@ export const constraintHints: Readonly<Record<string, string>> = {
   retention_has_no_negative_part: "Give a period without negative parts, such as P1Y or P90D.",
   retention_is_a_thousand_years_at_most: "Keep it for a thousand years at most.",
   retention_has_one_period: "The setting that the policy names says how long.",
+  tenant_name_is_readable: legible("A tenant's name"),
+  cluster_name_is_readable: legible("A cluster's name"),
+  cluster_region_is_readable: legible("A cluster's region"),
+  app_name_is_readable: legible("An application's name"),
+  api_key_name_is_readable: legible("A key's name"),
+  user_username_is_readable: legible("A user's name"),
+  service_token_name_is_readable: legible("A token's name"),
+  role_name_is_readable: legible("A role's name"),
+  operation_name_is_readable: legible("An operation's name"),
+  operation_category_is_readable: legible("An operation's category"),
+  alert_metric_name_is_readable: legible("The name of the metric"),
 };

@@ -59,6 +59,8 @@ export function maskError(production: boolean, told: (code: unknown) => void) {
   };
 }
 
+const documentHint = "Compare the request with schema.graphql.";
+
 function publicError(error: GraphQLError, production: boolean): PublicError {
   const cause = originOf(error);
   if (cause === undefined) {
@@ -81,7 +83,7 @@ function originOf(error: GraphQLError): Error | undefined {
 }
 
 function ownExtensions(error: GraphQLError): Record<string, unknown> {
-  return { code: "QS400", ...error.extensions };
+  return { code: "QS400", hint: documentHint, ...error.extensions };
 }
 
 interface DatabaseError extends Error {
@@ -96,7 +98,10 @@ interface DatabaseError extends Error {
 export function meantToBeRead(error: DatabaseError): PublicError | undefined {
   if (error instanceof ApiError) return { message: error.message, extensions: error.extensions };
   if (isSafeError(error)) {
-    return { message: error.message, extensions: { code: "QS400", ...error.extensions } };
+    return {
+      message: error.message,
+      extensions: { code: "QS400", hint: documentHint, ...error.extensions },
+    };
   }
   const { code = "", detail, hint } = error;
   if (/^QS\d{3}$/.test(code)) {

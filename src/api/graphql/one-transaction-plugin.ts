@@ -9,7 +9,7 @@ import {
   print,
   type SelectionSetNode,
 } from "postgraphile/graphql";
-import { ApiError } from "../api-error.ts";
+import { ApiError, notSignedIn } from "../api-error.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Claim, KeptAnswers } from "../requests/kept-answers.ts";
 import { inOneTransaction, type RequestTransaction } from "../requests/one-transaction.ts";
@@ -51,10 +51,11 @@ export function oneTransactionPlugin(parts: OneTransactionParts): GraphileConfig
           const { identity, idempotencyKey, isDryRun } = apiRequest;
           if (idempotencyKey === undefined && !isDryRun) return next();
           const operation = operationOf(args.document, args.operationName);
-          if (identity === undefined || operation?.operation !== "mutation") return next();
+          if (operation?.operation !== "mutation") return next();
           const execute = async () => (await next()) as ExecutionResult;
           try {
             refuseSignIn(args.document, operation.selectionSet);
+            if (identity === undefined) throw notSignedIn();
             if (isDryRun) return await tried(parts, pgSettings, execute);
             const claim = claimOf(identity.userId, idempotencyKey, args);
             return await madeOnce(parts, pgSettings, claim, execute);

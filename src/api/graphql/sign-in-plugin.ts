@@ -2,7 +2,7 @@ import { context, type FieldArgs, sideEffect } from "postgraphile/grafast";
 import { extendSchema, gql } from "postgraphile/utils";
 import { cookieSessions } from "../identity/cookie-sessions.ts";
 import type { SignInParts } from "../identity/credential-check.ts";
-import { ownAccount, resetPassword } from "../identity/own-account.ts";
+import { acceptInvitation, ownAccount, resetPassword } from "../identity/own-account.ts";
 import { refreshSession } from "../identity/refresh-session.ts";
 import { type Credentials, signIn } from "../identity/sign-in.ts";
 import type { SigningKeys } from "../identity/signing-keys.ts";
@@ -22,6 +22,7 @@ type Input = Readonly<Record<string, string>>;
 /** Each ends its own transaction: before a password is looked at, failures are counted for good. */
 export const signInMutations: ReadonlySet<string> = new Set([
   ...["login", "refresh", "changePassword", "changeEmail", "resetPassword"],
+  "acceptInvitation",
   ...["enrolSecondFactor", "confirmSecondFactor", "removeSecondFactor"],
   ...["startCookieSession", "refreshCookieSession", "endCookieSession"],
 ]);
@@ -101,6 +102,20 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
         otpauthUri: String!
       }
 
+      input AcceptInvitationInput {
+        """The token of the link."""
+        token: String!
+        newPassword: String!
+      }
+
+      """Whom an invitation was for, and what to sign in by."""
+      type AcceptedInvitation {
+        tenant: String!
+        email: String!
+        """The sign-in asks for a one-time code; a first one hands out its secret."""
+        requiresSecondFactor: Boolean!
+      }
+
       type AccountChange {
         changed: Boolean!
       }
@@ -126,6 +141,8 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
         when the access token has ended, too.
         """
         endCookieSession: AccountChange
+        """Sets the password of an invited user, by the token of the link, which works once."""
+        acceptInvitation(input: AcceptInvitationInput!): AcceptedInvitation
         """Changes your password and ends your other sessions."""
         changePassword(input: ChangePasswordInput!): AccountChange
         """Changes your address and ends your other sessions. Needs tenant:update."""
@@ -159,6 +176,9 @@ export function signInPlugin(parts: SignInParts, keys: SigningKeys): GraphileCon
           ),
           changeEmail: acting(({ currentPassword = "", newEmail = "" }, request) =>
             changed(own.changeEmail(currentPassword, newEmail, request)),
+          ),
+          acceptInvitation: acting(({ token = "", newPassword = "" }, request) =>
+            acceptInvitation(parts, token, newPassword, request),
           ),
           resetPassword: acting(({ userId = "", newPassword = "" }, request) =>
             changed(resetPassword(parts, userId, newPassword, request)),

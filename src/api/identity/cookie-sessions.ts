@@ -37,10 +37,25 @@ export function cookieSessions(parts: SignInParts, keys: SigningKeys) {
     }
   }
 
+  async function endSession(identity: Identity, request: ApiRequest): Promise<void> {
+    const owner = { ...request, identity };
+    await inContext(parts.sql, owner, (sql) => sql`select rate_limiter_admin.logout()`, {
+      role: "rate_limiter_visitor",
+    });
+  }
+
+  async function endBefore(cookies: SessionCookies, request: ApiRequest): Promise<void> {
+    const owner = await ownerOf(cookies, request);
+    if (owner !== undefined) await endSession(owner, request);
+  }
+
   return {
     async start(credentials: Credentials, request: ApiRequest): Promise<Expiry> {
       const cookies = cookiesOf(request);
-      return keep(await signIn(parts, credentials, request), cookies);
+      const session = await signIn(parts, credentials, request);
+      // Its cookies are replaced: no request would ever end it.
+      await endBefore(cookies, request);
+      return keep(session, cookies);
     },
 
     async refresh(request: ApiRequest): Promise<Expiry> {
@@ -52,12 +67,7 @@ export function cookieSessions(parts: SignInParts, keys: SigningKeys) {
     async end(request: ApiRequest): Promise<void> {
       const cookies = cookiesOf(request);
       const identity = request.identity ?? (await ownerOf(cookies, request));
-      if (identity !== undefined) {
-        const owner = { ...request, identity };
-        await inContext(parts.sql, owner, (sql) => sql`select rate_limiter_admin.logout()`, {
-          role: "rate_limiter_visitor",
-        });
-      }
+      if (identity !== undefined) await endSession(identity, request);
       cookies.forget();
     },
   };

@@ -3,6 +3,7 @@ import { inContext } from "../in-context.ts";
 import { hashPassword } from "../passwords/password-hash.ts";
 import { checkPassword } from "../passwords/password-rules.ts";
 import type { ApiRequest } from "../request.ts";
+import { withinTime } from "../within-time.ts";
 import { type CheckedAccount, checkPasswordOf, type SignInParts } from "./credential-check.ts";
 import { sourceOf } from "./second-factors.ts";
 
@@ -80,6 +81,36 @@ export async function resetPassword(
     request,
     (sql) => sql`select rate_limiter_private.reset_password(${userId}, ${hash})`,
   );
+}
+
+export interface Acceptance {
+  readonly tenant: string;
+  readonly email: string;
+  readonly requiresSecondFactor: boolean;
+}
+
+/** Sets the password of an invited user, by the token of the invitation, which works once. */
+export async function acceptInvitation(
+  parts: SignInParts,
+  token: string,
+  next: string,
+  request: ApiRequest,
+): Promise<Acceptance> {
+  // Ahead of the hash, which costs: a token that does not work is refused here.
+  const [invited] = await withinTime(parts.sql<{ userId: string | null }[]>`
+    select rate_limiter_private.user_of_invitation(${token}) as "userId"
+  `);
+  const hash = await hashOfNew(parts, next, invited?.userId ?? null, request);
+  const [accepted] = await inContext(
+    parts.sql,
+    request,
+    (sql) => sql<Acceptance[]>`
+      select a.tenant, a.email, a.requires_second_factor as "requiresSecondFactor"
+      from rate_limiter_private.accept_invitation(${token}, ${hash}) as a
+    `,
+  );
+  if (accepted === undefined) throw new Error("the database answered no acceptance");
+  return accepted;
 }
 
 /** Checks that the sender knows the password; a wrong one counts as a failed sign-in. */

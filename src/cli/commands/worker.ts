@@ -3,7 +3,12 @@ import { archiveDeclaration } from "../../settings/archive.ts";
 import { helpText } from "../../settings/help-text.ts";
 import { loggingDeclaration } from "../../settings/logging.ts";
 import { tracingDeclaration } from "../../settings/tracing.ts";
-import { alertDeclaration, healthDeclaration, workerDeclaration } from "../../settings/worker.ts";
+import {
+  alertDeclaration,
+  healthDeclaration,
+  invitationDeclaration,
+  workerDeclaration,
+} from "../../settings/worker.ts";
 
 export function register(program: Command): void {
   program
@@ -14,6 +19,7 @@ export function register(program: Command): void {
         workerDeclaration,
         archiveDeclaration,
         alertDeclaration,
+        invitationDeclaration,
         healthDeclaration,
         loggingDeclaration,
         tracingDeclaration,

@@ -5,6 +5,12 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+export type AcceptInvitationInput = {
+  newPassword: string;
+  /** The token of the link. */
+  token: string;
+};
+
 export type LoginInput = {
   /** The one-time code, for users with a second factor. */
   code?: string | null | undefined;
@@ -35,6 +41,13 @@ export type EndSessionMutationVariables = Exact<{ [key: string]: never; }>;
 
 
 export type EndSessionMutation = { endCookieSession: { changed: boolean } | null };
+
+export type AcceptInvitationMutationVariables = Exact<{
+  input: AcceptInvitationInput;
+}>;
+
+
+export type AcceptInvitationMutation = { acceptInvitation: { tenant: string, email: string, requiresSecondFactor: boolean } | null };
 
 export const ViewerDocument = `
 query Viewer {
@@ -73,3 +86,12 @@ mutation EndSession {
   }
 }
 ` as unknown as TypedDocumentNode<EndSessionMutation, EndSessionMutationVariables>;
+export const AcceptInvitationDocument = `
+mutation AcceptInvitation($input: AcceptInvitationInput!) {
+  acceptInvitation(input: $input) {
+    tenant
+    email
+    requiresSecondFactor
+  }
+}
+` as unknown as TypedDocumentNode<AcceptInvitationMutation, AcceptInvitationMutationVariables>;

@@ -1,10 +1,9 @@
-import { createTransport } from "nodemailer";
 import { logFor } from "../../log.ts";
-import { PermanentFailure } from "./failure.ts";
 import { headline, type Notification } from "./notification.ts";
 import type { EmailChannel } from "./notification-config.ts";
 import { allowedRecipients } from "./recipients.ts";
 import type { AlertSettings } from "./settings.ts";
+import { failureOf, makeTransport, oneLine } from "./smtp.ts";
 
 const log = logFor("alerts");
 
@@ -21,15 +20,7 @@ export function makeSendEmail(settings: AlertSettings): SendEmail {
       throw new Error("SMTP_URL is not set: no email can be sent");
     };
   }
-  const transport = createTransport({
-    url: smtpUrl,
-    connectionTimeout: timeoutMs,
-    greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
-    // What a tenant writes names no file and no address to fetch.
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
+  const transport = makeTransport({ smtpUrl, timeoutMs });
   return async (channel, notification, signal) => {
     const mail = {
       from: emailFrom,
@@ -39,8 +30,8 @@ export function makeSendEmail(settings: AlertSettings): SendEmail {
       messageId: `<${notification.id}@storage-qos>`,
       ...(signal && { signal }),
     };
-    const { rejected } = await transport.sendMail(mail).catch((error: SmtpError) => {
-      throw isForGood(error) ? new PermanentFailure(error.message) : error;
+    const { rejected } = await transport.sendMail(mail).catch((error: Error) => {
+      throw failureOf(error);
     });
     if (rejected.length === 0) return;
     // A retry would send it twice to the others.
@@ -49,21 +40,6 @@ export function makeSendEmail(settings: AlertSettings): SendEmail {
       "the server refused some recipients of a notification",
     );
   };
-}
-
-/** Names may have characters that end a header, or turn the direction of the text. */
-function oneLine(value: string): string {
-  return value.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, " ").trim();
-}
-
-interface SmtpError extends Error {
-  readonly code?: string;
-  readonly responseCode?: number;
-}
-
-/** The server refuses all recipients permanently (RFC 5321, 4.2.1). */
-function isForGood({ code, responseCode = 0 }: SmtpError): boolean {
-  return code === "EENVELOPE" && responseCode >= 500;
 }
 
 function text(notification: Notification): string {

@@ -26,6 +26,24 @@ const requests: Record<string, RequestInit> = {
     ...{ method: "POST", headers: { "content-type": "text/plain" } },
     body: "{ __typename }",
   },
+  "a list of queries": { method: "POST", headers: json, body: '[{"query":"{ __typename }"}]' },
+  "JSON that is null": { method: "POST", headers: json, body: "null" },
+  "two operations, and none named": {
+    ...{ method: "POST", headers: json },
+    body: '{"query":"query A { __typename } query B { __typename }"}',
+  },
+  "an operation that is not there": {
+    ...{ method: "POST", headers: json },
+    body: '{"query":"query A { __typename }","operationName":"B"}',
+  },
+  "a variable of another type": {
+    ...{ method: "POST", headers: json },
+    body: '{"query":"query ($a: Int!) { users(first: $a) { totalCount } }","variables":{"a":"x"}}',
+  },
+  "a subscription that is not on a socket": {
+    ...{ method: "POST", headers: json },
+    body: '{"query":"subscription { overviewStatus { at } }"}',
+  },
   "another method": { method: "PUT", headers: json, body: "{}" },
   "a GET": { method: "GET" },
   "a media type that is not answered": {

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { dataOf, serveTwoTenants } from "./world.ts";
+
+const { as, mine, database } = await serveTwoTenants();
+const { sql } = database;
+
+const ask = `query ($alert: UUID!) {
+  alertConfig(alertId: $alert) { destinations { channel target } }
+}`;
+
+async function destinationsOf(config: object) {
+  const [alert] = await sql`
+    insert into rate_limiter.alert_configs
+      (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+        notification_config)
+    values (${mine.appId}, 'depth', '>', 1, 60, 'info', ${sql.json(config as never)})
+    returning alert_id
+  `;
+  const { alertConfig } = await dataOf(as.app_viewer.ask(ask, { alert: alert?.alert_id }));
+  return alertConfig.destinations;
+}
+
+describe("where an alert goes", () => {
+  test("is told by hosts and domains, once each", async () => {
+    const webhook = "https://Hooks.example.org:8443/services/T0/B0/secret?token=secret";
+    const channels = [
+      { channel: "webhook", url: webhook, secret: "0123456789abcdef" },
+      { channel: "slack", url: "https://hooks.slack.example/services/T0/secret" },
+      { channel: "email", to: ["ann@Example.org", "bob@example.org", "eve@example.net"] },
+      { channel: "log" },
+    ];
+    const shown = await destinationsOf({ channels });
+    expect(shown).toEqual([
+      { channel: "email", target: "example.net" },
+      { channel: "email", target: "example.org" },
+      { channel: "log", target: null },
+      { channel: "slack", target: "hooks.slack.example" },
+      { channel: "webhook", target: "hooks.example.org" },
+    ]);
+    expect(JSON.stringify(shown)).not.toMatch(/secret|ann@|bob|8443|T0\//);
+    expect(await destinationsOf({})).toEqual([]);
+  });
+
+  test.each([
+    ["https://user:password@host.example/path", "host.example"],
+    ["https://[2001:db8::1]:8443/path", "[2001:db8::1]"],
+    ["http://host.example?key=secret", "host.example"],
+    ["http://host.example#secret", "host.example"],
+    ["https://host.example\\@secret", "host.example"],
+    ["secret", null],
+  ])("of %s it is %s", async (url, host) => {
+    const [row] = await sql`select rate_limiter_internal.url_host(${url}) as host`;
+    expect(row?.host).toBe(host);
+  });
+});
