@@ -2078,11 +2078,11 @@ create function rate_limiter_admin.alert_channel()
   set search_path=pg_catalog, pg_temp;
   -- body cde07f8a71cf46d3
 
-create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
+create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 8905c1835cc8f11e
+  -- body 1cafbc6b580e7bb0
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -2120,11 +2120,11 @@ create function rate_limiter_admin.cluster_buckets()
   set search_path=pg_catalog, pg_temp;
   -- body 5d21320dca3e2b81
 
-create function rate_limiter_admin.compare_configuration(wanted jsonb, managed_by text, prune boolean DEFAULT false)
+create function rate_limiter_admin.compare_configuration(wanted jsonb, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb, manager text)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 5e78de95a15004bc
+  -- body c219f2a2ff5fabe1
 
 create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
   returns TABLE(field text, value text, other_value text)
@@ -4373,6 +4373,12 @@ create function rate_limiter_internal.require_version(app_id uuid, cluster_id uu
   language plpgsql stable parallel safe;
   -- body cb42620151011fef
 
+create function rate_limiter_internal.require_wanted(wanted jsonb)
+  returns jsonb
+  language plpgsql immutable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 40b5d50de4091da9
+
 create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
   language plpgsql stable parallel safe;
@@ -6404,6 +6410,7 @@ grant execute on function rate_limiter_internal.require_access_to_give(uuid) to 
 grant execute on function rate_limiter_internal.require_changed(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_wanted(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
@@ -6565,8 +6572,8 @@ Adds tokens to a bucket or takes them, by hand and with a reason; answers what i
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
-comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@behavior -*
-Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
+comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@resultFieldName results
+Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
 
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
 Gives a user of your tenant a role, for good or until a moment. A user gives no role that allows more than their own do, or that lasts longer.';
@@ -6588,15 +6595,17 @@ comment on function rate_limiter_admin.cluster_buckets() is '@behavior -connecti
 @listSuffix omit
 What the layer-1 buckets of all clusters hold now, and what of their refill is reserved. For system administrators; others get no rows.';
 
-comment on function rate_limiter_admin.compare_configuration(pg_catalog.jsonb,pg_catalog.text,boolean) is '@behavior -*
-What apply_configuration() would change, in the order in which it would.';
+comment on function rate_limiter_admin.compare_configuration(pg_catalog.jsonb,pg_catalog.text,boolean) is '@behavior -connection +list
+@listSuffix omit
+What applyConfiguration would change, in the order in which it would.';
 
 comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
 What differs between two versions of quotas, field by field, such as iops.iops_limit.';
 
-comment on function rate_limiter_admin.configuration() is '@behavior -*
-All that stands of what a configuration can hold and the caller may see, and which configuration manages it. Amounts are text.';
+comment on function rate_limiter_admin.configuration() is '@behavior -connection +list
+@listSuffix omit
+All that stands of what a configuration can hold and the caller may see, and which configuration manages it. Amounts are text. In the order of kinds and names.';
 
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
@@ -7075,6 +7084,7 @@ comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Rai
 comment on function rate_limiter_internal.require_tenant_of_users(pg_catalog.uuid) is 'The tenant that the signed-in user may make users in: its own where none is named. Raises QS401, QS403 or QS404.';
 comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
+comment on function rate_limiter_internal.require_wanted(pg_catalog.jsonb) is 'The objects of a configuration that a caller sent, as an array or its text; raises QS422 where one of them has another form.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';

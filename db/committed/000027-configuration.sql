@@ -466,6 +466,57 @@ comment on function rate_limiter_internal.change_phase(text, text, jsonb, jsonb)
 grant execute on function rate_limiter_internal.change_phase(text, text, jsonb, jsonb)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/change_phase.sql
+--! Included rate_limiter_internal/configuration/require_wanted.sql
+create or replace function rate_limiter_internal.require_wanted(wanted jsonb)
+returns jsonb
+language plpgsql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- A program may send it as text: the values of a whole configuration are too many for a query.
+  objects constant jsonb := case jsonb_typeof(wanted)
+    when 'string' then (wanted #>> '{}')::jsonb
+    else wanted
+  end;
+  wrong bigint;
+begin
+  if jsonb_typeof(objects) is distinct from 'array' then
+    wrong := 0;
+  else
+    select min(o.entry)
+    into wrong
+    from jsonb_array_elements(objects) with ordinality as o (object, entry)
+    left join (
+      values
+        ('role', 1), ('cluster', 1), ('tenant', 1), ('application', 2), ('quota', 2),
+        ('cluster_quota', 1), ('default_quota', 1), ('ceiling', 2), ('reservation', 2),
+        ('cost_rule', 3), ('alert', 5)
+    ) as k (kind, names) on k.kind = o.object ->> 'kind'
+    where k.kind is null
+      or jsonb_typeof(o.object -> 'path') is distinct from 'array'
+      or jsonb_array_length(o.object -> 'path') <> k.names
+      or jsonb_path_exists(o.object, '$.path[*] ? (@.type() != "string")')
+      or jsonb_typeof(o.object -> 'spec') not in ('object', 'null')
+      or not o.object ? 'spec';
+  end if;
+  if wrong is not null then
+    raise exception using
+      errcode = 'QS422',
+      message = 'configuration cannot be read',
+      detail = format('entry: %s', wrong),
+      hint = 'Send an array of objects with kind, path and spec, as configuration answers them.';
+  end if;
+  return objects;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_wanted(jsonb) is
+  'The objects of a configuration that a caller sent, as an array or its text; raises QS422 where '
+  'one of them has another form.';
+grant execute on function rate_limiter_internal.require_wanted(jsonb) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/configuration/require_wanted.sql
 --! Included rate_limiter_internal/configuration/configuration_changes.sql
 create or replace function rate_limiter_internal.configuration_changes(
   wanted jsonb,
@@ -1250,15 +1301,15 @@ as $$
 $$;
 
 comment on function rate_limiter_admin.configuration() is
-  E'@behavior -*\n'
+  E'@behavior -connection +list\n@listSuffix omit\n'
   'All that stands of what a configuration can hold and the caller may see, and which '
-  'configuration manages it. Amounts are text.';
+  'configuration manages it. Amounts are text. In the order of kinds and names.';
 grant execute on function rate_limiter_admin.configuration() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/configuration/configuration.sql
 --! Included rate_limiter_admin/configuration/compare_configuration.sql
 create or replace function rate_limiter_admin.compare_configuration(
   wanted jsonb,
-  managed_by text,
+  managed_by text default null,
   prune boolean default false
 )
 returns table (
@@ -1272,14 +1323,15 @@ set search_path = pg_catalog, pg_temp
 as $$
   select c.entry, c.action, c.kind, c.path, c.before, c.after, c.manager
   from rate_limiter_internal.configuration_changes(
-    compare_configuration.wanted, compare_configuration.managed_by, compare_configuration.prune
+    rate_limiter_internal.require_wanted(compare_configuration.wanted),
+    compare_configuration.managed_by, compare_configuration.prune
   ) as c
   where rate_limiter_internal.is_permitted('application', 'read');
 $$;
 
 comment on function rate_limiter_admin.compare_configuration(jsonb, text, boolean) is
-  E'@behavior -*\n'
-  'What apply_configuration() would change, in the order in which it would.';
+  E'@behavior -connection +list\n@listSuffix omit\n'
+  'What applyConfiguration would change, in the order in which it would.';
 grant execute on function rate_limiter_admin.compare_configuration(jsonb, text, boolean)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/configuration/compare_configuration.sql
@@ -1287,7 +1339,7 @@ grant execute on function rate_limiter_admin.compare_configuration(jsonb, text, 
 create or replace function rate_limiter_admin.apply_configuration(
   wanted jsonb,
   reason text,
-  managed_by text,
+  managed_by text default null,
   prune boolean default false,
   take_over boolean default false
 )
@@ -1310,7 +1362,8 @@ begin
   changes := array(
     select c
     from rate_limiter_internal.configuration_changes(
-      apply_configuration.wanted, apply_configuration.managed_by, apply_configuration.prune
+      rate_limiter_internal.require_wanted(apply_configuration.wanted),
+      apply_configuration.managed_by, apply_configuration.prune
     ) as c
   );
 
@@ -1354,10 +1407,10 @@ $$;
 comment on function rate_limiter_admin.apply_configuration(
   jsonb, text, text, boolean, boolean
 ) is
-  E'@behavior -*\n'
+  E'@resultFieldName results\n'
   'Makes what stands as a configuration wants it, all or nothing, as far as the caller may; '
-  'answers what was changed. wanted: an array of {"kind", "path", "spec"}, the spec null for what '
-  'is to go. What it does not name stays, but for what managed_by manages where it prunes. What '
+  'answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec '
+  'null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What '
   'another configuration manages is refused unless it is taken over. Without managed_by it is a '
   'change by hand, which neither is refused nor manages anything. Where changes are refused, '
   'nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';

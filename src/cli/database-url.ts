@@ -1,4 +1,5 @@
 import { urlFrom } from "../postgres/url.ts";
+import { chosenProfile } from "../profiles/chosen-profile.ts";
 import { findLocalDatabase, localDataFolder } from "../start/local-database.ts";
 import { UserError } from "../user-error.ts";
 
@@ -15,9 +16,15 @@ export function databaseUrl(env: NodeJS.ProcessEnv = process.env): string {
   return url;
 }
 
-/** The database of DATABASE_URL; without it the one that `npm start` runs, as one of its logins. */
+/**
+ * The database of DATABASE_URL; without it that of the profile, if it is one of a database, or the
+ * one that `npm start` runs, as one of its logins.
+ */
 export function databaseUrlOr(login: string, env: NodeJS.ProcessEnv = process.env): string {
-  return urlFrom(env, "DATABASE_URL") ?? localUrl(login, env);
+  const given = urlFrom(env, "DATABASE_URL");
+  if (given !== undefined) return given;
+  const profile = chosenProfile(env);
+  return profile !== undefined && "database" in profile ? profile.database : localUrl(login, env);
 }
 
 function localUrl(login: string, env: NodeJS.ProcessEnv): string {

@@ -22,14 +22,20 @@ function text(value: unknown): string {
     : printable(String(value).replaceAll(/\s+/g, " "));
 }
 
+/** Amounts at the right, so that their digits are under each other, all else at the left. */
 function aligned(lines: readonly (readonly string[])[]): string[] {
-  const widths = (lines[0] ?? []).map((_, column) =>
-    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
-  );
-  return lines.map((line) =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+  const columns = (lines[0] ?? []).map((_, column) => lines.map((line) => line[column] ?? ""));
+  const padded = columns.map((cells) => {
+    const width = Math.max(...cells.map((cell) => cell.length));
+    const isAmount = cells.slice(1).every((cell) => amount.test(cell));
+    return cells.map((cell) => (isAmount ? cell.padStart(width) : cell.padEnd(width)));
+  });
+  return lines.map((_, line) =>
+    padded
+      .map((cells) => cells[line])
       .join("  ")
       .trimEnd(),
   );
 }
+
+const amount = /^(-|-?\d+(\.\d+)?( ?[kMGT]?i?B)?(\/s)?)$/;

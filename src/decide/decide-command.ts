@@ -7,6 +7,7 @@ import { InputError } from "../user-error.ts";
 import { check } from "./check.ts";
 import { consume } from "./consume.ts";
 import { withDecidingConnection } from "./may-decide.ts";
+import { operationNames } from "./operation-names.ts";
 import { describeOutcome, type Outcome } from "./report.ts";
 import { sizeInBytes } from "./size.ts";
 import type { Decision, Question } from "./types.ts";
@@ -34,7 +35,8 @@ export async function decideCommand(
   const outcome = await withDecidingConnection(url, (sql) =>
     repeat(times, () => (decide === "check" ? check(sql, question) : consume(sql, question))).catch(
       async (error: unknown) => {
-        throw isUnknownOperation(error) ? await unknownOperation(sql, operation, error) : error;
+        if (!isUnknownOperation(error)) throw error;
+        throw unknownOperation(await operationNames(sql), operation, error);
       },
     ),
   );

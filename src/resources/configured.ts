@@ -1,4 +1,3 @@
-import { type ApplyOptions, applyConfiguration } from "../configuration/apply.ts";
 import type { DeclaredObject } from "../configuration/declared-objects.ts";
 import {
   type Field,
@@ -7,12 +6,12 @@ import {
   UnreadableField,
   writeFields,
 } from "../configuration/fields.ts";
-import { readConfiguration } from "../configuration/read-configuration.ts";
 import { compileSchema, findingOf, isFinding } from "../configuration/schema-findings.ts";
 import { kinds } from "../configuration/tree.ts";
-import type { TransactionSql } from "../postgres/connect.ts";
+import type { Management } from "../management/management.ts";
 import { InputError } from "../user-error.ts";
 import { partsOf } from "./assignments.ts";
+import { inOrder } from "./in-order.ts";
 import type { FieldChange, Fields, Resource } from "./resource.ts";
 
 export interface Naming {
@@ -45,35 +44,37 @@ export function configured(kind: string, { more = [], aliases = [], ...naming }:
   };
 
   const apply = (
-    sql: TransactionSql,
+    management: Management,
     path: readonly string[],
     spec: Fields | null,
     reason: string,
   ) => {
     const object: DeclaredObject = { kind, path, spec, problem: told };
-    const options: ApplyOptions = { reason, prune: false, takeOver: false };
-    return applyConfiguration(sql, { managedBy: null, objects: [object] }, options);
+    const options = { reason, prune: false, takeOver: false };
+    return management.apply({ managedBy: null, objects: [object] }, options);
   };
 
   return {
     ...naming,
     aliases,
     fields: new Map(fields.map(({ key, form }) => [key, form.schema.title])),
-    async list(sql) {
-      const objects = await readConfiguration(sql);
-      return objects
-        .filter((object) => object.kind === kind)
-        .map(({ path, spec }) => ({ path, fields: writeFields(fields, spec) }));
+    async list(management) {
+      const objects = await management.configuration();
+      return inOrder(
+        objects
+          .filter((object) => object.kind === kind)
+          .map(({ path, spec }) => ({ path, fields: writeFields(fields, spec) })),
+      );
     },
-    async create(sql, path, { given, reason }) {
-      await apply(sql, path, specOf(given), reason);
+    async create(management, path, { given, reason }) {
+      await apply(management, path, specOf(given), reason);
       return {};
     },
-    async set(sql, { path, fields: before }, change) {
-      await apply(sql, path, specOf(changed(before, change)), change.reason);
+    async set(management, { path, fields: before }, change) {
+      await apply(management, path, specOf(changed(before, change)), change.reason);
     },
-    async delete(sql, { path }, reason) {
-      await apply(sql, path, null, reason);
+    async delete(management, { path }, reason) {
+      await apply(management, path, null, reason);
       return keepsHistory.has(kind) ? "deactivated: its history stays" : "deleted";
     },
   };

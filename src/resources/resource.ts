@@ -1,4 +1,4 @@
-import type { TransactionSql } from "../postgres/connect.ts";
+import type { Management } from "../management/management.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -21,12 +21,12 @@ export interface Resource {
   readonly namesAtFirst?: readonly string[];
   /** The fields that can be given, and what each is. */
   readonly fields: ReadonlyMap<string, string>;
-  list(sql: TransactionSql): Promise<readonly Item[]>;
+  list(management: Management): Promise<readonly Item[]>;
   /** Answers what is shown this once, such as a key. */
-  create?(sql: TransactionSql, path: readonly string[], change: FieldChange): Promise<Fields>;
-  set?(sql: TransactionSql, item: Item, change: FieldChange): Promise<void>;
+  create?(management: Management, path: readonly string[], change: FieldChange): Promise<Fields>;
+  set?(management: Management, item: Item, change: FieldChange): Promise<void>;
   /** Answers what became of it: what has history is deactivated. */
-  delete?(sql: TransactionSql, item: Item, reason: string): Promise<string>;
+  delete?(management: Management, item: Item, reason: string): Promise<string>;
 }
 
 export interface FieldChange {

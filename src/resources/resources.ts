@@ -3,7 +3,8 @@ import { InputError } from "../user-error.ts";
 import { configured } from "./configured.ts";
 import { keys } from "./keys.ts";
 import type { Resource } from "./resource.ts";
-import { serviceAccounts, serviceTokens } from "./service-accounts.ts";
+import { serviceAccounts } from "./service-accounts.ts";
+import { serviceTokens } from "./service-tokens.ts";
 import { settings } from "./settings.ts";
 import { users } from "./users.ts";
 

@@ -1,5 +1,6 @@
 import { InputError } from "../user-error.ts";
-import type { Fields, Resource } from "./resource.ts";
+import { inOrder, presentFields } from "./in-order.ts";
+import type { Resource } from "./resource.ts";
 
 /** Settings of the whole system: there are those that there are. */
 export const settings: Resource = {
@@ -8,24 +9,26 @@ export const settings: Resource = {
   aliases: [],
   names: ["key"],
   fields: new Map([["value", "a value of its type, within its bounds"]]),
-  async list(sql) {
-    const rows = await sql<{ key: string; fields: Fields }[]>`
-      select
-        s.key,
-        jsonb_strip_nulls(jsonb_build_object(
-          'value', case when s.is_sensitive then '(secret)' else s.value end,
-          'type', s.value_type, 'minimum', s.minimum, 'maximum', s.maximum, 'choices', s.choices,
-          'description', s.description
-        )) as fields
-      from rate_limiter.system_settings as s
-      order by s.key
-    `;
-    return rows.map(({ key, fields }) => ({ path: [key], fields }));
+  async list(management) {
+    const all = await management.settings();
+    return inOrder(
+      all.map(({ key, value, type, is_sensitive, minimum, maximum, choices, description }) => ({
+        path: [key],
+        fields: presentFields({
+          value: is_sensitive ? "(secret)" : value,
+          type,
+          minimum: minimum === null ? null : Number(minimum),
+          maximum: maximum === null ? null : Number(maximum),
+          choices,
+          description,
+        }),
+      })),
+    );
   },
-  async set(sql, { path: [key = ""] }, { given: { value } }) {
+  async set(management, { path: [key = ""] }, { given: { value } }) {
     if (value === undefined) {
       throw new InputError("fields_invalid", "value is missing", "Write value=…");
     }
-    await sql`select from rate_limiter_admin.set_setting(${key}, ${String(value)})`;
+    await management.setSetting(key, String(value));
   },
 };

@@ -1,10 +1,6 @@
-import type { Fields, Item, Resource } from "./resource.ts";
-
-interface UserRow {
-  readonly tenant: string;
-  readonly email: string;
-  readonly fields: Fields;
-}
+import type { UserChange } from "../management/management.ts";
+import { inOrder, presentFields } from "./in-order.ts";
+import type { Fields, Resource } from "./resource.ts";
 
 /** People, by tenant and address. They sign in once reset-password has given them a password. */
 export const users: Resource = {
@@ -17,66 +13,30 @@ export const users: Resource = {
     ["role", "a role that is given for good"],
     ["active", "true or false"],
   ]),
-  async list(sql) {
-    const rows = await sql<UserRow[]>`
-      select
-        t.name as tenant,
-        u.email,
-        jsonb_strip_nulls(jsonb_build_object(
-          'username', u.username,
-          'active', u.is_active,
-          'last_login_at', u.last_login_at,
-          'roles', (
-            select jsonb_agg(r.name order by r.name)
-            from rate_limiter.user_roles as ur
-            join rate_limiter.roles as r on r.role_id = ur.role_id
-            where ur.user_id = u.user_id
-          )
-        )) as fields
-      from rate_limiter.users as u
-      join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
-      where not u.is_service_account
-      order by t.name, u.email
-    `;
-    return rows.map(({ tenant, email, fields }) => ({ path: [tenant, email], fields }));
+  async list(management) {
+    const all = await management.users.list();
+    return inOrder(
+      all.map(({ tenant, email, roles, ...others }) => ({
+        path: [tenant, email],
+        fields: presentFields({ ...others, ...(roles.length > 0 && { roles: roles.toSorted() }) }),
+      })),
+    );
   },
-  async create(sql, [tenant = "", email = ""], { given: { username, role } }) {
-    const [made] = await sql<{ user_id: string }[]>`
-      insert into rate_limiter.users (tenant_id, username, email)
-      values (
-        rate_limiter_internal.configured_tenant(${tenant}), ${String(username ?? email)}, ${email}
-      )
-      returning user_id
-    `;
-    if (role !== undefined) {
-      await sql`
-        select from rate_limiter_admin.assign_role(${made?.user_id ?? null}, ${String(role)})
-      `;
-    }
+  async create(management, path, { given }) {
+    await management.users.create(path, changeOf(given));
     return {};
   },
-  async set(sql, { path: [tenant = "", email = ""] }, { given: { username, active, role } }) {
-    const [changed] = await sql<{ user_id: string }[]>`
-      update rate_limiter.users as u
-      set
-        username = coalesce(${username === undefined ? null : String(username)}, u.username),
-        is_active = coalesce(${typeof active === "boolean" ? active : null}, u.is_active)
-      where u.tenant_id = rate_limiter_internal.configured_tenant(${tenant})
-        and u.email = ${email}
-      returning u.user_id
-    `;
-    if (role !== undefined) {
-      await sql`
-        select from rate_limiter_admin.assign_role(${changed?.user_id ?? null}, ${String(role)})
-      `;
-    }
-  },
-  async delete(sql, { path: [tenant = "", email = ""] }: Item) {
-    await sql`
-      delete from rate_limiter.users as u
-      where u.tenant_id = rate_limiter_internal.configured_tenant(${tenant})
-        and u.email = ${email}
-    `;
+  set: (management, { path }, { given }) => management.users.change(path, changeOf(given)),
+  async delete(management, { path }) {
+    await management.users.delete(path);
     return "deleted";
   },
 };
+
+function changeOf({ username, active, role }: Fields): UserChange {
+  return {
+    username: username === undefined ? null : String(username),
+    active: typeof active === "boolean" ? active : null,
+    role: role === undefined ? null : String(role),
+  };
+}

@@ -23,8 +23,17 @@ export const localDeclaration = {
     says: "the password that `create-admin` and `reset-password` set",
     usually: "made at random",
   }),
+  apiUrl: text("QOS_URL", {
+    says: "have the [commands that manage](docs/configuration.md#by-the-api) ask this admin API",
+    usually: "the database",
+  }),
+  apiToken: secret("QOS_TOKEN", { says: "the token that they ask it with" }),
+  profile: text("QOS_PROFILE", {
+    says: "the profile that says where the API or the database is",
+    usually: "the one in use",
+  }),
   operator: text("QOS_OPERATOR", {
-    says: "the address of the system administrator in whose name `apply`, `diff` and `export` work",
+    says: "the address of the system administrator in whose name a database is managed",
     usually: "the only one",
   }),
 };

@@ -36,9 +36,9 @@ test("why names the bucket that is short, and when it passes", async () => {
   const { code, stdout } = await runInProcess("why", "noisy/photos", "head");
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^layer +bucket +mode +verdict +charge +tokens +capacity +debt +passes_at/,
+    /^layer +bucket +mode +verdict +charge +tokens +capacity +refill +debt +passes_at/,
   );
-  expect(stdout).toMatch(/^2 +iops_l2 +enforce +/m);
+  expect(stdout).toMatch(/^ +2 +iops_l2 +enforce +.* 1\/s +0 /m);
   const unknown = await runInProcess("why", "noisy/nothing", "head");
   expect(unknown.stderr).toContain("unknown application (QS404)");
   const unnamed = await runInProcess("why", "noisy/photos", "reed");

@@ -4,6 +4,7 @@ import { createAdministrator } from "../../src/api/administrator/create-administ
 import { resources } from "../../src/resources/resources.ts";
 import { createDatabase } from "../harness/index.ts";
 import { runInProcess } from "./in-process.ts";
+import { lives } from "./lives.ts";
 
 const database = await createDatabase();
 const { sql } = database;
@@ -13,77 +14,6 @@ vi.stubEnv("QOS_OPERATOR", "");
 beforeAll(async () => {
   await createAdministrator(sql);
 });
-
-/** Each kind: how one is made, changed, and what it then is; in an order in which they can be. */
-const lives = [
-  ["cluster", "fra-1", ["region=eu", "capacity=100k/s"], ["region=us"], { region: "us" }],
-  ["tenant", "acme", ["description=photographs"], ["description=films"], { description: "films" }],
-  [
-    "application",
-    "acme/photos",
-    ["cluster=fra-1", "metadata={tier: 1}"],
-    ["metadata={tier: 2}"],
-    { cluster: "fra-1", metadata: { tier: 2 } },
-  ],
-  [
-    "ceiling",
-    "acme/*",
-    ["operations=1000/s"],
-    ["operations.burst=2000/s", "operations.capacity=60000"],
-    { operations: { limit: "1k/s", burst: "2k/s", capacity: 60000 } },
-  ],
-  [
-    "quota",
-    "acme/photos",
-    ["operations=500/s", "bandwidth=20 MB/s"],
-    ["operations.burst=600/s", "operations.burst_for=2 s", "bandwidth="],
-    { operations: { limit: "500/s", burst: "600/s", burst_for: "2 s" } },
-  ],
-  [
-    "cluster-quota",
-    "fra-1",
-    ["operations=5k/s"],
-    ["operations.limit=6k/s", "operations.burst=6k/s", "operations.refill=6k/s"],
-    {},
-  ],
-  [
-    "default-quota",
-    "fra-1",
-    ["operations={limit: 5/s, burst_for: 1 s}"],
-    ["operations={limit: 6/s, burst: 6/s, refill: 6/s, burst_for: 1 s}"],
-    { operations: { limit: "6/s", burst_for: "1 s" } },
-  ],
-  [
-    "reservation",
-    "acme/photos",
-    ["operations=100/s"],
-    ["holds=2 s"],
-    { operations: "100/s", holds: "2 s" },
-  ],
-  ["cost-rule", "acme/photos/read_large", ["base=2.5"], ["per_unit=1"], { base: 2.5, per_unit: 1 }],
-  [
-    "alert",
-    "acme/photos/qos_denied/>/warning",
-    ["threshold=10", "for=5 min"],
-    ["threshold=20", "notify=[log]"],
-    { threshold: 20, notify: ["log"], for: "5 min" },
-  ],
-  ["role", "reader", ["permissions=[quota:read]"], ["description=reads"], { description: "reads" }],
-  [
-    "user",
-    "acme/ann@example.org",
-    ["role=app_viewer"],
-    ["username=Ann"],
-    { username: "Ann", roles: ["app_viewer"] },
-  ],
-  [
-    "service-account",
-    "acme/deploy",
-    ["role=app_admin"],
-    ["role=app_viewer"],
-    { active: true, roles: ["app_admin", "app_viewer"] },
-  ],
-] as const;
 
 describe("one object of each kind", () => {
   test("has a life here", () => {

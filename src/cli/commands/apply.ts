@@ -13,9 +13,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("apply")
-    .description(
-      "make what stands in DATABASE_URL as files of configuration want it, all or nothing",
-    )
+    .description("make what stands as files of configuration want it, all or nothing")
     .requiredOption("-f, --file <path...>", "files, folders, or - for standard input")
     .option("--reason <text>", "why, for the history", "applied by storage-qos apply")
     .option("--prune", "end what this configuration manages and no longer names")
@@ -38,20 +36,17 @@ The schema of the files is docs/qos.schema.json.`,
     .action(async ({ file, reason, as, json, ...options }: Options) => {
       const { readSources } = await import("../../configuration/source.ts");
       const { configurationOf } = await import("../../configuration/configuration.ts");
-      const { applyConfiguration, rehearseConfiguration } = await import(
-        "../../configuration/apply.ts"
-      );
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));
       const prune = options.prune ?? false;
       const takeOver = options.takeOver ?? false;
-      const work = options.dryRun ? rehearseConfiguration : applyConfiguration;
-      const changes = await asOperator(as, (sql) =>
-        work(sql, configuration, { reason, prune, takeOver }),
+      const isRehearsal = options.dryRun ?? false;
+      const changes = await withManagement(as, (management) =>
+        management.apply(configuration, { reason, prune, takeOver, isRehearsal }),
       );
       if (json) for (const change of changes) console.log(JSON.stringify(change));
       else console.log(describeChanges(changes));
-      if (options.dryRun && !json) console.log("dry run: nothing was changed");
+      if (isRehearsal && !json) console.log("dry run: nothing was changed");
     });
 }

@@ -9,7 +9,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("create <kind> <name> [fields...]")
-    .description("make one object in DATABASE_URL")
+    .description("make one object")
     .option("--reason <text>", "why, for the history", "storage-qos create")
     .option("--as <email>", "the system administrator whose change it is; else QOS_OPERATOR")
     .addHelpText("after", () => kindsHelp("create"))
@@ -29,13 +29,13 @@ ${exitCodesHelp}`,
       const { parsePath } = await import("../../resources/path.ts");
       const { requireAbsent } = await import("../../resources/not-found.ts");
       const { parseAssignments } = await import("../../resources/assignments.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const resource = resourceFor("create", kind);
       const path = parsePath(name, resource, resource.namesAtFirst);
       const change = { ...parseAssignments(fields), reason };
-      const shown = await asOperator(as, async (sql) => {
-        requireAbsent(await resource.list(sql), path, resource);
-        return resource.create?.(sql, path, change);
+      const shown = await withManagement(as, async (management) => {
+        requireAbsent(await resource.list(management), path, resource);
+        return resource.create?.(management, path, change);
       });
       console.log(`${resource.name} ${name} was created`);
       for (const [key, value] of Object.entries(shown ?? {})) {

@@ -9,7 +9,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("delete <kind> <name>")
-    .description("end one object of DATABASE_URL; what has history is deactivated")
+    .description("end one object; what has history is deactivated")
     .option("--reason <text>", "why, for the history", "storage-qos delete")
     .option("--as <email>", "the system administrator whose change it is; else QOS_OPERATOR")
     .addHelpText("after", () => kindsHelp("delete"))
@@ -25,12 +25,12 @@ ${exitCodesHelp}`,
       const { resourceFor } = await import("../../resources/resources.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { requireItem } = await import("../../resources/not-found.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const resource = resourceFor("delete", kind);
       const path = parsePath(name, resource);
-      const became = await asOperator(as, async (sql) => {
-        const item = requireItem(await resource.list(sql), path, resource);
-        return resource.delete?.(sql, item, reason);
+      const became = await withManagement(as, async (management) => {
+        const item = requireItem(await resource.list(management), path, resource);
+        return resource.delete?.(management, item, reason);
       });
       console.log(`${resource.name} ${name} was ${became}`);
     });

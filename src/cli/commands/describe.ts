@@ -9,7 +9,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("describe <kind> <name>")
-    .description("show one object of DATABASE_URL and all that is in it, as a file would have it")
+    .description("show one object and all that is in it, as a file would have it")
     .addOption(
       new Option("-o, --output <format>", "format").choices(["yaml", "json"]).default("yaml"),
     )
@@ -27,10 +27,12 @@ ${exitCodesHelp}`,
       const { resourceOf } = await import("../../resources/resources.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { describeItem } = await import("../../resources/describe-item.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const resource = resourceOf(kind);
       const path = parsePath(name, resource);
-      const text = await asOperator(as, (sql) => describeItem(sql, resource, path, output));
+      const text = await withManagement(as, (management) =>
+        describeItem(management, resource, path, output),
+      );
       console.log(text);
     });
 }

@@ -12,7 +12,7 @@ const differsExitCode = 3;
 export function register(program: Command): void {
   program
     .command("diff")
-    .description("show what apply would change in DATABASE_URL, and change nothing")
+    .description("show what apply would change, and change nothing")
     .requiredOption("-f, --file <path...>", "files, folders, or - for standard input")
     .option("--prune", "show also what apply --prune would end")
     .option("--as <email>", "the system administrator who asks; else QOS_OPERATOR")
@@ -31,12 +31,11 @@ Exit codes: 0 nothing differs, 3 something does, 1 and 2 errors.`,
     .action(async ({ file, prune = false, as, json }: Options) => {
       const { readSources } = await import("../../configuration/source.ts");
       const { configurationOf } = await import("../../configuration/configuration.ts");
-      const { compareConfiguration } = await import("../../configuration/compare.ts");
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));
-      const changes = await asOperator(as, (sql) =>
-        compareConfiguration(sql, configuration, { prune }),
+      const changes = await withManagement(as, (management) =>
+        management.compare(configuration, prune),
       );
       if (json) for (const change of changes) console.log(JSON.stringify(change));
       else console.log(describeChanges(changes));

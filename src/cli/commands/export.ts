@@ -9,7 +9,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("export")
-    .description("write what stands in DATABASE_URL as a file of configuration")
+    .description("write what stands as a file of configuration")
     .option("--managed-by <name>", "only what this configuration manages")
     .option("--as <email>", "the system administrator who asks; else QOS_OPERATOR")
     .option("--json", "write JSON, which apply reads too")
@@ -23,11 +23,10 @@ Examples:
   storage-qos export --managed-by storage-team`,
     )
     .action(async ({ managedBy, as, json }: Options) => {
-      const { readConfiguration } = await import("../../configuration/read-configuration.ts");
       const { treeOf } = await import("../../configuration/tree.ts");
       const { stringify } = await import("yaml");
-      const { asOperator } = await import("../as-operator.ts");
-      const objects = await asOperator(as, readConfiguration);
+      const { withManagement } = await import("../with-management.ts");
+      const objects = await withManagement(as, (management) => management.configuration());
       const wanted = objects.filter(
         (object) => managedBy === undefined || object.managed_by === managedBy,
       );

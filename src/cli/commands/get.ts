@@ -10,7 +10,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("get <kind> [name]")
-    .description("list what there is of a kind in DATABASE_URL, or show one of them")
+    .description("list what there is of a kind, or show one of them")
     .addOption(new Option("-o, --output <format>", "format").choices(formats).default("table"))
     .option("--as <email>", "the system administrator who asks; else QOS_OPERATOR")
     .addHelpText("after", () => kindsHelp())
@@ -28,10 +28,10 @@ ${exitCodesHelp}`,
       const { parsePath } = await import("../../resources/path.ts");
       const { requireItem } = await import("../../resources/not-found.ts");
       const { printItem, printItems } = await import("../../resources/print-items.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const resource = resourceOf(kind);
       const path = name === undefined ? undefined : parsePath(name, resource);
-      const items = await asOperator(as, (sql) => resource.list(sql));
+      const items = await withManagement(as, (management) => resource.list(management));
       if (path === undefined) return printItems(items, resource, output);
       const item = requireItem(items, path, resource);
       if (output === "table") printItems([item], resource, output);

@@ -9,7 +9,7 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("set <kind> <name> <fields...>")
-    .description("change fields of one object of DATABASE_URL")
+    .description("change fields of one object")
     .option("--reason <text>", "why, for the history", "storage-qos set")
     .option("--as <email>", "the system administrator whose change it is; else QOS_OPERATOR")
     .addHelpText("after", () => kindsHelp("set"))
@@ -28,13 +28,13 @@ ${exitCodesHelp}`,
       const { parsePath } = await import("../../resources/path.ts");
       const { requireItem } = await import("../../resources/not-found.ts");
       const { parseAssignments } = await import("../../resources/assignments.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const resource = resourceFor("set", kind);
       const path = parsePath(name, resource);
       const change = { ...parseAssignments(fields), reason };
-      await asOperator(as, async (sql) => {
-        const item = requireItem(await resource.list(sql), path, resource);
-        await resource.set?.(sql, item, change);
+      await withManagement(as, async (management) => {
+        const item = requireItem(await resource.list(management), path, resource);
+        await resource.set?.(management, item, change);
       });
       console.log(`${resource.name} ${name} was changed`);
     });

@@ -22,19 +22,25 @@ export function register(program: Command): void {
 Examples:
   storage-qos usage noisy/photos
   storage-qos usage noisy/photos --since 30d --by day
+
+Moments are in UTC; --json has every digit of bytes.
 ${exitCodesHelp}`,
     )
     .action(async (name: string, { since, by, as, json }: Options) => {
-      const { usageOverTime } = await import("../../inspect/usage.ts");
+      const { exactUsage, readableUsage } = await import("../../inspect/usage-rows.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
-      const { asOperator } = await import("../as-operator.ts");
+      const { withManagement } = await import("../with-management.ts");
       const { printRows } = await import("../print-rows.ts");
       const { requireTime } = await import("../require-time.ts");
       const path = parsePath(name, resourceOf("application"));
       const seconds = requireTime(since, "--since");
-      const rows = await asOperator(as, (sql) => usageOverTime(sql, path, seconds, by));
-      const columns = ["starts_at", "tokens", "bytes", "ledger_entries", "denied_operations"];
-      printRows(rows, columns, { json, none: "nothing was used or denied" });
+      const usage = await withManagement(as, (management) =>
+        management.usage(path, { seconds, by }),
+      );
+      const columns = ["starts_at", "tokens", "bytes", "ledger_entries"];
+      const denied = ["denied_operations", "denied_tokens", "denied_bytes"];
+      const rows = json ? exactUsage(usage) : readableUsage(usage);
+      printRows(rows, [...columns, ...denied], { json, none: "nothing was used or denied" });
     });
 }

@@ -18,31 +18,33 @@ export function register(program: Command): void {
 Examples:
   storage-qos why noisy/photos read_large 64MiB
   storage-qos why noisy/photos head --json
+
+Charge, tokens, capacity, refill and debt are tokens of buckets of operations, and bytes of those of
+bandwidth; --json has every digit of them. Moments are in UTC.
 ${exitCodesHelp}`,
     )
     .action(async (name: string, operation: string, size = "0", { as, json }: Options) => {
       const { sizeInBytes } = await import("../../decide/size.ts");
-      const { whyThrottled } = await import("../../inspect/why-throttled.ts");
+      const { exactVerdicts, readableVerdicts } = await import("../../inspect/verdict-rows.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
       const { isUnknownOperation, unknownOperation } = await import(
         "../../decide/unknown-operation.ts"
       );
-      const { asOperator } = await import("../as-operator.ts");
-      const { withOwnerConnection } = await import("../with-owner-connection.ts");
+      const { withManagement } = await import("../with-management.ts");
       const { printRows } = await import("../print-rows.ts");
       const path = parsePath(name, resourceOf("application"));
       const bytes = sizeInBytes(size);
-      const rows = await asOperator(as, (sql) => whyThrottled(sql, path, operation, bytes)).catch(
-        async (error: unknown) => {
-          if (!isUnknownOperation(error)) throw error;
-          throw await withOwnerConnection((sql) => unknownOperation(sql, operation, error));
-        },
-      );
-      const columns = ["layer", "bucket", "mode", "verdict", "charge", "tokens", "capacity"];
-      printRows(rows, [...columns, "debt", "passes_at"], {
-        json,
-        none: "nothing limits this operation",
+      const verdicts = await withManagement(as, (management) =>
+        management.why(path, operation, bytes),
+      ).catch(async (error: unknown) => {
+        if (!isUnknownOperation(error)) throw error;
+        const names = await withManagement(as, (management) => management.operations());
+        throw unknownOperation(names, operation, error);
       });
+      const columns = ["layer", "bucket", "mode", "verdict", "charge", "tokens", "capacity"];
+      const rows = json ? exactVerdicts(verdicts) : readableVerdicts(verdicts);
+      const none = "nothing limits this operation";
+      printRows(rows, [...columns, "refill", "debt", "passes_at"], { json, none });
     });
 }

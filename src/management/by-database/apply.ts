@@ -1,14 +1,9 @@
-import type { TransactionSql } from "../postgres/connect.ts";
-import type { Change } from "./change.ts";
-import type { Configuration } from "./configuration.ts";
-import { refusalOf } from "./refusal.ts";
-import { wantedObjects } from "./wanted-objects.ts";
-
-export interface ApplyOptions {
-  readonly reason: string;
-  readonly prune: boolean;
-  readonly takeOver: boolean;
-}
+import type { Change } from "../../configuration/change.ts";
+import type { Configuration } from "../../configuration/configuration.ts";
+import { refusalOf } from "../../configuration/refusal.ts";
+import { wantedObjects } from "../../configuration/wanted-objects.ts";
+import type { TransactionSql } from "../../postgres/connect.ts";
+import type { ApplyOptions } from "../management.ts";
 
 /** Makes what stands as the configuration wants it, in one statement; answers what it changed. */
 export async function applyConfiguration(
@@ -21,7 +16,7 @@ export async function applyConfiguration(
     return await sql<Change[]>`
       select entry, action, kind, path, before, after
       from rate_limiter_admin.apply_configuration(
-        ${sql.json(wantedObjects(configuration))}, ${reason}, ${managedBy}, ${prune}, ${takeOver}
+        ${sql.json(wantedObjects(configuration) as never)}, ${reason}, ${managedBy}, ${prune}, ${takeOver}
       )
     `;
   } catch (error) {
