@@ -2,6 +2,7 @@ import type { TransactionSql } from "../postgres/connect.ts";
 import { inTransaction } from "../postgres/transaction.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
+import { retryLocks } from "../worker/retry-locks.ts";
 import { withOwnerConnection } from "./with-owner-connection.ts";
 
 /**
@@ -13,11 +14,14 @@ export function asOperator<T>(
   work: (sql: TransactionSql) => Promise<T>,
 ): Promise<T> {
   const named = email ?? readSettings(process.env, localDeclaration).operator;
+  // Another session may hold locks in another order; all of a transaction is undone, and done again.
   return withOwnerConnection((sql) =>
-    inTransaction(sql, async (transaction) => {
-      await become(transaction, named);
-      return work(transaction);
-    }),
+    retryLocks(() =>
+      inTransaction(sql, async (transaction) => {
+        await become(transaction, named);
+        return work(transaction);
+      }),
+    ),
   );
 }
 

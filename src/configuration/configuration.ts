@@ -1,3 +1,4 @@
+import { InputError } from "../user-error.ts";
 import { type DeclaredObject, declaredObjects } from "./declared-objects.ts";
 import { documentsOf, type PlacedDocument } from "./placed-document.ts";
 import { describeProblem, type Problem } from "./problem.ts";
@@ -29,6 +30,16 @@ export function configurationOf(sources: readonly Source[]): Configuration {
   if (problems.length > 0) throw new RefusedConfiguration(problems);
   const [managedBy = usualManager] = managers.keys();
   return { managedBy, objects };
+}
+
+/** A file that came out empty by mistake would end all that its configuration manages. */
+export function requireSome({ objects }: Configuration): void {
+  if (objects.length > 0) return;
+  throw new InputError(
+    "configuration_empty",
+    "the configuration names nothing, and --prune would end all that it manages",
+    "Check the files; add --allow-empty where all of it is to go.",
+  );
 }
 
 function problemsOf(document: PlacedDocument): Problem[] {

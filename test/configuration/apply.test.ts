@@ -152,7 +152,11 @@ describe("a configuration", () => {
     expect(await sql`select from rate_limiter.reservations`).toHaveLength(0);
     expect(await sql`select from rate_limiter.alert_configs where is_active`).toHaveLength(0);
     const empty = fileOf("managed_by: storage-team\n", "empty.yaml");
-    expect(await runInProcess("apply", "-f", empty, "--prune")).toMatchObject({ code: 0 });
+    const refused = await runInProcess("apply", "-f", empty, "--prune");
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toMatch(/\(configuration_empty\)\nhint: .*--allow-empty/);
+    const forced = await runInProcess("apply", "-f", empty, "--prune", "--allow-empty");
+    expect(forced).toMatchObject({ code: 0 });
     const active = await sql`select name from rate_limiter.tenants where is_active order by name`;
     expect(active.map(({ name }) => name)).toEqual(["made by hand", "operators"]);
     expect(await runInProcess("apply", "-f", fileOf(all))).toMatchObject({ code: 0 });

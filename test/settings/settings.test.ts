@@ -87,7 +87,10 @@ test.each(writtenFiles().map(({ path, text: wanted }) => [path, wanted]))(
 );
 
 /** Variables that others give a meaning to. */
-const ofOthers = ["GM_DBURL", "GRAPHILE_ENV", "PATH"];
+const ofOthers = [
+  ...["GM_DBURL", "GRAPHILE_ENV", "HOME", "PATH"],
+  ...["XDG_CACHE_HOME", "XDG_CONFIG_HOME"],
+];
 
 /** Programs that are no part of the product, and the client's package, which reads no environment. */
 const apart = /^src\/(bench|client|dev|torture)\//;

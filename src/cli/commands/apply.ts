@@ -4,6 +4,7 @@ interface Options {
   readonly file: string[];
   readonly reason: string;
   readonly prune?: boolean;
+  readonly allowEmpty?: boolean;
   readonly takeOver?: boolean;
   readonly dryRun?: boolean;
   readonly as?: string;
@@ -17,6 +18,7 @@ export function register(program: Command): void {
     .requiredOption("-f, --file <path...>", "files, folders, or - for standard input")
     .option("--reason <text>", "why, for the history", "applied by storage-qos apply")
     .option("--prune", "end what this configuration manages and no longer names")
+    .option("--allow-empty", "prune even where the files name nothing: all that it manages ends")
     .option("--take-over", "manage also what another configuration manages")
     .option("--dry-run", "do all of it and take it back: what is refused is told")
     .option("--as <email>", "the system administrator whose changes these are; else QOS_OPERATOR")
@@ -34,14 +36,13 @@ Exit codes: 0 done, 2 the configuration is refused and nothing was applied, 1 ot
 The schema of the files is docs/qos.schema.json.`,
     )
     .action(async ({ file, reason, as, json, ...options }: Options) => {
+      const { prune = false, takeOver = false, dryRun: isRehearsal = false } = options;
       const { readSources } = await import("../../configuration/source.ts");
-      const { configurationOf } = await import("../../configuration/configuration.ts");
+      const { configurationOf, requireSome } = await import("../../configuration/configuration.ts");
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
       const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));
-      const prune = options.prune ?? false;
-      const takeOver = options.takeOver ?? false;
-      const isRehearsal = options.dryRun ?? false;
+      if (prune && !options.allowEmpty) requireSome(configuration);
       const changes = await withManagement(as, (management) =>
         management.apply(configuration, { reason, prune, takeOver, isRehearsal }),
       );
