@@ -130,7 +130,7 @@ as $$
     on parent.relkind = 'r'
     and k.conrelid = child.oid
     and k.contype = 'c'
-    and k.conname ~ '^constraint_\d+$'
+    and k.conname ~ '^constraint_[0-9]+$'
   join pg_attribute as a
     on a.attrelid = child.oid and a.attnum = coalesce(p.partattrs[0], k.conkey[1])
   cross join lateral (

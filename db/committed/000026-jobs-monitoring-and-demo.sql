@@ -709,391 +709,6 @@ revoke all on rate_limiter.processes
 grant select on rate_limiter.processes to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/processes/processes.grants.sql
 
--- Monitoring
---! Included rate_limiter_private/monitoring/metrics_snapshot.sql
-create or replace function rate_limiter_private.metrics_snapshot()
-returns table (name text, label text, value double precision)
-language sql
-stable
-parallel restricted
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  with jobs as (
-    select
-      j.attempts >= j.max_attempts as is_given_up,
-      j.locked_at is not null as is_running,
-      j.run_at
-    from graphile_worker.jobs as j
-  ),
-  last_minute as (
-    -- The last minute that was recorded: the current one's start, a moment later.
-    select m.metric_name, m.value
-    from rate_limiter_private.job_progress as p
-    join rate_limiter_internal.metrics as m on m."timestamp" = p.done_until
-    where p.job = 'record_system_metrics'
-      and p.done_until > statement_timestamp() - interval '5 minutes'
-      and m."timestamp" > statement_timestamp() - interval '5 minutes'
-      and starts_with(m.metric_name, 'qos_')
-  ),
-  leases as (
-    select l.tokens, l.settled_at >= l.expires_at as has_lapsed
-    from rate_limiter.token_leases as l
-    where l.granted_at > statement_timestamp() - interval '1 hour'
-      and l.settled_at is not null
-      and l.tokens > 0
-  ),
-  last_check as (
-    select c.gap_count, c.checked_at
-    from rate_limiter_private.ledger_checks as c
-    order by c.checked_at desc
-    limit 1
-  ),
-  logins as (
-    select r.oid, r.rolname
-    from pg_roles as r
-    where r.rolcanlogin
-      and not r.rolsuper
-      and exists (
-        select
-        from pg_roles as ours
-        where ours.rolname in (
-            'rate_limiter_app', 'rate_limiter_worker', 'rate_limiter_authenticator',
-            'rate_limiter_readonly', 'rate_limiter_migrator'
-          )
-          and pg_has_role(r.oid, ours.oid, 'member')
-      )
-  )
-  select
-    'database_writable', null,
-    (
-      not pg_is_in_recovery()
-      and current_setting('transaction_read_only') = 'off'
-    )::integer
-  union all
-  select 'processes', k.kind, count(p.process_id)
-  from (values ('gateway'), ('client'), ('worker'), ('api')) as k (kind)
-  left join rate_limiter.processes as p
-    on p.kind = k.kind
-    and not rate_limiter.processes_is_silent(p)
-  group by k.kind
-  union all
-  select 'jobs_ready', null, count(*) filter (
-    where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
-  )
-  from jobs as j
-  union all
-  select 'jobs_running', null, count(*) filter (where j.is_running) from jobs as j
-  union all
-  select 'jobs_given_up', null, count(*) filter (where j.is_given_up) from jobs as j
-  union all
-  select 'oldest_job_seconds', null, coalesce(max(extract(epoch from
-    statement_timestamp() - j.run_at
-  )) filter (
-    where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
-  ), 0)
-  from jobs as j
-  union all
-  select 'job_parts_failed', null, count(*)
-  from rate_limiter_private.job_failures as f
-  where f.last_failed_at > statement_timestamp() - interval '24 hours'
-  union all
-  select 'operations_admitted', null, coalesce(sum(m.value), 0)
-  from last_minute as m
-  where m.metric_name = 'qos_admitted_operations'
-  union all
-  select 'operations_denied', reason.name, coalesce(sum(m.value), 0)
-  from unnest(array[
-    'iops_l2', 'bandwidth_l2', 'iops_l1', 'bandwidth_l1', 'exceeds_capacity', 'no_quota'
-  ]) as reason (name)
-  left join last_minute as m on m.metric_name = 'qos_denied_operations_' || reason.name
-  group by reason.name
-  union all
-  select 'lease_waste_ratio', null,
-    coalesce(sum(l.tokens) filter (where l.has_lapsed) / nullif(sum(l.tokens), 0), 0)
-  from leases as l
-  union all
-  select 'bucket_fill_lowest_ratio', kind.name, coalesce(min(m.value) / 100, 1)
-  from unnest(array['iops', 'bandwidth']) as kind (name)
-  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
-  group by kind.name
-  union all
-  select 'buckets_low', kind.name, count(*) filter (where m.value < 20)
-  from unnest(array['iops', 'bandwidth']) as kind (name)
-  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
-  group by kind.name
-  union all
-  select 'buckets_in_debt', kind.name, count(*) filter (where m.value < 0)
-  from unnest(array['iops', 'bandwidth']) as kind (name)
-  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
-  group by kind.name
-  union all
-  select 'uncharged_operations', reason.name, coalesce(sum(u.operations), 0)
-  from unnest(array['settle', 'lease', 'owed']) as reason (name)
-  left join rate_limiter.uncharged_counts as u
-    on u.reason = reason.name and u.minute > statement_timestamp() - interval '10 minutes'
-  group by reason.name
-  union all
-  select 'dead_notifications', null, count(*)
-  from rate_limiter.alert_notifications as n
-  where n.status = 'dead'
-  union all
-  select 'ledger_gaps', null, c.gap_count from last_check as c
-  union all
-  select 'ledger_check_age_seconds', null,
-    extract(epoch from statement_timestamp() - c.checked_at)
-  from last_check as c
-  union all
-  select 'clusters_by_health', status.name, count(c.cluster_id)
-  from unnest(array['healthy', 'degraded', 'unhealthy', 'unknown']) as status (name)
-  left join rate_limiter.clusters as c
-    on c.health_status = status.name and c.health_check_url is not null
-  group by status.name
-  union all
-  select 'cluster_health', c.name,
-    case c.health_status when 'healthy' then 1 when 'degraded' then 0.5 else 0 end
-  from rate_limiter.clusters as c
-  where c.health_status <> 'unknown'
-  union all
-  select 'cluster_health_age_seconds', null,
-    coalesce(max(extract(epoch from
-      statement_timestamp() - coalesce(c.health_checked_at, c.updated_at)
-    )), 0)
-  from rate_limiter.clusters as c
-  where c.health_check_url is not null
-  union all
-  -- What a login can give itself and docs/security.md does not give it.
-  select 'login_settings', l.rolname, count(*) filter (
-    where coalesce(known.context, 'user') = 'user'
-      and given.setting <> 'default_transaction_isolation=read committed'
-      and split_part(given.setting, '=', 1) not in (
-        'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout'
-      )
-  )
-  from logins as l
-  left join pg_db_role_setting as s on s.setrole = l.oid
-  left join unnest(s.setconfig) as given (setting) on true
-  left join pg_settings as known on known.name = split_part(given.setting, '=', 1)
-  group by l.rolname
-  union all
-  -- Whichever session keeps them from being pruned, and whatever this one may know of it.
-  select 'bucket_rows', state.name,
-    case state.name
-      when 'dead' then pg_stat_get_dead_tuples('rate_limiter.token_buckets'::regclass)
-        + pg_stat_get_dead_tuples('rate_limiter_internal.layer1_stripes'::regclass)
-      else pg_stat_get_live_tuples('rate_limiter.token_buckets'::regclass)
-        + pg_stat_get_live_tuples('rate_limiter_internal.layer1_stripes'::regclass)
-    end
-  from unnest(array['live', 'dead']) as state (name);
-$$;
-
-comment on function rate_limiter_private.metrics_snapshot() is
-  'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
-grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
---! EndIncluded rate_limiter_private/monitoring/metrics_snapshot.sql
---! Included rate_limiter_internal/monitoring/slow_queries.sql
-create or replace function rate_limiter_internal.slow_queries()
-returns table (
-  calls bigint,
-  total_time_seconds double precision,
-  avg_time_ms double precision,
-  stddev_ms double precision,
-  query text
-)
-language plpgsql
-stable
-parallel restricted
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  extension_schema name;
-begin
-  select n.nspname
-  into extension_schema
-  from pg_extension as e
-  join pg_namespace as n on n.oid = e.extnamespace
-  where e.extname = 'pg_stat_statements';
-
-  -- Its own setting is known only where the library is loaded.
-  if extension_schema is null or current_setting('pg_stat_statements.max', true) is null then
-    return;
-  end if;
-
-  return query execute format(
-    'select s.calls, s.total_exec_time / 1000, s.mean_exec_time, s.stddev_exec_time, s.query
-    from %I.pg_stat_statements as s
-    join pg_database as d on d.oid = s.dbid
-    where d.datname = current_database()
-      and s.query not like ''%%pg_stat_statements%%''
-    order by s.mean_exec_time desc
-    limit 20',
-    extension_schema
-  );
-end;
-$$;
-
-comment on function rate_limiter_internal.slow_queries() is
-  'The twenty statements of this database with the longest mean time, where pg_stat_statements '
-  'is loaded. Statements of other roles read "insufficient privilege" unless the owner is a '
-  'member of pg_read_all_stats.';
-grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
---! EndIncluded rate_limiter_internal/monitoring/slow_queries.sql
---! Included rate_limiter_internal/monitoring/oldest_row.sql
-create or replace function rate_limiter_internal.oldest_row(schema_name name, table_name name)
-returns timestamptz
-language plpgsql
-stable
-parallel restricted
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  part record;
-  oldest timestamptz;
-  candidate timestamptz;
-begin
-  -- The default partition, then from the oldest on until one holds a row: one day is read, not
-  -- the whole table, whose time column no index orders by itself.
-  for part in
-    select p.partition_oid, p.is_default, p.time_column
-    from rate_limiter_internal.partitions() as p
-    where p.schema_name = oldest_row.schema_name
-      and p.table_name = oldest_row.table_name
-    order by p.is_default desc, p.starts_at
-  loop
-    execute format(
-      'select min(%I) from %s', part.time_column, part.partition_oid::regclass
-    )
-    into candidate;
-    oldest := least(oldest, candidate);
-    exit when candidate is not null and not part.is_default;
-  end loop;
-
-  return oldest;
-end;
-$$;
-
-comment on function rate_limiter_internal.oldest_row(name, name) is
-  'The moment of the oldest row of a time-partitioned table; null where it is empty.';
-grant execute on function rate_limiter_internal.oldest_row(name, name)
-  to rate_limiter_readonly;
-grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
---! EndIncluded rate_limiter_internal/monitoring/oldest_row.sql
---! Included rate_limiter/monitoring/v_table_sizes.sql
-create or replace view rate_limiter.v_table_sizes as
-select
-  n.nspname as schema_name,
-  c.relname as table_name,
-  sum(pg_total_relation_size(tree.relid))::bigint as total_bytes,
-  sum(pg_relation_size(tree.relid))::bigint as table_bytes,
-  sum(pg_indexes_size(tree.relid))::bigint as index_bytes,
-  count(*) filter (where not tree.isleaf or tree.level > 0) - (c.relkind = 'p')::integer
-    as partition_count,
-  sum(greatest(part.reltuples, 0)) filter (where tree.isleaf)::bigint as estimated_rows
-from pg_class as c
-join pg_namespace as n on n.oid = c.relnamespace
-cross join lateral (
-  select t.relid, t.isleaf, t.level
-  from pg_partition_tree(c.oid) as t
-  where c.relkind = 'p'
-  union all
-  select c.oid, true, 0
-  where c.relkind <> 'p'
-) as tree (relid, isleaf, level)
-join pg_class as part on part.oid = tree.relid
-where n.nspname like 'rate\_limiter%'
-  and n.nspname <> 'rate_limiter_partitions'
-  and c.relkind in ('r', 'p', 'm')
-group by n.nspname, c.relname, c.relkind;
-
-comment on view rate_limiter.v_table_sizes is
-  'Size of each table, its partitions and indexes included.';
-comment on column rate_limiter.v_table_sizes.schema_name is 'Schema of the table.';
-comment on column rate_limiter.v_table_sizes.table_name is 'The table.';
-comment on column rate_limiter.v_table_sizes.total_bytes is 'All of it, in bytes.';
-comment on column rate_limiter.v_table_sizes.table_bytes is 'Rows alone, in bytes.';
-comment on column rate_limiter.v_table_sizes.index_bytes is 'Indexes alone, in bytes.';
-comment on column rate_limiter.v_table_sizes.partition_count is 'Partitions.';
-comment on column rate_limiter.v_table_sizes.estimated_rows is
-  'Rows as of the last analyze.';
-
-revoke all on rate_limiter.v_table_sizes from rate_limiter_readonly;
-grant select on rate_limiter.v_table_sizes to rate_limiter_readonly;
---! EndIncluded rate_limiter/monitoring/v_table_sizes.sql
---! Included rate_limiter/monitoring/v_index_usage.sql
-create or replace view rate_limiter.v_index_usage as
-select
-  coalesce(pn.nspname, s.schemaname) as schema_name,
-  coalesce(parent_table.relname, s.relname) as table_name,
-  coalesce(parent_index.relname, s.indexrelname) as index_name,
-  sum(s.idx_scan)::bigint as index_scans,
-  sum(s.idx_tup_read)::bigint as tuples_read,
-  sum(s.idx_tup_fetch)::bigint as tuples_fetched,
-  sum(pg_relation_size(s.indexrelid))::bigint as index_bytes
-from pg_stat_user_indexes as s
--- An index of a partition counts for the parent's.
-left join pg_inherits as i on i.inhrelid = s.indexrelid
-left join pg_class as parent_index on parent_index.oid = i.inhparent
-left join pg_index as pi on pi.indexrelid = parent_index.oid
-left join pg_class as parent_table on parent_table.oid = pi.indrelid
-left join pg_namespace as pn on pn.oid = parent_table.relnamespace
-where s.schemaname like 'rate\_limiter%'
-group by 1, 2, 3;
-
-comment on view rate_limiter.v_index_usage is
-  'How often each index is used, the partitions'' counted with their parent''s.';
-comment on column rate_limiter.v_index_usage.schema_name is 'Schema of the table.';
-comment on column rate_limiter.v_index_usage.table_name is 'The table.';
-comment on column rate_limiter.v_index_usage.index_name is 'The index.';
-comment on column rate_limiter.v_index_usage.index_scans is 'Scans of the index.';
-comment on column rate_limiter.v_index_usage.tuples_read is 'Entries that scans returned.';
-comment on column rate_limiter.v_index_usage.tuples_fetched is 'Rows fetched by them.';
-comment on column rate_limiter.v_index_usage.index_bytes is 'Size of the index in bytes.';
-
-revoke all on rate_limiter.v_index_usage from rate_limiter_readonly;
-grant select on rate_limiter.v_index_usage to rate_limiter_readonly;
---! EndIncluded rate_limiter/monitoring/v_index_usage.sql
---! Included rate_limiter/monitoring/v_oldest_rows.sql
-create or replace view rate_limiter.v_oldest_rows as
-select
-  t.schema_name,
-  t.table_name,
-  rate_limiter_internal.oldest_row(t.schema_name, t.table_name) as oldest_record,
-  rate_limiter_internal.retention_period(t.data_type) as retain_for
-from rate_limiter_private.partitioned_tables as t;
-
-comment on view rate_limiter.v_oldest_rows is
-  'The oldest row of each time-partitioned table, beside how long rows are to be kept.';
-comment on column rate_limiter.v_oldest_rows.schema_name is 'Schema of the table.';
-comment on column rate_limiter.v_oldest_rows.table_name is 'The table.';
-comment on column rate_limiter.v_oldest_rows.oldest_record is
-  'Moment of its oldest row; null where it is empty.';
-comment on column rate_limiter.v_oldest_rows.retain_for is 'How long its rows are kept.';
-
-revoke all on rate_limiter.v_oldest_rows from rate_limiter_readonly;
-grant select on rate_limiter.v_oldest_rows to rate_limiter_readonly;
---! EndIncluded rate_limiter/monitoring/v_oldest_rows.sql
---! Included rate_limiter/monitoring/v_slow_queries.sql
-create or replace view rate_limiter.v_slow_queries as
-select s.calls, s.total_time_seconds, s.avg_time_ms, s.stddev_ms, s.query
-from rate_limiter_internal.slow_queries() as s;
-
-comment on view rate_limiter.v_slow_queries is
-  'The twenty statements with the longest mean time; empty where pg_stat_statements is not '
-  'loaded.';
-comment on column rate_limiter.v_slow_queries.calls is 'How often it ran.';
-comment on column rate_limiter.v_slow_queries.total_time_seconds is 'Seconds in all.';
-comment on column rate_limiter.v_slow_queries.avg_time_ms is 'Mean, in milliseconds.';
-comment on column rate_limiter.v_slow_queries.stddev_ms is
-  'Standard deviation, in milliseconds.';
-comment on column rate_limiter.v_slow_queries.query is
-  'The statement, its constants left out.';
-
-revoke all on rate_limiter.v_slow_queries from rate_limiter_readonly;
-grant select on rate_limiter.v_slow_queries to rate_limiter_readonly;
---! EndIncluded rate_limiter/monitoring/v_slow_queries.sql
-
 -- TimescaleDB
 --! Included rate_limiter_internal/timescale/sees_every_sample.sql
 create or replace function rate_limiter_internal.sees_every_sample()
@@ -1122,8 +737,8 @@ returns setof uuid
 language sql
 stable
 parallel safe
--- As the role that asks, by the policies of applications: with a setting it is not inlined into a view,
--- where the owner of the view would ask.
+-- As the role that asks, by the policies of applications: with a setting it is not inlined into
+-- a view, where the owner of the view would ask.
 set search_path = pg_catalog, pg_temp
 as $$
   select a.app_id
@@ -1289,10 +904,9 @@ begin
         perform pg_sleep(0.1);
     end;
   end loop;
-  raise exception using
-    errcode = '55P03',
-    message = 'a reader has held the table for too long',
-    detail = format('table: %s', part);
+  -- The last attempt tells what was in the way.
+  execute format('lock table %s in access exclusive mode', part);
+  execute format('lock table only %s in access exclusive mode', parent);
 end;
 $$;
 
@@ -1563,8 +1177,8 @@ begin
   if to_regclass(format('rate_limiter_partitions.%I', table_name)) is null then
     return;
   end if;
-  -- By the catalog of the extension, which is not there without it. Of a chunk's status, 1 says that
-  -- it is compressed, 8 that rows came to it since.
+  -- By the catalog of the extension, which is not there without it. Of a chunk's status, 1 says
+  -- that it is compressed, 8 that rows came to it since.
   return query execute
     'select
       p.partition_oid::regclass, p.partition_name, p.ends_at,
@@ -1587,6 +1201,48 @@ $$;
 comment on function rate_limiter_internal.chunks(name) is
   'The chunks of a table of samples that is a hypertable, the oldest first; none where it is not.';
 --! EndIncluded rate_limiter_internal/timescale/chunks.sql
+--! Included rate_limiter_internal/timescale/hypertable_parts.sql
+create or replace function rate_limiter_internal.hypertable_parts(table_name name)
+returns table (relation oid, is_chunk boolean)
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if rate_limiter_internal.series_state(table_name) = 'native' then
+    return;
+  end if;
+  return query
+  select s.relation, false
+  from rate_limiter_internal.stores('rate_limiter', table_name) as s
+  union all
+  select p.partition_oid, true
+  from rate_limiter_internal.partitions() as p
+  where p.table_name = hypertable_parts.table_name;
+  -- What is compressed lies in companions of the chunks, by the catalog of the extension.
+  return query execute
+    'select companion.oid, false
+    from rate_limiter_internal.partitions() as p
+    join pg_class as r on r.oid = p.partition_oid
+    join pg_namespace as n on n.oid = r.relnamespace
+    join _timescaledb_catalog.chunk as c
+      on c.schema_name = n.nspname and c.table_name = r.relname
+    join _timescaledb_catalog.chunk as z on z.id = c.compressed_chunk_id
+    join pg_namespace as zn on zn.nspname = z.schema_name
+    join pg_class as companion
+      on companion.relnamespace = zn.oid and companion.relname = z.table_name
+    where p.table_name = $1'
+  using hypertable_parts.table_name;
+end;
+$$;
+
+comment on function rate_limiter_internal.hypertable_parts(name) is
+  'What a table of samples consists of while storage-qos timescale has it: tables, partitions and '
+  'chunks, and the companions of those that are compressed; nothing where it is native.';
+grant execute on function rate_limiter_internal.hypertable_parts(name) to rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/timescale/hypertable_parts.sql
 --! Included rate_limiter_private/timescale/begin_adopting.sql
 create or replace function rate_limiter_private.begin_adopting(table_name name)
 returns boolean
@@ -1748,9 +1404,9 @@ end;
 $$;
 
 comment on function rate_limiter_private.move_next_part(name) is
-  'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and '
-  'how many rows, null where none is left. Call it in a transaction of its own: killed, it has done '
-  'nothing. The owner''s alone.';
+  'Moves the rows of the oldest day of a table of samples that waits for it; answers its name '
+  'and how many rows, null where none is left. Call it in a transaction of its own: killed, it '
+  'has done nothing. The owner''s alone.';
 --! EndIncluded rate_limiter_private/timescale/move_next_part.sql
 --! Included rate_limiter_private/timescale/finish_moving.sql
 create or replace function rate_limiter_private.finish_moving(table_name name)
@@ -1850,8 +1506,8 @@ as $$
 $$;
 
 comment on function rate_limiter_private.timescale_status() is
-  'Where each table of samples is: its partitions and chunks, how many of those are compressed, and '
-  'the bytes of all.';
+  'Where each table of samples is: its partitions and chunks, how many of those are compressed, '
+  'and the bytes of all.';
 --! EndIncluded rate_limiter_private/timescale/timescale_status.sql
 --! Included rate_limiter_private/timescale/compress_next_chunk.sql
 create or replace function rate_limiter_private.compress_next_chunk(
@@ -1900,6 +1556,406 @@ comment on function rate_limiter_private.compress_next_chunk(timestamptz) is
 grant execute on function rate_limiter_private.compress_next_chunk(timestamptz)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/timescale/compress_next_chunk.sql
+
+-- Monitoring
+--! Included rate_limiter_private/monitoring/metrics_snapshot.sql
+create or replace function rate_limiter_private.metrics_snapshot()
+returns table (name text, label text, value double precision)
+language sql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with jobs as (
+    select
+      j.attempts >= j.max_attempts as is_given_up,
+      j.locked_at is not null as is_running,
+      j.run_at
+    from graphile_worker.jobs as j
+  ),
+  last_minute as (
+    -- The last minute that was recorded: the current one's start, a moment later.
+    select m.metric_name, m.value
+    from rate_limiter_private.job_progress as p
+    join rate_limiter_internal.metrics as m on m."timestamp" = p.done_until
+    where p.job = 'record_system_metrics'
+      and p.done_until > statement_timestamp() - interval '5 minutes'
+      and m."timestamp" > statement_timestamp() - interval '5 minutes'
+      and starts_with(m.metric_name, 'qos_')
+  ),
+  leases as (
+    select l.tokens, l.settled_at >= l.expires_at as has_lapsed
+    from rate_limiter.token_leases as l
+    where l.granted_at > statement_timestamp() - interval '1 hour'
+      and l.settled_at is not null
+      and l.tokens > 0
+  ),
+  last_check as (
+    select c.gap_count, c.checked_at
+    from rate_limiter_private.ledger_checks as c
+    order by c.checked_at desc
+    limit 1
+  ),
+  logins as (
+    select r.oid, r.rolname
+    from pg_roles as r
+    where r.rolcanlogin
+      and not r.rolsuper
+      and exists (
+        select
+        from pg_roles as ours
+        where ours.rolname in (
+            'rate_limiter_app', 'rate_limiter_worker', 'rate_limiter_authenticator',
+            'rate_limiter_readonly', 'rate_limiter_migrator'
+          )
+          and pg_has_role(r.oid, ours.oid, 'member')
+      )
+  )
+  select 'processes', k.kind, count(p.process_id)
+  from (values ('gateway'), ('client'), ('worker'), ('api')) as k (kind)
+  left join rate_limiter.processes as p
+    on p.kind = k.kind
+    and not rate_limiter.processes_is_silent(p)
+  group by k.kind
+  union all
+  select 'jobs_ready', null, count(*) filter (
+    where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
+  )
+  from jobs as j
+  union all
+  select 'jobs_running', null, count(*) filter (where j.is_running) from jobs as j
+  union all
+  select 'jobs_given_up', null, count(*) filter (where j.is_given_up) from jobs as j
+  union all
+  select 'oldest_job_seconds', null, coalesce(max(extract(epoch from
+    statement_timestamp() - j.run_at
+  )) filter (
+    where not j.is_given_up and not j.is_running and j.run_at <= statement_timestamp()
+  ), 0)
+  from jobs as j
+  union all
+  select 'job_parts_failed', null, count(*)
+  from rate_limiter_private.job_failures as f
+  where f.last_failed_at > statement_timestamp() - interval '24 hours'
+  union all
+  select 'operations_admitted', null, coalesce(sum(m.value), 0)
+  from last_minute as m
+  where m.metric_name = 'qos_admitted_operations'
+  union all
+  select 'operations_denied', reason.name, coalesce(sum(m.value), 0)
+  from unnest(array[
+    'iops_l2', 'bandwidth_l2', 'iops_l1', 'bandwidth_l1', 'exceeds_capacity', 'no_quota'
+  ]) as reason (name)
+  left join last_minute as m on m.metric_name = 'qos_denied_operations_' || reason.name
+  group by reason.name
+  union all
+  select 'lease_waste_ratio', null,
+    coalesce(sum(l.tokens) filter (where l.has_lapsed) / nullif(sum(l.tokens), 0), 0)
+  from leases as l
+  union all
+  select 'bucket_fill_lowest_ratio', kind.name, coalesce(min(m.value) / 100, 1)
+  from unnest(array['iops', 'bandwidth']) as kind (name)
+  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
+  group by kind.name
+  union all
+  select 'buckets_low', kind.name, count(*) filter (where m.value < 20)
+  from unnest(array['iops', 'bandwidth']) as kind (name)
+  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
+  group by kind.name
+  union all
+  select 'buckets_in_debt', kind.name, count(*) filter (where m.value < 0)
+  from unnest(array['iops', 'bandwidth']) as kind (name)
+  left join last_minute as m on m.metric_name = 'qos_bucket_fill_' || kind.name
+  group by kind.name
+  union all
+  select 'uncharged_operations', reason.name, coalesce(sum(u.operations), 0)
+  from unnest(array['settle', 'lease', 'owed']) as reason (name)
+  left join rate_limiter.uncharged_counts as u
+    on u.reason = reason.name and u.minute > statement_timestamp() - interval '10 minutes'
+  group by reason.name
+  union all
+  select 'dead_notifications', null, count(*)
+  from rate_limiter.alert_notifications as n
+  where n.status = 'dead'
+  union all
+  select 'ledger_gaps', null, c.gap_count from last_check as c
+  union all
+  select 'ledger_check_age_seconds', null,
+    extract(epoch from statement_timestamp() - c.checked_at)
+  from last_check as c
+  union all
+  select 'clusters_by_health', status.name, count(c.cluster_id)
+  from unnest(array['healthy', 'degraded', 'unhealthy', 'unknown']) as status (name)
+  left join rate_limiter.clusters as c
+    on c.health_status = status.name and c.health_check_url is not null
+  group by status.name
+  union all
+  select 'cluster_health', c.name,
+    case c.health_status when 'healthy' then 1 when 'degraded' then 0.5 else 0 end
+  from rate_limiter.clusters as c
+  where c.health_status <> 'unknown'
+  union all
+  select 'cluster_health_age_seconds', null,
+    coalesce(max(extract(epoch from
+      statement_timestamp() - coalesce(c.health_checked_at, c.updated_at)
+    )), 0)
+  from rate_limiter.clusters as c
+  where c.health_check_url is not null
+  union all
+  -- What a login can give itself and docs/security.md does not give it.
+  select 'login_settings', l.rolname, count(*) filter (
+    where coalesce(known.context, 'user') = 'user'
+      and given.setting <> 'default_transaction_isolation=read committed'
+      and split_part(given.setting, '=', 1) not in (
+        'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout'
+      )
+  )
+  from logins as l
+  left join pg_db_role_setting as s on s.setrole = l.oid
+  left join unnest(s.setconfig) as given (setting) on true
+  left join pg_settings as known on known.name = split_part(given.setting, '=', 1)
+  group by l.rolname
+  union all
+  -- Whichever session keeps them from being pruned, and whatever this one may know of it.
+  select 'bucket_rows', state.name,
+    case state.name
+      when 'dead' then pg_stat_get_dead_tuples('rate_limiter.token_buckets'::regclass)
+        + pg_stat_get_dead_tuples('rate_limiter_internal.layer1_stripes'::regclass)
+      else pg_stat_get_live_tuples('rate_limiter.token_buckets'::regclass)
+        + pg_stat_get_live_tuples('rate_limiter_internal.layer1_stripes'::regclass)
+    end
+  from unnest(array['live', 'dead']) as state (name);
+$$;
+
+comment on function rate_limiter_private.metrics_snapshot() is
+  'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
+grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/monitoring/metrics_snapshot.sql
+--! Included rate_limiter_internal/monitoring/slow_queries.sql
+create or replace function rate_limiter_internal.slow_queries()
+returns table (
+  calls bigint,
+  total_time_seconds double precision,
+  avg_time_ms double precision,
+  stddev_ms double precision,
+  query text
+)
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  extension_schema name;
+begin
+  select n.nspname
+  into extension_schema
+  from pg_extension as e
+  join pg_namespace as n on n.oid = e.extnamespace
+  where e.extname = 'pg_stat_statements';
+
+  -- Its own setting is known only where the library is loaded.
+  if extension_schema is null or current_setting('pg_stat_statements.max', true) is null then
+    return;
+  end if;
+
+  return query execute format(
+    'select s.calls, s.total_exec_time / 1000, s.mean_exec_time, s.stddev_exec_time, s.query
+    from %I.pg_stat_statements as s
+    join pg_database as d on d.oid = s.dbid
+    where d.datname = current_database()
+      and s.query not like ''%%pg_stat_statements%%''
+    order by s.mean_exec_time desc
+    limit 20',
+    extension_schema
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.slow_queries() is
+  'The twenty statements of this database with the longest mean time, where pg_stat_statements '
+  'is loaded. Statements of other roles read "insufficient privilege" unless the owner is a '
+  'member of pg_read_all_stats.';
+grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/monitoring/slow_queries.sql
+--! Included rate_limiter_internal/monitoring/oldest_row.sql
+create or replace function rate_limiter_internal.oldest_row(schema_name name, table_name name)
+returns timestamptz
+language plpgsql
+stable
+parallel restricted
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  part record;
+  oldest timestamptz;
+  candidate timestamptz;
+begin
+  -- The default partition, then from the oldest on until one holds a row: one day is read, not
+  -- the whole table, whose time column no index orders by itself.
+  for part in
+    select p.partition_oid, p.is_default, p.time_column
+    from rate_limiter_internal.partitions() as p
+    where p.schema_name = oldest_row.schema_name
+      and p.table_name = oldest_row.table_name
+    order by p.is_default desc, p.starts_at
+  loop
+    execute format(
+      'select min(%I) from %s', part.time_column, part.partition_oid::regclass
+    )
+    into candidate;
+    oldest := least(oldest, candidate);
+    exit when candidate is not null and not part.is_default;
+  end loop;
+
+  return oldest;
+end;
+$$;
+
+comment on function rate_limiter_internal.oldest_row(name, name) is
+  'The moment of the oldest row of a time-partitioned table; null where it is empty.';
+grant execute on function rate_limiter_internal.oldest_row(name, name)
+  to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
+--! EndIncluded rate_limiter_internal/monitoring/oldest_row.sql
+--! Included rate_limiter/monitoring/v_table_sizes.sql
+create or replace view rate_limiter.v_table_sizes as
+select
+  part.schema_name,
+  part.table_name,
+  sum(pg_total_relation_size(part.relation))::bigint as total_bytes,
+  sum(pg_relation_size(part.relation))::bigint as table_bytes,
+  sum(pg_indexes_size(part.relation))::bigint as index_bytes,
+  count(*) filter (where part.is_partition) as partition_count,
+  sum(greatest(c.reltuples, 0)) filter (where part.has_rows)::bigint as estimated_rows
+from (
+  select
+    n.nspname as schema_name, t.relname as table_name,
+    tree.relation, tree.level > 0 as is_partition, tree.isleaf as has_rows
+  from pg_class as t
+  join pg_namespace as n on n.oid = t.relnamespace
+  cross join lateral (
+    select p.relid, p.isleaf, p.level
+    from pg_partition_tree(t.oid) as p
+    where t.relkind = 'p'
+    union all
+    select t.oid, true, 0
+    where t.relkind <> 'p'
+  ) as tree (relation, isleaf, level)
+  where n.nspname like 'rate\_limiter%'
+    and n.nspname <> 'rate_limiter_partitions'
+    and t.relkind in ('r', 'p', 'm')
+  union all
+  -- Where storage-qos timescale has made a hypertable of it.
+  select 'rate_limiter', s.table_name, h.relation, h.is_chunk, h.is_chunk
+  from unnest(array['metrics', 'iops_metrics', 'bandwidth_metrics']::name[]) as s (table_name)
+  cross join lateral rate_limiter_internal.hypertable_parts(s.table_name) as h
+) as part
+join pg_class as c on c.oid = part.relation
+group by part.schema_name, part.table_name;
+
+comment on view rate_limiter.v_table_sizes is
+  'Size of each table, its partitions and indexes included.';
+comment on column rate_limiter.v_table_sizes.schema_name is 'Schema of the table.';
+comment on column rate_limiter.v_table_sizes.table_name is 'The table.';
+comment on column rate_limiter.v_table_sizes.total_bytes is 'All of it, in bytes.';
+comment on column rate_limiter.v_table_sizes.table_bytes is 'Rows alone, in bytes.';
+comment on column rate_limiter.v_table_sizes.index_bytes is 'Indexes alone, in bytes.';
+comment on column rate_limiter.v_table_sizes.partition_count is 'Partitions.';
+comment on column rate_limiter.v_table_sizes.estimated_rows is
+  'Rows as of the last analyze.';
+
+revoke all on rate_limiter.v_table_sizes from rate_limiter_readonly;
+grant select on rate_limiter.v_table_sizes to rate_limiter_readonly;
+--! EndIncluded rate_limiter/monitoring/v_table_sizes.sql
+--! Included rate_limiter/monitoring/v_index_usage.sql
+create or replace view rate_limiter.v_index_usage as
+select
+  coalesce(
+    pn.nspname,
+    case
+      when coalesce(hypertable.relname, s.relname)
+        in ('metrics', 'iops_metrics', 'bandwidth_metrics')
+      then 'rate_limiter'
+    end,
+    s.schemaname
+  ) as schema_name,
+  coalesce(parent_table.relname, hypertable.relname, s.relname) as table_name,
+  coalesce(
+    parent_index.relname, regexp_replace(s.indexrelname, '^(_hyper_\d+_\d+_chunk|\d+)_', '')
+  )::name as index_name,
+  sum(s.idx_scan)::bigint as index_scans,
+  sum(s.idx_tup_read)::bigint as tuples_read,
+  sum(s.idx_tup_fetch)::bigint as tuples_fetched,
+  sum(pg_relation_size(s.indexrelid))::bigint as index_bytes
+from pg_stat_user_indexes as s
+-- An index of a partition counts for the parent's.
+left join pg_inherits as i on i.inhrelid = s.indexrelid
+left join pg_class as parent_index on parent_index.oid = i.inhparent
+left join pg_index as pi on pi.indexrelid = parent_index.oid
+left join pg_class as parent_table on parent_table.oid = pi.indrelid
+left join pg_namespace as pn on pn.oid = parent_table.relnamespace
+-- An index of a chunk has no parent: its name ends with the name of the hypertable's.
+left join pg_inherits as chunk on chunk.inhrelid = s.relid and parent_index.oid is null
+left join pg_class as hypertable on hypertable.oid = chunk.inhparent and hypertable.relkind = 'r'
+where s.schemaname like 'rate\_limiter%'
+group by 1, 2, 3;
+
+comment on view rate_limiter.v_index_usage is
+  'How often each index is used, the partitions'' counted with their parent''s.';
+comment on column rate_limiter.v_index_usage.schema_name is 'Schema of the table.';
+comment on column rate_limiter.v_index_usage.table_name is 'The table.';
+comment on column rate_limiter.v_index_usage.index_name is 'The index.';
+comment on column rate_limiter.v_index_usage.index_scans is 'Scans of the index.';
+comment on column rate_limiter.v_index_usage.tuples_read is 'Entries that scans returned.';
+comment on column rate_limiter.v_index_usage.tuples_fetched is 'Rows fetched by them.';
+comment on column rate_limiter.v_index_usage.index_bytes is 'Size of the index in bytes.';
+
+revoke all on rate_limiter.v_index_usage from rate_limiter_readonly;
+grant select on rate_limiter.v_index_usage to rate_limiter_readonly;
+--! EndIncluded rate_limiter/monitoring/v_index_usage.sql
+--! Included rate_limiter/monitoring/v_oldest_rows.sql
+create or replace view rate_limiter.v_oldest_rows as
+select
+  t.schema_name,
+  t.table_name,
+  rate_limiter_internal.oldest_row(t.schema_name, t.table_name) as oldest_record,
+  rate_limiter_internal.retention_period(t.data_type) as retain_for
+from rate_limiter_private.partitioned_tables as t;
+
+comment on view rate_limiter.v_oldest_rows is
+  'The oldest row of each time-partitioned table, beside how long rows are to be kept.';
+comment on column rate_limiter.v_oldest_rows.schema_name is 'Schema of the table.';
+comment on column rate_limiter.v_oldest_rows.table_name is 'The table.';
+comment on column rate_limiter.v_oldest_rows.oldest_record is
+  'Moment of its oldest row; null where it is empty.';
+comment on column rate_limiter.v_oldest_rows.retain_for is 'How long its rows are kept.';
+
+revoke all on rate_limiter.v_oldest_rows from rate_limiter_readonly;
+grant select on rate_limiter.v_oldest_rows to rate_limiter_readonly;
+--! EndIncluded rate_limiter/monitoring/v_oldest_rows.sql
+--! Included rate_limiter/monitoring/v_slow_queries.sql
+create or replace view rate_limiter.v_slow_queries as
+select s.calls, s.total_time_seconds, s.avg_time_ms, s.stddev_ms, s.query
+from rate_limiter_internal.slow_queries() as s;
+
+comment on view rate_limiter.v_slow_queries is
+  'The twenty statements with the longest mean time; empty where pg_stat_statements is not '
+  'loaded.';
+comment on column rate_limiter.v_slow_queries.calls is 'How often it ran.';
+comment on column rate_limiter.v_slow_queries.total_time_seconds is 'Seconds in all.';
+comment on column rate_limiter.v_slow_queries.avg_time_ms is 'Mean, in milliseconds.';
+comment on column rate_limiter.v_slow_queries.stddev_ms is
+  'Standard deviation, in milliseconds.';
+comment on column rate_limiter.v_slow_queries.query is
+  'The statement, its constants left out.';
+
+revoke all on rate_limiter.v_slow_queries from rate_limiter_readonly;
+grant select on rate_limiter.v_slow_queries to rate_limiter_readonly;
+--! EndIncluded rate_limiter/monitoring/v_slow_queries.sql
 
 -- Demo
 --! Included rate_limiter_private/demo/seed_demo.sql
