@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
+import { unlessRequired } from "../harness/required.ts";
 import { findClient } from "../restore/postgres-client.ts";
 
 const home = mkdtempSync(join(tmpdir(), "storage-qos-compose-"));
@@ -13,9 +14,13 @@ afterAll(() => rmSync(home, { recursive: true }));
 /** A network and mounts of its own take root and Linux; psql, Debian's PostgreSQL or its client. */
 const client = findClient(1);
 const mayIsolate = spawnSync("unshare", ["--mount", "--net", "ip", "link"]).status === 0;
-const hasPrometheus = spawnSync("prometheus", ["--version"]).status === 0;
+const missing = unlessRequired(
+  spawnSync("prometheus", ["--version"]).status === 0
+    ? undefined
+    : "prometheus is not installed (.ci/packages lists what to install)",
+);
 
-test.skipIf(client === undefined || !mayIsolate || !hasPrometheus)(
+test.skipIf(client === undefined || !mayIsolate || missing !== undefined)(
   "the containers' commands, run as processes in their order, end in an admitted request",
   async () => {
     const script = projectPath("test/compose/in-namespace.ts");

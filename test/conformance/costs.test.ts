@@ -4,13 +4,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OperationCost } from "../../src/client/costs/operation-cost.ts";
 import { projectPath } from "../../src/paths.ts";
-import { unlessRequired } from "../harness/required.ts";
 import { goldenVectors } from "../vectors/golden.ts";
+import { hasLua } from "./lua.ts";
 
 type Asked = readonly [cBase: string, cBw: string, unitQuantum: string, size: number];
-
-const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
-unlessRequired(hasLua ? undefined : "luajit is not installed (.ci/packages lists what to install)");
 
 /** The gateway's own arithmetic, outside nginx. */
 function costsInLua(asked: readonly Asked[]): string[] {

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { type UrlTarget, urlTarget } from "../../src/postgres/url-target.ts";
+import { hasLua } from "./lua.ts";
 
 interface LuaTarget {
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
@@ -17,9 +18,6 @@ interface LuaTarget {
   readonly ignored: readonly string[];
   readonly error?: string;
 }
-
-const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
-if (!hasLua) console.warn("URLs in Lua are left out: there is no luajit (.ci/packages)");
 
 function parseInLua(urls: readonly string[]): LuaTarget[] {
   const path = projectPath("src/gateway/lua/?.lua");

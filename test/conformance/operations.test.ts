@@ -5,7 +5,7 @@ import { projectPath } from "../../src/paths.ts";
 import { chargeOf, UNSIGNED_CODES } from "../../src/replay/charge-of.ts";
 import { noFindings } from "../../src/replay/findings.ts";
 import { ruleOf } from "../../src/replay/operation-map.ts";
-import { unlessRequired } from "../harness/required.ts";
+import { hasLua } from "./lua.ts";
 
 type Asked = readonly [
   method: string,
@@ -15,9 +15,6 @@ type Asked = readonly [
   answered: number,
 ];
 type Answer = readonly [operation: string, size: number, countsKeys: boolean];
-
-const hasLua = spawnSync("luajit", ["-v"]).error === undefined;
-unlessRequired(hasLua ? undefined : "luajit is not installed (.ci/packages lists what to install)");
 
 /** By the gateway's own modules, outside nginx. */
 function inLua<A>(script: string, asked: readonly unknown[]): A {
