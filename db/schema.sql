@@ -117,6 +117,11 @@ create type rate_limiter.transaction_type as enum (
   'owed'
 );
 
+create type rate_limiter_admin.alert_destination as (
+  channel text,
+  target text
+);
+
 create type rate_limiter_admin.bandwidth_limits as (
   bandwidth_limit_bps bigint,
   bandwidth_burst_bps bigint,
@@ -317,6 +322,7 @@ create table rate_limiter.alert_configs (
   constraint alert_configs_pkey PRIMARY KEY (alert_id),
   constraint alert_cooldown_check CHECK (cooldown_seconds >= 0),
   constraint alert_duration_check CHECK (duration_seconds > 0),
+  constraint alert_metric_name_is_readable CHECK (metric_name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint alert_metric_name_not_empty CHECK (metric_name::text ~ '\S'::text),
   constraint alert_notification_is_object CHECK (jsonb_typeof(notification_config) = 'object'::text),
   constraint alert_severity_check CHECK (severity::text = ANY (ARRAY['info'::character varying, 'warning'::character varying, 'critical'::character varying]::text[])),
@@ -419,6 +425,7 @@ create table rate_limiter.applications (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint app_metadata_size CHECK (octet_length(metadata::text) <= 16384),
+  constraint app_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint app_shard_key_unique UNIQUE (shard_key, app_id),
   constraint app_tenant_name_unique UNIQUE (tenant_id, name),
@@ -499,7 +506,9 @@ create table rate_limiter.clusters (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint cluster_capacity_check CHECK (max_capacity >= 0),
   constraint cluster_health_check_url_check CHECK (health_check_url::text ~ '^https?://[^\s/@]+(/\S*)?$'::text),
+  constraint cluster_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint cluster_name_not_empty CHECK (name::text ~ '\S'::text),
+  constraint cluster_region_is_readable CHECK (region::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint cluster_region_not_empty CHECK (region::text ~ '\S'::text),
   constraint cluster_status_check CHECK (health_status::text = ANY (ARRAY['healthy'::character varying, 'degraded'::character varying, 'unhealthy'::character varying, 'unknown'::character varying]::text[])),
   constraint clusters_name_key UNIQUE (name),
@@ -663,6 +672,8 @@ create table rate_limiter.operation_types (
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint operation_c_base_check CHECK (c_base >= 0::numeric AND c_base <> 'NaN'::numeric),
   constraint operation_c_bw_check CHECK (c_bw >= 0::numeric AND c_bw <> 'NaN'::numeric),
+  constraint operation_category_is_readable CHECK (category::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint operation_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint operation_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint operation_types_name_key UNIQUE (name),
   constraint operation_types_pkey PRIMARY KEY (operation_id),
@@ -785,6 +796,23 @@ create table rate_limiter.retention_policies (
 );
 alter table rate_limiter.retention_policies enable row level security;
 
+create table rate_limiter.role_mappings (
+  mapping_id uuid not null default gen_random_uuid(),
+  tenant_id uuid,
+  group_name character varying(255) not null,
+  role_id uuid not null,
+  lasts_until timestamp with time zone,
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  constraint role_mapping_group_is_readable CHECK (group_name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint role_mapping_group_not_empty CHECK (group_name::text ~ '\S'::text),
+  constraint role_mappings_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint role_mappings_pkey PRIMARY KEY (mapping_id),
+  constraint role_mappings_role_id_fkey FOREIGN KEY (role_id) REFERENCES rate_limiter.roles(role_id) ON DELETE CASCADE,
+  constraint role_mappings_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE CASCADE
+);
+alter table rate_limiter.role_mappings enable row level security;
+
 create table rate_limiter.role_permissions (
   role_permission_id uuid not null default gen_random_uuid(),
   role_id uuid not null,
@@ -806,6 +834,7 @@ create table rate_limiter.roles (
   is_system boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint role_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint role_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint roles_name_key UNIQUE (name),
   constraint roles_pkey PRIMARY KEY (role_id)
@@ -890,6 +919,7 @@ create table rate_limiter.tenants (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint tenant_description_length CHECK (char_length(description) <= 2000),
+  constraint tenant_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint tenant_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint tenants_name_key UNIQUE (name),
   constraint tenants_pkey PRIMARY KEY (tenant_id)
@@ -1018,8 +1048,11 @@ create table rate_limiter.user_roles (
   assigned_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   assigned_by uuid,
   expires_at timestamp with time zone,
+  mapping_id uuid,
+  constraint user_role_of_group_ends CHECK (mapping_id IS NULL OR expires_at IS NOT NULL),
   constraint user_role_unique UNIQUE (user_id, role_id),
   constraint user_roles_assigned_by_fkey FOREIGN KEY (assigned_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint user_roles_mapping_id_fkey FOREIGN KEY (mapping_id) REFERENCES rate_limiter.role_mappings(mapping_id) ON DELETE CASCADE,
   constraint user_roles_pkey PRIMARY KEY (user_role_id),
   constraint user_roles_role_id_fkey FOREIGN KEY (role_id) REFERENCES rate_limiter.roles(role_id) ON DELETE CASCADE,
   constraint user_roles_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
@@ -1030,14 +1063,17 @@ create table rate_limiter.users (
   user_id uuid not null default gen_random_uuid(),
   tenant_id uuid not null,
   username character varying(255) not null,
-  email character varying(255) not null,
+  email character varying(255),
+  is_service_account boolean not null default false,
   is_active boolean not null default true,
   last_login_at timestamp with time zone,
   login_count integer not null default 0,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint user_email_format CHECK (email::text ~* '^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$'::text),
+  constraint user_email_is_of_people CHECK ((email IS NULL) = is_service_account),
   constraint user_login_count_check CHECK (login_count >= 0),
+  constraint user_username_is_readable CHECK (username::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint user_username_not_empty CHECK (username::text ~ '\S'::text),
   constraint users_pkey PRIMARY KEY (user_id),
   constraint users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE RESTRICT
@@ -1183,6 +1219,7 @@ create table rate_limiter_private.api_keys (
   revoked_by uuid,
   suspended_until timestamp with time zone,
   constraint api_key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
+  constraint api_key_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint api_key_prefix_format CHECK (
 CASE
     WHEN is_registered THEN prefix::text ~ '^[!-~]{1,12}$'::text
@@ -1193,6 +1230,27 @@ END),
   constraint api_keys_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
   constraint api_keys_pkey PRIMARY KEY (key_hash),
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
+);
+
+create table rate_limiter_private.invitations (
+  invitation_id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  token_hash bytea not null,
+  mailed_token_hash bytea,
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  expires_at timestamp with time zone not null,
+  mailed_at timestamp with time zone,
+  accepted_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint invitation_has_one_end CHECK (accepted_at IS NULL OR revoked_at IS NULL),
+  constraint invitation_hashes_are_sha256 CHECK (octet_length(token_hash) = 32 AND octet_length(mailed_token_hash) = 32),
+  constraint invitation_is_finite CHECK (isfinite(expires_at)),
+  constraint invitations_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint invitations_mailed_token_hash_key UNIQUE (mailed_token_hash),
+  constraint invitations_pkey PRIMARY KEY (invitation_id),
+  constraint invitations_token_hash_key UNIQUE (token_hash),
+  constraint invitations_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
 create table rate_limiter_private.job_failures (
@@ -1307,6 +1365,7 @@ create table rate_limiter_private.provider_accounts (
   user_id uuid not null,
   last_seen_at timestamp with time zone,
   refused_before timestamp with time zone,
+  groups_issued_at timestamp with time zone,
   constraint provider_accounts_pkey PRIMARY KEY (user_id),
   constraint provider_accounts_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
@@ -1319,6 +1378,31 @@ create table rate_limiter_private.second_factors (
   last_used_step bigint not null default 0,
   constraint second_factors_pkey PRIMARY KEY (user_id),
   constraint second_factors_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
+);
+
+create table rate_limiter_private.service_tokens (
+  token_hash bytea not null,
+  token_id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  prefix character varying(12) not null,
+  name character varying(255),
+  permissions text[],
+  created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  created_by uuid,
+  expires_at timestamp with time zone not null,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  revoked_by uuid,
+  constraint service_token_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
+  constraint service_token_is_finite CHECK (isfinite(expires_at)),
+  constraint service_token_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint service_token_permissions_not_empty CHECK (cardinality(permissions) > 0),
+  constraint service_token_prefix_format CHECK (prefix::text ~ '^qst_[A-Za-z0-9_-]{8}$'::text),
+  constraint service_tokens_created_by_fkey FOREIGN KEY (created_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_pkey PRIMARY KEY (token_hash),
+  constraint service_tokens_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL,
+  constraint service_tokens_token_id_key UNIQUE (token_id),
+  constraint service_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES rate_limiter.users(user_id) ON DELETE CASCADE
 );
 
 create table rate_limiter_private.usage_daily (
@@ -1444,6 +1528,11 @@ CREATE INDEX idx_quota_configs_time ON rate_limiter.quota_configs USING btree (v
 CREATE INDEX idx_reservations_cluster ON rate_limiter.reservations USING btree (cluster_id);
 CREATE INDEX idx_retention_policies_setting ON rate_limiter.retention_policies USING btree (setting_key);
 CREATE INDEX idx_retention_policies_updated_by ON rate_limiter.retention_policies USING btree (updated_by);
+CREATE INDEX idx_role_mappings_created_by ON rate_limiter.role_mappings USING btree (created_by);
+CREATE INDEX idx_role_mappings_role ON rate_limiter.role_mappings USING btree (role_id);
+CREATE INDEX idx_role_mappings_tenant ON rate_limiter.role_mappings USING btree (tenant_id);
+CREATE UNIQUE INDEX role_mapping_of_system_unique ON rate_limiter.role_mappings USING btree (group_name, role_id) WHERE (tenant_id IS NULL);
+CREATE UNIQUE INDEX role_mapping_unique ON rate_limiter.role_mappings USING btree (group_name, role_id, tenant_id) WHERE (tenant_id IS NOT NULL);
 CREATE INDEX idx_role_permissions_granted_by ON rate_limiter.role_permissions USING btree (granted_by);
 CREATE INDEX idx_role_permissions_permission ON rate_limiter.role_permissions USING btree (permission_id);
 CREATE INDEX idx_roles_system ON rate_limiter.roles USING btree (is_system);
@@ -1471,10 +1560,12 @@ CREATE INDEX idx_token_transactions_ref ON rate_limiter.token_transactions USING
 CREATE INDEX idx_uncharged_counts_minute ON rate_limiter.uncharged_counts USING btree (minute);
 CREATE INDEX idx_user_roles_assigned_by ON rate_limiter.user_roles USING btree (assigned_by);
 CREATE INDEX idx_user_roles_expires ON rate_limiter.user_roles USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+CREATE INDEX idx_user_roles_mapping ON rate_limiter.user_roles USING btree (mapping_id) WHERE (mapping_id IS NOT NULL);
 CREATE INDEX idx_user_roles_role ON rate_limiter.user_roles USING btree (role_id);
 CREATE INDEX idx_users_active ON rate_limiter.users USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_users_email ON rate_limiter.users USING btree (lower((email)::text));
 CREATE INDEX idx_users_username ON rate_limiter.users USING gin (to_tsvector('english'::regconfig, (username)::text));
+CREATE UNIQUE INDEX user_service_account_name_unique ON rate_limiter.users USING btree (tenant_id, lower((username)::text)) WHERE is_service_account;
 CREATE UNIQUE INDEX user_tenant_email_unique ON rate_limiter.users USING btree (tenant_id, lower((email)::text));
 CREATE INDEX idx_audit_logs_action ON rate_limiter_audit.audit_logs USING btree (action, created_at DESC);
 CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC);
@@ -1496,12 +1587,18 @@ CREATE INDEX idx_reservation_history_cluster ON rate_limiter_audit.reservation_h
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_invitations_created_by ON rate_limiter_private.invitations USING btree (created_by);
+CREATE INDEX idx_invitations_expires ON rate_limiter_private.invitations USING btree (expires_at);
+CREATE INDEX idx_invitations_user ON rate_limiter_private.invitations USING btree (user_id, created_at DESC);
 CREATE INDEX idx_job_failures_failed ON rate_limiter_private.job_failures USING btree (last_failed_at);
 CREATE INDEX idx_job_workers_seen ON rate_limiter_private.job_workers USING btree (seen_at);
 CREATE INDEX idx_kept_answers_made_at ON rate_limiter_private.kept_answers USING btree (made_at);
 CREATE INDEX idx_ledger_checks_checked ON rate_limiter_private.ledger_checks USING btree (checked_at);
 CREATE INDEX idx_login_failures_last_failed ON rate_limiter_private.login_failures USING btree (last_failed_at);
 CREATE INDEX idx_partitioned_tables_data_type ON rate_limiter_private.partitioned_tables USING btree (data_type);
+CREATE INDEX idx_service_tokens_created_by ON rate_limiter_private.service_tokens USING btree (created_by);
+CREATE INDEX idx_service_tokens_revoked_by ON rate_limiter_private.service_tokens USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_service_tokens_user ON rate_limiter_private.service_tokens USING btree (user_id, created_at DESC);
 CREATE INDEX idx_daily_quota_usage ON rate_limiter_private.usage_daily USING btree (date, app_id, bucket_type);
 CREATE INDEX idx_usage_hourly_hour ON rate_limiter_private.usage_hourly USING btree (hour, app_id, bucket_type);
 CREATE INDEX idx_used_refresh_tokens_session ON rate_limiter_private.used_refresh_tokens USING btree (session_id);
@@ -1615,13 +1712,9 @@ UNION ALL
    FROM rate_limiter_internal.recent_denials() r(shard_key, app_id, minute, reason, writer, count_id, operations, tokens, bytes, recorded_at);
 
 create view rate_limiter.v_index_usage as
- SELECT COALESCE(pn.nspname,
-        CASE
-            WHEN COALESCE(hypertable.relname, s.relname) = ANY (ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) THEN 'rate_limiter'::text
-            ELSE NULL::text
-        END::name, s.schemaname) AS schema_name,
-    COALESCE(parent_table.relname, hypertable.relname, s.relname) AS table_name,
-    COALESCE(parent_index.relname, regexp_replace(s.indexrelname::text, '^(_hyper_\d+_\d+_chunk|\d+)_'::text, ''::text)::name) AS index_name,
+ SELECT COALESCE(pn.nspname, s.schemaname) AS schema_name,
+    COALESCE(parent_table.relname, s.relname) AS table_name,
+    COALESCE(parent_index.relname, s.indexrelname) AS index_name,
     sum(s.idx_scan)::bigint AS index_scans,
     sum(s.idx_tup_read)::bigint AS tuples_read,
     sum(s.idx_tup_fetch)::bigint AS tuples_fetched,
@@ -1632,14 +1725,8 @@ create view rate_limiter.v_index_usage as
      LEFT JOIN pg_index pi ON pi.indexrelid = parent_index.oid
      LEFT JOIN pg_class parent_table ON parent_table.oid = pi.indrelid
      LEFT JOIN pg_namespace pn ON pn.oid = parent_table.relnamespace
-     LEFT JOIN pg_inherits chunk ON chunk.inhrelid = s.relid AND parent_index.oid IS NULL
-     LEFT JOIN pg_class hypertable ON hypertable.oid = chunk.inhparent AND hypertable.relkind = 'r'::"char"
   WHERE s.schemaname ~~ 'rate\_limiter%'::text
-  GROUP BY (COALESCE(pn.nspname,
-        CASE
-            WHEN COALESCE(hypertable.relname, s.relname) = ANY (ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) THEN 'rate_limiter'::text
-            ELSE NULL::text
-        END::name, s.schemaname)), (COALESCE(parent_table.relname, hypertable.relname, s.relname)), (COALESCE(parent_index.relname, regexp_replace(s.indexrelname::text, '^(_hyper_\d+_\d+_chunk|\d+)_'::text, ''::text)::name));
+  GROUP BY (COALESCE(pn.nspname, s.schemaname)), (COALESCE(parent_table.relname, s.relname)), (COALESCE(parent_index.relname, s.indexrelname));
 
 create view rate_limiter.v_metrics_summary_24h with (security_invoker=true) as
  WITH iops AS (
@@ -1687,41 +1774,28 @@ create view rate_limiter.v_slow_queries as
    FROM rate_limiter_internal.slow_queries() s(calls, total_time_seconds, avg_time_ms, stddev_ms, query);
 
 create view rate_limiter.v_table_sizes as
- SELECT part.schema_name,
-    part.table_name,
-    sum(pg_total_relation_size(part.relation))::bigint AS total_bytes,
-    sum(pg_relation_size(part.relation))::bigint AS table_bytes,
-    sum(pg_indexes_size(part.relation))::bigint AS index_bytes,
-    count(*) FILTER (WHERE part.is_partition) AS partition_count,
-    sum(GREATEST(c.reltuples, 0::real)) FILTER (WHERE part.has_rows)::bigint AS estimated_rows
-   FROM ( SELECT n.nspname AS schema_name,
-            t.relname AS table_name,
-            tree.relation,
-            tree.level > 0 AS is_partition,
-            tree.isleaf AS has_rows
-           FROM pg_class t
-             JOIN pg_namespace n ON n.oid = t.relnamespace
-             CROSS JOIN LATERAL ( SELECT p.relid,
-                    p.isleaf,
-                    p.level
-                   FROM pg_partition_tree(t.oid::regclass) p(relid, parentrelid, isleaf, level)
-                  WHERE t.relkind = 'p'::"char"
-                UNION ALL
-                 SELECT t.oid,
-                    true,
-                    0
-                  WHERE t.relkind <> 'p'::"char") tree(relation, isleaf, level)
-          WHERE n.nspname ~~ 'rate\_limiter%'::text AND n.nspname <> 'rate_limiter_partitions'::name AND (t.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'm'::"char"]))
+ SELECT n.nspname AS schema_name,
+    c.relname AS table_name,
+    sum(pg_total_relation_size(tree.relid))::bigint AS total_bytes,
+    sum(pg_relation_size(tree.relid))::bigint AS table_bytes,
+    sum(pg_indexes_size(tree.relid))::bigint AS index_bytes,
+    count(*) FILTER (WHERE NOT tree.isleaf OR tree.level > 0) - (c.relkind = 'p'::"char")::integer AS partition_count,
+    sum(GREATEST(part.reltuples, 0::real)) FILTER (WHERE tree.isleaf)::bigint AS estimated_rows
+   FROM pg_class c
+     JOIN pg_namespace n ON n.oid = c.relnamespace
+     CROSS JOIN LATERAL ( SELECT t.relid,
+            t.isleaf,
+            t.level
+           FROM pg_partition_tree(c.oid::regclass) t(relid, parentrelid, isleaf, level)
+          WHERE c.relkind = 'p'::"char"
         UNION ALL
-         SELECT 'rate_limiter'::name,
-            s.table_name,
-            h.relation,
-            h.is_chunk,
-            h.is_chunk
-           FROM unnest(ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) s(table_name)
-             CROSS JOIN LATERAL rate_limiter_internal.hypertable_parts(s.table_name) h(relation, is_chunk)) part
-     JOIN pg_class c ON c.oid = part.relation::oid
-  GROUP BY part.schema_name, part.table_name;
+         SELECT c.oid,
+            true,
+            0
+          WHERE c.relkind <> 'p'::"char") tree(relid, isleaf, level)
+     JOIN pg_class part ON part.oid = tree.relid::oid
+  WHERE n.nspname ~~ 'rate\_limiter%'::text AND n.nspname <> 'rate_limiter_partitions'::name AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'm'::"char"]))
+  GROUP BY n.nspname, c.relname, c.relkind;
 
 create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
  SELECT tb.bucket_id,
@@ -1775,6 +1849,33 @@ create view rate_limiter_admin.cluster_details with (security_barrier=true) as
    FROM rate_limiter.clusters c
   WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
 
+create view rate_limiter_admin.invitations with (security_barrier=true) as
+ SELECT invitation_id,
+    user_id,
+    created_at,
+    created_by,
+    expires_at,
+    mailed_at,
+    accepted_at,
+    revoked_at
+   FROM rate_limiter_private.invitations i
+  WHERE rate_limiter_internal.may_manage_user(user_id);
+
+create view rate_limiter_admin.service_tokens with (security_barrier=true) as
+ SELECT token_id,
+    user_id,
+    prefix,
+    name,
+    permissions,
+    created_at,
+    created_by,
+    expires_at,
+    last_used_at,
+    revoked_at,
+    revoked_by
+   FROM rate_limiter_private.service_tokens t
+  WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
+
 create view rate_limiter_admin.user_sessions with (security_barrier=true) as
  SELECT session_id,
     user_id,
@@ -1788,48 +1889,14 @@ create view rate_limiter_admin.user_sessions with (security_barrier=true) as
    FROM rate_limiter_private.user_sessions s
   WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
 
-create view rate_limiter_internal.bandwidth_metrics as
- SELECT shard_key,
-    app_id,
-    "timestamp",
-    metric_id,
-    bytes_read,
-    bytes_written,
-    total_bytes,
-    avg_throughput_mbps,
-    peak_throughput_mbps,
-    connection_count,
-    tags
-   FROM rate_limiter.bandwidth_metrics m;
-
-create view rate_limiter_internal.iops_metrics as
- SELECT shard_key,
-    app_id,
-    "timestamp",
-    metric_id,
-    read_ops,
-    write_ops,
-    total_ops,
-    avg_latency_ms,
-    p95_latency_ms,
-    p99_latency_ms,
-    error_count,
-    tags
-   FROM rate_limiter.iops_metrics m;
-
-create view rate_limiter_internal.metrics as
- SELECT shard_key,
-    app_id,
-    "timestamp",
-    metric_id,
-    metric_name,
-    value,
-    tags,
-    unit
-   FROM rate_limiter.metrics m;
-
 
 -- functions
+
+create function rate_limiter.alert_configs_destinations(alert rate_limiter.alert_configs)
+  returns rate_limiter_admin.alert_destination[]
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 2c8ce8670ac98997
 
 create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
   returns SETOF jsonb
@@ -1964,19 +2031,19 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e9ececc968ced90
+  -- body 9f10e4714a3b4ac4
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4f40264c2907b0b0
+  -- body 74347e2a533e9c97
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8726f1492aadd739
+  -- body f3e54cba08baae84
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -2048,7 +2115,7 @@ create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a4724fff096d4b40
+  -- body fa2297626abf529e
 
 create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid, max_rows bigint)
   returns bigint
@@ -2116,6 +2183,12 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   set search_path=pg_catalog, pg_temp;
   -- body e45d96753a67f9f8
 
+create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter.users
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2e3a37947232d7f6
+
 create function rate_limiter_admin.expire_role(user_id uuid, role text)
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
@@ -2144,6 +2217,18 @@ create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registe
   set search_path=pg_catalog, pg_temp;
   -- body 8efaaf33d434950b
 
+create function rate_limiter_admin.invite_user(email text, username text DEFAULT NULL::text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid, OUT user_id uuid, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 41bec106abe389f8
+
+create function rate_limiter_admin.issue_service_token(user_id uuid, expires_at timestamp with time zone, name text DEFAULT NULL::text, permissions text[] DEFAULT NULL::text[], OUT token_id uuid, OUT token text, OUT prefix text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body e0e503f508d5d6d9
+
 create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
   returns rate_limiter.suspensions
   language plpgsql volatile parallel unsafe security definer
@@ -2161,6 +2246,12 @@ create function rate_limiter_admin.logout_everywhere()
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d2be3f6803057406
+
+create function rate_limiter_admin.map_group(group_name text, role text, tenant_id uuid DEFAULT NULL::uuid, for_all_tenants boolean DEFAULT false)
+  returns rate_limiter.role_mappings
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 05519648eae437ff
 
 create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT from_cluster_id uuid, OUT to_cluster_id uuid, OUT open_leases bigint, OUT open_borrowings bigint, OUT ended_reservation rate_limiter.reservations, OUT default_quota rate_limiter.quota_configs, OUT moved_at timestamp with time zone)
   returns record
@@ -2198,6 +2289,12 @@ create function rate_limiter_admin.remove_reservation(app_id uuid, reason text)
   set search_path=pg_catalog, pg_temp;
   -- body 55221010177c1eae
 
+create function rate_limiter_admin.renew_invitation(user_id uuid, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b8958148990cc5b0
+
 create function rate_limiter_admin.repay_borrowing(owner_id uuid, borrowing_id uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe security definer
@@ -2227,6 +2324,18 @@ create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 262906c555a74209
+
+create function rate_limiter_admin.revoke_invitation(invitation_id uuid)
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 77bcd45a060bb83d
+
+create function rate_limiter_admin.revoke_service_token(token_id uuid)
+  returns timestamp with time zone
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 16f8d29f35a41a71
 
 create function rate_limiter_admin.revoke_session(session_id uuid)
   returns boolean
@@ -2312,6 +2421,12 @@ create function rate_limiter_admin.try_quota(since timestamp with time zone, unt
   set search_path=pg_catalog, pg_temp;
   -- body 925a46055a44372d
 
+create function rate_limiter_admin.unmap_group(mapping_id uuid)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 28cb6a6779f6e105
+
 create function rate_limiter_admin.usage_over_time(app_id uuid, since timestamp with time zone, until timestamp with time zone, resolution rate_limiter_admin.time_resolution DEFAULT 'hour'::rate_limiter_admin.time_resolution)
   returns TABLE(starts_at timestamp with time zone, tokens_consumed numeric, bytes_consumed numeric, ledger_entries bigint, denied_operations numeric, denied_tokens numeric, denied_bytes numeric)
   language plpgsql stable parallel safe security definer
@@ -2346,6 +2461,11 @@ create function rate_limiter_internal.accepts_token_of(user_id uuid, issued_at t
   returns boolean
   language sql stable parallel safe;
   -- body 2f0ab7c7b74f950d
+
+create function rate_limiter_internal.accessible_until(user_id uuid)
+  returns timestamp with time zone
+  language sql stable parallel safe;
+  -- body d41901a607d73cc1
 
 create function rate_limiter_internal.add_alert_notifications(occurrences rate_limiter.alert_history[], event text)
   returns integer
@@ -2410,19 +2530,19 @@ create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_name
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body d84f68009955fa8c
+  -- body 3e55adcbf940365b
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body e8f684c9c512e54c
+  -- body d1a9d31d5628f14e
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 45092c895c065dad
+  -- body 4be8278b69b55755
 
 create function rate_limiter_internal.amounts_as_text(fields jsonb)
   returns jsonb
@@ -2813,11 +2933,6 @@ create function rate_limiter_internal.check_setting()
   set search_path=pg_catalog, pg_temp;
   -- body d527ed9c9a45e36a
 
-create function rate_limiter_internal.chunks(table_name name)
-  returns TABLE(relation regclass, name name, ends_at timestamp with time zone, is_compressed boolean, is_partial boolean, compressed_bytes bigint)
-  language plpgsql stable parallel restricted;
-  -- body fae84c3208b5e246
-
 create function rate_limiter_internal.clock_was_set_back(last_refill_at timestamp with time zone, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
@@ -3018,7 +3133,7 @@ create function rate_limiter_internal.count_version()
 create function rate_limiter_internal.counted_window(app_id uuid, metric_name text, condition text, threshold_value double precision, minutes integer, until timestamp with time zone, OUT every_one_holds boolean, OUT any_holds boolean, OUT latest_value double precision)
   returns record
   language sql stable parallel safe;
-  -- body e2c62f1594273948
+  -- body 9cc8722f6bc21499
 
 create function rate_limiter_internal.credit_bucket(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
@@ -3063,11 +3178,16 @@ create function rate_limiter_internal.current_tenant_name()
   set search_path=pg_catalog, pg_temp;
   -- body 7a2a548346327e6e
 
+create function rate_limiter_internal.current_token_id()
+  returns uuid
+  language sql stable parallel safe;
+  -- body 45797d3acdde4f71
+
 create function rate_limiter_internal.current_user_id()
   returns uuid
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 80355edfa7fd9ba6
+  -- body 01f0b49f94e4afab
 
 create function rate_limiter_internal.debit_lender(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, amount numeric, borrowing_id uuid)
   returns void
@@ -3103,12 +3223,7 @@ create function rate_limiter_internal.decide_under_layer1()
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
   language sql stable parallel safe;
-  -- body dc360da5cf391e16
-
-create function rate_limiter_internal.define_series(table_name name, relations regclass[], state text)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 8dde1f30fe9c881f
+  -- body 4405d2b9e8f3b560
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
@@ -3150,13 +3265,13 @@ create function rate_limiter_internal.end_sessions_of_tenant()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f014a7d68d2e9d24
+  -- body 1f9f8d7dba8ee516
 
 create function rate_limiter_internal.end_sessions_of_user()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9ecf18ff65d1020e
+  -- body 2a87b83a56eb3203
 
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
@@ -3252,7 +3367,7 @@ create function rate_limiter_internal.grantable_until(role_id uuid)
   returns timestamp with time zone
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d676d00d32e5d6fe
+  -- body c6baf699e491d96f
 
 create function rate_limiter_internal.guard_email_change()
   returns trigger
@@ -3323,12 +3438,6 @@ create function rate_limiter_internal.hold_application(shard_key integer, app_id
   returns void
   language plpgsql volatile parallel unsafe;
   -- body c894e759cda5bc0f
-
-create function rate_limiter_internal.hypertable_parts(table_name name)
-  returns TABLE(relation oid, is_chunk boolean)
-  language plpgsql stable parallel restricted security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 1c64112da565f628
 
 create function rate_limiter_internal.inflow(tokens numeric, capacity numeric, refill_rate bigint, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
@@ -3417,6 +3526,11 @@ create function rate_limiter_internal.is_system_admin()
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 4594f7678c400e66
+
+create function rate_limiter_internal.issue_invitation(user_id uuid, expires_at timestamp with time zone, OUT invitation_id uuid, OUT token text)
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body b067510143627084
 
 create function rate_limiter_internal.judge_entry(at timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric, INOUT buckets rate_limiter.token_buckets[], OUT throttled bigint, OUT short_tokens numeric, OUT short_bytes numeric, OUT reasons jsonb, OUT wait_ms bigint)
   returns record
@@ -3596,11 +3710,6 @@ create function rate_limiter_internal.lock_owners(shard_keys integer[], INOUT at
   language plpgsql volatile parallel unsafe;
   -- body 19861bc23a38fd0a
 
-create function rate_limiter_internal.lock_part_soon(part regclass, parent regclass)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 444c634a410e9050
-
 create function rate_limiter_internal.lock_placement(is_changed boolean)
   returns void
   language plpgsql volatile parallel unsafe security definer
@@ -3658,11 +3767,6 @@ create function rate_limiter_internal.lowers_limits(before jsonb, after jsonb)
   language sql immutable parallel safe;
   -- body f91ab1a4d2410254
 
-create function rate_limiter_internal.make_hypertable(table_name name, native regclass)
-  returns regclass
-  language plpgsql volatile parallel unsafe;
-  -- body 27d515f7468f9755
-
 create function rate_limiter_internal.make_room_for_process(reported_at timestamp with time zone)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -3683,7 +3787,7 @@ create function rate_limiter_internal.may(resource text, action text)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 6ede1fdc4151f962
+  -- body a99defd7172d36c6
 
 create function rate_limiter_internal.may_change(resource text, action text)
   returns boolean
@@ -3695,7 +3799,7 @@ create function rate_limiter_internal.may_grant_role(role_id uuid)
   returns boolean
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d9e1666d24f30ccf
+  -- body 6d570b4a5d7feb1c
 
 create function rate_limiter_internal.may_grant_role_until(role_id uuid, until timestamp with time zone)
   returns boolean
@@ -3756,22 +3860,12 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body cb73b069ca31af10
+  -- body dfe6b1dfca5b7026
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql immutable parallel safe;
   -- body cd01705eac9d6449
-
-create function rate_limiter_internal.moving_to(table_name name)
-  returns regclass
-  language plpgsql stable parallel safe;
-  -- body 58629eb8cde2a536
-
-create function rate_limiter_internal.native_table(schema_name name, table_name name)
-  returns regclass
-  language sql stable parallel safe;
-  -- body 79b82f98066d94a3
 
 create function rate_limiter_internal.needs_healing(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean)
   returns boolean
@@ -3792,11 +3886,6 @@ create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, 
   returns text
   language sql stable parallel safe;
   -- body 4d451c8a594356e6
-
-create function rate_limiter_internal.next_part(table_name name, OUT relation regclass, OUT parent regclass, OUT name text, OUT is_default boolean)
-  returns record
-  language plpgsql stable parallel safe;
-  -- body ed44148c841b8ab1
 
 create function rate_limiter_internal.notification_channels(config jsonb)
   returns TABLE(channel_number integer, channel jsonb)
@@ -3852,7 +3941,7 @@ create function rate_limiter_internal.oldest_row(schema_name name, table_name na
   returns timestamp with time zone
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 08111eb10f7b653f
+  -- body 64653cd21a566868
 
 create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
   returns record
@@ -3870,12 +3959,12 @@ create function rate_limiter_internal.partition_name(table_name text, period tex
   -- body e5755e41402a6581
 
 create function rate_limiter_internal.partitions()
-  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone, parent_oid oid, time_column name)
+  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body a282c5c6571d808a
+  -- body 8269d8001e8c6a2b
 
 create function rate_limiter_internal.past_cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -4055,7 +4144,7 @@ create function rate_limiter_internal.refuse_delete_of_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c45766ca252da79a
+  -- body 2e9aa5d688880678
 
 create function rate_limiter_internal.refuse_delete_of_cluster()
   returns trigger
@@ -4074,6 +4163,11 @@ create function rate_limiter_internal.refuse_delete_of_tenant()
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 4fb59dbf61c4119e
+
+create function rate_limiter_internal.refuse_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 33b31090218ea8d6
 
 create function rate_limiter_internal.refuse_system_role_change()
   returns trigger
@@ -4201,6 +4295,16 @@ create function rate_limiter_internal.require_grantable_role(role text)
   language plpgsql stable parallel safe;
   -- body 7b05f38c431a4dcd
 
+create function rate_limiter_internal.require_invitation(token text)
+  returns uuid
+  language plpgsql stable parallel safe;
+  -- body 4d2df085f76e6d73
+
+create function rate_limiter_internal.require_known_permissions(permissions text[])
+  returns void
+  language plpgsql stable parallel safe;
+  -- body e8c644daa03e6ab7
+
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
@@ -4273,6 +4377,11 @@ create function rate_limiter_internal.require_reservations(at timestamp with tim
   set DateStyle=ISO;
   -- body 2f066791a1bc6780
 
+create function rate_limiter_internal.require_service_account(user_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body f8d87a771c92681a
+
 create function rate_limiter_internal.require_span(since timestamp with time zone, until timestamp with time zone, longest interval)
   returns void
   language plpgsql immutable parallel safe;
@@ -4287,6 +4396,16 @@ create function rate_limiter_internal.require_tenant_not_suspended()
   returns void
   language plpgsql stable parallel safe;
   -- body b3b7b7353ea04a36
+
+create function rate_limiter_internal.require_tenant_of_users(tenant_id uuid)
+  returns uuid
+  language plpgsql stable parallel safe;
+  -- body 917c0954c072e46d
+
+create function rate_limiter_internal.require_token_life(user_id uuid, expires_at timestamp with time zone)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 2c6881c28da63a61
 
 create function rate_limiter_internal.require_version(app_id uuid, cluster_id uuid, default_cluster_id uuid, mode rate_limiter.quota_mode, expected_id uuid)
   returns void
@@ -4337,7 +4456,7 @@ create function rate_limiter_internal.retention_period(data_type text)
 create function rate_limiter_internal.retention_steps(at timestamp with time zone)
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, source text)
   language sql stable parallel restricted;
-  -- body 79f0092c05880b2d
+  -- body fde3adc567cba0cc
 
 create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4379,23 +4498,6 @@ create function rate_limiter_internal.sample_reporter(reporter text)
   returns text
   language plpgsql stable parallel restricted;
   -- body 51dba0a143b42574
-
-create function rate_limiter_internal.seen_app_ids()
-  returns SETOF uuid
-  language sql stable parallel safe
-  set search_path=pg_catalog, pg_temp;
-  -- body 25c773de6f836eb8
-
-create function rate_limiter_internal.sees_every_sample()
-  returns boolean
-  language sql stable parallel safe
-  set search_path=pg_catalog, pg_temp;
-  -- body a0f7584585ff285a
-
-create function rate_limiter_internal.series_state(table_name name)
-  returns text
-  language plpgsql stable parallel safe;
-  -- body e99c5c50cbc4f439
 
 create function rate_limiter_internal.session_stripe()
   returns integer
@@ -4508,11 +4610,6 @@ create function rate_limiter_internal.shortage(offered numeric, most numeric, ch
   language sql immutable parallel safe;
   -- body 5953a8fe3c03d833
 
-create function rate_limiter_internal.show_series(table_name name, native regclass)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body d9bdee46eb4778e8
-
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
   language plpgsql stable parallel restricted security definer
@@ -4533,11 +4630,6 @@ create function rate_limiter_internal.stored_wait_ms(shard_key integer, at times
   returns numeric
   language plpgsql stable parallel safe;
   -- body 4933dd4a1dd44c78
-
-create function rate_limiter_internal.stores(schema_name name, table_name name)
-  returns TABLE(relation oid)
-  language sql stable parallel safe;
-  -- body 09bb30137dca8771
 
 create function rate_limiter_internal.stripe_can_pay(expires_at timestamp with time zone, held_iops numeric, held_bytes numeric, iops numeric, bytes numeric, at timestamp with time zone)
   returns boolean
@@ -4674,10 +4766,10 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe;
   -- body c3a80c0b852c00f4
 
-create function rate_limiter_internal.timescale_function(name name)
-  returns text
-  language plpgsql stable parallel safe;
-  -- body 6f22fa5defb1efba
+create function rate_limiter_internal.token_allows(resource text, action text)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 16978c64ed85f8ff
 
 create function rate_limiter_internal.token_hash(token text)
   returns bytea
@@ -4709,6 +4801,11 @@ create function rate_limiter_internal.unpaid_by_reserve(at timestamp with time z
   language sql stable parallel safe;
   -- body fcc69bc9e7731314
 
+create function rate_limiter_internal.url_host(url text)
+  returns text
+  language sql immutable parallel safe;
+  -- body d8c9868916d7b2d3
+
 create function rate_limiter_internal.usage_between(bucket_type rate_limiter.bucket_type, from_time timestamp with time zone, first_day timestamp with time zone, last_day timestamp with time zone, to_time timestamp with time zone)
   returns TABLE(shard_key integer, app_id uuid, tokens_used numeric)
   language sql stable parallel safe;
@@ -4723,12 +4820,6 @@ create function rate_limiter_internal.usage_of(shard_key integer, app_id uuid, u
   returns TABLE(starts_at timestamp with time zone, bucket_type rate_limiter.bucket_type, tokens_used numeric, usage_entries bigint)
   language sql stable parallel safe;
   -- body b002e572d98a4eac
-
-create function rate_limiter_internal.views_on(relation regclass)
-  returns SETOF text
-  language sql stable parallel safe
-  set search_path=pg_catalog, pg_temp;
-  -- body 40e0d32dd85b4547
 
 create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
   returns void
@@ -4815,12 +4906,6 @@ create function rate_limiter_internal.write_lease_share(shard_key integer, at ti
   language plpgsql volatile parallel unsafe;
   -- body fec9a30b7b7dc563
 
-create function rate_limiter_internal.write_moving_sample()
-  returns trigger
-  language plpgsql volatile parallel unsafe
-  set search_path=pg_catalog, pg_temp;
-  -- body b2be121fda5701f5
-
 create function rate_limiter_internal.write_reservation_history(before rate_limiter.reservations, after rate_limiter.reservations, reason text)
   returns void
   language sql volatile parallel unsafe;
@@ -4830,7 +4915,13 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   returns void
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan;
-  -- body 5fb8de5348b21697
+  -- body 896e5382de672e41
+
+create function rate_limiter_private.accept_invitation(token text, password_hash text, OUT tenant text, OUT email text, OUT requires_second_factor boolean)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body b3a6382459b9143a
 
 create function rate_limiter_private.access_token_seconds()
   returns bigint
@@ -4861,26 +4952,10 @@ create function rate_limiter_private.audit_login(user_id uuid, action text, stat
   language sql volatile parallel unsafe;
   -- body cca98c8eddf65628
 
-create function rate_limiter_private.begin_adopting(table_name name)
-  returns boolean
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=100ms;
-  -- body 3dd4dcd13fff8343
-
 create function rate_limiter_private.begin_drain(schema_name name, table_name name, at timestamp with time zone)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body cdcc232b9fe504f6
-
-create function rate_limiter_private.begin_leaving(table_name name)
-  returns boolean
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=100ms
-  set TimeZone=UTC
-  set DateStyle=ISO;
-  -- body 18f3aa13a7478ff3
 
 create function rate_limiter_private.begin_login(tenant text, email text, ip_address inet, OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
   returns record
@@ -4897,7 +4972,7 @@ create function rate_limiter_private.begin_password_check(OUT outcome text, OUT 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85df09bf41f903aa
+  -- body 8ee20a64fccb9e5b
 
 create function rate_limiter_private.begin_retention()
   returns boolean
@@ -4954,13 +5029,6 @@ create function rate_limiter_private.complete_login_at(at timestamp with time zo
   set search_path=pg_catalog, pg_temp;
   -- body f50cb3abf1cab051
 
-create function rate_limiter_private.compress_next_chunk(at timestamp with time zone DEFAULT clock_timestamp())
-  returns text
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=100ms;
-  -- body 38fd9d95a8cb4300
-
 create function rate_limiter_private.confirm_password_check(at timestamp with time zone, checked_hash text)
   returns uuid
   language plpgsql volatile parallel unsafe;
@@ -4996,7 +5064,7 @@ create function rate_limiter_private.create_administrator(tenant text, username 
 create function rate_limiter_private.create_partition_table(registered rate_limiter_private.partitioned_tables, partition_name text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 7eb8329af091eadc
+  -- body 91c3aea733e701bd
 
 create function rate_limiter_private.dead_letter_stale_notifications(at timestamp with time zone DEFAULT clock_timestamp())
   returns integer
@@ -5045,14 +5113,14 @@ create function rate_limiter_private.drop_exported_partition(partition_name text
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body 42ff94fafaf50089
+  -- body 1964291e11854ed3
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body b060c7c078965c07
+  -- body f437d9f6a0760cda
 
 create function rate_limiter_private.end_api(process_id uuid)
   returns void
@@ -5105,7 +5173,7 @@ create function rate_limiter_private.expire_sessions(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 52f216f74d5886d7
+  -- body 72767d593796e227
 
 create function rate_limiter_private.expired_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns TABLE(data_type text, schema_name text, table_name text, partition_name text, starts_at timestamp with time zone, ends_at timestamp with time zone, export_first boolean)
@@ -5160,18 +5228,16 @@ create function rate_limiter_private.finish_drain(schema_name name, table_name n
   language plpgsql volatile parallel unsafe;
   -- body d4aefbce3f2b2543
 
-create function rate_limiter_private.finish_moving(table_name name)
-  returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=100ms;
-  -- body c19c73bd8b89aaf4
-
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body bd6263a5c0f225e2
+
+create function rate_limiter_private.follow_groups(user_id uuid, groups text[], until timestamp with time zone)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body de60bd220aae8391
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
@@ -5187,7 +5253,7 @@ create function rate_limiter_private.forgive_login_attempt(at timestamp with tim
 create function rate_limiter_private.has_administrator()
   returns boolean
   language sql stable parallel safe;
-  -- body b505d5cfb958d7b9
+  -- body 3606f11b7b9f5213
 
 create function rate_limiter_private.has_overdue_jobs(tasks text[], patience interval DEFAULT '00:00:05'::interval)
   returns boolean
@@ -5242,7 +5308,7 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body fb061426770bfa0f
+  -- body 804f328361a08f67
 
 create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, batch_size integer DEFAULT NULL::integer)
   returns SETOF text
@@ -5251,49 +5317,42 @@ create function rate_limiter_private.make_partitions(at timestamp with time zone
   set lock_timeout=30ms
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body b4247a9fb06a22a6
+  -- body 9ed73c3d4473002e
 
 create function rate_limiter_private.mark_for_aggregation(from_time timestamp with time zone, to_time timestamp with time zone)
   returns bigint
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d260d3d2d217acc1
+  -- body 85bd39b0caf3d33b
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0f3934c39d3789b0
+  -- body 59e2443a3361a8e0
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
   language plpgsql stable parallel safe;
   -- body e8c2f12efaf39a35
 
-create function rate_limiter_private.move_next_part(table_name name, OUT part text, OUT moved_rows bigint)
-  returns record
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set lock_timeout=100ms;
-  -- body 3e46d7470eed79ae
-
 create function rate_limiter_private.operator(email text DEFAULT NULL::text)
   returns uuid
   language plpgsql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 0b6f72ebb7f0dd35
+  -- body 56ea5463ee030d7e
 
 create function rate_limiter_private.partition_extent(partition_name text, OUT row_count bigint, OUT min_time timestamp with time zone, OUT max_time timestamp with time zone)
   returns record
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2fdb0113463a651d
+  -- body e2fbe8713bb4b463
 
 create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::uuid, OUT shortest bigint, OUT hash_cost bigint, OUT names text[])
   returns record
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7f299d1e541fd28d
+  -- body e572a249306a0cab
 
 create function rate_limiter_private.probe_clusters(at timestamp with time zone DEFAULT clock_timestamp(), batch_size integer DEFAULT 16)
   returns TABLE(cluster_id uuid, health_check_url text, asked_at timestamp with time zone)
@@ -5399,6 +5458,16 @@ create function rate_limiter_private.retry_jobs(job_ids bigint[] DEFAULT NULL::b
   set search_path=pg_catalog, pg_temp;
   -- body cefb1425eb6c026d
 
+create function rate_limiter_private.revoke_invitations(user_id uuid)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 8f61d6952009a14a
+
+create function rate_limiter_private.revoke_service_tokens(user_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 825c75fdd9d83cd6
+
 create function rate_limiter_private.revoke_sessions(user_id uuid, reason text, except_session_id uuid DEFAULT NULL::uuid)
   returns integer
   language plpgsql volatile parallel unsafe;
@@ -5415,6 +5484,12 @@ create function rate_limiter_private.seed_demo()
   language plpgsql volatile parallel unsafe;
   -- body 5f9cb4695f550e95
 
+create function rate_limiter_private.send_invitation(invitation_id uuid, OUT token text, OUT email text, OUT tenant text, OUT expires_at timestamp with time zone)
+  returns SETOF record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 1db5e27b17b32c44
+
 create function rate_limiter_private.session_is_active(user_id uuid, session_id uuid)
   returns boolean
   language sql stable parallel safe security definer
@@ -5424,7 +5499,7 @@ create function rate_limiter_private.session_is_active(user_id uuid, session_id 
 create function rate_limiter_private.set_password(user_id uuid, password_hash text, keep_session_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 57b8a5b7155459ec
+  -- body 2f4c4bd01cffd8f6
 
 create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
   returns void
@@ -5455,22 +5530,28 @@ create function rate_limiter_private.tenant_of_session(user_id uuid, session_id 
   set search_path=pg_catalog, pg_temp;
   -- body 374b4a59b2b1dd09
 
-create function rate_limiter_private.timescale_status()
-  returns TABLE(table_name name, state text, partitions bigint, chunks bigint, compressed bigint, bytes bigint)
-  language sql stable parallel restricted security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body a3bd002f4ef076be
-
 create function rate_limiter_private.use_one_time_code(at timestamp with time zone, user_id uuid, step bigint)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body 324edad010564f66
 
-create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone)
+create function rate_limiter_private.use_service_token(token text, OUT user_id uuid, OUT tenant_id uuid, OUT token_id uuid, OUT expires_at timestamp with time zone)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3650513b4a653cdb
+
+create function rate_limiter_private.user_of_invitation(token text)
+  returns uuid
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 46b49248e44ac010
+
+create function rate_limiter_private.user_of_provider(tenant text, email text, issued_at timestamp with time zone, expires_at timestamp with time zone, groups text[])
   returns uuid
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3c27631e74045417
+  -- body 038b7cbec5d0207f
 
 create function rate_limiter_private.verify_ledger(at timestamp with time zone DEFAULT clock_timestamp(), max_owners integer DEFAULT 10000, OUT is_done boolean, OUT gap_count bigint, OUT first_gaps jsonb)
   returns record
@@ -5529,6 +5610,7 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.reservations FOR EAC
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.retention_policies FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('policy_id');
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.retention_policies FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER set_updated_by BEFORE UPDATE ON rate_limiter.retention_policies FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_by();
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.role_mappings FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('mapping_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('role_permission_id');
 CREATE TRIGGER keep_admin_permissions BEFORE DELETE OR UPDATE ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_admin_permissions();
 CREATE TRIGGER set_granted_by BEFORE INSERT ON rate_limiter.role_permissions FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_granted_by();
@@ -5555,12 +5637,12 @@ CREATE TRIGGER refuse_delete_of_tenant BEFORE DELETE ON rate_limiter.tenants FOR
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.tenants FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER sync_tenant_active AFTER UPDATE OF is_active ON rate_limiter.tenants FOR EACH ROW WHEN (old.is_active <> new.is_active) EXECUTE FUNCTION rate_limiter_internal.sync_tenant_active();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_role_id');
-CREATE TRIGGER end_sessions AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (new.expires_at <= CURRENT_TIMESTAMP AND (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
-CREATE TRIGGER end_sessions_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
-CREATE TRIGGER keep_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
-CREATE TRIGGER keep_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
-CREATE TRIGGER keep_tenant_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
-CREATE TRIGGER keep_tenant_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
+CREATE TRIGGER end_sessions AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL AND new.expires_at <= CURRENT_TIMESTAMP AND (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
+CREATE TRIGGER end_sessions_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL AND (old.expires_at IS NULL OR old.expires_at > CURRENT_TIMESTAMP)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_at_role_loss();
+CREATE TRIGGER keep_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL AND COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_tenant_administrator AFTER UPDATE OF expires_at ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL AND COALESCE(new.expires_at, 'infinity'::timestamp with time zone) < COALESCE(old.expires_at, 'infinity'::timestamp with time zone)) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
+CREATE TRIGGER keep_tenant_administrator_at_delete AFTER DELETE ON rate_limiter.user_roles FOR EACH ROW WHEN (old.mapping_id IS NULL) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
 CREATE TRIGGER set_assigned_by BEFORE INSERT ON rate_limiter.user_roles FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.set_assigned_by();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('user_id');
 CREATE TRIGGER end_sessions AFTER UPDATE OF is_active, email ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active OR lower(new.email::text) <> lower(old.email::text)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_of_user();
@@ -5574,6 +5656,8 @@ CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_v
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.invitations FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('invitation_id', 'token_hash', 'mailed_token_hash');
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF user_id, prefix, name, permissions, created_at, created_by, expires_at, revoked_at, revoked_by ON rate_limiter_private.service_tokens FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('token_id', 'token_hash', 'last_used_at');
 
 -- policies
 
@@ -5812,6 +5896,12 @@ create policy updatable on rate_limiter.retention_policies as permissive for upd
   using ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)))
   with check ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
+create policy monitored on rate_limiter.role_mappings as permissive for select to rate_limiter_readonly
+  using (true);
+
+create policy readable on rate_limiter.role_mappings as permissive for select to rate_limiter_visitor
+  using ((( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (tenant_id IS NULL) OR (tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))));
+
 create policy deletable on rate_limiter.role_permissions as permissive for delete to rate_limiter_visitor
   using ((( SELECT rate_limiter_internal.may('system'::text, 'configure'::text) AS may) AND ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin)));
 
@@ -6037,6 +6127,8 @@ grant select on table rate_limiter.reservations to rate_limiter_readonly;
 grant select on table rate_limiter.reservations to rate_limiter_visitor;
 grant select on table rate_limiter.retention_policies to rate_limiter_readonly;
 grant select on table rate_limiter.retention_policies to rate_limiter_visitor;
+grant select on table rate_limiter.role_mappings to rate_limiter_readonly;
+grant select on table rate_limiter.role_mappings to rate_limiter_visitor;
 grant delete, select on table rate_limiter.role_permissions to rate_limiter_visitor;
 grant select on table rate_limiter.role_permissions to rate_limiter_readonly;
 grant delete, select on table rate_limiter.roles to rate_limiter_visitor;
@@ -6078,6 +6170,8 @@ grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonl
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
 grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
+grant select on table rate_limiter_admin.invitations to rate_limiter_visitor;
+grant select on table rate_limiter_admin.service_tokens to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_readonly;
 grant select on table rate_limiter_audit.audit_logs to rate_limiter_visitor;
@@ -6176,9 +6270,28 @@ grant select on column rate_limiter_private.api_keys.name to rate_limiter_readon
 grant select on column rate_limiter_private.api_keys.prefix to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.api_keys.revoked_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.accepted_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.created_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.created_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.invitation_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.mailed_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.revoked_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.invitations.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.confirmed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.enrolled_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.second_factors.user_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.created_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.expires_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.last_used_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.name to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.permissions to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.prefix to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_at to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.revoked_by to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.token_id to rate_limiter_readonly;
+grant select on column rate_limiter_private.service_tokens.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.password_changed_at to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_secrets.user_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.created_at to rate_limiter_readonly;
@@ -6191,6 +6304,7 @@ grant select on column rate_limiter_private.user_sessions.revoked_at to rate_lim
 grant select on column rate_limiter_private.user_sessions.session_id to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_agent to rate_limiter_readonly;
 grant select on column rate_limiter_private.user_sessions.user_id to rate_limiter_readonly;
+grant execute on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) to rate_limiter_visitor;
 grant execute on function rate_limiter.application_configs(text[],uuid[]) to rate_limiter_app;
 grant execute on function rate_limiter.application_of_key(text) to rate_limiter_app;
 grant execute on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) to rate_limiter_visitor;
@@ -6243,25 +6357,32 @@ grant execute on function rate_limiter_admin.configuration() to rate_limiter_vis
 grant execute on function rate_limiter_admin.create_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.create_service_account(text,text[],timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.invite_user(text,text,text[],timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.map_group(text,text,uuid,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quotas(text,rate_limiter_admin.new_quota[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.recent_usage(integer,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.register_access_key(uuid,text,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.remove_reservation(uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.renew_invitation(uuid,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.repay_borrowing(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rollback_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.rotate_api_key(uuid,interval) to rate_limiter_visitor;
@@ -6276,6 +6397,7 @@ grant execute on function rate_limiter_admin.suspend_application(uuid,text,times
 grant execute on function rate_limiter_admin.suspend_tenant(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.unmap_group(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.usage_over_time(uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.viewer() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.viewer_permissions() to rate_limiter_visitor;
@@ -6310,11 +6432,11 @@ grant execute on function rate_limiter_internal.configured_tenant(text) to rate_
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.hypertable_parts(name) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
@@ -6338,12 +6460,10 @@ grant execute on function rate_limiter_internal.require_changed(uuid) to rate_li
 grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
-grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_readonly;
-grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_readonly;
-grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_private.accept_invitation(text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.aggregate_metrics(text,integer,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
@@ -6359,7 +6479,6 @@ grant execute on function rate_limiter_private.cleanup_is_done(timestamp with ti
 grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.complete_login_at(timestamp with time zone,uuid,text,bigint,inet,text) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.compress_next_chunk(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.confirm_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.dead_letter_stale_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
@@ -6407,15 +6526,20 @@ grant execute on function rate_limiter_private.reset_password(uuid,text) to rate
 grant execute on function rate_limiter_private.retention_plan(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.send_invitation(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.use_service_token(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_invitation(text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.user_of_provider(text,text,timestamp with time zone,timestamp with time zone,text[]) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) to rate_limiter_worker;
 
 -- comments
 
+comment on composite type column rate_limiter_admin.alert_destination.channel is 'webhook, slack, email or log.';
+comment on composite type column rate_limiter_admin.alert_destination.target is 'The host of a webhook or the domain of an address; null of a log.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.allow_oversize is 'Whether a full bucket admits what is larger than itself, and pays it back; yes where absent.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_burst_bps is 'Bytes per second while bursting; the sustained ones where absent.';
 comment on composite type column rate_limiter_admin.bandwidth_limits.bandwidth_limit_bps is 'Bytes per second, sustained.';
@@ -6450,6 +6574,7 @@ comment on composite type column rate_limiter_internal.configuration_change.kind
 comment on composite type column rate_limiter_internal.configuration_change.manager is 'The configuration that manages it so far.';
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
+comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
 comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
@@ -6533,6 +6658,9 @@ comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
 createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
+comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
+Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
+
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
@@ -6544,11 +6672,16 @@ Samples of a span of time for the export, by application and time.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.invite_user(pg_catalog.text,pg_catalog.text,pg_catalog.text[],timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Makes a user with roles, as assignRole gives them, and an invitation: acceptInvitation sets the password by its token, once, until expiresAt (the setting invitation_max_seconds where absent). The token is shown this once, and goes to the address where workers send mail.';
+comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
 Ends a suspension before its time. For system administrators.';
 
 comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
 comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
+comment on function rate_limiter_admin.map_group(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,boolean) is '@resultFieldName roleMapping
+Gives a role to the users of your tenant, or of all tenants, whom an identity provider says to be in a group: from their next sign-in on, until its token ends or a later one leaves the group out. Never a role above yours, nor for longer than you hold it.';
+
 comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket. Its own quotas, their buckets and its cost rules go with it. The reservation that it had ends. Open leases stay good and what is left of them goes back to the cluster that gave it, as what settling or refunding an earlier reference changes does. Loans stay and are paid, to lenders on the old cluster too. Where it has no quota of its own it comes under the default of the new cluster. Refused (QS403) where the ceiling of its tenant there is too low for it. For system administrators.';
 comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,timestamp with time zone,pg_catalog.uuid) is '@resultFieldName quota
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
@@ -6564,6 +6697,7 @@ comment on function rate_limiter_admin.register_access_key(pg_catalog.uuid,pg_ca
 comment on function rate_limiter_admin.remove_reservation(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName reservation
 Ends the reservation of an application at once; answers what it was. For system administrators.';
 
+comment on function rate_limiter_admin.renew_invitation(pg_catalog.uuid,timestamp with time zone) is 'As inviteUser, for a user who is there: earlier links of the user end. One who has a password keeps it until the new one is set.';
 comment on function rate_limiter_admin.repay_borrowing(pg_catalog.uuid,pg_catalog.uuid) is '@resultFieldName borrowing
 Pays a borrowing back with what its bucket holds now; the rest stays owed.';
 
@@ -6575,6 +6709,8 @@ comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
 comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
+comment on function rate_limiter_admin.revoke_invitation(pg_catalog.uuid) is 'Takes an invitation back that was not accepted; answers the moment. The user stays: delete it where it is not to be invited again.';
+comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is 'Takes a token of a service account back, at once and for good; answers the moment.';
 comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
@@ -6607,6 +6743,7 @@ comment on function rate_limiter_admin.top_consumers(timestamp with time zone,ti
 The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100. The first and the last hour of the span count whole, and what was used within the last minutes may not yet.';
 
 comment on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What a quota, or limits that are none yet (a candidate, with the application that they are for), would have throttled of what the application asked and was admitted in a span of at most 31 days: decided again at the same moments from full buckets. A batch is unfolded into its operations, each at the mean of the batch (unfoldedOperations). What was spent of leases is not on record by operation: the throttled amounts take it to be spent evenly over a lease''s life, the maxima all at once. throttledOperations and throttledBy are about operations that were decided one by one. denied… counts what was denied then, which is not decided again. notes says which of this applies. Stops after 20,000 operations: go on from judgedUntil.';
+comment on function rate_limiter_admin.unmap_group(pg_catalog.uuid) is 'Ends a mapping, and at once the roles that users hold by it; answers whether there was one that you may end.';
 comment on function rate_limiter_admin.usage_over_time(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) is '@behavior -connection +list
 @listSuffix omit
 What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too, and the first and the last are whole ones. Used is what was taken less what came back.';
@@ -6624,6 +6761,7 @@ comment on function rate_limiter_admin.write_off_borrowing(pg_catalog.uuid,pg_ca
 Forgives what is still owed of a borrowing; no token moves. Only a system administrator forgives what was borrowed without a lender.';
 
 comment on function rate_limiter_internal.accepts_token_of(pg_catalog.uuid,timestamp with time zone) is 'Whether a token that an identity provider issued then still opens the account of the user: not where the user''s sessions were ended since.';
+comment on function rate_limiter_internal.accessible_until(pg_catalog.uuid) is 'Until when the signed-in user may let another caller in to this account: what the user could give all of its roles for; null where it may not.';
 comment on function rate_limiter_internal.add_alert_notifications(rate_limiter.alert_history[],pg_catalog.text) is 'Has every channel of their alerts told that these occurrences were triggered, acknowledged or resolved, once; answers how many.';
 comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application without a key, in the caller''s tenant where none is named. Raises what create_application() does.';
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
@@ -6710,7 +6848,6 @@ comment on function rate_limiter_internal.check_quota(pg_catalog.uuid,pg_catalog
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for an invalid batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
-comment on function rate_limiter_internal.chunks(pg_catalog.name) is 'The chunks of a table of samples that is a hypertable, the oldest first; none where it is not.';
 comment on function rate_limiter_internal.clock_was_set_back(timestamp with time zone,timestamp with time zone) is 'Whether a bucket was last written so far ahead of a moment that the clock must have been set back: its time then goes on from that moment. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.cluster_health() is 'How the clusters are whose applications watch it: 1 healthy, 0.5 degraded, 0 unhealthy.';
 comment on function rate_limiter_internal.cluster_lease_room(integer,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric) is 'How much of one resource an application may lease of layer 1 beside what open leases hold of it: the common share of the capacity first come, first served, and beyond that its own share, which the leases of others leave alone: its reserve''s capacity and, of what neither is common nor reserved, an equal part by tenant and then by application. held_by_app: what its own open leases hold.';
@@ -6738,7 +6875,7 @@ comment on function rate_limiter_internal.consume_before_layer1(integer,timestam
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
-comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
+comment on function rate_limiter_internal.context_text(pg_catalog.text) is 'What the API said of this request (user_id, session_id, service_token_id, token_issued_at, request_id, ip_address, user_agent, change_reason); null where it did not.';
 comment on function rate_limiter_internal.copied_columns(pg_catalog.oid) is 'The columns of a table that can be written, quoted, for a statement that copies rows.';
 comment on function rate_limiter_internal.correct_owed(timestamp with time zone,rate_limiter.late_charges[],rate_limiter_internal.late_item[],pg_catalog.uuid[],rate_limiter_internal.bucket_charge[],numeric[],numeric[]) is 'Writes down, in one statement, what layer 1 did not take of late charges as charge_layer2_owed wrote them: into the charges what layer-1 buckets and reserves were charged, by application (short_app_ids, short_charges, and of those what reserves paid: short_paid, beyond short_paid_beyond), and into the counts what is left uncharged, of layer 2 too.';
 comment on function rate_limiter_internal.cost_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application at a moment, by its cost rule where it has one. Raises QS404 for an unknown operation, QS403 for an inactive one, QS422 for a negative size.';
@@ -6758,15 +6895,15 @@ comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The begi
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
-comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session is no longer active.';
+comment on function rate_limiter_internal.current_token_id() is 'The token of a service account that this request came with; null for all others.';
+comment on function rate_limiter_internal.current_user_id() is 'The signed-in user of this transaction; null where there is none, or the user, the tenant or the session or token is no longer active.';
 comment on function rate_limiter_internal.debit_lender(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.uuid) is 'Takes what is lent out of the lender''s bucket. Raises QS409 where that would touch its min_reserve.';
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
 comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
-comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
-comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
+comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -6794,7 +6931,7 @@ comment on function rate_limiter_internal.follow_durability() is 'Before a call 
 comment on function rate_limiter_internal.give_back_lease(integer,timestamp with time zone,rate_limiter.token_leases,numeric,numeric,numeric,numeric) is 'Gives the locked buckets that a lease was taken from back what was not spent of it, less what is owed, for a lease that end_lease() has settled.';
 comment on function rate_limiter_internal.grant_as_json(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,rate_limiter.lease_grant) is 'A grant of exchange_leases() as it is answered, with what the application''s buckets hold, and which of them was short of what was asked.';
 comment on function rate_limiter_internal.grant_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'The lease that locked buckets give, taken out of them; without an id where they give nothing. The one that was granted under next_lease_id before, where there is one.';
-comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds; infinity for good, null where the user may not give it.';
+comment on function rate_limiter_internal.grantable_until(pg_catalog.uuid) is 'Until when the signed-in user may hand out this role: what the user gives lasts no longer than what the user holds, and than the token that it is given by; infinity for good, null where the user may not give it.';
 comment on function rate_limiter_internal.guard_email_change() is 'Trigger: the address of an account is a key to it, and changes as its password does.';
 comment on function rate_limiter_internal.has_expired_leases(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether a cluster''s buckets may count leases that have expired by a moment.';
 comment on function rate_limiter_internal.has_its_buckets(integer,pg_catalog.uuid) is 'Whether all enforcing buckets are there that an application has by its facts; false where it has moved.';
@@ -6809,7 +6946,6 @@ comment on function rate_limiter_internal.held_by_debt(timestamp with time zone,
 comment on function rate_limiter_internal.held_quotas(timestamp with time zone,pg_catalog.uuid) is 'What system administrators set for a time of an application''s quotas, and is not over: the signed-in user leaves it as it is, unless one of them; null for nothing.';
 comment on function rate_limiter_internal.held_shard_key(pg_catalog.uuid) is 'The shard key of an application, which it keeps until the end of the transaction; null for an unknown one. Waits for a move that is under way: not for callers that have locked buckets.';
 comment on function rate_limiter_internal.hold_application(integer,pg_catalog.uuid) is 'Keeps an application under its shard key until the end of the transaction, for callers that add rows and have not locked a bucket of its layer 2. Raises QS409 where it has moved or is being moved.';
-comment on function rate_limiter_internal.hypertable_parts(pg_catalog.name) is 'What a table of samples consists of while storage-qos timescale has it: tables, partitions and chunks, and the companions of those that are compressed; nothing where it is native.';
 comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is not a fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.inflow_wait_us(numeric,numeric,numeric) is 'Whole microseconds, rounded up, until so many tokens have flowed in, where that begins after starts_us.';
 comment on function rate_limiter_internal.invalidate_bucket_quota(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner, and the reserves on a cluster, look up their quota again from a moment on; null changes nothing.';
@@ -6827,6 +6963,7 @@ comment on function rate_limiter_internal.is_leased_out(rate_limiter.token_bucke
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_permitted(pg_catalog.text,pg_catalog.text) is 'True, or the error of require_permission: for queries that are inlined.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
+comment on function rate_limiter_internal.issue_invitation(pg_catalog.uuid,timestamp with time zone) is 'Makes the link by which a user sets a password, in place of earlier ones, and queues its mail.';
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
 comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
@@ -6862,7 +6999,6 @@ comment on function rate_limiter_internal.lock_layer2(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_layer2_of(integer,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: these come after layer 2 in the lock order, and before layer 1. Callers with several applications name them in order.';
 comment on function rate_limiter_internal.lock_lease(integer,pg_catalog.uuid,pg_catalog.uuid) is 'A lease of an application, locked until the end of the transaction; null for an unknown one. Raises QS409 where the application has moved.';
 comment on function rate_limiter_internal.lock_owners(integer[],timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
-comment on function rate_limiter_internal.lock_part_soon(pg_catalog.regclass,pg_catalog.regclass) is 'Locks a partition or chunk and its table to drop it. Raises lock_not_available (55P03) where readers leave no gap for seconds.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
 comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
@@ -6874,7 +7010,6 @@ comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catal
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.lowers_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Whether no amount of a quota or a reservation rises: such changes make room for others.';
-comment on function rate_limiter_internal.make_hypertable(pg_catalog.name,pg_catalog.regclass) is 'Makes the empty hypertable, a day a chunk, that takes the rows of a table of samples.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login, and all that is silent where it has a thousand. Raises QS429 where it has a thousand that are there.';
 comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see.';
 comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
@@ -6894,13 +7029,10 @@ comment on function rate_limiter_internal.move_charge(integer,timestamp with tim
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
 comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
-comment on function rate_limiter_internal.moving_to(pg_catalog.name) is 'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
-comment on function rate_limiter_internal.native_table(pg_catalog.name,pg_catalog.name) is 'The partitioned table of a registered one: itself, or what storage-qos timescale keeps of it.';
 comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
 comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
 comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is 'Whether a bucket is of an application that is denied without a quota of its kind, as under a ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
 comment on function rate_limiter_internal.never_paid(numeric,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The operations, at their usual size, that a bucket of this capacity can never pay in a span of time, in words; null where it can pay all of them.';
-comment on function rate_limiter_internal.next_part(pg_catalog.name) is 'The oldest partition or chunk of a table of samples that is to move, the default partition last; null where nothing is left.';
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
@@ -6914,7 +7046,7 @@ comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
-comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds, the table that it is a part of and the column of the time. Chunks of hypertables are partitions, named by their periods.';
+comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
@@ -6953,6 +7085,7 @@ comment on function rate_limiter_internal.refuse_delete_of_application() is 'Tri
 comment on function rate_limiter_internal.refuse_delete_of_cluster() is 'Trigger: a cluster with applications, quotas or a ledger is deactivated, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_quota() is 'Trigger: a quota with versions is cancelled, not deleted.';
 comment on function rate_limiter_internal.refuse_delete_of_tenant() is 'Trigger: a tenant with applications or users is deactivated, not deleted.';
+comment on function rate_limiter_internal.refuse_service_account(pg_catalog.uuid) is 'Raises QS422 for a service account, where a person is meant who signs in.';
 comment on function rate_limiter_internal.refuse_system_role_change() is 'Trigger: the roles that come with the system are neither renamed nor deleted.';
 comment on function rate_limiter_internal.refuse_version_change() is 'Trigger: a quota version stays as it was written, but may be marked as archived.';
 comment on function rate_limiter_internal.release_leased(rate_limiter_internal.bucket_charge[]) is 'Takes what settled leases were charged off what layer-1 buckets count as leased, in lock order.';
@@ -6978,6 +7111,8 @@ comment on function rate_limiter_internal.require_few_new_applications(pg_catalo
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
+comment on function rate_limiter_internal.require_invitation(pg_catalog.text) is 'The invitation of a token, while it works; raises QS404 for all other tokens.';
+comment on function rate_limiter_internal.require_known_permissions(pg_catalog.text[]) is 'Refuses a permission that there is not.';
 comment on function rate_limiter_internal.require_limits(pg_catalog.jsonb,pg_catalog.jsonb,boolean,boolean) is 'Raises QS422 for a quota whose limits are missing or do not fit.';
 comment on function rate_limiter_internal.require_manageable_user(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may change this user.';
 comment on function rate_limiter_internal.require_not_moved(integer,pg_catalog.uuid) is 'Raises QS409 where an application has another shard key by now: called where a row is missing.';
@@ -6992,9 +7127,12 @@ comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
 comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
+comment on function rate_limiter_internal.require_service_account(pg_catalog.uuid) is 'Raises QS404 for all but an active service account.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';
 comment on function rate_limiter_internal.require_system_admin(pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, and for all but system administrators.';
 comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Raises QS403 while the caller''s tenant is suspended, unless a system administrator calls.';
+comment on function rate_limiter_internal.require_tenant_of_users(pg_catalog.uuid) is 'The tenant that the signed-in user may make users in: its own where none is named. Raises QS401, QS403 or QS404.';
+comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
@@ -7013,9 +7151,6 @@ comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
-comment on function rate_limiter_internal.seen_app_ids() is 'The applications whose samples the policies of metrics would show to the user that asks.';
-comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
-comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';
 comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
@@ -7038,12 +7173,10 @@ comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The 
 comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
 comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
-comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog.regclass) is 'Makes the view that has the name of a table of samples while they are in a hypertable: it shows to each role and user what the policies of the table would.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
-comment on function rate_limiter_internal.stores(pg_catalog.name,pg_catalog.name) is 'The tables that hold the rows of a registered one: itself, or a hypertable and the native table that its rows come from.';
 comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.layer1_stripes,timestamp with time zone) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
@@ -7068,17 +7201,17 @@ comment on function rate_limiter_internal.take_available(rate_limiter.token_buck
 comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
-comment on function rate_limiter_internal.timescale_function(pg_catalog.name) is 'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
+comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';
 comment on function rate_limiter_internal.unpaid_by_reserve(timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'The operations that reserves of these capacities cannot pay for an application, at their usual size, which is one unit (unit_quantum). A reserve that is null reserves nothing of its kind.';
+comment on function rate_limiter_internal.url_host(pg_catalog.text) is 'The host of a URL: neither user and password, nor port, path and query, which may be secrets.';
 comment on function rate_limiter_internal.usage_between(rate_limiter.bucket_type,timestamp with time zone,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What applications used in a span of whole hours, as the job has counted it: the days from first_day until before last_day, and the hours on both sides of them; several rows for each.';
 comment on function rate_limiter_internal.usage_due(integer[],pg_catalog.uuid[],integer) is 'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which numbers they have, at most max_entries, whether those are the rest, and when they were probably written.';
 comment on function rate_limiter_internal.usage_of(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,timestamp with time zone) is 'What an application used, by the hour or the day, in a span of whole ones: as the job has counted it, with what the ledger has got since. Several rows of one step add up.';
-comment on function rate_limiter_internal.views_on(pg_catalog.regclass) is 'The statements that define the views that read a table or view again, by its name.';
 comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are granted under its lock.';
@@ -7096,17 +7229,15 @@ comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
-comment on function rate_limiter_internal.write_moving_sample() is 'Writes to a table of samples whose rows are moving from one table to another: new ones go to where they move to, what is changed is changed where it is.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
+comment on function rate_limiter_private.accept_invitation(pg_catalog.text,pg_catalog.text) is 'Sets the password of an invited user, once. The next sign-in asks for a second factor where one is demanded.';
 comment on function rate_limiter_private.access_token_seconds() is 'Life of an access token in seconds, for the API, which makes them.';
 comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integer,timestamp with time zone) is 'Job: brings up to batch_size rows of metrics_hourly (grain hour) or metrics_daily (grain day) up to date that got samples since, however late, a day when it is over; answers how many, and null while another session does the same grain. Call it until it answers less than batch_size. An application whose samples cannot be aggregated is left out and counted in job_failures.';
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: what retention has to do now, each step in transactions of its own: partitions to drop (drop_partition), or to export before that (export_partition, then drop_exported_partition), and rows to expire (export_rows where asked for, then expire_rows).';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from; without user and tenant where no account was named.';
-comment on function rate_limiter_private.begin_adopting(pg_catalog.name) is 'Has a table of samples written to a hypertable from now on, and read from both; answers false where it is so already. move_next_part() moves its rows, finish_moving() ends it. The owner''s alone. Raises QS409 without the extension, lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.begin_drain(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the tables that the rows in the default partition of a table are copied to, and has what is written there meanwhile copied too; answers whether there was anything to do.';
-comment on function rate_limiter_private.begin_leaving(pg_catalog.name) is 'Has a table of samples that is a hypertable written to native partitions from now on, and read from both; answers false where it is so already. The owner''s alone.';
 comment on function rate_limiter_private.begin_login(pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'Counts a sign-in, and answers what its password is checked by. The outcome is check (also for an account that does not exist: without a hash) or slowed (with the time to wait after too many failures). The caller checks one password, commits whatever the outcome, and calls complete_login() or fail_login().';
 comment on function rate_limiter_private.begin_login_at(timestamp with time zone,pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'begin_login() at a given moment.';
 comment on function rate_limiter_private.begin_password_check() is 'As begin_login(), for the signed-in user who proves to know the password: a stolen token guesses no faster than a sign-in.';
@@ -7119,7 +7250,6 @@ comment on function rate_limiter_private.cleanup_is_done(timestamp with time zon
 comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
 comment on function rate_limiter_private.complete_login_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.inet,pg_catalog.text) is 'Starts the session of a user whose password was right. at is the counted_at of begin_login(), checked_hash the hash that the password was checked by, code_step the time step of a one-time code that was right. The outcome is ok, or invalid where the account has changed since or the code was used before.';
-comment on function rate_limiter_private.compress_next_chunk(timestamp with time zone) is 'Job: compresses one chunk whose day ended a day ago or more and that is not compressed, or has got late samples since; answers its name, null where none is left. In a transaction of its own: call it until it answers null. Raises lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.confirm_password_check(timestamp with time zone,pg_catalog.text) is 'Ends what begin_password_check() began, where the password was right, and answers the user; raises QS403 where the password has changed since.';
 comment on function rate_limiter_private.confirm_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Confirms the second factor of the signed-in user by a first code, after begin_password_check(), and ends the other sessions; false where the code was used before.';
 comment on function rate_limiter_private.continue_drain(pg_catalog.name,pg_catalog.name,integer) is 'Copies the next blocks of a default partition that is being drained, with at most batch_size rows; answers how many rows it copied for new partitions. Decisions wait for nothing here.';
@@ -7144,7 +7274,7 @@ comment on function rate_limiter_private.evaluate_alerts(timestamp with time zon
 comment on function rate_limiter_private.excuse_login(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet) is 'Takes back the failure that begin_login() counted, where the password was right and a one-time code is still to come. Earlier failures stay, so that codes are guessed no faster.';
 comment on function rate_limiter_private.expire_leases(timestamp with time zone,integer) is 'Settles up to batch_size leases that expired as spent; answers how many. Call it until it answers less than batch_size. Revokes open leases of suspended and inactive applications.';
 comment on function rate_limiter_private.expire_rows(pg_catalog.text,timestamp with time zone,integer) is 'Deletes up to batch_size rows of a type of data that ended before the cutoff, or marks them as archived where the policy says so; answers how many. Call it until it answers 0. Raises QS409 for a cutoff younger than the retention policy.';
-comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, failures to sign in that delay no attempt any more, and answers that were kept for a day. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.expire_sessions(timestamp with time zone,integer) is 'Job: clears away what sessions need only while they last, the spent refresh tokens, failures to sign in that delay no attempt any more, answers that were kept for a day, and invitations that ended a month ago. The sessions themselves stay for as long as their retention policy says. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.expired_partitions(timestamp with time zone) is 'The partitions whose youngest row could be no younger than their retention policy keeps.';
 comment on function rate_limiter_private.export_partition(pg_catalog.text) is 'The rows of an expired partition as CSV lines, the names of the columns first. Raises QS404 for one that is gone.';
 comment on function rate_limiter_private.export_rows(pg_catalog.text,timestamp with time zone) is 'The rows of a type of data that ended before the cutoff as CSV lines, the names of the columns first. Raises QS409 for a cutoff younger than the retention policy.';
@@ -7152,8 +7282,8 @@ comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.t
 comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
-comment on function rate_limiter_private.finish_moving(pg_catalog.name) is 'Ends the move of a table of samples when nothing is left to move: it is the hypertable alone then, or the table that it was before. The owner''s alone. Raises QS409 where rows are left.';
 comment on function rate_limiter_private.fold_denials(integer) is 'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to batch_size rows of each kind; answers how many of the most frequent. Call it until it answers less than batch_size.';
+comment on function rate_limiter_private.follow_groups(pg_catalog.uuid,pg_catalog.text[],timestamp with time zone) is 'Gives a user the roles of the groups that an identity provider names, until its token ends, and takes those that came of groups which it names no more.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
 comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
 comment on function rate_limiter_private.has_administrator() is 'Whether a user administers the system: a first start makes an administrator where not.';
@@ -7171,7 +7301,6 @@ comment on function rate_limiter_private.make_partitions(timestamp with time zon
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
-comment on function rate_limiter_private.move_next_part(pg_catalog.name) is 'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and how many rows, null where none is left. Call it in a transaction of its own: killed, it has done nothing. The owner''s alone.';
 comment on function rate_limiter_private.operator(pg_catalog.text) is 'The system administrator in whose name the owner of the database works: the one of this address, or the only one. For the command line of operators.';
 comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
 comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
@@ -7192,9 +7321,12 @@ comment on function rate_limiter_private.reset_password(pg_catalog.uuid,pg_catal
 comment on function rate_limiter_private.restore_rows(pg_catalog.regclass,pg_catalog.text[],pg_catalog.jsonb) is 'Puts archived rows, each a list of the columns'' texts, back into their table where they are not there, those of the data plane under the shard key that their owner has now; answers how many that were. The owner''s alone. Raises QS422 for a table that is never archived.';
 comment on function rate_limiter_private.retention_plan(timestamp with time zone) is 'What the retention policies would have go now, and how many rows that is: the dry run of apply_retention().';
 comment on function rate_limiter_private.retry_jobs(bigint[]) is 'Runs jobs again that had failed for the last time: the ones named, or all of them; answers how many.';
+comment on function rate_limiter_private.revoke_invitations(pg_catalog.uuid) is 'Takes the links back by which a user could set a password.';
+comment on function rate_limiter_private.revoke_service_tokens(pg_catalog.uuid[]) is 'Takes all tokens of service accounts back, for good.';
 comment on function rate_limiter_private.revoke_sessions(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Ends the sessions of a user, all but one if asked, and answers how many. Tokens that an identity provider issued to the user before work no more.';
 comment on function rate_limiter_private.rows_extent(pg_catalog.text,timestamp with time zone) is 'How many rows of a type of data ended before the cutoff, and from when to when.';
 comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a ceiling on one cluster, and two applications whose quotas divide it, in an empty database; answers the API key of the application photos, which is shown only here, or null where there are tenants already.';
+comment on function rate_limiter_private.send_invitation(pg_catalog.uuid) is 'Job: makes the token that goes into the mail of an invitation, in place of that of an earlier attempt. No row where the invitation works no more.';
 comment on function rate_limiter_private.session_is_active(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: asked while a subscription lasts.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
 comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notification went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
@@ -7202,9 +7334,10 @@ comment on function rate_limiter_private.start_session(timestamp with time zone,
 comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_catalog.bytea) is 'Keeps the secret of a second factor that is still to be confirmed by a code; false where the user has one that is confirmed.';
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
-comment on function rate_limiter_private.timescale_status() is 'Where each table of samples is: its partitions and chunks, how many of those are compressed, and the bytes of all.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
-comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued.';
+comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
+comment on function rate_limiter_private.user_of_invitation(pg_catalog.text) is 'The user whose password a token may set; raises QS404 for a token that does not work.';
+comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.text[]) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued. Roles follow the groups that the token names; null where groups are not looked at.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
 comment on schema rate_limiter_admin is 'Functions of the admin API.';
@@ -7486,6 +7619,13 @@ comment on column rate_limiter.retention_policies.retain_for is 'How long it is 
 comment on column rate_limiter.retention_policies.setting_key is 'The system setting that says for how many days it is kept.';
 comment on column rate_limiter.retention_policies.updated_at is 'When the row last changed.';
 comment on column rate_limiter.retention_policies.updated_by is 'Who changed it last.';
+comment on column rate_limiter.role_mappings.created_at is 'When it was made.';
+comment on column rate_limiter.role_mappings.created_by is 'Who made it.';
+comment on column rate_limiter.role_mappings.group_name is 'The group, as the provider writes it.';
+comment on column rate_limiter.role_mappings.lasts_until is 'How long the one who made it could give the role; for good where null.';
+comment on column rate_limiter.role_mappings.mapping_id is 'The mapping.';
+comment on column rate_limiter.role_mappings.role_id is 'The role.';
+comment on column rate_limiter.role_mappings.tenant_id is 'The tenant whose users it is for; null for those of all tenants.';
 comment on column rate_limiter.role_permissions.granted_at is 'Since when.';
 comment on column rate_limiter.role_permissions.granted_by is 'Who allowed it.';
 comment on column rate_limiter.role_permissions.permission_id is 'What it allows.';
@@ -7621,12 +7761,14 @@ comment on column rate_limiter.uncharged_counts.tokens is 'Tokens that were not 
 comment on column rate_limiter.user_roles.assigned_at is 'Since when.';
 comment on column rate_limiter.user_roles.assigned_by is 'Who gave it.';
 comment on column rate_limiter.user_roles.expires_at is 'When it lapses by itself; never where null.';
+comment on column rate_limiter.user_roles.mapping_id is 'The mapping of a group that it came by: it ends with the token that named the group.';
 comment on column rate_limiter.user_roles.role_id is 'The role held.';
 comment on column rate_limiter.user_roles.user_id is 'Who holds the role.';
 comment on column rate_limiter.user_roles.user_role_id is 'The assignment.';
 comment on column rate_limiter.users.created_at is 'When the row was made.';
-comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case.';
-comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission.';
+comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
+comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
+comment on column rate_limiter.users.is_service_account is 'A program: it has service tokens, and neither address nor password.';
 comment on column rate_limiter.users.last_login_at is 'When the user last signed in.';
 comment on column rate_limiter.users.login_count is 'How often the user signed in.';
 comment on column rate_limiter.users.tenant_id is 'The tenant that the user belongs to.';
@@ -7712,6 +7854,16 @@ comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
 comment on column rate_limiter_private.api_keys.shard_key is 'Where decisions look for the application first: it follows a move, and one that is missing or stale costs a look-up more.';
 comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter_private.invitations.accepted_at is 'When it was used, once.';
+comment on column rate_limiter_private.invitations.created_at is 'When it was made.';
+comment on column rate_limiter_private.invitations.created_by is 'Who invites: the invitation works while that user is active.';
+comment on column rate_limiter_private.invitations.expires_at is 'When it stops working.';
+comment on column rate_limiter_private.invitations.invitation_id is 'The invitation.';
+comment on column rate_limiter_private.invitations.mailed_at is 'When its mail was last handed over.';
+comment on column rate_limiter_private.invitations.mailed_token_hash is 'SHA-256 of the token that was mailed, which no process keeps; null where none was.';
+comment on column rate_limiter_private.invitations.revoked_at is 'When it was taken back, or another one took its place.';
+comment on column rate_limiter_private.invitations.token_hash is 'SHA-256 of the token that the inviter was shown.';
+comment on column rate_limiter_private.invitations.user_id is 'Who is invited.';
 comment on column rate_limiter_private.job_failures.failures is 'How often it failed.';
 comment on column rate_limiter_private.job_failures.job is 'The job.';
 comment on column rate_limiter_private.job_failures.last_error is 'SQLSTATE and message of the last failure.';
@@ -7768,6 +7920,7 @@ comment on column rate_limiter_private.partitioned_tables.schema_name is 'Schema
 comment on column rate_limiter_private.partitioned_tables.statistics_target is 'How closely its partitions'' columns are analyzed; null for the server''s default. While it looks, no dead version of a bucket can go: what grows by thousands of rows a second is looked at briefly.';
 comment on column rate_limiter_private.partitioned_tables.table_name is 'The table.';
 comment on column rate_limiter_private.partitioned_tables.vacuum_insert_scale_factor is 'autovacuum_vacuum_insert_scale_factor of its partitions (a parent cannot have one).';
+comment on column rate_limiter_private.provider_accounts.groups_issued_at is 'When the token was issued whose groups the user''s roles follow: the latest one.';
 comment on column rate_limiter_private.provider_accounts.last_seen_at is 'When a token of the provider was accepted last, to a day; null where never.';
 comment on column rate_limiter_private.provider_accounts.refused_before is 'Tokens issued up to this moment work no more, as the user''s sessions were ended.';
 comment on column rate_limiter_private.provider_accounts.user_id is 'The user.';
@@ -7776,6 +7929,18 @@ comment on column rate_limiter_private.second_factors.encrypted_secret is 'The s
 comment on column rate_limiter_private.second_factors.enrolled_at is 'When the secret was made.';
 comment on column rate_limiter_private.second_factors.last_used_step is 'The time step of the latest code: a code works once.';
 comment on column rate_limiter_private.second_factors.user_id is 'The user.';
+comment on column rate_limiter_private.service_tokens.created_at is 'When it was made.';
+comment on column rate_limiter_private.service_tokens.created_by is 'The user who made it.';
+comment on column rate_limiter_private.service_tokens.expires_at is 'When it stops working.';
+comment on column rate_limiter_private.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on column rate_limiter_private.service_tokens.name is 'What people call it.';
+comment on column rate_limiter_private.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on column rate_limiter_private.service_tokens.prefix is 'First 12 characters of the token.';
+comment on column rate_limiter_private.service_tokens.revoked_at is 'When it was taken back.';
+comment on column rate_limiter_private.service_tokens.revoked_by is 'The user who took it back.';
+comment on column rate_limiter_private.service_tokens.token_hash is 'SHA-256 of the whole token.';
+comment on column rate_limiter_private.service_tokens.token_id is 'Names the token without its hash.';
+comment on column rate_limiter_private.service_tokens.user_id is 'The service account.';
 comment on column rate_limiter_private.usage_daily.app_id is 'The application.';
 comment on column rate_limiter_private.usage_daily.bucket_type is 'The bucket drawn on.';
 comment on column rate_limiter_private.usage_daily.date is 'The day (UTC).';
@@ -7854,11 +8019,11 @@ Samples of any named metric of an application.';
 
 comment on table rate_limiter.metrics_daily is '@name daily_metric
 @foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName dailyMetrics
-Each metric by day (UTC), kept by a job.';
+Each metric by day (UTC), kept by a job where TimescaleDB does not.';
 
 comment on table rate_limiter.metrics_hourly is '@name hourly_metric
 @foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName hourlyMetrics
-Each metric by hour (UTC), kept by a job.';
+Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
 
 comment on table rate_limiter.operation_types is 'Storage operations and what each costs where an application has no rule of its own.';
 comment on table rate_limiter.permissions is 'What can be allowed: an action on a kind of resource. Code asks for them by name.';
@@ -7873,6 +8038,9 @@ comment on table rate_limiter.reservations is '@behavior -insert -update -delete
 What an application is guaranteed of its cluster, whatever the other applications do.';
 
 comment on table rate_limiter.retention_policies is 'How long each type of data is kept, and what happens to it then.';
+comment on table rate_limiter.role_mappings is '@behavior -insert -update -delete
+Roles that users hold while an identity provider says that they are in a group.';
+
 comment on table rate_limiter.role_permissions is 'Which role allows what.';
 comment on table rate_limiter.roles is 'A set of permissions that a user can hold.';
 comment on table rate_limiter.suspensions is '@behavior -insert -update -delete
@@ -7908,7 +8076,7 @@ Late charges that found buckets at their debt limit, by application, minute and 
 comment on table rate_limiter.user_roles is '@behavior -insert -update -delete
 Which user holds which role, and until when.';
 
-comment on table rate_limiter.users is 'A person who uses the admin API.';
+comment on table rate_limiter.users is 'A person who uses the admin API, or a service account.';
 comment on table rate_limiter_audit.audit_logs is 'Every change of the control plane: who did what, from where, the values before and after. Secrets are left out.';
 comment on table rate_limiter_audit.quota_version_history is '@name quota_version
 Every version of every quota, with the reason for it: what rollback_quota() brings back.';
@@ -7925,6 +8093,7 @@ comment on table rate_limiter_internal.managed_objects is 'Which configuration a
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
 comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.invitations is 'Links by which users give themselves a password: the SHA-256 of the token of each.';
 comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
 comment on table rate_limiter_private.job_workers is 'The job workers that run now.';
@@ -7937,6 +8106,7 @@ comment on table rate_limiter_private.partition_drains is 'Default partitions wh
 comment on table rate_limiter_private.partitioned_tables is 'The time-partitioned tables. A table listed here gets its partitions made, filled and dropped.';
 comment on table rate_limiter_private.provider_accounts is 'What is known of users whose tokens an identity provider makes.';
 comment on table rate_limiter_private.second_factors is 'Secrets of time-based one-time passwords (RFC 6238).';
+comment on table rate_limiter_private.service_tokens is 'Tokens of service accounts: the SHA-256 of each and the first characters to know it by.';
 comment on table rate_limiter_private.usage_daily is 'What each application used by day (UTC): the same rows as usage_hourly.';
 comment on table rate_limiter_private.usage_hourly is 'What each application used by hour (UTC), as of usage_progress.';
 comment on table rate_limiter_private.usage_progress is 'Up to which row of its ledger the usage of each bucket is counted.';
@@ -7954,6 +8124,7 @@ comment on type rate_limiter.quota_mode is 'enforce: the quota decides. shadow: 
 comment on type rate_limiter.rejected_sample is 'A sample of a batch that was not stored: which, counted from 1, and why not.';
 comment on type rate_limiter.settlement is 'Whether a charge was settled by this call, and what the operation is charged now.';
 comment on type rate_limiter.transaction_type is 'Why the tokens of a bucket changed.';
+comment on type rate_limiter_admin.alert_destination is 'Where notifications of an alert go, without what is secret of it.';
 comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
 comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas of one kind of a tenant''s applications may come to together.';
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
@@ -8091,6 +8262,25 @@ comment on view column rate_limiter_admin.cluster_details.health_check_url is 'W
 comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
 comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
 comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
+comment on view column rate_limiter_admin.invitations.accepted_at is 'When it was used.';
+comment on view column rate_limiter_admin.invitations.created_at is 'When it was made.';
+comment on view column rate_limiter_admin.invitations.created_by is 'Who invites.';
+comment on view column rate_limiter_admin.invitations.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.invitations.invitation_id is 'The invitation.';
+comment on view column rate_limiter_admin.invitations.mailed_at is 'When its mail was last handed over.';
+comment on view column rate_limiter_admin.invitations.revoked_at is 'When it was taken back.';
+comment on view column rate_limiter_admin.invitations.user_id is 'Who is invited.';
+comment on view column rate_limiter_admin.service_tokens.created_at is 'When it was made.';
+comment on view column rate_limiter_admin.service_tokens.created_by is 'The user who made it.';
+comment on view column rate_limiter_admin.service_tokens.expires_at is 'When it stops working.';
+comment on view column rate_limiter_admin.service_tokens.last_used_at is 'When it was last used, to a minute.';
+comment on view column rate_limiter_admin.service_tokens.name is 'What people call it.';
+comment on view column rate_limiter_admin.service_tokens.permissions is 'What of the account''s permissions it may use, such as quota:update; all where null.';
+comment on view column rate_limiter_admin.service_tokens.prefix is 'First 12 characters of the token.';
+comment on view column rate_limiter_admin.service_tokens.revoked_at is 'When it was taken back.';
+comment on view column rate_limiter_admin.service_tokens.revoked_by is 'The user who took it back.';
+comment on view column rate_limiter_admin.service_tokens.token_id is 'Names the token.';
+comment on view column rate_limiter_admin.service_tokens.user_id is 'The service account.';
 comment on view column rate_limiter_admin.user_sessions.created_at is 'When.';
 comment on view column rate_limiter_admin.user_sessions.expires_at is 'When it ends by itself.';
 comment on view column rate_limiter_admin.user_sessions.ip_address is 'Where from.';
@@ -8137,10 +8327,15 @@ comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
 @foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
 What of a cluster only system administrators see.';
 
+comment on view rate_limiter_admin.invitations is '@primaryKey invitation_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName invitations
+Invitations of the users that you may manage.';
+
+comment on view rate_limiter_admin.service_tokens is '@primaryKey token_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName serviceAccount|@foreignFieldName serviceTokens
+Tokens of the service accounts that you may manage, by their first characters.';
+
 comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions
 Your sessions, and those of the users that you may manage.';
 
-comment on view rate_limiter_internal.bandwidth_metrics is 'Samples of bytes moved, wherever they are stored: for functions of the owner.';
-comment on view rate_limiter_internal.iops_metrics is 'Samples of operations, wherever they are stored: for functions of the owner.';
-comment on view rate_limiter_internal.metrics is 'Samples, wherever they are stored: for functions of the owner.';

@@ -1711,7 +1711,7 @@ begin
   insert into rate_limiter.user_roles as ur (user_id, role_id, expires_at)
   values (assign_role.user_id, wanted_role_id, assign_role.expires_at)
   on conflict on constraint user_role_unique do update
-  set expires_at = excluded.expires_at
+  set expires_at = excluded.expires_at, mapping_id = null
   returning ur.* into assigned;
 
   return assigned;
@@ -2243,6 +2243,123 @@ comment on function rate_limiter_admin.revoke_invitation(uuid) is
   'where it is not to be invited again.';
 grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/access/revoke_invitation.sql
+--! Included rate_limiter_admin/access/map_group.sql
+create or replace function rate_limiter_admin.map_group(
+  group_name text,
+  role text,
+  tenant_id uuid default null,
+  for_all_tenants boolean default false
+)
+returns rate_limiter.role_mappings
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted_tenant_id uuid;
+  wanted_role_id uuid;
+  until timestamptz;
+  mapped rate_limiter.role_mappings;
+begin
+  if map_group.for_all_tenants then
+    perform rate_limiter_internal.require_system_admin('tenant', 'update');
+  else
+    wanted_tenant_id := rate_limiter_internal.require_tenant_of_users(map_group.tenant_id);
+  end if;
+  wanted_role_id := rate_limiter_internal.require_grantable_role(map_group.role);
+  until := rate_limiter_internal.grantable_until(wanted_role_id);
+
+  if until is null then
+    raise exception using
+      errcode = 'QS403',
+      message = 'role allows more than you may give',
+      detail = format('role: %s', map_group.role),
+      hint = 'Ask a system administrator.';
+  end if;
+
+  insert into rate_limiter.role_mappings
+    (tenant_id, group_name, role_id, lasts_until, created_by)
+  values (
+    wanted_tenant_id, map_group.group_name, wanted_role_id, nullif(until, 'infinity'),
+    rate_limiter_internal.current_user_id()
+  )
+  returning * into mapped;
+
+  return mapped;
+end;
+$$;
+
+comment on function rate_limiter_admin.map_group(text, text, uuid, boolean) is
+  E'@resultFieldName roleMapping\n'
+  'Gives a role to the users of your tenant, or of all tenants, whom an identity provider says to '
+  'be in a group: from their next sign-in on, until its token ends or a later one leaves the '
+  'group out. Never a role above yours, nor for longer than you hold it.';
+grant execute on function rate_limiter_admin.map_group(text, text, uuid, boolean)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/map_group.sql
+--! Included rate_limiter_admin/access/unmap_group.sql
+create or replace function rate_limiter_admin.unmap_group(mapping_id uuid)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+
+  delete from rate_limiter.role_mappings as m
+  where m.mapping_id = unmap_group.mapping_id
+    and (
+      rate_limiter_internal.is_system_admin()
+      or m.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+    and rate_limiter_internal.may_grant_role(m.role_id);
+
+  return found;
+end;
+$$;
+
+comment on function rate_limiter_admin.unmap_group(uuid) is
+  'Ends a mapping, and at once the roles that users hold by it; answers whether there was one that '
+  'you may end.';
+grant execute on function rate_limiter_admin.unmap_group(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/unmap_group.sql
+--! Included rate_limiter/access/role_mappings.triggers.sql
+create or replace trigger audit_change
+  after insert or update or delete on rate_limiter.role_mappings
+  for each row
+  execute function rate_limiter_internal.audit_change('mapping_id');
+--! EndIncluded rate_limiter/access/role_mappings.triggers.sql
+--! Included rate_limiter/access/role_mappings.policies.sql
+-- Administrators of a tenant see its mappings, and those that are for the users of all tenants.
+alter table rate_limiter.role_mappings enable row level security;
+
+drop policy if exists readable on rate_limiter.role_mappings;
+create policy readable on rate_limiter.role_mappings
+  for select to rate_limiter_visitor
+  using (
+    (select rate_limiter_internal.may('tenant', 'update'))
+    and (
+      (select rate_limiter_internal.is_system_admin())
+      or tenant_id is null
+      or tenant_id = (select rate_limiter_internal.current_tenant_id())
+    )
+  );
+
+drop policy if exists monitored on rate_limiter.role_mappings;
+create policy monitored on rate_limiter.role_mappings
+  for select to rate_limiter_readonly
+  using (true);
+--! EndIncluded rate_limiter/access/role_mappings.policies.sql
+--! Included rate_limiter/access/role_mappings.grants.sql
+revoke all on rate_limiter.role_mappings
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter.role_mappings to rate_limiter_visitor, rate_limiter_readonly;
+--! EndIncluded rate_limiter/access/role_mappings.grants.sql
 --! Included rate_limiter_admin/access/viewer.sql
 create or replace function rate_limiter_admin.viewer()
 returns rate_limiter.users
@@ -2332,33 +2449,44 @@ create or replace trigger audit_change
   for each row
   execute function rate_limiter_internal.audit_change('user_role_id');
 
+-- Roles of groups end with a token in any case: neither do they keep an administrator, nor does
+-- their end refuse the token that says so.
 create or replace trigger keep_administrator
   after update of expires_at on rate_limiter.user_roles
   for each row
-  when (coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity'))
+  when (
+    old.mapping_id is null
+    and coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity')
+  )
   execute function rate_limiter_internal.keep_administrator();
 
 create or replace trigger keep_administrator_at_delete
   after delete on rate_limiter.user_roles
   for each row
+  when (old.mapping_id is null)
   execute function rate_limiter_internal.keep_administrator();
 
 create or replace trigger keep_tenant_administrator
   after update of expires_at on rate_limiter.user_roles
   for each row
-  when (coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity'))
+  when (
+    old.mapping_id is null
+    and coalesce(new.expires_at, 'infinity') < coalesce(old.expires_at, 'infinity')
+  )
   execute function rate_limiter_internal.keep_tenant_administrator();
 
 create or replace trigger keep_tenant_administrator_at_delete
   after delete on rate_limiter.user_roles
   for each row
+  when (old.mapping_id is null)
   execute function rate_limiter_internal.keep_tenant_administrator();
 
 create or replace trigger end_sessions
   after update of expires_at on rate_limiter.user_roles
   for each row
   when (
-    new.expires_at <= current_timestamp
+    old.mapping_id is null
+    and new.expires_at <= current_timestamp
     and (old.expires_at is null or old.expires_at > current_timestamp)
   )
   execute function rate_limiter_internal.end_sessions_at_role_loss();
@@ -2366,7 +2494,10 @@ create or replace trigger end_sessions
 create or replace trigger end_sessions_at_delete
   after delete on rate_limiter.user_roles
   for each row
-  when (old.expires_at is null or old.expires_at > current_timestamp)
+  when (
+    old.mapping_id is null
+    and (old.expires_at is null or old.expires_at > current_timestamp)
+  )
   execute function rate_limiter_internal.end_sessions_at_role_loss();
 --! EndIncluded rate_limiter/access/user_roles.triggers.sql
 --! Included rate_limiter/access/users.triggers.sql

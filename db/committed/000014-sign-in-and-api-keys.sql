@@ -1598,11 +1598,62 @@ comment on function rate_limiter_private.send_invitation(uuid) is
   'attempt. No row where the invitation works no more.';
 grant execute on function rate_limiter_private.send_invitation(uuid) to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/sign_in/send_invitation.sql
+--! Included rate_limiter_private/sign_in/follow_groups.sql
+create or replace function rate_limiter_private.follow_groups(
+  user_id uuid,
+  groups text[],
+  until timestamptz
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  with wanted as (
+    -- Of several mappings to one role the one that lasts longest.
+    select distinct on (m.role_id)
+      m.role_id, m.mapping_id,
+      least(follow_groups.until, m.lasts_until) as expires_at
+    from rate_limiter.role_mappings as m
+    join rate_limiter.users as u on u.user_id = follow_groups.user_id
+    where m.group_name = any (follow_groups.groups)
+      and (m.tenant_id is null or m.tenant_id = u.tenant_id)
+      and (m.lasts_until is null or m.lasts_until > current_timestamp)
+    order by m.role_id, m.lasts_until desc nulls first, m.mapping_id
+  ),
+  ended as (
+    update rate_limiter.user_roles as ur
+    set expires_at = current_timestamp
+    where ur.user_id = follow_groups.user_id
+      and ur.mapping_id is not null
+      and ur.expires_at > current_timestamp
+      and not exists (
+        select
+        from wanted as w
+        where w.role_id = ur.role_id
+      )
+  )
+  insert into rate_limiter.user_roles as ur (user_id, role_id, expires_at, mapping_id)
+  select follow_groups.user_id, w.role_id, w.expires_at, w.mapping_id
+  from wanted as w
+  on conflict on constraint user_role_unique do update
+  set expires_at = excluded.expires_at, mapping_id = excluded.mapping_id
+  -- What an administrator gave stays as it is while it lasts.
+  where ur.mapping_id is not null
+    or ur.expires_at <= current_timestamp;
+$$;
+
+comment on function rate_limiter_private.follow_groups(uuid, text[], timestamptz) is
+  'Gives a user the roles of the groups that an identity provider names, until its token ends, and '
+  'takes those that came of groups which it names no more.';
+--! EndIncluded rate_limiter_private/sign_in/follow_groups.sql
 --! Included rate_limiter_private/sign_in/user_of_provider.sql
 create or replace function rate_limiter_private.user_of_provider(
   tenant text,
   email text,
-  issued_at timestamptz
+  issued_at timestamptz,
+  expires_at timestamptz,
+  groups text[]
 )
 returns uuid
 language plpgsql
@@ -1636,17 +1687,42 @@ begin
     )
     on conflict on constraint provider_accounts_pkey do update
     set last_seen_at = excluded.last_seen_at;
+
+    -- Once a token: of two at once the second one waits, and finds it done.
+    insert into rate_limiter_private.provider_accounts as p (user_id, groups_issued_at)
+    select known_id, user_of_provider.issued_at
+    where user_of_provider.groups is not null
+      and not exists (
+        select
+        from rate_limiter_private.provider_accounts as seen
+        where seen.user_id = known_id
+          and seen.groups_issued_at >= user_of_provider.issued_at
+      )
+    on conflict on constraint provider_accounts_pkey do update
+    set groups_issued_at = excluded.groups_issued_at
+    where p.groups_issued_at is null
+      or p.groups_issued_at < excluded.groups_issued_at;
+
+    if found then
+      perform rate_limiter_private.follow_groups(
+        known_id, user_of_provider.groups, user_of_provider.expires_at
+      );
+    end if;
   end if;
 
   return known_id;
 end;
 $$;
 
-comment on function rate_limiter_private.user_of_provider(text, text, timestamptz) is
+comment on function rate_limiter_private.user_of_provider(
+  text, text, timestamptz, timestamptz, text[]
+) is
   'The active user of a tenant with this address, which an identity provider has verified; null '
-  'where there is none, or where the user''s sessions were ended after the token was issued.';
-grant execute on function rate_limiter_private.user_of_provider(text, text, timestamptz)
-  to rate_limiter_authenticator;
+  'where there is none, or where the user''s sessions were ended after the token was issued. Roles '
+  'follow the groups that the token names; null where groups are not looked at.';
+grant execute on function rate_limiter_private.user_of_provider(
+  text, text, timestamptz, timestamptz, text[]
+) to rate_limiter_authenticator;
 --! EndIncluded rate_limiter_private/sign_in/user_of_provider.sql
 --! Included rate_limiter_private/sign_in/create_administrator.sql
 create or replace function rate_limiter_private.create_administrator(

@@ -131,4 +131,7 @@ export const oidcDeclaration = {
   tenantClaim: text("OIDC_TENANT_CLAIM", {
     says: "claim of its tokens that has that name, instead: a token without it opens nothing",
   }),
+  groupsClaim: text("OIDC_GROUPS_CLAIM", {
+    says: "claim of its tokens that lists the user's groups, such as `groups`: roles follow them (`mapGroup`)",
+  }),
 };

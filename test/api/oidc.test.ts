@@ -172,3 +172,121 @@ test("an incomplete configuration is refused", () => {
   const neither = { ...configuration, OIDC_TENANT: "" };
   expect(() => apiSettings(neither)).toThrow("neither OIDC_TENANT nor OIDC_TENANT_CLAIM is set");
 });
+
+describe("roles of groups", () => {
+  const now = Math.floor(Date.now() / 1000);
+  const grouped = { ...configuration, OIDC_GROUPS_CLAIM: "groups" };
+  const address = "grouped@mine.example";
+  let server: Awaited<ReturnType<typeof serveApi>>;
+  let user: string;
+  beforeAll(async () => {
+    server = await serveApi(database, grouped);
+    const [made] = await database.sql`
+      insert into rate_limiter.users (tenant_id, username, email)
+      values (${mine.tenantId}, 'grouped', ${address})
+      returning user_id
+    `;
+    user = made?.user_id;
+  });
+
+  /** What a user may do who comes with a token issued then, for that long, with these groups. */
+  async function permissions(groups: unknown, issued: number, expires = now + 3_600) {
+    const jwt = token({ email: address, email_verified: true, ...(groups ? { groups } : {}) });
+    const bearer = await signed(jwt.setIssuedAt(issued).setExpirationTime(expires));
+    return (await dataOf(whoAmI(server.bearing(bearer)))).viewerPermissions;
+  }
+  const map = (client: Client, variables: object) =>
+    client.ask(
+      `mutation ($group: String!, $role: String!, $tenant: UUID, $all: Boolean) {
+        mapGroup(input: {
+          groupName: $group, role: $role, tenantId: $tenant, forAllTenants: $all
+        }) { roleMapping { mappingId } }
+      }`,
+      variables as Record<string, unknown>,
+    );
+  const held = () => database.sql`
+    select r.name, ur.expires_at > now() as lasts, extract(epoch from ur.expires_at)::integer as until
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = ${user} order by r.name
+  `;
+
+  test("are given until the token ends, and end with the group, without refusing its token", async () => {
+    const { mapGroup } = await dataOf(
+      map(as.tenant_admin, { group: "viewers", role: "app_viewer" }),
+    );
+    await dataOf(map(as.system_admin, { group: "ops", role: "ops_admin", all: true }));
+    expect(await permissions(undefined, now - 100)).toEqual([]);
+    const both = await permissions(["viewers", "ops", "unmapped", 5], now - 90);
+    expect(both).toEqual(expect.arrayContaining(["quota:read", "system:monitor"]));
+    expect(await held()).toEqual([
+      { name: "app_viewer", lasts: true, until: now + 3_600 },
+      { name: "ops_admin", lasts: true, until: now + 3_600 },
+    ]);
+    const one = await permissions("viewers", now - 80, now + 1_800);
+    expect(one).toContain("quota:read");
+    expect(one).not.toContain("system:monitor");
+    expect(await held()).toEqual([
+      { name: "app_viewer", lasts: true, until: now + 1_800 },
+      expect.objectContaining({ name: "ops_admin", lasts: false }),
+    ]);
+    // An older token does not bring back what a later one took.
+    expect(await permissions(["viewers", "ops"], now - 85)).not.toContain("system:monitor");
+    await dataOf(
+      as.tenant_admin.ask(
+        `mutation ($id: UUID!) { unmapGroup(input: { mappingId: $id }) { result } }`,
+        {
+          id: mapGroup.roleMapping.mappingId,
+        },
+      ),
+    );
+    expect(await permissions("viewers", now - 80)).toEqual([]);
+  });
+
+  test("leave what an administrator gave as it is", async () => {
+    await dataOf(map(as.tenant_admin, { group: "auditors", role: "auditor" }));
+    const assign = `mutation ($user: UUID!) {
+      assignRole(input: { userId: $user, role: "auditor" }) { userRole { expiresAt } }
+    }`;
+    await dataOf(as.tenant_admin.ask(assign, { user }));
+    await permissions(["auditors"], now - 70);
+    expect(await permissions([], now - 60)).toContain("audit:read");
+  });
+
+  test("are never above those of who maps them, in time or tenant", async () => {
+    const refusal = async (client: Client, variables: object) =>
+      (await map(client, { group: "above", ...variables })).errors?.[0]?.message;
+    expect(await refusal(as.tenant_admin, { role: "system_admin" })).toBe(
+      "role allows more than you may give",
+    );
+    expect(await refusal(as.tenant_admin, { role: "app_viewer", tenant: theirs.tenantId })).toBe(
+      "unknown tenant",
+    );
+    expect(await refusal(as.tenant_admin, { role: "app_viewer", all: true })).toBe(
+      "only a system administrator may do this",
+    );
+    expect(await refusal(as.app_admin, { role: "app_viewer" })).toBe("permission denied");
+    await database.sql`
+      update rate_limiter.user_roles as ur set expires_at = to_timestamp(${now + 600})
+      from rate_limiter.roles as r
+      where r.role_id = ur.role_id and r.name = 'tenant_admin'
+        and ur.user_id = ${mine.users.tenant_admin}
+    `;
+    await dataOf(map(as.tenant_admin, { group: "brief", role: "app_admin" }));
+    expect(await permissions(["brief"], now - 50)).toContain("quota:update");
+    expect((await held()).find(({ name }) => name === "app_admin")?.until).toBe(now + 600);
+  });
+
+  test("are of the user's tenant and of no other", async () => {
+    await dataOf(
+      map(as.system_admin, { group: "foreign", role: "app_admin", tenant: theirs.tenantId }),
+    );
+    expect(await permissions(["foreign"], now - 40)).not.toContain("quota:update");
+  });
+
+  test("take no administrator that could not sign in without them, and fail no sign-in", async () => {
+    await dataOf(map(as.system_admin, { group: "admins", role: "system_admin" }));
+    expect(await permissions(["admins"], now - 30)).toContain("system:configure");
+    expect(await permissions([], now - 20)).not.toContain("system:configure");
+  });
+});

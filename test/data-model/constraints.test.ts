@@ -34,6 +34,9 @@ const invitation = (columns: string, values: string) => {
     (${["user_id", ...rest.map(([column]) => column), columns]})
     values (${[`'${users.auditor}'`, ...rest.map(([, value]) => value), values]})`;
 };
+const mapping = (group: string) => `
+  insert into rate_limiter.role_mappings (group_name, role_id)
+  select ${group}, role_id from rate_limiter.roles where name = 'auditor'`;
 const version = (columns: string, values: string) => `
   insert into rate_limiter_audit.quota_version_history (config_id, new_config, ${columns})
   values ('${configId}', '{"a": 1}', ${values})`;
@@ -79,6 +82,11 @@ const violations: Readonly<Record<string, string>> = {
   invitation_hashes_are_sha256: invitation("token_hash", "'qsi_'"),
   invitation_is_finite: invitation("expires_at", "'infinity'"),
   invitation_has_one_end: invitation("accepted_at, revoked_at", "now(), now()"),
+  role_mapping_group_not_empty: mapping("' '"),
+  role_mapping_group_is_readable: mapping("E'a\\u202eb'"),
+  user_role_of_group_ends: `with made as (${mapping("'g'")} returning mapping_id)
+    update rate_limiter.user_roles set mapping_id = (select mapping_id from made),
+      expires_at = null`,
   user_email_is_of_people: "update rate_limiter.users set email = null",
   service_token_hash_is_sha256: serviceToken("token_hash", "'qst_'"),
   service_token_prefix_format: serviceToken("prefix", "'qos_12345678'"),

@@ -12,6 +12,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   clusters: (sql, t) => sql`cluster_id = ${t.clusterId}`,
   applications: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   users: (sql, t) => sql`tenant_id = ${t.tenantId}`,
+  role_mappings: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   user_roles: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
   cost_rules: (sql, t) => sql`app_id = ${t.appId}`,
   tenant_ceilings: (sql, t) => sql`tenant_id = ${t.tenantId}`,
@@ -94,6 +95,12 @@ await database.sql`
   insert into rate_limiter_private.invitations (token_hash, user_id, expires_at)
   select sha256(uuid_send(u.user_id)), u.user_id, now()
   from rate_limiter.users as u
+`;
+await database.sql`
+  insert into rate_limiter.role_mappings (tenant_id, group_name, role_id)
+  select t.tenant_id, 'group', r.role_id
+  from rate_limiter.tenants as t
+  join rate_limiter.roles as r on r.name = 'app_viewer'
 `;
 await database.sql`select rate_limiter_private.refresh_daily_quota_usage()`;
 

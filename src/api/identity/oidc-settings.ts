@@ -11,12 +11,14 @@ export interface OidcSettings {
   readonly tenant: string | undefined;
   /** The claim that names the user's tenant, instead. */
   readonly tenantClaim: string | undefined;
+  /** The claim that names the user's groups, which roles are mapped to. */
+  readonly groupsClaim: string | undefined;
 }
 
 export function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
   const given = readSettings(env, oidcDeclaration);
-  const { issuer, audience, jwksUrl, tenant, tenantClaim } = given;
-  const any = [issuer, audience, jwksUrl, tenant, tenantClaim].some(Boolean);
+  const { issuer, audience, jwksUrl, tenant, tenantClaim, groupsClaim } = given;
+  const any = Object.values(given).some(Boolean);
   if (!any) return undefined;
   if (tenant && tenantClaim) {
     throw new UserError(
@@ -27,7 +29,7 @@ export function oidcSettings(env: NodeJS.ProcessEnv): OidcSettings | undefined {
   }
   if (issuer && audience && jwksUrl && URL.canParse(jwksUrl)) {
     if (!tenant && !tenantClaim) throw tenantMissing();
-    return { issuer, audience, jwksUrl, tenant, tenantClaim };
+    return { issuer, audience, jwksUrl, tenant, tenantClaim, groupsClaim };
   }
   throw new UserError(
     "oidc_incomplete",

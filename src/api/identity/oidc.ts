@@ -4,6 +4,9 @@ import type { OidcSettings } from "./oidc-settings.ts";
 /** Signatures only: a shared secret has no place in a published key set. */
 const algorithms = ["RS256", "PS256", "ES256", "EdDSA"];
 
+const longestGroup = 255;
+const mostGroups = 1_000;
+
 export interface OidcClaims {
   readonly email: string;
   /** The name of the user's tenant. */
@@ -11,6 +14,8 @@ export interface OidcClaims {
   /** Seconds since 1970, as is expiresAt. */
   readonly issuedAt: number;
   readonly expiresAt: number;
+  /** Undefined where groups are not looked at. */
+  readonly groups: readonly string[] | undefined;
 }
 
 export interface OidcVerifier {
@@ -53,12 +58,19 @@ function issuerOf(token: string): string | undefined {
 /** An address that the provider has not verified may belong to another person. */
 function verifiedClaims(
   payload: JWTPayload,
-  { tenant, tenantClaim }: OidcSettings,
+  { tenant, tenantClaim, groupsClaim }: OidcSettings,
 ): OidcClaims | undefined {
   const { email, email_verified: verified, exp, iat } = payload;
   if (typeof email !== "string" || verified !== true) return undefined;
   if (exp === undefined || iat === undefined) return undefined;
   const named = tenantClaim === undefined ? tenant : payload[tenantClaim];
   if (typeof named !== "string") return undefined;
-  return { email, tenant: named, issuedAt: iat, expiresAt: exp };
+  const groups = groupsClaim === undefined ? undefined : groupsOf(payload[groupsClaim]);
+  return { email, tenant: named, issuedAt: iat, expiresAt: exp, groups };
+}
+
+/** Providers leave the claim out where there are none. */
+function groupsOf(claim: unknown): string[] {
+  const texts = [claim].flat().filter((each) => typeof each === "string");
+  return texts.filter((each) => each.length <= longestGroup).slice(0, mostGroups);
 }

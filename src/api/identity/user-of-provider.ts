@@ -8,11 +8,12 @@ import type { OidcClaims } from "./oidc.ts";
  */
 export async function userOfProvider(
   sql: Sql,
-  { tenant, email, issuedAt }: OidcClaims,
+  { tenant, email, issuedAt, expiresAt, groups }: OidcClaims,
 ): Promise<string | undefined> {
   const [row] = await withinTime(sql<{ userId: string | null }[]>`
     select rate_limiter_private.user_of_provider(
-      ${tenant}, ${email}, to_timestamp(${issuedAt}::bigint)
+      ${tenant}, ${email}, to_timestamp(${issuedAt}::bigint), to_timestamp(${expiresAt}::bigint),
+      ${groups ?? null}::text[]
     ) as "userId"
   `);
   return row?.userId ?? undefined;
