@@ -3422,7 +3422,7 @@ create function rate_limiter_internal.health_after(status text, streak integer, 
 create function rate_limiter_internal.held_by_debt(at timestamp with time zone, tenant_id uuid)
   returns TABLE(cluster_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
   language sql stable parallel safe;
-  -- body b2fe8aaa2a2f2eb3
+  -- body 8ee6ccd3720ae124
 
 create function rate_limiter_internal.held_quotas(at timestamp with time zone, app_id uuid)
   returns jsonb

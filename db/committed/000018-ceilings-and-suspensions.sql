@@ -156,7 +156,14 @@ as $$
       and b.mode = 'enforce'
       and (
         b.current_tokens < 0
-        or rate_limiter_internal.debt_of(b.shard_key, 'infinity', b.owner_id, b.bucket_type) > 0
+        or exists (
+          select
+          from rate_limiter.token_borrowing as l
+          where l.shard_key = b.shard_key
+            and l.owner_id = b.owner_id
+            and l.bucket_type = b.bucket_type
+            and l.status = 'active'
+        )
       )
     cross join lateral rate_limiter_internal.bucket_at(at, b) as s
     cross join lateral (
