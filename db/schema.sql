@@ -208,7 +208,8 @@ create type rate_limiter_internal.decision_facts as (
   has_cost_rule boolean,
   draws_iops boolean,
   draws_bandwidth boolean,
-  has_bandwidth boolean
+  has_bandwidth boolean,
+  generation integer
 );
 
 create type rate_limiter_internal.due_charge as (
@@ -258,7 +259,8 @@ create type rate_limiter_internal.layer1_draw as (
   taken numeric,
   drawn numeric,
   kept numeric,
-  quota_valid_until timestamp with time zone
+  quota_valid_until timestamp with time zone,
+  generation integer
 );
 
 create type rate_limiter_internal.lease_end as (
@@ -408,6 +410,8 @@ create table rate_limiter.app_facts (
   draws_bandwidth boolean not null,
   needs_iops_quota boolean not null,
   needs_bandwidth_quota boolean not null,
+  bucket_generation integer not null default 0,
+  moved_at timestamp with time zone,
   constraint app_facts_pkey PRIMARY KEY (shard_key, app_id)
 ) with (fillfactor=70);
 alter table rate_limiter.app_facts enable row level security;
@@ -960,6 +964,8 @@ create table rate_limiter.token_buckets (
   owner_id uuid not null,
   bucket_type rate_limiter.bucket_type not null,
   mode rate_limiter.quota_mode not null default 'enforce'::rate_limiter.quota_mode,
+  generation integer not null default 0,
+  page bigint,
   calculation_method rate_limiter.calculation_method not null default 'token_bucket'::rate_limiter.calculation_method,
   allow_oversize boolean not null default false,
   burst_duration_seconds integer not null default 1,
@@ -982,8 +988,7 @@ create table rate_limiter.token_buckets (
   leased numeric(38,6),
   reserve_cluster_id uuid,
   constraint bucket_reserve_has_cluster CHECK ((bucket_type = ANY (ARRAY['iops_reserve'::rate_limiter.bucket_type, 'bandwidth_reserve'::rate_limiter.bucket_type])) = (reserve_cluster_id IS NOT NULL)),
-  constraint token_buckets_bucket_id_key UNIQUE (shard_key, owner_id, bucket_id),
-  constraint token_buckets_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode)
+  constraint token_buckets_pkey PRIMARY KEY (shard_key, owner_id, bucket_type, mode, generation)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
 alter table rate_limiter.token_buckets enable row level security;
 
@@ -1139,6 +1144,14 @@ create table rate_limiter_audit.reservation_history (
 );
 alter table rate_limiter_audit.reservation_history enable row level security;
 
+create unlogged table rate_limiter_internal.deferred_ceilings (
+  xid xid8 not null default pg_current_xact_id(),
+  tenant_id uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  since timestamp with time zone not null default clock_timestamp(),
+  cluster_ids uuid[] not null default '{}'::uuid[],
+  constraint deferred_ceilings_pkey PRIMARY KEY (xid, tenant_id)
+);
+
 create table rate_limiter_internal.engine_settings (
   is_only_row boolean not null default true,
   synchronous_commit boolean not null,
@@ -1173,7 +1186,9 @@ create unlogged table rate_limiter_internal.layer1_stripes (
   expires_at timestamp with time zone not null,
   iops numeric(38,6) not null,
   bytes numeric(38,6) not null,
-  constraint layer1_stripes_pkey PRIMARY KEY (shard_key, stripe)
+  generation integer not null default 0,
+  page bigint,
+  constraint layer1_stripes_pkey PRIMARY KEY (shard_key, stripe, generation)
 ) with (fillfactor=10);
 
 create unlogged table rate_limiter_internal.lease_shares (
@@ -1712,9 +1727,13 @@ UNION ALL
    FROM rate_limiter_internal.recent_denials() r(shard_key, app_id, minute, reason, writer, count_id, operations, tokens, bytes, recorded_at);
 
 create view rate_limiter.v_index_usage as
- SELECT COALESCE(pn.nspname, s.schemaname) AS schema_name,
-    COALESCE(parent_table.relname, s.relname) AS table_name,
-    COALESCE(parent_index.relname, s.indexrelname) AS index_name,
+ SELECT COALESCE(pn.nspname,
+        CASE
+            WHEN COALESCE(hypertable.relname, s.relname) = ANY (ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) THEN 'rate_limiter'::text
+            ELSE NULL::text
+        END::name, s.schemaname) AS schema_name,
+    COALESCE(parent_table.relname, hypertable.relname, s.relname) AS table_name,
+    COALESCE(parent_index.relname, regexp_replace(s.indexrelname::text, '^(_hyper_\d+_\d+_chunk|\d+)_'::text, ''::text)::name) AS index_name,
     sum(s.idx_scan)::bigint AS index_scans,
     sum(s.idx_tup_read)::bigint AS tuples_read,
     sum(s.idx_tup_fetch)::bigint AS tuples_fetched,
@@ -1725,8 +1744,14 @@ create view rate_limiter.v_index_usage as
      LEFT JOIN pg_index pi ON pi.indexrelid = parent_index.oid
      LEFT JOIN pg_class parent_table ON parent_table.oid = pi.indrelid
      LEFT JOIN pg_namespace pn ON pn.oid = parent_table.relnamespace
+     LEFT JOIN pg_inherits chunk ON chunk.inhrelid = s.relid AND parent_index.oid IS NULL
+     LEFT JOIN pg_class hypertable ON hypertable.oid = chunk.inhparent AND hypertable.relkind = 'r'::"char"
   WHERE s.schemaname ~~ 'rate\_limiter%'::text
-  GROUP BY (COALESCE(pn.nspname, s.schemaname)), (COALESCE(parent_table.relname, s.relname)), (COALESCE(parent_index.relname, s.indexrelname));
+  GROUP BY (COALESCE(pn.nspname,
+        CASE
+            WHEN COALESCE(hypertable.relname, s.relname) = ANY (ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) THEN 'rate_limiter'::text
+            ELSE NULL::text
+        END::name, s.schemaname)), (COALESCE(parent_table.relname, hypertable.relname, s.relname)), (COALESCE(parent_index.relname, regexp_replace(s.indexrelname::text, '^(_hyper_\d+_\d+_chunk|\d+)_'::text, ''::text)::name));
 
 create view rate_limiter.v_metrics_summary_24h with (security_invoker=true) as
  WITH iops AS (
@@ -1774,28 +1799,41 @@ create view rate_limiter.v_slow_queries as
    FROM rate_limiter_internal.slow_queries() s(calls, total_time_seconds, avg_time_ms, stddev_ms, query);
 
 create view rate_limiter.v_table_sizes as
- SELECT n.nspname AS schema_name,
-    c.relname AS table_name,
-    sum(pg_total_relation_size(tree.relid))::bigint AS total_bytes,
-    sum(pg_relation_size(tree.relid))::bigint AS table_bytes,
-    sum(pg_indexes_size(tree.relid))::bigint AS index_bytes,
-    count(*) FILTER (WHERE NOT tree.isleaf OR tree.level > 0) - (c.relkind = 'p'::"char")::integer AS partition_count,
-    sum(GREATEST(part.reltuples, 0::real)) FILTER (WHERE tree.isleaf)::bigint AS estimated_rows
-   FROM pg_class c
-     JOIN pg_namespace n ON n.oid = c.relnamespace
-     CROSS JOIN LATERAL ( SELECT t.relid,
-            t.isleaf,
-            t.level
-           FROM pg_partition_tree(c.oid::regclass) t(relid, parentrelid, isleaf, level)
-          WHERE c.relkind = 'p'::"char"
+ SELECT part.schema_name,
+    part.table_name,
+    sum(pg_total_relation_size(part.relation))::bigint AS total_bytes,
+    sum(pg_relation_size(part.relation))::bigint AS table_bytes,
+    sum(pg_indexes_size(part.relation))::bigint AS index_bytes,
+    count(*) FILTER (WHERE part.is_partition) AS partition_count,
+    sum(GREATEST(c.reltuples, 0::real)) FILTER (WHERE part.has_rows)::bigint AS estimated_rows
+   FROM ( SELECT n.nspname AS schema_name,
+            t.relname AS table_name,
+            tree.relation,
+            tree.level > 0 AS is_partition,
+            tree.isleaf AS has_rows
+           FROM pg_class t
+             JOIN pg_namespace n ON n.oid = t.relnamespace
+             CROSS JOIN LATERAL ( SELECT p.relid,
+                    p.isleaf,
+                    p.level
+                   FROM pg_partition_tree(t.oid::regclass) p(relid, parentrelid, isleaf, level)
+                  WHERE t.relkind = 'p'::"char"
+                UNION ALL
+                 SELECT t.oid,
+                    true,
+                    0
+                  WHERE t.relkind <> 'p'::"char") tree(relation, isleaf, level)
+          WHERE n.nspname ~~ 'rate\_limiter%'::text AND n.nspname <> 'rate_limiter_partitions'::name AND (t.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'm'::"char"]))
         UNION ALL
-         SELECT c.oid,
-            true,
-            0
-          WHERE c.relkind <> 'p'::"char") tree(relid, isleaf, level)
-     JOIN pg_class part ON part.oid = tree.relid::oid
-  WHERE n.nspname ~~ 'rate\_limiter%'::text AND n.nspname <> 'rate_limiter_partitions'::name AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'm'::"char"]))
-  GROUP BY n.nspname, c.relname, c.relkind;
+         SELECT 'rate_limiter'::name,
+            s.table_name,
+            h.relation,
+            h.is_chunk,
+            h.is_chunk
+           FROM unnest(ARRAY['metrics'::name, 'iops_metrics'::name, 'bandwidth_metrics'::name]) s(table_name)
+             CROSS JOIN LATERAL rate_limiter_internal.hypertable_parts(s.table_name) h(relation, is_chunk)) part
+     JOIN pg_class c ON c.oid = part.relation::oid
+  GROUP BY part.schema_name, part.table_name;
 
 create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
  SELECT tb.bucket_id,
@@ -1818,7 +1856,7 @@ create view rate_limiter.v_token_bucket_status with (security_invoker=true) as
     GREATEST(- state.current_tokens, 0::numeric) AS debt,
     rate_limiter_internal.debt_seconds(statement_timestamp(), state.*) AS debt_seconds
    FROM rate_limiter.token_buckets tb
-     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(shard_key, owner_id, bucket_type, mode, calculation_method, allow_oversize, burst_duration_seconds, quota_valid_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, last_capacity, prorated_since, headroom, reserved_rate, leased, reserve_cluster_id)
+     CROSS JOIN LATERAL rate_limiter_internal.bucket_now(tb.*) state(shard_key, owner_id, bucket_type, mode, generation, page, calculation_method, allow_oversize, burst_duration_seconds, quota_valid_until, last_refill_at, created_at, updated_at, ledger_seq, refill_rate, min_reserve, bucket_id, config_id, capacity, current_tokens, refilled, last_capacity, prorated_since, headroom, reserved_rate, leased, reserve_cluster_id)
      LEFT JOIN rate_limiter.applications a ON a.app_id = tb.owner_id
      LEFT JOIN rate_limiter.clusters c ON c.cluster_id = COALESCE(tb.reserve_cluster_id, tb.owner_id)
   WHERE state.capacity IS NOT NULL OR state.current_tokens < 0::numeric;
@@ -1889,6 +1927,46 @@ create view rate_limiter_admin.user_sessions with (security_barrier=true) as
    FROM rate_limiter_private.user_sessions s
   WHERE user_id = (( SELECT rate_limiter_internal.current_user_id() AS current_user_id)) OR rate_limiter_internal.may_manage_user(user_id);
 
+create view rate_limiter_internal.bandwidth_metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    bytes_read,
+    bytes_written,
+    total_bytes,
+    avg_throughput_mbps,
+    peak_throughput_mbps,
+    connection_count,
+    tags
+   FROM rate_limiter.bandwidth_metrics m;
+
+create view rate_limiter_internal.iops_metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    read_ops,
+    write_ops,
+    total_ops,
+    avg_latency_ms,
+    p95_latency_ms,
+    p99_latency_ms,
+    error_count,
+    tags
+   FROM rate_limiter.iops_metrics m;
+
+create view rate_limiter_internal.metrics as
+ SELECT shard_key,
+    app_id,
+    "timestamp",
+    metric_id,
+    metric_name,
+    value,
+    tags,
+    unit
+   FROM rate_limiter.metrics m;
+
 
 -- functions
 
@@ -1953,7 +2031,7 @@ create function rate_limiter.consume(app_id uuid, operation text, size_bytes big
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body eaf07df34b423eac
+  -- body 5ee8c6e12bf7b34c
 
 create function rate_limiter.consume_batch(app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -2031,19 +2109,19 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9f10e4714a3b4ac4
+  -- body 2e9ececc968ced90
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 74347e2a533e9c97
+  -- body 4f40264c2907b0b0
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f3e54cba08baae84
+  -- body 8726f1492aadd739
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -2105,11 +2183,11 @@ create function rate_limiter_admin.alert_channel()
   set search_path=pg_catalog, pg_temp;
   -- body cde07f8a71cf46d3
 
-create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
+create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 8905c1835cc8f11e
+  -- body f5fad00cbbdf307d
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -2147,11 +2225,11 @@ create function rate_limiter_admin.cluster_buckets()
   set search_path=pg_catalog, pg_temp;
   -- body 5d21320dca3e2b81
 
-create function rate_limiter_admin.compare_configuration(wanted jsonb, managed_by text, prune boolean DEFAULT false)
+create function rate_limiter_admin.compare_configuration(wanted jsonb, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb, manager text)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 5e78de95a15004bc
+  -- body c219f2a2ff5fabe1
 
 create function rate_limiter_admin.compare_quota_versions(version_id uuid, other_version_id uuid)
   returns TABLE(field text, value text, other_value text)
@@ -2181,7 +2259,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e45d96753a67f9f8
+  -- body 0791e0248c6a481b
 
 create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.users
@@ -2269,7 +2347,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c0979abf5ab879d4
+  -- body a32f957a5e602b56
 
 create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10, max_rows integer DEFAULT 20)
   returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
@@ -2382,7 +2460,7 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   returns rate_limiter.tenant_ceilings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body bd8ba7ce53e88d18
+  -- body 86baa99281549bdb
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
   returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
@@ -2483,12 +2561,12 @@ create function rate_limiter_internal.add_application(name text, cluster_id uuid
 create function rate_limiter_internal.add_bucket(config rate_limiter.quota_configs, is_bandwidth boolean)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 294003f060326a90
+  -- body a7447c5b3e3d4525
 
 create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_ids uuid[])
   returns void
   language sql volatile parallel unsafe;
-  -- body e8101fec53cf1abf
+  -- body a04c9a4e05779cbe
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, is_held boolean DEFAULT false)
   returns uuid
@@ -2530,19 +2608,19 @@ create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_name
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body 3e55adcbf940365b
+  -- body d84f68009955fa8c
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
   language sql volatile parallel unsafe
   set enable_seqscan=off
   set enable_bitmapscan=off;
-  -- body d1a9d31d5628f14e
+  -- body e8f684c9c512e54c
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 4be8278b69b55755
+  -- body 45092c895c065dad
 
 create function rate_limiter_internal.amounts_as_text(fields jsonb)
   returns jsonb
@@ -2759,12 +2837,12 @@ create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id u
   language sql stable parallel safe;
   -- body 9e77b4c4fbb35c74
 
-create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
+create function rate_limiter_internal.ceiling_problem(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
   returns text
   language sql stable parallel safe
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 5b987fba6d1dda83
+  -- body 07f857d13cef9e4d
 
 create function rate_limiter_internal.ceiling_use(at timestamp with time zone, tenant_id uuid)
   returns TABLE(ceiling_id uuid, is_bandwidth boolean, moment timestamp with time zone, limits numeric, bursts numeric, capacities numeric)
@@ -2933,6 +3011,11 @@ create function rate_limiter_internal.check_setting()
   set search_path=pg_catalog, pg_temp;
   -- body d527ed9c9a45e36a
 
+create function rate_limiter_internal.chunks(table_name name)
+  returns TABLE(relation regclass, name name, ends_at timestamp with time zone, is_compressed boolean, is_partial boolean, compressed_bytes bigint)
+  language plpgsql stable parallel restricted;
+  -- body fae84c3208b5e246
+
 create function rate_limiter_internal.clock_was_set_back(last_refill_at timestamp with time zone, at timestamp with time zone)
   returns boolean
   language sql immutable parallel safe;
@@ -3048,7 +3131,7 @@ create function rate_limiter_internal.configured_tenant(name text)
 create function rate_limiter_internal.consume_at(shard_key integer, at timestamp with time zone, app_id uuid, operation text, size_bytes bigint, reference_id text DEFAULT NULL::text, is_live boolean DEFAULT false, app rate_limiter_internal.decision_facts DEFAULT NULL::rate_limiter_internal.decision_facts)
   returns rate_limiter.decision
   language plpgsql volatile parallel unsafe;
-  -- body c34078909af0f964
+  -- body f0f5c36cf8dbaa1f
 
 create function rate_limiter_internal.consume_batch_at(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[] DEFAULT NULL::text[])
   returns SETOF rate_limiter.decision
@@ -3073,7 +3156,7 @@ create function rate_limiter_internal.consume_many_at(firsts rate_limiter_intern
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 8b939b08f6e96061
+  -- body 54f428e2b513277c
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3133,7 +3216,7 @@ create function rate_limiter_internal.count_version()
 create function rate_limiter_internal.counted_window(app_id uuid, metric_name text, condition text, threshold_value double precision, minutes integer, until timestamp with time zone, OUT every_one_holds boolean, OUT any_holds boolean, OUT latest_value double precision)
   returns record
   language sql stable parallel safe;
-  -- body 9cc8722f6bc21499
+  -- body e2c62f1594273948
 
 create function rate_limiter_internal.credit_bucket(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
@@ -3223,12 +3306,23 @@ create function rate_limiter_internal.decide_under_layer1()
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
   language sql stable parallel safe;
-  -- body 4405d2b9e8f3b560
+  -- body dc360da5cf391e16
+
+create function rate_limiter_internal.defer_ceilings()
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 304bb3e975a82e07
+
+create function rate_limiter_internal.define_series(table_name name, relations regclass[], state text)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 8dde1f30fe9c881f
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
   language plpgsql stable parallel restricted;
-  -- body c6b027c59f9b9727
+  -- body 7864324a2b95ce98
 
 create function rate_limiter_internal.drain_target(drain rate_limiter_private.partition_drains, moment timestamp with time zone)
   returns text
@@ -3238,7 +3332,7 @@ create function rate_limiter_internal.drain_target(drain rate_limiter_private.pa
 create function rate_limiter_internal.draw_layer1(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, draw rate_limiter_internal.layer1_draw, prefetch_ms integer)
   returns boolean
   language plpgsql volatile parallel unsafe;
-  -- body 04e411efffd04c32
+  -- body 21ef376599e1f7e0
 
 create function rate_limiter_internal.draw_layer1_for(at timestamp with time zone, transaction_type rate_limiter.transaction_type, drawn rate_limiter_internal.bucket_charge[], asked rate_limiter_internal.bucket_charge[] DEFAULT NULL::rate_limiter_internal.bucket_charge[], metadata jsonb DEFAULT NULL::jsonb)
   returns void
@@ -3439,6 +3533,12 @@ create function rate_limiter_internal.hold_application(shard_key integer, app_id
   language plpgsql volatile parallel unsafe;
   -- body c894e759cda5bc0f
 
+create function rate_limiter_internal.hypertable_parts(table_name name)
+  returns TABLE(relation oid, is_chunk boolean)
+  language plpgsql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 1c64112da565f628
+
 create function rate_limiter_internal.inflow(tokens numeric, capacity numeric, refill_rate bigint, last_refill_at timestamp with time zone, at timestamp with time zone)
   returns numeric
   language sql immutable parallel safe;
@@ -3577,7 +3677,7 @@ create function rate_limiter_internal.late_share_at(shard_key integer, at timest
 create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
   returns rate_limiter_internal.layer1_draw
   language plpgsql stable parallel safe;
-  -- body 71fd7fc13462464d
+  -- body 9888c009fca0d2c2
 
 create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
@@ -3665,6 +3765,11 @@ create function rate_limiter_internal.lock_configuration()
   set search_path=pg_catalog, pg_temp;
   -- body 7690a39ba14caa5a
 
+create function rate_limiter_internal.lock_debtors(INOUT at timestamp with time zone, borrowings rate_limiter.token_borrowing[], OUT buckets rate_limiter.token_buckets[])
+  returns record
+  language plpgsql volatile parallel unsafe;
+  -- body c67d3fa411be2e61
+
 create function rate_limiter_internal.lock_exchange(renewals rate_limiter_internal.lease_renewal[], settlements rate_limiter_internal.lease_end[], charges rate_limiter_internal.owed_charge[], waits boolean)
   returns uuid[]
   language plpgsql volatile parallel unsafe;
@@ -3673,7 +3778,7 @@ create function rate_limiter_internal.lock_exchange(renewals rate_limiter_intern
 create function rate_limiter_internal.lock_in_order(INOUT at timestamp with time zone, wanted rate_limiter_internal.bucket_charge[])
   returns timestamp with time zone
   language plpgsql volatile parallel unsafe;
-  -- body 407ed482977add95
+  -- body 0c6116f1cbad46b6
 
 create function rate_limiter_internal.lock_job(job text)
   returns void
@@ -3709,6 +3814,11 @@ create function rate_limiter_internal.lock_owners(shard_keys integer[], INOUT at
   returns record
   language plpgsql volatile parallel unsafe;
   -- body 19861bc23a38fd0a
+
+create function rate_limiter_internal.lock_part_soon(part regclass, parent regclass)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 444c634a410e9050
 
 create function rate_limiter_internal.lock_placement(is_changed boolean)
   returns void
@@ -3766,6 +3876,11 @@ create function rate_limiter_internal.lowers_limits(before jsonb, after jsonb)
   returns boolean
   language sql immutable parallel safe;
   -- body f91ab1a4d2410254
+
+create function rate_limiter_internal.make_hypertable(table_name name, native regclass)
+  returns regclass
+  language plpgsql volatile parallel unsafe;
+  -- body 27d515f7468f9755
 
 create function rate_limiter_internal.make_room_for_process(reported_at timestamp with time zone)
   returns void
@@ -3860,12 +3975,27 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body dfe6b1dfca5b7026
+  -- body cb73b069ca31af10
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql immutable parallel safe;
   -- body cd01705eac9d6449
+
+create function rate_limiter_internal.moved_ledger_gaps(slice rate_limiter_private.ledger_check_progress)
+  returns SETOF rate_limiter.ledger_gap
+  language plpgsql volatile parallel unsafe;
+  -- body f47e424e507e47de
+
+create function rate_limiter_internal.moving_to(table_name name)
+  returns regclass
+  language plpgsql stable parallel safe;
+  -- body 58629eb8cde2a536
+
+create function rate_limiter_internal.native_table(schema_name name, table_name name)
+  returns regclass
+  language sql stable parallel safe;
+  -- body 79b82f98066d94a3
 
 create function rate_limiter_internal.needs_healing(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, with_tokens boolean, with_bytes boolean)
   returns boolean
@@ -3886,6 +4016,26 @@ create function rate_limiter_internal.never_paid(capacity numeric, app_id uuid, 
   returns text
   language sql stable parallel safe;
   -- body 4d451c8a594356e6
+
+create function rate_limiter_internal.next_generation(generation integer, ledger_seq bigint, page bigint, place tid)
+  returns integer
+  language sql immutable parallel safe;
+  -- body 71db160af8ee3440
+
+create function rate_limiter_internal.next_page(ledger_seq bigint, page bigint, place tid)
+  returns bigint
+  language sql immutable parallel safe;
+  -- body 0200120aa298eb5e
+
+create function rate_limiter_internal.next_part(table_name name, OUT relation regclass, OUT parent regclass, OUT name text, OUT is_default boolean)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body ed44148c841b8ab1
+
+create function rate_limiter_internal.note_generation(shard_key integer, app_id uuid, generation integer)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body dec263ba2922ff8f
 
 create function rate_limiter_internal.notification_channels(config jsonb)
   returns TABLE(channel_number integer, channel jsonb)
@@ -3941,7 +4091,7 @@ create function rate_limiter_internal.oldest_row(schema_name name, table_name na
   returns timestamp with time zone
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 64653cd21a566868
+  -- body 08111eb10f7b653f
 
 create function rate_limiter_internal.operation_in_question(app_id uuid, operation text, size_bytes bigint, at timestamp with time zone, reference_id text, OUT moment timestamp with time zone, OUT cost numeric, OUT size_bytes_asked bigint)
   returns record
@@ -3953,18 +4103,23 @@ create function rate_limiter_internal.operations_of(metadata jsonb)
   language sql immutable parallel safe;
   -- body 0dabd8e242a752b0
 
+create function rate_limiter_internal.page_of(place tid)
+  returns bigint
+  language sql immutable parallel safe;
+  -- body cf378c1f3b2730f5
+
 create function rate_limiter_internal.partition_name(table_name text, period text, starts_at timestamp with time zone)
   returns text
   language sql immutable parallel safe;
   -- body e5755e41402a6581
 
 create function rate_limiter_internal.partitions()
-  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone)
+  returns TABLE(schema_name name, table_name name, partition_name name, partition_oid oid, is_default boolean, starts_at timestamp with time zone, ends_at timestamp with time zone, parent_oid oid, time_column name)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 8269d8001e8c6a2b
+  -- body a282c5c6571d808a
 
 create function rate_limiter_internal.past_cost_at(at timestamp with time zone, app_id uuid, operation text, size_bytes bigint)
   returns numeric
@@ -3994,7 +4149,7 @@ create function rate_limiter_internal.prepare_to_charge(at timestamp with time z
 create function rate_limiter_internal.problem(entry integer, code text, message text, detail text)
   returns jsonb
   language sql immutable parallel safe;
-  -- body 77195786cf993d30
+  -- body 3847a55ad2247cd5
 
 create function rate_limiter_internal.propose_lease(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric, lifetime interval, holder text, OUT lease rate_limiter.lease_grant, OUT charged rate_limiter_internal.bucket_charge[], OUT is_layer1_short boolean, OUT share_left_tokens numeric, OUT share_left_bytes numeric)
   returns record
@@ -4144,7 +4299,7 @@ create function rate_limiter_internal.refuse_delete_of_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e9aa5d688880678
+  -- body c45766ca252da79a
 
 create function rate_limiter_internal.refuse_delete_of_cluster()
   returns trigger
@@ -4202,7 +4357,17 @@ create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at t
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 89fc340be6cceec4
+  -- body c1d687be329a75cb
+
+create function rate_limiter_internal.repay_borrowings_at(at timestamp with time zone, borrowings rate_limiter.token_borrowing[])
+  returns TABLE(paid numeric, owed numeric, status rate_limiter.borrowing_status)
+  language plpgsql volatile parallel unsafe;
+  -- body 0b8df09166feba3b
+
+create function rate_limiter_internal.repayment_of(at timestamp with time zone, borrowing rate_limiter.token_borrowing, tokens numeric, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 5ffd44cf419ee3e3
 
 create function rate_limiter_internal.repeat_grant(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, proposed rate_limiter.lease_grant)
   returns rate_limiter.lease_grant
@@ -4252,8 +4417,13 @@ create function rate_limiter_internal.require_ceiling_limits(limits rate_limiter
 
 create function rate_limiter_internal.require_ceilings(at timestamp with time zone, tenant_id uuid, cluster_id uuid)
   returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 3dc6340859e0b74b
+
+create function rate_limiter_internal.require_ceilings_of(at timestamp with time zone, tenant_id uuid, cluster_ids uuid[])
+  returns void
   language plpgsql stable parallel safe;
-  -- body 0afc1481d7d561f5
+  -- body ad804fdcab74e7a1
 
 create function rate_limiter_internal.require_changed(object_id uuid)
   returns uuid
@@ -4412,6 +4582,12 @@ create function rate_limiter_internal.require_version(app_id uuid, cluster_id uu
   language plpgsql stable parallel safe;
   -- body cb42620151011fef
 
+create function rate_limiter_internal.require_wanted(wanted jsonb)
+  returns jsonb
+  language plpgsql immutable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 40b5d50de4091da9
+
 create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
   language plpgsql stable parallel safe;
@@ -4456,7 +4632,7 @@ create function rate_limiter_internal.retention_period(data_type text)
 create function rate_limiter_internal.retention_steps(at timestamp with time zone)
   returns TABLE(data_type text, action text, export_first boolean, relation text, partition_name text, cutoff timestamp with time zone, source text)
   language sql stable parallel restricted;
-  -- body fde3adc567cba0cc
+  -- body 79f0092c05880b2d
 
 create function rate_limiter_internal.revoke_leases(at timestamp with time zone, app_ids uuid[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4498,6 +4674,23 @@ create function rate_limiter_internal.sample_reporter(reporter text)
   returns text
   language plpgsql stable parallel restricted;
   -- body 51dba0a143b42574
+
+create function rate_limiter_internal.seen_app_ids()
+  returns SETOF uuid
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 25c773de6f836eb8
+
+create function rate_limiter_internal.sees_every_sample()
+  returns boolean
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body a0f7584585ff285a
+
+create function rate_limiter_internal.series_state(table_name name)
+  returns text
+  language plpgsql stable parallel safe;
+  -- body e99c5c50cbc4f439
 
 create function rate_limiter_internal.session_stripe()
   returns integer
@@ -4565,6 +4758,23 @@ create function rate_limiter_internal.settle_at(shard_key integer, at timestamp 
   language plpgsql volatile parallel unsafe;
   -- body a5eac4f70847522e
 
+create function rate_limiter_internal.settle_at_commit()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 3f9fe8c057760b3f
+
+create function rate_limiter_internal.settle_ceilings()
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 21dd048a0028cce9
+
+create function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body aeeee792844c8ef3
+
 create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
@@ -4610,6 +4820,11 @@ create function rate_limiter_internal.shortage(offered numeric, most numeric, ch
   language sql immutable parallel safe;
   -- body 5953a8fe3c03d833
 
+create function rate_limiter_internal.show_series(table_name name, native regclass)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body d9bdee46eb4778e8
+
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
   language plpgsql stable parallel restricted security definer
@@ -4619,7 +4834,7 @@ create function rate_limiter_internal.slow_queries()
 create function rate_limiter_internal.spend_prefetched(shard_key integer, before numeric[], after numeric[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 90f145b9773626ed
+  -- body 573d6b9afe971c8d
 
 create function rate_limiter_internal.standing_at(shard_key integer, at timestamp with time zone, app_id uuid, tokens numeric, bytes numeric, OUT remaining numeric, OUT remaining_bytes numeric, OUT short_of rate_limiter.bucket_type)
   returns record
@@ -4630,6 +4845,11 @@ create function rate_limiter_internal.stored_wait_ms(shard_key integer, at times
   returns numeric
   language plpgsql stable parallel safe;
   -- body 4933dd4a1dd44c78
+
+create function rate_limiter_internal.stores(schema_name name, table_name name)
+  returns TABLE(relation oid)
+  language sql stable parallel safe;
+  -- body 09bb30137dca8771
 
 create function rate_limiter_internal.stripe_can_pay(expires_at timestamp with time zone, held_iops numeric, held_bytes numeric, iops numeric, bytes numeric, at timestamp with time zone)
   returns boolean
@@ -4660,7 +4880,7 @@ create function rate_limiter_internal.sync_application()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 51234b9f5d6a9574
+  -- body ff20551e9d4bd3cb
 
 create function rate_limiter_internal.sync_config_change()
   returns trigger
@@ -4716,7 +4936,7 @@ create function rate_limiter_internal.sync_reserves(cluster_id uuid)
 create function rate_limiter_internal.sync_reserves_at(at timestamp with time zone, cluster_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 4fac26794ea2f05b
+  -- body 1b41c58113ebc84d
 
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
@@ -4745,10 +4965,10 @@ create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.
   language plpgsql immutable parallel safe;
   -- body b57da7d8be5d6858
 
-create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
-  returns boolean
+create function rate_limiter_internal.take_from_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric, INOUT generation integer)
+  returns integer
   language plpgsql volatile parallel unsafe;
-  -- body e1d5d4c6c2b45afe
+  -- body b2cd55fed3a7e5e0
 
 create function rate_limiter_internal.take_metric_changes(grain text, until timestamp with time zone, batch_size integer, OUT app_ids uuid[], OUT metric_names text[], OUT buckets timestamp with time zone[])
   returns record
@@ -4766,6 +4986,11 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe;
   -- body c3a80c0b852c00f4
 
+create function rate_limiter_internal.timescale_function(name name)
+  returns text
+  language plpgsql stable parallel safe;
+  -- body 6f22fa5defb1efba
+
 create function rate_limiter_internal.token_allows(resource text, action text)
   returns boolean
   language sql stable parallel safe;
@@ -4776,10 +5001,10 @@ create function rate_limiter_internal.token_hash(token text)
   language sql immutable parallel safe;
   -- body 56ec977c2e94da0b
 
-create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric)
+create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric, generation integer)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 82f383c7dc0b365f
+  -- body 5297fa83f6b2d31b
 
 create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
   returns record
@@ -4820,6 +5045,12 @@ create function rate_limiter_internal.usage_of(shard_key integer, app_id uuid, u
   returns TABLE(starts_at timestamp with time zone, bucket_type rate_limiter.bucket_type, tokens_used numeric, usage_entries bigint)
   language sql stable parallel safe;
   -- body b002e572d98a4eac
+
+create function rate_limiter_internal.views_on(relation regclass)
+  returns SETOF text
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 40e0d32dd85b4547
 
 create function rate_limiter_internal.wait_for_charges(shard_key integer, app_id uuid)
   returns void
@@ -4864,7 +5095,7 @@ create function rate_limiter_internal.write_bucket_audit(action text, entity_typ
 create function rate_limiter_internal.write_buckets(at timestamp with time zone, transaction_type rate_limiter.transaction_type, before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], reference_id text, metadata jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 56ec1a55e028705b
+  -- body 4778bc421a4ac108
 
 create function rate_limiter_internal.write_changes_of_charged(at timestamp with time zone, unwritten rate_limiter.token_buckets[], INOUT before rate_limiter.token_buckets[], INOUT after rate_limiter.token_buckets[], costs numeric[], sizes bigint[], costs_before numeric[], decisions rate_limiter.decision[])
   returns record
@@ -4906,6 +5137,12 @@ create function rate_limiter_internal.write_lease_share(shard_key integer, at ti
   language plpgsql volatile parallel unsafe;
   -- body fec9a30b7b7dc563
 
+create function rate_limiter_internal.write_moving_sample()
+  returns trigger
+  language plpgsql volatile parallel unsafe
+  set search_path=pg_catalog, pg_temp;
+  -- body b2be121fda5701f5
+
 create function rate_limiter_internal.write_reservation_history(before rate_limiter.reservations, after rate_limiter.reservations, reason text)
   returns void
   language sql volatile parallel unsafe;
@@ -4915,7 +5152,7 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   returns void
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan;
-  -- body 896e5382de672e41
+  -- body 5fb8de5348b21697
 
 create function rate_limiter_private.accept_invitation(token text, password_hash text, OUT tenant text, OUT email text, OUT requires_second_factor boolean)
   returns record
@@ -4952,10 +5189,26 @@ create function rate_limiter_private.audit_login(user_id uuid, action text, stat
   language sql volatile parallel unsafe;
   -- body cca98c8eddf65628
 
+create function rate_limiter_private.begin_adopting(table_name name)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 3dd4dcd13fff8343
+
 create function rate_limiter_private.begin_drain(schema_name name, table_name name, at timestamp with time zone)
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body cdcc232b9fe504f6
+
+create function rate_limiter_private.begin_leaving(table_name name)
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms
+  set TimeZone=UTC
+  set DateStyle=ISO;
+  -- body 18f3aa13a7478ff3
 
 create function rate_limiter_private.begin_login(tenant text, email text, ip_address inet, OUT outcome text, OUT retry_after_ms bigint, OUT counted_at timestamp with time zone, OUT user_id uuid, OUT password_hash text, OUT hash_cost bigint, OUT second_factor bytea, OUT is_confirmed boolean, OUT is_required boolean)
   returns record
@@ -5021,13 +5274,20 @@ create function rate_limiter_private.collect_borrowings(at timestamp with time z
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f443dff69168ad51
+  -- body 0d9b1736c28fe3e0
 
 create function rate_limiter_private.complete_login_at(at timestamp with time zone, user_id uuid, checked_hash text, code_step bigint, ip_address inet, user_agent text, OUT outcome text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body f50cb3abf1cab051
+
+create function rate_limiter_private.compress_next_chunk(at timestamp with time zone DEFAULT clock_timestamp())
+  returns text
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 38fd9d95a8cb4300
 
 create function rate_limiter_private.confirm_password_check(at timestamp with time zone, checked_hash text)
   returns uuid
@@ -5064,7 +5324,7 @@ create function rate_limiter_private.create_administrator(tenant text, username 
 create function rate_limiter_private.create_partition_table(registered rate_limiter_private.partitioned_tables, partition_name text)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 91c3aea733e701bd
+  -- body 7eb8329af091eadc
 
 create function rate_limiter_private.dead_letter_stale_notifications(at timestamp with time zone DEFAULT clock_timestamp())
   returns integer
@@ -5113,14 +5373,14 @@ create function rate_limiter_private.drop_exported_partition(partition_name text
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body 1964291e11854ed3
+  -- body 42ff94fafaf50089
 
 create function rate_limiter_private.drop_partition(partition_name text, at timestamp with time zone DEFAULT CURRENT_TIMESTAMP)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp
   set lock_timeout=30ms;
-  -- body f437d9f6a0760cda
+  -- body b060c7c078965c07
 
 create function rate_limiter_private.end_api(process_id uuid)
   returns void
@@ -5228,6 +5488,13 @@ create function rate_limiter_private.finish_drain(schema_name name, table_name n
   language plpgsql volatile parallel unsafe;
   -- body d4aefbce3f2b2543
 
+create function rate_limiter_private.finish_moving(table_name name)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body c19c73bd8b89aaf4
+
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
   language plpgsql volatile parallel unsafe security definer
@@ -5308,7 +5575,7 @@ create function rate_limiter_private.logout_everywhere(user_id uuid)
 create function rate_limiter_private.make_partition(schema_name name, table_name name, starts_at timestamp with time zone)
   returns text
   language plpgsql volatile parallel unsafe;
-  -- body 804f328361a08f67
+  -- body fb061426770bfa0f
 
 create function rate_limiter_private.make_partitions(at timestamp with time zone DEFAULT CURRENT_TIMESTAMP, batch_size integer DEFAULT NULL::integer)
   returns SETOF text
@@ -5317,24 +5584,31 @@ create function rate_limiter_private.make_partitions(at timestamp with time zone
   set lock_timeout=30ms
   set TimeZone=UTC
   set DateStyle=ISO;
-  -- body 9ed73c3d4473002e
+  -- body b4247a9fb06a22a6
 
 create function rate_limiter_private.mark_for_aggregation(from_time timestamp with time zone, to_time timestamp with time zone)
   returns bigint
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 85bd39b0caf3d33b
+  -- body d260d3d2d217acc1
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 59e2443a3361a8e0
+  -- body 14d3174e4d4c160d
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
   language plpgsql stable parallel safe;
   -- body e8c2f12efaf39a35
+
+create function rate_limiter_private.move_next_part(table_name name, OUT part text, OUT moved_rows bigint)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set lock_timeout=100ms;
+  -- body 3e46d7470eed79ae
 
 create function rate_limiter_private.operator(email text DEFAULT NULL::text)
   returns uuid
@@ -5346,7 +5620,7 @@ create function rate_limiter_private.partition_extent(partition_name text, OUT r
   returns record
   language plpgsql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e2fbe8713bb4b463
+  -- body 2fdb0113463a651d
 
 create function rate_limiter_private.password_rules(user_id uuid DEFAULT NULL::uuid, OUT shortest bigint, OUT hash_cost bigint, OUT names text[])
   returns record
@@ -5382,7 +5656,7 @@ create function rate_limiter_private.refresh_daily_quota_usage(from_app_id uuid 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2fa914e552204baf
+  -- body b3720ecf7c96184b
 
 create function rate_limiter_private.refresh_session(refresh_token text, OUT outcome text, OUT user_id uuid, OUT tenant_id uuid, OUT session_id uuid, OUT new_refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -5530,6 +5804,12 @@ create function rate_limiter_private.tenant_of_session(user_id uuid, session_id 
   set search_path=pg_catalog, pg_temp;
   -- body 374b4a59b2b1dd09
 
+create function rate_limiter_private.timescale_status()
+  returns TABLE(table_name name, state text, partitions bigint, chunks bigint, compressed bigint, bytes bigint)
+  language sql stable parallel restricted security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a3bd002f4ef076be
+
 create function rate_limiter_private.use_one_time_code(at timestamp with time zone, user_id uuid, step bigint)
   returns boolean
   language plpgsql volatile parallel unsafe;
@@ -5559,7 +5839,7 @@ create function rate_limiter_private.verify_ledger(at timestamp with time zone D
   set search_path=pg_catalog, pg_temp
   set TimeZone=UTC
   set plan_cache_mode=force_custom_plan;
-  -- body 37a56c87a11ed404
+  -- body 916a4c45f442138d
 
 
 -- triggers
@@ -5654,6 +5934,7 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
+CREATE CONSTRAINT TRIGGER settle_at_commit AFTER INSERT ON rate_limiter_internal.deferred_ceilings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.settle_at_commit();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.invitations FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('invitation_id', 'token_hash', 'mailed_token_hash');
@@ -6436,7 +6717,9 @@ grant execute on function rate_limiter_internal.current_token_id() to rate_limit
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.defer_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.grantable_until(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.hypertable_parts(name) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
@@ -6459,8 +6742,14 @@ grant execute on function rate_limiter_internal.require_access_to_give(uuid) to 
 grant execute on function rate_limiter_internal.require_changed(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_wanted(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.retention_period(text) to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_private.accept_invitation(text,text) to rate_limiter_authenticator;
@@ -6479,6 +6768,7 @@ grant execute on function rate_limiter_private.cleanup_is_done(timestamp with ti
 grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.complete_login_at(timestamp with time zone,uuid,text,bigint,inet,text) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.compress_next_chunk(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.confirm_second_factor(timestamp with time zone,text,bigint) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.dead_letter_stale_notifications(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.dead_notifications() to rate_limiter_worker;
@@ -6620,8 +6910,8 @@ Adds tokens to a bucket or takes them, by hand and with a reason; answers what i
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
-comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@behavior -*
-Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
+comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@resultFieldName results
+Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
 
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
 Gives a user of your tenant a role, for good or until a moment. A user gives no role that allows more than their own do, or that lasts longer.';
@@ -6643,15 +6933,17 @@ comment on function rate_limiter_admin.cluster_buckets() is '@behavior -connecti
 @listSuffix omit
 What the layer-1 buckets of all clusters hold now, and what of their refill is reserved. For system administrators; others get no rows.';
 
-comment on function rate_limiter_admin.compare_configuration(pg_catalog.jsonb,pg_catalog.text,boolean) is '@behavior -*
-What apply_configuration() would change, in the order in which it would.';
+comment on function rate_limiter_admin.compare_configuration(pg_catalog.jsonb,pg_catalog.text,boolean) is '@behavior -connection +list
+@listSuffix omit
+What applyConfiguration would change, in the order in which it would.';
 
 comment on function rate_limiter_admin.compare_quota_versions(pg_catalog.uuid,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
 What differs between two versions of quotas, field by field, such as iops.iops_limit.';
 
-comment on function rate_limiter_admin.configuration() is '@behavior -*
-All that stands of what a configuration can hold and the caller may see, and which configuration manages it. Amounts are text.';
+comment on function rate_limiter_admin.configuration() is '@behavior -connection +list
+@listSuffix omit
+All that stands of what a configuration can hold and the caller may see, and which configuration manages it. Amounts are text. In the order of kinds and names.';
 
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
@@ -6815,7 +7107,7 @@ comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Wheth
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
 comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
-comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on a cluster, with the values; null where all of them fit.';
+comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on any of some clusters, with the values; null where all of them fit.';
 comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.change_phase(pg_catalog.text,pg_catalog.text,pg_catalog.jsonb,pg_catalog.jsonb) is 'When a change is made among the others: what others need first, what makes room before what takes it, and what goes last.';
@@ -6848,6 +7140,7 @@ comment on function rate_limiter_internal.check_quota(pg_catalog.uuid,pg_catalog
 comment on function rate_limiter_internal.check_reference(pg_catalog.text) is 'Raises QS422 for a reference that cannot be stored.';
 comment on function rate_limiter_internal.check_samples(pg_catalog.jsonb) is 'Raises QS422 for an invalid batch of samples.';
 comment on function rate_limiter_internal.check_setting() is 'Trigger: refuses a value that does not fit the type, bounds and choices of its setting.';
+comment on function rate_limiter_internal.chunks(pg_catalog.name) is 'The chunks of a table of samples that is a hypertable, the oldest first; none where it is not.';
 comment on function rate_limiter_internal.clock_was_set_back(timestamp with time zone,timestamp with time zone) is 'Whether a bucket was last written so far ahead of a moment that the clock must have been set back: its time then goes on from that moment. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.cluster_health() is 'How the clusters are whose applications watch it: 1 healthy, 0.5 degraded, 0 unhealthy.';
 comment on function rate_limiter_internal.cluster_lease_room(integer,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean,numeric,numeric,numeric) is 'How much of one resource an application may lease of layer 1 beside what open leases hold of it: the common share of the capacity first come, first served, and beyond that its own share, which the leases of others leave alone: its reserve''s capacity and, of what neither is common nor reserved, an equal part by tenant and then by application. held_by_app: what its own open leases hold.';
@@ -6903,7 +7196,9 @@ comment on function rate_limiter_internal.debt_of(integer,timestamp with time zo
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
 comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
-comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by.';
+comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
+comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() checks it, once for all, as of this moment, or the commit does.';
+comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -6946,6 +7241,7 @@ comment on function rate_limiter_internal.held_by_debt(timestamp with time zone,
 comment on function rate_limiter_internal.held_quotas(timestamp with time zone,pg_catalog.uuid) is 'What system administrators set for a time of an application''s quotas, and is not over: the signed-in user leaves it as it is, unless one of them; null for nothing.';
 comment on function rate_limiter_internal.held_shard_key(pg_catalog.uuid) is 'The shard key of an application, which it keeps until the end of the transaction; null for an unknown one. Waits for a move that is under way: not for callers that have locked buckets.';
 comment on function rate_limiter_internal.hold_application(integer,pg_catalog.uuid) is 'Keeps an application under its shard key until the end of the transaction, for callers that add rows and have not locked a bucket of its layer 2. Raises QS409 where it has moved or is being moved.';
+comment on function rate_limiter_internal.hypertable_parts(pg_catalog.name) is 'What a table of samples consists of while storage-qos timescale has it: tables, partitions and chunks, and the companions of those that are compressed; nothing where it is native.';
 comment on function rate_limiter_internal.inflow(numeric,numeric,bigint,timestamp with time zone,timestamp with time zone) is 'refill() of a bucket that has a quota and is not a fixed window: tokens that flow in evenly until it is full; none where the clock stepped back. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.inflow_wait_us(numeric,numeric,numeric) is 'Whole microseconds, rounded up, until so many tokens have flowed in, where that begins after starts_us.';
 comment on function rate_limiter_internal.invalidate_bucket_quota(pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone) is 'Makes the buckets of an owner, and the reserves on a cluster, look up their quota again from a moment on; null changes nothing.';
@@ -6990,6 +7286,7 @@ comment on function rate_limiter_internal.lock_bucket(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
 comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration after the other, until the end of the transaction.';
+comment on function rate_limiter_internal.lock_debtors(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the lock order; returns them as they stand at the moment, where that is null what the clock says then. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
 comment on function rate_limiter_internal.lock_job(pg_catalog.text) is 'Holds the lock of a job until the end of the transaction, and waits while another session holds it. A row of a table that logins have no rights on: any login could hold an advisory lock.';
@@ -6999,6 +7296,7 @@ comment on function rate_limiter_internal.lock_layer2(integer,timestamp with tim
 comment on function rate_limiter_internal.lock_layer2_of(integer,pg_catalog.uuid) is 'Locks the layer-2 buckets of an application, for callers that go on to keys of what is owed: these come after layer 2 in the lock order, and before layer 1. Callers with several applications name them in order.';
 comment on function rate_limiter_internal.lock_lease(integer,pg_catalog.uuid,pg_catalog.uuid) is 'A lease of an application, locked until the end of the transaction; null for an unknown one. Raises QS409 where the application has moved.';
 comment on function rate_limiter_internal.lock_owners(integer[],timestamp with time zone,pg_catalog.uuid[]) is 'Locks the buckets of owners until the end of the transaction, and returns those with a quota in force as they stand at a moment: where that is null, at what the clock says once they are locked. The caller names owners of one kind in order.';
+comment on function rate_limiter_internal.lock_part_soon(pg_catalog.regclass,pg_catalog.regclass) is 'Locks a partition or chunk and its table to drop it. Raises lock_not_available (55P03) where readers leave no gap for seconds.';
 comment on function rate_limiter_internal.lock_placement(boolean) is 'The first lock of the lock order (chapter buckets): which application is on which cluster. Changes of a cluster''s quotas and reservations share it (false) and find every application of the cluster; moves take it alone (true), before the row of the application.';
 comment on function rate_limiter_internal.lock_placement_change() is 'Trigger, before a statement that moves applications or deletes clusters: takes the first lock of the lock order before the statement locks a row.';
 comment on function rate_limiter_internal.lock_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks what a change of a quota needs ahead of quotas and buckets, in the lock order of chapter buckets: the application, or the cluster and its applications, then the ceilings of their tenants. One change at a time for an owner.';
@@ -7010,6 +7308,7 @@ comment on function rate_limiter_internal.login_account(pg_catalog.text,pg_catal
 comment on function rate_limiter_internal.login_delay(integer,bigint,interval) is 'How long the next sign-in must wait after this many failures: nothing at first, then one second, doubling up to the longest.';
 comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'What counts as one address when sign-ins are slowed.';
 comment on function rate_limiter_internal.lowers_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Whether no amount of a quota or a reservation rises: such changes make room for others.';
+comment on function rate_limiter_internal.make_hypertable(pg_catalog.name,pg_catalog.regclass) is 'Makes the empty hypertable, a day a chunk, that takes the rows of a table of samples.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login, and all that is silent where it has a thousand. Raises QS429 where it has a thousand that are there.';
 comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see.';
 comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
@@ -7029,10 +7328,17 @@ comment on function rate_limiter_internal.move_charge(integer,timestamp with tim
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
 comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
+comment on function rate_limiter_internal.moved_ledger_gaps(rate_limiter_private.ledger_check_progress) is 'ledger_gaps() of applications that moved since a check began, to a place that its slices had passed: of their old place they may have been missed.';
+comment on function rate_limiter_internal.moving_to(pg_catalog.name) is 'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
+comment on function rate_limiter_internal.native_table(pg_catalog.name,pg_catalog.name) is 'The partitioned table of a registered one: itself, or what storage-qos timescale keeps of it.';
 comment on function rate_limiter_internal.needs_healing(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean) is 'Whether the clock was set back for a bucket that an application would be charged on.';
 comment on function rate_limiter_internal.needs_quota(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a tenant''s applications on a cluster are denied while they have no quota of a kind in force: under a ceiling of that kind, or by the setting without_quota. Of applications without a cluster: under any ceiling of the tenant.';
 comment on function rate_limiter_internal.needs_quota_of_kind(rate_limiter.token_buckets) is 'Whether a bucket is of an application that is denied without a quota of its kind, as under a ceiling: a quota then begins with nothing, and its debt has to be paid under it.';
 comment on function rate_limiter_internal.never_paid(numeric,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'The operations, at their usual size, that a bucket of this capacity can never pay in a span of time, in words; null where it can pay all of them.';
+comment on function rate_limiter_internal.next_generation(integer,bigint,bigint,pg_catalog.tid) is 'The generation of the next version of a bucket''s row: the one before, where at every 64th version the row has left its page, which it does only while an open snapshot keeps PostgreSQL from pruning. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.next_page(bigint,bigint,pg_catalog.tid) is 'The page of a row to remember with its next version: at every 64th where it lies now. Inlined into the statements that call it.';
+comment on function rate_limiter_internal.next_part(pg_catalog.name) is 'The oldest partition or chunk of a table of samples that is to move, the default partition last; null where nothing is left.';
+comment on function rate_limiter_internal.note_generation(integer,pg_catalog.uuid,integer) is 'Writes into the facts of an application the generation that its IOPS bucket has reached, so that decisions need not look at older ones. Waits for no lock, and is called last: where the facts are locked a later decision does it.';
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
@@ -7045,14 +7351,15 @@ comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
+comment on function rate_limiter_internal.page_of(pg_catalog.tid) is 'The page of a table that a version of a row lies in. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
-comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds.';
+comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds, the table that it is a part of and the column of the time. Chunks of hypertables are partitions, named by their periods.';
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Answers whether the settings have the commit waited for. Refuses a transaction that is not read committed (QS422).';
-comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused.';
+comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';
 comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';
 comment on function rate_limiter_internal.queue_cleanup(timestamp with time zone,timestamp with time zone) is 'Queues a cleanup that is due within a minute; the clock asks again then for a later one. There is one such job at most.';
@@ -7093,6 +7400,8 @@ comment on function rate_limiter_internal.renew_exchanged(rate_limiter_internal.
 comment on function rate_limiter_internal.renew_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,numeric,numeric,pg_catalog.uuid) is 'renew_lease() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.renew_lease_layer2(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'renew_lease(), or lease_tokens() where lease_id is null, of an application whose layer-2 buckets the caller has locked, as if layer 1 were full (with_full_layer1). Answers what the lease that ends gives back to layer 1 (returned, released: see settle_lease_layer2), and what the next takes of it (drawn) and asked for (asked): see draw_layer1_for.';
 comment on function rate_limiter_internal.repay_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Collects what a borrowing bucket holds, not below zero, up to what it still owes, and credits the lender up to its capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. paid: by this call. owed: what is left. Raises QS404 for an unknown borrowing.';
+comment on function rate_limiter_internal.repay_borrowings_at(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Collects of active borrowings that the caller has locked what their buckets hold, one after the other, and credits the lenders up to their capacity; at null is live. Past due and grace all of it is taken, below zero if need be: it is then defaulted, and nothing is owed. What is still owed is due again a minute later. Answers in their order. paid: by this call. owed: what is left.';
+comment on function rate_limiter_internal.repayment_of(timestamp with time zone,rate_limiter.token_borrowing,numeric) is 'What a borrowing bucket that holds so many tokens pays of an active borrowing at a moment, what is owed then, and what the borrowing is by that.';
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
@@ -7102,7 +7411,8 @@ comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buck
 comment on function rate_limiter_internal.require_bucket_owner(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an owner that it does not cover.';
 comment on function rate_limiter_internal.require_buckets(integer,pg_catalog.uuid,rate_limiter.bucket_type[]) is 'Raises QS409 where buckets are missing that an application has by its facts: decided without them it would have no limit.';
 comment on function rate_limiter_internal.require_ceiling_limits(rate_limiter_admin.ceiling_limits) is 'Raises QS422 for a ceiling that is none.';
-comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all). The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at any moment from now on, than a ceiling of it that binds on a cluster (null: one for all); where the transaction has deferred that (defer_ceilings), notes that it is to be checked. The caller holds the tenant''s ceilings (lock_ceilings).';
+comment on function rate_limiter_internal.require_ceilings_of(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'Raises QS403 where the quotas of a tenant''s applications come to more, at a moment or later, than a ceiling of it that binds on any of some clusters.';
 comment on function rate_limiter_internal.require_changed(pg_catalog.uuid) is 'The object that a statement changed; raises QS403 where it changed none.';
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
@@ -7134,6 +7444,7 @@ comment on function rate_limiter_internal.require_tenant_not_suspended() is 'Rai
 comment on function rate_limiter_internal.require_tenant_of_users(pg_catalog.uuid) is 'The tenant that the signed-in user may make users in: its own where none is named. Raises QS401, QS403 or QS404.';
 comment on function rate_limiter_internal.require_token_life(pg_catalog.uuid,timestamp with time zone) is 'Refuses an end of a token that is over, too far away (QS422), or after that of what the signed-in user could give the account (QS403).';
 comment on function rate_limiter_internal.require_version(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses (QS409) a change of a quota of which another version is in force than its sender has read. The owner is locked.';
+comment on function rate_limiter_internal.require_wanted(pg_catalog.jsonb) is 'The objects of a configuration that a caller sent, as an array or its text; raises QS422 where one of them has another form.';
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
@@ -7151,6 +7462,9 @@ comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
+comment on function rate_limiter_internal.seen_app_ids() is 'The applications whose samples the policies of metrics would show to the user that asks.';
+comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
+comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';
 comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
@@ -7164,6 +7478,9 @@ comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'V
 comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
+comment on function rate_limiter_internal.settle_at_commit() is 'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
+comment on function rate_limiter_internal.settle_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
+comment on function rate_limiter_internal.settle_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
 comment on function rate_limiter_internal.settle_layer2_exchanged(rate_limiter_internal.lease_end[],timestamp with time zone) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 comment on function rate_limiter_internal.settle_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
@@ -7173,10 +7490,12 @@ comment on function rate_limiter_internal.shard_key_of(pg_catalog.uuid) is 'The 
 comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal.bucket_charge[],boolean,numeric) is 'What each bucket of a kind gets of an amount that is given back: all of it, and no more than it was charged, which for a reserve is what it had paid.';
 comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
+comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog.regclass) is 'Makes the view that has the name of a table of samples while they are in a hypertable: it shows to each role and user what the policies of the table would.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
+comment on function rate_limiter_internal.stores(pg_catalog.name,pg_catalog.name) is 'The tables that hold the rows of a registered one: itself, or a hypertable and the native table that its rows come from.';
 comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.stripe_holds(rate_limiter_internal.layer1_stripes,timestamp with time zone) is 'Tokens and bytes of layer 1 that a stripe holds at a moment; null holds nothing.';
 comment on function rate_limiter_internal.suspend(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing that is under way ends. Raises QS422 for an end that is over.';
@@ -7198,12 +7517,13 @@ comment on function rate_limiter_internal.sync_tenant_active() is 'Trigger: copi
 comment on function rate_limiter_internal.sync_without_quota() is 'Trigger: notes at every application of which kinds it needs a quota.';
 comment on function rate_limiter_internal.system_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What the system did for each application, or for one, in each minute of a span, from the ledger and the counts of denials. Only what is not zero.';
 comment on function rate_limiter_internal.take_available(rate_limiter.token_buckets[],numeric,numeric) is 'Takes as much of tokens and bytes out of an application''s buckets as they hold; answers the buckets and what they were short of.';
-comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. False where sessions that share it were faster.';
+comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. generation: that of the stripe, before null for none, and after null where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
+comment on function rate_limiter_internal.timescale_function(pg_catalog.name) is 'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
 comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
-comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
+comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';
@@ -7212,6 +7532,7 @@ comment on function rate_limiter_internal.url_host(pg_catalog.text) is 'The host
 comment on function rate_limiter_internal.usage_between(rate_limiter.bucket_type,timestamp with time zone,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What applications used in a span of whole hours, as the job has counted it: the days from first_day until before last_day, and the hours on both sides of them; several rows for each.';
 comment on function rate_limiter_internal.usage_due(integer[],pg_catalog.uuid[],integer) is 'Buckets of applications whose ledger has rows that the usage by hour does not count yet: which numbers they have, at most max_entries, whether those are the rest, and when they were probably written.';
 comment on function rate_limiter_internal.usage_of(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,timestamp with time zone) is 'What an application used, by the hour or the day, in a span of whole ones: as the job has counted it, with what the ledger has got since. Several rows of one step add up.';
+comment on function rate_limiter_internal.views_on(pg_catalog.regclass) is 'The statements that define the views that read a table or view again, by its name.';
 comment on function rate_limiter_internal.wait_for_charges(integer,pg_catalog.uuid) is 'Waits until others have let go of the charges, leases and borrowings of an application, and locks none of them.';
 comment on function rate_limiter_internal.wait_ms(timestamp with time zone,bigint,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until what is lacking has flowed into a bucket that is not a fixed window. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.with_full_layer1(rate_limiter.token_buckets[]) is 'The layer-1 buckets and reserves of an application as if layer 1 were full, for leases that are granted before it is locked and hold if draw_layer1_for() finds enough in it. With a shadow quota, or another one than a token bucket, they are granted under its lock.';
@@ -7229,6 +7550,7 @@ comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
 comment on function rate_limiter_internal.write_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],rate_limiter.lease_grant,rate_limiter_internal.bucket_charge[],pg_catalog.text) is 'Takes a proposed lease out of locked buckets and remembers it; answers its id: that of the proposal where it has one.';
 comment on function rate_limiter_internal.write_lease_share(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'Remembers that an application leases, and what it has left of its share of layer 1: tokens and bytes, null counts as 0.';
+comment on function rate_limiter_internal.write_moving_sample() is 'Writes to a table of samples whose rows are moving from one table to another: new ones go to where they move to, what is changed is changed where it is.';
 comment on function rate_limiter_internal.write_reservation_history(rate_limiter.reservations,rate_limiter.reservations,pg_catalog.text) is 'Writes down that a reservation was made, changed or ended, and why; nothing where nothing changed.';
 comment on function rate_limiter_internal.write_system_metrics(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Writes the numbers of every application, or of one, for the minutes of a span, and how full its buckets are where the span ends now: rows of what moved or is watched, and one zero after a count.';
 comment on function rate_limiter_private.accept_invitation(pg_catalog.text,pg_catalog.text) is 'Sets the password of an invited user, once. The next sign-in asks for a second factor where one is demanded.';
@@ -7237,7 +7559,9 @@ comment on function rate_limiter_private.aggregate_metrics(pg_catalog.text,integ
 comment on function rate_limiter_private.applied_migrations() is 'The committed migrations that this database has had: the worker runs with exactly those that its code knows.';
 comment on function rate_limiter_private.apply_retention(timestamp with time zone) is 'Job: what retention has to do now, each step in transactions of its own: partitions to drop (drop_partition), or to export before that (export_partition, then drop_exported_partition), and rows to expire (export_rows where asked for, then expire_rows).';
 comment on function rate_limiter_private.audit_login(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.inet,pg_catalog.text) is 'Writes an audit row about a sign-in, which has no session to take its circumstances from; without user and tenant where no account was named.';
+comment on function rate_limiter_private.begin_adopting(pg_catalog.name) is 'Has a table of samples written to a hypertable from now on, and read from both; answers false where it is so already. move_next_part() moves its rows, finish_moving() ends it. The owner''s alone. Raises QS409 without the extension, lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.begin_drain(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the tables that the rows in the default partition of a table are copied to, and has what is written there meanwhile copied too; answers whether there was anything to do.';
+comment on function rate_limiter_private.begin_leaving(pg_catalog.name) is 'Has a table of samples that is a hypertable written to native partitions from now on, and read from both; answers false where it is so already. The owner''s alone.';
 comment on function rate_limiter_private.begin_login(pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'Counts a sign-in, and answers what its password is checked by. The outcome is check (also for an account that does not exist: without a hash) or slowed (with the time to wait after too many failures). The caller checks one password, commits whatever the outcome, and calls complete_login() or fail_login().';
 comment on function rate_limiter_private.begin_login_at(timestamp with time zone,pg_catalog.text,pg_catalog.text,pg_catalog.inet) is 'begin_login() at a given moment.';
 comment on function rate_limiter_private.begin_password_check() is 'As begin_login(), for the signed-in user who proves to know the password: a stolen token guesses no faster than a sign-in.';
@@ -7250,6 +7574,7 @@ comment on function rate_limiter_private.cleanup_is_done(timestamp with time zon
 comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
 comment on function rate_limiter_private.complete_login_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.inet,pg_catalog.text) is 'Starts the session of a user whose password was right. at is the counted_at of begin_login(), checked_hash the hash that the password was checked by, code_step the time step of a one-time code that was right. The outcome is ok, or invalid where the account has changed since or the code was used before.';
+comment on function rate_limiter_private.compress_next_chunk(timestamp with time zone) is 'Job: compresses one chunk whose day ended a day ago or more and that is not compressed, or has got late samples since; answers its name, null where none is left. In a transaction of its own: call it until it answers null. Raises lock_not_available (55P03) rather than make others wait.';
 comment on function rate_limiter_private.confirm_password_check(timestamp with time zone,pg_catalog.text) is 'Ends what begin_password_check() began, where the password was right, and answers the user; raises QS403 where the password has changed since.';
 comment on function rate_limiter_private.confirm_second_factor(timestamp with time zone,pg_catalog.text,bigint) is 'Confirms the second factor of the signed-in user by a first code, after begin_password_check(), and ends the other sessions; false where the code was used before.';
 comment on function rate_limiter_private.continue_drain(pg_catalog.name,pg_catalog.name,integer) is 'Copies the next blocks of a default partition that is being drained, with at most batch_size rows; answers how many rows it copied for new partitions. Decisions wait for nothing here.';
@@ -7282,6 +7607,7 @@ comment on function rate_limiter_private.fail_login(pg_catalog.uuid,pg_catalog.t
 comment on function rate_limiter_private.fail_unknown_jobs(pg_catalog.text[],interval) is 'Job: fails for good, with the reason, what has been due for so long and is of no task that the worker knows; answers how many. Such a job would wait for ever.';
 comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed for the last time, the latest first.';
 comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
+comment on function rate_limiter_private.finish_moving(pg_catalog.name) is 'Ends the move of a table of samples when nothing is left to move: it is the hypertable alone then, or the table that it was before. The owner''s alone. Raises QS409 where rows are left.';
 comment on function rate_limiter_private.fold_denials(integer) is 'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to batch_size rows of each kind; answers how many of the most frequent. Call it until it answers less than batch_size.';
 comment on function rate_limiter_private.follow_groups(pg_catalog.uuid,pg_catalog.text[],timestamp with time zone) is 'Gives a user the roles of the groups that an identity provider names, until its token ends, and takes those that came of groups which it names no more.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
@@ -7301,6 +7627,7 @@ comment on function rate_limiter_private.make_partitions(timestamp with time zon
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
+comment on function rate_limiter_private.move_next_part(pg_catalog.name) is 'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and how many rows, null where none is left. Call it in a transaction of its own: killed, it has done nothing. The owner''s alone.';
 comment on function rate_limiter_private.operator(pg_catalog.text) is 'The system administrator in whose name the owner of the database works: the one of this address, or the only one. For the command line of operators.';
 comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'How many rows a partition holds, and from when to when.';
 comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
@@ -7334,11 +7661,12 @@ comment on function rate_limiter_private.start_session(timestamp with time zone,
 comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_catalog.bytea) is 'Keeps the secret of a second factor that is still to be confirmed by a code; false where the user has one that is confirmed.';
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
+comment on function rate_limiter_private.timescale_status() is 'Where each table of samples is: its partitions and chunks, how many of those are compressed, and the bytes of all.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
 comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
 comment on function rate_limiter_private.user_of_invitation(pg_catalog.text) is 'The user whose password a token may set; raises QS404 for a token that does not work.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.text[]) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued. Roles follow the groups that the token names; null where groups are not looked at.';
-comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
+comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones, with another look at applications that moved meanwhile, it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
 comment on schema rate_limiter is 'Tables and views of the rate limiter, and the data-plane functions that gateways call.';
 comment on schema rate_limiter_admin is 'Functions of the admin API.';
 comment on schema rate_limiter_audit is 'Who changed what: audit rows and quota versions.';
@@ -7383,7 +7711,9 @@ comment on column rate_limiter.alert_notifications.history_id is 'The occurrence
 comment on column rate_limiter.alert_notifications.last_error is 'Why the last attempt failed.';
 comment on column rate_limiter.alert_notifications.notification_id is 'The notification; receivers know a repeated one by it.';
 comment on column rate_limiter.alert_notifications.sent_at is 'When it was sent.';
-comment on column rate_limiter.alert_notifications.status is 'pending, sent, or dead: given up, until it is replayed.';
+comment on column rate_limiter.alert_notifications.status is '@behavior +filterBy
+pending, sent, or dead: given up, until it is replayed.';
+
 comment on column rate_limiter.app_costs.app_id is 'The application.';
 comment on column rate_limiter.app_costs.c_base is 'Tokens for the operation itself.';
 comment on column rate_limiter.app_costs.c_bw is 'Tokens for each unit of size.';
@@ -7395,6 +7725,7 @@ comment on column rate_limiter.app_costs.valid_from is 'First moment it holds.';
 comment on column rate_limiter.app_costs.valid_to is 'First moment it no longer holds; null where it has no end.';
 comment on column rate_limiter.app_facts.app_id is 'The application.';
 comment on column rate_limiter.app_facts.auto_borrow is 'Whether a gateway may borrow for it when it is denied.';
+comment on column rate_limiter.app_facts.bucket_generation is 'A generation that the row of its IOPS bucket has passed or reached: decisions need not look at older ones.';
 comment on column rate_limiter.app_facts.cluster_id is 'The cluster that hosts it, null for none.';
 comment on column rate_limiter.app_facts.draws_bandwidth is 'Whether its cluster has a bandwidth quota in force or scheduled: decisions draw on its bytes.';
 comment on column rate_limiter.app_facts.draws_iops is 'Whether its cluster has an IOPS quota in force or scheduled: decisions draw on its tokens.';
@@ -7403,6 +7734,7 @@ comment on column rate_limiter.app_facts.has_cost_rule is 'Whether it has a cost
 comment on column rate_limiter.app_facts.has_iops is 'Whether it, or its cluster by default, has an IOPS quota in force or scheduled: then it has the bucket.';
 comment on column rate_limiter.app_facts.has_shadow is 'Whether it or its cluster has a shadow quota in force or scheduled: decisions look for it.';
 comment on column rate_limiter.app_facts.is_active is 'Whether it is active itself.';
+comment on column rate_limiter.app_facts.moved_at is 'When it was moved to this shard key; null where it was made under it.';
 comment on column rate_limiter.app_facts.needs_bandwidth_quota is 'Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
 comment on column rate_limiter.app_facts.needs_iops_quota is 'Whether it is denied (no_quota) while no IOPS quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
 comment on column rate_limiter.app_facts.shard_key is 'The number of its cluster, or of the application without one.';
@@ -7703,6 +8035,7 @@ comment on column rate_limiter.token_buckets.capacity is 'Tokens it holds when f
 comment on column rate_limiter.token_buckets.config_id is 'The version of the quota in force.';
 comment on column rate_limiter.token_buckets.created_at is 'When the row was made.';
 comment on column rate_limiter.token_buckets.current_tokens is 'Tokens after the last change: above capacity only while it borrows, below zero in debt.';
+comment on column rate_limiter.token_buckets.generation is 'Counts down when the versions of the row that an open snapshot keeps begin to fill pages: what asks for this generation reads none of those before. Part of the key, not of the name: each bucket has one row.';
 comment on column rate_limiter.token_buckets.headroom is 'Layer 1: capacities of the reserves of its active applications together; null for none.';
 comment on column rate_limiter.token_buckets.last_capacity is 'Capacity under the last quota while it is dormant: what is given back goes up to it.';
 comment on column rate_limiter.token_buckets.last_refill_at is 'When it was last written: up to when it has refilled.';
@@ -7711,6 +8044,7 @@ comment on column rate_limiter.token_buckets.ledger_seq is 'Number of its last r
 comment on column rate_limiter.token_buckets.min_reserve is 'Tokens that leases and lending never touch.';
 comment on column rate_limiter.token_buckets.mode is 'Whether it decides or only measures, as its quota says.';
 comment on column rate_limiter.token_buckets.owner_id is 'The application (layer 2) or the cluster (layer 1).';
+comment on column rate_limiter.token_buckets.page is 'The page that had the row when that was last looked at, null before.';
 comment on column rate_limiter.token_buckets.prorated_since is 'Fixed window: when its terms changed or its clock was set back; the next window start gives only what flowed in since then.';
 comment on column rate_limiter.token_buckets.quota_valid_until is 'First moment at which the quota has to be looked up again.';
 comment on column rate_limiter.token_buckets.refill_rate is 'Tokens per second.';
@@ -7809,6 +8143,10 @@ comment on column rate_limiter_audit.reservation_history.changed_by is 'Who chan
 comment on column rate_limiter_audit.reservation_history.cluster_id is 'The cluster on which it was reserved.';
 comment on column rate_limiter_audit.reservation_history.new_values is 'The reservation after; null where it ended.';
 comment on column rate_limiter_audit.reservation_history.old_values is 'The reservation before; null where there was none.';
+comment on column rate_limiter_internal.deferred_ceilings.cluster_ids is 'The clusters that changes were about; null among them for applications without one.';
+comment on column rate_limiter_internal.deferred_ceilings.since is 'From when on its quotas have to fit: before the first change.';
+comment on column rate_limiter_internal.deferred_ceilings.tenant_id is 'The tenant; nil in the row that says that a transaction does this.';
+comment on column rate_limiter_internal.deferred_ceilings.xid is 'The transaction.';
 comment on column rate_limiter_internal.engine_settings.is_only_row is 'Always true.';
 comment on column rate_limiter_internal.engine_settings.layer1_prefetch_ms is 'Setting layer1_prefetch_ms.';
 comment on column rate_limiter_internal.engine_settings.lease_common_share is 'Setting lease_common_share.';
@@ -7826,7 +8164,9 @@ comment on column rate_limiter_internal.late_shares.tenant_id is 'The tenant.';
 comment on column rate_limiter_internal.late_shares.tokens is 'What the tenant had left of its part then; below zero what oversize operations took beyond it.';
 comment on column rate_limiter_internal.layer1_stripes.bytes is 'Bytes.';
 comment on column rate_limiter_internal.layer1_stripes.expires_at is 'When it lapses: a second after layer 1 gave the first of what it holds.';
+comment on column rate_limiter_internal.layer1_stripes.generation is 'Counts down like that of a bucket.';
 comment on column rate_limiter_internal.layer1_stripes.iops is 'Tokens.';
+comment on column rate_limiter_internal.layer1_stripes.page is 'The page that had the row when it was last filled, null before.';
 comment on column rate_limiter_internal.layer1_stripes.shard_key is 'The number of the cluster whose layer-1 buckets gave them.';
 comment on column rate_limiter_internal.layer1_stripes.stripe is 'Which of its stripes, 0 to 31: the number of the session''s process, modulo 32.';
 comment on column rate_limiter_internal.lease_shares.app_id is 'The application.';
@@ -8019,11 +8359,11 @@ Samples of any named metric of an application.';
 
 comment on table rate_limiter.metrics_daily is '@name daily_metric
 @foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName dailyMetrics
-Each metric by day (UTC), kept by a job where TimescaleDB does not.';
+Each metric by day (UTC), kept by a job.';
 
 comment on table rate_limiter.metrics_hourly is '@name hourly_metric
 @foreignKey (shard_key, app_id) references rate_limiter.applications (shard_key, app_id)|@fieldName application|@foreignFieldName hourlyMetrics
-Each metric by hour (UTC), kept by a job where TimescaleDB does not.';
+Each metric by hour (UTC), kept by a job.';
 
 comment on table rate_limiter.operation_types is 'Storage operations and what each costs where an application has no rule of its own.';
 comment on table rate_limiter.permissions is 'What can be allowed: an action on a kind of resource. Code asks for them by name.';
@@ -8084,6 +8424,7 @@ Every version of every quota, with the reason for it: what rollback_quota() brin
 comment on table rate_limiter_audit.reservation_history is '@name reservation_change
 Every change of every reservation, with the reason for it.';
 
+comment on table rate_limiter_internal.deferred_ceilings is 'Transactions that check ceilings once for all that they change, at the end of a batch or else at their commit, and the tenants that they have to check.';
 comment on table rate_limiter_internal.engine_settings is 'The settings that decisions need, in one row.';
 comment on table rate_limiter_internal.job_locks is 'The locks of jobs that one session runs at a time: rows that are locked and never changed. See lock_job() and try_lock_job().';
 comment on table rate_limiter_internal.late_shares is 'Tenants whose applications charged a layer-1 bucket late while it was short, or with an oversize operation, so that each has an equal part of it. Not logged: after a crash each starts anew.';
@@ -8339,3 +8680,6 @@ comment on view rate_limiter_admin.user_sessions is '@primaryKey session_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName sessions
 Your sessions, and those of the users that you may manage.';
 
+comment on view rate_limiter_internal.bandwidth_metrics is 'Samples of bytes moved, wherever they are stored: for functions of the owner.';
+comment on view rate_limiter_internal.iops_metrics is 'Samples of operations, wherever they are stored: for functions of the owner.';
+comment on view rate_limiter_internal.metrics is 'Samples, wherever they are stored: for functions of the owner.';

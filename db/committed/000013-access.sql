@@ -1,5 +1,5 @@
---! Previous: sha1:22ac9b121125a751b39001a0dea916993b8c2ec4
---! Hash: sha1:275a4284fa4bcc99010d083df4ae77d8436eae1a
+--! Previous: sha1:c373b3841daab305c85ae7163000534370e9d7dd
+--! Hash: sha1:248f4734d47c35cb45e60b320dd27eae6c41cde0
 --! Message: access
 
 -- Context

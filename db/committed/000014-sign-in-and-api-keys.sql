@@ -1,5 +1,5 @@
---! Previous: sha1:275a4284fa4bcc99010d083df4ae77d8436eae1a
---! Hash: sha1:ef27816fd20d3dfae0446044d4c55d3aa005675a
+--! Previous: sha1:248f4734d47c35cb45e60b320dd27eae6c41cde0
+--! Hash: sha1:dd65aafa26d9e781d9d9bd7cdd5e18c4102bddae
 --! Message: sign-in and API keys
 
 -- Sign-in
@@ -2252,14 +2252,35 @@ parallel safe
 as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'entry', problem.entry,
-    'code', problem.code,
-    'message', problem.message,
-    'detail', nullif(problem.detail, '')
-  ));
+    'code', said.code,
+    'message', said.message,
+    -- PostgreSQL's own names tables and shows rows.
+    'detail', case when problem.code = said.code then nullif(problem.detail, '') end
+  ))
+  from (
+    select
+      case
+        when problem.code like 'QS%' then problem.code
+        when problem.code = '42501' then 'QS403'
+        when problem.code in ('23503', '23505') then 'QS409'
+        else 'QS422'
+      end as code,
+      case problem.code
+        when '42501' then 'permission denied'
+        when '23503' then 'something else refers to it, or it refers to nothing'
+        when '23505' then 'already exists'
+        when '23502' then 'value is missing'
+        when '22001' then 'value is too long'
+        else case
+          when problem.code like 'QS%' then problem.message
+          else 'value is out of bounds'
+        end
+      end as message
+  ) as said;
 $$;
 
 comment on function rate_limiter_internal.problem(integer, text, text, text) is
-  'Why an entry of a batch is refused.';
+  'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';
 grant execute on function rate_limiter_internal.problem(integer, text, text, text)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/requests/problem.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:ef27816fd20d3dfae0446044d4c55d3aa005675a
---! Hash: sha1:1b829b912a61f00c1b513cc770d4d32a59ac185c
+--! Previous: sha1:dd65aafa26d9e781d9d9bd7cdd5e18c4102bddae
+--! Hash: sha1:7efed68ad9c4e9bfe7f60b22526add07e113bb90
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:1b829b912a61f00c1b513cc770d4d32a59ac185c
---! Hash: sha1:79a8bbfe920490975592ecddb09a12b9c7789f4f
+--! Previous: sha1:7efed68ad9c4e9bfe7f60b22526add07e113bb90
+--! Hash: sha1:aa7c920d2be403ac199f7b214a86088e78d0e993
 --! Message: quotas
 
 -- Quotas
@@ -1517,13 +1517,12 @@ begin
           if_version => wanted.if_version
         ) as made;
       exception
-        when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+        when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
+          or exclusion_violation or check_violation
+        then
           get stacked diagnostics
             code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
           problems := problems || rate_limiter_internal.problem(position, code, problem, said);
-        when exclusion_violation or check_violation then
-          problems := problems
-            || rate_limiter_internal.problem(position, 'QS422', 'value is out of bounds', '');
       end;
     end loop;
     if problems <> '[]' then

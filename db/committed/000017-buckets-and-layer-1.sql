@@ -1,5 +1,5 @@
---! Previous: sha1:79a8bbfe920490975592ecddb09a12b9c7789f4f
---! Hash: sha1:a2c8671a28707dc7e2a5cac75cfae643b860a217
+--! Previous: sha1:aa7c920d2be403ac199f7b214a86088e78d0e993
+--! Hash: sha1:36d607dd59e6ae1bd7f1fa0ae5ebaf31646d2a99
 --! Message: buckets and layer 1
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:a2c8671a28707dc7e2a5cac75cfae643b860a217
---! Hash: sha1:85b634a2f00a60b3531eded6cada3dd60c2f4dae
+--! Previous: sha1:36d607dd59e6ae1bd7f1fa0ae5ebaf31646d2a99
+--! Hash: sha1:f1cb75fc47c117fd888a54bd473537735e402ca6
 --! Message: ceilings and suspensions
 
 -- Ceilings

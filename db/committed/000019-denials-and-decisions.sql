@@ -1,5 +1,5 @@
---! Previous: sha1:85b634a2f00a60b3531eded6cada3dd60c2f4dae
---! Hash: sha1:ff2869be739bafa52e243d5d475ecee9698b0030
+--! Previous: sha1:f1cb75fc47c117fd888a54bd473537735e402ca6
+--! Hash: sha1:d6d1bcde2f2f13cf3479796e071a0f95233bd91a
 --! Message: denials and decisions
 
 -- Denials

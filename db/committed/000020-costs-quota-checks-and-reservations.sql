@@ -1,5 +1,5 @@
---! Previous: sha1:ff2869be739bafa52e243d5d475ecee9698b0030
---! Hash: sha1:63d0c41e491859cf85cb0621bdf5085e49dbb5a3
+--! Previous: sha1:d6d1bcde2f2f13cf3479796e071a0f95233bd91a
+--! Hash: sha1:d4675cff53224d81af5a3d01ce71b2ae1c7c35f1
 --! Message: costs, quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:63d0c41e491859cf85cb0621bdf5085e49dbb5a3
---! Hash: sha1:e013c3f8fd12090ddc5eaab0fb5b004e40f5e9eb
+--! Previous: sha1:d4675cff53224d81af5a3d01ce71b2ae1c7c35f1
+--! Hash: sha1:fbe9ae36e788248166fbc9a9cc2b06626280d1b5
 --! Message: settlement and leases
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:e013c3f8fd12090ddc5eaab0fb5b004e40f5e9eb
---! Hash: sha1:2e99af0f6f46a6ce20e8d6a3acd4e6bcd8277072
+--! Previous: sha1:fbe9ae36e788248166fbc9a9cc2b06626280d1b5
+--! Hash: sha1:7d05a3ddb28bb6d82177e7304343a64a13950079
 --! Message: borrowing, shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:2e99af0f6f46a6ce20e8d6a3acd4e6bcd8277072
---! Hash: sha1:11d58de07d7768db74fa4704b6a69b5ce452cd2c
+--! Previous: sha1:7d05a3ddb28bb6d82177e7304343a64a13950079
+--! Hash: sha1:4564151e6827819487f8d688c2a19fcc6c58414e
 --! Message: health and applications
 
 -- Health
@@ -643,13 +643,12 @@ begin
         applications[entry].tenant_id
       );
     exception
-      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422' then
+      when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
+        or string_data_right_truncation or not_null_violation
+      then
         get stacked diagnostics
           code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
         problems := problems || rate_limiter_internal.problem(entry, code, problem, said);
-      when string_data_right_truncation or not_null_violation then
-        problems := problems
-          || rate_limiter_internal.problem(entry, 'QS422', 'value is too long or missing', '');
     end;
   end loop;
   -- Each by itself was allowed, a moment later.

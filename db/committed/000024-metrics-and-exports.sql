@@ -1,5 +1,5 @@
---! Previous: sha1:11d58de07d7768db74fa4704b6a69b5ce452cd2c
---! Hash: sha1:3f73759e2ccd0ee5853874fb4fbd72d8e39911a9
+--! Previous: sha1:4564151e6827819487f8d688c2a19fcc6c58414e
+--! Hash: sha1:0b8bb32e0f78017d06db6860a408166bba8b37f5
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:3f73759e2ccd0ee5853874fb4fbd72d8e39911a9
---! Hash: sha1:489148c45b23fb782df73ed52882025bac0d49fc
+--! Previous: sha1:0b8bb32e0f78017d06db6860a408166bba8b37f5
+--! Hash: sha1:01a99a29897e6216c837db5031631793e901a1f5
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:489148c45b23fb782df73ed52882025bac0d49fc
---! Hash: sha1:663928cea68857b9eaeb759fdb77050824b3db3f
+--! Previous: sha1:01a99a29897e6216c837db5031631793e901a1f5
+--! Hash: sha1:e356b73038da055c7008f53976fb5999e9cb6356
 --! Message: jobs, monitoring and demo
 
 -- Jobs
@@ -1612,6 +1612,13 @@ as $$
           and pg_has_role(r.oid, ours.oid, 'member')
       )
   )
+  select
+    'database_writable', null,
+    (
+      not pg_is_in_recovery()
+      and current_setting('transaction_read_only') = 'off'
+    )::integer
+  union all
   select 'processes', k.kind, count(p.process_id)
   from (values ('gateway'), ('client'), ('worker'), ('api')) as k (kind)
   left join rate_limiter.processes as p

@@ -1,5 +1,5 @@
---! Previous: sha1:663928cea68857b9eaeb759fdb77050824b3db3f
---! Hash: sha1:45de3577d2999a19c2bd07f55e0b810400215194
+--! Previous: sha1:e356b73038da055c7008f53976fb5999e9cb6356
+--! Hash: sha1:f6d4978b1f624cd84a1ff667913f34b9c165805b
 --! Message: configuration
 
 -- Configuration

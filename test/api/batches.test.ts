@@ -72,7 +72,7 @@ test("all are refused where some are, with each that is and why", async () => {
     },
     { entry: 4, code: "QS404", message: "unknown cluster", detail: expect.any(String) },
     { entry: 5, code: "QS403", message: "only a system administrator may do this" },
-    { entry: 6, code: "QS422", message: "value is too long or missing" },
+    { entry: 6, code: "QS422", message: "value is too long" },
   ]);
   expect(await count("applications")).toBe(before);
 });

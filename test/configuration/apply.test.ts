@@ -188,6 +188,16 @@ describe("a configuration", () => {
     });
   });
 
+  test("is refused in words of this product where the database itself refuses a value", async () => {
+    const large = `{cluster: wordy-1, metadata: {note: "${"x".repeat(100_000)}"}}`;
+    const long = `clusters: {wordy-1: {region: here}}
+tenants: {wordy: {applications: {web: ${large}}}}`;
+    const refused = await runInProcess("apply", "-f", fileOf(long, "wordy.yaml"));
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("application wordy/web: value is out of bounds (QS422)");
+    expect(refused.stderr).not.toMatch(/23514|constraint|Failing row/);
+  });
+
   test("is rehearsed by a dry run, which tells what is refused and leaves nothing", async () => {
     const file = fileOf("tenants: {rehearsed: {description: not to stay}}", "dry.yaml");
     const { code, stdout } = await runInProcess("apply", "-f", file, "--dry-run");
