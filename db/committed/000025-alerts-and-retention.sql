@@ -239,7 +239,8 @@ immutable
 parallel safe
 return lower(
   substring(
-    url from '^[A-Za-z][A-Za-z0-9+.-]*:/+(?:[^/?#\\]*@)?(\[[0-9A-Fa-f:.]+\]|[^]/?#:@\\[]+)'
+    url
+    from E'^[A-Za-z][A-Za-z0-9+.-]*:/+(?:[^/?#\\\\]*@)?(\\[[0-9A-Fa-f:.]+\\]|[^]/?#:@\\\\[]+)'
   )
 );
 
