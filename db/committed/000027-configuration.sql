@@ -1409,8 +1409,9 @@ comment on function rate_limiter_admin.apply_configuration(
 ) is
   E'@resultFieldName results\n'
   'Makes what stands as a configuration wants it, all or nothing, as far as the caller may; '
-  'answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec '
-  'null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What '
+  'answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the '
+  'spec null for what is to go. What it does not name stays, but for what '
+  'managed_by manages where it prunes. What '
   'another configuration manages is refused unless it is taken over. Without managed_by it is a '
   'change by hand, which neither is refused nor manages anything. Where changes are refused, '
   'nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
