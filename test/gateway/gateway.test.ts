@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
@@ -266,7 +265,7 @@ describe.skipIf(missing !== undefined)("the gateway", async () => {
         `PUT /b/o HTTP/1.1\r\nHost: h\r\nX-API-Key: ${world.apiKey}\r\nContent-Length: 5000000\r\n\r\n`,
       );
       socket.write("x".repeat(20_000));
-      await sleep(300);
+      await eventually(() => expect(storage.requests.at(-1)?.bytes).toBe(20_000));
       socket.destroy();
       const charged = before - (await bytesAtRest());
       expect(charged).toBeGreaterThanOrEqual(19_900);
