@@ -28,7 +28,7 @@ export const UNNAMED = "-";
 
 /**
  * S3's words by which the gateway knows that a request was not signed by the key's holder:
- * src/gateway/lua/qos/storage_verdict.lua, which test/conformance/operations.test.ts holds these to.
+ * src/gateway/lua/qos/identity/storage_verdict.lua, which test/conformance/operations.test.ts holds these to.
  */
 export const UNSIGNED_CODES: ReadonlySet<string> = new Set([
   "AuthorizationHeaderMalformed",

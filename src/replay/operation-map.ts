@@ -1,5 +1,5 @@
 /**
- * Which operation a request is: the gateway's own rules (src/gateway/lua/qos/operation_map.lua), which
+ * Which operation a request is: the gateway's own rules (src/gateway/lua/qos/operations/operation_map.lua), which
  * test/conformance/operations.test.ts holds these to. The first that fits counts.
  */
 interface Rule {

@@ -41,7 +41,10 @@ export function writtenFiles(): readonly WrittenFile[] {
       ...[loggingDeclaration, tracingDeclaration],
     ),
     withTable("docs/integrate.md", gatewayDeclaration),
-    { path: "src/gateway/lua/qos/declared_settings.lua", text: luaTable(gatewayDeclaration) },
+    {
+      path: "src/gateway/lua/qos/settings/declared_settings.lua",
+      text: luaTable(gatewayDeclaration),
+    },
     between("src/gateway/nginx.conf", "# settings", "# end of settings", nginxLines()),
     {
       path: "docs/qos.schema.json",

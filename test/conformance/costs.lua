@@ -2,7 +2,7 @@
 -- millionths, or "too large" where the database decides.
 
 local cjson = require("cjson")
-local cost = require("qos.cost")
+local cost = require("qos.operations.cost")
 
 local answers = {}
 for index, asked in ipairs(cjson.decode(io.read("*a"))) do

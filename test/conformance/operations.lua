@@ -5,7 +5,7 @@ local cjson = require("cjson")
 
 local variables = {}
 ngx = { re = {} }
-package.preload["qos.request"] = function()
+package.preload["qos.requests.request"] = function()
   return {
     var = function(name)
       return variables[name]
@@ -13,7 +13,7 @@ package.preload["qos.request"] = function()
   }
 end
 
-local operations = require("qos.operations")
+local operations = require("qos.operations.operations")
 
 local function arguments_of(query)
   if query == cjson.null then

@@ -2,7 +2,7 @@
 -- answers the codes of unsigned requests, and whether each is one.
 
 local cjson = require("cjson")
-local storage_verdict = require("qos.storage_verdict")
+local storage_verdict = require("qos.identity.storage_verdict")
 
 local codes = {}
 for code in pairs(storage_verdict.unsigned_codes) do

@@ -169,7 +169,7 @@ export function startGateway(
   };
 }
 
-/** The statements of src/gateway/lua/qos/database.lua have $1 and so on. */
+/** The statements of src/gateway/lua/qos/database/statements.lua have $1 and so on. */
 async function run(sql: Sql, statement: string, parameters: readonly (string | null)[]) {
   const parts = statement.split(/\$(\d+)/);
   const texts = parts.filter((_, place) => place % 2 === 0);

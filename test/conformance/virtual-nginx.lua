@@ -196,7 +196,7 @@ ngx = {
 
 package.preload["resty.core"] = function() return {} end
 package.preload["qos.clock"] = function() return { now = ngx.now } end
-package.preload["qos.request"] = function()
+package.preload["qos.requests.request"] = function()
   return { var = function(name) return ngx.var[name] end }
 end
 package.preload["ngx.semaphore"] = function()
@@ -215,7 +215,7 @@ end
 -- Seconds of this clock between a call and when the database sees it.
 local call_takes = 0
 
-package.preload["qos.connection"] = function()
+package.preload["qos.database.connection"] = function()
   local function query(_, statement, ...)
     local parameters = {}
     for place = 1, select("#", ...) do
@@ -284,10 +284,10 @@ local under_way = {}
 -- A request that is held goes on until it is given up.
 local function serve(worker, ask)
   local operation = { name = ask.operation, size = ask.size }
-  local decision = worker.require("qos.decide").decide(ask.key, operation, not ask.is_held)
+  local decision = worker.require("qos.decisions.decide").decide(ask.key, operation, not ask.is_held)
   if ask.is_held and decision.allowed then
     decision.operation = operation
-    worker.require("qos.transfers").begin(decision)
+    worker.require("qos.leases.transfers").begin(decision)
     under_way[ask.id] = { worker = worker, decision = decision }
   end
   answer(ask.id, decision)
@@ -295,8 +295,8 @@ end
 
 local function give_up(id)
   local worker, decision = under_way[id].worker, under_way[id].decision
-  worker.require("qos.settlement").finish(decision, decision.operation, true)
-  worker.require("qos.transfers").finish(decision)
+  worker.require("qos.decisions.settlement").finish(decision, decision.operation, true)
+  worker.require("qos.leases.transfers").finish(decision)
   under_way[id] = nil
 end
 

@@ -6,7 +6,8 @@ import { projectPath } from "../../src/paths.ts";
 
 const read = (path: string) => readFileSync(projectPath(path), "utf8");
 const guide = read("docs/integrate.md");
-const lua = readdirSync(projectPath("src/gateway/lua/qos"))
+const lua = readdirSync(projectPath("src/gateway/lua/qos"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".lua"))
   .map((name) => read(`src/gateway/lua/qos/${name}`))
   .join("\n");
 
@@ -62,7 +63,7 @@ describe("the gateway", () => {
 
   test("the traps name guards that are there", () => {
     expect(section("Five traps of pgmoon").match(/^\| [a-zS]/gm)).toHaveLength(6);
-    const connection = read("src/gateway/lua/qos/connection.lua");
+    const connection = read("src/gateway/lua/qos/database/connection.lua");
     for (const guard of ["listen", "is_idle", "use_plain_scram", "check_name", "pool_name"]) {
       expect(connection).toContain(`local function ${guard}(`);
     }

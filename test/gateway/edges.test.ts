@@ -21,7 +21,10 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
     const edit = (text: string) =>
       text
         .replace("include listen.conf;", `$& listen 127.0.0.1:${http2} http2;`)
-        .replace("init_by_lua_block {", `$& package.loaded["qos.operation_map"] = ${operations}`);
+        .replace(
+          "init_by_lua_block {",
+          `$& package.loaded["qos.operations.operation_map"] = ${operations}`,
+        );
     const { nginx, storage } =
       missing === undefined
         ? await startGateway(database, { QOS_KEY_HEADER: "X-Tenant" }, { edit })
@@ -231,10 +234,10 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
       location = /known {
         content_by_lua_block {
           local count, index = 0, 1
-          local name, known = debug.getupvalue(require("qos.pools").take, index)
+          local name, known = debug.getupvalue(require("qos.leases.pools").take, index)
           while name ~= "cache" do
             index = index + 1
-            name, known = debug.getupvalue(require("qos.pools").take, index)
+            name, known = debug.getupvalue(require("qos.leases.pools").take, index)
           end
           for _ in pairs(known) do
             count = count + 1
@@ -302,7 +305,7 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
   describe("whose workers meet in one moment", async () => {
     // Stands in for another worker, which settles while a lease is followed by the next.
     const meeting = `
-      local pools, dict = require("qos.pools"), ngx.shared.qos_leases
+      local pools, dict = require("qos.leases.pools"), ngx.shared.qos_leases
       local set = dict.set
       dict.set = function(self, key, ...)
         if key:find("^pool id ") then

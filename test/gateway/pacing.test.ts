@@ -13,7 +13,7 @@ describe.skipIf(missing !== undefined)("downloads", async () => {
     }
   `;
   const listen = `
-    local pacing = require("qos.pacing")
+    local pacing = require("qos.decisions.pacing")
     for _, name in ipairs({ "start", "continue" }) do
       local work = pacing[name]
       pacing[name] = function(decision, ...)

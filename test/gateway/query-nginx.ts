@@ -102,7 +102,7 @@ function configuration(port: number, authority: string): string {
             end
             local asked = cjson.decode(text)
             local ran, rows, problem = pcall(
-              require("qos.connection").query, asked.settings, asked.statement,
+              require("qos.database.connection").query, asked.settings, asked.statement,
               unpack(asked.parameters, 1, asked.count)
             )
             ngx.print(cjson.encode(ran and { rows = rows, problem = problem } or { raised = rows }))

@@ -11,7 +11,7 @@ describe.skipIf(missing !== undefined)("a gateway", async () => {
   const tell = `
     location = /hold {
       content_by_lua_block {
-        local lock = require("qos.lock")
+        local lock = require("qos.workers.lock")
         for _, key in ipairs({ "exchange", "renewal " .. ngx.var.arg_app, "direct " .. ngx.var.arg_app }) do
           lock.try(key, 30)
         end

@@ -14,8 +14,8 @@ const withFailingRule = (configuration: string) =>
   configuration.replace(
     "init_by_lua_block {",
     `init_by_lua_block {
-      package.preload["qos.operation_map"] = function()
-        local map = dofile(package.searchpath("qos.operation_map", package.path))
+      package.preload["qos.operations.operation_map"] = function()
+        local map = dofile(package.searchpath("qos.operations.operation_map", package.path))
         table.insert(map, 1, {
           operation = "head",
           header = function(headers)

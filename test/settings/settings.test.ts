@@ -109,11 +109,14 @@ test("every variable that the code reads is declared", () => {
 
 test("every setting of the gateway is read, and no other variable", () => {
   const folder = "src/gateway/lua/qos";
-  const reading = readdirSync(projectPath(folder)).filter((file) =>
-    read(`${folder}/${file}`).includes("os.getenv"),
+  const files = readdirSync(projectPath(folder), { recursive: true, encoding: "utf8" });
+  const reading = files.filter(
+    (file) => file.endsWith(".lua") && read(`${folder}/${file}`).includes("os.getenv"),
   );
-  expect(reading).toEqual(["config.lua"]);
-  const names = [...read(`${folder}/config.lua`).matchAll(/"(QOS_\w+)"/g)].map(([, name]) => name);
+  expect(reading).toEqual(["settings/settings.lua"]);
+  const names = [...read(`${folder}/settings/settings.lua`).matchAll(/"(QOS_\w+)"/g)].map(
+    ([, name]) => name,
+  );
   const wanted = Object.values(gatewayDeclaration).map(({ variable }) => variable);
   expect([...new Set(names)].sort()).toEqual(wanted.sort());
 });

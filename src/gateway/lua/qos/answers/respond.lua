@@ -1,8 +1,8 @@
 -- Answers to requests that do not go on to the storage: problem+json, or S3's XML.
 
 local cjson = require("cjson.safe")
-local identity = require("qos.identity")
-local rate_limit_fields = require("qos.rate_limit_fields")
+local identity = require("qos.identity.claims")
+local rate_limit_fields = require("qos.answers.rate_limit_fields")
 
 local _M = {}
 

@@ -3,11 +3,11 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local cost = require("qos.cost")
-local lock = require("qos.lock")
+local cost = require("qos.operations.cost")
+local lock = require("qos.workers.lock")
 local lrucache = require("resty.lrucache")
 local semaphore = require("ngx.semaphore")
-local store = require("qos.store")
+local store = require("qos.database.store")
 
 local _M = {}
 

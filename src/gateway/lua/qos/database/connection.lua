@@ -2,7 +2,7 @@
 -- limiter needs it is put right here.
 
 local pgmoon = require("pgmoon")
-local server_errors = require("qos.server_errors")
+local server_errors = require("qos.database.server_errors")
 
 local _M = {}
 

@@ -1,7 +1,7 @@
 -- All SQL of the gateway: calls of data-plane functions, every parameter with its type, every
 -- number as text. What comes back is a row of strings and booleans, or nil and an error.
 
-local connection = require("qos.connection")
+local connection = require("qos.database.connection")
 
 local _M = {}
 

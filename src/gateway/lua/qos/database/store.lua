@@ -2,10 +2,10 @@
 -- for the database then but one prober, and only a successful charge ends it.
 
 local clock = require("qos.clock")
-local database = require("qos.database")
-local lock = require("qos.lock")
+local database = require("qos.database.statements")
+local lock = require("qos.workers.lock")
 local metrics = require("qos.metrics")
-local server_errors = require("qos.server_errors")
+local server_errors = require("qos.database.server_errors")
 
 local _M = {}
 

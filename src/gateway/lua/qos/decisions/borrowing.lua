@@ -2,7 +2,7 @@
 
 local amount = require("qos.amount")
 local metrics = require("qos.metrics")
-local store = require("qos.store")
+local store = require("qos.database.store")
 
 local _M = {}
 

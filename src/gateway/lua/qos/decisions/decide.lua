@@ -2,20 +2,20 @@
 -- database.
 
 local amount = require("qos.amount")
-local borrowing = require("qos.borrowing")
+local borrowing = require("qos.decisions.borrowing")
 local clock = require("qos.clock")
-local config_cache = require("qos.config_cache")
-local cost = require("qos.cost")
-local denials = require("qos.denials")
-local exchange = require("qos.exchange")
-local leases = require("qos.leases")
-local lock = require("qos.lock")
+local config_cache = require("qos.applications.config_cache")
+local cost = require("qos.operations.cost")
+local denials = require("qos.decisions.denials")
+local exchange = require("qos.leases.exchange")
+local leases = require("qos.leases.keeper")
+local lock = require("qos.workers.lock")
 local metrics = require("qos.metrics")
-local outage = require("qos.outage")
-local owed = require("qos.owed")
-local pools = require("qos.pools")
-local request = require("qos.request")
-local store = require("qos.store")
+local outage = require("qos.decisions.outage")
+local owed = require("qos.leases.owed")
+local pools = require("qos.leases.pools")
+local request = require("qos.requests.request")
+local store = require("qos.database.store")
 
 local _M = {}
 

@@ -2,8 +2,8 @@
 -- by those in flight: concurrency does not multiply a quota.
 
 local clock = require("qos.clock")
-local request = require("qos.request")
-local workers = require("qos.workers")
+local request = require("qos.requests.request")
+local workers = require("qos.workers.workers")
 
 local _M = {}
 

@@ -2,17 +2,17 @@
 -- bytes that were sent. Neither phase may wait, so what the database has to know goes there behind it.
 
 local amount = require("qos.amount")
-local config_cache = require("qos.config_cache")
-local cost = require("qos.cost")
-local estimates = require("qos.estimates")
+local config_cache = require("qos.applications.config_cache")
+local cost = require("qos.operations.cost")
+local estimates = require("qos.operations.estimates")
 local metrics = require("qos.metrics")
-local operations = require("qos.operations")
-local owed = require("qos.owed")
-local pacing = require("qos.pacing")
-local pools = require("qos.pools")
-local request = require("qos.request")
-local store = require("qos.store")
-local transfers = require("qos.transfers")
+local operations = require("qos.operations.operations")
+local owed = require("qos.leases.owed")
+local pacing = require("qos.decisions.pacing")
+local pools = require("qos.leases.pools")
+local request = require("qos.requests.request")
+local store = require("qos.database.store")
+local transfers = require("qos.leases.transfers")
 
 local _M = {}
 

@@ -1,14 +1,14 @@
 -- Whose request it is: the key that it is charged to, and, where an access key id says so that
 -- nothing here has verified, what to watch for in the answer of the storage.
 
-local form = require("qos.form")
-local identities = require("qos.identities")
-local identity = require("qos.identity")
+local form = require("qos.identity.form")
+local identities = require("qos.identity.identities")
+local identity = require("qos.identity.claims")
 local metrics = require("qos.metrics")
-local request = require("qos.request")
-local signature = require("qos.signature")
-local signature_failures = require("qos.signature_failures")
-local storage_verdict = require("qos.storage_verdict")
+local request = require("qos.requests.request")
+local signature = require("qos.identity.signature")
+local signature_failures = require("qos.identity.signature_failures")
+local storage_verdict = require("qos.identity.storage_verdict")
 
 local _M = {}
 

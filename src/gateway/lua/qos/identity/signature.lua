@@ -4,7 +4,7 @@
 
 local bit = require("bit")
 local cjson = require("cjson.safe")
-local hmac = require("qos.hmac")
+local hmac = require("qos.identity.hmac")
 local lrucache = require("resty.lrucache")
 local trim = require("qos.trim")
 

@@ -6,8 +6,8 @@
 local clock = require("qos.clock")
 local lrucache = require("resty.lrucache")
 local metrics = require("qos.metrics")
-local request = require("qos.request")
-local workers = require("qos.workers")
+local request = require("qos.requests.request")
+local workers = require("qos.workers.workers")
 
 local _M = {}
 

@@ -4,13 +4,13 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local denials = require("qos.denials")
-local leases = require("qos.leases")
-local lock = require("qos.lock")
-local owed = require("qos.owed")
-local pools = require("qos.pools")
-local queue = require("qos.renewal_queue")
-local store = require("qos.store")
+local denials = require("qos.decisions.denials")
+local leases = require("qos.leases.keeper")
+local lock = require("qos.workers.lock")
+local owed = require("qos.leases.owed")
+local pools = require("qos.leases.pools")
+local queue = require("qos.leases.renewal_queue")
+local store = require("qos.database.store")
 
 local _M = {}
 

@@ -5,7 +5,7 @@
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local store = require("qos.store")
+local store = require("qos.database.store")
 
 local _M = {}
 

@@ -3,8 +3,8 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local owed = require("qos.owed")
-local renewal_queue = require("qos.renewal_queue")
+local owed = require("qos.leases.owed")
+local renewal_queue = require("qos.leases.renewal_queue")
 
 local _M = {}
 

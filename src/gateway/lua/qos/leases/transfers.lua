@@ -3,10 +3,10 @@
 -- to what was used: its lease has back what it took, and may end before it.
 
 local clock = require("qos.clock")
-local owed = require("qos.owed")
-local pools = require("qos.pools")
-local store = require("qos.store")
-local workers = require("qos.workers")
+local owed = require("qos.leases.owed")
+local pools = require("qos.leases.pools")
+local store = require("qos.database.store")
+local workers = require("qos.workers.workers")
 
 local _M = {}
 

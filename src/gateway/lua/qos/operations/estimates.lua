@@ -2,11 +2,11 @@
 -- application's recent ones of that kind. So neither passes while the bucket of bytes is in debt.
 
 local clock = require("qos.clock")
-local config_cache = require("qos.config_cache")
-local cost = require("qos.cost")
+local config_cache = require("qos.applications.config_cache")
+local cost = require("qos.operations.cost")
 local lrucache = require("resty.lrucache")
-local operations = require("qos.operations")
-local rules = require("qos.operation_map")
+local operations = require("qos.operations.operations")
+local rules = require("qos.operations.operation_map")
 
 local _M = {}
 

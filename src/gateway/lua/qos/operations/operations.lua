@@ -1,8 +1,8 @@
 -- From a request to an operation and its size.
 
-local request = require("qos.request")
-local request_body = require("qos.request_body")
-local rules = require("qos.operation_map")
+local request = require("qos.requests.request")
+local request_body = require("qos.operations.request_body")
+local rules = require("qos.operations.operation_map")
 
 local _M = {}
 

@@ -1,7 +1,7 @@
 -- Bodies whose length no header gives: nginx reads them whole, up to client_max_body_size of their
 -- location, and they are charged by their real length before they are forwarded.
 
-local delete_list = require("qos.delete_list")
+local delete_list = require("qos.operations.delete_list")
 
 local _M = {}
 

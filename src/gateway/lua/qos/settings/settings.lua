@@ -1,9 +1,9 @@
 -- Settings, read once from the environment, before the workers start.
 
 local clock = require("qos.clock")
-local database_url = require("qos.database_url")
-local declared_settings = require("qos.declared_settings")
-local identities = require("qos.identities")
+local database_url = require("qos.database.url")
+local declared_settings = require("qos.settings.declared_settings")
+local identities = require("qos.identity.identities")
 local trim = require("qos.trim")
 
 local _M = {}

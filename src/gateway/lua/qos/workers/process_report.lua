@@ -1,9 +1,9 @@
 -- Tells the database now and then that this gateway is there. Whether it hears of it changes nothing.
 
 local clock = require("qos.clock")
-local leases = require("qos.leases")
+local leases = require("qos.leases.keeper")
 local metrics = require("qos.metrics")
-local store = require("qos.store")
+local store = require("qos.database.store")
 local uuid = require("qos.uuid")
 
 local _M = {}

@@ -2,7 +2,7 @@
 -- a worker that has died count no more, and those of one that ends after a reload still do.
 
 local clock = require("qos.clock")
-local lock = require("qos.lock")
+local lock = require("qos.workers.lock")
 
 local _M = {}
 
