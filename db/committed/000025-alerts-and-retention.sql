@@ -1,5 +1,5 @@
 --! Previous: sha1:0b8bb32e0f78017d06db6860a408166bba8b37f5
---! Hash: sha1:01a99a29897e6216c837db5031631793e901a1f5
+--! Hash: sha1:6d994184138aea59ace63bb6d5455e54b0bbb258
 --! Message: alerts and retention
 
 -- Alerts

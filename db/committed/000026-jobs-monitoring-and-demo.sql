@@ -1,5 +1,5 @@
---! Previous: sha1:01a99a29897e6216c837db5031631793e901a1f5
---! Hash: sha1:e356b73038da055c7008f53976fb5999e9cb6356
+--! Previous: sha1:6d994184138aea59ace63bb6d5455e54b0bbb258
+--! Hash: sha1:8175fbe6bc574984c386dddb6f6e64372bf4df94
 --! Message: jobs, monitoring and demo
 
 -- Jobs

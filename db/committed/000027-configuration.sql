@@ -1,5 +1,5 @@
---! Previous: sha1:e356b73038da055c7008f53976fb5999e9cb6356
---! Hash: sha1:f6d4978b1f624cd84a1ff667913f34b9c165805b
+--! Previous: sha1:8175fbe6bc574984c386dddb6f6e64372bf4df94
+--! Hash: sha1:9b7386d5712db37edf0ae40249e0976dd29887f2
 --! Message: configuration
 
 -- Configuration
