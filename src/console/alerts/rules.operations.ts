@@ -1197,6 +1197,36 @@ export type InternetAddressFilter = {
   notIn?: Array<string> | null | undefined;
 };
 
+/** A filter to be used against `Invitation` object types. All fields are combined with a logical ‘and.’ */
+export type InvitationFilter = {
+  /** Filter by the object’s `acceptedAt` field. */
+  acceptedAt?: DatetimeFilter | null | undefined;
+  /** Checks for all expressions in this list. */
+  and?: Array<InvitationFilter> | null | undefined;
+  /** Filter by the object’s `createdAt` field. */
+  createdAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `createdBy` field. */
+  createdBy?: UuidFilter | null | undefined;
+  /** Filter by the object’s `expiresAt` field. */
+  expiresAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `invitationId` field. */
+  invitationId?: UuidFilter | null | undefined;
+  /** Filter by the object’s `mailedAt` field. */
+  mailedAt?: DatetimeFilter | null | undefined;
+  /** Negates the expression. */
+  not?: InvitationFilter | null | undefined;
+  /** Checks for any expressions in this list. */
+  or?: Array<InvitationFilter> | null | undefined;
+  /** Filter by the object’s `revokedAt` field. */
+  revokedAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `user` relation. */
+  user?: UserFilter | null | undefined;
+  /** A related `user` exists. */
+  userExists?: boolean | null | undefined;
+  /** Filter by the object’s `userId` field. */
+  userId?: UuidFilter | null | undefined;
+};
+
 /** A filter to be used against `IopsMetric` object types. All fields are combined with a logical ‘and.’ */
 export type IopsMetricFilter = {
   /** Checks for all expressions in this list. */
@@ -1620,6 +1650,10 @@ export type RoleFilter = {
   or?: Array<RoleFilter> | null | undefined;
   /** Filter by the object’s `roleId` field. */
   roleId?: UuidFilter | null | undefined;
+  /** Filter by the object’s `roleMappings` relation. */
+  roleMappings?: RoleToManyRoleMappingFilter | null | undefined;
+  /** Some related `roleMappings` exist. */
+  roleMappingsExist?: boolean | null | undefined;
   /** Filter by the object’s `rolePermissions` relation. */
   rolePermissions?: RoleToManyRolePermissionFilter | null | undefined;
   /** Some related `rolePermissions` exist. */
@@ -1628,6 +1662,34 @@ export type RoleFilter = {
   userRoles?: RoleToManyUserRoleFilter | null | undefined;
   /** Some related `userRoles` exist. */
   userRolesExist?: boolean | null | undefined;
+};
+
+/** A filter to be used against `RoleMapping` object types. All fields are combined with a logical ‘and.’ */
+export type RoleMappingFilter = {
+  /** Checks for all expressions in this list. */
+  and?: Array<RoleMappingFilter> | null | undefined;
+  /** Filter by the object’s `createdBy` field. */
+  createdBy?: UuidFilter | null | undefined;
+  /** Filter by the object’s `mappingId` field. */
+  mappingId?: UuidFilter | null | undefined;
+  /** Negates the expression. */
+  not?: RoleMappingFilter | null | undefined;
+  /** Checks for any expressions in this list. */
+  or?: Array<RoleMappingFilter> | null | undefined;
+  /** Filter by the object’s `role` relation. */
+  role?: RoleFilter | null | undefined;
+  /** Filter by the object’s `roleId` field. */
+  roleId?: UuidFilter | null | undefined;
+  /** Filter by the object’s `tenant` relation. */
+  tenant?: TenantFilter | null | undefined;
+  /** A related `tenant` exists. */
+  tenantExists?: boolean | null | undefined;
+  /** Filter by the object’s `tenantId` field. */
+  tenantId?: UuidFilter | null | undefined;
+  /** Filter by the object’s `userByCreatedBy` relation. */
+  userByCreatedBy?: UserFilter | null | undefined;
+  /** A related `userByCreatedBy` exists. */
+  userByCreatedByExists?: boolean | null | undefined;
 };
 
 /** A filter to be used against `RolePermission` object types. All fields are combined with a logical ‘and.’ */
@@ -1656,6 +1718,16 @@ export type RolePermissionFilter = {
   userByGrantedByExists?: boolean | null | undefined;
 };
 
+/** A filter to be used against many `RoleMapping` object types. All fields are combined with a logical ‘and.’ */
+export type RoleToManyRoleMappingFilter = {
+  /** Every related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  every?: RoleMappingFilter | null | undefined;
+  /** No related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  none?: RoleMappingFilter | null | undefined;
+  /** Some related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  some?: RoleMappingFilter | null | undefined;
+};
+
 /** A filter to be used against many `RolePermission` object types. All fields are combined with a logical ‘and.’ */
 export type RoleToManyRolePermissionFilter = {
   /** Every related `RolePermission` matches the filter criteria. All fields are combined with a logical ‘and.’ */
@@ -1674,6 +1746,40 @@ export type RoleToManyUserRoleFilter = {
   none?: UserRoleFilter | null | undefined;
   /** Some related `UserRole` matches the filter criteria. All fields are combined with a logical ‘and.’ */
   some?: UserRoleFilter | null | undefined;
+};
+
+/** A filter to be used against `ServiceToken` object types. All fields are combined with a logical ‘and.’ */
+export type ServiceTokenFilter = {
+  /** Checks for all expressions in this list. */
+  and?: Array<ServiceTokenFilter> | null | undefined;
+  /** Filter by the object’s `createdAt` field. */
+  createdAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `createdBy` field. */
+  createdBy?: UuidFilter | null | undefined;
+  /** Filter by the object’s `expiresAt` field. */
+  expiresAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `lastUsedAt` field. */
+  lastUsedAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `name` field. */
+  name?: StringFilter | null | undefined;
+  /** Negates the expression. */
+  not?: ServiceTokenFilter | null | undefined;
+  /** Checks for any expressions in this list. */
+  or?: Array<ServiceTokenFilter> | null | undefined;
+  /** Filter by the object’s `prefix` field. */
+  prefix?: StringFilter | null | undefined;
+  /** Filter by the object’s `revokedAt` field. */
+  revokedAt?: DatetimeFilter | null | undefined;
+  /** Filter by the object’s `revokedBy` field. */
+  revokedBy?: UuidFilter | null | undefined;
+  /** Filter by the object’s `serviceAccount` relation. */
+  serviceAccount?: UserFilter | null | undefined;
+  /** A related `serviceAccount` exists. */
+  serviceAccountExists?: boolean | null | undefined;
+  /** Filter by the object’s `tokenId` field. */
+  tokenId?: UuidFilter | null | undefined;
+  /** Filter by the object’s `userId` field. */
+  userId?: UuidFilter | null | undefined;
 };
 
 /** A filter to be used against String fields. All fields are combined with a logical ‘and.’ */
@@ -1782,6 +1888,10 @@ export type TenantFilter = {
   not?: TenantFilter | null | undefined;
   /** Checks for any expressions in this list. */
   or?: Array<TenantFilter> | null | undefined;
+  /** Filter by the object’s `roleMappings` relation. */
+  roleMappings?: TenantToManyRoleMappingFilter | null | undefined;
+  /** Some related `roleMappings` exist. */
+  roleMappingsExist?: boolean | null | undefined;
   /** Filter by the object’s `suspensions` relation. */
   suspensions?: TenantToManySuspensionFilter | null | undefined;
   /** Some related `suspensions` exist. */
@@ -1812,6 +1922,16 @@ export type TenantToManyCeilingFilter = {
   none?: CeilingFilter | null | undefined;
   /** Some related `Ceiling` matches the filter criteria. All fields are combined with a logical ‘and.’ */
   some?: CeilingFilter | null | undefined;
+};
+
+/** A filter to be used against many `RoleMapping` object types. All fields are combined with a logical ‘and.’ */
+export type TenantToManyRoleMappingFilter = {
+  /** Every related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  every?: RoleMappingFilter | null | undefined;
+  /** No related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  none?: RoleMappingFilter | null | undefined;
+  /** Some related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  some?: RoleMappingFilter | null | undefined;
 };
 
 /** A filter to be used against many `Suspension` object types. All fields are combined with a logical ‘and.’ */
@@ -1926,6 +2046,10 @@ export type UpdateAlertConfigInput = {
 export type UserFilter = {
   /** Checks for all expressions in this list. */
   and?: Array<UserFilter> | null | undefined;
+  /** Filter by the object’s `invitations` relation. */
+  invitations?: UserToManyInvitationFilter | null | undefined;
+  /** Some related `invitations` exist. */
+  invitationsExist?: boolean | null | undefined;
   /** Negates the expression. */
   not?: UserFilter | null | undefined;
   /** Checks for any expressions in this list. */
@@ -1934,10 +2058,18 @@ export type UserFilter = {
   retentionPoliciesByUpdatedBy?: UserToManyRetentionPolicyFilter | null | undefined;
   /** Some related `retentionPoliciesByUpdatedBy` exist. */
   retentionPoliciesByUpdatedByExist?: boolean | null | undefined;
+  /** Filter by the object’s `roleMappingsByCreatedBy` relation. */
+  roleMappingsByCreatedBy?: UserToManyRoleMappingFilter | null | undefined;
+  /** Some related `roleMappingsByCreatedBy` exist. */
+  roleMappingsByCreatedByExist?: boolean | null | undefined;
   /** Filter by the object’s `rolePermissionsByGrantedBy` relation. */
   rolePermissionsByGrantedBy?: UserToManyRolePermissionFilter | null | undefined;
   /** Some related `rolePermissionsByGrantedBy` exist. */
   rolePermissionsByGrantedByExist?: boolean | null | undefined;
+  /** Filter by the object’s `serviceTokens` relation. */
+  serviceTokens?: UserToManyServiceTokenFilter | null | undefined;
+  /** Some related `serviceTokens` exist. */
+  serviceTokensExist?: boolean | null | undefined;
   /** Filter by the object’s `sessions` relation. */
   sessions?: UserToManyUserSessionFilter | null | undefined;
   /** Some related `sessions` exist. */
@@ -1968,6 +2100,10 @@ export type UserRoleFilter = {
   and?: Array<UserRoleFilter> | null | undefined;
   /** Filter by the object’s `assignedBy` field. */
   assignedBy?: UuidFilter | null | undefined;
+  /** Filter by the object’s `mapping` relation. */
+  mapping?: RoleMappingFilter | null | undefined;
+  /** A related `mapping` exists. */
+  mappingExists?: boolean | null | undefined;
   /** Negates the expression. */
   not?: UserRoleFilter | null | undefined;
   /** Checks for any expressions in this list. */
@@ -2020,6 +2156,16 @@ export type UserSessionFilter = {
   userId?: UuidFilter | null | undefined;
 };
 
+/** A filter to be used against many `Invitation` object types. All fields are combined with a logical ‘and.’ */
+export type UserToManyInvitationFilter = {
+  /** Every related `Invitation` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  every?: InvitationFilter | null | undefined;
+  /** No related `Invitation` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  none?: InvitationFilter | null | undefined;
+  /** Some related `Invitation` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  some?: InvitationFilter | null | undefined;
+};
+
 /** A filter to be used against many `RetentionPolicy` object types. All fields are combined with a logical ‘and.’ */
 export type UserToManyRetentionPolicyFilter = {
   /** Every related `RetentionPolicy` matches the filter criteria. All fields are combined with a logical ‘and.’ */
@@ -2030,6 +2176,16 @@ export type UserToManyRetentionPolicyFilter = {
   some?: RetentionPolicyFilter | null | undefined;
 };
 
+/** A filter to be used against many `RoleMapping` object types. All fields are combined with a logical ‘and.’ */
+export type UserToManyRoleMappingFilter = {
+  /** Every related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  every?: RoleMappingFilter | null | undefined;
+  /** No related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  none?: RoleMappingFilter | null | undefined;
+  /** Some related `RoleMapping` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  some?: RoleMappingFilter | null | undefined;
+};
+
 /** A filter to be used against many `RolePermission` object types. All fields are combined with a logical ‘and.’ */
 export type UserToManyRolePermissionFilter = {
   /** Every related `RolePermission` matches the filter criteria. All fields are combined with a logical ‘and.’ */
@@ -2038,6 +2194,16 @@ export type UserToManyRolePermissionFilter = {
   none?: RolePermissionFilter | null | undefined;
   /** Some related `RolePermission` matches the filter criteria. All fields are combined with a logical ‘and.’ */
   some?: RolePermissionFilter | null | undefined;
+};
+
+/** A filter to be used against many `ServiceToken` object types. All fields are combined with a logical ‘and.’ */
+export type UserToManyServiceTokenFilter = {
+  /** Every related `ServiceToken` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  every?: ServiceTokenFilter | null | undefined;
+  /** No related `ServiceToken` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  none?: ServiceTokenFilter | null | undefined;
+  /** Some related `ServiceToken` matches the filter criteria. All fields are combined with a logical ‘and.’ */
+  some?: ServiceTokenFilter | null | undefined;
 };
 
 /** A filter to be used against many `SystemSetting` object types. All fields are combined with a logical ‘and.’ */
