@@ -124,6 +124,14 @@ describe("fixtures", () => {
     expect(frozen.filter((path, index) => frozen.indexOf(path) !== index)).toEqual([]);
     expect(frozen.sort()).toEqual(includesOf("db/fixtures/all.sql").sort());
   });
+
+  test("are in chapters that can be read: of 2,500 lines at the most", () => {
+    const lines = committed.map((name) => [
+      name,
+      readFileSync(projectPath("db/committed", name), "utf8").split("\n").length,
+    ]);
+    expect(lines.filter(([, count]) => Number(count) > 2_500)).toEqual([]);
+  });
 });
 
 // While a migration is being written its author's tests run it; what is submitted has none.

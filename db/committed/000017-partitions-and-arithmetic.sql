@@ -1,5 +1,5 @@
---! Previous: sha1:dd65aafa26d9e781d9d9bd7cdd5e18c4102bddae
---! Hash: sha1:7efed68ad9c4e9bfe7f60b22526add07e113bb90
+--! Previous: sha1:6f238a1780640e483cf8980cc7ef8099567641bd
+--! Hash: sha1:708ecf2b420833a6758b6908c513d40c7cdc6436
 --! Message: partitions and arithmetic
 
 -- Partitions

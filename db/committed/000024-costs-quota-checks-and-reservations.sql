@@ -1,6 +1,6 @@
---! Previous: sha1:d6d1bcde2f2f13cf3479796e071a0f95233bd91a
---! Hash: sha1:d4675cff53224d81af5a3d01ce71b2ae1c7c35f1
---! Message: costs, quota checks and reservations
+--! Previous: sha1:a9a281619e8f320e6a9498887686eceabfababe5
+--! Hash: sha1:68dbd7c19eb6a602f07a577699a3adc0361fb76f
+--! Message: costs quota checks and reservations
 
 -- Costs
 --! Included rate_limiter_internal/costs/cost_of.sql

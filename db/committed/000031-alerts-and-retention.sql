@@ -1,5 +1,5 @@
---! Previous: sha1:0b8bb32e0f78017d06db6860a408166bba8b37f5
---! Hash: sha1:6d994184138aea59ace63bb6d5455e54b0bbb258
+--! Previous: sha1:3b179492bcbde71889a5f1ef7435e9dfeecb4621
+--! Hash: sha1:a83eabfedb5a114ac6cc1163569f0e014661684d
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:4564151e6827819487f8d688c2a19fcc6c58414e
---! Hash: sha1:0b8bb32e0f78017d06db6860a408166bba8b37f5
+--! Previous: sha1:f98373e915eddcfe5e96c0f3525f1b39505fdcea
+--! Hash: sha1:3b179492bcbde71889a5f1ef7435e9dfeecb4621
 --! Message: metrics and exports
 
 -- Usage

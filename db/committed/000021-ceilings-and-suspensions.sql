@@ -1,5 +1,5 @@
---! Previous: sha1:36d607dd59e6ae1bd7f1fa0ae5ebaf31646d2a99
---! Hash: sha1:f1cb75fc47c117fd888a54bd473537735e402ca6
+--! Previous: sha1:46efb9e4d676901e3b7fdf563ef8aae935ecd56e
+--! Hash: sha1:fd0536afe52d41c294a680a033bcf324eb5a72ae
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:7efed68ad9c4e9bfe7f60b22526add07e113bb90
---! Hash: sha1:aa7c920d2be403ac199f7b214a86088e78d0e993
+--! Previous: sha1:708ecf2b420833a6758b6908c513d40c7cdc6436
+--! Hash: sha1:cbcc0c8517421f5d98cfd34df146e2b00635737c
 --! Message: quotas
 
 -- Quotas

@@ -1,6 +1,6 @@
---! Previous: sha1:6d994184138aea59ace63bb6d5455e54b0bbb258
---! Hash: sha1:8175fbe6bc574984c386dddb6f6e64372bf4df94
---! Message: jobs, monitoring and demo
+--! Previous: sha1:a83eabfedb5a114ac6cc1163569f0e014661684d
+--! Hash: sha1:a012c120549e255eff5460fd66f4cdd5b289191e
+--! Message: jobs monitoring and demo
 
 -- Jobs
 --! Included rate_limiter_internal/jobs/lock_job.sql

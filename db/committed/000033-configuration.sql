@@ -1,5 +1,5 @@
---! Previous: sha1:8175fbe6bc574984c386dddb6f6e64372bf4df94
---! Hash: sha1:9b7386d5712db37edf0ae40249e0976dd29887f2
+--! Previous: sha1:a012c120549e255eff5460fd66f4cdd5b289191e
+--! Hash: sha1:5655c9b831088b0e992dc84135b0a890431b128f
 --! Message: configuration
 
 -- Configuration

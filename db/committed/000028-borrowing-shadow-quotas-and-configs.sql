@@ -1,6 +1,6 @@
---! Previous: sha1:fbe9ae36e788248166fbc9a9cc2b06626280d1b5
---! Hash: sha1:7d05a3ddb28bb6d82177e7304343a64a13950079
---! Message: borrowing, shadow quotas and configs
+--! Previous: sha1:11b292e9a17949cc77947a1910f31a5b6171e9be
+--! Hash: sha1:a76479b2f606f624290426e0e81d0728f550c59c
+--! Message: borrowing shadow quotas and configs
 
 -- Borrowing
 --! Included rate_limiter_internal/borrowing/check_loan.sql

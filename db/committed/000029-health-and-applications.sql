@@ -1,5 +1,5 @@
---! Previous: sha1:7d05a3ddb28bb6d82177e7304343a64a13950079
---! Hash: sha1:4564151e6827819487f8d688c2a19fcc6c58414e
+--! Previous: sha1:a76479b2f606f624290426e0e81d0728f550c59c
+--! Hash: sha1:f98373e915eddcfe5e96c0f3525f1b39505fdcea
 --! Message: health and applications
 
 -- Health
