@@ -5152,7 +5152,7 @@ create function rate_limiter_internal.write_system_metrics(at timestamp with tim
   returns void
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan;
-  -- body 5fb8de5348b21697
+  -- body 1a3c3ddc3762f1e2
 
 create function rate_limiter_private.accept_invitation(token text, password_hash text, OUT tenant text, OUT email text, OUT requires_second_factor boolean)
   returns record

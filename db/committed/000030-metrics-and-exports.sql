@@ -1,5 +1,5 @@
 --! Previous: sha1:f98373e915eddcfe5e96c0f3525f1b39505fdcea
---! Hash: sha1:3b179492bcbde71889a5f1ef7435e9dfeecb4621
+--! Hash: sha1:e1db3f3733eadcd8c6b0a12a62f809d1d7e3d4b3
 --! Message: metrics and exports
 
 -- Usage
@@ -1355,6 +1355,7 @@ begin
     join facts as f on f.app_id = n.app_id
     where m.shard_key = f.shard_key
       and m.app_id = n.app_id
+      and m.metric_name = n.metric_name
       and m."timestamp" = n.taken_at
       and m.metric_id = md5(n.metric_name)::uuid
       and m.value <> least(greatest(n.value, -1e30), 1e30)

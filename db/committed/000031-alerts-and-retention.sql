@@ -1,5 +1,5 @@
---! Previous: sha1:3b179492bcbde71889a5f1ef7435e9dfeecb4621
---! Hash: sha1:a83eabfedb5a114ac6cc1163569f0e014661684d
+--! Previous: sha1:e1db3f3733eadcd8c6b0a12a62f809d1d7e3d4b3
+--! Hash: sha1:7899f65e8db113e9691d4ce45c37e9c3df11126b
 --! Message: alerts and retention
 
 -- Alerts

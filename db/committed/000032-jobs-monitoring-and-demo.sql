@@ -1,5 +1,5 @@
---! Previous: sha1:a83eabfedb5a114ac6cc1163569f0e014661684d
---! Hash: sha1:a012c120549e255eff5460fd66f4cdd5b289191e
+--! Previous: sha1:7899f65e8db113e9691d4ce45c37e9c3df11126b
+--! Hash: sha1:6e71b65c3ecee8dceff9930292749618cfc73516
 --! Message: jobs monitoring and demo
 
 -- Jobs

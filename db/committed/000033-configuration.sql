@@ -1,5 +1,5 @@
---! Previous: sha1:a012c120549e255eff5460fd66f4cdd5b289191e
---! Hash: sha1:5655c9b831088b0e992dc84135b0a890431b128f
+--! Previous: sha1:6e71b65c3ecee8dceff9930292749618cfc73516
+--! Hash: sha1:7539682e63615275bfa34eae7ea79af14f50f3e5
 --! Message: configuration
 
 -- Configuration
