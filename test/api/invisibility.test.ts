@@ -186,6 +186,28 @@ describe("what other tenants have and do", () => {
 /** Ids of theirs by the kind of thing, for actions to name. */
 async function idsOfTheirs(): Promise<Record<string, string>> {
   const [row] = await database.sql`
+    with made_account as (
+      insert into rate_limiter.users (tenant_id, username, is_service_account)
+      values (${theirs.tenantId}, 'program', true)
+      returning user_id
+    ),
+    made_token as (
+      insert into rate_limiter_private.service_tokens (token_hash, user_id, prefix, expires_at)
+      select sha256('token'), a.user_id, 'qst_abcdefgh', now() + interval '1 hour'
+      from made_account as a
+      returning token_id
+    ),
+    made_invitation as (
+      insert into rate_limiter_private.invitations (token_hash, user_id, expires_at)
+      values (sha256('invitation'), ${theirs.users.auditor}, now() + interval '1 hour')
+      returning invitation_id
+    ),
+    made_mapping as (
+      insert into rate_limiter.role_mappings (tenant_id, group_name, role_id)
+      select ${theirs.tenantId}, 'staff', r.role_id
+      from rate_limiter.roles as r where r.name = 'app_viewer'
+      returning mapping_id
+    )
     select
       (select k.api_key_id from rate_limiter_private.api_keys as k
        where k.app_id = ${theirs.appId}) as key,
@@ -201,7 +223,11 @@ async function idsOfTheirs(): Promise<Record<string, string>> {
       (select s.session_id from rate_limiter_private.user_sessions as s
        where s.user_id = ${theirs.users.app_viewer} limit 1) as session,
       (select s.suspension_id from rate_limiter.suspensions as s
-       where s.app_id = ${theirs.appId}) as suspension
+       where s.app_id = ${theirs.appId}) as suspension,
+      (select t.token_id from made_token as t) as token,
+      (select a.user_id from made_account as a) as account,
+      (select i.invitation_id from made_invitation as i) as invitation,
+      (select m.mapping_id from made_mapping as m) as mapping
   `;
   return {
     ...{ app: theirs.appId, tenant: theirs.tenantId, cluster: theirs.clusterId },
@@ -211,6 +237,7 @@ async function idsOfTheirs(): Promise<Record<string, string>> {
 }
 
 const span = 'since: "2026-01-01T00:00:00Z", until: "2026-01-02T00:00:00Z"';
+const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
 const actions = [
   'mutation { publishQuota(input: { reason: "r", appId: "<app>", iops: { iopsLimit: 1 } }) { quota { configId } } }',
   'mutation { cancelQuota(input: { configId: "<quota>", reason: "r" }) { quota { configId } } }',
@@ -255,6 +282,14 @@ const actions = [
   'mutation { assignRole(input: { userId: "<user>", role: "auditor" }) { userRole { userRoleId } } }',
   'mutation { expireRole(input: { userId: "<user>", role: "app_viewer" }) { userRole { userRoleId } } }',
   'mutation { revokeSession(input: { sessionId: "<session>" }) { result } }',
+  'mutation { createServiceAccount(input: { tenantId: "<tenant>", name: "n" }) { serviceAccount { userId } } }',
+  `mutation { issueServiceToken(input: { userId: "<account>", expiresAt: "${inAnHour}" }) { result { token } } }`,
+  'mutation { revokeServiceToken(input: { tokenId: "<token>" }) { clientMutationId } }',
+  'mutation { inviteUser(input: { tenantId: "<tenant>", email: "new@example.org" }) { result { token } } }',
+  'mutation { renewInvitation(input: { userId: "<user>" }) { result { token } } }',
+  'mutation { revokeInvitation(input: { invitationId: "<invitation>" }) { clientMutationId } }',
+  'mutation { mapGroup(input: { tenantId: "<tenant>", groupName: "g", role: "app_viewer" }) { clientMutationId } }',
+  'mutation { unmapGroup(input: { mappingId: "<mapping>" }) { clientMutationId } }',
   'mutation { updateTenant(input: { tenantId: "<tenant>", patch: { description: "d" } }) { tenant { name } } }',
   'mutation { deleteTenant(input: { tenantId: "<tenant>" }) { tenant { name } } }',
   '{ whyThrottled(appId: "<app>", operation: "list") { verdict } }',
@@ -292,7 +327,7 @@ describe("an action on what is theirs", () => {
   test("every mutation that names a thing is among them", () => {
     const mutations = fieldsOf(schema.getMutationType()).map(({ name }) => name);
     const apart =
-      /^(login|logout|refresh|(start|refresh|end)CookieSession|changePassword|changeEmail|(enrol|confirm|remove)SecondFactor|setSetting|retryJobs|logoutEverywhere|scheduleQuota)$|(Cluster|OperationType|Role|RolePermission|RetentionPolicy)$|^create(Tenant|CostRule)$/;
+      /^(login|logout|refresh|(start|refresh|end)CookieSession|changePassword|changeEmail|(enrol|confirm|remove)SecondFactor|setSetting|retryJobs|logoutEverywhere|scheduleQuota|applyConfiguration|acceptInvitation)$|(Cluster|OperationType|Role|RolePermission|RetentionPolicy)$|^create(Tenant|CostRule)$/;
     const tried = actions.join(" ");
     expect(mutations.filter((name) => !apart.test(name) && !tried.includes(`${name}(`))).toEqual(
       [],
