@@ -186,28 +186,6 @@ describe("what other tenants have and do", () => {
 /** Ids of theirs by the kind of thing, for actions to name. */
 async function idsOfTheirs(): Promise<Record<string, string>> {
   const [row] = await database.sql`
-    with made_account as (
-      insert into rate_limiter.users (tenant_id, username, is_service_account)
-      values (${theirs.tenantId}, 'program', true)
-      returning user_id
-    ),
-    made_token as (
-      insert into rate_limiter_private.service_tokens (token_hash, user_id, prefix, expires_at)
-      select sha256('token'), a.user_id, 'qst_abcdefgh', now() + interval '1 hour'
-      from made_account as a
-      returning token_id
-    ),
-    made_invitation as (
-      insert into rate_limiter_private.invitations (token_hash, user_id, expires_at)
-      values (sha256('invitation'), ${theirs.users.auditor}, now() + interval '1 hour')
-      returning invitation_id
-    ),
-    made_mapping as (
-      insert into rate_limiter.role_mappings (tenant_id, group_name, role_id)
-      select ${theirs.tenantId}, 'staff', r.role_id
-      from rate_limiter.roles as r where r.name = 'app_viewer'
-      returning mapping_id
-    )
     select
       (select k.api_key_id from rate_limiter_private.api_keys as k
        where k.app_id = ${theirs.appId}) as key,
@@ -224,10 +202,12 @@ async function idsOfTheirs(): Promise<Record<string, string>> {
        where s.user_id = ${theirs.users.app_viewer} limit 1) as session,
       (select s.suspension_id from rate_limiter.suspensions as s
        where s.app_id = ${theirs.appId}) as suspension,
-      (select t.token_id from made_token as t) as token,
-      (select a.user_id from made_account as a) as account,
-      (select i.invitation_id from made_invitation as i) as invitation,
-      (select m.mapping_id from made_mapping as m) as mapping
+      (select t.token_id from rate_limiter_private.service_tokens as t
+       where t.user_id = ${theirs.users.auditor}) as token,
+      (select i.invitation_id from rate_limiter_private.invitations as i
+       where i.user_id = ${theirs.users.auditor}) as invitation,
+      (select m.mapping_id from rate_limiter.role_mappings as m
+       where m.tenant_id = ${theirs.tenantId}) as mapping
   `;
   return {
     ...{ app: theirs.appId, tenant: theirs.tenantId, cluster: theirs.clusterId },
@@ -283,7 +263,7 @@ const actions = [
   'mutation { expireRole(input: { userId: "<user>", role: "app_viewer" }) { userRole { userRoleId } } }',
   'mutation { revokeSession(input: { sessionId: "<session>" }) { result } }',
   'mutation { createServiceAccount(input: { tenantId: "<tenant>", name: "n" }) { serviceAccount { userId } } }',
-  `mutation { issueServiceToken(input: { userId: "<account>", expiresAt: "${inAnHour}" }) { result { token } } }`,
+  `mutation { issueServiceToken(input: { userId: "<user>", expiresAt: "${inAnHour}" }) { result { token } } }`,
   'mutation { revokeServiceToken(input: { tokenId: "<token>" }) { clientMutationId } }',
   'mutation { inviteUser(input: { tenantId: "<tenant>", email: "new@example.org" }) { result { token } } }',
   'mutation { renewInvitation(input: { userId: "<user>" }) { result { token } } }',

@@ -37,7 +37,14 @@ test("each rule that people can break says what it asks for", async () => {
     .filter((name) => !/^(setting|system_settings)_/.test(name));
   expect(names.length).toBeGreaterThan(30);
   expect(names.filter((name) => !(name in constraintHints))).toEqual([]);
-  expect(Object.keys(constraintHints).filter((name) => !names.includes(name))).toEqual([]);
+  // Functions write what people may not: their rules have hints, too.
+  const known = await database.sql<{ name: string }[]>`
+    select c.conname as name from pg_constraint as c
+    union
+    select c.relname from pg_class as c where c.relkind = 'i'
+  `;
+  const all = new Set(known.map(({ name }) => name));
+  expect(Object.keys(constraintHints).filter((name) => !all.has(name))).toEqual([]);
 });
 
 async function operationId(): Promise<string> {
@@ -66,7 +73,7 @@ const refused: readonly (readonly [string, () => object | Promise<object>, strin
   ],
   [
     "updateApplication",
-    () => ({ appId: mine.appId, patch: { name: "\t" } }),
+    () => ({ appId: mine.appId, patch: { name: "  " } }),
     "QS422 value is out of bounds app_name_not_empty",
   ],
   [

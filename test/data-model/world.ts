@@ -282,5 +282,24 @@ async function makeUsers(
     if (row === undefined) throw new Error("no user made");
     users[role] = row.userId;
   }
+  await makeAccess(sql, tenantId, users.auditor);
   return users;
+}
+
+/** What lets in besides a password. */
+async function makeAccess(sql: Sql, tenantId: string, userId: string): Promise<void> {
+  await sql`
+    insert into rate_limiter_private.service_tokens (token_hash, user_id, prefix, expires_at)
+    values (sha256(${`token of ${userId}`}), ${userId}, 'qst_abcdefgh', now() + interval '1 hour')
+  `;
+  await sql`
+    insert into rate_limiter_private.invitations (token_hash, user_id, expires_at)
+    values (sha256(${`invitation of ${userId}`}), ${userId}, now() + interval '1 hour')
+  `;
+  await sql`
+    insert into rate_limiter.role_mappings (tenant_id, group_name, role_id)
+    select ${tenantId}, 'staff', r.role_id
+    from rate_limiter.roles as r
+    where r.name = 'app_viewer'
+  `;
 }

@@ -31,6 +31,7 @@ export const constraintHints: Readonly<Record<string, string>> = {
   roles_name_key: "Another role has this name.",
   role_permission_unique: "The role has this permission already.",
   user_role_unique: "The user has this role already.",
+  user_role_of_group_ends: "A role that a group gives has an end.",
   operation_name_not_empty: "An operation's name is not blank.",
   operation_types_name_key: "Another operation has this name.",
   operation_c_base_check: "Costs are zero or more.",
