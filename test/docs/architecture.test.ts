@@ -20,6 +20,17 @@ test("each SQL file that the page names exists", () => {
   expect(files.filter((path) => !existsSync(projectPath("db/fixtures", path)))).toEqual([]);
 });
 
+test("each other path that the page names exists", () => {
+  const named = [
+    ...[...page.matchAll(/`((?:db|docs|src|tasks|test)\/[\w./-]+)`/g)].map(([, path = ""]) => path),
+    ...[...section("Layer 3").matchAll(/^\| .* \| `(.+)` \| `(.+)` \|$/gm)].flatMap(
+      ([, client, gateway]) => [`src/client/${client}`, `src/gateway/lua/qos/${gateway}`],
+    ),
+  ];
+  expect(named.length).toBeGreaterThan(60);
+  expect(named.filter((path) => !existsSync(projectPath(path)))).toEqual([]);
+});
+
 test("each domain of SQL is in the page, and no other", () => {
   const told = [...section("Domains of SQL").matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
   expect(told).toEqual(Object.keys(domainTests).sort());
@@ -29,8 +40,25 @@ test("each folder of src is in the tree, and no other", () => {
   const folders = readdirSync(projectPath("src"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name);
-  const told = [...section("The tree").matchAll(/^ {4}src\/(\w+)\//gm)].map(([, name]) => name);
+  const told = [...section("The tree").matchAll(/^ {4}src\/([\w-]+)\//gm)].map(([, name]) => name);
   expect(told.sort()).toEqual(folders.sort());
+});
+
+test("each folder that the tree names inside of one exists", () => {
+  const entries = [
+    ...section("The tree").matchAll(/^ {4}((?:src|test)\/[\w-]*)(.*(?:\n {6}.*)*)/gm),
+  ];
+  const named = entries.flatMap(([, folder = "", text = ""]) =>
+    [...text.matchAll(/(?<=[\s(])([\w-]+(?:\/[\w-]+)*)\/(?=[\s,:;.)])/g)].map(([, name]) => ({
+      name,
+      places: [`${folder}/${name}`, `src/gateway/lua/qos/${name}`, `${name}`],
+    })),
+  );
+  expect(named.length).toBeGreaterThan(50);
+  const missing = named.filter(
+    ({ places }) => !places.some((path) => existsSync(projectPath(path))),
+  );
+  expect(missing.map(({ name }) => name)).toEqual([]);
 });
 
 test("each task that the page names exists", () => {
