@@ -2032,7 +2032,7 @@ create or replace trigger notify_change
   after update of cluster_id, auto_borrow, is_active or delete on rate_limiter.applications
   for each row execute function rate_limiter_internal.notify_change('application', 'app_id');
 comment on trigger notify_change on rate_limiter.applications is
-  'Clients notification that it is served no longer, by another cluster, or on other terms.';
+  'Clients hear that it is served no longer, by another cluster, or on other terms.';
 
 create or replace trigger notify_tenant_change
   after update on rate_limiter.tenants
@@ -2040,7 +2040,7 @@ create or replace trigger notify_tenant_change
   when (old.is_active <> new.is_active)
   execute function rate_limiter_internal.notify_tenant_change();
 comment on trigger notify_tenant_change on rate_limiter.tenants is
-  'Clients notification that its applications are served no longer.';
+  'Clients hear that its applications are served no longer.';
 
 create or replace trigger notify_change
   after update on rate_limiter.system_settings
