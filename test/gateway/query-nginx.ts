@@ -7,7 +7,7 @@ import { projectPath } from "../../src/paths.ts";
 import { freePort } from "../../src/postgres/free-port.ts";
 import { endNginx, inPgmoon, loadModules, pgmoonPath, spawnNginx } from "./nginx.ts";
 
-/** As qos.config reads it for the database. */
+/** As settings.lua reads it for the database. */
 export interface ConnectionSettings {
   readonly hosts: readonly {
     readonly host: string;

@@ -151,7 +151,7 @@ local function is_repeatable(problem)
   return is_contended(problem) or server_errors.is_outdated(problem)
 end
 
--- Calls a function of qos.database. The database's answer, or nil and a problem: with `code`, a
+-- Calls a function of statements.lua. The database's answer, or nil and a problem: with `code`, a
 -- refusal of the class QS; with `is_outage`, no request can charge; with neither, this call alone
 -- failed (`sqlstate`).
 function _M.call(name, ...)

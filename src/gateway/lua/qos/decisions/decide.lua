@@ -36,8 +36,8 @@ local function denial(entry, reason, retry_after_ms)
   }
 end
 
--- An access key id is no secret: what a sender is denied that was never found signed counts apart from
--- what its owner is denied.
+-- Access key ids are not secret: what a sender is denied that was never found signed counts apart
+-- from what its owner is denied.
 local function count_denial(entry, reason, tokens, operation)
   if operation.is_unproven then
     metrics.add(metrics.name("qos_unproven_denials_total", 'reason="' .. reason .. '"'))
@@ -80,11 +80,11 @@ local function without_database(entry, tokens, operation)
   local limits = entry and entry.limits
   local app_id = entry and entry.app_id or "unknown"
   if outage.allows(
-    app_id, limits, tokens, operation.size, since or clock.now(), leases.holders(app_id)
+    app_id, limits, tokens, operation.size, since, leases.holders(app_id)
   ) then
     return { allowed = true, entry = entry, reason = "store_unavailable", is_uncharged = true }
   end
-  local denied = denial(entry, "store_unavailable", math.max(math.ceil((wait or 0) * 1000), 1))
+  local denied = denial(entry, "store_unavailable", math.max(math.ceil(wait * 1000), 1))
   denied.layer = 3
   return denied
 end

@@ -1,6 +1,6 @@
 -- Leases of applications: a renewal adds a lease to a pool and settles, as spent, one whose tokens
 -- are gone; what is left can still be given back under the others. So nothing is ever spent that was
--- not taken. The calls are those of qos.exchange.
+-- not taken. The calls are those of exchange.lua.
 
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
