@@ -7,6 +7,7 @@ import { Admission } from "./decisions/admission.ts";
 import { Decider } from "./decisions/decider.ts";
 import { DirectDecider } from "./decisions/direct-decider.ts";
 import { LocalDecider } from "./decisions/local-decider.ts";
+import type { OutagePolicy } from "./decisions/outage.ts";
 import { OutageDecider } from "./decisions/outage-decider.ts";
 import { standingOf } from "./decisions/standing.ts";
 import { Tally } from "./decisions/tally.ts";
@@ -21,7 +22,6 @@ import { OwedCharger } from "./leases/owed-charger.ts";
 import { RareUse } from "./leases/rare-use.ts";
 import { Settler } from "./leases/settler.ts";
 import { Spending } from "./leases/spending.ts";
-import type { OutagePolicy } from "./outage.ts";
 import type { Store } from "./store/store.ts";
 
 /** What all applications of a process share. */

@@ -9,6 +9,7 @@ export type { Change } from "./config/changes.ts";
 export type { AcquireOptions } from "./decisions/acquire.ts";
 export type { Decision, Reason } from "./decisions/decision.ts";
 export { headersFor } from "./decisions/headers-for.ts";
+export type { OutagePolicy } from "./decisions/outage.ts";
 export {
   AbortedError,
   BusyError,
@@ -27,7 +28,6 @@ export type { LeasedOperation } from "./leases/leased-operations.ts";
 export { createLimiter, type Limiter } from "./limiter.ts";
 export type { LimiterHooks, LimiterOptions } from "./options/limiter-options.ts";
 export type { ClientLogger } from "./options/logger.ts";
-export type { OutagePolicy } from "./outage.ts";
 export type { ApplicationStatus, LimiterStatus } from "./status.ts";
 export type { Connection } from "./store/open-connections.ts";
 export type { Settlement } from "./store/settle.ts";

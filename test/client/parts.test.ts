@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
 import { limitsOf } from "../../src/client/config/limits.ts";
 import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/costs/amount.ts";
+import { OutageRules, type SharedLimits } from "../../src/client/decisions/outage.ts";
 import { DenialCounts, denialRows, RecentDenials } from "../../src/client/denials/denials.ts";
 import {
   BusyError,
@@ -15,7 +16,6 @@ import { Lease } from "../../src/client/leases/lease.ts";
 import { LeaseSize } from "../../src/client/leases/lease-size.ts";
 import { Leases } from "../../src/client/leases/leases.ts";
 import { Owed } from "../../src/client/leases/owed.ts";
-import { OutageRules, type SharedLimits } from "../../src/client/outage.ts";
 import { keepsConnection } from "../../src/client/store/classify-error.ts";
 import type { Connections } from "../../src/client/store/connections.ts";
 import { Store } from "../../src/client/store/store.ts";

@@ -101,7 +101,8 @@ describe("the client", () => {
   test("every policy in the guide is one", () => {
     const policies = firstColumn(section("When the database is away"));
     expect(policies.sort()).toEqual(["closed", "fair_share", "open"]);
-    for (const policy of policies) expect(read("src/client/outage.ts")).toContain(`"${policy}"`);
+    for (const policy of policies)
+      expect(read("src/client/decisions/outage.ts")).toContain(`"${policy}"`);
   });
 });
 

@@ -1,8 +1,7 @@
-import type { SharedLimits } from "../outage.ts";
-import { type OutagePolicy, OutageRules } from "../outage.ts";
 import type { Store } from "../store/store.ts";
 import type { Decision } from "./decision.ts";
 import type { Need } from "./need.ts";
+import { type OutagePolicy, OutageRules, type SharedLimits } from "./outage.ts";
 import type { Tally } from "./tally.ts";
 
 export interface OutageDeciderOptions {

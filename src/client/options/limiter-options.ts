@@ -1,7 +1,7 @@
 import type { Change } from "../config/changes.ts";
 import type { Decision } from "../decisions/decision.ts";
+import type { OutagePolicy } from "../decisions/outage.ts";
 import { InvalidRequestError, type LimiterError } from "../errors.ts";
-import type { OutagePolicy } from "../outage.ts";
 import type { Connection } from "../store/open-connections.ts";
 import type { ClientLogger } from "./logger.ts";
 import {

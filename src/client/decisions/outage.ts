@@ -1,5 +1,6 @@
-import type { Limits } from "./config/limits.ts";
-import { type Decision, decisionFor, denial } from "./decisions/decision.ts";
+import type { Limits } from "../config/limits.ts";
+import { type Decision, decisionFor, denial } from "./decision.ts";
+import type { Need } from "./need.ts";
 
 /**
  * What to decide while the database is unreachable and the lease is spent: `closed` denies,
@@ -56,7 +57,7 @@ export class OutageRules {
   }
 
   decide(
-    need: { readonly tokens: number; readonly bytes: number },
+    need: Pick<Need, "tokens" | "bytes">,
     limits: SharedLimits | undefined,
     outage: { readonly since: number; readonly retryAfterMs: number },
     now: number,
@@ -74,11 +75,7 @@ export class OutageRules {
     this.#bytes = undefined;
   }
 
-  #spendsShare(
-    need: { readonly tokens: number; readonly bytes: number },
-    limits: SharedLimits,
-    now: number,
-  ): boolean {
+  #spendsShare(need: Pick<Need, "tokens" | "bytes">, limits: SharedLimits, now: number): boolean {
     this.#tokens ??= new Share(now);
     this.#bytes ??= new Share(now);
     const tokens = Number.isFinite(limits.tokensPerSecond) ? need.tokens : 0;
