@@ -22,8 +22,6 @@ local idle_s = 1
 local timeout_s = 2
 -- Longer than any call: a lock whose holder has died is released before.
 local longest_call = 30
--- No lease lives longer.
-local longest_life = 3600
 local one_token = 1000000
 
 -- Before the first lease, and after the last.
@@ -82,7 +80,7 @@ end
 local function open_leases(pool, now)
   local leases = {}
   for _, lease in ipairs(pool.leases) do
-    if now < (lease.expires_at or pool.expires_at) then
+    if now < lease.expires_at then
       leases[#leases + 1] = lease
     end
   end
@@ -92,7 +90,7 @@ end
 -- Whether the oldest of them has lived for more than half of its time.
 local function is_oldest_due(leases, life, now)
   local oldest = leases[1]
-  return oldest ~= nil and oldest.expires_at ~= nil and oldest.expires_at - now < life / 2
+  return oldest ~= nil and oldest.expires_at - now < life / 2
 end
 
 -- Takes the leases out of a list whose tokens are gone, and have no room to keep for what is left or may
@@ -100,7 +98,7 @@ end
 local function take_used_up(pool, leases, now, left_tokens, left_bytes)
   local function next_place()
     return lease_plan.used_up(
-      leases, left_tokens, left_bytes, is_oldest_due(leases, pool.life or 0, now)
+      leases, left_tokens, left_bytes, is_oldest_due(leases, pool.life, now)
     )
   end
   local place = next_place()
@@ -149,7 +147,7 @@ local function unanswered(app_id)
 end
 
 local function note_unanswered(app_id, id)
-  dict():set(unanswered_key(app_id), string.format("%s %.3f", id, clock.now()), longest_life)
+  dict():set(unanswered_key(app_id), string.format("%s %.3f", id, clock.now()), pools.longest_life)
 end
 
 function _M.is_renewing(app_id)
@@ -208,7 +206,7 @@ end
 -- Of leases: older ones are kept as room for what is left and may come back.
 local function first_end(leases, latest)
   for _, lease in ipairs(leases) do
-    latest = math.min(latest, lease.expires_at or latest)
+    latest = math.min(latest, lease.expires_at)
   end
   return latest
 end
@@ -324,7 +322,7 @@ function _M.abandon(renewal, problem)
   else
     dict():delete(unanswered_key(app_id))
   end
-  lock.release(lock_key(renewal.app_id), renewal.token)
+  lock.release(lock_key(app_id), renewal.token)
 end
 
 -- Whether the buckets had less than was wanted a moment ago.

@@ -1,5 +1,5 @@
--- What is leased for an application, shared by all workers: two counters that are taken from
--- without a lock.
+-- What is leased for an application, shared by all workers: two counters, which requests spend
+-- without a lock (take). States of a lease are drawn in docs/architecture.md, Layer 3.
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
@@ -12,8 +12,8 @@ local _M = {}
 local nothing = { is_limited_tokens = true, is_limited_bytes = true }
 
 local settings
--- No lease lives longer.
-local longest_life = 3600
+-- Seconds: no lease lives longer.
+_M.longest_life = 3600
 -- A worker asks for the next lease of an application no more often.
 local asks_every_s = 0.02
 -- Each worker's copy of the names of the counters.
@@ -133,8 +133,8 @@ end
 -- takes that charge along.
 function _M.hold(app_id, tokens, bytes)
   if tokens + bytes > 0 then
-    dict():incr("held tokens " .. app_id, tokens, 0, longest_life)
-    dict():incr("held bytes " .. app_id, bytes, 0, longest_life)
+    dict():incr("held tokens " .. app_id, tokens, 0, _M.longest_life)
+    dict():incr("held bytes " .. app_id, bytes, 0, _M.longest_life)
   end
 end
 
