@@ -12,6 +12,7 @@ export function changeSteps(changed: readonly string[]): ChangeStep[] {
   return [
     { name: "lint", command: ["biome", "check", "."] },
     { name: "typecheck", command: ["tsc", "--noEmit"] },
+    { name: "typecheck of the console", command: ["tsc", "--noEmit", "-p", "src/console"] },
     { name: "conventions and tests", command: ["vitest", "related", "--run", ...tests] },
   ];
 }

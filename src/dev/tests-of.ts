@@ -15,7 +15,13 @@ function testsOfFile(path: string): string[] {
   const fixture = /^db\/fixtures\/\w+\/(\w+)\/([\w.]+)\.sql$/.exec(path);
   if (fixture) return [...conventions(), ...testsOfFixture(fixture[1] ?? "", fixture[2] ?? "")];
   if (path.startsWith("db/")) return [...conventions(), ...testFiles("test/migrations")];
-  if (path.startsWith("src/gateway/")) return testFiles("test/gateway");
+  if (path.startsWith("src/deploy/") || path === "docker-compose.yml") {
+    return testFiles("test/compose");
+  }
+  if (path === "schema.graphql") return ["test/api/schema.test.ts"];
+  // What is not imported: the tests of the folder of the same name.
+  const [, folder] = /^(?:src|test)\/([\w-]+)\//.exec(path) ?? [];
+  if (folder !== undefined) return testFiles(`test/${folder}`);
   if (/^(docs\/|[A-Z]+\.md$|\.github\/|package\.json$)/.test(path)) return testFiles("test/docs");
   if (path.startsWith(".ci/")) return testFiles("test/ci");
   return [];

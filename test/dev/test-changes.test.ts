@@ -8,7 +8,9 @@ import { runCli } from "../cli/run-cli.ts";
 
 test("test-changes runs linter, types and conventions whatever has changed", () => {
   const steps = changeSteps([]);
-  expect(steps.map(({ name }) => name)).toEqual(["lint", "typecheck", "conventions and tests"]);
+  expect(steps.map(({ name }) => name)).toEqual([
+    ...["lint", "typecheck", "typecheck of the console", "conventions and tests"],
+  ]);
   expect(steps.at(-1)?.command).toContain("test/db/fixtures.test.ts");
 });
 
@@ -18,14 +20,14 @@ test("test-changes runs the steps after one that fails, and names each that fail
     ran.push(program);
     return program === "vitest";
   });
-  expect(ran).toEqual(["biome", "tsc", "vitest"]);
-  expect(failed).toEqual(["lint", "typecheck"]);
+  expect(ran).toEqual(["biome", "tsc", "tsc", "vitest"]);
+  expect(failed).toEqual(["lint", "typecheck", "typecheck of the console"]);
 });
 
 test("npm run test:changes prints its commands with --list, and refuses a commit that does not exist", async () => {
   const { code, stdout } = await runCli(["test-changes", "--list"]);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^biome check \.\ntsc --noEmit\nvitest related --run test\/db\//);
+  expect(stdout).toMatch(/^biome check \.\ntsc --noEmit\ntsc .*\nvitest related --run test\/db\//);
   const refused = await runCli(["test-changes", "--list", "--since", "no-such-commit"]);
   expect(refused.code).toBe(2);
   expect(refused.stderr).toContain("(git_failed)");
@@ -34,7 +36,13 @@ test("npm run test:changes prints its commands with --list, and refuses a commit
 test.each([
   ["src/cli/print-rows.ts", ["src/cli/print-rows.ts"]],
   ["docs/scale.md", testFiles("test/docs")],
-  ["src/gateway/lua/qos/access.lua", testFiles("test/gateway")],
+  ["src/gateway/lua/qos/gateway.lua", testFiles("test/gateway")],
+  ["src/console/cluster/reservations.tsx", testFiles("test/console")],
+  ["src/replay/sql/replay_batch.sql", testFiles("test/replay")],
+  ["test/vectors/replay-answers.json", testFiles("test/vectors")],
+  ["src/deploy/gateway.Dockerfile", testFiles("test/compose")],
+  ["docker-compose.yml", testFiles("test/compose")],
+  ["schema.graphql", ["test/api/schema.test.ts"]],
   ["LICENSE", []],
 ])("the tests of %s are found", (path, tests) => {
   expect(testsOf([path])).toEqual([...tests].sort());
