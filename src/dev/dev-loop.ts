@@ -5,7 +5,7 @@ import { applyFixtures } from "./apply-fixtures.ts";
 import { testsOf } from "./tests-of.ts";
 
 /** Editors write a file in several steps; what is saved within this time is one change. */
-const GATHER_MS = 100;
+const gatherMs = 100;
 const watched = ["db/fixtures", "src", "tasks", "test"];
 
 export interface DevLoop {
@@ -38,7 +38,7 @@ export function startDevLoop(options: DevLoopOptions): DevLoop {
       if (!file || !/^[^~]*[\w-]\.(sql|ts)$/.test(file)) return;
       saved.add(join(folder, file));
       clearTimeout(timer);
-      timer = setTimeout(work, GATHER_MS);
+      timer = setTimeout(work, gatherMs);
     }),
   );
   return {

@@ -4,7 +4,7 @@ import { type ExplainedCall, explainedCalls } from "./calls.ts";
 import { type ExplainedStatement, explainedStatement } from "./explained-statement.ts";
 
 /** Repetitions after which PL/pgSQL has made its generic plans, as in a session in production. */
-const WARM_UP = 10;
+const warmUp = 10;
 
 const autoExplain: Readonly<Record<string, string>> = {
   "auto_explain.log_min_duration": "0",
@@ -35,14 +35,14 @@ export async function explainCall(url: string, name: string): Promise<ExplainedS
     await run("load 'auto_explain'");
     await run("set role rate_limiter_app");
     await repeat(call, run);
-    await prepare(call, WARM_UP, run);
+    await prepare(call, warmUp, run);
     await run("reset role");
     for (const [setting, value] of Object.entries(autoExplain)) {
       await run(`set ${setting} = '${value}'`);
     }
     await run("set role rate_limiter_app");
     statements.length = 0;
-    await run(call.statement(WARM_UP));
+    await run(call.statement(warmUp));
     return statements.filter(({ query }) => !/^set role\b/.test(query));
   } finally {
     await sql.end();
@@ -52,7 +52,7 @@ export async function explainCall(url: string, name: string): Promise<ExplainedS
 type Run = (text: string) => Promise<unknown>;
 
 async function repeat(call: ExplainedCall, run: Run): Promise<void> {
-  for (let n = 0; n < WARM_UP; n++) {
+  for (let n = 0; n < warmUp; n++) {
     await prepare(call, n, run);
     await run(call.statement(n));
   }

@@ -4,12 +4,12 @@ import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { explainCall } from "./explain-call.ts";
 import { explainReport } from "./report.ts";
 
-const APPLICATIONS = 100;
+const applicationCount = 100;
 
 /** Explains one call in a world of its own, which is removed afterwards. */
 export function explainCommand(name: string, plans: boolean): Promise<string> {
   return withThrowawayDatabase(async ({ url, sql }) => {
-    await makeExplainedWorld(sql, APPLICATIONS);
+    await makeExplainedWorld(sql, applicationCount);
     return explainReport(await explainCall(url, name), plans);
   });
 }

@@ -3,8 +3,8 @@ import { InputError } from "../user-error.ts";
 import { type Imported, importBatch } from "./import-batch.ts";
 import type { Entry } from "./read-access-keys.ts";
 
-const BATCH = 1_000;
-const MOST_REPORTED = 100;
+const batchSize = 1_000;
+const mostReported = 100;
 
 /** An entry that is refused: its line in the file, and why. */
 export interface Problem {
@@ -25,8 +25,8 @@ export function importAccessKeys(
   return sql.begin(async (transaction) => {
     let [registered, unchanged, refused] = [0, 0, 0];
     const problems: Problem[] = [];
-    for (let start = 0; start < entries.length; start += BATCH) {
-      const batch = entries.slice(start, start + BATCH);
+    for (let start = 0; start < entries.length; start += batchSize) {
+      const batch = entries.slice(start, start + batchSize);
       const answer = await importBatch(transaction, batch);
       if ("refused" in answer) {
         refused += answer.refused;
@@ -36,7 +36,7 @@ export function importAccessKeys(
         unchanged += answer.unchanged;
       }
     }
-    for (const problem of problems.slice(0, MOST_REPORTED)) report(problem);
+    for (const problem of problems.slice(0, mostReported)) report(problem);
     if (refused > 0) throw allRefused(refused, entries.length);
     return { registered, unchanged };
   });

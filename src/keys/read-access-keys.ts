@@ -11,8 +11,8 @@ export interface Entry {
   readonly expires_at: string | null;
 }
 
-export const MOST_ENTRIES = 10_000;
-const LARGEST_FILE = 8 * 1024 * 1024;
+export const mostEntries = 10_000;
+const largestFile = 8 * 1024 * 1024;
 
 const required = ["access_key_id", "app_id"];
 const optional = ["name", "expires_at"];
@@ -25,21 +25,21 @@ export async function readAccessKeys(path: string): Promise<Entry[]> {
   const entries = lines.flatMap((text, place) =>
     text === "" ? [] : [entryOf(text, place + 2, columns)],
   );
-  if (entries.length >= 1 && entries.length <= MOST_ENTRIES) return entries;
+  if (entries.length >= 1 && entries.length <= mostEntries) return entries;
   throw new InputError(
     "access_keys_count",
     `the file has ${entries.length} access keys`,
-    `Import 1 to ${MOST_ENTRIES} at a time.`,
+    `Import 1 to ${mostEntries} at a time.`,
   );
 }
 
 async function contentOf(path: string): Promise<string> {
-  const isTooLarge = await stat(path).then(({ size }) => size > LARGEST_FILE, unreadable);
+  const isTooLarge = await stat(path).then(({ size }) => size > largestFile, unreadable);
   if (!isTooLarge) return readFile(path, "utf8").catch(unreadable);
   throw new InputError(
     "access_keys_count",
     "the file is larger than 8 MB",
-    `Import 1 to ${MOST_ENTRIES} at a time.`,
+    `Import 1 to ${mostEntries} at a time.`,
   );
 }
 

@@ -20,16 +20,16 @@ import {
 } from "./settings.ts";
 
 /** Characters of a message, which is a part of a file's name. */
-const LONGEST_MESSAGE = 50;
+const longestMessage = 50;
 const databaseName = "storage_qos_commit";
 const shadowName = "storage_qos_commit_shadow";
 
 /** Turns db/current.sql into the next committed migration, once it has run on an empty database. */
 export async function commitMigration(message: string, folder = migrationsFolder): Promise<void> {
-  if (message.length > LONGEST_MESSAGE) {
+  if (message.length > longestMessage) {
     throw new InputError(
       "message_too_long",
-      `the message has ${message.length} characters, at most ${LONGEST_MESSAGE} fit`,
+      `the message has ${message.length} characters, at most ${longestMessage} fit`,
       "Name the topic, not the occasion: it becomes a part of the file's name.",
     );
   }

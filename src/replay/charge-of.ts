@@ -3,8 +3,8 @@ import type { LogEntry } from "./formats/log-entry.ts";
 import { operationOf, type RequestRule, ruleOf } from "./operation-map.ts";
 
 /** What tells applications apart, where it is asked for. */
-export const GROUPS = ["user", "key", "bucket", "address"] as const;
-export type Group = (typeof GROUPS)[number];
+export const groups = ["user", "key", "bucket", "address"] as const;
+export type Group = (typeof groups)[number];
 
 /** How a log is read where it does not say all. */
 export interface Reading {
@@ -24,13 +24,13 @@ export interface Charge {
 }
 
 /** The application of requests that name none. */
-export const UNNAMED = "-";
+export const unnamed = "-";
 
 /**
  * S3's words by which the gateway knows that a request was not signed by the key's holder:
  * src/gateway/lua/qos/identity/storage_verdict.lua, which test/conformance/operations.test.ts holds these to.
  */
-export const UNSIGNED_CODES: ReadonlySet<string> = new Set([
+export const unsignedCodes: ReadonlySet<string> = new Set([
   "AuthorizationHeaderMalformed",
   "AuthorizationQueryParametersError",
   "CredentialsNotSupported",
@@ -61,9 +61,9 @@ export function chargeOf(
     count(findings.givenBack, reason);
     return undefined;
   }
-  if (isForbiddenUnexplained(entry)) count(findings.unknown, FORBIDDEN);
+  if (isForbiddenUnexplained(entry)) count(findings.unknown, forbidden);
   const rule = ruleOf(entry.method, entry.path, entry.query);
-  if (rule.countsKeys && entry.isKeyOfMany === undefined) count(findings.unknown, KEYS);
+  if (rule.countsKeys && entry.isKeyOfMany === undefined) count(findings.unknown, manyKeys);
   const size = entry.isKeyOfMany ? 0n : sizeOf(entry, rule, reading, findings);
   return {
     atUs: entry.atUs,
@@ -73,14 +73,14 @@ export function chargeOf(
   };
 }
 
-const FORBIDDEN =
+const forbidden =
   "403 without a reason, or AccessDenied: charged, though the gateway gives back unsigned ones";
-const KEYS = "deletions of many keys: each charged as one key";
-const COPY = "copies inside the store: charged without the bytes that they copied";
-const SIZE = "uploads without a size: each taken for what --upload-size says";
+const manyKeys = "deletions of many keys: each charged as one key";
+const copiesInside = "copies inside the store: charged without the bytes that they copied";
+const unknownSize = "uploads without a size: each taken for what --upload-size says";
 
 /** As long as the name of an application may be. */
-function nameOf(text = UNNAMED): string {
+function nameOf(text = unnamed): string {
   return text.slice(0, 255);
 }
 
@@ -91,7 +91,7 @@ function isForbiddenUnexplained({ status, error }: LogEntry): boolean {
 
 function isUnsigned({ status, error }: LogEntry): boolean {
   if (status === 401) return true;
-  return (status === 400 || status === 403) && error !== undefined && UNSIGNED_CODES.has(error);
+  return (status === 400 || status === 403) && error !== undefined && unsignedCodes.has(error);
 }
 
 function reasonToGiveBack(entry: LogEntry, { refund5xx }: Reading): string | undefined {
@@ -102,9 +102,9 @@ function reasonToGiveBack(entry: LogEntry, { refund5xx }: Reading): string | und
 
 function sizeOf(entry: LogEntry, rule: RequestRule, reading: Reading, findings: Findings): bigint {
   if (rule.transfers === "down") return entry.answered;
-  if (entry.method === "COPY") count(findings.unknown, COPY);
+  if (entry.method === "COPY") count(findings.unknown, copiesInside);
   if (entry.received !== undefined) return entry.received;
   if (rule.transfers !== "up") return 0n;
-  count(findings.unknown, SIZE);
+  count(findings.unknown, unknownSize);
   return reading.uploadSize;
 }

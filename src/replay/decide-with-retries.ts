@@ -1,6 +1,6 @@
 import type { Sql } from "../postgres/connect.ts";
 import { type ApplicationIds, decideBatch } from "./decide.ts";
-import { LATEST_US } from "./formats/time.ts";
+import { latestUs } from "./formats/time.ts";
 import { type Operation, operationAt } from "./operations.ts";
 import type { Recording } from "./read-trace.ts";
 import type { Decided } from "./tally.ts";
@@ -43,7 +43,7 @@ function retryOf(
 ): Operation | undefined {
   if (allowed || retryAfterUs === undefined || operation.tries >= mostRetries) return undefined;
   const offsetUs = operation.offsetUs + retryAfterUs;
-  if (offsetUs > LATEST_US) return undefined;
+  if (offsetUs > latestUs) return undefined;
   return { ...operation, offsetUs, tries: operation.tries + 1 };
 }
 

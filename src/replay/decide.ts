@@ -7,9 +7,9 @@ import type { Decided } from "./tally.ts";
  * Operations in a transaction. Each admission leaves one more version of the same row behind,
  * which only a later transaction can prune: batches of 100 are slower than these.
  */
-const BATCH = 20;
+const batchSize = 20;
 /** Batches under way: the connection answers them in order while the next ones are being sent. */
-const PIPELINE = 16;
+const pipeline = 16;
 
 /** Ids of the applications of a recording, by their names. */
 export type ApplicationIds = (name: string) => string;
@@ -21,8 +21,8 @@ export async function* decide(
   { trace, epoch }: Recording,
 ): AsyncGenerator<Decided[]> {
   const underWay: Promise<Decided[]>[] = [];
-  for (let from = 0; from < trace.length; from += BATCH) {
-    const count = Math.min(BATCH, trace.length - from);
+  for (let from = 0; from < trace.length; from += batchSize) {
+    const count = Math.min(batchSize, trace.length - from);
     const operations = Array.from({ length: count }, (_, place) =>
       operationAt(trace, from + place),
     );
@@ -30,7 +30,7 @@ export async function* decide(
     // The first failed batch reports its error; the rejections of the others must be handled too.
     batch.catch(() => undefined);
     underWay.push(batch);
-    if (underWay.length === PIPELINE) yield await (underWay.shift() as Promise<Decided[]>);
+    if (underWay.length === pipeline) yield await (underWay.shift() as Promise<Decided[]>);
   }
   for (const batch of underWay) yield await batch;
 }

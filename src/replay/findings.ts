@@ -18,7 +18,7 @@ export interface BadLine {
   readonly reason: string;
 }
 
-const NAMED_BAD_LINES = 20;
+const namedBadLines = 20;
 
 export function noFindings(): Findings {
   return {
@@ -34,5 +34,5 @@ export function count(counts: Map<string, number>, word: string): void {
 
 export function nameBadLine({ badLines }: Findings, bad: BadLine): void {
   badLines.count += 1;
-  if (badLines.first.length < NAMED_BAD_LINES) badLines.first.push(bad);
+  if (badLines.first.length < namedBadLines) badLines.first.push(bad);
 }

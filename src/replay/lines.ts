@@ -9,9 +9,9 @@ export interface Line {
   readonly text: string;
 }
 
-const LONGEST_LINE = 1_048_576;
-const LINE_FEED = 0x0a;
-const GZIP_MARK = Buffer.from([0x1f, 0x8b]);
+const longestLine = 1_048_576;
+const lineFeed = 0x0a;
+const gzipMark = Buffer.from([0x1f, 0x8b]);
 
 /**
  * The lines of a file, or of standard input for `-`, plain or gzip (told by the content, not by the
@@ -31,13 +31,13 @@ async function content(path: string): Promise<AsyncIterable<Buffer>> {
     Symbol.asyncIterator
   ]();
   let head = Buffer.alloc(0);
-  while (head.length < GZIP_MARK.length) {
+  while (head.length < gzipMark.length) {
     const { value, done } = await chunks.next();
     if (done === true) break;
     head = Buffer.concat([head, value]);
   }
   const whole = Readable.from(joined(head, chunks), { objectMode: false });
-  if (!head.subarray(0, GZIP_MARK.length).equals(GZIP_MARK)) return whole;
+  if (!head.subarray(0, gzipMark.length).equals(gzipMark)) return whole;
   const unzip = createGunzip();
   // The reader of `unzip` meets the error; here it must only not go unhandled.
   pipeline(whole, unzip).catch(() => undefined);
@@ -54,14 +54,14 @@ async function* split(chunks: AsyncIterable<Buffer>): AsyncGenerator<Line> {
   let rest = "";
   for await (const chunk of chunks) {
     let start = 0;
-    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
+    for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, start)) {
       number += 1;
       yield { number, text: tidy(rest + chunk.toString("latin1", start, end)) };
       rest = "";
       start = end + 1;
     }
     rest += chunk.toString("latin1", start);
-    if (rest.length > LONGEST_LINE) throw tooLong(number + 1);
+    if (rest.length > longestLine) throw tooLong(number + 1);
   }
   if (rest !== "") yield { number: number + 1, text: tidy(rest) };
 }

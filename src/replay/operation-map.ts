@@ -16,7 +16,7 @@ interface Rule {
   readonly countsKeys?: true;
 }
 
-const RULES: readonly Rule[] = [
+const rules: readonly Rule[] = [
   { method: "GET", isBucket: true, operation: "list", transfers: "down" },
   { method: "GET", operation: "read", hasClass: true, transfers: "down" },
   { method: "HEAD", operation: "head" },
@@ -33,8 +33,8 @@ const RULES: readonly Rule[] = [
   { operation: "head" },
 ];
 
-const SMALL_UP_TO = 4_096n;
-const MEDIUM_UP_TO = 65_536n;
+const smallUpTo = 4_096n;
+const mediumUpTo = 65_536n;
 
 export type RequestRule = Rule;
 
@@ -44,14 +44,14 @@ export function ruleOf(method: string, path: string, query: string | undefined):
     (rule.method === undefined || rule.method === method) &&
     (rule.isBucket === undefined || isBucket(path)) &&
     (rule.query === undefined || names.includes(rule.query));
-  return RULES.find(fits) as Rule;
+  return rules.find(fits) as Rule;
 }
 
 /** The operation's name, by its size where it has classes. */
 export function operationOf({ operation, hasClass }: Rule, size: bigint): string {
   if (hasClass === undefined) return operation;
-  if (size <= SMALL_UP_TO) return `${operation}_small`;
-  return size <= MEDIUM_UP_TO ? `${operation}_medium` : `${operation}_large`;
+  if (size <= smallUpTo) return `${operation}_small`;
+  return size <= mediumUpTo ? `${operation}_medium` : `${operation}_large`;
 }
 
 function isBucket(path: string): boolean {

@@ -1,6 +1,6 @@
 import { sizeInBytes } from "../decide/size.ts";
 import { InputError } from "../user-error.ts";
-import { LARGEST_SIZE } from "./formats/sizes.ts";
+import { largestSize } from "./formats/sizes.ts";
 
 /** `LIMIT:BURST:SECONDS`: the limit is the refill, the burst holds for that many seconds. */
 export interface QuotaNumbers {
@@ -9,15 +9,15 @@ export interface QuotaNumbers {
   readonly seconds: number;
 }
 
-export const METHODS = ["token_bucket", "leaky_bucket", "fixed_window"] as const;
-export type Method = (typeof METHODS)[number];
+export const methods = ["token_bucket", "leaky_bucket", "fixed_window"] as const;
+export type Method = (typeof methods)[number];
 
 /** The ranges of the columns that the numbers go into. */
-const LARGEST_INTEGER = 2_147_483_647;
+const largestInteger = 2_147_483_647;
 
 export function parseBytes(text: string, option: string): bigint {
   const bytes = bytesOf(text);
-  if (bytes !== undefined && bytes <= LARGEST_SIZE) return bytes;
+  if (bytes !== undefined && bytes <= largestSize) return bytes;
   throw badOption(option, "is not a size", `Give ${option} bytes, for example 65536 or 64KiB.`);
 }
 
@@ -29,7 +29,7 @@ export function parseShare(text: string, option: string): number {
 }
 
 export function parseIops(text: string, option: string): QuotaNumbers {
-  return parseQuota(text, option, LARGEST_INTEGER, "50:100:10");
+  return parseQuota(text, option, largestInteger, "50:100:10");
 }
 
 export function parseBandwidth(text: string, option: string): QuotaNumbers {
@@ -37,9 +37,9 @@ export function parseBandwidth(text: string, option: string): QuotaNumbers {
 }
 
 export function parseMethod(text: string): Method {
-  const method = METHODS.find((known) => known === text);
+  const method = methods.find((known) => known === text);
   if (method !== undefined) return method;
-  throw badOption("--method", "is not a method", `Give one of ${METHODS.join(", ")}.`);
+  throw badOption("--method", "is not a method", `Give one of ${methods.join(", ")}.`);
 }
 
 export function parseCount(text: string, option: string): number {
@@ -61,8 +61,8 @@ function parseQuota(text: string, option: string, largest: number, good: string)
   }
   if (limit < 1 || seconds < 1) throw badOption(option, "must have no zero", example);
   if (burst < limit) throw badOption(option, "has a burst below its limit", example);
-  if (burst > largest || seconds > LARGEST_INTEGER) {
-    const most = `The limit and the burst are at most ${largest}, the seconds ${LARGEST_INTEGER}.`;
+  if (burst > largest || seconds > largestInteger) {
+    const most = `The limit and the burst are at most ${largest}, the seconds ${largestInteger}.`;
     throw badOption(option, "is too large", most);
   }
   return { limit, burst, seconds };

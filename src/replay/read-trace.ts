@@ -1,7 +1,7 @@
 import { InputError } from "../user-error.ts";
-import { type Charge, chargeOf, type Reading, UNNAMED } from "./charge-of.ts";
+import { type Charge, chargeOf, type Reading, unnamed } from "./charge-of.ts";
 import { count, type Findings, nameBadLine, noFindings } from "./findings.ts";
-import { CSV_HEADER, csvReader } from "./formats/csv.ts";
+import { csvHeader, csvReader } from "./formats/csv.ts";
 import { formatOf, type LogFormat, parserOf, type TraceFormat } from "./formats/recognize.ts";
 import { type Line, linesOf } from "./lines.ts";
 import { Trace } from "./trace.ts";
@@ -16,9 +16,9 @@ export interface Recording {
 }
 
 /** A block trace has no date of its own: its first moment is set here. */
-const CSV_EPOCH = new Date("2026-01-01T00:00:00Z");
+const csvEpoch = new Date("2026-01-01T00:00:00Z");
 /** A log may open with damaged lines; a file with nothing but them is not a log. */
-const LINES_TO_RECOGNIZE = 1_000;
+const linesToRecognize = 1_000;
 
 /** Reads whole traces, each in whichever of the known formats, into one in time order. */
 export async function readTraces(paths: readonly string[], reading: Reading): Promise<Recording> {
@@ -33,7 +33,7 @@ export async function readTraces(paths: readonly string[], reading: Reading): Pr
   const ordered = isCsv && paths.length === 1 ? trace : trace.inTimeOrder();
   return {
     formats,
-    epoch: isCsv ? CSV_EPOCH : new Date(0),
+    epoch: isCsv ? csvEpoch : new Date(0),
     trace: findings.hasWholeSeconds ? ordered.spreadOverSeconds() : ordered,
     findings,
   };
@@ -49,7 +49,7 @@ async function readInto(
   const { opening, format } = await recognize(lines, path);
   const read =
     format === "csv"
-      ? csvReader(trace, UNNAMED)
+      ? csvReader(trace, unnamed)
       : logReader(trace, findings, path, format, reading);
   for (const line of format === "csv" ? opening.slice(1) : opening) read(line);
   for await (const line of lines) read(line);
@@ -58,7 +58,7 @@ async function readInto(
 
 async function recognize(lines: AsyncGenerator<Line>, path: string) {
   const opening: Line[] = [];
-  while (opening.length < LINES_TO_RECOGNIZE) {
+  while (opening.length < linesToRecognize) {
     const { value, done } = await lines.next();
     if (done === true) break;
     opening.push(value);
@@ -114,7 +114,7 @@ function unrecognized(path: string): InputError {
   return new InputError(
     "trace_unrecognized",
     `the trace ${path} is in no known format`,
-    `Give a CSV file whose first line is ${CSV_HEADER}, a web server's log that begins as the common ` +
+    `Give a CSV file whose first line is ${csvHeader}, a web server's log that begins as the common ` +
       "format does, S3's server access log, or JSON lines.",
   );
 }

@@ -1,6 +1,6 @@
 import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
 import { InputError } from "../user-error.ts";
-import { GROUPS, type Group, type Reading } from "./charge-of.ts";
+import { type Group, groups, type Reading } from "./charge-of.ts";
 import { progressBar } from "./progress.ts";
 import { readCosts, readQuotas } from "./quota-file.ts";
 import {
@@ -75,12 +75,12 @@ function readingOf({ by, uploadSize, refund5xx }: ReplayOptions): Reading {
 }
 
 function parseGroup(text: string): Group {
-  const group = GROUPS.find((known) => known === text);
+  const group = groups.find((known) => known === text);
   if (group !== undefined) return group;
   throw new InputError(
     "bad_option",
     "the value of --by is nothing that a log has",
-    `Give one of ${GROUPS.join(", ")}.`,
+    `Give one of ${groups.join(", ")}.`,
   );
 }
 

@@ -15,9 +15,9 @@ export interface ReplayQuotas {
   readonly costs?: Readonly<Record<string, OperationCost>>;
 }
 
-const CLUSTER = "c";
+const clusterName = "c";
 /** In force well before the first operation, so that every bucket starts full. */
-const VALID_FROM_US = -1_000_000_000;
+const validFromUs = -1_000_000_000;
 
 /** The applications in one cluster, as the database's load_world() takes them. */
 export function replayWorld(
@@ -28,13 +28,13 @@ export function replayWorld(
   return {
     epoch: epoch.toISOString(),
     operation_types: Object.entries(quotas.costs ?? {}).map(([name, cost]) => ({ name, ...cost })),
-    applications: applications.map((name) => ({ name, cluster: CLUSTER })),
+    applications: applications.map((name) => ({ name, cluster: clusterName })),
     quotas: [
       ...applications.map((name) => {
         const { iops, bandwidth } = quotas.own?.get(name) ?? quotas;
         return quotaOf(`app:${name}`, iops, bandwidth, quotas.method);
       }),
-      quotaOf(`cluster:${CLUSTER}`, quotas.clusterIops, quotas.clusterBandwidth, quotas.method),
+      quotaOf(`cluster:${clusterName}`, quotas.clusterIops, quotas.clusterBandwidth, quotas.method),
     ].filter(({ iops, bandwidth }) => iops !== null || bandwidth !== null),
   };
 }
@@ -47,7 +47,7 @@ function quotaOf(
 ) {
   return {
     owner,
-    valid_from_us: VALID_FROM_US,
+    valid_from_us: validFromUs,
     valid_to_us: null,
     mode: "enforce",
     iops: iops === null ? null : iopsOf(iops, method),

@@ -88,14 +88,14 @@ function findingLines({ skipped, givenBack, unknown, hasWholeSeconds, badLines }
   ];
 }
 
-const SHOWN_APPLICATIONS = 20;
+const shownApplications = 20;
 
 function applicationLines(applications: Totals["applications"]): string[] {
   if (applications.length < 2) return [];
   const width = Math.max(...applications.map(({ application }) => application.length), 11);
   const line = (name: string, ...cells: readonly string[]) =>
     `  ${name.padEnd(width)} ${cells.map((cell) => cell.padStart(14)).join("")}`;
-  const rows = applications.slice(0, SHOWN_APPLICATIONS).map(({ application, ...counts }) => {
+  const rows = applications.slice(0, shownApplications).map(({ application, ...counts }) => {
     const share = percent(BigInt(counts.throttled), BigInt(counts.admitted + counts.throttled));
     return line(application, grouped(counts.admitted), grouped(counts.throttled), share);
   });

@@ -47,7 +47,7 @@ export interface Totals extends Counts {
   readonly decisionsSha256: string;
 }
 
-const MINUTE_US = 60_000_000n;
+const minuteUs = 60_000_000n;
 
 /** Adds up decisions as they come, in the order of time. */
 export class Tally {
@@ -104,7 +104,7 @@ export class Tally {
   }
 
   #minuteOf(offsetUs: bigint): Minute {
-    const minute = Number((offsetUs - (this.#first ?? offsetUs)) / MINUTE_US);
+    const minute = Number((offsetUs - (this.#first ?? offsetUs)) / minuteUs);
     const last = this.#minutes.at(-1);
     if (last?.minute === minute) return last;
     const next = { minute, admitted: 0, throttled: 0 };

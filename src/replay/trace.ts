@@ -1,15 +1,15 @@
-const FIRST_ROOM = 1_024;
-const SECOND_US = 1_000_000n;
+const firstRoom = 1_024;
+const secondUs = 1_000_000n;
 
 /**
  * A recorded workload, held in columns: 19 bytes an operation, so that tens of millions fit in
  * memory and a bad line at the end is found before the first decision is made.
  */
 export class Trace {
-  #offsets = new BigInt64Array(FIRST_ROOM);
-  #sizes = new BigInt64Array(FIRST_ROOM);
-  #operations = new Uint8Array(FIRST_ROOM);
-  #applications = new Uint16Array(FIRST_ROOM);
+  #offsets = new BigInt64Array(firstRoom);
+  #sizes = new BigInt64Array(firstRoom);
+  #operations = new Uint8Array(firstRoom);
+  #applications = new Uint16Array(firstRoom);
   #length = 0;
   readonly #operationNames: Names;
   readonly #applicationNames: Names;
@@ -69,7 +69,7 @@ export class Trace {
       let to = from + 1;
       while (to < this.#length && this.#offsets[to] === this.#offsets[from]) to += 1;
       for (let index = from; index < to; index += 1) {
-        const share = (SECOND_US * BigInt(index - from)) / BigInt(to - from);
+        const share = (secondUs * BigInt(index - from)) / BigInt(to - from);
         spread.#offsets[index] = (this.#offsets[from] as bigint) + share;
       }
       from = to;

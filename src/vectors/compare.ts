@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Answer, VectorFile } from "./format.ts";
 
-const SHOWN = 5;
+const shownDifferences = 5;
 
 export interface Comparison {
   readonly differences: number;
@@ -15,7 +15,7 @@ export function compare(file: VectorFile, answers: readonly Answer[]): Compariso
     .map((_, index) => index)
     .filter((index) => !isDeepStrictEqual(answers[index], expected[index]));
   const shown = different
-    .slice(0, SHOWN)
+    .slice(0, shownDifferences)
     .map((index) =>
       [
         `step ${index}: ${JSON.stringify(file.steps[index])}`,

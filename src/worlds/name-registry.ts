@@ -12,7 +12,7 @@ interface Application {
 }
 
 /** The id of a name that the world does not have: no row has it. */
-const UNKNOWN = "00000000-0000-0000-0000-000000000000";
+const unknownId = "00000000-0000-0000-0000-000000000000";
 
 interface World {
   readonly epoch: string;
@@ -26,7 +26,7 @@ interface Owned {
 
 /** Not what every object has, such as a `constructor`. */
 function idOf(ids: Readonly<Record<string, string>> | null, name: string): string {
-  return ids !== null && Object.hasOwn(ids, name) ? (ids[name] as string) : UNKNOWN;
+  return ids !== null && Object.hasOwn(ids, name) ? (ids[name] as string) : unknownId;
 }
 
 /** The ids of the names in one file: of its world, and those that its steps made. */
@@ -68,7 +68,7 @@ export class NameRegistry {
   }
 
   lease(name: string): Owned {
-    return this.#leases.get(name) ?? { owner: this.#anyApplication(), id: UNKNOWN };
+    return this.#leases.get(name) ?? { owner: this.#anyApplication(), id: unknownId };
   }
 
   rememberBorrowing(name: string, owner: string, id: string): void {
@@ -76,7 +76,7 @@ export class NameRegistry {
   }
 
   borrowing(name: string): Owned {
-    return this.#borrowings.get(name) ?? { owner: this.#anyApplication(), id: UNKNOWN };
+    return this.#borrowings.get(name) ?? { owner: this.#anyApplication(), id: unknownId };
   }
 
   /** A refund gives only the reference; its application is that of the consume step. */
@@ -89,6 +89,6 @@ export class NameRegistry {
   }
 
   #anyApplication(): string {
-    return Object.values(this.#names.applications ?? {})[0] ?? UNKNOWN;
+    return Object.values(this.#names.applications ?? {})[0] ?? unknownId;
   }
 }

@@ -4,13 +4,13 @@ import { bytesOf } from "./sizes.ts";
 import { commonTime } from "./time.ts";
 
 // host ident user [time] "request" status bytes, whatever follows: `"referer" "agent"` as a rule.
-const HEAD = /^(\S+) \S+ ([^[]*?) ?\[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)(?: (.*))?$/;
+const head = /^(\S+) \S+ ([^[]*?) ?\[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)(?: (.*))?$/;
 /** How nginx can say it behind all others: request_length=$request_length. */
-const RECEIVED = /(?:^|[\s"])request_length="?(\d+)/;
+const receivedField = /(?:^|[\s"])request_length="?(\d+)/;
 
 /** A line of a web server's log, in the common or the combined format, or one that begins so. */
 export function parseCombined(text: string): Parsed {
-  const fields = HEAD.exec(text);
+  const fields = head.exec(text);
   if (fields === null) return { bad: "not in the combined log format" };
   const [, address, user, time, line, status, bytes, rest = ""] = fields as unknown as [
     ...[string, string, string, string, string, string, string],
@@ -28,7 +28,7 @@ export function parseCombined(text: string): Parsed {
       ...request,
       status: Number(status),
       answered,
-      received: bytesOf(RECEIVED.exec(rest)?.[1]),
+      received: bytesOf(receivedField.exec(rest)?.[1]),
       error: undefined,
       address,
       user: user === "-" || user === "" ? undefined : user,

@@ -2,12 +2,12 @@ import { InputError } from "../../user-error.ts";
 import type { Line } from "../lines.ts";
 import { operationOf } from "../operation-map.ts";
 import type { Trace } from "../trace.ts";
-import { LARGEST_SIZE } from "./sizes.ts";
-import { LATEST_US } from "./time.ts";
+import { largestSize } from "./sizes.ts";
+import { latestUs } from "./time.ts";
 
-export const CSV_HEADER = "offset_us,operation,size_bytes";
+export const csvHeader = "offset_us,operation,size_bytes";
 
-const OPERATIONS = ["read", "write", "head", "list", "delete"] as const;
+const operations = ["read", "write", "head", "list", "delete"] as const;
 
 /** Adds the lines of a block trace to `trace`. Its first bad line ends the reading. */
 export function csvReader(trace: Trace, application: string): (line: Line) => void {
@@ -18,10 +18,10 @@ export function csvReader(trace: Trace, application: string): (line: Line) => vo
     if (fields.length !== 3) throw badLine(number, `has ${fields.length} fields and not 3`);
     const [offset, name, bytes] = fields as [string, string, string];
     const operation = requireOperation(name, number);
-    const at = wholeNumber(offset, number, "trace_bad_offset", "offset_us", LATEST_US);
+    const at = wholeNumber(offset, number, "trace_bad_offset", "offset_us", latestUs);
     if (at < last) throw stepsBack(number, at, last);
     last = at;
-    const size = wholeNumber(bytes, number, "trace_bad_size", "size_bytes", LARGEST_SIZE);
+    const size = wholeNumber(bytes, number, "trace_bad_size", "size_bytes", largestSize);
     const hasClass = operation === "read" || operation === "write";
     trace.add(
       at,
@@ -32,10 +32,10 @@ export function csvReader(trace: Trace, application: string): (line: Line) => vo
   };
 }
 
-function requireOperation(name: string, line: number): (typeof OPERATIONS)[number] {
-  const operation = OPERATIONS.find((known) => known === name);
+function requireOperation(name: string, line: number): (typeof operations)[number] {
+  const operation = operations.find((known) => known === name);
   if (operation !== undefined) return operation;
-  throw badLine(line, `names an operation that is none of ${OPERATIONS.join(", ")}`);
+  throw badLine(line, `names an operation that is none of ${operations.join(", ")}`);
 }
 
 function wholeNumber(
@@ -58,7 +58,7 @@ function badLine(line: number, what: string): InputError {
   return new InputError(
     "trace_bad_line",
     `line ${line} of the trace ${what}`,
-    `Write each operation as ${CSV_HEADER}, for example 1500,read,4096.`,
+    `Write each operation as ${csvHeader}, for example 1500,read,4096.`,
   );
 }
 

@@ -6,7 +6,7 @@ import { commonTime, epochTime, isoTime, type Moment } from "./time.ts";
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The names that servers' logs give to what is wanted, the first that is there counts. */
-const NAMES = {
+const knownNames = {
   time: ["time", "timestamp", "@timestamp", "time_iso8601", "msec", "ts", "time_local"],
   method: ["method", "request_method"],
   target: ["request_uri", "uri", "url", "path"],
@@ -76,13 +76,13 @@ function momentOf(value: unknown): Moment | undefined {
   return isoTime(value) ?? commonTime(value);
 }
 
-function fieldOf(fields: Fields, what: keyof typeof NAMES): unknown {
-  const name = NAMES[what].find((known) => Object.hasOwn(fields, known));
+function fieldOf(fields: Fields, what: keyof typeof knownNames): unknown {
+  const name = knownNames[what].find((known) => Object.hasOwn(fields, known));
   return name === undefined ? undefined : fields[name];
 }
 
 /** A dash or nothing is how servers write what there is not. */
-function textOf(fields: Fields, what: keyof typeof NAMES): string | undefined {
+function textOf(fields: Fields, what: keyof typeof knownNames): string | undefined {
   const value = fieldOf(fields, what);
   const text = typeof value === "number" || typeof value === "string" ? String(value) : "";
   return text === "" || text === "-" ? undefined : text;

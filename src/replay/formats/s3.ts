@@ -4,19 +4,19 @@ import { bytesOf } from "./sizes.ts";
 import { commonTime } from "./time.ts";
 
 // owner bucket [time] address requester id operation key "request" status error bytes object-size …
-const HEAD =
+const head =
   /^\S+ (\S+) \[([^\]]*)\] (\S+) (\S+) \S+ ([A-Z0-9_]+(?:\.[A-Z0-9_]+)+) (\S+) (?:"([^"]*)"|-) (\d{3}|-) (\S+) (\d+|-) (\d+|-)(?: |$)/;
 
 /** Where the size of the object is that of the body, or of what was copied. */
-const SIZED = /^(?:PUT|POST|COPY)\.(?:OBJECT|PART)$/;
+const sized = /^(?:PUT|POST|COPY)\.(?:OBJECT|PART)$/;
 /** S3 writes a line for each key beside it. */
-const KEYS_FOLLOW = "deletion of keys that follow one by one";
+const keysFollow = "deletion of keys that follow one by one";
 /** A copy reads its source: that line is of the same request. */
-const SOURCE_OF_COPY = /_GET$/;
+const sourceOfCopy = /_GET$/;
 
 /** A line of Amazon S3's server access log. */
 export function parseS3(text: string): Parsed {
-  const fields = HEAD.exec(text);
+  const fields = head.exec(text);
   if (fields === null) return { bad: "not in the format of S3's server access log" };
   const [, bucket, time, address, requester, operation, key, request, status, error, sent, size] =
     fields.map((field) => (field === "-" ? undefined : field));
@@ -39,16 +39,16 @@ export function parseS3(text: string): Parsed {
 
 /** Undefined for a request of a caller. */
 function skippedOf(operation: string): string | undefined {
-  const isOfTheStore = operation.startsWith("S3.") || SOURCE_OF_COPY.test(operation);
+  const isOfTheStore = operation.startsWith("S3.") || sourceOfCopy.test(operation);
   if (isOfTheStore) return operation;
-  return operation.endsWith(".POST.MULTI_OBJECT_DELETE") ? KEYS_FOLLOW : undefined;
+  return operation.endsWith(".POST.MULTI_OBJECT_DELETE") ? keysFollow : undefined;
 }
 
 function requestOf(operation: string, object: bigint) {
   const [source, verb = "", resource] = operation.split(".");
   return {
     method: verb === "COPY" ? "PUT" : verb,
-    received: SIZED.test(`${verb}.${resource}`) ? object : 0n,
+    received: sized.test(`${verb}.${resource}`) ? object : 0n,
     ...(source === "BATCH" && { isKeyOfMany: true }),
   };
 }

@@ -1,5 +1,5 @@
 /** The end of bigint. */
-export const LARGEST_SIZE = 9_223_372_036_854_775_807n;
+export const largestSize = 9_223_372_036_854_775_807n;
 
 /** A count of bytes as logs write it: digits, or a dash for none. Undefined for all else. */
 export function bytesOf(text: string | undefined): bigint | undefined {
@@ -7,5 +7,5 @@ export function bytesOf(text: string | undefined): bigint | undefined {
   if (text === "-" || text === "") return 0n;
   if (!/^\d{1,19}$/.test(text)) return undefined;
   const bytes = BigInt(text);
-  return bytes <= LARGEST_SIZE ? bytes : undefined;
+  return bytes <= largestSize ? bytes : undefined;
 }

@@ -1,9 +1,10 @@
 /** 285 years: as far as microseconds are exact in an interval's arithmetic. */
-export const LATEST_US = 9_007_199_254_740_991n;
+export const latestUs = 9_007_199_254_740_991n;
 
-const COMMON = /^(\d{2})\/([A-Z][a-z]{2})\/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-]\d{2})(\d{2})$/;
-const ISO = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2})?$/;
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const commonFormat =
+  /^(\d{2})\/([A-Z][a-z]{2})\/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-]\d{2})(\d{2})$/;
+const isoFormat = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:[.,](\d+))?(Z|[+-]\d{2}:?\d{2})?$/;
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 export interface Moment {
   readonly atUs: bigint;
@@ -12,10 +13,10 @@ export interface Moment {
 
 /** The time of web servers' logs: 10/Oct/2025:13:55:36 -0700. */
 export function commonTime(text: string): Moment | undefined {
-  const fields = COMMON.exec(text);
+  const fields = commonFormat.exec(text);
   if (fields === null) return undefined;
   const [, day, name = "", year, hour, minute, second, zoneHours, zoneMinutes] = fields;
-  const month = String(MONTHS.indexOf(name) + 1).padStart(2, "0");
+  const month = String(months.indexOf(name) + 1).padStart(2, "0");
   // A leap second is counted with the one before it.
   const seconds = second === "60" ? "59" : second;
   return isoTime(`${year}-${month}-${day}T${hour}:${minute}:${seconds}${zoneHours}:${zoneMinutes}`);
@@ -23,7 +24,7 @@ export function commonTime(text: string): Moment | undefined {
 
 /** A time by ISO 8601, in UTC where it names no zone. */
 export function isoTime(text: string): Moment | undefined {
-  const fields = ISO.exec(text);
+  const fields = isoFormat.exec(text);
   if (fields === null) return undefined;
   const [, date = "", time = "", fraction = "", zone = "Z"] = fields;
   const local = Date.parse(`${date}T${time}Z`);
@@ -45,7 +46,7 @@ export function epochTime(number: number): Moment | undefined {
 }
 
 function within(atUs: bigint, isWholeSecond: boolean): Moment | undefined {
-  return atUs >= 0n && atUs <= LATEST_US ? { atUs, isWholeSecond } : undefined;
+  return atUs >= 0n && atUs <= latestUs ? { atUs, isWholeSecond } : undefined;
 }
 
 function zoneMs(zone: string): number {
