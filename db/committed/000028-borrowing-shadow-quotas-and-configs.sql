@@ -1,5 +1,5 @@
 --! Previous: sha1:11b292e9a17949cc77947a1910f31a5b6171e9be
---! Hash: sha1:a76479b2f606f624290426e0e81d0728f550c59c
+--! Hash: sha1:935fbb43448c7c00808750b9962adc0ad6881f6b
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

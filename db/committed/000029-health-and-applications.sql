@@ -1,5 +1,5 @@
---! Previous: sha1:a76479b2f606f624290426e0e81d0728f550c59c
---! Hash: sha1:f98373e915eddcfe5e96c0f3525f1b39505fdcea
+--! Previous: sha1:935fbb43448c7c00808750b9962adc0ad6881f6b
+--! Hash: sha1:6cbd5fcf4bcfe7a4cfea7410ee56b6123ef8447e
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:f98373e915eddcfe5e96c0f3525f1b39505fdcea
---! Hash: sha1:e1db3f3733eadcd8c6b0a12a62f809d1d7e3d4b3
+--! Previous: sha1:6cbd5fcf4bcfe7a4cfea7410ee56b6123ef8447e
+--! Hash: sha1:a92c92a294179c00b8e1c93ab2494a6236b7456e
 --! Message: metrics and exports
 
 -- Usage

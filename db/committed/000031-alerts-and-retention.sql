@@ -1,5 +1,5 @@
---! Previous: sha1:e1db3f3733eadcd8c6b0a12a62f809d1d7e3d4b3
---! Hash: sha1:7899f65e8db113e9691d4ce45c37e9c3df11126b
+--! Previous: sha1:a92c92a294179c00b8e1c93ab2494a6236b7456e
+--! Hash: sha1:821ca88de5c4ad2385b05894acb99397e30bf09d
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:7899f65e8db113e9691d4ce45c37e9c3df11126b
---! Hash: sha1:6e71b65c3ecee8dceff9930292749618cfc73516
+--! Previous: sha1:821ca88de5c4ad2385b05894acb99397e30bf09d
+--! Hash: sha1:8e4705042ab5f8b87e02dd414b2fcf83f9154833
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:6e71b65c3ecee8dceff9930292749618cfc73516
---! Hash: sha1:7539682e63615275bfa34eae7ea79af14f50f3e5
+--! Previous: sha1:8e4705042ab5f8b87e02dd414b2fcf83f9154833
+--! Hash: sha1:f8d8bfd51061c9a062823bc8f4cfabb50bd299d3
 --! Message: configuration
 
 -- Configuration
