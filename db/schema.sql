@@ -1206,7 +1206,9 @@ create table rate_limiter_internal.managed_objects (
   object_id uuid not null,
   managed_by character varying(100) not null,
   managed_since timestamp with time zone not null default clock_timestamp(),
-  constraint managed_objects_pkey PRIMARY KEY (kind, object_id)
+  constraint managed_objects_pkey PRIMARY KEY (kind, object_id),
+  constraint manager_name_is_readable CHECK (managed_by::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint manager_name_not_empty CHECK (managed_by::text ~ '\S'::text)
 );
 
 create table rate_limiter_internal.placement (
@@ -2664,7 +2666,7 @@ create function rate_limiter_internal.apply_change(change rate_limiter_internal.
   returns void
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body b3e811c1f44bf9a2
+  -- body 3112e0266e4a6dca
 
 create function rate_limiter_internal.apply_cluster(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -3192,6 +3194,11 @@ create function rate_limiter_internal.costs_before(shard_key integer, app_id uui
   returns numeric[]
   language plpgsql stable parallel safe;
   -- body 6291f9b116b95401
+
+create function rate_limiter_internal.could_let_in(giver_id uuid, user_id uuid)
+  returns boolean
+  language sql stable parallel safe;
+  -- body 9e4825d6011058f3
 
 create function rate_limiter_internal.count_denial(shard_key integer, at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns boolean
@@ -3763,7 +3770,7 @@ create function rate_limiter_internal.lock_configuration()
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7690a39ba14caa5a
+  -- body 954c93dad973dd34
 
 create function rate_limiter_internal.lock_debtors(INOUT at timestamp with time zone, borrowings rate_limiter.token_borrowing[], OUT buckets rate_limiter.token_buckets[])
   returns record
@@ -4385,6 +4392,12 @@ create function rate_limiter_internal.require_account_of_another(user_id uuid)
   language plpgsql stable parallel safe;
   -- body e90ded5f6a84227c
 
+create function rate_limiter_internal.require_adoptable(kind text)
+  returns void
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body db1303f0216c6208
+
 create function rate_limiter_internal.require_application(app_id uuid, resource text, action text)
   returns void
   language plpgsql stable parallel safe;
@@ -4468,7 +4481,7 @@ create function rate_limiter_internal.require_grantable_role(role text)
 create function rate_limiter_internal.require_invitation(token text)
   returns uuid
   language plpgsql stable parallel safe;
-  -- body 4d2df085f76e6d73
+  -- body 9cb6e65e47898734
 
 create function rate_limiter_internal.require_known_permissions(permissions text[])
   returns void
@@ -5762,7 +5775,7 @@ create function rate_limiter_private.send_invitation(invitation_id uuid, OUT tok
   returns SETOF record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1db5e27b17b32c44
+  -- body 9b4474fbc810608f
 
 create function rate_limiter_private.session_is_active(user_id uuid, session_id uuid)
   returns boolean
@@ -6739,6 +6752,7 @@ grant execute on function rate_limiter_internal.recent_denials() to rate_limiter
 grant execute on function rate_limiter_internal.recent_denials() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.refuse_batch(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_access_to_give(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.require_adoptable(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_changed(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_read_committed() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
@@ -7175,6 +7189,7 @@ comment on function rate_limiter_internal.cost_at(integer,timestamp with time zo
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.cost_rates_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'What operations cost an application at a moment, by their size, in their order. Raises what cost_at() raises.';
 comment on function rate_limiter_internal.costs_before(integer,pg_catalog.uuid,pg_catalog.text[],pg_catalog.text[],bigint[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for. Raises QS409 where a reference was charged for another operation or a smaller size.';
+comment on function rate_limiter_internal.could_let_in(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a user, signed in or not, could let another caller in to the account of a user at this moment: is active, and holds all that the account does, for as long.';
 comment on function rate_limiter_internal.count_denial(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
 comment on function rate_limiter_internal.count_if_denied(integer,timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
 comment on function rate_limiter_internal.count_uncharged(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,boolean,numeric) is 'Counts what a late charge left uncharged, by application, minute and reason.';
@@ -7285,7 +7300,7 @@ comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
-comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration after the other, until the end of the transaction.';
+comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration of a tenant after the other, and of system administrators likewise, until the end of the transaction.';
 comment on function rate_limiter_internal.lock_debtors(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the lock order; returns them as they stand at the moment, where that is null what the clock says then. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';
 comment on function rate_limiter_internal.lock_in_order(timestamp with time zone,rate_limiter_internal.bucket_charge[]) is 'Locks many buckets in the one order that cannot deadlock: layer 2, layer 1, reserves, each by owner, type and mode. Answers the moment, where that is null what the clock says then.';
@@ -7405,6 +7420,7 @@ comment on function rate_limiter_internal.repayment_of(timestamp with time zone,
 comment on function rate_limiter_internal.repeat_grant(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.lease_grant) is 'What was granted under an id before, with the lifetime that is left of it; null where nothing was. The rest of the answer is that of the proposal. Raises QS409 and QS410 for a lease that is over.';
 comment on function rate_limiter_internal.require_access_to_give(pg_catalog.uuid) is 'Raises QS401, QS403 or QS404 unless the signed-in user may give access to the account of this other user: a password, an address, a second factor.';
 comment on function rate_limiter_internal.require_account_of_another(pg_catalog.uuid) is 'Refuses the signed-in user: a stolen token must not become the account.';
+comment on function rate_limiter_internal.require_adoptable(pg_catalog.text) is 'Raises QS403 unless the caller may change objects of a kind: who may only see one does not say which configuration manages it, and so may end it.';
 comment on function rate_limiter_internal.require_application(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'Raises QS401 or QS403 without the permission, QS404 for an application that it does not cover.';
 comment on function rate_limiter_internal.require_batch(integer) is 'Refuses a batch of the admin API that is empty or too large.';
 comment on function rate_limiter_internal.require_bucket(rate_limiter.token_buckets,pg_catalog.uuid,rate_limiter.bucket_type) is 'Raises QS404 where there is no bucket, or no quota in force for it.';
@@ -8175,7 +8191,7 @@ comment on column rate_limiter_internal.lease_shares.bytes is 'Bytes that it had
 comment on column rate_limiter_internal.lease_shares.shard_key is 'The number of the cluster.';
 comment on column rate_limiter_internal.lease_shares.tenant_id is 'Its tenant: shares are by tenant, then by application.';
 comment on column rate_limiter_internal.lease_shares.tokens is 'Tokens that it had left of its share then.';
-comment on column rate_limiter_internal.managed_objects.kind is 'What kind of object it is, as configured_objects() names it.';
+comment on column rate_limiter_internal.managed_objects.kind is 'What kind of object it is, as configured_objects() names it; configuration in a row that a tenant locks while it applies one.';
 comment on column rate_limiter_internal.managed_objects.managed_by is 'The name of the configuration.';
 comment on column rate_limiter_internal.managed_objects.managed_since is 'When it was first applied.';
 comment on column rate_limiter_internal.managed_objects.object_id is 'The object; of a quota the version, so that a change by hand is not managed.';

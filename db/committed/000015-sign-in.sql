@@ -113,6 +113,72 @@ $$;
 comment on function rate_limiter_internal.refuse_service_account(uuid) is
   'Raises QS422 for a service account, where a person is meant who signs in.';
 --! EndIncluded rate_limiter_internal/sign_in/refuse_service_account.sql
+--! Included rate_limiter_internal/sign_in/could_let_in.sql
+create or replace function rate_limiter_internal.could_let_in(giver_id uuid, user_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  with held as (
+    select
+      ur.role_id,
+      r.name = 'system_admin' as is_system_admin,
+      coalesce(ur.expires_at, 'infinity') as until
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = could_let_in.giver_id
+      and (ur.expires_at is null or ur.expires_at > clock_timestamp())
+  ),
+  needed as (
+    select p.permission_id, false as is_system_admin, clock_timestamp() as until
+    from rate_limiter.permissions as p
+    where p.resource = 'tenant' and p.action = 'update'
+
+    union all
+
+    -- Expired roles count too: their holder may get them back.
+    select rp.permission_id, r.name = 'system_admin', coalesce(ur.expires_at, 'infinity')
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    join rate_limiter.role_permissions as rp on rp.role_id = ur.role_id
+    where ur.user_id = could_let_in.user_id
+  )
+  select exists (
+    select
+    from rate_limiter.users as giver
+    join rate_limiter.users as u on u.user_id = could_let_in.user_id
+    where giver.user_id = could_let_in.giver_id
+      and giver.is_active
+      and (
+        giver.tenant_id = u.tenant_id
+        or exists (select from held as h where h.is_system_admin)
+      )
+  )
+  and not exists (
+    select
+    from needed as n
+    where not exists (
+      select
+      from held as h
+      where h.until >= n.until
+        and (
+          h.is_system_admin
+          or not n.is_system_admin and exists (
+            select
+            from rate_limiter.role_permissions as rp
+            where rp.role_id = h.role_id
+              and rp.permission_id = n.permission_id
+          )
+        )
+    )
+  );
+$$;
+
+comment on function rate_limiter_internal.could_let_in(uuid, uuid) is
+  'Whether a user, signed in or not, could let another caller in to the account of a user at this '
+  'moment: is active, and holds all that the account does, for as long.';
+--! EndIncluded rate_limiter_internal/sign_in/could_let_in.sql
 --! Included rate_limiter_internal/sign_in/require_invitation.sql
 create or replace function rate_limiter_internal.require_invitation(token text)
 returns uuid
@@ -128,8 +194,6 @@ begin
   from rate_limiter_private.invitations as i
   join rate_limiter.users as u on u.user_id = i.user_id
   join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
-  -- A link that an administrator kept does not outlast that administrator.
-  join rate_limiter.users as maker on maker.user_id = i.created_by
   where rate_limiter_internal.token_hash(require_invitation.token)
       in (i.token_hash, i.mailed_token_hash)
     and i.accepted_at is null
@@ -137,7 +201,8 @@ begin
     and i.expires_at > clock_timestamp()
     and u.is_active
     and t.is_active
-    and maker.is_active;
+    -- A link that was kept lets none in to what its maker could not give by now.
+    and rate_limiter_internal.could_let_in(i.created_by, i.user_id);
 
   -- Unknown, used, expired and revoked ones are told in the same words.
   if not found then
@@ -1585,6 +1650,7 @@ begin
     and u.user_id = i.user_id
     and u.is_active
     and t.is_active
+    and rate_limiter_internal.could_let_in(i.created_by, i.user_id)
   returning u.email, t.name, i.expires_at into email, tenant, expires_at;
 
   if found then

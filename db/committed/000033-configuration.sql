@@ -12,14 +12,30 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  own_id constant uuid := rate_limiter_internal.current_tenant_id();
 begin
   -- A table that logins have no rights on: any login could hold an advisory lock.
-  lock table rate_limiter_internal.managed_objects in share row exclusive mode;
+  if rate_limiter_internal.is_system_admin() then
+    lock table rate_limiter_internal.managed_objects in share update exclusive mode;
+    return;
+  end if;
+
+  -- A tenant's own row: one that takes its time keeps neither other tenants nor the operator.
+  insert into rate_limiter_internal.managed_objects (kind, object_id, managed_by)
+  values ('configuration', own_id, 'lock')
+  on conflict on constraint managed_objects_pkey do nothing;
+  perform
+  from rate_limiter_internal.managed_objects as m
+  where m.kind = 'configuration'
+    and m.object_id = own_id
+  for no key update;
 end;
 $$;
 
 comment on function rate_limiter_internal.lock_configuration() is
-  'Applies one configuration after the other, until the end of the transaction.';
+  'Applies one configuration of a tenant after the other, and of system administrators likewise, '
+  'until the end of the transaction.';
 grant execute on function rate_limiter_internal.lock_configuration() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/lock_configuration.sql
 --! Included rate_limiter_internal/configuration/managers.sql
@@ -684,6 +700,35 @@ comment on function rate_limiter_internal.configured_cluster(text) is
   'caller sees none.';
 grant execute on function rate_limiter_internal.configured_cluster(text) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/configured_cluster.sql
+--! Included rate_limiter_internal/configuration/require_adoptable.sql
+create or replace function rate_limiter_internal.require_adoptable(kind text)
+returns void
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  case require_adoptable.kind
+    when 'tenant' then perform rate_limiter_internal.require_permission('tenant', 'update');
+    when 'application' then
+      perform rate_limiter_internal.require_permission('application', 'update');
+    when 'quota' then perform rate_limiter_internal.require_permission('quota', 'update');
+    when 'alert' then
+      if not rate_limiter_internal.may_change('system', 'monitor') then
+        perform rate_limiter_internal.require_permission('application', 'update');
+      end if;
+    else perform rate_limiter_internal.require_system_admin('system', 'configure');
+  end case;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_adoptable(text) is
+  'Raises QS403 unless the caller may change objects of a kind: who may only see one does not say '
+  'which configuration manages it, and so may end it.';
+grant execute on function rate_limiter_internal.require_adoptable(text) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/configuration/require_adoptable.sql
 --! Included rate_limiter_internal/configuration/require_changed.sql
 create or replace function rate_limiter_internal.require_changed(object_id uuid)
 returns uuid
@@ -1197,7 +1242,9 @@ begin
       hint = 'Change it there, or take it over.';
   end if;
 
-  if change.action <> 'adopt' then
+  if change.action = 'adopt' then
+    perform rate_limiter_internal.require_adoptable(change.kind);
+  else
     id := case change.kind
       when 'role' then rate_limiter_internal.apply_role(change, reason)
       when 'cluster' then rate_limiter_internal.apply_cluster(change, reason)

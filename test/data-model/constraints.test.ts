@@ -49,8 +49,14 @@ const process = (kind: string, calls: string) => `
 const setting = (columns: string, values: string) => `
   insert into rate_limiter.system_settings (description, ${columns}) values ('x', ${values})`;
 
+const manager = (name: string) => `
+  insert into rate_limiter_internal.managed_objects (kind, object_id, managed_by)
+  values ('tenant', gen_random_uuid(), ${name})`;
+
 /** A statement that breaks this constraint and no other. */
 const violations: Readonly<Record<string, string>> = {
+  manager_name_is_readable: manager("E'a\\nb'"),
+  manager_name_not_empty: manager("' '"),
   tenant_name_not_empty: "update rate_limiter.tenants set name = '  '",
   tenant_description_length: "update rate_limiter.tenants set description = repeat('x', 2001)",
   cluster_name_not_empty: "update rate_limiter.clusters set name = ' '",

@@ -34,6 +34,16 @@ async function invited(email: string, by: Client = as.tenant_admin): Promise<Inv
   return inviteUser.result;
 }
 
+const give = (user: string | undefined, role: string) =>
+  dataOf(
+    as.system_admin.ask(
+      `mutation ($user: UUID!, $role: String!) {
+        assignRole(input: { userId: $user, role: $role }) { userRole { userRoleId } }
+      }`,
+      { user, role },
+    ),
+  );
+
 const accepting = (token: string, password = secret) => api.nobody.ask(accept, { token, password });
 
 describe("an invitation", () => {
@@ -100,6 +110,7 @@ describe("an invitation", () => {
         ),
       );
     const by = await invited("by@mine.example");
+    await give(maker?.userId, "tenant_admin");
     await sql`
       update rate_limiter_private.invitations set created_by = ${maker?.userId ?? null}
       where invitation_id = ${by.invitationId}
@@ -111,6 +122,41 @@ describe("an invitation", () => {
     for (const each of [by, maker, moved, gone]) {
       expect(await refusalOf(accepting(each?.token ?? ""))).toBe(over);
     }
+  });
+
+  test("lets in as long as its inviter could do it now, to what the invited holds now", async () => {
+    const kept = await invited("kept@mine.example");
+    const raised = await invited("raised@mine.example");
+    const lasting = await invited("lasting@mine.example");
+    const inviter = await invited("inviter@mine.example");
+    await give(inviter.userId, "tenant_admin");
+    await sql`
+      update rate_limiter_private.invitations set created_by = ${inviter.userId}
+      where user_id in (${kept.userId}, ${raised.userId}, ${lasting.userId})
+    `;
+    const ending = (at: string | null) => sql`
+      update rate_limiter.user_roles set expires_at = ${at}
+      where user_id = ${inviter.userId}
+        and role_id = (select role_id from rate_limiter.roles where name = 'tenant_admin')
+    `;
+
+    await give(lasting.userId, "app_admin");
+    await give(raised.userId, "system_admin");
+    expect(await refusalOf(accepting(raised.token))).toBe(over);
+    // Roles of a moment let none in to an account that lasts.
+    await ending("2100-01-01");
+    expect(await refusalOf(accepting(lasting.token))).toBe(over);
+    await ending(null);
+    await dataOf(accepting(lasting.token));
+    await dataOf(
+      as.system_admin.ask(
+        `mutation ($user: UUID!) {
+          expireRole(input: { userId: $user, role: "tenant_admin" }) { __typename }
+        }`,
+        { user: inviter.userId },
+      ),
+    );
+    expect(await refusalOf(accepting(kept.token))).toBe(over);
   });
 
   test("gives no more than its inviter could, no longer, and in no other tenant", async () => {

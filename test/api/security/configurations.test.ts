@@ -1,0 +1,85 @@
+import { describe, expect, test } from "vitest";
+import type { Client } from "../api.ts";
+import { dataOf, refusalOf, serveTwoTenants } from "../world.ts";
+
+const { database, as, mine } = await serveTwoTenants();
+const { sql } = database;
+
+const apply = `mutation ($wanted: JSON!, $managedBy: String) {
+  applyConfiguration(input: {
+    wanted: $wanted, reason: "attack", managedBy: $managedBy, takeOver: true
+  }) { results { action kind } }
+}`;
+
+interface Standing {
+  readonly kind: string;
+  readonly path: readonly string[];
+  readonly spec: object;
+  readonly managedBy: string | null;
+}
+
+const standing = async (by: Client): Promise<readonly Standing[]> =>
+  (await dataOf(by.ask("{ configuration { kind path spec managedBy } }"))).configuration;
+
+const adopting = (by: Client, { kind, path, spec }: Standing) =>
+  by.ask(apply, { wanted: [{ kind, path, spec }], managedBy: "storage-team" });
+
+async function outcomeOf(asking: ReturnType<Client["ask"]>): Promise<string> {
+  const { data, errors } = await asking;
+  if (errors === undefined) return data.applyConfiguration.results[0]?.action ?? "nothing";
+  const extensions = errors[0]?.extensions;
+  if (extensions?.code !== "QS422") return extensions?.code ?? "no code";
+  return JSON.parse(String(extensions.detail))[0].code;
+}
+
+describe("a configuration of a tenant", () => {
+  test("adopts what its caller may change, and nothing that the caller may only see", async () => {
+    await dataOf(
+      as.system_admin.ask(
+        `mutation ($tenant: UUID!) { setTenantCeiling(input: {
+          tenantId: $tenant, reason: "contract", iops: { maxLimit: "100000" }
+        }) { ceiling { ceilingId } } }`,
+        { tenant: mine.tenantId },
+      ),
+    );
+    const seen = await standing(as.tenant_admin);
+    const outcomes: Record<string, unknown> = {};
+    for (const object of seen) {
+      for (const role of ["app_viewer", "auditor", "ops_admin", "tenant_admin"] as const) {
+        outcomes[`${object.kind} ${role}`] = await outcomeOf(adopting(as[role], object));
+      }
+    }
+    expect(Object.keys(outcomes)).toContain("application app_viewer");
+    expect(Object.keys(outcomes)).toContain("ceiling tenant_admin");
+    const adopted = Object.entries(outcomes).filter(([, outcome]) => outcome === "adopt");
+    const own = new Set(["tenant", "application", "quota", "alert"]);
+    for (const [who] of adopted) {
+      const [kind = "", role] = who.split(" ");
+      expect(own).toContain(kind);
+      expect(role === "tenant_admin" || (role === "ops_admin" && kind === "alert")).toBe(true);
+    }
+    expect(adopted.map(([who]) => who)).toContain("application tenant_admin");
+    const managed = (await standing(as.system_admin)).filter(({ managedBy }) => managedBy);
+    for (const { kind } of managed) expect(own).toContain(kind);
+  });
+
+  test("keeps neither the operator nor another tenant waiting while it is applied", async () => {
+    await sql.begin(async (transaction) => {
+      await transaction`
+        select set_config('rate_limiter.user_id', ${mine.users.app_viewer}, true),
+          set_config('rate_limiter.tenant_id', ${mine.tenantId}, true)
+      `;
+      await transaction`select from rate_limiter_admin.apply_configuration('[]', 'held')`;
+      expect(await outcomeOf(as.system_admin.ask(apply, { wanted: [] }))).toBe("nothing");
+    });
+  });
+
+  test("has a name that can be read", async () => {
+    const [tenant] = (await standing(as.tenant_admin)).filter(({ kind }) => kind === "tenant");
+    for (const managedBy of ["storage\u001b[2J", "storage\nteam", "\u202emaet", ""]) {
+      const { kind, path, spec } = tenant as Standing;
+      const asked = as.tenant_admin.ask(apply, { wanted: [{ kind, path, spec }], managedBy });
+      expect(await refusalOf(asked)).toMatch(/^QS422 /);
+    }
+  });
+});
