@@ -70,6 +70,44 @@ describe("a change with an idempotency key", () => {
     expect(await adjustments()).toBe(before + 1);
   });
 
+  test("of a token is answered to that token alone, not to another one of its account", async () => {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const { createServiceAccount } = await dataOf(
+      as.tenant_admin.ask(`mutation {
+        createServiceAccount(input: { name: "deploy", roles: ["tenant_admin"] }) {
+          serviceAccount { userId }
+        }
+      }`),
+    );
+    const { userId } = createServiceAccount.serviceAccount;
+    const bearing = async (permissions: readonly string[] | null) => {
+      const { issueServiceToken } = await dataOf(
+        as.tenant_admin.ask(
+          `mutation ($userId: UUID!, $expiresAt: Datetime!, $permissions: [String]) {
+            issueServiceToken(input: {
+              userId: $userId, expiresAt: $expiresAt, permissions: $permissions
+            }) { result { token } }
+          }`,
+          { userId, expiresAt, permissions },
+        ),
+      );
+      return api.bearing(issueServiceToken.result.token);
+    };
+    const key = randomUUID();
+    const createKey = `mutation ($app: UUID!) {
+      createApiKey(input: { appId: $app, name: "new" }) { result { apiKey } }
+    }`;
+    const variables = { app: mine.appId };
+    const all = await bearing(null);
+    const first = await keyed(all, key)(createKey, variables);
+    expect(first.data.createApiKey.result.apiKey).toMatch(/^qos_/);
+    const reader = await bearing(["application:read"]);
+    expect(await refusalOf(keyed(reader, key)(createKey, variables))).toBe(
+      "QS422 idempotency key is of another request",
+    );
+    expect((await keyed(all, key)(createKey, variables)).data).toEqual(first.data);
+  });
+
   test("without one is made each time", async () => {
     const before = await adjustments();
     const variables = { app: mine.appId, change: "-1" };

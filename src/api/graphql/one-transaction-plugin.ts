@@ -10,6 +10,7 @@ import {
   type SelectionSetNode,
 } from "postgraphile/graphql";
 import { ApiError, notSignedIn } from "../api-error.ts";
+import type { Identity } from "../identity/access-token.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Claim, KeptAnswers } from "../requests/kept-answers.ts";
 import { inOneTransaction, type RequestTransaction } from "../requests/one-transaction.ts";
@@ -57,7 +58,7 @@ export function oneTransactionPlugin(parts: OneTransactionParts): GraphileConfig
             refuseSignIn(args.document, operation.selectionSet);
             if (identity === undefined) throw notSignedIn();
             if (isDryRun) return await tried(parts, pgSettings, execute);
-            const claim = claimOf(identity.userId, idempotencyKey, args);
+            const claim = claimOf(identity, idempotencyKey, args);
             return await madeOnce(parts, pgSettings, claim, execute);
           } catch (error) {
             const { message } = error as Error;
@@ -121,13 +122,14 @@ async function changesOf({ client, complete, becomeLogin }: RequestTransaction) 
   return rows;
 }
 
-function claimOf(userId: string, key = "", asked: Asked): Claim {
+/** Of two tokens of an account, one may be allowed less than what the other one was answered. */
+function claimOf({ userId, serviceTokenId }: Identity, key = "", asked: Asked): Claim {
   if (!goodKey.test(key)) throw malformedKey();
-  return { userId, key, request: fingerprint(asked) };
+  return { userId, key, request: JSON.stringify([fingerprint(asked), serviceTokenId ?? null]) };
 }
 
-function fingerprint({ document, operationName, variableValues }: Asked): string {
-  return JSON.stringify([print(document), operationName ?? null, variableValues ?? {}]);
+function fingerprint({ document, operationName, variableValues }: Asked) {
+  return [print(document), operationName ?? null, variableValues ?? {}];
 }
 
 /** Passwords are hashed, and sessions made, on connections of their own. */
