@@ -180,8 +180,9 @@ as $$
       then 'events are not of triggered, acknowledged and resolved'
     when channel ->> 'channel' in ('webhook', 'slack') and (
       coalesce(jsonb_typeof(channel -> 'url'), '') <> 'string'
-      -- No user and password before the host: they would end up in logs.
-      or channel ->> 'url' !~ '^https?://[^[:space:]/@]+(/[^[:space:]]*)?$'
+      -- Visible ASCII, as URLs are: marks that hide text or turn it would show another host. No user
+      -- and password before the host: they would end up in logs.
+      or channel ->> 'url' !~ '^https?://[!-.0-?A-~]+(/[!-~]*)?$'
       or length(channel ->> 'url') > 2048
     )
       then 'url is not an http or https URL'
@@ -197,7 +198,8 @@ as $$
         select
         from jsonb_array_elements(channel -> 'to') as t (address)
         where jsonb_typeof(t.address) <> 'string'
-          or t.address #>> '{}' !~ '^[^[:space:]@,;<>"]+@[^[:space:]@,;<>"]+$'
+          or t.address #>> '{}' !~ '^[^@,;<>"]+@[^@,;<>"]+$'
+          or t.address #>> '{}' !~ '^[!-~]+$'
           or length(t.address #>> '{}') > 254
       )
     )

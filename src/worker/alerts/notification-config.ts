@@ -19,10 +19,14 @@ export interface LogChannel {
 export type Channel = WebhookChannel | SlackChannel | EmailChannel | LogChannel;
 
 const events = { type: "array", items: { enum: ["triggered", "acknowledged", "resolved"] } };
-/** Credentials in a URL would be logged. */
-const url = { type: "string", maxLength: 2048, pattern: "^https?://[^\\s/@]+(/\\S*)?$" };
+/** Visible ASCII, as URLs are. Credentials in a URL would be logged. */
+const url = { type: "string", maxLength: 2048, pattern: "^https?://[!-.0-?A-~]+(/[!-~]*)?$" };
 const secret = { type: "string", minLength: 16, maxLength: 256 };
-const address = { type: "string", maxLength: 254, pattern: '^[^\\s@,;<>"]+@[^\\s@,;<>"]+$' };
+const address = {
+  type: "string",
+  maxLength: 254,
+  pattern: '^(?=[!-~]+$)[^@,;<>"]+@[^@,;<>"]+$',
+};
 const to = { type: "array", minItems: 1, maxItems: 20, items: address };
 
 function channel(name: Channel["channel"], fields: object, required: readonly string[]) {
