@@ -1,5 +1,5 @@
---! Previous: sha1:c373b3841daab305c85ae7163000534370e9d7dd
---! Hash: sha1:c15924e8c0b34d7784fb1bc1b93ba355480d409f
+--! Previous: sha1:5d20aedac79afd3f1ca9cee02c5d12c2972db938
+--! Hash: sha1:f46072f57f48da4fa5ed2477ba7b078eec0406f7
 --! Message: context and audit
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:c15924e8c0b34d7784fb1bc1b93ba355480d409f
---! Hash: sha1:0e7c3c1d7bd17bfdecde338e5a1a3b7029834122
+--! Previous: sha1:f46072f57f48da4fa5ed2477ba7b078eec0406f7
+--! Hash: sha1:447f6081d1de0c468b0af63d1c2c29b38fb16074
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:0e7c3c1d7bd17bfdecde338e5a1a3b7029834122
---! Hash: sha1:1370b35cd154a4350b69639468f73fd8673a8bc0
+--! Previous: sha1:447f6081d1de0c468b0af63d1c2c29b38fb16074
+--! Hash: sha1:bd0f88c686465ddd15df0c1ef1b02f9974ed31e8
 --! Message: sign in
 
 -- Sign-in

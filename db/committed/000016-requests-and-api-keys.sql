@@ -1,5 +1,5 @@
---! Previous: sha1:1370b35cd154a4350b69639468f73fd8673a8bc0
---! Hash: sha1:6f238a1780640e483cf8980cc7ef8099567641bd
+--! Previous: sha1:bd0f88c686465ddd15df0c1ef1b02f9974ed31e8
+--! Hash: sha1:0c0fdd40b8f6930f3662642780526ae8633eb19d
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:6f238a1780640e483cf8980cc7ef8099567641bd
---! Hash: sha1:708ecf2b420833a6758b6908c513d40c7cdc6436
+--! Previous: sha1:0c0fdd40b8f6930f3662642780526ae8633eb19d
+--! Hash: sha1:8cf161d85af5c6db416af51ba149fa45e937ff64
 --! Message: partitions and arithmetic
 
 -- Partitions

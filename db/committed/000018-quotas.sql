@@ -1,5 +1,5 @@
---! Previous: sha1:708ecf2b420833a6758b6908c513d40c7cdc6436
---! Hash: sha1:cbcc0c8517421f5d98cfd34df146e2b00635737c
+--! Previous: sha1:8cf161d85af5c6db416af51ba149fa45e937ff64
+--! Hash: sha1:aedc3d7a9980191ab67add0c0723c539bff2ecc1
 --! Message: quotas
 
 -- Quotas

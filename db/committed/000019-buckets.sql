@@ -1,5 +1,5 @@
---! Previous: sha1:cbcc0c8517421f5d98cfd34df146e2b00635737c
---! Hash: sha1:39994b3acb296db49dd619f8eed79fcf0434c213
+--! Previous: sha1:aedc3d7a9980191ab67add0c0723c539bff2ecc1
+--! Hash: sha1:36a0de8a03938c59655826d227a515220dfb5d8d
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:39994b3acb296db49dd619f8eed79fcf0434c213
---! Hash: sha1:46efb9e4d676901e3b7fdf563ef8aae935ecd56e
+--! Previous: sha1:36a0de8a03938c59655826d227a515220dfb5d8d
+--! Hash: sha1:29b5c6cb36c907ee1a227f422d3babdb6dcd46a9
 --! Message: layer 1
 
 -- Layer 1

@@ -1,5 +1,5 @@
---! Previous: sha1:46efb9e4d676901e3b7fdf563ef8aae935ecd56e
---! Hash: sha1:fd0536afe52d41c294a680a033bcf324eb5a72ae
+--! Previous: sha1:29b5c6cb36c907ee1a227f422d3babdb6dcd46a9
+--! Hash: sha1:bbb013a7ed05d6b715935e169dd45ed205b0f708
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:fd0536afe52d41c294a680a033bcf324eb5a72ae
---! Hash: sha1:b254456944a59757007d9dd8852d7cc32f44c0e9
+--! Previous: sha1:bbb013a7ed05d6b715935e169dd45ed205b0f708
+--! Hash: sha1:64b5d19025a437417e3c252d1b1b360fe1af8976
 --! Message: denials
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:b254456944a59757007d9dd8852d7cc32f44c0e9
---! Hash: sha1:a9a281619e8f320e6a9498887686eceabfababe5
+--! Previous: sha1:64b5d19025a437417e3c252d1b1b360fe1af8976
+--! Hash: sha1:dfd2363cf05f0f830ac2250cd47106374bf622ff
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:a9a281619e8f320e6a9498887686eceabfababe5
---! Hash: sha1:68dbd7c19eb6a602f07a577699a3adc0361fb76f
+--! Previous: sha1:dfd2363cf05f0f830ac2250cd47106374bf622ff
+--! Hash: sha1:5750c644d38084c43cd589988e4588a42de4d9c3
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:68dbd7c19eb6a602f07a577699a3adc0361fb76f
---! Hash: sha1:808845b870152db0e38f358c8fd7f8eb83e66867
+--! Previous: sha1:5750c644d38084c43cd589988e4588a42de4d9c3
+--! Hash: sha1:aa54329977cac9e10ec921b96676063909e2eb1a
 --! Message: settlement
 
 -- Settlement

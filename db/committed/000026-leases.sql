@@ -1,5 +1,5 @@
---! Previous: sha1:808845b870152db0e38f358c8fd7f8eb83e66867
---! Hash: sha1:129670194302f6d934c6c5eb9c8a57741f197773
+--! Previous: sha1:aa54329977cac9e10ec921b96676063909e2eb1a
+--! Hash: sha1:8d21029b1d49aefe37dca833a0ea7f6bfbfb2698
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:129670194302f6d934c6c5eb9c8a57741f197773
---! Hash: sha1:11b292e9a17949cc77947a1910f31a5b6171e9be
+--! Previous: sha1:8d21029b1d49aefe37dca833a0ea7f6bfbfb2698
+--! Hash: sha1:11a70c5ef0d1869091b45b220ea81aad0245c5ee
 --! Message: exchanges of leases
 
 -- Exchanges of leases

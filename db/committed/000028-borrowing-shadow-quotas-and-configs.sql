@@ -1,5 +1,5 @@
---! Previous: sha1:11b292e9a17949cc77947a1910f31a5b6171e9be
---! Hash: sha1:935fbb43448c7c00808750b9962adc0ad6881f6b
+--! Previous: sha1:11a70c5ef0d1869091b45b220ea81aad0245c5ee
+--! Hash: sha1:106a216040d9ec8445585ceedf83d87867b8bd44
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:935fbb43448c7c00808750b9962adc0ad6881f6b
---! Hash: sha1:6cbd5fcf4bcfe7a4cfea7410ee56b6123ef8447e
+--! Previous: sha1:106a216040d9ec8445585ceedf83d87867b8bd44
+--! Hash: sha1:e5e2527ad797e98a9432f4f30c162c3970adcccc
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:6cbd5fcf4bcfe7a4cfea7410ee56b6123ef8447e
---! Hash: sha1:a92c92a294179c00b8e1c93ab2494a6236b7456e
+--! Previous: sha1:e5e2527ad797e98a9432f4f30c162c3970adcccc
+--! Hash: sha1:44d9fae110910fa4407eedff6f6bfd46864b8dda
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:a92c92a294179c00b8e1c93ab2494a6236b7456e
---! Hash: sha1:821ca88de5c4ad2385b05894acb99397e30bf09d
+--! Previous: sha1:44d9fae110910fa4407eedff6f6bfd46864b8dda
+--! Hash: sha1:d04ad428431b0994cbac2cbe4e23dae817f7d8f8
 --! Message: alerts and retention
 
 -- Alerts

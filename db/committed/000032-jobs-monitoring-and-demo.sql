@@ -1,5 +1,5 @@
---! Previous: sha1:821ca88de5c4ad2385b05894acb99397e30bf09d
---! Hash: sha1:8e4705042ab5f8b87e02dd414b2fcf83f9154833
+--! Previous: sha1:d04ad428431b0994cbac2cbe4e23dae817f7d8f8
+--! Hash: sha1:712216fdf1c377efb472fa49405b170129682b9c
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:8e4705042ab5f8b87e02dd414b2fcf83f9154833
---! Hash: sha1:f8d8bfd51061c9a062823bc8f4cfabb50bd299d3
+--! Previous: sha1:712216fdf1c377efb472fa49405b170129682b9c
+--! Hash: sha1:daa6a45c8c2e272fe3388b8b09080d2121d8a66e
 --! Message: configuration
 
 -- Configuration

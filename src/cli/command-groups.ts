@@ -4,11 +4,11 @@ export const commandGroups: Readonly<Record<string, readonly string[]>> = {
   "Decide and explain:": ["check", "consume", "why", "usage", "top"],
   "Manage what is limited:": [
     ...["get", "describe", "create", "set", "delete"],
-    ...["apply", "diff", "export", "access-keys"],
+    ...["apply", "diff", "export", "access-keys", "profile"],
   ],
   "Run and look after it:": [
     ...["prepare", "migrate", "create-admin", "api", "worker"],
-    ...["doctor", "jobs", "ledger", "retention", "archive"],
+    ...["doctor", "jobs", "ledger", "retention", "archive", "timescale"],
   ],
   "Plan:": ["replay"],
   "In a shell:": ["completion"],
