@@ -1827,7 +1827,7 @@ create view rate_limiter.v_table_sizes as
                   WHERE t.relkind <> 'p'::"char") tree(relation, isleaf, level)
           WHERE n.nspname ~~ 'rate\_limiter%'::text AND n.nspname <> 'rate_limiter_partitions'::name AND (t.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'm'::"char"]))
         UNION ALL
-         SELECT 'rate_limiter'::name,
+         SELECT 'rate_limiter'::name AS name,
             s.table_name,
             h.relation,
             h.is_chunk,

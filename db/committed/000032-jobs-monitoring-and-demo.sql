@@ -1,5 +1,5 @@
 --! Previous: sha1:d04ad428431b0994cbac2cbe4e23dae817f7d8f8
---! Hash: sha1:712216fdf1c377efb472fa49405b170129682b9c
+--! Hash: sha1:1b6708c92198ce48545c6749f4b8a396c47bb4f7
 --! Message: jobs monitoring and demo
 
 -- Jobs
@@ -1857,7 +1857,7 @@ from (
     and t.relkind in ('r', 'p', 'm')
   union all
   -- Where storage-qos timescale has made a hypertable of it.
-  select 'rate_limiter', s.table_name, h.relation, h.is_chunk, h.is_chunk
+  select 'rate_limiter' as name, s.table_name, h.relation, h.is_chunk, h.is_chunk
   from unnest(array['metrics', 'iops_metrics', 'bandwidth_metrics']::name[]) as s (table_name)
   cross join lateral rate_limiter_internal.hypertable_parts(s.table_name) as h
 ) as part

@@ -1,5 +1,5 @@
---! Previous: sha1:712216fdf1c377efb472fa49405b170129682b9c
---! Hash: sha1:daa6a45c8c2e272fe3388b8b09080d2121d8a66e
+--! Previous: sha1:1b6708c92198ce48545c6749f4b8a396c47bb4f7
+--! Hash: sha1:1674164363edc3fea0a4e7a0fa89df6df49fc220
 --! Message: configuration
 
 -- Configuration
