@@ -36,7 +36,7 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "expire_sessions", at: "50 * * * *" },
   { task: "apply_retention", at: "30 2 * * *", backfill: day },
   // Of hypertables, where `storage-qos timescale adopt` has made some.
-  { task: "compress_chunks", at: "30 3 * * *" },
+  { task: "compress_next_chunk", at: "30 3 * * *" },
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 

@@ -14,7 +14,7 @@ test("bash completes commands, kinds, subcommands and options", () => {
   expect(completed("desc")).toEqual(["describe"]);
   expect(completed("get", "ten")).toEqual(["tenants"]);
   expect(completed("create", "se")).not.toContain("setting");
-  expect(completed("set", "se")).toEqual(["setting"]);
+  expect(completed("set", "se")).toEqual(["service-account", "setting"]);
   expect(completed("jobs", "dead")).toEqual(["dead-letters"]);
   expect(completed("apply", "--pr")).toEqual(["--prune"]);
 });

@@ -130,7 +130,7 @@ describe.skipIf(missing !== undefined)("the console, for those who administer", 
       `;
       return Number(row?.tokens);
     };
-    await page.getByRole("button", { name: "Give read small a cost of its own" }).click();
+    await page.getByRole("button", { name: "Change the cost of read small" }).click();
     const dialog = page.getByRole("dialog", { name: "The cost of read small" });
     await dialog.getByLabel("Base").fill("2.5");
     await dialog.getByRole("button", { name: "Set the cost" }).click();

@@ -137,7 +137,7 @@ function CostActions({ operation, rule, onStep }: ActionsProps) {
     <Button
       isSmall
       onClick={() => onStep({ is: "price", operation })}
-      aria-label={`Give ${words} a cost of its own`}
+      aria-label={`Change the cost of ${words}`}
     >
       Change
     </Button>

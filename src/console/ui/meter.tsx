@@ -18,7 +18,7 @@ export function Meter({ label, value, max, valueText, tone = "accent", mark, chi
   return (
     <BaseMeter.Root
       className="meter"
-      value={share * 100}
+      value={Math.round(share * 100)}
       getAriaValueText={() => valueText}
       aria-label={label}
     >

@@ -81,8 +81,10 @@ test("each column that is a name has such a constraint", async () => {
     from pg_attribute as a
     join pg_class as t on t.oid = a.attrelid
     where t.relkind in ('r', 'p')
-      and t.relnamespace::regnamespace::text in ('rate_limiter', 'rate_limiter_private')
-      and a.attname in ('name', 'username', 'region', 'category')
+      and t.relnamespace::regnamespace::text in
+        ('rate_limiter', 'rate_limiter_private', 'rate_limiter_internal')
+      and a.attname in
+        ('name', 'username', 'region', 'category', 'group_name', 'managed_by')
       and a.atttypid = 'varchar'::regtype
       and not a.attisdropped
   `;
