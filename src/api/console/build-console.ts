@@ -33,11 +33,10 @@ function isThere(folder: string): Promise<boolean> {
   );
 }
 
-/** The bundler reads NODE_ENV, and writes it where there is none. */
+/** The bundler sets NODE_ENV for the whole process. */
 async function buildInProcessOfItsOwn(): Promise<void> {
-  const env = { ...process.env, NODE_ENV: "production" };
   const main = projectPath("src", "cli", "main.ts");
-  await promisify(execFile)(process.execPath, [main, "build-console"], { env });
+  await promisify(execFile)(process.execPath, [main, "build-console"]);
 }
 
 /** Under another name first: a build that is cut short, or done twice at once, does no harm. */
@@ -53,7 +52,9 @@ async function buildConsole(folder: string): Promise<void> {
   }
 }
 
-async function bundle(outDir: string): Promise<void> {
+export async function bundle(outDir: string): Promise<void> {
+  // In any other environment the bundler calls what React has for development alone.
+  process.env.NODE_ENV = "production";
   // Loaded for a build alone: where the console is built, the tools may be left out.
   const { build } = await import("vite");
   await build({
