@@ -207,6 +207,8 @@ describe.skipIf(missing !== undefined)("the console", () => {
       await eventually(async () => {
         expect(await page.getByText(/^(Loading|Connecting)/).count()).toBe(0);
       });
+      const problems = await page.getByRole("alert").allInnerTexts();
+      wrong.push(...problems.map((each) => `${path} tells a problem: ${each}`));
       wrong.push(...(await violationsOf(page)).map((each) => `${path}: ${each}`));
       await page.emulateMedia({ colorScheme: "dark" });
       const inDark = await violationsOf(page, "color-contrast");

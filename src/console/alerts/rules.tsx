@@ -39,7 +39,7 @@ export function Rules({ app }: Props) {
   const mayChange = mayUpdate || mayMonitor;
   const [{ data, error }, again] = useQuery({
     ...{ query: AlertRulesDocument, requestPolicy: "cache-and-network" },
-    variables: { filter: app ? { appId: { equalTo: app.appId } } : {} },
+    variables: app ? { filter: { appId: { equalTo: app.appId } } } : {},
   });
   const [step, setStep] = useState<Step>();
   const problem = problemOfAnswer(error);

@@ -46,7 +46,11 @@ export default function PeoplePage() {
         {data && <PeopleTable people={present(data.users?.nodes)} onStep={setStep} />}
       </Card>
       {step?.is === "sessions" && (
-        <SessionsDialog {...step.person} onClose={() => setStep(undefined)} />
+        <SessionsDialog
+          userId={step.person.userId}
+          name={step.person.email ?? step.person.username}
+          onClose={() => setStep(undefined)}
+        />
       )}
       {step?.is === "give" && (
         <GiveDialog
@@ -148,7 +152,7 @@ function PersonActions({
       <Button
         isSmall
         onClick={() => onStep({ is: "give", person })}
-        aria-label={`Give ${person.username} a role`}
+        aria-label={`Give a role to ${person.username}`}
       >
         Give a role
       </Button>
@@ -157,7 +161,7 @@ function PersonActions({
           isSmall
           kind="quiet"
           onClick={() => onStep({ is: "take", person, role: held[0]?.role?.name ?? "" })}
-          aria-label={`Take a role of ${person.username}`}
+          aria-label={`Take one of the roles of ${person.username}`}
         >
           Take one
         </Button>

@@ -59,7 +59,7 @@ query People {
       tenant {
         name
       }
-      userRoles(first: 20) {
+      userRoles(first: 10) {
         nodes {
           userRoleId
           expiresAt

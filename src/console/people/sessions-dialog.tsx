@@ -13,12 +13,12 @@ import { RevokeSessionDocument, SessionsDocument } from "./sessions.operations.t
 
 interface Props {
   readonly userId: string;
-  readonly email: string;
+  readonly name: string;
   readonly onClose: () => void;
 }
 
 /** Where a user is signed in, and the end of each. */
-export function SessionsDialog({ userId, email, onClose }: Props) {
+export function SessionsDialog({ userId, name, onClose }: Props) {
   const [{ data, error }, again] = useQuery({
     ...{ query: SessionsDocument, variables: { userId }, requestPolicy: "cache-and-network" },
   });
@@ -30,12 +30,12 @@ export function SessionsDialog({ userId, email, onClose }: Props) {
   async function end(sessionId: string) {
     const done = await revoke.act({ input: { sessionId } });
     if (done === undefined) return;
-    tell("Session ended", email);
+    tell("Session ended", name);
     again({ requestPolicy: "network-only" });
   }
 
   return (
-    <Dialog title="Sessions" about={`Where ${email} is signed in`} isOpen isWide onClose={onClose}>
+    <Dialog title="Sessions" about={`Where ${name} is signed in`} isOpen isWide onClose={onClose}>
       {problem && <ProblemNote problem={problem} />}
       {!data && !problem && <Loading />}
       {data && sessions.length === 0 && (
