@@ -49,7 +49,7 @@ const accepting = (token: string, password = secret) => api.nobody.ask(accept, {
 describe("an invitation", () => {
   test("sets a password that no administrator knows, once", async () => {
     const email = "new@mine.example";
-    const { token, userId } = await invited(email);
+    const { token, userId, invitationId } = await invited(email);
     expect(await refusalOf(accepting(token, "password1234"))).toBe(
       "QS422 password is easy to guess",
     );
@@ -63,7 +63,7 @@ describe("an invitation", () => {
     const audit = await sql`
       select entity_type, action, coalesce(new_values, '{}')::text like '%token_hash"%' as tells
       from rate_limiter_audit.audit_logs
-      where entity_type = 'invitations' or entity_id = ${userId} and action = 'set_password'
+      where entity_id = ${invitationId} or entity_id = ${userId} and action = 'set_password'
       order by created_at
     `;
     expect(audit.map(({ entity_type, action }) => `${action} ${entity_type}`)).toEqual([
