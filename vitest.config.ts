@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import LongestFirst from "./test/harness/longest-first.ts";
 
@@ -22,7 +24,11 @@ const eachFile = {
   testTimeout: 60_000,
   hookTimeout: 120_000,
   restoreMocks: true,
-  env: { LOG_LEVEL: "silent", GRAPHILE_ENV: "test" },
+  env: {
+    ...{ LOG_LEVEL: "silent", GRAPHILE_ENV: "test" },
+    // A profile of who runs the tests is none of theirs.
+    XDG_CONFIG_HOME: join(tmpdir(), "storage-qos-without-profiles"),
+  },
 } as const;
 
 export default defineConfig({

@@ -2877,7 +2877,7 @@ create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
 create function rate_limiter_internal.channel_problem(channel jsonb)
   returns text
   language sql immutable parallel safe;
-  -- body 59411a68bde01146
+  -- body 4f10aa795f3f9e81
 
 create function rate_limiter_internal.charge_late(shard_key integer, at timestamp with time zone, app_id uuid, charges rate_limiter_internal.bucket_charge[], for_bytes boolean, amount numeric, transaction_type rate_limiter.transaction_type, reference_id text, metadata jsonb DEFAULT NULL::jsonb)
   returns rate_limiter_internal.bucket_charge[]

@@ -1,5 +1,5 @@
 --! Previous: sha1:44d9fae110910fa4407eedff6f6bfd46864b8dda
---! Hash: sha1:d04ad428431b0994cbac2cbe4e23dae817f7d8f8
+--! Hash: sha1:0e899f86fbea7d587ada3cf571c59e1b41fc5f76
 --! Message: alerts and retention
 
 -- Alerts
@@ -180,8 +180,8 @@ as $$
       then 'events are not of triggered, acknowledged and resolved'
     when channel ->> 'channel' in ('webhook', 'slack') and (
       coalesce(jsonb_typeof(channel -> 'url'), '') <> 'string'
-      -- Visible ASCII, as URLs are: marks that hide text or turn it would show another host. No user
-      -- and password before the host: they would end up in logs.
+      -- Visible ASCII, as URLs are: marks that hide text or turn it would show another host. No
+      -- user and password before the host: they would end up in logs.
       or channel ->> 'url' !~ '^https?://[!-.0-?A-~]+(/[!-~]*)?$'
       or length(channel ->> 'url') > 2048
     )

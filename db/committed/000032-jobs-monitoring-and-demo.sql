@@ -1,5 +1,5 @@
---! Previous: sha1:d04ad428431b0994cbac2cbe4e23dae817f7d8f8
---! Hash: sha1:1b6708c92198ce48545c6749f4b8a396c47bb4f7
+--! Previous: sha1:0e899f86fbea7d587ada3cf571c59e1b41fc5f76
+--! Hash: sha1:294712135ee21ac68a88a1d431484a644f7850fc
 --! Message: jobs monitoring and demo
 
 -- Jobs

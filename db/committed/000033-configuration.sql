@@ -1,5 +1,5 @@
---! Previous: sha1:1b6708c92198ce48545c6749f4b8a396c47bb4f7
---! Hash: sha1:1674164363edc3fea0a4e7a0fa89df6df49fc220
+--! Previous: sha1:294712135ee21ac68a88a1d431484a644f7850fc
+--! Hash: sha1:5377a09a2081ae5a7d01ce2d7217442bc4ce5542
 --! Message: configuration
 
 -- Configuration

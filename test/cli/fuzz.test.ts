@@ -1,6 +1,9 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Command } from "commander";
 import fc from "fast-check";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 import { loadCommands } from "../../src/cli/load-commands.ts";
 import { reportError } from "../../src/cli/report-error.ts";
 import { hostileText, tries } from "../harness/hostile.ts";
@@ -9,6 +12,10 @@ import { inside } from "../harness/raw-request.ts";
 
 const database = await createDatabase();
 vi.stubEnv("DATABASE_URL", database.url);
+// Profiles are kept there: not among those of who runs the tests.
+const home = mkdtempSync(join(tmpdir(), "qos-fuzz-"));
+vi.stubEnv("XDG_CONFIG_HOME", home);
+afterAll(() => rmSync(home, { recursive: true }));
 let told = vi.fn();
 beforeEach(() => {
   told = vi.spyOn(console, "error").mockImplementation(() => {});
