@@ -47,7 +47,7 @@ export function RulePreview({ appId, draft }: Props) {
   const threshold = Number(draft.threshold);
   if (draft.threshold === "" || Number.isNaN(threshold)) return null;
   if (samples.length === 0) {
-    return <p className="quiet small">There is no sample of this metric in the last day to try.</p>;
+    return <p className="quiet small">This metric has no sample of the last day to try.</p>;
   }
 
   const times = triggersOf(

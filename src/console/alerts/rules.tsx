@@ -166,7 +166,7 @@ function StepDialog({ step, app, onClose, onDone }: StepProps) {
   return (
     <ActionDialog
       title="Delete the alert"
-      about={`${name} is no longer watched for: ${wordsOf(rule)}. What it triggered so far goes with it.`}
+      about={`${name} stops being watched for: ${wordsOf(rule)}. What it triggered so far goes with it.`}
       verb="Delete the alert"
       kind="danger"
       document={DeleteAlertRuleDocument}
