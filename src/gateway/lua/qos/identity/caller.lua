@@ -115,7 +115,7 @@ end
 -- The key that the request is charged to, and a third answer where the storage has to verify it: a
 -- watch, which ends with leave() or finish(). Or nil, why not, and after how many seconds to try again.
 --
--- `headers`: by names in lower case; `arguments`: nil where there is no query.
+-- `headers`: by names in lower case; `arguments`: nil where the request has no query.
 function _M.identify(method, headers, arguments)
   local key, why = identity.key(headers, settings.key_header)
   if why then

@@ -173,7 +173,7 @@ end
 -- What the request claims by an S3 signature; or nil and "missing", "malformed", or "ambiguous",
 -- "algorithm" and "authorization" (what could mean different things to us and to the storage).
 --
--- `headers`: by names in lower case. `arguments`: nil where there is no query.
+-- `headers`: by names in lower case. `arguments`: nil where the request has no query.
 function _M.claim(headers, arguments)
   local authorization = rawget(headers, "authorization")
   if type(authorization) == "table" then

@@ -197,7 +197,7 @@ end
 --   is_unproven   no storage has found its sender signed
 --   is_copy       the store copies an object, of `copied` bytes where that is known
 -- `path`: with the bucket, also where the host names it. `headers`: by names in lower case, all of them;
--- `arguments`: nil where there is no query. `protocol`: as in "HTTP/1.1".
+-- `arguments`: nil where the request has no query. `protocol`: as in "HTTP/1.1".
 function _M.of(method, path, arguments, headers, protocol)
   local chains = by_method[method]
   local rule = arguments and chains.all(path, arguments, headers)
