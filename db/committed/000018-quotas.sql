@@ -1,5 +1,5 @@
 --! Previous: sha1:8cf161d85af5c6db416af51ba149fa45e937ff64
---! Hash: sha1:aedc3d7a9980191ab67add0c0723c539bff2ecc1
+--! Hash: sha1:993c13eab381ca09b5d3e1680e4cf45308b86892
 --! Message: quotas
 
 -- Quotas
@@ -817,6 +817,49 @@ comment on function rate_limiter_internal.invalidate_quota(
   'Makes the buckets that a quota concerns look up their quota again from a moment on: those of '
   'its owner, or of every application that has it by default. Null changes nothing.';
 --! EndIncluded rate_limiter_internal/quotas/invalidate_quota.sql
+--! Included rate_limiter_internal/quotas/sync_config_change.sql
+create or replace function rate_limiter_internal.sync_config_change()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  changed constant rate_limiter.quota_configs := case when tg_op = 'DELETE' then old else new end;
+begin
+  perform rate_limiter_internal.commit_locally();
+  -- Before the buckets, where a statement writes to the table itself.
+  perform rate_limiter_internal.lock_quota_owner(
+    changed.app_id, changed.cluster_id, changed.default_cluster_id
+  );
+  if tg_op = 'INSERT' then
+    if new.default_cluster_id is null then
+      perform rate_limiter_internal.roll_buckets(new.owner_id, new.mode, new.valid_from);
+    end if;
+    perform rate_limiter_internal.invalidate_quota(new, new.valid_from);
+  elsif tg_op = 'DELETE' then
+    perform rate_limiter_internal.invalidate_quota(old, clock_timestamp());
+  else
+    perform rate_limiter_internal.invalidate_quota(
+      new,
+      least(
+        case when new.valid_from <> old.valid_from then least(new.valid_from, old.valid_from) end,
+        case when new.valid_to is distinct from old.valid_to
+          then least(new.valid_to, old.valid_to) end,
+        case when new.is_active <> old.is_active then clock_timestamp() end
+      )
+    );
+  end if;
+  return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.sync_config_change() is
+  'Trigger: makes the buckets notice a quota version that was added, changed or removed, from '
+  'the moment on at which that counts.';
+--! EndIncluded rate_limiter_internal/quotas/sync_config_change.sql
 --! Included rate_limiter_internal/quotas/live_quotas.sql
 create or replace function rate_limiter_internal.live_quotas(at timestamptz, owner_ids uuid[])
 returns table (
@@ -1858,6 +1901,13 @@ create or replace trigger sync_quota_change
 comment on trigger sync_quota_change on rate_limiter.bandwidth_quotas is
   'Makes the bucket of a new quota, and tells it of changes.';
 --! EndIncluded rate_limiter/quotas/sync_quota_change.triggers.sql
+--! Included rate_limiter/quotas/sync_config_change.triggers.sql
+create or replace trigger sync_config_change
+  after insert or update or delete on rate_limiter.quota_configs
+  for each row execute function rate_limiter_internal.sync_config_change();
+comment on trigger sync_config_change on rate_limiter.quota_configs is
+  'Buckets take a version up at exactly its valid_from.';
+--! EndIncluded rate_limiter/quotas/sync_config_change.triggers.sql
 --! Included rate_limiter/quotas/quota_configs.triggers.sql
 create or replace trigger refuse_delete_of_quota
   before delete on rate_limiter.quota_configs

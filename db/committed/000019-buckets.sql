@@ -1,5 +1,5 @@
---! Previous: sha1:aedc3d7a9980191ab67add0c0723c539bff2ecc1
---! Hash: sha1:36a0de8a03938c59655826d227a515220dfb5d8d
+--! Previous: sha1:993c13eab381ca09b5d3e1680e4cf45308b86892
+--! Hash: sha1:1602a28d6b4fecb3e8ec8ade63e00f74d89c3221
 --! Message: buckets
 
 -- Buckets

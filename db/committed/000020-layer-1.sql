@@ -1,5 +1,5 @@
---! Previous: sha1:36a0de8a03938c59655826d227a515220dfb5d8d
---! Hash: sha1:29b5c6cb36c907ee1a227f422d3babdb6dcd46a9
+--! Previous: sha1:1602a28d6b4fecb3e8ec8ade63e00f74d89c3221
+--! Hash: sha1:86729f312ac4d9d48364d526e91b2cce8ebade40
 --! Message: layer 1
 
 -- Layer 1

@@ -1,5 +1,5 @@
---! Previous: sha1:29b5c6cb36c907ee1a227f422d3babdb6dcd46a9
---! Hash: sha1:bbb013a7ed05d6b715935e169dd45ed205b0f708
+--! Previous: sha1:86729f312ac4d9d48364d526e91b2cce8ebade40
+--! Hash: sha1:b8b5d26aa09de47fa1160e042afa5be6c1311248
 --! Message: ceilings and suspensions
 
 -- Ceilings

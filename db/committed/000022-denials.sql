@@ -1,5 +1,5 @@
---! Previous: sha1:bbb013a7ed05d6b715935e169dd45ed205b0f708
---! Hash: sha1:64b5d19025a437417e3c252d1b1b360fe1af8976
+--! Previous: sha1:b8b5d26aa09de47fa1160e042afa5be6c1311248
+--! Hash: sha1:7c64ad669984f136953f1fa83de915effe485213
 --! Message: denials
 
 -- Denials

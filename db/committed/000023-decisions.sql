@@ -1,5 +1,5 @@
---! Previous: sha1:64b5d19025a437417e3c252d1b1b360fe1af8976
---! Hash: sha1:dfd2363cf05f0f830ac2250cd47106374bf622ff
+--! Previous: sha1:7c64ad669984f136953f1fa83de915effe485213
+--! Hash: sha1:1dbfddeee26094460281bfd06162427485061cf4
 --! Message: decisions
 
 -- Decisions

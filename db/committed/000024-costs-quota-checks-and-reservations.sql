@@ -1,5 +1,5 @@
---! Previous: sha1:dfd2363cf05f0f830ac2250cd47106374bf622ff
---! Hash: sha1:5750c644d38084c43cd589988e4588a42de4d9c3
+--! Previous: sha1:1dbfddeee26094460281bfd06162427485061cf4
+--! Hash: sha1:22c9cf0a75e4e51605825ec46fa6ec05151292f3
 --! Message: costs quota checks and reservations
 
 -- Costs

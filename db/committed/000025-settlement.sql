@@ -1,5 +1,5 @@
---! Previous: sha1:5750c644d38084c43cd589988e4588a42de4d9c3
---! Hash: sha1:aa54329977cac9e10ec921b96676063909e2eb1a
+--! Previous: sha1:22c9cf0a75e4e51605825ec46fa6ec05151292f3
+--! Hash: sha1:e411a642729108bbbda4e21954a4d0114f79a12f
 --! Message: settlement
 
 -- Settlement

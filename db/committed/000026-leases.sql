@@ -1,5 +1,5 @@
---! Previous: sha1:aa54329977cac9e10ec921b96676063909e2eb1a
---! Hash: sha1:8d21029b1d49aefe37dca833a0ea7f6bfbfb2698
+--! Previous: sha1:e411a642729108bbbda4e21954a4d0114f79a12f
+--! Hash: sha1:5d668af6768dac85757b9e3c7498e2c4d91c6721
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:8d21029b1d49aefe37dca833a0ea7f6bfbfb2698
---! Hash: sha1:11a70c5ef0d1869091b45b220ea81aad0245c5ee
+--! Previous: sha1:5d668af6768dac85757b9e3c7498e2c4d91c6721
+--! Hash: sha1:dde28f5f053f0811d58edc6544fa2f4708223dde
 --! Message: exchanges of leases
 
 -- Exchanges of leases

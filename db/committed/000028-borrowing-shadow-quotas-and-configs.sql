@@ -1,5 +1,5 @@
---! Previous: sha1:11a70c5ef0d1869091b45b220ea81aad0245c5ee
---! Hash: sha1:106a216040d9ec8445585ceedf83d87867b8bd44
+--! Previous: sha1:dde28f5f053f0811d58edc6544fa2f4708223dde
+--! Hash: sha1:123b2d61a4912d13ce9b0d57a08ab22e517e8f5a
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing
@@ -1673,51 +1673,8 @@ grant execute on function rate_limiter_admin.shadow_report(timestamptz, timestam
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/shadow/shadow_report.sql
 
--- Application configs
---! Included rate_limiter_internal/config/sync_config_change.sql
-create or replace function rate_limiter_internal.sync_config_change()
-returns trigger
-language plpgsql
-volatile
-parallel unsafe
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  changed constant rate_limiter.quota_configs := case when tg_op = 'DELETE' then old else new end;
-begin
-  perform rate_limiter_internal.commit_locally();
-  -- Before the buckets, where a statement writes to the table itself.
-  perform rate_limiter_internal.lock_quota_owner(
-    changed.app_id, changed.cluster_id, changed.default_cluster_id
-  );
-  if tg_op = 'INSERT' then
-    if new.default_cluster_id is null then
-      perform rate_limiter_internal.roll_buckets(new.owner_id, new.mode, new.valid_from);
-    end if;
-    perform rate_limiter_internal.invalidate_quota(new, new.valid_from);
-  elsif tg_op = 'DELETE' then
-    perform rate_limiter_internal.invalidate_quota(old, clock_timestamp());
-  else
-    perform rate_limiter_internal.invalidate_quota(
-      new,
-      least(
-        case when new.valid_from <> old.valid_from then least(new.valid_from, old.valid_from) end,
-        case when new.valid_to is distinct from old.valid_to
-          then least(new.valid_to, old.valid_to) end,
-        case when new.is_active <> old.is_active then clock_timestamp() end
-      )
-    );
-  end if;
-  return null;
-end;
-$$;
-
-comment on function rate_limiter_internal.sync_config_change() is
-  'Trigger: makes the buckets notice a quota version that was added, changed or removed, from '
-  'the moment on at which that counts.';
---! EndIncluded rate_limiter_internal/config/sync_config_change.sql
---! Included rate_limiter_internal/config/limits_in_force_at.sql
+-- Caller config
+--! Included rate_limiter_internal/caller_config/limits_in_force_at.sql
 create or replace function rate_limiter_internal.limits_in_force_at(
   at timestamptz,
   app_id uuid
@@ -1778,8 +1735,8 @@ $$;
 
 comment on function rate_limiter_internal.limits_in_force_at(timestamptz, uuid) is
   'limits_in_force() at a moment of the caller''s choice: for tests.';
---! EndIncluded rate_limiter_internal/config/limits_in_force_at.sql
---! Included rate_limiter/config/limits_in_force.sql
+--! EndIncluded rate_limiter_internal/caller_config/limits_in_force_at.sql
+--! Included rate_limiter/caller_config/limits_in_force.sql
 create or replace function rate_limiter.limits_in_force(
   app_id uuid
 )
@@ -1803,8 +1760,8 @@ comment on function rate_limiter.limits_in_force(uuid) is
   'unknown application, QS403 for an inactive one or an inactive tenant.';
 grant execute on function rate_limiter.limits_in_force(uuid)
   to rate_limiter_app;
---! EndIncluded rate_limiter/config/limits_in_force.sql
---! Included rate_limiter_internal/config/application_config_at.sql
+--! EndIncluded rate_limiter/caller_config/limits_in_force.sql
+--! Included rate_limiter_internal/caller_config/application_config_at.sql
 create or replace function rate_limiter_internal.application_config_at(
   at timestamptz,
   api_key text,
@@ -1874,8 +1831,8 @@ $$;
 
 comment on function rate_limiter_internal.application_config_at(timestamptz, text, uuid) is
   'The config of one application, by key or by id, or the error that there is.';
---! EndIncluded rate_limiter_internal/config/application_config_at.sql
---! Included rate_limiter/config/application_configs.sql
+--! EndIncluded rate_limiter_internal/caller_config/application_config_at.sql
+--! Included rate_limiter/caller_config/application_configs.sql
 create or replace function rate_limiter.application_configs(
   api_keys text[],
   app_ids uuid[]
@@ -1899,8 +1856,8 @@ comment on function rate_limiter.application_configs(text[], uuid[]) is
   '{"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
 grant execute on function rate_limiter.application_configs(text[], uuid[])
   to rate_limiter_app;
---! EndIncluded rate_limiter/config/application_configs.sql
---! Included rate_limiter_internal/config/notify_applications.sql
+--! EndIncluded rate_limiter/caller_config/application_configs.sql
+--! Included rate_limiter_internal/caller_config/notify_applications.sql
 create or replace function rate_limiter_internal.notify_applications(app_ids uuid[])
 returns void
 language sql
@@ -1915,8 +1872,8 @@ $$;
 
 comment on function rate_limiter_internal.notify_applications(uuid[]) is
   'Tells clients and gateways that what they hold copies of has changed for these applications.';
---! EndIncluded rate_limiter_internal/config/notify_applications.sql
---! Included rate_limiter_internal/config/notify_change.sql
+--! EndIncluded rate_limiter_internal/caller_config/notify_applications.sql
+--! Included rate_limiter_internal/caller_config/notify_change.sql
 create or replace function rate_limiter_internal.notify_change()
 returns trigger
 language plpgsql
@@ -1941,8 +1898,8 @@ comment on function rate_limiter_internal.notify_change() is
   'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the '
   'kind of the change, and the column that names its application or tenant (none: all). One '
   'transaction tells the same only once.';
---! EndIncluded rate_limiter_internal/config/notify_change.sql
---! Included rate_limiter_internal/config/notify_quota_change.sql
+--! EndIncluded rate_limiter_internal/caller_config/notify_change.sql
+--! Included rate_limiter_internal/caller_config/notify_quota_change.sql
 create or replace function rate_limiter_internal.notify_quota_change()
 returns trigger
 language plpgsql
@@ -1965,8 +1922,8 @@ $$;
 
 comment on function rate_limiter_internal.notify_quota_change() is
   'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
---! EndIncluded rate_limiter_internal/config/notify_quota_change.sql
---! Included rate_limiter_internal/config/notify_tenant_change.sql
+--! EndIncluded rate_limiter_internal/caller_config/notify_quota_change.sql
+--! Included rate_limiter_internal/caller_config/notify_tenant_change.sql
 create or replace function rate_limiter_internal.notify_tenant_change()
 returns trigger
 language plpgsql
@@ -1989,15 +1946,8 @@ $$;
 comment on function rate_limiter_internal.notify_tenant_change() is
   'Trigger: tells clients and gateways that the applications of a tenant are served again, or '
   'no longer.';
---! EndIncluded rate_limiter_internal/config/notify_tenant_change.sql
---! Included rate_limiter/config/sync_config_change.triggers.sql
-create or replace trigger sync_config_change
-  after insert or update or delete on rate_limiter.quota_configs
-  for each row execute function rate_limiter_internal.sync_config_change();
-comment on trigger sync_config_change on rate_limiter.quota_configs is
-  'Buckets take a version up at exactly its valid_from.';
---! EndIncluded rate_limiter/config/sync_config_change.triggers.sql
---! Included rate_limiter/config/notify_change.triggers.sql
+--! EndIncluded rate_limiter_internal/caller_config/notify_tenant_change.sql
+--! Included rate_limiter/caller_config/notify_change.triggers.sql
 create or replace trigger notify_change
   after insert or update or delete on rate_limiter.quota_configs
   for each row execute function rate_limiter_internal.notify_change('quota', 'owner_id');
@@ -2049,11 +1999,11 @@ create or replace trigger notify_change
   execute function rate_limiter_internal.notify_change('settings');
 comment on trigger notify_change on rate_limiter.system_settings is
   'Clients take leases by the new settings.';
---! EndIncluded rate_limiter/config/notify_change.triggers.sql
---! Included rate_limiter_private/config/notify_change.triggers.sql
+--! EndIncluded rate_limiter/caller_config/notify_change.triggers.sql
+--! Included rate_limiter_private/caller_config/notify_change.triggers.sql
 create or replace trigger notify_change
   after insert or update or delete on rate_limiter_private.api_keys
   for each row execute function rate_limiter_internal.notify_change('api_key', 'app_id');
 comment on trigger notify_change on rate_limiter_private.api_keys is
   'Clients stop at once when their key is revoked.';
---! EndIncluded rate_limiter_private/config/notify_change.triggers.sql
+--! EndIncluded rate_limiter_private/caller_config/notify_change.triggers.sql

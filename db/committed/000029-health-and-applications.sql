@@ -1,5 +1,5 @@
---! Previous: sha1:106a216040d9ec8445585ceedf83d87867b8bd44
---! Hash: sha1:e5e2527ad797e98a9432f4f30c162c3970adcccc
+--! Previous: sha1:123b2d61a4912d13ce9b0d57a08ab22e517e8f5a
+--! Hash: sha1:7ace5a726cb49ce2b697ecb66ee71e6aeb2a6197
 --! Message: health and applications
 
 -- Health

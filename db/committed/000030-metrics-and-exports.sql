@@ -1,5 +1,5 @@
---! Previous: sha1:e5e2527ad797e98a9432f4f30c162c3970adcccc
---! Hash: sha1:44d9fae110910fa4407eedff6f6bfd46864b8dda
+--! Previous: sha1:7ace5a726cb49ce2b697ecb66ee71e6aeb2a6197
+--! Hash: sha1:bc495bc099741d38ca9781b0d101c9c5ec3113cf
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:44d9fae110910fa4407eedff6f6bfd46864b8dda
---! Hash: sha1:0e899f86fbea7d587ada3cf571c59e1b41fc5f76
+--! Previous: sha1:bc495bc099741d38ca9781b0d101c9c5ec3113cf
+--! Hash: sha1:8b4ddbf4b887b064006c2659cbb61c4df9321f91
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:0e899f86fbea7d587ada3cf571c59e1b41fc5f76
---! Hash: sha1:294712135ee21ac68a88a1d431484a644f7850fc
+--! Previous: sha1:8b4ddbf4b887b064006c2659cbb61c4df9321f91
+--! Hash: sha1:6259b908d14c85db8965fd3750b300cf0218ae4f
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:294712135ee21ac68a88a1d431484a644f7850fc
---! Hash: sha1:5377a09a2081ae5a7d01ce2d7217442bc4ce5542
+--! Previous: sha1:6259b908d14c85db8965fd3750b300cf0218ae4f
+--! Hash: sha1:123be3583b0db046d5f2c1d177fa4766ae5dd12c
 --! Message: configuration
 
 -- Configuration
