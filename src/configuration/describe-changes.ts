@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { printableLines } from "../cli/printable.ts";
+import { printableLines } from "../output/printable.ts";
 import type { Change } from "./change.ts";
 import { titleOf } from "./configuration.ts";
 import { fieldsOf } from "./tree.ts";

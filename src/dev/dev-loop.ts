@@ -1,6 +1,6 @@
 import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
-import { describeError } from "../cli/report-error.ts";
+import { describeError } from "../output/describe-error.ts";
 import { applyFixtures } from "./apply-fixtures.ts";
 import { testsOf } from "./tests-of.ts";
 

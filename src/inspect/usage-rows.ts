@@ -1,5 +1,5 @@
-import { moment } from "../cli/moment.ts";
 import type { Usage } from "../management/management.ts";
+import { moment } from "../output/moment.ts";
 import { bytesForPeople, trimmed } from "./amounts.ts";
 
 /** Exact, for programs. */

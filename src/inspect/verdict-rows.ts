@@ -1,5 +1,5 @@
-import { moment } from "../cli/moment.ts";
 import type { Verdict } from "../management/management.ts";
+import { moment } from "../output/moment.ts";
 import { bytesForPeople, trimmed } from "./amounts.ts";
 
 const amounts = ["charge", "tokens", "capacity", "debt", "refill_per_second"] as const;

@@ -1,4 +1,4 @@
-import { moment } from "../cli/moment.ts";
+import { moment } from "../output/moment.ts";
 import { formatPath } from "./path.ts";
 import type { Fields, Item } from "./resource.ts";
 

@@ -1,4 +1,4 @@
-import { requireMoment } from "../cli/arguments.ts";
+import { requireMoment } from "../input/require-moment.ts";
 import { inOrder, presentFields } from "./in-order.ts";
 import type { Resource } from "./resource.ts";
 

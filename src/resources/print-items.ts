@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
-import { printRows } from "../cli/print-rows.ts";
-import { printableLines } from "../cli/printable.ts";
+import { printRows } from "../output/print-rows.ts";
+import { printableLines } from "../output/printable.ts";
 import type { Item, Resource } from "./resource.ts";
 
 export const formats = ["table", "json", "yaml"] as const;

@@ -1,4 +1,4 @@
-import { requireMoment } from "../cli/arguments.ts";
+import { requireMoment } from "../input/require-moment.ts";
 import type { NewServiceToken } from "../management/management.ts";
 import { InputError } from "../user-error.ts";
 import { inOrder, presentFields } from "./in-order.ts";

@@ -1,4 +1,4 @@
-import { printable } from "../cli/printable.ts";
+import { printable } from "../output/printable.ts";
 import type { Sample, Sampled } from "./sample.ts";
 
 export interface Line extends Sampled {

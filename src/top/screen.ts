@@ -1,4 +1,4 @@
-import { printable } from "../cli/printable.ts";
+import { printable } from "../output/printable.ts";
 import { type Line, nameOf, type Order, sorted } from "./rates.ts";
 
 /** What the keyboard has chosen. */

@@ -34,7 +34,7 @@ test("npm run test:changes prints its commands with --list, and refuses a commit
 });
 
 test.each([
-  ["src/cli/print-rows.ts", ["src/cli/print-rows.ts"]],
+  ["src/output/print-rows.ts", ["src/output/print-rows.ts"]],
   ["docs/scale.md", testFiles("test/docs")],
   ["src/gateway/lua/qos/gateway.lua", testFiles("test/gateway")],
   ["src/console/cluster/reservations.tsx", testFiles("test/console")],

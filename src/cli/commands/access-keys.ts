@@ -18,7 +18,8 @@ export function register(program: Command): void {
     .action(async (appId: string, accessKeyId: string, { name, expiresAt }: Options) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { registerAccessKey } = await import("../../keys/register-access-key.ts");
-      const { requireMoment, requireUuids } = await import("../arguments.ts");
+      const { requireMoment } = await import("../../input/require-moment.ts");
+      const { requireUuids } = await import("../../input/require-ids.ts");
       requireUuids([appId], "Give the application's id, as the admin API shows it.");
       const until = expiresAt === undefined ? undefined : requireMoment(expiresAt, "--expires-at");
       const key = { appId, accessKeyId, name, expiresAt: until };

@@ -10,7 +10,7 @@ export function register(program: Command): void {
     .description("list the archives of a folder, or of s3://bucket/folder")
     .option("--json", "one JSON object a line")
     .action(async (folder: string | undefined, { json }: { json?: boolean }) => {
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const { archiveStore } = await import("../archive-location.ts");
       const { listManifests } = await import("../../worker/archive/list.ts");
       const { readManifest } = await import("../../worker/archive/manifest.ts");

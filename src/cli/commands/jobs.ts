@@ -15,7 +15,7 @@ export function register(program: Command): void {
     .option("--json", "one JSON object a line")
     .action(async ({ json }: Output) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const { failedJobs } = await import("../../jobs/failed-jobs.ts");
       const columns = ["job_id", "task", "attempts", "failed_at", "last_error"];
       printRows(await withOwnerConnection(failedJobs), columns, {
@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .action(async (ids: string[]) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { retryJobs } = await import("../../jobs/retry-jobs.ts");
-      const { requireJobIds } = await import("../arguments.ts");
+      const { requireJobIds } = await import("../../input/require-ids.ts");
       requireJobIds(ids);
       console.log(
         `jobs that run again: ${await withOwnerConnection((sql) => retryJobs(sql, ids))}`,
@@ -59,7 +59,7 @@ export function register(program: Command): void {
     .option("--json", "one JSON object a line")
     .action(async ({ json }: Output) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const { deadNotifications } = await import("../../jobs/dead-notifications.ts");
       const columns = [
         "notification_id",
@@ -81,7 +81,7 @@ export function register(program: Command): void {
     .action(async (ids: string[]) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { replayNotifications } = await import("../../jobs/replay-notifications.ts");
-      const { requireUuids } = await import("../arguments.ts");
+      const { requireUuids } = await import("../../input/require-ids.ts");
       requireUuids(ids, "Give ids as jobs dead-letters lists them.");
       console.log(
         `notifications sent again: ${await withOwnerConnection((sql) => replayNotifications(sql, ids))}`,
@@ -96,7 +96,7 @@ export function register(program: Command): void {
     .action(async ({ from, to }: { from: string; to: string }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { markForAggregation } = await import("../../jobs/mark-for-aggregation.ts");
-      const { requireMoment, requireSpan } = await import("../arguments.ts");
+      const { requireMoment, requireSpan } = await import("../../input/require-moment.ts");
       const [start, end] = [requireMoment(from, "--from"), requireMoment(to, "--to")];
       requireSpan(start, end);
       const hours = await withOwnerConnection((sql) => markForAggregation(sql, start, end));

@@ -28,8 +28,8 @@ Exit codes: 0 every token is explained, 3 there are gaps (a thousand are shown),
     )
     .action(async ({ since, json }: Options) => {
       const { ledgerGaps } = await import("../../inspect/ledger-gaps.ts");
-      const { printRows } = await import("../print-rows.ts");
-      const { requireTime } = await import("../require-time.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
+      const { requireTime } = await import("../../input/require-time.ts");
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const seconds = since === undefined ? undefined : requireTime(since, "--since");
       const rows = await withOwnerConnection((sql) => ledgerGaps(sql, seconds));

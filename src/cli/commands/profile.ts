@@ -37,7 +37,7 @@ Examples:
     .action(async ({ json }: { json?: boolean }) => {
       const { readProfiles } = await import("../../profiles/profiles-file.ts");
       const { describeProfile } = await import("../../profiles/profile.ts");
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const { current, profiles } = readProfiles(process.env);
       const rows = Object.entries(profiles).map(([name, each]) => ({
         ...{ name, kind: "url" in each ? "api" : "database", address: describeProfile(each) },

@@ -43,7 +43,7 @@ export function register(program: Command): void {
     .option("--json", "one JSON object a line")
     .action(async ({ json }: { json?: boolean }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const { seriesStatus } = await import("../../timescale/status.ts");
       const columns = ["table_name", "state", "partitions", "chunks", "compressed", "bytes"];
       printRows(await withOwnerConnection(seriesStatus), columns, { json, none: "no tables" });
@@ -52,7 +52,7 @@ export function register(program: Command): void {
 
 async function printPlan(direction: "adopt" | "leave", json: boolean | undefined): Promise<void> {
   const { withOwnerConnection } = await import("../with-owner-connection.ts");
-  const { printRows } = await import("../print-rows.ts");
+  const { printRows } = await import("../../output/print-rows.ts");
   const { movePlan } = await import("../../timescale/plan.ts");
   const rows = await withOwnerConnection((sql) => movePlan(sql, direction));
   printRows(rows, ["table_name", "part", "estimated_rows", "bytes"], {

@@ -32,8 +32,8 @@ Examples:
       const { topLive, topOnce } = await import("../../top/run.ts");
       const { takeSample } = await import("../../top/sample.ts");
       const { asOperator } = await import("../as-operator.ts");
-      const { requireTime } = await import("../require-time.ts");
-      const { requireCount } = await import("../require-count.ts");
+      const { requireTime } = await import("../../input/require-time.ts");
+      const { requireCount } = await import("../../input/require-count.ts");
       const most = requireCount(limit, "--limit", 1_000);
       const options = {
         intervalMs: Number(requireTime(interval, "--interval")) * 1_000,

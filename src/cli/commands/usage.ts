@@ -31,8 +31,8 @@ ${exitCodesHelp}`,
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
       const { withManagement } = await import("../with-management.ts");
-      const { printRows } = await import("../print-rows.ts");
-      const { requireTime } = await import("../require-time.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
+      const { requireTime } = await import("../../input/require-time.ts");
       const path = parsePath(name, resourceOf("application"));
       const seconds = requireTime(since, "--since");
       const usage = await withManagement(as, (management) =>

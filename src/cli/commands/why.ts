@@ -32,7 +32,7 @@ ${exitCodesHelp}`,
         "../../decide/unknown-operation.ts"
       );
       const { withManagement } = await import("../with-management.ts");
-      const { printRows } = await import("../print-rows.ts");
+      const { printRows } = await import("../../output/print-rows.ts");
       const path = parsePath(name, resourceOf("application"));
       const bytes = sizeInBytes(size);
       const verdicts = await withManagement(as, (management) =>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeError } from "../../src/cli/report-error.ts";
+import { describeError } from "../../src/output/describe-error.ts";
 import { UserError } from "../../src/user-error.ts";
 import { createDatabase } from "../harness/index.ts";
 

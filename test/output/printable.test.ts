@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
-import { printRows } from "../../src/cli/print-rows.ts";
-import { printable } from "../../src/cli/printable.ts";
+import { printRows } from "../../src/output/print-rows.ts";
+import { printable } from "../../src/output/printable.ts";
 
 test("a terminal is shown what would steer it, in rows and in JSON", () => {
   const name = "\u001b]0;owned\u0007\u009b2Ja\u202egnp";
