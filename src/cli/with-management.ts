@@ -1,9 +1,9 @@
 import { apiManagement } from "../management/by-api/api-management.ts";
 import { databaseManagement } from "../management/by-database/database-management.ts";
 import type { Management } from "../management/management.ts";
+import { apiTarget } from "../targets/api-target.ts";
 import { InputError } from "../user-error.ts";
 import { asOperator } from "./as-operator.ts";
-import { apiTarget } from "./target.ts";
 
 /** Runs work by the admin API where one is named, else in one transaction of the database. */
 export function withManagement<T>(

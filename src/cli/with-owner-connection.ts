@@ -1,6 +1,6 @@
 import { type Sql, withConnection } from "../postgres/connect.ts";
 import { withRole } from "../postgres/url.ts";
-import { databaseUrlOr } from "./database-url.ts";
+import { databaseUrlOr } from "../targets/database-url.ts";
 
 /**
  * Connects as the owner, for commands of operators: to the database of DATABASE_URL, or else to the

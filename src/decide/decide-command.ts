@@ -1,8 +1,8 @@
-import { databaseUrlOr } from "../cli/database-url.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { readDemoKey } from "../start/demo-key.ts";
 import { localDataFolder } from "../start/local-database.ts";
+import { databaseUrlOr } from "../targets/database-url.ts";
 import { InputError } from "../user-error.ts";
 import { check } from "./check.ts";
 import { consume } from "./consume.ts";

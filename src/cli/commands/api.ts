@@ -14,7 +14,7 @@ export function register(program: Command): void {
     .action(async () => {
       const { startApi } = await import("../../api/server.ts");
       const { apiSettings } = await import("../../api/settings.ts");
-      const { databaseUrl } = await import("../database-url.ts");
+      const { databaseUrl } = await import("../../targets/database-url.ts");
       const { startTracing } = await import("../../tracing/start-tracing.ts");
       const { runUntilStopped } = await import("../run-until-stopped.ts");
       const { urlFrom, withRole } = await import("../../postgres/url.ts");

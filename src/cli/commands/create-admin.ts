@@ -44,7 +44,7 @@ export function register(program: Command): void {
 
 /** The database of DATABASE_URL; without it the embedded one, running or not. */
 async function withAdminUrl(use: (url: string) => Promise<void>): Promise<void> {
-  const { databaseUrl } = await import("../database-url.ts");
+  const { databaseUrl } = await import("../../targets/database-url.ts");
   if (process.env.DATABASE_URL) return use(databaseUrl());
   const { openDatabases } = await import("../../start/databases.ts");
   const databases = await openDatabases(process.env);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { databaseUrl } from "../database-url.ts";
+import { databaseUrl } from "../../targets/database-url.ts";
 
 export function register(program: Command): void {
   program

@@ -25,7 +25,7 @@ Examples:
   storage-qos profile add operations --database < connection-url`,
     )
     .action(async (name: string, { url, database }: AddOptions) => {
-      const { addProfile } = await import("../../profiles/add-profile.ts");
+      const { addProfile } = await import("../../targets/add-profile.ts");
       await addProfile(process.env, name, { url, database: database ?? false });
       console.log(`profile ${name} was added`);
     });
@@ -35,8 +35,8 @@ Examples:
     .description("list profiles, without what is secret")
     .option("--json", "one JSON object a line")
     .action(async ({ json }: { json?: boolean }) => {
-      const { readProfiles } = await import("../../profiles/profiles-file.ts");
-      const { describeProfile } = await import("../../profiles/profile.ts");
+      const { readProfiles } = await import("../../targets/profiles-file.ts");
+      const { describeProfile } = await import("../../targets/profile.ts");
       const { printRows } = await import("../../output/print-rows.ts");
       const { current, profiles } = readProfiles(process.env);
       const rows = Object.entries(profiles).map(([name, each]) => ({
@@ -51,8 +51,8 @@ Examples:
     .command("use <name>")
     .description("use a profile where nothing else is named")
     .action(async (name: string) => {
-      const { readProfiles, writeProfiles } = await import("../../profiles/profiles-file.ts");
-      const { requireProfile } = await import("../../profiles/chosen-profile.ts");
+      const { readProfiles, writeProfiles } = await import("../../targets/profiles-file.ts");
+      const { requireProfile } = await import("../../targets/chosen-profile.ts");
       const { profiles } = readProfiles(process.env);
       requireProfile(profiles, name);
       writeProfiles(process.env, { current: name, profiles });
@@ -63,8 +63,8 @@ Examples:
     .command("remove <name>")
     .description("remove a profile and its secret")
     .action(async (name: string) => {
-      const { readProfiles, writeProfiles } = await import("../../profiles/profiles-file.ts");
-      const { requireProfile } = await import("../../profiles/chosen-profile.ts");
+      const { readProfiles, writeProfiles } = await import("../../targets/profiles-file.ts");
+      const { requireProfile } = await import("../../targets/chosen-profile.ts");
       const { current, profiles } = readProfiles(process.env);
       requireProfile(profiles, name);
       const left = Object.fromEntries(Object.entries(profiles).filter(([each]) => each !== name));

@@ -7,7 +7,7 @@ export function register(program: Command): void {
       "make the demo's tenant, applications, API key and an administrator, where none are",
     )
     .action(async () => {
-      const { databaseUrlOr } = await import("../database-url.ts");
+      const { databaseUrlOr } = await import("../../targets/database-url.ts");
       const { firstAdministrator } = await import("../../api/administrator/first-administrator.ts");
       const { seedDemo } = await import("../../start/seed-demo.ts");
       const url = databaseUrlOr("postgres");

@@ -18,7 +18,7 @@ export function register(program: Command): void {
     .action(async ({ dryRun, json }: MoveOptions) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       if (dryRun) return printPlan("adopt", json);
-      const { databaseUrlOr } = await import("../database-url.ts");
+      const { databaseUrlOr } = await import("../../targets/database-url.ts");
       const { requireExtension } = await import("../../timescale/extension.ts");
       const { adopt } = await import("../../timescale/adopt.ts");
       await requireExtension(databaseUrlOr("postgres"));

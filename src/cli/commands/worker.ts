@@ -26,7 +26,7 @@ export function register(program: Command): void {
       ),
     )
     .action(async () => {
-      const { databaseUrl } = await import("../database-url.ts");
+      const { databaseUrl } = await import("../../targets/database-url.ts");
       const { urlFrom } = await import("../../postgres/url.ts");
       const { startTracing } = await import("../../tracing/start-tracing.ts");
       const { runUntilStopped } = await import("../run-until-stopped.ts");

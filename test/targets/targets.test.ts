@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeEach, expect, test, vi } from "vitest";
-import { databaseUrlOr } from "../../src/cli/database-url.ts";
-import { apiTarget } from "../../src/cli/target.ts";
-import { addProfile } from "../../src/profiles/add-profile.ts";
-import { profilesPath } from "../../src/profiles/profiles-file.ts";
-import { runInProcess } from "./in-process.ts";
+import { addProfile } from "../../src/targets/add-profile.ts";
+import { apiTarget } from "../../src/targets/api-target.ts";
+import { databaseUrlOr } from "../../src/targets/database-url.ts";
+import { profilesPath } from "../../src/targets/profiles-file.ts";
+import { runInProcess } from "../cli/in-process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "storage-qos-profiles-"));
 afterAll(() => rmSync(folder, { recursive: true }));

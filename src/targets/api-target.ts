@@ -1,10 +1,10 @@
 import type { ApiTarget } from "../management/by-api/api-client.ts";
 import { urlFrom } from "../postgres/url.ts";
-import { requireApiUrl } from "../profiles/api-url.ts";
-import { chosenProfile } from "../profiles/chosen-profile.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { UserError } from "../user-error.ts";
+import { requireApiUrl } from "./api-url.ts";
+import { chosenProfile } from "./chosen-profile.ts";
 
 /**
  * The API that a command asks: that of QOS_URL, else, without DATABASE_URL, that of the profile.

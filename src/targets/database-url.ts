@@ -1,7 +1,7 @@
 import { urlFrom } from "../postgres/url.ts";
-import { chosenProfile } from "../profiles/chosen-profile.ts";
 import { findLocalDatabase, localDataFolder } from "../start/local-database.ts";
 import { UserError } from "../user-error.ts";
+import { chosenProfile } from "./chosen-profile.ts";
 
 /** The database that a command works on, or an error that says how to name one. */
 export function databaseUrl(env: NodeJS.ProcessEnv = process.env): string {
