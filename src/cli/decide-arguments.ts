@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { DecideOptions } from "../decide/decide-command.ts";
+import { coloured } from "../output/colours.ts";
 
 /** What check and consume have in common: they differ in whether they take anything. */
 export function decideBy(command: Command, call: "check" | "consume"): void {
@@ -19,7 +20,7 @@ export function decideBy(command: Command, call: "check" | "consume"): void {
     .action(async (operation: string, size: string, options: DecideOptions) => {
       const { decideCommand, deniedExitCode } = await import("../decide/decide-command.ts");
       const { text, isDenied } = await decideCommand(call, operation, size, options);
-      console.log(text);
+      console.log(options.json ? text : coloured(text));
       if (isDenied) process.exitCode = deniedExitCode;
     });
 }

@@ -1,3 +1,4 @@
+import { heading } from "./colours.ts";
 import { printable } from "./printable.ts";
 
 /** Prints rows as an aligned table, or as JSON with one object in each line. */
@@ -12,7 +13,8 @@ export function printRows(
   } else if (rows.length === 0) {
     console.log(none);
   } else {
-    for (const line of aligned([[...columns], ...cells])) console.log(line);
+    const [head = "", ...lines] = aligned([[...columns], ...cells]);
+    for (const line of [heading(head), ...lines]) console.log(line);
   }
 }
 

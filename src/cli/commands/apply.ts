@@ -39,6 +39,7 @@ The schema of the files is docs/qos.schema.json.`,
       const { prune = false, takeOver = false, dryRun: isRehearsal = false } = options;
       const { readSources } = await import("../../configuration/source.ts");
       const { configurationOf, requireSome } = await import("../../configuration/configuration.ts");
+      const { coloured } = await import("../../output/colours.ts");
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
       const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));
@@ -47,7 +48,7 @@ The schema of the files is docs/qos.schema.json.`,
         management.apply(configuration, { reason, prune, takeOver, isRehearsal }),
       );
       if (json) for (const change of changes) console.log(JSON.stringify(change));
-      else console.log(describeChanges(changes));
+      else console.log(coloured(describeChanges(changes)));
       if (isRehearsal && !json) console.log("dry run: nothing was changed");
     });
 }

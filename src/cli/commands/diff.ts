@@ -31,6 +31,7 @@ Exit codes: 0 nothing differs, 3 something does, 1 and 2 errors.`,
     .action(async ({ file, prune = false, as, json }: Options) => {
       const { readSources } = await import("../../configuration/source.ts");
       const { configurationOf } = await import("../../configuration/configuration.ts");
+      const { coloured } = await import("../../output/colours.ts");
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
       const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));
@@ -38,7 +39,7 @@ Exit codes: 0 nothing differs, 3 something does, 1 and 2 errors.`,
         management.compare(configuration, prune),
       );
       if (json) for (const change of changes) console.log(JSON.stringify(change));
-      else console.log(describeChanges(changes));
+      else console.log(coloured(describeChanges(changes)));
       if (changes.length > 0) process.exitCode = differsExitCode;
     });
 }

@@ -17,9 +17,11 @@ Exit codes: 0 all is well, 3 something is a warning, 5 something is critical, 1 
     .action(async ({ json }: { json?: boolean }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
       const { readFacts } = await import("../../doctor/read-facts.ts");
+      const { coloured } = await import("../../output/colours.ts");
       const { describeDiagnosis, diagnose, exitCodes } = await import("../../doctor/diagnose.ts");
       const diagnosis = diagnose(await withOwnerConnection(readFacts));
-      console.log(json ? JSON.stringify(diagnosis, undefined, 2) : describeDiagnosis(diagnosis));
+      if (json) console.log(JSON.stringify(diagnosis, undefined, 2));
+      else console.log(coloured(describeDiagnosis(diagnosis)));
       process.exitCode = exitCodes[diagnosis.severity];
     });
 }
