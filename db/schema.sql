@@ -2867,7 +2867,7 @@ create function rate_limiter_internal.change_problems(changes rate_limiter_inter
   returns jsonb
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 10629d5f217cf962
+  -- body 9f0d4592556bbdd1
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -4491,7 +4491,7 @@ create function rate_limiter_internal.require_known_permissions(permissions text
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 4133c5da39f31d5a
+  -- body 04c9ee6367b547d7
 
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void

@@ -1,5 +1,5 @@
 --! Previous: sha1:1dbfddeee26094460281bfd06162427485061cf4
---! Hash: sha1:22c9cf0a75e4e51605825ec46fa6ec05151292f3
+--! Hash: sha1:da6f9f3d604b380c101efd7924110889fd2a1e9f
 --! Message: costs quota checks and reservations
 
 -- Costs
@@ -822,7 +822,6 @@ begin
     raise exception using
       errcode = 'QS422',
       message = 'quota limits do not fit',
-      detail = format('iops: %s, bandwidth: %s', iops, bandwidth),
       hint = format('Mend this: %s.', problem);
   end if;
 end;

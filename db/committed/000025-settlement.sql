@@ -1,5 +1,5 @@
---! Previous: sha1:22c9cf0a75e4e51605825ec46fa6ec05151292f3
---! Hash: sha1:e411a642729108bbbda4e21954a4d0114f79a12f
+--! Previous: sha1:da6f9f3d604b380c101efd7924110889fd2a1e9f
+--! Hash: sha1:c76398f02f4df49447cbb435e56df21af806d108
 --! Message: settlement
 
 -- Settlement

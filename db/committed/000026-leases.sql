@@ -1,5 +1,5 @@
---! Previous: sha1:e411a642729108bbbda4e21954a4d0114f79a12f
---! Hash: sha1:5d668af6768dac85757b9e3c7498e2c4d91c6721
+--! Previous: sha1:c76398f02f4df49447cbb435e56df21af806d108
+--! Hash: sha1:57f5fb6717c01da17b2bfe7e9c99788d677fdd4f
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:5d668af6768dac85757b9e3c7498e2c4d91c6721
---! Hash: sha1:dde28f5f053f0811d58edc6544fa2f4708223dde
+--! Previous: sha1:57f5fb6717c01da17b2bfe7e9c99788d677fdd4f
+--! Hash: sha1:6c0c8788488f5c2f7dd53ff0cf178802443cf8b2
 --! Message: exchanges of leases
 
 -- Exchanges of leases

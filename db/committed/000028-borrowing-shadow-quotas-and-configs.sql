@@ -1,5 +1,5 @@
---! Previous: sha1:dde28f5f053f0811d58edc6544fa2f4708223dde
---! Hash: sha1:123b2d61a4912d13ce9b0d57a08ab22e517e8f5a
+--! Previous: sha1:6c0c8788488f5c2f7dd53ff0cf178802443cf8b2
+--! Hash: sha1:4af3b57541719ae2818ffa70e62f9d7808475902
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:123b2d61a4912d13ce9b0d57a08ab22e517e8f5a
---! Hash: sha1:7ace5a726cb49ce2b697ecb66ee71e6aeb2a6197
+--! Previous: sha1:4af3b57541719ae2818ffa70e62f9d7808475902
+--! Hash: sha1:d86b9e8ca392b521201d52b700f6f1ab6d864528
 --! Message: health and applications
 
 -- Health

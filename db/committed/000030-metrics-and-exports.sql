@@ -1,5 +1,5 @@
---! Previous: sha1:7ace5a726cb49ce2b697ecb66ee71e6aeb2a6197
---! Hash: sha1:bc495bc099741d38ca9781b0d101c9c5ec3113cf
+--! Previous: sha1:d86b9e8ca392b521201d52b700f6f1ab6d864528
+--! Hash: sha1:1f6c0dae1a3d2899ed0fa9f3c6ca1af45624010d
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:bc495bc099741d38ca9781b0d101c9c5ec3113cf
---! Hash: sha1:8b4ddbf4b887b064006c2659cbb61c4df9321f91
+--! Previous: sha1:1f6c0dae1a3d2899ed0fa9f3c6ca1af45624010d
+--! Hash: sha1:51b5df5bd109e9a033acd32b1464a52a918b3f20
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:8b4ddbf4b887b064006c2659cbb61c4df9321f91
---! Hash: sha1:6259b908d14c85db8965fd3750b300cf0218ae4f
+--! Previous: sha1:51b5df5bd109e9a033acd32b1464a52a918b3f20
+--! Hash: sha1:57708e0840d6c7f3a0735b36438da3922167adfa
 --! Message: jobs monitoring and demo
 
 -- Jobs

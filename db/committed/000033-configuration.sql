@@ -1,5 +1,5 @@
---! Previous: sha1:6259b908d14c85db8965fd3750b300cf0218ae4f
---! Hash: sha1:123be3583b0db046d5f2c1d177fa4766ae5dd12c
+--! Previous: sha1:57708e0840d6c7f3a0735b36438da3922167adfa
+--! Hash: sha1:50c2733b5b21a6adb64702bd3240961aac7cf6ab
 --! Message: configuration
 
 -- Configuration
@@ -1294,6 +1294,7 @@ declare
   code text;
   problem text;
   said text;
+  advice text;
 begin
   foreach change in array changes loop
     exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
@@ -1308,10 +1309,14 @@ begin
         or insufficient_privilege or integrity_constraint_violation or data_exception
       then
         get stacked diagnostics
-          code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
+          code = returned_sqlstate, problem = message_text, said = pg_exception_detail,
+          advice = pg_exception_hint;
         problems := problems || (
           rate_limiter_internal.problem(change.entry, code, problem, said)
-          || jsonb_build_object('kind', change.kind, 'path', change.path)
+          || jsonb_strip_nulls(jsonb_build_object(
+            'kind', change.kind, 'path', change.path,
+            'hint', case when code like 'QS%' then nullif(advice, '') end
+          ))
         );
         if change.kind in ('tenant', 'cluster', 'application') then
           refused := refused || array_to_string(change.path, '/');

@@ -2,7 +2,7 @@ import type { Field } from "./fields.ts";
 import { channels } from "./forms/channels.ts";
 import { choice, cost, flag, metadata, permissions, text } from "./forms/form.ts";
 import { group } from "./forms/group.ts";
-import { byteRate, byteSize, count, rate, time } from "./forms/quantity.ts";
+import { byteRate, byteSize, count, rate, time, total, totalRate } from "./forms/quantity.ts";
 
 /** A kind of object that a file can declare: the one declaration that all else follows. */
 export interface Kind {
@@ -113,18 +113,18 @@ function quotaKind(kind: string, says: string): Kind {
 }
 
 const ceilingOperations = group("a rate such as 500/s, or an object with limit", [
-  { key: "limit", column: "max_limit", form: rate, says: "The most that limits come to." },
+  { key: "limit", column: "max_limit", form: totalRate, says: "The most that limits come to." },
   {
     key: "burst",
     column: "max_burst",
-    form: rate,
+    form: totalRate,
     says: "The most that bursts come to; the limit where absent.",
     usual: (spec: Spec) => spec.max_limit,
   },
   {
     key: "capacity",
     column: "max_capacity",
-    form: count,
+    form: total,
     says: "The most tokens that full buckets hold together.",
   },
 ]);
@@ -160,7 +160,7 @@ const reservation: Kind = {
   kind: "reservation",
   says: "What the application is guaranteed of its cluster.",
   fields: [
-    { key: "operations", column: "reserved_iops", form: rate, says: "Tokens a second." },
+    { key: "operations", column: "reserved_iops", form: totalRate, says: "Tokens a second." },
     { key: "bandwidth", column: "reserved_bps", form: byteRate, says: "Bytes a second." },
     {
       key: "holds",
@@ -268,7 +268,7 @@ const cluster: Kind = {
     {
       key: "capacity",
       column: "max_capacity",
-      form: rate,
+      form: totalRate,
       says: "What its hardware is rated for.",
       usual: "0",
     },

@@ -8,6 +8,7 @@ interface Refused {
   readonly code: string;
   readonly message: string;
   readonly detail?: string;
+  readonly hint?: string;
   readonly kind: string;
   readonly path: readonly string[];
 }
@@ -24,8 +25,9 @@ export function refusalOf(
 }
 
 function problemOf(refused: Refused, { objects }: Configuration): Problem {
-  const { entry, code, message, detail } = refused;
-  const said = `${titleOf(refused)}: ${message} (${code})${detail ? `, ${detail}` : ""}`;
+  const { entry, code, message, detail, hint } = refused;
+  const head = `${titleOf(refused)}: ${message} (${code})`;
+  const said = [head, detail, hint].filter(Boolean).join(", ");
   const object = entry === undefined ? undefined : objects[entry - 1];
   return object?.problem(said) ?? { file: "pruned", line: 0, column: 0, message: said };
 }

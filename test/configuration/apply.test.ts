@@ -291,7 +291,7 @@ describe("what is wrong", () => {
     expect(told.map((line) => line.trim().replace(`${file}:`, "")).sort()).toEqual([
       "10:9: unknown key cluster: known are existing, quota, reservation, costs, alerts",
       "3:5: unknown key colour: known are description, active, ceilings, applications",
-      "6:29: operations is not a rate such as 500/s or 10k/s",
+      "6:29: operations is not a rate such as 500/s, of at most 2147483647/s",
       "7:18: the key for is missing",
       "7:25: when is not a metric, a comparison and a number, such as qos_denied > 100",
       "7:41: severity is not one of info, warning, critical",
@@ -352,6 +352,24 @@ describe("what is wrong", () => {
       "8:24: cost rule low/priced/dance: unknown operation (QS404)",
     ]);
     expect(await sql`select from rate_limiter.tenants where name = 'low'`).toHaveLength(0);
+  });
+
+  test("is limits that do not fit, with what is wrong, and what no database can hold", async () => {
+    const refused = async (quota: string) => {
+      const text = `tenants: {odd: {applications: {a: {quota: ${quota}}}}}`;
+      return (await runInProcess("apply", "-f", fileOf(text, "odd.yaml"))).stderr.split("\n")[0];
+    };
+    expect(await refused("{operations: 0/s}")).toMatch(
+      /:1:36: quota odd\/a: quota limits do not fit \(QS422\), Mend this: iops_limit is below one\.$/,
+    );
+    expect(await refused("{operations: {limit: 9/s, burst: 8/s}}")).toContain(
+      "iops_burst is below iops_limit",
+    );
+    expect(await refused("{operations: 3G/s}")).toContain("operations is not a rate such as 500/s");
+    expect(await refused("{operations: 3000M/s}")).toContain("of at most 2147483647/s");
+    expect(await refused("{operations: {limit: 1/s, burst_for: 100000d}}")).toMatch(
+      /:1:\d+: burst_for/,
+    );
   });
 
   test("is a quota that a temporary one is in the way of", async () => {

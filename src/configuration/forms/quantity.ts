@@ -16,14 +16,44 @@ const byteUnits: Units = {
 const countUnits: Units = { "": 1n, k: 1000n, M: 1000n ** 2n };
 const timeUnits: Units = { s: 1n, min: 60n, h: 3600n, d: 86_400n };
 
-export const rate = quantity("a rate such as 500/s or 10k/s", countUnits, "/s");
-export const byteRate = quantity("a rate such as 100 MB/s or 1 GiB/s", byteUnits, "/s");
-export const byteSize = quantity("a size such as 5 GiB", byteUnits);
-export const count = quantity("a whole number such as 5000 or 5k", countUnits);
-export const time = quantity("a time such as 5 s or 10 min", timeUnits);
+const integer = 2n ** 31n - 1n;
+const bigint = 2n ** 63n - 1n;
+
+export const rate = quantity(`a rate such as 500/s, of at most ${integer}/s`, {
+  units: countUnits,
+  suffix: "/s",
+  most: integer,
+});
+export const totalRate = quantity("a rate such as 500/s or 10k/s", {
+  units: countUnits,
+  suffix: "/s",
+  most: bigint,
+});
+export const byteRate = quantity("a rate such as 100 MB/s or 1 GiB/s", {
+  units: byteUnits,
+  suffix: "/s",
+  most: bigint,
+});
+export const byteSize = quantity("a size such as 5 GiB", { units: byteUnits });
+export const count = quantity(`a whole number such as 5000, of at most ${integer}`, {
+  units: countUnits,
+  most: integer,
+});
+export const total = quantity("a whole number such as 5000 or 5k", { units: countUnits });
+export const time = quantity(`a time such as 5 s or 10 min, of at most ${integer} s`, {
+  units: timeUnits,
+  most: integer,
+});
+
+interface Quantity {
+  readonly units: Units;
+  readonly suffix?: string;
+  /** What the database can hold, where the digits of a file can say more. */
+  readonly most?: bigint;
+}
 
 /** Whole amounts, exact: the database takes their digits. */
-function quantity(title: string, units: Units, suffix = ""): Form {
+function quantity(title: string, { units, suffix = "", most }: Quantity): Form {
   const names = Object.keys(units).join("|");
   const pattern = `^(\\d{1,18})(?:\\.(\\d{1,6}))? ?(${names})${suffix}$`;
   const shape = new RegExp(pattern);
@@ -37,7 +67,9 @@ function quantity(title: string, units: Units, suffix = ""): Form {
       const [, whole = "", fraction = "", unit = ""] = shape.exec(String(value)) ?? [];
       const scaled = BigInt(whole + fraction) * (units[unit] ?? 0n);
       const scale = 10n ** BigInt(fraction.length);
-      return scaled % scale === 0n ? String(scaled / scale) : undefined;
+      const amount = scaled / scale;
+      const isTooMuch = most !== undefined && amount > most;
+      return scaled % scale === 0n && !isTooMuch ? String(amount) : undefined;
     },
     write(value) {
       const amount = BigInt(String(value));
