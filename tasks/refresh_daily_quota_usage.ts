@@ -1,5 +1,5 @@
+import { retryLocks } from "../src/postgres/retry-locks.ts";
 import { markBusy } from "../src/worker/busy-jobs.ts";
-import { retryLocks } from "../src/worker/retry-locks.ts";
 import type { MakeTask } from "../src/worker/task.ts";
 
 interface Slice {

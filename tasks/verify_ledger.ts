@@ -1,4 +1,4 @@
-import { retryLocks } from "../src/worker/retry-locks.ts";
+import { retryLocks } from "../src/postgres/retry-locks.ts";
 import type { MakeTask } from "../src/worker/task.ts";
 
 interface Verification {

@@ -1,9 +1,9 @@
 import { posix } from "node:path";
+import { openStore } from "../archive/open-store.ts";
+import type { ArchiveStore } from "../archive/store.ts";
 import { archiveDeclaration } from "../settings/archive.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { InputError } from "../user-error.ts";
-import { openStore } from "../worker/archive/open-store.ts";
-import type { ArchiveStore } from "../worker/archive/store.ts";
 
 /** The archives of the named location, or else of the one that workers export to. */
 export function archiveStore(

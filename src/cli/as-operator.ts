@@ -1,8 +1,8 @@
 import type { TransactionSql } from "../postgres/connect.ts";
+import { retryLocks } from "../postgres/retry-locks.ts";
 import { inTransaction } from "../postgres/transaction.ts";
 import { localDeclaration } from "../settings/local.ts";
 import { readSettings } from "../settings/read-settings.ts";
-import { retryLocks } from "../worker/retry-locks.ts";
 import { withOwnerConnection } from "./with-owner-connection.ts";
 
 /**

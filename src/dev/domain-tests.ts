@@ -36,7 +36,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   quotas: ["test/data-model/quota-versions.test.ts", "test/api/quotas.test.ts"],
   requests: ["test/api/made-once.test.ts", "test/api/batches.test.ts"],
   reservations: ["test/conformance/reservations.test.ts"],
-  retention: ["test/worker/retention"],
+  retention: ["test/worker/retention", "test/archive"],
   settings: ["test/data-model/settings.test.ts"],
   settlement: ["test/model/charges.test.ts"],
   shadow: [],

@@ -1,6 +1,6 @@
 import { loadScripts } from "../bench/open-database.ts";
+import { withThrowawayDatabase } from "../migrations/throwaway-database.ts";
 import type { Sql } from "../postgres/connect.ts";
-import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { explainCall } from "./explain-call.ts";
 import { explainReport } from "./report.ts";
 

@@ -1,4 +1,4 @@
-import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
+import type { WithEmptyDatabase } from "../migrations/throwaway-database.ts";
 import { InputError } from "../user-error.ts";
 import { type Group, groups, type Reading } from "./charge-of.ts";
 import { progressBar } from "./progress.ts";

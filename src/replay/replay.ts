@@ -1,5 +1,5 @@
+import { type WithEmptyDatabase, withThrowawayDatabase } from "../migrations/throwaway-database.ts";
 import { connect } from "../postgres/connect.ts";
-import { type WithEmptyDatabase, withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { withRole } from "../postgres/url.ts";
 import { loadFunctions } from "../worlds/load-functions.ts";
 import { loadWorld } from "../worlds/load-world.ts";

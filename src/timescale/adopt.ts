@@ -1,5 +1,5 @@
 import type { Sql } from "../postgres/connect.ts";
-import { retryLocks } from "../worker/retry-locks.ts";
+import { retryLocks } from "../postgres/retry-locks.ts";
 import { moveAll, type Report, type SeriesTable, seriesTables } from "./series.ts";
 import { seriesStatus } from "./status.ts";
 

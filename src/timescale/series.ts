@@ -1,5 +1,5 @@
 import type { Sql } from "../postgres/connect.ts";
-import { retryLocks } from "../worker/retry-locks.ts";
+import { retryLocks } from "../postgres/retry-locks.ts";
 
 /** The tables that the source design makes hypertables of, and that take millions of rows a day. */
 export const seriesTables = ["metrics", "iops_metrics", "bandwidth_metrics"] as const;

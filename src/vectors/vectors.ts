@@ -1,6 +1,6 @@
+import type { WithEmptyDatabase } from "../migrations/throwaway-database.ts";
+import { withThrowawayDatabase } from "../migrations/throwaway-database.ts";
 import { withDatabaseCopy } from "../postgres/database-copy.ts";
-import type { WithEmptyDatabase } from "../postgres/throwaway-database.ts";
-import { withThrowawayDatabase } from "../postgres/throwaway-database.ts";
 import { compare } from "./compare.ts";
 import type { Answer, VectorFile } from "./format.ts";
 import { malformed, readVectorFile } from "./read-file.ts";

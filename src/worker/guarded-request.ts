@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
+import { orAborted } from "../or-aborted.ts";
 import type { AddressGuard } from "./alerts/address-guard.ts";
-import { orAborted } from "./or-aborted.ts";
 
 export interface GuardedRequest {
   readonly method: "GET" | "POST";

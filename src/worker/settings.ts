@@ -1,10 +1,10 @@
+import { openStore } from "../archive/open-store.ts";
+import type { ArchiveStore } from "../archive/store.ts";
 import type { Address } from "../http/address.ts";
 import { archiveDeclaration } from "../settings/archive.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { workerDeclaration } from "../settings/worker.ts";
 import { type AlertSettings, alertSettings } from "./alerts/settings.ts";
-import { openStore } from "./archive/open-store.ts";
-import type { ArchiveStore } from "./archive/store.ts";
 import { type HealthSettings, healthSettings } from "./health/settings.ts";
 import { type InvitationSettings, invitationSettings } from "./invitations/settings.ts";
 

@@ -1,6 +1,6 @@
 import type { Task } from "graphile-worker";
+import { retryLocks } from "../postgres/retry-locks.ts";
 import { markBusy } from "./busy-jobs.ts";
-import { retryLocks } from "./retry-locks.ts";
 import type { WorkerSettings } from "./settings.ts";
 
 /** Each file of tasks/ exports its task as this: made once, when the worker starts. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TransactionSql } from "../../src/postgres/connect.ts";
-import { retryLocks } from "../../src/worker/retry-locks.ts";
+import { retryLocks } from "../../src/postgres/retry-locks.ts";
 import { createDatabase, expectSqlState, type TestDatabase } from "../harness/index.ts";
 import { hasHypertables, storeOf } from "../harness/samples.ts";
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { drainDefaultPartitions } from "../../src/worker/archive/drain-default-partitions.ts";
+import { drainDefaultPartitions } from "../../src/archive/drain-default-partitions.ts";
 import {
   createDatabase,
   expectSqlState,

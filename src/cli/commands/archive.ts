@@ -12,8 +12,8 @@ export function register(program: Command): void {
     .action(async (folder: string | undefined, { json }: { json?: boolean }) => {
       const { printRows } = await import("../../output/print-rows.ts");
       const { archiveStore } = await import("../archive-location.ts");
-      const { listManifests } = await import("../../worker/archive/list.ts");
-      const { readManifest } = await import("../../worker/archive/manifest.ts");
+      const { listManifests } = await import("../../archive/list.ts");
+      const { readManifest } = await import("../../archive/manifest.ts");
       const store = archiveStore(folder);
       const names = await listManifests(store);
       const rows: object[] = [];
@@ -29,7 +29,7 @@ export function register(program: Command): void {
     .description("read archives and compare them with their manifests")
     .action(async (paths: string[]) => {
       const { archiveAt } = await import("../archive-location.ts");
-      const { verifyArchive } = await import("../../worker/archive/manifest.ts");
+      const { verifyArchive } = await import("../../archive/manifest.ts");
       for (const path of paths) {
         const { store, name } = archiveAt(path);
         const { file, manifest } = await verifyArchive(store, name);
@@ -43,7 +43,7 @@ export function register(program: Command): void {
     .action(async (paths: string[]) => {
       const { archiveAt } = await import("../archive-location.ts");
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { restoreArchive } = await import("../../worker/archive/restore.ts");
+      const { restoreArchive } = await import("../../archive/restore.ts");
       for (const path of paths) {
         const { store, name } = archiveAt(path);
         const { relation, restored, present } = await withOwnerConnection((_sql, url) =>

@@ -9,7 +9,7 @@ export function register(program: Command): void {
       const { diagram, withDiagram, withGenerated } = await import("../../migrations/diagram.ts");
       const { tableSections } = await import("../../migrations/table-sections.ts");
       const { projectPath } = await import("../../paths.ts");
-      const { withThrowawayDatabase } = await import("../../postgres/throwaway-database.ts");
+      const { withThrowawayDatabase } = await import("../../migrations/throwaway-database.ts");
       const page = projectPath("docs/data-model.md");
       const [drawn, tables] = await withThrowawayDatabase(async ({ sql }) => [
         await diagram(sql),

@@ -8,7 +8,7 @@ export function register(program: Command): void {
       const { writeFile } = await import("node:fs/promises");
       const { snapshot } = await import("../../migrations/snapshot.ts");
       const { projectPath } = await import("../../paths.ts");
-      const { withThrowawayDatabase } = await import("../../postgres/throwaway-database.ts");
+      const { withThrowawayDatabase } = await import("../../migrations/throwaway-database.ts");
       const text = await withThrowawayDatabase(({ sql }) => snapshot(sql));
       await writeFile(projectPath("db/schema.sql"), text);
       console.log("wrote db/schema.sql");

@@ -1,6 +1,6 @@
 import type { PoolClient } from "pg";
-import type { Manifest } from "../archive/manifest.ts";
-import { retryLocks } from "../retry-locks.ts";
+import type { Manifest } from "../../archive/manifest.ts";
+import { retryLocks } from "../../postgres/retry-locks.ts";
 
 export async function dropExportedPartition(
   client: PoolClient,

@@ -1,5 +1,5 @@
 import type { PoolClient } from "pg";
-import { retryLocks } from "../retry-locks.ts";
+import { retryLocks } from "../../postgres/retry-locks.ts";
 
 export async function dropPartition(
   client: PoolClient,

@@ -1,10 +1,10 @@
 import type { PoolClient } from "pg";
+import type { ArchiveStore } from "../../archive/store.ts";
 import { UserError } from "../../user-error.ts";
-import { exportStep } from "../archive/export.ts";
-import type { ArchiveStore } from "../archive/store.ts";
 import { dropExportedPartition } from "./drop-exported-partition.ts";
 import { dropPartition } from "./drop-partition.ts";
 import { expireRows } from "./expire-rows.ts";
+import { exportStep } from "./export-step.ts";
 import type { RetentionStep } from "./step.ts";
 
 export interface RetentionOptions {

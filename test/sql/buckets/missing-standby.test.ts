@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { imageDatabase, migratedImage } from "../../../src/migrations/migrated-image.ts";
 import { connect, withConnection } from "../../../src/postgres/connect.ts";
-import { imageDatabase, migratedImage } from "../../../src/postgres/migrated-image.ts";
 import { startThrowawayServer } from "../../../src/postgres/throwaway-server.ts";
 import { withDatabase, withRole } from "../../../src/postgres/url.ts";
 import { limitedApplication, makeCluster, publish, setSetting } from "../world.ts";

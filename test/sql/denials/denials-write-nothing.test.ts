@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { withThrowawayDatabase } from "../../../src/migrations/throwaway-database.ts";
 import { type Sql, withConnection } from "../../../src/postgres/connect.ts";
-import { withThrowawayDatabase } from "../../../src/postgres/throwaway-database.ts";
 import { withRole } from "../../../src/postgres/url.ts";
 import { dataPlane, limitedApplication, makeCluster, publish } from "../world.ts";
 

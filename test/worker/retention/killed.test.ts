@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { listManifests } from "../../../src/worker/archive/list.ts";
-import { openStore } from "../../../src/worker/archive/open-store.ts";
-import { restoreArchive } from "../../../src/worker/archive/restore.ts";
+import { listManifests } from "../../../src/archive/list.ts";
+import { openStore } from "../../../src/archive/open-store.ts";
+import { restoreArchive } from "../../../src/archive/restore.ts";
+import { type BucketServer, startBucketServer } from "../../archive/bucket-server.ts";
 import { createDatabase } from "../../harness/index.ts";
 import { makeApplication } from "../../sql/denials/world.ts";
 import { spawnWorker } from "../spawn-worker.ts";
-import { type BucketServer, startBucketServer } from "./bucket-server.ts";
 import { retentionWorld } from "./world.ts";
 
 const database = await createDatabase();

@@ -1,7 +1,7 @@
 import { Logger, runOnce } from "graphile-worker";
 import pg from "pg";
 import { afterAll } from "vitest";
-import { drainDefaultPartitions } from "../../../src/worker/archive/drain-default-partitions.ts";
+import { drainDefaultPartitions } from "../../../src/archive/drain-default-partitions.ts";
 import { workerSettings } from "../../../src/worker/settings.ts";
 import { makeTask } from "../../../tasks/apply_retention.ts";
 import type { TestDatabase } from "../../harness/index.ts";

@@ -1,4 +1,4 @@
-import { InputError } from "../../user-error.ts";
+import { InputError } from "../user-error.ts";
 import type { Contents } from "./compressed-lines.ts";
 import { manifestName, readManifest } from "./manifest.ts";
 import type { ArchiveStore } from "./store.ts";

@@ -1,5 +1,5 @@
-import type { Sql } from "../../postgres/connect.ts";
-import { retryLocks } from "../retry-locks.ts";
+import type { Sql } from "../postgres/connect.ts";
+import { retryLocks } from "../postgres/retry-locks.ts";
 
 /** Restored rows are in the default partition, as theirs was dropped; this moves them to their own. */
 export async function drainDefaultPartitions(sql: Sql): Promise<void> {

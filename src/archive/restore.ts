@@ -1,7 +1,7 @@
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { withConnection } from "../../postgres/connect.ts";
-import { inTransaction } from "../../postgres/transaction.ts";
+import { withConnection } from "../postgres/connect.ts";
+import { inTransaction } from "../postgres/transaction.ts";
 import { drainDefaultPartitions } from "./drain-default-partitions.ts";
 import { verifyArchive } from "./manifest.ts";
 import { type CsvRecord, parseCsv } from "./parse-csv.ts";

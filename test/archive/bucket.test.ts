@@ -3,15 +3,15 @@ import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { listManifests } from "../../../src/worker/archive/list.ts";
-import { readManifest, verifyArchive } from "../../../src/worker/archive/manifest.ts";
-import { openStore } from "../../../src/worker/archive/open-store.ts";
-import { restoreArchive } from "../../../src/worker/archive/restore.ts";
-import { runCli } from "../../cli/run-cli.ts";
-import { createDatabase } from "../../harness/index.ts";
-import { makeApplication } from "../../sql/denials/world.ts";
+import { listManifests } from "../../src/archive/list.ts";
+import { readManifest, verifyArchive } from "../../src/archive/manifest.ts";
+import { openStore } from "../../src/archive/open-store.ts";
+import { restoreArchive } from "../../src/archive/restore.ts";
+import { runCli } from "../cli/run-cli.ts";
+import { createDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
+import { retentionWorld } from "../worker/retention/world.ts";
 import { startBucketServer } from "./bucket-server.ts";
-import { retentionWorld } from "./world.ts";
 
 const database = await createDatabase();
 const { applyRetention, exportFirst, metricRows, oldMetrics } = retentionWorld(database);

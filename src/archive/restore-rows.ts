@@ -1,4 +1,4 @@
-import type { TransactionSql } from "../../postgres/connect.ts";
+import type { TransactionSql } from "../postgres/connect.ts";
 import type { CsvRecord } from "./parse-csv.ts";
 
 export async function restoreRows(

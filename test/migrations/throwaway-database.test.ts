@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { withThrowawayDatabase } from "../../src/migrations/throwaway-database.ts";
 import { withConnection } from "../../src/postgres/connect.ts";
-import { withThrowawayDatabase } from "../../src/postgres/throwaway-database.ts";
 import { databaseOf, withDatabase } from "../../src/postgres/url.ts";
 import { createDatabase } from "../harness/index.ts";
 import { openTestServer } from "../harness/test-server.ts";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { posix } from "node:path";
 import { text } from "node:stream/consumers";
-import { InputError } from "../../user-error.ts";
+import { InputError } from "../user-error.ts";
 import { type Contents, readCompressed } from "./compressed-lines.ts";
 import type { ArchiveStore } from "./store.ts";
 import { withTempFile } from "./temp-file.ts";

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { migrate } from "../migrations/migrate.ts";
-import { connect, type Sql, withConnection } from "./connect.ts";
+import { connect, type Sql, withConnection } from "../postgres/connect.ts";
+import { openScratchServer } from "../postgres/scratch-server.ts";
+import { startThrowawayServer } from "../postgres/throwaway-server.ts";
+import { withDatabase } from "../postgres/url.ts";
+import { migrate } from "./migrate.ts";
 import { imageDatabase, migratedImage } from "./migrated-image.ts";
-import { openScratchServer } from "./scratch-server.ts";
-import { startThrowawayServer } from "./throwaway-server.ts";
-import { withDatabase } from "./url.ts";
 
 export interface ThrowawayDatabase {
   readonly url: string;

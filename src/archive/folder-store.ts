@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
-import { InputError } from "../../user-error.ts";
+import { InputError } from "../user-error.ts";
 import type { ArchiveStore } from "./store.ts";
 import { newTempFile, tempFileEnding } from "./temp-file.ts";
 

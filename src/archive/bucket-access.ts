@@ -1,6 +1,6 @@
-import { archiveDeclaration } from "../../settings/archive.ts";
-import { readSettings } from "../../settings/read-settings.ts";
-import { UserError } from "../../user-error.ts";
+import { archiveDeclaration } from "../settings/archive.ts";
+import { readSettings } from "../settings/read-settings.ts";
+import { UserError } from "../user-error.ts";
 
 /** What is needed to use a folder of a bucket. */
 export interface BucketAccess {

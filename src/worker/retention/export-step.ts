@@ -1,11 +1,16 @@
 import type { PoolClient } from "pg";
-import type { RetentionStep } from "../retention/step.ts";
-import { type Contents, writeCompressed } from "./compressed-lines.ts";
-import { type ExportCall, readLines } from "./lines.ts";
-import { type Manifest, manifestName, verifyArchive, writeManifest } from "./manifest.ts";
-import type { ArchiveStore } from "./store.ts";
-import { withTempFile } from "./temp-file.ts";
-import { uniqueName } from "./unique-name.ts";
+import { type Contents, writeCompressed } from "../../archive/compressed-lines.ts";
+import { type ExportCall, readLines } from "../../archive/lines.ts";
+import {
+  type Manifest,
+  manifestName,
+  verifyArchive,
+  writeManifest,
+} from "../../archive/manifest.ts";
+import type { ArchiveStore } from "../../archive/store.ts";
+import { withTempFile } from "../../archive/temp-file.ts";
+import { uniqueName } from "../../archive/unique-name.ts";
+import type { RetentionStep } from "./step.ts";
 
 /** The number of rows in the database, and their first and last moment. */
 export interface Extent {

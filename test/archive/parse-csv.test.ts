@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { countRecords } from "../../../src/worker/archive/count-records.ts";
-import { parseCsv } from "../../../src/worker/archive/parse-csv.ts";
+import { countRecords } from "../../src/archive/count-records.ts";
+import { parseCsv } from "../../src/archive/parse-csv.ts";
 
 const records = [
   ["a", "b", "c"],

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { logFor } from "../log.ts";
-import { migrate } from "../migrations/migrate.ts";
 import { cacheFolder, isPackage, projectPath } from "../paths.ts";
-import { type ClusterImage, keepImage, readImage } from "./cluster-image.ts";
-import { withConnection } from "./connect.ts";
-import { startThrowawayServer } from "./throwaway-server.ts";
-import { withDatabase } from "./url.ts";
+import { type ClusterImage, keepImage, readImage } from "../postgres/cluster-image.ts";
+import { withConnection } from "../postgres/connect.ts";
+import { startThrowawayServer } from "../postgres/throwaway-server.ts";
+import { withDatabase } from "../postgres/url.ts";
+import { migrate } from "./migrate.ts";
 
 /** The migrated database of the image. */
 export const imageDatabase = "storage_qos";
