@@ -4168,15 +4168,15 @@ create function rate_limiter_internal.publish_quota_at(at timestamp with time zo
   language plpgsql volatile parallel unsafe;
   -- body b0f4d42baa66d56c
 
-create function rate_limiter_internal.queue_cleanup(at timestamp with time zone, due_at timestamp with time zone)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 81633dfd2baa7bd6
-
 create function rate_limiter_internal.queue_deliveries(notification_ids uuid[])
   returns void
   language sql volatile parallel unsafe;
   -- body c361091aaa772a10
+
+create function rate_limiter_internal.queue_lease_expiry(at timestamp with time zone, due_at timestamp with time zone)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 371f1cc3d09db5ce
 
 create function rate_limiter_internal.quota_as_json(config_id uuid)
   returns jsonb
@@ -5271,18 +5271,6 @@ create function rate_limiter_private.claim_request(user_id uuid, key_hash bytea,
   set search_path=pg_catalog, pg_temp;
   -- body 2e4dc4504e67ea6d
 
-create function rate_limiter_private.cleanup_is_done(at timestamp with time zone DEFAULT clock_timestamp())
-  returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body ba547d1cba56bfe0
-
-create function rate_limiter_private.cleanup_is_due(at timestamp with time zone DEFAULT clock_timestamp())
-  returns boolean
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 86a54dd3be4f9a77
-
 create function rate_limiter_private.collect_borrowings(at timestamp with time zone, batch_size integer DEFAULT 200)
   returns integer
   language plpgsql volatile parallel unsafe security definer
@@ -5567,6 +5555,18 @@ create function rate_limiter_private.keep_answer(user_id uuid, key_hash bytea, a
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 1f4b5b42a71e234f
+
+create function rate_limiter_private.lease_expiry_is_done(at timestamp with time zone DEFAULT clock_timestamp())
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body d46adb2db860f13a
+
+create function rate_limiter_private.lease_expiry_is_due(at timestamp with time zone DEFAULT clock_timestamp())
+  returns boolean
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body a8080dadeb51aadc
 
 create function rate_limiter_private.login_counters(account bytea, ip_address inet, is_known boolean)
   returns TABLE(account bytea, network inet)
@@ -6778,8 +6778,6 @@ grant execute on function rate_limiter_private.change_email(timestamp with time 
 grant execute on function rate_limiter_private.change_password(timestamp with time zone,text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.changes_of_transaction(integer) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.claim_request(uuid,bytea,bytea) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.cleanup_is_done(timestamp with time zone) to rate_limiter_worker;
-grant execute on function rate_limiter_private.cleanup_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.complete_login_at(timestamp with time zone,uuid,text,bigint,inet,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.compress_next_chunk(timestamp with time zone) to rate_limiter_worker;
@@ -6809,6 +6807,8 @@ grant execute on function rate_limiter_private.forget_workers(text[]) to rate_li
 grant execute on function rate_limiter_private.has_overdue_jobs(text[],interval) to rate_limiter_worker;
 grant execute on function rate_limiter_private.heartbeat_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.keep_answer(uuid,bytea,bytea) to rate_limiter_authenticator;
+grant execute on function rate_limiter_private.lease_expiry_is_done(timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.lease_expiry_is_due(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.make_partitions(timestamp with time zone,integer) to rate_limiter_worker;
@@ -7377,8 +7377,8 @@ comment on function rate_limiter_internal.prepare_to_charge(timestamp with time 
 comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';
 comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';
-comment on function rate_limiter_internal.queue_cleanup(timestamp with time zone,timestamp with time zone) is 'Queues a cleanup that is due within a minute; the clock asks again then for a later one. There is one such job at most.';
 comment on function rate_limiter_internal.queue_deliveries(pg_catalog.uuid[]) is 'Queues the delivery of notifications: one of each tenant runs at a time, so that a receiver that does not answer holds up no other tenant.';
+comment on function rate_limiter_internal.queue_lease_expiry(timestamp with time zone,timestamp with time zone) is 'Queues an expiry of leases that is due within a minute; the clock asks again then for a later one. There is one such job at most.';
 comment on function rate_limiter_internal.quota_as_json(pg_catalog.uuid) is 'A quota with both of its parts as one JSON object, moments in UTC; null where there is none.';
 comment on function rate_limiter_internal.quota_buckets(pg_catalog.jsonb,pg_catalog.jsonb,timestamp with time zone) is 'The buckets that limits of an application, as quota_as_json() shows them, would make, full at a moment: for trying them out on what happened.';
 comment on function rate_limiter_internal.quota_capacity(rate_limiter.calculation_method,bigint,bigint,integer,bigint) is 'Tokens that a bucket holds when full: enough to sustain the burst for its duration, or a whole fixed window.';
@@ -7586,8 +7586,6 @@ comment on function rate_limiter_private.change_email(timestamp with time zone,p
 comment on function rate_limiter_private.change_password(timestamp with time zone,pg_catalog.text,pg_catalog.text) is 'Changes the signed-in user''s password, after begin_password_check(), and ends the other sessions.';
 comment on function rate_limiter_private.changes_of_transaction(integer) is 'What a request has changed so far, in the words of the audit.';
 comment on function rate_limiter_private.claim_request(pg_catalog.uuid,pg_catalog.bytea,pg_catalog.bytea) is 'Takes an idempotency key of a user for the transaction, which keeps its answer by keep_answer; or answers what was kept for it. One request at a time has a key.';
-comment on function rate_limiter_private.cleanup_is_done(timestamp with time zone) is 'Notes that a cleanup was carried out at a moment, and queues the next one if it is due within a minute.';
-comment on function rate_limiter_private.cleanup_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since the last cleanup. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.collect_borrowings(timestamp with time zone,integer) is 'Collects, at a moment (null for live), up to batch_size borrowings that are due, passing over those that another worker has at hand; answers how many it tried. Their buckets are locked until the end of the transaction: call it in transactions of their own, with few each, until it answers less than batch_size. What is still owed within its grace is tried again a minute later, and so is one that failed, which is counted in job_failures.';
 comment on function rate_limiter_private.complete_login_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.inet,pg_catalog.text) is 'Starts the session of a user whose password was right. at is the counted_at of begin_login(), checked_hash the hash that the password was checked by, code_step the time step of a one-time code that was right. The outcome is ok, or invalid where the account has changed since or the code was used before.';
 comment on function rate_limiter_private.compress_next_chunk(timestamp with time zone) is 'Job: compresses one chunk whose day ended a day ago or more and that is not compressed, or has got late samples since; answers its name, null where none is left. In a transaction of its own: call it until it answers null. Raises lock_not_available (55P03) rather than make others wait.';
@@ -7635,6 +7633,8 @@ comment on function rate_limiter_private.import_access_keys(pg_catalog.jsonb) is
 comment on function rate_limiter_private.is_known_network(pg_catalog.uuid,pg_catalog.inet) is 'Whether the user signed in from this network before, as far as sessions are kept.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
 comment on function rate_limiter_private.keep_answer(pg_catalog.uuid,pg_catalog.bytea,pg_catalog.bytea) is 'Keeps the answer of the request that has the idempotency key, in its transaction.';
+comment on function rate_limiter_private.lease_expiry_is_done(timestamp with time zone) is 'Notes that leases were expired at a moment, and queues the next run if it is due within a minute.';
+comment on function rate_limiter_private.lease_expiry_is_due(timestamp with time zone) is 'Whether as much time as the setting token_cleanup_interval says has passed since leases were expired. If it will have within a minute, a job for that moment is queued.';
 comment on function rate_limiter_private.login_counters(pg_catalog.bytea,pg_catalog.inet,boolean) is 'What a sign-in counts for: its source, the account from this source and, where the account was not signed in to from there before, the account from all such sources together.';
 comment on function rate_limiter_private.logout(pg_catalog.uuid) is 'Ends a session; answers whether there was one to end.';
 comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is 'Ends every session of a user; answers how many there were.';

@@ -1,5 +1,5 @@
-import { cleanupIsDone } from "../src/worker/lease-expiry/is-done.ts";
-import { cleanupIsDue } from "../src/worker/lease-expiry/is-due.ts";
+import { leaseExpiryIsDone } from "../src/worker/lease-expiry-is-done.ts";
+import { leaseExpiryIsDue } from "../src/worker/lease-expiry-is-due.ts";
 import { inBatches, type MakeTask } from "../src/worker/task.ts";
 
 const expire = inBatches(
@@ -14,7 +14,7 @@ const expire = inBatches(
  */
 export const makeTask: MakeTask = () => async (payload, helpers) => {
   const isByClock = (payload as { by?: string } | null)?.by === "clock";
-  if (isByClock && !(await cleanupIsDue(helpers))) return;
+  if (isByClock && !(await leaseExpiryIsDue(helpers))) return;
   await expire(payload, helpers);
-  if (!helpers.abortSignal.aborted) await cleanupIsDone(helpers);
+  if (!helpers.abortSignal.aborted) await leaseExpiryIsDone(helpers);
 };

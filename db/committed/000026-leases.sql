@@ -1598,6 +1598,97 @@ comment on function rate_limiter_private.expire_leases(timestamptz, integer) is
 grant execute on function rate_limiter_private.expire_leases(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/leases/expire_leases.sql
+--! Included rate_limiter_internal/leases/queue_lease_expiry.sql
+create or replace function rate_limiter_internal.queue_lease_expiry(
+  at timestamptz,
+  due_at timestamptz
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  if due_at < queue_lease_expiry.at + interval '1 minute' then
+    perform graphile_worker.add_job(
+      'expire_leases', json_build_object('by', 'clock'), run_at => due_at,
+      job_key => 'expire_leases', max_attempts => 5, priority => -1
+    );
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.queue_lease_expiry(timestamptz, timestamptz) is
+  'Queues an expiry of leases that is due within a minute; the clock asks again then for a later '
+  'one. There is one such job at most.';
+--! EndIncluded rate_limiter_internal/leases/queue_lease_expiry.sql
+--! Included rate_limiter_private/leases/lease_expiry_is_due.sql
+create or replace function rate_limiter_private.lease_expiry_is_due(
+  at timestamptz default clock_timestamp()
+)
+returns boolean
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  due_at timestamptz;
+begin
+  select p.done_until
+    + make_interval(secs => rate_limiter_internal.setting_integer('token_cleanup_interval'))
+  into due_at
+  from rate_limiter_private.job_progress as p
+  where p.job = 'expire_leases'
+    -- A clock that stepped back waits for nothing.
+    and p.done_until <= lease_expiry_is_due.at;
+
+  if due_at > lease_expiry_is_due.at then
+    perform rate_limiter_internal.queue_lease_expiry(lease_expiry_is_due.at, due_at);
+    return false;
+  end if;
+
+  return true;
+end;
+$$;
+
+comment on function rate_limiter_private.lease_expiry_is_due(timestamptz) is
+  'Whether as much time as the setting token_cleanup_interval says has passed since leases '
+  'were expired. If it will have within a minute, a job for that moment is queued.';
+grant execute on function rate_limiter_private.lease_expiry_is_due(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/leases/lease_expiry_is_due.sql
+--! Included rate_limiter_private/leases/lease_expiry_is_done.sql
+create or replace function rate_limiter_private.lease_expiry_is_done(
+  at timestamptz default clock_timestamp()
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into rate_limiter_private.job_progress (job, done_until)
+  values ('expire_leases', lease_expiry_is_done.at)
+  on conflict (job) do update set done_until = excluded.done_until;
+
+  perform rate_limiter_internal.queue_lease_expiry(
+    lease_expiry_is_done.at,
+    lease_expiry_is_done.at
+      + make_interval(secs => rate_limiter_internal.setting_integer('token_cleanup_interval'))
+  );
+end;
+$$;
+
+comment on function rate_limiter_private.lease_expiry_is_done(timestamptz) is
+  'Notes that leases were expired at a moment, and queues the next run if it is due within '
+  'a minute.';
+grant execute on function rate_limiter_private.lease_expiry_is_done(timestamptz)
+  to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/leases/lease_expiry_is_done.sql
 --! Included rate_limiter/leases/lease_tokens.sql
 create or replace function rate_limiter.lease_tokens(
   app_id uuid,

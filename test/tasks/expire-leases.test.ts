@@ -19,13 +19,13 @@ beforeEach(async () => {
 
 async function isDue(seconds: number): Promise<boolean> {
   const [row] = await worker`
-    select rate_limiter_private.cleanup_is_due(${at(seconds)}) as is_due
+    select rate_limiter_private.lease_expiry_is_due(${at(seconds)}) as is_due
   `;
   return row?.is_due;
 }
 
 const done = (seconds: number) => worker`
-  select rate_limiter_private.cleanup_is_done(${at(seconds)})
+  select rate_limiter_private.lease_expiry_is_done(${at(seconds)})
 `;
 
 /** For when cleanups are queued, in seconds after the start. */
@@ -117,7 +117,7 @@ describe("a worker", () => {
 
   test("leaves expired leases alone until it is time", async () => {
     const leaseId = await expiredLease();
-    await sql`select rate_limiter_private.cleanup_is_done()`;
+    await sql`select rate_limiter_private.lease_expiry_is_done()`;
     await startHere();
     await sql`select graphile_worker.add_job('expire_leases', '{"by": "clock"}')`;
     await untilNoneIsDue();
@@ -137,7 +137,7 @@ describe("a worker", () => {
 
   test("does what a person asks for at once", async () => {
     const leaseId = await expiredLease();
-    await sql`select rate_limiter_private.cleanup_is_done()`;
+    await sql`select rate_limiter_private.lease_expiry_is_done()`;
     await startHere();
     await sql`select graphile_worker.add_job('expire_leases')`;
     await untilNoneIsDue();
