@@ -17,7 +17,7 @@ export function register(program: Command): void {
     .option("--expires-at <moment>", "when it stops working, as 2027-01-01T00:00Z")
     .action(async (appId: string, accessKeyId: string, { name, expiresAt }: Options) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { registerAccessKey } = await import("../../keys/register-access-key.ts");
+      const { registerAccessKey } = await import("../../access-keys/register-access-key.ts");
       const { requireMoment } = await import("../../input/require-moment.ts");
       const { requireUuids } = await import("../../input/require-ids.ts");
       requireUuids([appId], "Give the application's id, as the admin API shows it.");
@@ -35,8 +35,8 @@ export function register(program: Command): void {
     )
     .action(async (path: string) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");
-      const { importAccessKeys } = await import("../../keys/import-access-keys.ts");
-      const { readAccessKeys } = await import("../../keys/read-access-keys.ts");
+      const { importAccessKeys } = await import("../../access-keys/import-access-keys.ts");
+      const { readAccessKeys } = await import("../../access-keys/read-access-keys.ts");
       const entries = await readAccessKeys(path);
       const { registered, unchanged } = await withOwnerConnection((sql) =>
         importAccessKeys(sql, entries, ({ line, code, message }) =>
