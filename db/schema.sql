@@ -2637,7 +2637,7 @@ create function rate_limiter_internal.app_shard_key(app_id uuid)
 create function rate_limiter_internal.application_config_at(at timestamp with time zone, api_key text, app_id uuid)
   returns jsonb
   language plpgsql stable parallel unsafe;
-  -- body 40dea5dcd8f7baae
+  -- body 857fe2baf440448d
 
 create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text, OUT app_id uuid, OUT shard_key integer)
   returns record
@@ -4082,7 +4082,12 @@ create function rate_limiter_internal.notify_tenant_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ad6872a6970446dd
+  -- body ac48002a70534709
+
+create function rate_limiter_internal.notify_tenants(tenant_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body d17de179c4438710
 
 create function rate_limiter_internal.number_problem(sample jsonb, field text, maximum numeric, is_whole boolean DEFAULT false)
   returns text
@@ -4922,7 +4927,7 @@ create function rate_limiter_internal.sync_layer1()
 create function rate_limiter_internal.sync_needed_quotas(tenant_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 62e52871c7f70fa1
+  -- body a73bd9a3e37db498
 
 create function rate_limiter_internal.sync_operation_costs()
   returns trigger
@@ -4954,7 +4959,7 @@ create function rate_limiter_internal.sync_reserves_at(at timestamp with time zo
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 52e4d92e9c4e637e
+  -- body b80489d809efbc66
 
 create function rate_limiter_internal.sync_tenant_active()
   returns trigger
@@ -6879,7 +6884,7 @@ comment on composite type column rate_limiter_internal.configuration_change.mana
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
 comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
-comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
+comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits are the owners that notices name. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
 Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
@@ -7361,6 +7366,7 @@ comment on function rate_limiter_internal.notify_applications(pg_catalog.uuid[])
 comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names its application or tenant (none: all). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
+comment on function rate_limiter_internal.notify_tenants(pg_catalog.uuid[]) is 'Tells clients that what they hold copies of has changed for all applications of these tenants: one notice each, however many applications they have.';
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets,numeric) is 'Milliseconds, rounded up, from a moment until a bucket, as it then stands, offers what is wanted: its tokens beyond what is held back (headroom, min_reserve), and at layer 1 the application''s reserve (null for none). wanted is at most the most that it ever offers.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
@@ -7522,7 +7528,7 @@ comment on function rate_limiter_internal.sync_config_change() is 'Trigger: make
 comment on function rate_limiter_internal.sync_cost_rule() is 'Trigger: copies what a cost rule comes to, and whether an application has one, to where decisions look for it.';
 comment on function rate_limiter_internal.sync_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
 comment on function rate_limiter_internal.sync_layer1() is 'Trigger: revokes the leases of an application that is deactivated; its reservation counts while it is active. It locks layer 1, which all tenants of the cluster wait for, and can be deferred to the end of the transaction: several changes that are one transaction of the admin API do that (inOneTransaction).';
-comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells clients of those that change.';
+comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells the clients of those whose do.';
 comment on function rate_limiter_internal.sync_operation_costs() is 'Trigger: copies a change of the list to the costs of applications, whose rules may leave a part of it as it is.';
 comment on function rate_limiter_internal.sync_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
 comment on function rate_limiter_internal.sync_quota_flags(timestamp with time zone,pg_catalog.uuid[]) is 'Writes into the facts of applications what their decisions have to look for, and no more: what is over costs them nothing any longer. Locks the applications, whose rows guard their facts.';

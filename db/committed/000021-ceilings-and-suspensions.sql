@@ -1,5 +1,5 @@
 --! Previous: sha1:86729f312ac4d9d48364d526e91b2cce8ebade40
---! Hash: sha1:b8b5d26aa09de47fa1160e042afa5be6c1311248
+--! Hash: sha1:e333b4cb5dc03ee694a5a04e6e49dac70e89c23b
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -113,16 +113,16 @@ begin
       on a.tenant_id = n.tenant_id and a.cluster_id is not distinct from n.cluster_id
     where f.app_id = a.app_id
       and (f.needs_iops_quota, f.needs_bandwidth_quota) <> (n.iops, n.bandwidth)
-    returning f.app_id
+    returning f.tenant_id
   )
-  select array_agg(w.app_id) into changed from written as w;
-  perform rate_limiter_internal.notify_applications(changed);
+  select array_agg(distinct w.tenant_id) into changed from written as w;
+  perform rate_limiter_internal.notify_tenants(changed);
 end;
 $$;
 
 comment on function rate_limiter_internal.sync_needed_quotas(uuid) is
   'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a '
-  'quota, and tells clients of those that change.';
+  'quota, and tells the clients of those whose do.';
 --! EndIncluded rate_limiter_internal/ceilings/sync_needed_quotas.sql
 --! Included rate_limiter_internal/ceilings/held_by_debt.sql
 create or replace function rate_limiter_internal.held_by_debt(at timestamptz, tenant_id uuid)
@@ -1206,7 +1206,11 @@ begin
   where f.app_id = any (app_ids)
     and f.suspended_until is distinct from
       rate_limiter_internal.suspended_until(f.tenant_id, f.app_id);
-  perform rate_limiter_internal.notify_applications(app_ids);
+  if suspension.app_id is null then
+    perform rate_limiter_internal.notify_tenants(array[suspension.tenant_id]);
+  else
+    perform rate_limiter_internal.notify_applications(app_ids);
+  end if;
   if suspension.lifted_at is null then
     perform rate_limiter_internal.release_leased(
       rate_limiter_internal.revoke_leases(suspension.suspended_at, app_ids)

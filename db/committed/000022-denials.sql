@@ -1,5 +1,5 @@
---! Previous: sha1:b8b5d26aa09de47fa1160e042afa5be6c1311248
---! Hash: sha1:7c64ad669984f136953f1fa83de915effe485213
+--! Previous: sha1:e333b4cb5dc03ee694a5a04e6e49dac70e89c23b
+--! Hash: sha1:dd55fcda2a290f09d6b8487cb569f02479e0f401
 --! Message: denials
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:7c64ad669984f136953f1fa83de915effe485213
---! Hash: sha1:1dbfddeee26094460281bfd06162427485061cf4
+--! Previous: sha1:dd55fcda2a290f09d6b8487cb569f02479e0f401
+--! Hash: sha1:6f7b33e607e8f882df2741fc1819a929f62b3e06
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:1dbfddeee26094460281bfd06162427485061cf4
---! Hash: sha1:da6f9f3d604b380c101efd7924110889fd2a1e9f
+--! Previous: sha1:6f7b33e607e8f882df2741fc1819a929f62b3e06
+--! Hash: sha1:e1f85d6578e99813b13319ecb29782662c73ccb6
 --! Message: costs quota checks and reservations
 
 -- Costs

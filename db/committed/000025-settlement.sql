@@ -1,5 +1,5 @@
---! Previous: sha1:da6f9f3d604b380c101efd7924110889fd2a1e9f
---! Hash: sha1:c76398f02f4df49447cbb435e56df21af806d108
+--! Previous: sha1:e1f85d6578e99813b13319ecb29782662c73ccb6
+--! Hash: sha1:f9fa068e0634a01cbc414f2bf59b4c2acf091947
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:c76398f02f4df49447cbb435e56df21af806d108
---! Hash: sha1:57f5fb6717c01da17b2bfe7e9c99788d677fdd4f
+--! Previous: sha1:f9fa068e0634a01cbc414f2bf59b4c2acf091947
+--! Hash: sha1:469dc9e6d8f4d3b704012481a1a9ac4888ce1fd2
 --! Message: leases
 
 -- Leases

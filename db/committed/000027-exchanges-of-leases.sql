@@ -1,5 +1,5 @@
---! Previous: sha1:57f5fb6717c01da17b2bfe7e9c99788d677fdd4f
---! Hash: sha1:6c0c8788488f5c2f7dd53ff0cf178802443cf8b2
+--! Previous: sha1:469dc9e6d8f4d3b704012481a1a9ac4888ce1fd2
+--! Hash: sha1:0e4f8ffeede25a7bfa061ba31225e5b4b269f7b3
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:6c0c8788488f5c2f7dd53ff0cf178802443cf8b2
---! Hash: sha1:4af3b57541719ae2818ffa70e62f9d7808475902
+--! Previous: sha1:0e4f8ffeede25a7bfa061ba31225e5b4b269f7b3
+--! Hash: sha1:ea210260e861d9886b82125c7ea2e0387b4ef707
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing
@@ -1789,6 +1789,11 @@ begin
 
   return jsonb_build_object(
     'app_id', app_id,
+    'tenant_id', (
+      select a.tenant_id
+      from rate_limiter.applications as a
+      where a.app_id = application_config_at.app_id
+    ),
     'now_us', trunc(extract(epoch from at) * 1000000)::text,
     'key_valid_ms', trunc(extract(epoch from (valid_until - at)) * 1000),
     'limits', rate_limiter_internal.limits_in_force_at(at, app_id),
@@ -1851,9 +1856,10 @@ $$;
 
 comment on function rate_limiter.application_configs(text[], uuid[]) is
   'What those who spend leases cache of applications, in the order of the arguments. Each is '
-  'named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", '
-  '"limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": '
-  '{"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
+  'named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", '
+  '"key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or '
+  '{"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits '
+  'are the owners that notices name. key_valid_ms: until the key ends, null for no end.';
 grant execute on function rate_limiter.application_configs(text[], uuid[])
   to rate_limiter_app;
 --! EndIncluded rate_limiter/caller_config/application_configs.sql
@@ -1873,6 +1879,23 @@ $$;
 comment on function rate_limiter_internal.notify_applications(uuid[]) is
   'Tells clients and gateways that what they hold copies of has changed for these applications.';
 --! EndIncluded rate_limiter_internal/caller_config/notify_applications.sql
+--! Included rate_limiter_internal/caller_config/notify_tenants.sql
+create or replace function rate_limiter_internal.notify_tenants(tenant_ids uuid[])
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  select pg_notify(
+    'rate_limiter_changes', json_build_object('kind', 'tenant', 'owner_id', t.tenant_id)::text
+  )
+  from unnest(tenant_ids) as t (tenant_id);
+$$;
+
+comment on function rate_limiter_internal.notify_tenants(uuid[]) is
+  'Tells clients that what they hold copies of has changed for all applications of these tenants: '
+  'one notice each, however many applications they have.';
+--! EndIncluded rate_limiter_internal/caller_config/notify_tenants.sql
 --! Included rate_limiter_internal/caller_config/notify_change.sql
 create or replace function rate_limiter_internal.notify_change()
 returns trigger
@@ -1933,12 +1956,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_notify(
-    'rate_limiter_changes',
-    json_build_object('kind', 'application', 'owner_id', a.app_id)::text
-  )
-  from rate_limiter.applications as a
-  where a.tenant_id = new.tenant_id;
+  perform rate_limiter_internal.notify_tenants(array[new.tenant_id]);
   return null;
 end;
 $$;

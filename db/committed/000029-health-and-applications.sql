@@ -1,5 +1,5 @@
---! Previous: sha1:4af3b57541719ae2818ffa70e62f9d7808475902
---! Hash: sha1:d86b9e8ca392b521201d52b700f6f1ab6d864528
+--! Previous: sha1:ea210260e861d9886b82125c7ea2e0387b4ef707
+--! Hash: sha1:bb0ee2fb662eda26151e5d094b08ac1d943a035b
 --! Message: health and applications
 
 -- Health

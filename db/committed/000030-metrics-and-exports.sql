@@ -1,5 +1,5 @@
---! Previous: sha1:d86b9e8ca392b521201d52b700f6f1ab6d864528
---! Hash: sha1:1f6c0dae1a3d2899ed0fa9f3c6ca1af45624010d
+--! Previous: sha1:bb0ee2fb662eda26151e5d094b08ac1d943a035b
+--! Hash: sha1:af25c6ff057a6aed9ac0a97bb3cb68fb116e2635
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:1f6c0dae1a3d2899ed0fa9f3c6ca1af45624010d
---! Hash: sha1:51b5df5bd109e9a033acd32b1464a52a918b3f20
+--! Previous: sha1:af25c6ff057a6aed9ac0a97bb3cb68fb116e2635
+--! Hash: sha1:e499fc68f766bff199a412101f64650fabdc1a68
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:51b5df5bd109e9a033acd32b1464a52a918b3f20
---! Hash: sha1:57708e0840d6c7f3a0735b36438da3922167adfa
+--! Previous: sha1:e499fc68f766bff199a412101f64650fabdc1a68
+--! Hash: sha1:df36fbdaf27edd1a29c9a4eb23d7edc2bdf2f5f0
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:57708e0840d6c7f3a0735b36438da3922167adfa
---! Hash: sha1:50c2733b5b21a6adb64702bd3240961aac7cf6ab
+--! Previous: sha1:df36fbdaf27edd1a29c9a4eb23d7edc2bdf2f5f0
+--! Hash: sha1:7ade7ee4727907fecb102ae6d71efe4fe9557f44
 --! Message: configuration
 
 -- Configuration

@@ -154,10 +154,10 @@ export class ApplicationLimiter {
     this.#upkeep.forgetConfig();
   }
 
-  /** The application and its cluster, as far as they are known. */
+  /** The application, its tenant and its cluster, as far as they are known. */
   get owners(): readonly string[] {
     const { config } = this.#parts.cache;
-    const owners = [config?.application, config?.limits.clusterId];
+    const owners = [config?.application, config?.tenant, config?.limits.clusterId];
     return owners.filter((owner) => typeof owner === "string");
   }
 

@@ -31,7 +31,13 @@ test("configs come in the order of the question, and an error concerns its own a
     `{${other.appId},${unknown},NULL,NULL}`,
   );
   expect(configs).toMatchObject([
-    { app_id: other.appId, key_valid_ms: null, limits: { limits: [] }, cost_rules: [] },
+    {
+      app_id: other.appId,
+      tenant_id: other.tenantId,
+      key_valid_ms: null,
+      limits: { limits: [] },
+      cost_rules: [],
+    },
     { error: { code: "QS404", message: "unknown application" } },
     { error: { code: "QS401", message: "unknown api key" } },
     {

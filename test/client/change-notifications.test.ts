@@ -86,8 +86,13 @@ describe("clients are told of", () => {
     expect(told).toEqual([{ kind: "api_key", owner_id: world.appId }]);
   });
 
-  test("an application and a tenant that are switched off", async () => {
+  test("an application that is switched off, and a tenant once for all its applications", async () => {
+    await database.sql`
+      insert into rate_limiter.applications (tenant_id, name)
+      select ${world.tenantId}, 'other ' || n from generate_series(1, 3) as n
+    `;
     const application = { kind: "application", owner_id: world.appId };
+    const tenant = { kind: "tenant", owner_id: world.tenantId };
     const told = await heard(async () => {
       await database.sql`
         update rate_limiter.applications set is_active = false where app_id = ${world.appId}
@@ -96,7 +101,7 @@ describe("clients are told of", () => {
         update rate_limiter.tenants set is_active = false where tenant_id = ${world.tenantId}
       `;
     });
-    expect(told).toEqual([application, application]);
+    expect(told).toEqual([application, tenant]);
   });
 
   test("nothing when a tenant only gets another description", async () => {

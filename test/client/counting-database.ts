@@ -66,6 +66,7 @@ function configOf(appId: string) {
   return {
     config: JSON.stringify({
       app_id: appId,
+      tenant_id: appId,
       now_us: "0",
       key_valid_ms: null,
       limits: { cluster_id: null, changes_in_ms: null, limits: [] },

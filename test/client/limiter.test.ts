@@ -616,12 +616,13 @@ describe("changes reach a client without its looking", () => {
     );
   });
 
-  test("an application that is switched off, and on again", async () => {
+  test.each(["applications", "tenants"])("of %s: switched off, and on again", async (table) => {
     const limiter = limiterFor(onlyTold);
     await eventually(() => expect(limiter.status().changes).toBe("listening"));
     await limiter.checkAsync("head");
     const switchTo = (active: boolean) => database.sql`
-      update rate_limiter.applications set is_active = ${active} where app_id = ${world.appId}
+      update rate_limiter.${database.sql(table)} set is_active = ${active}
+      where tenant_id = ${world.tenantId}
     `;
     await switchTo(false);
     await vi.waitFor(() => expect(() => limiter.check("head")).toThrow(ForbiddenError), within);

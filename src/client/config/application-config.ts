@@ -9,6 +9,7 @@ export type ApplicationName = { readonly apiKey: string } | { readonly applicati
 /** What this process caches of an application. */
 export interface ApplicationConfig {
   readonly application: string;
+  readonly tenant: string;
   readonly limits: Limits;
   readonly costs: CurrentCosts;
   /** When the key ends, on the monotonic clock; Infinity for no end. */

@@ -83,6 +83,7 @@ export class ConfigLoader {
   #configOf(row: ConfigRow, askedAt: number): ApplicationConfig {
     return {
       application: row.app_id,
+      tenant: row.tenant_id,
       limits: limitsOf(row.limits, askedAt),
       costs: new CurrentCosts(this.#defaults, row.cost_rules, Number(row.now_us), askedAt),
       keyValidUntil: askedAt + (row.key_valid_ms ?? Number.POSITIVE_INFINITY),

@@ -5,6 +5,7 @@ import type { Sql } from "./sql.ts";
 
 export interface ConfigRow {
   readonly app_id: string;
+  readonly tenant_id: string;
   /** The database's clock, by which cost rules begin and end. */
   readonly now_us: string;
   /** Null: the key has no end, or the application was named by its id. */
