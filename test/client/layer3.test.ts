@@ -1,18 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { ApplicationLimiter } from "../../src/client/application-limiter.ts";
-import type { SharedParts } from "../../src/client/application-parts.ts";
-import { OperationCost } from "../../src/client/costs/operation-cost.ts";
-import { UnavailableError } from "../../src/client/errors.ts";
-import { arrows, Layer3, type Layer3State } from "../../src/client/leases/layer3.ts";
-import { Lease, type LeaseGrant } from "../../src/client/leases/lease.ts";
+import { arrows, Layer3 } from "../../src/client/leases/layer3.ts";
+import { Lease } from "../../src/client/leases/lease.ts";
 import { projectPath } from "../../src/paths.ts";
+import { nameOf } from "../conformance/layer3-ways.ts";
+import { openClientLayer3 } from "./layer3-world.ts";
 
 const page = readFileSync(projectPath("docs/architecture.md"), "utf8");
 const section = page.split("\n## Layer 3\n")[1]?.split("\n## ")[0] ?? "";
 
-const nameOf = ([from, by, to]: readonly string[]) => `${from} -> ${to}: ${by}`;
 const unique = (names: Iterable<string>) => [...new Set(names)].sort();
 
 describe("the drawing in docs/architecture.md", () => {
@@ -48,166 +45,12 @@ describe("the drawing in docs/architecture.md", () => {
   });
 });
 
-const lifetimeMs = 10_000;
-
-const nothing: LeaseGrant = {
-  lease_id: null,
-  tokens: "0",
-  bytes: "0",
-  lifetime_ms: String(lifetimeMs),
-  retry_after_ms: "60000",
-  holders: 1,
-  is_limited_tokens: true,
-  is_limited_bytes: true,
+const steps = async (
+  world: ReturnType<typeof openClientLayer3>,
+  ...names: ("ask" | "letGo" | "grant")[]
+) => {
+  for (const name of names) await world[name]();
 };
-const lease = (): LeaseGrant => ({
-  ...nothing,
-  lease_id: crypto.randomUUID(),
-  tokens: "1000",
-  bytes: "1000000",
-  retry_after_ms: "0",
-});
-/** Without limits there is nothing to lease, and so nothing to settle. */
-const unlimited: LeaseGrant = { ...nothing, is_limited_tokens: false, is_limited_bytes: false };
-
-const limits = {
-  clusterId: null,
-  until: Number.POSITIVE_INFINITY,
-  tokensPerSecond: 1_000,
-  bytesPerSecond: 1_000_000,
-  leasableTokens: 10_000,
-  leasableBytes: 10_000_000,
-  isDirect: false,
-};
-const costs = new Map([["read_small", new OperationCost("1", "0", "1")]]);
-
-/** An application's limiter whose database answers when the test says so. */
-function open() {
-  const renewals: PromiseWithResolvers<LeaseGrant>[] = [];
-  const settlements: PromiseWithResolvers<void>[] = [];
-  const store = { isDown: false, isClosed: false, isPaused: () => store.isDown, status: {} };
-  const ask = <Answer>(calls: PromiseWithResolvers<Answer>[]) => {
-    const call = Promise.withResolvers<Answer>();
-    calls.push(call);
-    return call.promise;
-  };
-  const exchange = { renew: () => ask(renewals), settle: () => ask(settlements) };
-  const config = {
-    application: "a",
-    limits,
-    keyValidUntil: Number.POSITIVE_INFINITY,
-    costs: { hasOwnRules: false, at: () => costs },
-  };
-  const shared = { store, exchange, loader: { load: async () => config } };
-  const limiter = new ApplicationLimiter(
-    shared as unknown as SharedParts,
-    { application: "a" },
-    {
-      idleMs: Number.POSITIVE_INFINITY,
-      outage: { policy: "closed", maxMs: 0 },
-      pollMs: () => Number.POSITIVE_INFINITY,
-      onUse: () => {},
-      onUncharged: () => {},
-      onDecision: undefined,
-    },
-  );
-  /** Until each answer that was given has been heard. */
-  const heard = () => vi.advanceTimersByTimeAsync(0);
-  /** More than any lease here holds. */
-  const dear = 5_000_000;
-  const world = {
-    state: () => limiter.status().lease.state,
-    async ask() {
-      limiter.check("read_small", dear);
-      await heard();
-    },
-    async grant(granted = lease()) {
-      renewals.shift()?.resolve(granted);
-      await heard();
-    },
-    async refuse() {
-      renewals.shift()?.resolve(nothing);
-      await heard();
-    },
-    async return() {
-      void limiter.handBack();
-      await heard();
-    },
-    async letGo() {
-      void limiter.letGo();
-      await heard();
-    },
-    async settle() {
-      for (const call of settlements.splice(0)) call.resolve();
-      await heard();
-    },
-    async settleInVain() {
-      for (const call of settlements.splice(0)) call.reject(unanswered());
-      await heard();
-    },
-    async end() {
-      await vi.advanceTimersByTimeAsync(lifetimeMs);
-      limiter.tick(performance.now());
-      await heard();
-    },
-    async fail() {
-      store.isDown = true;
-    },
-    async recover() {
-      store.isDown = false;
-    },
-    async close() {
-      void limiter.close();
-    },
-  };
-  return world;
-}
-
-function unanswered() {
-  return new UnavailableError("QS503", "no answer", {});
-}
-
-type World = ReturnType<typeof open>;
-type Steps = (world: World) => Promise<void>;
-
-const steps =
-  (...names: Exclude<keyof World, "state">[]): Steps =>
-  async (world) => {
-    for (const name of names) await world[name]();
-  };
-
-/** How each state is reached. */
-const ways: Record<Layer3State, Steps> = {
-  empty: steps(),
-  renewing: steps("ask"),
-  active: steps("ask", "grant"),
-  draining: steps("ask", "grant", "return"),
-  outage: steps("fail"),
-  closed: steps("close"),
-};
-
-/** Where the state and the transition alone do not say which arrow it is: the way to its begin. */
-const longerWays: Record<string, Steps> = {
-  // The current lease is too small for the operation that asks.
-  "renewing -> active: refuse": steps("ask", "grant", "ask"),
-  "renewing -> draining: refuse": steps("ask", "grant", "return", "ask"),
-  "active -> draining: end": steps("ask", "grant", "return", "ask", "grant"),
-  "draining -> empty: end": steps("ask", "grant", "return", "settleInVain"),
-  "active -> empty: return": async (world) => {
-    await world.ask();
-    await world.grant(unlimited);
-  },
-};
-
-function wayTo([from, by, to]: readonly [Layer3State, string, Layer3State]): Steps {
-  const longer = longerWays[nameOf([from, by, to])];
-  if (longer !== undefined) return longer;
-  if (by !== "recover") return ways[from];
-  return async (world) => {
-    await ways[to](world);
-    await world.fail();
-  };
-}
 
 describe("an application's limiter", () => {
   beforeEach(() => {
@@ -215,21 +58,9 @@ describe("an application's limiter", () => {
     onTestFinished(() => void vi.useRealTimers());
   });
 
-  test.each(arrows.map((arrow) => ({ name: nameOf(arrow), arrow })))(
-    "goes from $name",
-    async ({ arrow }) => {
-      const [from, by, to] = arrow;
-      const world = open();
-      await wayTo(arrow)(world);
-      expect(world.state()).toBe(from);
-      await world[by]();
-      expect(world.state()).toBe(to);
-    },
-  );
-
   test("settles at once a lease that came after it was let go", async () => {
-    const world = open();
-    await steps("ask", "letGo")(world);
+    const world = openClientLayer3();
+    await steps(world, "ask", "letGo");
     expect(world.state()).toBe("renewing");
     await world.grant();
     expect(world.state()).toBe("draining");
@@ -238,8 +69,8 @@ describe("an application's limiter", () => {
   });
 
   test("keeps a lease that came after it was let go and asked again", async () => {
-    const world = open();
-    await steps("ask", "letGo", "ask", "grant")(world);
+    const world = openClientLayer3();
+    await steps(world, "ask", "letGo", "ask", "grant");
     expect(world.state()).toBe("active");
   });
 });

@@ -60,10 +60,39 @@ local function quit()
   end
 end
 
-local Dict = {}
+-- Whether keys.lua has a key, or makes some that begin like it.
+local function is_declared(declared, key)
+  if type(declared) == "table" then
+    for _, part in pairs(declared) do
+      if is_declared(part, key) then
+        return true
+      end
+    end
+    return false
+  elseif type(declared) == "string" then
+    return declared == key
+  end
+  local prefix = declared("", ""):gsub(" +$", " ")
+  return key:sub(1, #prefix) == prefix
+end
+
+local Dict, known_keys, names = {}, {}, {}
 Dict.__index = Dict
 
+local function check_key(dict, key)
+  if not known_keys[key] then
+    local name = names[dict]
+    -- Counters have the names of their metrics.
+    assert(
+      name == "qos_metrics" or is_declared(require("qos.keys")[name], key),
+      "not in keys.lua: " .. key
+    )
+    known_keys[key] = true
+  end
+end
+
 function Dict:entry(key)
+  check_key(self, key)
   local entry = self[key]
   if entry and entry.expires_at and now >= entry.expires_at then
     self[key] = nil
@@ -82,6 +111,7 @@ function Dict:get(key)
 end
 
 function Dict:set(key, value, life)
+  check_key(self, key)
   self[key] = { value = value, expires_at = expiry(life) }
   return true
 end
@@ -114,6 +144,7 @@ function Dict:expire(key, life)
 end
 
 function Dict:delete(key)
+  check_key(self, key)
   self[key] = nil
 end
 
@@ -179,8 +210,9 @@ ngx = {
   timer = { at = timer, every = every },
   shared = setmetatable({}, {
     __index = function(dicts, name)
-      dicts[name] = setmetatable({}, Dict)
-      return dicts[name]
+      local dict = setmetatable({}, Dict)
+      dicts[name], names[dict] = dict, name
+      return dict
     end,
   }),
   var = setmetatable({}, {
@@ -214,6 +246,17 @@ end
 
 -- Seconds of this clock between a call and when the database sees it.
 local call_takes = 0
+-- What a statement that is held has in it, and those that are held.
+local holds, held = nil, {}
+
+local function is_held(statement)
+  for _, part in ipairs(holds or {}) do
+    if statement:find(part, 1, true) then
+      return true
+    end
+  end
+  return false
+end
 
 package.preload["qos.database.connection"] = function()
   local function query(_, statement, ...)
@@ -224,6 +267,10 @@ package.preload["qos.database.connection"] = function()
     end
     if call_takes > 0 then
       ngx.sleep(call_takes)
+    end
+    if is_held(statement) then
+      table.insert(held, coroutine.running())
+      coroutine.yield()
     end
     tell({ statement = statement, parameters = setmetatable(parameters, cjson.array_mt) })
     local answer = cjson.decode(io.read("*l"))
@@ -264,8 +311,8 @@ local function start_worker(id, pid)
     end
     return loaded[name]
   end
-  own.require("qos.gateway").init()
-  own.require("qos.gateway").init_worker()
+  own.require("qos.workers.start").init()
+  own.require("qos.workers.start").init_worker()
   return own
 end
 
@@ -300,15 +347,46 @@ local function give_up(id)
   under_way[id] = nil
 end
 
+-- What the machine of an application's leases is driven by, beside requests.
+local drive = {
+  state = function(worker, app_id)
+    tell({ state = worker.require("qos.leases.layer3").state(app_id) })
+  end,
+  give_back = function(worker, app_id)
+    worker.require("qos.leases.give_back").behind(app_id)
+  end,
+  give_back_now = function(worker, app_id)
+    worker.require("qos.leases.give_back").now(app_id)
+  end,
+  -- Leases of other applications that are settled before those of this one.
+  crowd = function(worker, count)
+    for _ = 1, count do
+      worker.require("qos.leases.settlements").push({ app_id = "other", lease_id = "other" })
+    end
+  end,
+  -- A call of another application.
+  call = function(worker)
+    worker.require("qos.database.store").call("charge_owed_many", { "other" }, {}, {}, {})
+  end,
+  let_go = function()
+    local thread = table.remove(held, 1)
+    tell({ was_held = thread ~= nil })
+    if thread then
+      resume(thread)
+    end
+  end,
+}
+
 local workers
 
--- The first line: { at = seconds, workers =, call_takes = }. Each other one: { at = seconds,
--- given_up = { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, quits = }.
+-- The first line: { at = seconds, workers =, call_takes =, first =, holds = }: `first` is the number of
+-- the first worker, and 0 does what one of them does for all. Each other one: { at = seconds, given_up =
+-- { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, drive =, with =, quits = }.
 for line in io.lines() do
   local message = cjson.decode(line)
   if not workers then
-    now, call_takes = message.at, message.call_takes
-    workers = { start_worker(0, 1) }
+    now, call_takes, holds = message.at, message.call_takes, message.holds
+    workers = { start_worker(message.first or 0, message.first and ffi.C.getpid() or 1) }
     workers[2] = message.workers == 2 and start_worker(1, ffi.C.getpid()) or nil
   else
     run_until(message.at)
@@ -319,6 +397,9 @@ for line in io.lines() do
       resume(coroutine.create(function()
         serve(workers[ask.worker], ask)
       end))
+    end
+    if message.drive then
+      resume(coroutine.create(drive[message.drive]), workers[1], message.with)
     end
     if message.quits then
       quit()

@@ -36,7 +36,7 @@ test("npm run test:changes prints its commands with --list, and refuses a commit
 test.each([
   ["src/output/print-rows.ts", ["src/output/print-rows.ts"]],
   ["docs/scale.md", testFiles("test/docs")],
-  ["src/gateway/lua/qos/gateway.lua", testFiles("test/gateway")],
+  ["src/gateway/lua/qos/phases.lua", testFiles("test/gateway")],
   ["src/console/cluster/reservations.tsx", testFiles("test/console")],
   ["src/replay/sql/replay_batch.sql", testFiles("test/replay")],
   ["test/vectors/replay-answers.json", testFiles("test/vectors")],

@@ -163,12 +163,16 @@ async function ready(nginx: Nginx, child: ChildProcess, most = 200): Promise<voi
   throw new Error(`nginx is not ready:\n${nginx.log()}`);
 }
 
+/** Longer than any machine needs for it: what a killed nginx has leased does not go back. */
+const latestEndMs = 60_000;
+
 /** Ends as an operator would end it. */
 export async function endNginx(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGQUIT");
-  const isLate = await Promise.race([exited.then(() => false), sleep(10_000).then(() => true)]);
+  const late = sleep(latestEndMs, true, { ref: false });
+  const isLate = await Promise.race([exited.then(() => false), late]);
   if (isLate) child.kill("SIGKILL");
   await exited;
 }

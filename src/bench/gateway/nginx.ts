@@ -136,17 +136,17 @@ function configuration(folder: string, port: number, variables: readonly string[
       keepalive_requests 1000000000;
       open_file_cache max=10 inactive=1h;
       open_file_cache_valid 1h;
-      init_by_lua_block { require("qos.gateway").init() }
-      init_worker_by_lua_block { require("qos.gateway").init_worker() }
+      init_by_lua_block { require("qos.workers.start").init() }
+      init_worker_by_lua_block { require("qos.workers.start").init_worker() }
       server {
         listen 127.0.0.1:${port};
         root ${folder};
         location /plain/ {}
         location /lease/ {
-          access_by_lua_block { package.loaded["qos.gateway"].access() }
-          header_filter_by_lua_block { package.loaded["qos.gateway"].header_filter() }
-          body_filter_by_lua_block { package.loaded["qos.gateway"].body_filter() }
-          log_by_lua_block { package.loaded["qos.gateway"].log() }
+          access_by_lua_block { package.loaded["qos.phases"].access() }
+          header_filter_by_lua_block { package.loaded["qos.phases"].header_filter() }
+          body_filter_by_lua_block { package.loaded["qos.phases"].body_filter() }
+          log_by_lua_block { package.loaded["qos.phases"].log() }
         }
         location /limited/ {
           access_by_lua_block {

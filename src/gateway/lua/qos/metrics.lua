@@ -1,6 +1,7 @@
 -- Counters and histograms of all workers. Each worker counts on its own and adds up once a second: a
 -- shared counter for every request would cost more than the request's decision.
 
+local keys = require("qos.keys").qos_metrics
 local lrucache = require("resty.lrucache")
 
 local _M = {}
@@ -49,7 +50,7 @@ end
 
 -- A counter with labels.
 function _M.name(name, given)
-  return name .. "{" .. given .. "}"
+  return keys.counter(name, given)
 end
 
 function _M.add(name, by)
@@ -59,9 +60,9 @@ end
 -- Keys of the counters of a histogram. Others have no space before their labels.
 local cells = {}
 for _, name in ipairs(histograms) do
-  cells[name] = { sum = name .. " sum" }
+  cells[name] = { sum = keys.cell(name, "sum") }
   for place = 1, #bounds + 1 do
-    cells[name][place] = name .. " " .. place
+    cells[name][place] = keys.cell(name, place)
   end
 end
 
@@ -76,10 +77,10 @@ local function place_of(seconds)
 end
 
 function _M.observe(name, seconds)
-  local keys = cells[name]
-  local cell = keys[seconds <= 0.001 and 1 or place_of(seconds)]
+  local histogram = cells[name]
+  local cell = histogram[seconds <= 0.001 and 1 or place_of(seconds)]
   counted[cell] = (counted[cell] or 0) + 1
-  counted[keys.sum] = (counted[keys.sum] or 0) + math.max(seconds, 0)
+  counted[histogram.sum] = (counted[histogram.sum] or 0) + math.max(seconds, 0)
 end
 
 -- The first so many applications have a label of their own, for as long as nginx runs.
@@ -88,10 +89,10 @@ local function label_of(app_id)
   if label then
     return label
   end
-  local key = "label " .. app_id
+  local key = keys.label(app_id)
   label = dict():get(key)
-  if label == nil and (dict():get("labels") or 0) < most_applications and dict():add(key, app_id) then
-    label = dict():incr("labels", 1, 0) <= most_applications and app_id or "other"
+  if label == nil and (dict():get(keys.labels) or 0) < most_applications and dict():add(key, app_id) then
+    label = dict():incr(keys.labels, 1, 0) <= most_applications and app_id or "other"
     dict():set(key, label)
   end
   label = label or "other"
@@ -102,7 +103,8 @@ end
 -- Adds to a counter with an application in its labels, where that is asked for.
 function _M.add_for(app_id, name, given, by)
   if most_applications > 0 then
-    _M.add(name .. '{application="' .. label_of(app_id) .. '",' .. given .. "}", by)
+    local label = 'application="' .. label_of(app_id) .. '",'
+    _M.add(keys.counter(name, label .. given), by)
   end
 end
 
@@ -124,9 +126,9 @@ local function describe(lines, name, type)
 end
 
 local function add_counters(lines)
-  local described, keys = {}, dict():get_keys(0)
-  table.sort(keys)
-  for _, key in ipairs(keys) do
+  local described, names = {}, dict():get_keys(0)
+  table.sort(names)
+  for _, key in ipairs(names) do
     local name = key:match("^qos_[%w_]+")
     if name and key:sub(#name + 1, #name + 1) ~= " " then
       if not described[name] then

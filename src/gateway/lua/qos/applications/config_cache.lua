@@ -4,6 +4,7 @@
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
 local cost = require("qos.operations.cost")
+local keys = require("qos.keys").qos_state
 local lock = require("qos.workers.lock")
 local lrucache = require("resty.lrucache")
 local semaphore = require("ngx.semaphore")
@@ -64,8 +65,8 @@ local function decode(text)
   return entry
 end
 
-local function shared_key(api_key)
-  return "config " .. ngx.encode_base64(ngx.sha1_bin(api_key))
+local function hash_of(api_key)
+  return ngx.encode_base64(ngx.sha1_bin(api_key))
 end
 
 local function read(api_key)
@@ -77,12 +78,12 @@ local function read(api_key)
   -- Of what the clock said before it stepped back nothing is kept.
   read_at = math.min(read_at, clock.now())
   local record = { read_at = read_at, row = row, problem = problem }
-  ngx.shared.qos_state:set(shared_key(api_key), cjson.encode(record), 600)
+  ngx.shared.qos_state:set(keys.config(hash_of(api_key)), cjson.encode(record), 600)
   return record
 end
 
 local function newest(api_key)
-  local text = ngx.shared.qos_state:get(shared_key(api_key))
+  local text = ngx.shared.qos_state:get(keys.config(hash_of(api_key)))
   local entry = decoded:get(api_key)
   if text ~= nil and (entry == nil or entry.text ~= text) then
     entry = decode(text)
@@ -108,7 +109,7 @@ end
 
 local function read_behind(api_key)
   local state = ngx.shared.qos_state
-  if not store.is_paused() and state:add("reading " .. shared_key(api_key), true, refresh_s) then
+  if not store.is_paused() and state:add(keys.reading(hash_of(api_key)), true, refresh_s) then
     read_soon(api_key)
   end
 end
@@ -129,7 +130,7 @@ end
 -- Waits for the database: nothing usable is known. One request does, the others for it.
 local function read_ahead(api_key)
   local asked_at = clock.now()
-  return lock.with("lock " .. shared_key(api_key), 5, timeout_s, function()
+  return lock.with(keys.config_lock(hash_of(api_key)), 5, timeout_s, function()
     ngx.update_time()
     local entry = newest(api_key)
     if entry and entry.read_at >= asked_at then

@@ -1,6 +1,7 @@
 -- One statement over a pooled connection of pgmoon. Everything that pgmoon does otherwise than a
 -- limiter needs it is put right here.
 
+local keys = require("qos.keys").qos_state
 local pgmoon = require("pgmoon")
 local server_errors = require("qos.database.server_errors")
 
@@ -220,7 +221,7 @@ end
 
 -- Which host all workers ask first: the last one that answered.
 local function first_host()
-  return ngx.shared.qos_state:get("database host") or 1
+  return ngx.shared.qos_state:get(keys.database_host) or 1
 end
 
 -- On the next host where one cannot charge. A call that was not answered may have charged there, and
@@ -232,7 +233,7 @@ local function run_anywhere(settings, statement, parameters)
     local host = (place - 1) % count + 1
     rows, problem = run(settings, settings.hosts[host], statement, parameters)
     if rows and host ~= first then
-      ngx.shared.qos_state:set("database host", host)
+      ngx.shared.qos_state:set(keys.database_host, host)
     end
     if rows or not server_errors.cannot_charge(problem) then
       break

@@ -3,6 +3,7 @@
 
 local clock = require("qos.clock")
 local database = require("qos.database.statements")
+local keys = require("qos.keys")
 local lock = require("qos.workers.lock")
 local metrics = require("qos.metrics")
 local server_errors = require("qos.database.server_errors")
@@ -20,59 +21,59 @@ end
 local function begin_outage(problem)
   local now = clock.now()
   -- After an outage that no charge has ended, this is the same one.
-  state():add("uncharged since", now)
-  if state():add("down since", state():get("uncharged since") or now) then
-    state():set("down by", problem.code or "")
+  state():add(keys.qos_state.uncharged_since, now)
+  if state():add(keys.qos_state.down_since, state():get(keys.qos_state.uncharged_since) or now) then
+    state():set(keys.qos_state.down_by, problem.code or "")
     ngx.log(ngx.WARN, "the database does not answer: ", problem.message or "")
     metrics.add("qos_outages_total")
-  elseif now < (state():get("paused until") or 0) then
+  elseif now < (state():get(keys.qos_state.paused_until) or 0) then
     -- Calls that were under way together count once.
     return
   end
-  local pause = math.min(first_pause * 2 ^ (state():incr("failures", 1, 0) - 1), longest_pause)
-  state():set("paused until", now + pause * (0.5 + math.random() / 2))
+  local pause = math.min(first_pause * 2 ^ (state():incr(keys.qos_state.failures, 1, 0) - 1), longest_pause)
+  state():set(keys.qos_state.paused_until, now + pause * (0.5 + math.random() / 2))
 end
 
 -- Traffic that cannot be charged fails again within so many seconds.
 local relapse = 10
 
 local function end_outage(has_charged)
-  local since = state():get("uncharged since")
+  local since = state():get(keys.qos_state.uncharged_since)
   if has_charged then
-    state():delete("uncharged since")
+    state():delete(keys.qos_state.uncharged_since)
   elseif since then
-    state():set("uncharged since", since, relapse)
+    state():set(keys.qos_state.uncharged_since, since, relapse)
   end
-  state():delete("down since")
-  state():delete("down by")
-  state():delete("failures")
-  state():delete("paused until")
+  state():delete(keys.qos_state.down_since)
+  state():delete(keys.qos_state.down_by)
+  state():delete(keys.qos_state.failures)
+  state():delete(keys.qos_state.paused_until)
   ngx.log(ngx.WARN, "the database answers again")
 end
 
 -- Since when nothing can be charged, and for how long no request tries; nil while all is well.
 function _M.outage()
-  local since = state():get("down since")
+  local since = state():get(keys.qos_state.down_since)
   if since == nil then
     return nil
   end
-  return since, math.max((state():get("paused until") or 0) - clock.now(), 0)
+  return since, math.max((state():get(keys.qos_state.paused_until) or 0) - clock.now(), 0)
 end
 
 function _M.is_paused()
-  return state():get("down since") ~= nil
+  return state():get(keys.qos_state.down_since) ~= nil
 end
 
 -- One worker at a time tries whether the database is back, and only after a pause: runs `work` for
 -- that. Answers whether it was this one.
 function _M.probe(work)
   local since, wait = _M.outage()
-  local token = since and wait == 0 and lock.try("probing", longest_probe)
+  local token = since and wait == 0 and lock.try(keys.qos_state.probe_lock, longest_probe)
   if not token then
     return false
   end
   local ran, problem = pcall(work)
-  lock.release("probing", token)
+  lock.release(keys.qos_state.probe_lock, token)
   if not ran then
     ngx.log(ngx.ERR, "qos: ", problem)
   end
@@ -103,11 +104,11 @@ local has_charged = {
 -- A charge ends the outage. A call that had nothing to charge does where the server takes writes,
 -- unless it was out of some resource; if charges fail again soon, it is the same outage.
 local function check_recovery(name, row, ...)
-  local by = state():get("down by")
+  local by = state():get(keys.qos_state.down_by)
   local charged = has_charged[name] and has_charged[name](row, ...)
   if by == nil then
     if charged then
-      state():delete("uncharged since")
+      state():delete(keys.qos_state.uncharged_since)
     end
   elseif charged or has_charged[name] and not by:find("^53") and database.is_writable() == true then
     end_outage(charged)
@@ -119,19 +120,19 @@ local has_checked = false
 -- Finds out at the start whether the database takes writes, and, until something is charged,
 -- whether it does again. For ngx.timer.
 function _M.check()
-  if has_checked and state():get("down by") ~= "start" then
+  if has_checked and state():get(keys.qos_state.down_by) ~= "start" then
     return
   end
   local writable, problem = database.is_writable()
   if writable then
     has_checked = true
-    if state():get("down by") == "start" then
+    if state():get(keys.qos_state.down_by) == "start" then
       end_outage()
     end
   elseif problem and server_errors.cannot_charge(problem) and not has_checked then
     has_checked = true
     begin_outage(problem)
-    state():set("down by", "start")
+    state():set(keys.qos_state.down_by, "start")
   end
 end
 
@@ -156,7 +157,7 @@ end
 -- failed (`sqlstate`).
 function _M.call(name, ...)
   metrics.add(metrics.name("qos_database_calls_total", 'call="' .. name .. '"'))
-  metrics.add("database calls")
+  metrics.add(keys.qos_metrics.database_calls)
   local row, problem
   for _ = 1, attempts do
     row, problem = database[name](...)

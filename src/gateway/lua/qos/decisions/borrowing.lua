@@ -1,6 +1,7 @@
 -- Tokens out of an application's own future, where it may borrow by itself (`auto_borrow`).
 
 local amount = require("qos.amount")
+local keys = require("qos.keys").qos_state
 local metrics = require("qos.metrics")
 local store = require("qos.database.store")
 
@@ -22,7 +23,7 @@ end
 
 -- `tokens`: millionths that one operation needs. Answers whether there are more now.
 function _M.borrow(app_id, tokens)
-  local state, key = ngx.shared.qos_state, "no credit " .. app_id
+  local state, key = ngx.shared.qos_state, keys.no_credit(app_id)
   if tokens > amount.largest / operations or store.is_paused() then
     return false
   elseif not state:add(key, true, pause) then

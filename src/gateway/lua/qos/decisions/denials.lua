@@ -3,6 +3,7 @@
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_state
 
 local _M = {}
 
@@ -25,7 +26,7 @@ end
 
 -- The database says which bucket was short.
 function _M.note_reason(app_id, reason, life)
-  dict():set("last reason " .. app_id, reason, life)
+  dict():set(keys.last_reason(app_id), reason, life)
 end
 
 function _M.remember(app_id, reason, retry_after_ms, tokens, bytes)
@@ -38,7 +39,7 @@ function _M.remember(app_id, reason, retry_after_ms, tokens, bytes)
     _M.note_reason(app_id, reason, longest_memory)
   end
   local text = string.format("%s %.0f %.0f", retry_at, math.min(tokens, 2 ^ 60), bytes)
-  dict():set("denied " .. app_id .. " " .. reason, text, math.max(life, 0.001))
+  dict():set(keys.denied(app_id, reason), text, math.max(life, 0.001))
 end
 
 local function needs_as_much(reason, known_tokens, known_bytes, tokens, bytes)
@@ -54,7 +55,7 @@ end
 -- was denied a moment ago.
 function _M.find(app_id, tokens, bytes)
   for _, reason in ipairs(reasons) do
-    local text = dict():get("denied " .. app_id .. " " .. reason)
+    local text = dict():get(keys.denied(app_id, reason))
     if text then
       local retry_at, known_tokens, known_bytes = text:match("^(%S+) (%S+) (%S+)$")
       if needs_as_much(reason, tonumber(known_tokens), tonumber(known_bytes), tokens, bytes) then
@@ -68,56 +69,52 @@ end
 
 -- Which bucket was short when the database last said so; nil where that is a while ago.
 function _M.last_reason(app_id)
-  return dict():get("last reason " .. app_id)
+  return dict():get(keys.last_reason(app_id))
 end
 
 function _M.forget(app_id)
-  dict():delete("last reason " .. app_id)
+  dict():delete(keys.last_reason(app_id))
   for _, reason in ipairs(reasons) do
-    dict():delete("denied " .. app_id .. " " .. reason)
+    dict():delete(keys.denied(app_id, reason))
   end
 end
 
 -- What was counted of an application in a minute, by reason and by the run of the gateway that counts: a
 -- new one has a name of its own. Totals, so that what is handed in again counts once.
-local function key_of(app_id, name)
-  return "count " .. app_id .. " " .. name
-end
 
 -- A total lasts until it was handed in, and then as long as it may grow.
 local longest_unheard, longest_minute = 3600, 180
 
-local function keep(key, seconds)
-  dict():expire(key .. " operations", seconds)
-  dict():expire(key .. " tokens", seconds)
-  dict():expire(key .. " bytes", seconds)
+local function keep(app_id, name, seconds)
+  dict():expire(keys.count.operations(app_id, name), seconds)
+  dict():expire(keys.count.tokens(app_id, name), seconds)
+  dict():expire(keys.count.bytes(app_id, name), seconds)
 end
 
 -- With the next call.
 local function hand_in(app_id, name)
-  if dict():add("changed " .. key_of(app_id, name), true, longest_unheard) then
-    dict():rpush("counts " .. app_id, name)
-    dict():rpush("counted", app_id)
+  if dict():add(keys.changed(app_id, name), true, longest_unheard) then
+    dict():rpush(keys.counts(app_id), name)
+    dict():rpush(keys.counted, app_id)
   end
 end
 
 -- Counts denials of buckets: an outage's are the gateway's own to tell.
 function _M.count(app_id, reason, tokens, bytes)
   local name = math.floor(ngx.time() / 60) * 60 .. " " .. reason .. " " .. holder
-  local key = key_of(app_id, name)
-  dict():incr(key .. " operations", 1, 0, longest_unheard)
+  dict():incr(keys.count.operations(app_id, name), 1, 0, longest_unheard)
   if tokens < math.huge then
-    dict():incr(key .. " tokens", tokens, 0, longest_unheard)
+    dict():incr(keys.count.tokens(app_id, name), tokens, 0, longest_unheard)
   end
-  dict():incr(key .. " bytes", math.min(bytes, amount.largest), 0, longest_unheard)
+  dict():incr(keys.count.bytes(app_id, name), math.min(bytes, amount.largest), 0, longest_unheard)
   hand_in(app_id, name)
 end
 
 -- The applications with counts since this was last asked, each once.
 function _M.take_counted()
   local app_ids, seen = {}, {}
-  for _ = 1, dict():llen("counted") or 0 do
-    local app_id = dict():lpop("counted")
+  for _ = 1, dict():llen(keys.counted) or 0 do
+    local app_id = dict():lpop(keys.counted)
     if app_id and not seen[app_id] then
       seen[app_id] = true
       app_ids[#app_ids + 1] = app_id
@@ -127,18 +124,17 @@ function _M.take_counted()
 end
 
 local function row_of(app_id, name)
-  local key = key_of(app_id, name)
   local minute, reason, counter = name:match("^(%d+) (%S+) (.+)$")
-  dict():delete("changed " .. key)
-  keep(key, longest_minute)
+  dict():delete(keys.changed(app_id, name))
+  keep(app_id, name, longest_minute)
   return {
     name = name,
     minute = tonumber(minute),
     reason = reason,
     counter = counter,
-    operations = dict():get(key .. " operations") or 0,
-    tokens = dict():get(key .. " tokens") or 0,
-    bytes = dict():get(key .. " bytes") or 0,
+    operations = dict():get(keys.count.operations(app_id, name)) or 0,
+    tokens = dict():get(keys.count.tokens(app_id, name)) or 0,
+    bytes = dict():get(keys.count.bytes(app_id, name)) or 0,
   }
 end
 
@@ -146,7 +142,7 @@ end
 function _M.take(app_id)
   local rows = {}
   while true do
-    local name = dict():lpop("counts " .. app_id)
+    local name = dict():lpop(keys.counts(app_id))
     if name == nil then
       break
     end
@@ -166,13 +162,13 @@ function _M.put_back(app_id, rows, problem)
     return
   end
   for _, row in ipairs(rows or {}) do
-    keep(key_of(app_id, row.name), longest_unheard)
+    keep(app_id, row.name, longest_unheard)
     hand_in(app_id, row.name)
   end
 end
 
 function _M.has_counted()
-  return (dict():llen("counted") or 0) > 0
+  return (dict():llen(keys.counted) or 0) > 0
 end
 
 -- As SQL takes them; nil for none.

@@ -5,6 +5,7 @@
 
 local amount = require("qos.amount")
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_state
 
 local _M = {}
 
@@ -80,14 +81,14 @@ function _M.allows(app_id, limits, tokens, bytes, since, holders)
     return false
   end
   tokens = math.min(tokens, amount.largest) / 1000000
-  local account = "share of tokens " .. app_id
+  local account = keys.share.tokens(app_id)
   local rate, burst_s = _M.slowest(limits, "iops")
   local duration = pay(account, tokens, rate / holders, burst_s)
   if duration == nil then
     return false
   end
   rate, burst_s = _M.slowest(limits, "bandwidth")
-  if pay("share of bytes " .. app_id, bytes, rate / holders, burst_s) then
+  if pay(keys.share.bytes(app_id), bytes, rate / holders, burst_s) then
     return true
   end
   ngx.shared.qos_state:incr(account, -duration)

@@ -2,6 +2,7 @@
 -- by those in flight: concurrency does not multiply a quota.
 
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_state
 local request = require("qos.requests.request")
 local workers = require("qos.workers.workers")
 
@@ -21,11 +22,11 @@ function _M.use(config)
 end
 
 local function publish(app_id)
-  workers.set(ngx.shared.qos_state, "in flight " .. app_id, in_flight[app_id] or 0, 60)
+  workers.set(ngx.shared.qos_state, keys.in_flight(app_id), in_flight[app_id] or 0, 60)
 end
 
 local function count(app_id)
-  return math.max(workers.sum(ngx.shared.qos_state, "in flight " .. app_id), 1)
+  return math.max(workers.sum(ngx.shared.qos_state, keys.in_flight(app_id)), 1)
 end
 
 local function rate_of(limits)

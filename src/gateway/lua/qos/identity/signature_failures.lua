@@ -4,6 +4,7 @@
 -- of the dictionary.
 
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_identities
 local lrucache = require("resty.lrucache")
 local metrics = require("qos.metrics")
 local request = require("qos.requests.request")
@@ -47,7 +48,7 @@ end
 
 -- Answers why a request of the pair is refused, and after how many seconds to try again; or nothing.
 function _M.refuses(pair)
-  local ends_at = dict():get("blocked " .. pair)
+  local ends_at = dict():get(keys.blocked(pair))
   if ends_at then
     return "blocked", math.max(ends_at - clock.now(), 0)
   end
@@ -55,8 +56,8 @@ end
 
 -- A request of a pair that is not proven is under way until finish(); nil where there are too many.
 function _M.start(pair)
-  workers.add(dict(), "in flight " .. pair, 1, in_flight_s)
-  if workers.sum(dict(), "in flight " .. pair) > settings.most_unproven then
+  workers.add(dict(), keys.in_flight(pair), 1, in_flight_s)
+  if workers.sum(dict(), keys.in_flight(pair)) > settings.most_unproven then
     _M.finish(pair)
     return nil
   end
@@ -64,7 +65,7 @@ function _M.start(pair)
 end
 
 function _M.finish(pair)
-  workers.add(dict(), "in flight " .. pair, -1, in_flight_s)
+  workers.add(dict(), keys.in_flight(pair), -1, in_flight_s)
 end
 
 -- Bytes that one request of a pair that is not proven may hold: all of them together no more than what
@@ -74,7 +75,7 @@ function _M.most_held()
 end
 
 function _M.is_proven(pair)
-  return dict():get("proven " .. pair) ~= nil
+  return dict():get(keys.proven(pair)) ~= nil
 end
 
 -- Pairs that this worker wrote of not long ago: a write of the dictionary for each answer is slow.
@@ -82,19 +83,19 @@ local written = lrucache.new(10000)
 
 -- The storage found a request of the pair signed.
 function _M.succeed(pair)
-  if written:get(pair) and not dict():get("failures " .. pair) then
+  if written:get(pair) and not dict():get(keys.failures(pair)) then
     return
   end
   written:set(pair, true, prove_every_s)
-  dict():set("proven " .. pair, true, proven_s)
-  dict():delete("failures " .. pair)
+  dict():set(keys.proven(pair), true, proven_s)
+  dict():delete(keys.failures(pair))
 end
 
 -- Answers for how long the pair is blocked; nil where it is not. What was sent counts by itself, and a
 -- success between does not change it: a source pays for none of it.
 local function block_of(pair, bytes)
-  local failures = dict():incr("failures " .. pair, 1, 0, window_s) or 1
-  local refused = dict():incr("refused bytes " .. pair, bytes, 0, window_s) or bytes
+  local failures = dict():incr(keys.failures(pair), 1, 0, window_s) or 1
+  local refused = dict():incr(keys.refused_bytes(pair), bytes, 0, window_s) or bytes
   if failures < settings.most_failures and refused < settings.most_refused_bytes then
     return nil
   end
@@ -110,9 +111,9 @@ function _M.fail(pair, id, bytes)
   if block_s == nil then
     return
   end
-  dict():delete("failures " .. pair)
-  dict():delete("refused bytes " .. pair)
-  dict():set("blocked " .. pair, clock.now() + block_s, block_s)
+  dict():delete(keys.failures(pair))
+  dict():delete(keys.refused_bytes(pair))
+  dict():set(keys.blocked(pair), clock.now() + block_s, block_s)
   metrics.add("qos_signature_blocks_total")
   ngx.log(
     ngx.WARN, "qos: refusing ", request.var("remote_addr"), " for ", block_s,

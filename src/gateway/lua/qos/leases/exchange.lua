@@ -5,12 +5,18 @@
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
 local denials = require("qos.decisions.denials")
-local leases = require("qos.leases.keeper")
+local keys = require("qos.keys")
+local layer3 = require("qos.leases.layer3")
 local lock = require("qos.workers.lock")
 local owed = require("qos.leases.owed")
 local pools = require("qos.leases.pools")
 local queue = require("qos.leases.renewal_queue")
+local renewing = require("qos.leases.renewal")
+local settlement_queue = require("qos.leases.settlements")
+local shortage = require("qos.leases.shortage")
 local store = require("qos.database.store")
+
+local names = keys.qos_leases
 
 local _M = {}
 
@@ -43,7 +49,7 @@ local function dict()
 end
 
 local function batch_size(kind)
-  return dict():get("batch of " .. kind) or most[kind]
+  return dict():get(names.batch[kind]) or most[kind]
 end
 
 -- A call that was mostly about `count` of a kind took so many seconds.
@@ -56,7 +62,7 @@ local function adapt(kind, count, seconds)
   else
     return
   end
-  dict():set("batch of " .. kind, size)
+  dict():set(names.batch[kind], size)
 end
 
 local function array(list)
@@ -79,12 +85,12 @@ local function call(renewals, settlements, charges, waits)
 end
 
 local function fail(renewal, problem)
-  leases.abandon(renewal, problem)
-  if leases.is_over(problem) then
+  renewing.abandon(renewal, problem)
+  if renewing.is_over(problem) then
     return
   end
   dict():set(
-    "renewal error " .. renewal.app_id,
+    names.renewal_error(renewal.app_id),
     cjson.encode({ code = problem.code, message = problem.message }), problem.code and 0.1 or 0.5
   )
 end
@@ -93,13 +99,13 @@ local function accept(renewal, answer)
   if answer.code then
     fail(renewal, answer)
   else
-    leases.accept(renewal, answer)
+    renewing.accept(renewal, answer)
   end
 end
 
 -- One application alone, which another transaction makes wait.
 local function renew_alone(app_id, need)
-  local renewal = leases.prepare(app_id, need)
+  local renewal = renewing.begin(app_id, need)
   if renewal == nil then
     return
   end
@@ -111,7 +117,7 @@ local function renew_alone(app_id, need)
 end
 
 local function renew_alone_behind(renewal)
-  leases.abandon(renewal, {})
+  renewing.abandon(renewal, {})
   local app_id = renewal.app_id
   ngx.timer.at(0, function(premature)
     if not premature then
@@ -127,11 +133,11 @@ local function collect_renewals(only)
     if app_id == nil then
       break
     end
-    local is_due = (only or not leases.is_short(app_id)) and not owed.is_stuck(app_id)
-    local renewal = is_due and leases.prepare(app_id, need)
+    local is_due = (only or not shortage.is_short(app_id)) and not owed.is_stuck(app_id)
+    local renewal = is_due and renewing.begin(app_id, need)
     if renewal and renewal.ask.tokens + renewal.ask.bytes == 0 and not only then
       -- The leases hold all that is needed by now.
-      leases.abandon(renewal, {})
+      renewing.abandon(renewal, {})
     elseif renewal then
       renewal.need = need
       renewals[#renewals + 1] = renewal
@@ -143,10 +149,10 @@ end
 -- Counts of denials that no renewal takes along.
 local function take_denials()
   local settlements, taken = {}, {}
-  if clock.now() - (dict():get("denials at") or 0) < denials_every then
+  if clock.now() - (dict():get(names.denials_at) or 0) < denials_every then
     return settlements, taken
   end
-  dict():set("denials at", clock.now())
+  dict():set(names.denials_at, clock.now())
   for _, app_id in ipairs(denials.take_counted()) do
     local counted = denials.take(app_id)
     if counted then
@@ -158,13 +164,14 @@ local function take_denials()
 end
 
 local function put_back(settlements, taken, problem)
-  leases.put_back_settlements(settlements)
+  settlement_queue.put_back(settlements)
   for app_id, counted in pairs(taken) do
     denials.put_back(app_id, counted, problem)
   end
 end
 
-local function finish(renewals, charges, answers)
+local function finish(renewals, settlements, charges, answers)
+  settlement_queue.finish(settlements)
   local by_app, busy_keys = {}, {}
   for _, answer in ipairs(answers) do
     if answer.key then
@@ -195,7 +202,7 @@ end
 local function exchange_alone(only)
   local charges = owed.next_batch() or {}
   local settlements, taken = take_denials()
-  leases.take_settlements(
+  settlement_queue.take(
     settlements, math.max(batch_size("settlements") - #charges, fewest_settlements)
   )
   local renewals = collect_renewals(only)
@@ -208,8 +215,8 @@ local function exchange_alone(only)
     return false
   end
   local now = clock.now()
-  dict():set("exchanged at", now)
-  dict():set("next exchange at", math.max(dict():get("next exchange at") or 0, now) + spacing_s)
+  dict():set(names.exchanged_at, now)
+  dict():set(names.next_exchange_at, math.max(dict():get(names.next_exchange_at) or 0, now) + spacing_s)
   local answer, problem = call(renewals, settlements, charges)
   ngx.update_time()
   local is_renewal = #renewals * 2 >= #settlements
@@ -218,13 +225,13 @@ local function exchange_alone(only)
     clock.now() - now
   )
   if answer then
-    finish(renewals, charges, cjson.decode(answer.answers))
+    finish(renewals, settlements, charges, cjson.decode(answer.answers))
     return true
   end
   put_back(settlements, taken, problem)
   if problem.is_outage then
     for _, renewal in ipairs(renewals) do
-      leases.abandon(renewal, problem)
+      renewing.abandon(renewal, problem)
     end
   else
     split(renewals, charges)
@@ -234,20 +241,20 @@ end
 
 -- `is_urgent`: a request waits for it.
 local function is_due(is_urgent)
-  local next_at = dict():get("next exchange at") or 0
+  local next_at = dict():get(names.next_exchange_at) or 0
   if not owed.is_empty() then
-    next_at = math.min(next_at, (dict():get("exchanged at") or 0) + charge_spacing_s)
+    next_at = math.min(next_at, (dict():get(names.exchanged_at) or 0) + charge_spacing_s)
   end
   return clock.now() >= next_at - (is_urgent and most_early * spacing_s or 0)
 end
 
 local function exchange(only)
-  local token = lock.try("exchange", longest_call)
+  local token = lock.try(keys.qos_state.exchange_lock, longest_call)
   if token == nil then
     return false
   end
   local ran, has_more = pcall(exchange_alone, only)
-  lock.release("exchange", token)
+  lock.release(keys.qos_state.exchange_lock, token)
   if not ran then
     ngx.log(ngx.ERR, "qos: ", has_more)
   end
@@ -255,8 +262,8 @@ local function exchange(only)
 end
 
 local function has_something()
-  return not queue.is_empty() or leases.has_settlements() or not owed.is_empty()
-    or denials.has_counted() and clock.now() - (dict():get("denials at") or 0) >= denials_every
+  return not queue.is_empty() or not settlement_queue.is_empty() or not owed.is_empty()
+    or denials.has_counted() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
 end
 
 -- Done many times a second by each worker, and by each request that waits.
@@ -292,16 +299,16 @@ function _M.renew(app_id, tokens, bytes, capacities)
     local pool = pools.load(app_id)
     return pool ~= nil and (seen == nil or pool.id ~= seen.id)
   end
-  leases.wait_for(app_id, tokens, bytes)
+  renewing.wait_for(app_id, tokens, bytes)
   local give_up_at, wait = clock.now() + timeout_s, shortest_wait
   local renewed, problem
   repeat
     queue.push(app_id, tokens, bytes, capacities)
     _M.run(true)
-    renewed = is_renewed() or not queue.has(app_id) and not leases.is_renewing(app_id)
-    local text = not renewed and dict():get("renewal error " .. app_id)
+    renewed = is_renewed() or not queue.has(app_id) and not layer3.is_busy(app_id)
+    local text = not renewed and dict():get(names.renewal_error(app_id))
     problem = text and cjson.decode(text)
-    local is_over = renewed or problem or leases.is_short(app_id) or store.is_paused()
+    local is_over = renewed or problem or shortage.is_short(app_id) or store.is_paused()
       or clock.now() >= give_up_at
     if not is_over then
       ngx.sleep(wait)
@@ -309,7 +316,7 @@ function _M.renew(app_id, tokens, bytes, capacities)
       renewed = is_renewed()
     end
   until is_over or renewed
-  leases.wait_for(app_id, -tokens, -bytes)
+  renewing.wait_for(app_id, -tokens, -bytes)
   return renewed or nil, problem
 end
 

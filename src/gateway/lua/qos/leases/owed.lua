@@ -5,7 +5,10 @@
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_owed
 local store = require("qos.database.store")
+
+local id_of = require("qos.keys").id_of
 
 local _M = {}
 
@@ -35,20 +38,20 @@ local function subtract(key, change)
 end
 
 local function count_pending(app_id, tokens, bytes)
-  add("pending tokens " .. app_id, tokens)
-  add("pending bytes " .. app_id, bytes)
-  add("owes " .. app_id, tokens + bytes)
+  add(keys.pending.tokens(app_id), tokens)
+  add(keys.pending.bytes(app_id), bytes)
+  add(keys.owes(app_id), tokens + bytes)
 end
 
 local function forget_pending(app_id, tokens, bytes)
-  subtract("pending tokens " .. app_id, tokens)
-  subtract("pending bytes " .. app_id, bytes)
-  subtract("owes " .. app_id, tokens + bytes)
+  subtract(keys.pending.tokens(app_id), tokens)
+  subtract(keys.pending.bytes(app_id), bytes)
+  subtract(keys.owes(app_id), tokens + bytes)
 end
 
 -- The key under which owes() finds whether an application owes anything.
 function _M.key_of(app_id)
-  return "owes " .. app_id
+  return keys.owes(app_id)
 end
 
 function _M.owes(key)
@@ -57,15 +60,15 @@ end
 
 -- Tokens (millionths) and bytes that are not charged yet.
 function _M.of(app_id)
-  return math.max(dict():get("pending tokens " .. app_id) or 0, 0),
-    math.max(dict():get("pending bytes " .. app_id) or 0, 0)
+  return math.max(dict():get(keys.pending.tokens(app_id)) or 0, 0),
+    math.max(dict():get(keys.pending.bytes(app_id)) or 0, 0)
 end
 
 -- Of all applications: how many owe, tokens and bytes.
 function _M.totals()
   local count, tokens, bytes = 0, 0, 0
   for _, key in ipairs(dict():get_keys(0)) do
-    local app_id = key:match("^owes (.+)$")
+    local app_id = id_of(keys.owes, key)
     if app_id and _M.owes(key) then
       local app_tokens, app_bytes = _M.of(app_id)
       count, tokens, bytes = count + 1, tokens + app_tokens, bytes + app_bytes
@@ -81,10 +84,10 @@ function _M.owe(app_id, tokens, bytes)
     return
   end
   count_pending(app_id, tokens, bytes)
-  add("tokens " .. app_id, tokens)
-  add("bytes " .. app_id, bytes)
-  if dict():add("is owing " .. app_id, true, longest_owed) then
-    dict():rpush("owing", app_id)
+  add(keys.sum.tokens(app_id), tokens)
+  add(keys.sum.bytes(app_id), bytes)
+  if dict():add(keys.is_owing(app_id), true, longest_owed) then
+    dict():rpush(keys.owing, app_id)
   end
 end
 
@@ -92,13 +95,13 @@ end
 function _M.announce(app_id, key, tokens, bytes)
   tokens, bytes = math.min(tokens, amount.largest), math.min(bytes, amount.largest)
   count_pending(app_id, tokens, bytes)
-  dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key, true }))
+  dict():rpush(keys.charges, cjson.encode({ app_id, tokens, bytes, key, true }))
 end
 
 -- What a lease has paid for, and has back, is charged under a key; or less was used than that, or than
 -- was announced.
 function _M.settle(app_id, key, tokens, bytes)
-  dict():rpush("charges", cjson.encode({ app_id, tokens, bytes, key }))
+  dict():rpush(keys.charges, cjson.encode({ app_id, tokens, bytes, key }))
 end
 
 -- Takes all that is in a counter: what others add meanwhile stays in it.
@@ -111,15 +114,15 @@ local function take(key)
 end
 
 local function collect_owing(batch)
-  for _ = 1, math.min(dict():llen("owing") or 0, most_charges) do
-    local app_id = dict():lpop("owing")
+  for _ = 1, math.min(dict():llen(keys.owing) or 0, most_charges) do
+    local app_id = dict():lpop(keys.owing)
     if app_id == nil then
       return
     end
-    dict():delete("is owing " .. app_id)
-    local tokens, bytes = take("tokens " .. app_id), take("bytes " .. app_id)
+    dict():delete(keys.is_owing(app_id))
+    local tokens, bytes = take(keys.sum.tokens(app_id)), take(keys.sum.bytes(app_id))
     if tokens + bytes > 0 then
-      local key = table.concat({ settings.holder, dict():incr("charge", 1, 0), clock.now() }, " ")
+      local key = table.concat({ settings.holder, dict():incr(keys.last_charge, 1, 0), clock.now() }, " ")
       batch[#batch + 1] = { app_id, tokens, bytes, key, true }
     end
   end
@@ -127,7 +130,7 @@ end
 
 local function collect_charges(batch)
   while #batch < 2 * most_charges do
-    local text = dict():lpop("charges")
+    local text = dict():lpop(keys.charges)
     if text == nil then
       return
     end
@@ -138,7 +141,7 @@ end
 -- What to charge next, nil for nothing. It stays the same until it is answered, also where a worker
 -- dies over it.
 function _M.next_batch()
-  local text = dict():get("batch")
+  local text = dict():get(keys.batch)
   if text then
     return cjson.decode(text)
   end
@@ -148,7 +151,7 @@ function _M.next_batch()
   if #batch == 0 then
     return nil
   end
-  dict():set("batch", cjson.encode(batch))
+  dict():set(keys.batch, cjson.encode(batch))
   return batch
 end
 
@@ -171,8 +174,8 @@ local function forget(entry)
 end
 
 local function put_back(entry)
-  dict():set("stuck " .. entry[1], true, 1)
-  dict():rpush("charges", cjson.encode(entry))
+  dict():set(keys.stuck(entry[1]), true, 1)
+  dict():rpush(keys.charges, cjson.encode(entry))
 end
 
 -- One application's lock stops the charges of no other one.
@@ -199,7 +202,7 @@ end
 
 function _M.charge_each_behind(batch)
   if #batch > 0 then
-    dict():delete("batch")
+    dict():delete(keys.batch)
     ngx.timer.at(0, function()
       charge_each(batch)
     end)
@@ -219,18 +222,18 @@ function _M.finish(batch, busy_keys)
       forget(entry)
     end
   end
-  dict():delete("batch")
+  dict():delete(keys.batch)
   _M.charge_each_behind(busy)
 end
 
 function _M.is_empty()
-  return (dict():llen("owing") or 0) + (dict():llen("charges") or 0) == 0
-    and dict():get("batch") == nil
+  return (dict():llen(keys.owing) or 0) + (dict():llen(keys.charges) or 0) == 0
+    and dict():get(keys.batch) == nil
 end
 
 -- A charge of the application failed a moment ago.
 function _M.is_stuck(app_id)
-  return dict():get("stuck " .. app_id) ~= nil
+  return dict():get(keys.stuck(app_id)) ~= nil
 end
 
 -- A few times a second: what LuaJIT compiles is for requests.

@@ -1,8 +1,9 @@
 -- What is leased for an application, shared by all workers: two counters, which requests spend
--- without a lock (take). States of a lease are drawn in docs/architecture.md, Layer 3.
+-- without a lock (take). layer3.lua has the states.
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_leases
 local owed = require("qos.leases.owed")
 local renewal_queue = require("qos.leases.renewal_queue")
 
@@ -31,15 +32,15 @@ end
 -- number tells whether it is still the one that is cached.
 function _M.load(app_id)
   local pool = cache[app_id]
-  local id = dict():get(pool and pool.id_key or "pool id " .. app_id)
+  local id = dict():get(pool and pool.id_key or keys.pool_id(app_id))
   if pool and pool.id == id then
     return pool
   end
-  local text = id and dict():get("pool " .. app_id)
+  local text = id and dict():get(keys.pool(app_id))
   pool = text and cjson.decode(text)
   cache[app_id] = pool
   if pool then
-    pool.id_key = "pool id " .. app_id
+    pool.id_key = keys.pool_id(app_id)
     pool.owed_key = owed.key_of(app_id)
     pool.asks_at = 0
   end
@@ -55,9 +56,24 @@ function _M.forget_expired()
   end
 end
 
+-- A new pool takes the place of the one before.
+function _M.publish(app_id, pool)
+  dict():set(pool.tokens, pool.had_tokens, pool.life)
+  dict():set(pool.bytes, pool.had_bytes, pool.life)
+  dict():set(keys.pool(app_id), cjson.encode(pool), pool.life)
+  dict():set(keys.pool_id(app_id), pool.id, pool.life)
+end
+
+-- Whether a lease is in hand that can be spent, or the application has no limits.
+function _M.is_in_hand(app_id)
+  local pool = _M.load(app_id)
+  return pool ~= nil and clock.now() < pool.expires_at
+    and (#pool.leases > 0 or not pool.is_limited_tokens and not pool.is_limited_bytes)
+end
+
 function _M.forget(app_id)
-  dict():delete("pool id " .. app_id)
-  dict():delete("pool " .. app_id)
+  dict():delete(keys.pool_id(app_id))
+  dict():delete(keys.pool(app_id))
   cache[app_id] = nil
 end
 
@@ -113,33 +129,38 @@ function _M.empty(counter)
   return left + change
 end
 
+-- What a counter of a pool holds.
+function _M.left_in(counter)
+  return counter and dict():get(counter) or 0
+end
+
 -- What is given back while nothing is leased goes to the next lease. Its bucket has refilled before
 -- long: it counts no more then.
 local function give_back(app_id, kind, change)
   if change > 0 then
-    dict():incr("credit of " .. kind .. " " .. app_id, change, 0, settings.lease_ms / 1000)
+    dict():incr(keys.credit[kind](app_id), change, 0, settings.lease_ms / 1000)
   end
 end
 
 function _M.credit(app_id, kind)
-  return dict():get("credit of " .. kind .. " " .. app_id) or 0
+  return dict():get(keys.credit[kind](app_id)) or 0
 end
 
 function _M.take_credit(app_id, kind)
-  return _M.empty("credit of " .. kind .. " " .. app_id)
+  return _M.empty(keys.credit[kind](app_id))
 end
 
 -- What leases have back that is charged otherwise: no request takes it before the next exchange, which
 -- takes that charge along.
 function _M.hold(app_id, tokens, bytes)
   if tokens + bytes > 0 then
-    dict():incr("held tokens " .. app_id, tokens, 0, _M.longest_life)
-    dict():incr("held bytes " .. app_id, bytes, 0, _M.longest_life)
+    dict():incr(keys.held.tokens(app_id), tokens, 0, _M.longest_life)
+    dict():incr(keys.held.bytes(app_id), bytes, 0, _M.longest_life)
   end
 end
 
 local function use_held(app_id, kind, counter)
-  local held = counter and _M.empty("held " .. kind .. " " .. app_id) or 0
+  local held = counter and _M.empty(keys.held[kind](app_id)) or 0
   if held ~= 0 and not dict():incr(counter, held) then
     give_back(app_id, kind, held)
   end
@@ -303,6 +324,8 @@ function _M.write_corrections()
 end
 
 -- A few times a second: what LuaJIT compiles is for requests.
+jit.off(_M.publish, true)
+jit.off(_M.is_in_hand, true)
 jit.off(_M.write_corrections, true)
 jit.off(_M.forget_expired, true)
 jit.off(_M.transfer_remainder, true)

@@ -3,6 +3,7 @@
 -- to what was used: its lease has back what it took, and may end before it.
 
 local clock = require("qos.clock")
+local keys = require("qos.keys").qos_leases
 local owed = require("qos.leases.owed")
 local pools = require("qos.leases.pools")
 local store = require("qos.database.store")
@@ -84,8 +85,8 @@ end
 -- What all workers have under way of an application.
 function _M.of(app_id)
   local dict = ngx.shared.qos_leases
-  return math.max(workers.sum(dict, "tokens under way " .. app_id), 0),
-    math.max(workers.sum(dict, "bytes under way " .. app_id), 0)
+  return math.max(workers.sum(dict, keys.under_way.tokens(app_id)), 0),
+    math.max(workers.sum(dict, keys.under_way.bytes(app_id)), 0)
 end
 
 -- Tells the other workers.
@@ -93,8 +94,8 @@ function _M.publish()
   local dict = ngx.shared.qos_leases
   for app_id in pairs(changed) do
     local sum = sums[app_id]
-    workers.set(dict, "tokens under way " .. app_id, sum.tokens, longest_s)
-    workers.set(dict, "bytes under way " .. app_id, sum.bytes, longest_s)
+    workers.set(dict, keys.under_way.tokens(app_id), sum.tokens, longest_s)
+    workers.set(dict, keys.under_way.bytes(app_id), sum.bytes, longest_s)
     if sum.tokens == 0 and sum.bytes == 0 then
       sums[app_id] = nil
     end

@@ -4,6 +4,7 @@
 local clock = require("qos.clock")
 local config_cache = require("qos.applications.config_cache")
 local cost = require("qos.operations.cost")
+local keys = require("qos.keys").qos_state
 local lrucache = require("resty.lrucache")
 local operations = require("qos.operations.operations")
 local rules = require("qos.operations.operation_map")
@@ -35,10 +36,6 @@ local function kind_of(operation)
   return operation.has_range and rule.ranges or rule.answers
 end
 
-local function key_of(app_id, kind)
-  return kind .. " of " .. app_id
-end
-
 local function name_kinds(rule)
   local names = rule.operation
   local name = type(names) == "table" and names[1][2] or names
@@ -51,7 +48,7 @@ end
 
 local function tell(app_id, kind, own, now)
   own.told, own.shared_at = own.size, now
-  dict():set(key_of(app_id, kind), own.size, 3600)
+  dict():set(keys.size(app_id, kind), own.size, 3600)
 end
 
 -- In step with the other workers.
@@ -59,7 +56,7 @@ local function share(app_id, kind, own, now)
   if own.size ~= own.told then
     return tell(app_id, kind, own, now)
   end
-  own.size = dict():get(key_of(app_id, kind))
+  own.size = dict():get(keys.size(app_id, kind))
   own.told, own.shared_at = own.size, now
 end
 
@@ -115,7 +112,7 @@ end
 -- Sets the size of a download or a copy that is not known yet.
 function _M.assume(entry, operation)
   local app_id, capacities = entry.app_id, entry.limits.capacities
-  if operation.range and dict():get("honours ranges " .. app_id) then
+  if operation.range and dict():get(keys.honours_ranges(app_id)) then
     return operations.resize(operation, operation.uploaded + operation.range)
   end
   local learned = recent(app_id, kind_of(operation)).size
@@ -131,9 +128,9 @@ end
 function _M.learn(app_id, operation, size, status)
   if operation.range then
     if status == 206 then
-      dict():set("honours ranges " .. app_id, true, trust_s)
+      dict():set(keys.honours_ranges(app_id), true, trust_s)
     elseif status == 200 then
-      dict():delete("honours ranges " .. app_id)
+      dict():delete(keys.honours_ranges(app_id))
     end
   end
   if status < 300 then

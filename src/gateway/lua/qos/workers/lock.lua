@@ -3,6 +3,7 @@
 
 local clock = require("qos.clock")
 local ffi = require("ffi")
+local keys = require("qos.keys").qos_state
 
 local _M = {}
 
@@ -27,7 +28,7 @@ local function release_if_dead(key)
   local holder = locks():get(key)
   local pid = holder and tonumber(holder:match("^(%d+):"))
   -- One worker at a time, or a lock that was taken meanwhile would be released.
-  if pid and not _M.is_alive(pid) and locks():add("release " .. key, true, 0.05) then
+  if pid and not _M.is_alive(pid) and locks():add(keys.release(key), true, 0.05) then
     if locks():get(key) == holder then
       locks():delete(key)
     end

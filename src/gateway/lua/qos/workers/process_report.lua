@@ -1,9 +1,10 @@
 -- Tells the database now and then that this gateway is there. Whether it hears of it changes nothing.
 
 local clock = require("qos.clock")
-local leases = require("qos.leases.keeper")
+local keys = require("qos.keys").qos_metrics
 local metrics = require("qos.metrics")
 local store = require("qos.database.store")
+local upkeep = require("qos.leases.upkeep")
 local uuid = require("qos.uuid")
 
 local _M = {}
@@ -33,7 +34,7 @@ local function report()
   end
   local row = store.call(
     "report_process", id, holder, host, version, whole((clock.now() - started_at) * 1000),
-    whole(leases.application_count()), whole(metrics.total("database calls")),
+    whole(upkeep.application_count()), whole(metrics.total(keys.database_calls)),
     whole(metrics.total("qos_outages_total")), whole(metrics.total("qos_uncharged_total"))
   )
   is_known = is_known or row ~= nil

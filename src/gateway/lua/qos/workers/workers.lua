@@ -2,6 +2,7 @@
 -- a worker that has died count no more, and those of one that ends after a reload still do.
 
 local clock = require("qos.clock")
+local keys = require("qos.keys")
 local lock = require("qos.workers.lock")
 
 local _M = {}
@@ -15,7 +16,7 @@ local function name_of_this()
 end
 
 local function names()
-  return ngx.shared.qos_state:get("workers") or ""
+  return ngx.shared.qos_state:get(keys.qos_state.workers) or ""
 end
 
 local function pid_of(name)
@@ -29,7 +30,7 @@ end
 -- Two workers that write at once leave one of them out, which comes back with its next number.
 local function register(this)
   if not names():find(this, 1, true) then
-    ngx.shared.qos_state:set("workers", names() .. " " .. this)
+    ngx.shared.qos_state:set(keys.qos_state.workers, names() .. " " .. this)
   end
 end
 
@@ -45,7 +46,7 @@ local function living()
     end
   end
   if has_dead then
-    ngx.shared.qos_state:set("workers", table.concat(list, " "))
+    ngx.shared.qos_state:set(keys.qos_state.workers, table.concat(list, " "))
   end
   return list
 end
@@ -55,9 +56,9 @@ function _M.set(dict, key, value, life)
   local this = name_of_this()
   register(this)
   if value == 0 then
-    dict:delete(key .. " " .. this)
+    dict:delete(keys.of_worker(key, this))
   else
-    dict:set(key .. " " .. this, value, life)
+    dict:set(keys.of_worker(key, this), value, life)
   end
 end
 
@@ -65,15 +66,15 @@ end
 function _M.add(dict, key, change, life)
   local this = name_of_this()
   register(this)
-  if (dict:incr(key .. " " .. this, change, 0, life) or 0) <= 0 then
-    dict:delete(key .. " " .. this)
+  if (dict:incr(keys.of_worker(key, this), change, 0, life) or 0) <= 0 then
+    dict:delete(keys.of_worker(key, this))
   end
 end
 
 function _M.sum(dict, key)
   local sum = 0
   for _, name in ipairs(living()) do
-    sum = sum + (dict:get(key .. " " .. name) or 0)
+    sum = sum + (dict:get(keys.of_worker(key, name)) or 0)
   end
   return sum
 end
