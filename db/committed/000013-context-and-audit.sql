@@ -1,5 +1,5 @@
---! Previous: sha1:5d20aedac79afd3f1ca9cee02c5d12c2972db938
---! Hash: sha1:f46072f57f48da4fa5ed2477ba7b078eec0406f7
+--! Previous: sha1:ab8d511b4872f39fd12407e4c7576735489cdd02
+--! Hash: sha1:e6aaab0d4261b23807f43c5f71e46bf68c2ed8d0
 --! Message: context and audit
 
 -- Context
@@ -981,38 +981,6 @@ $$;
 comment on function rate_limiter_internal.write_bucket_audit(text, text, uuid, uuid, jsonb) is
   'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 --! EndIncluded rate_limiter_internal/audit/write_bucket_audit.sql
---! Included rate_limiter_admin/audit/export_audit.sql
-create or replace function rate_limiter_admin.export_audit(
-  since timestamptz,
-  until timestamptz,
-  app_id uuid default null,
-  max_rows bigint default null
-)
-returns setof rate_limiter_audit.audit_logs
-language sql
-stable
-parallel safe
-as $$
-  -- Inlined, as export_metrics is.
-  select l.*
-  from rate_limiter_audit.audit_logs as l
-  where (select rate_limiter_internal.may('audit', 'export'))
-    and l.created_at >= export_audit.since
-    and l.created_at < export_audit.until
-    and (export_audit.app_id is null or l.app_id = export_audit.app_id)
-  order by l.created_at, l.log_id
-  limit export_audit.max_rows;
-$$;
-
-comment on function rate_limiter_admin.export_audit(
-  timestamptz, timestamptz, uuid, bigint
-) is
-  E'@behavior -*\n'
-  'Audit rows of a span of time for the export, oldest first.';
-grant execute on function rate_limiter_admin.export_audit(
-  timestamptz, timestamptz, uuid, bigint
-) to rate_limiter_visitor;
---! EndIncluded rate_limiter_admin/audit/export_audit.sql
 --! Included rate_limiter_audit/audit/audit_logs.triggers.sql
 create or replace trigger refuse_change
   before update or delete on rate_limiter_audit.audit_logs

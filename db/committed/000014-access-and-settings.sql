@@ -1,5 +1,5 @@
---! Previous: sha1:f46072f57f48da4fa5ed2477ba7b078eec0406f7
---! Hash: sha1:447f6081d1de0c468b0af63d1c2c29b38fb16074
+--! Previous: sha1:e6aaab0d4261b23807f43c5f71e46bf68c2ed8d0
+--! Hash: sha1:a0d195c73cc31f82c70e3b170baf71c401e8515a
 --! Message: access and settings
 
 -- Access

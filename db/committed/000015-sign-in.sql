@@ -1,5 +1,5 @@
---! Previous: sha1:447f6081d1de0c468b0af63d1c2c29b38fb16074
---! Hash: sha1:bd0f88c686465ddd15df0c1ef1b02f9974ed31e8
+--! Previous: sha1:a0d195c73cc31f82c70e3b170baf71c401e8515a
+--! Hash: sha1:84298bb19c4af55ac4a2bdc3ec1cce4d9d4c5e5b
 --! Message: sign in
 
 -- Sign-in

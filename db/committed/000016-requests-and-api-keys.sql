@@ -1,5 +1,5 @@
---! Previous: sha1:bd0f88c686465ddd15df0c1ef1b02f9974ed31e8
---! Hash: sha1:0c0fdd40b8f6930f3662642780526ae8633eb19d
+--! Previous: sha1:84298bb19c4af55ac4a2bdc3ec1cce4d9d4c5e5b
+--! Hash: sha1:bf0e0a6e66795726bf6fff109038f7ab9a849990
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:0c0fdd40b8f6930f3662642780526ae8633eb19d
---! Hash: sha1:8cf161d85af5c6db416af51ba149fa45e937ff64
+--! Previous: sha1:bf0e0a6e66795726bf6fff109038f7ab9a849990
+--! Hash: sha1:32916e7a32cf69220d279d1e74f58bb00ca38daa
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -3,6 +3,31 @@
 --! Message: health and applications
 
 -- Health
+--! Included rate_limiter_internal/health/check_health_url.sql
+create or replace function rate_limiter_internal.check_health_url()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_public_host(
+    new.health_check_url,
+    array(
+      select n.network
+      from rate_limiter_private.job_workers as w
+      cross join lateral unnest(w.probe_networks) as n (network)
+    ),
+    'HEALTH_ALLOWED_NETWORKS'
+  );
+
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.check_health_url() is
+  'Trigger: refuses people a health check URL at an address that no worker would probe (QS422).';
+--! EndIncluded rate_limiter_internal/health/check_health_url.sql
 --! Included rate_limiter_internal/health/reset_health.sql
 create or replace function rate_limiter_internal.reset_health()
 returns trigger
@@ -1219,6 +1244,14 @@ create or replace trigger check_max_capacity
   for each row
   when (new.max_capacity > 0 and new.max_capacity is distinct from old.max_capacity)
   execute function rate_limiter_internal.check_max_capacity();
+
+create or replace trigger check_health_url
+  before insert or update of health_check_url on rate_limiter.clusters
+  for each row
+  when (
+    new.health_check_url is not null and rate_limiter_internal.current_user_id() is not null
+  )
+  execute function rate_limiter_internal.check_health_url();
 
 create or replace trigger reset_health
   before update of health_check_url on rate_limiter.clusters

@@ -2052,12 +2052,157 @@ grant select on rate_limiter_private.metric_changes to rate_limiter_readonly;
 --! EndIncluded rate_limiter_private/metrics/metric_changes.grants.sql
 
 -- Exports
+--! Included rate_limiter_internal/exports/require_export.sql
+create or replace function rate_limiter_internal.require_export(
+  resource text,
+  since timestamptz,
+  until timestamptz,
+  app_id uuid
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  perform rate_limiter_internal.require_permission(resource, 'read');
+  perform rate_limiter_internal.require_permission(resource, 'export');
+  perform rate_limiter_internal.require_span(since, until, interval '3660 days');
+
+  if app_id is not null then
+    perform rate_limiter_internal.require_application(app_id, resource, 'export');
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_export(text, timestamptz, timestamptz, uuid) is
+  'Refuses who may not export metrics or audit rows (QS401, QS403), a span that is too long '
+  '(QS422), and an application that is not to be seen (QS404).';
+--! EndIncluded rate_limiter_internal/exports/require_export.sql
+--! Included rate_limiter_admin/exports/export_applications.sql
+create or replace function rate_limiter_admin.export_applications(
+  after_app_id uuid,
+  max_rows integer
+)
+returns setof uuid
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  page_rows constant integer := least(greatest(max_rows, 0), 10000);
+begin
+  perform rate_limiter_internal.require_permission('metrics', 'export');
+
+  if rate_limiter_internal.is_system_admin() then
+    return query
+    select a.app_id
+    from rate_limiter.applications as a
+    where after_app_id is null or a.app_id > after_app_id
+    order by a.app_id
+    limit page_rows;
+  else
+    return query
+    select a.app_id
+    from rate_limiter.applications as a
+    where a.tenant_id = own_tenant_id and (after_app_id is null or a.app_id > after_app_id)
+    order by a.app_id
+    limit page_rows;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_admin.export_applications(uuid, integer) is
+  E'@behavior -*\n'
+  'Applications whose samples the signed-in user may export, by their ids, after the one given.';
+grant execute on function rate_limiter_admin.export_applications(uuid, integer)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/exports/export_applications.sql
+--! Included rate_limiter_admin/exports/export_audit.sql
+create or replace function rate_limiter_admin.export_audit(
+  since timestamptz,
+  until timestamptz,
+  app_id uuid,
+  after_created_at timestamptz,
+  after_log_id uuid,
+  max_rows integer
+)
+returns setof rate_limiter_audit.audit_logs
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+-- Partitions outside of the span are left out of the plan.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  everywhere constant boolean := rate_limiter_internal.is_system_admin();
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  page_rows constant integer := least(greatest(max_rows, 0), 10000);
+  -- Before the first row of the span, where none was read yet.
+  from_time constant timestamptz := greatest(after_created_at, since - interval '1 microsecond');
+  from_id constant uuid := coalesce(after_log_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+begin
+  perform rate_limiter_internal.require_export('audit', since, until, app_id);
+
+  -- Three statements, so that an index holds each one's rows in their order.
+  if export_audit.app_id is not null then
+    return query
+    select l.*
+    from rate_limiter_audit.audit_logs as l
+    where l.app_id = export_audit.app_id
+      and (everywhere or l.tenant_id = own_tenant_id)
+      and l.created_at >= from_time
+      and (l.created_at, l.log_id) > (from_time, from_id)
+      and l.created_at < until
+    order by l.created_at, l.log_id
+    limit page_rows;
+  elsif everywhere then
+    return query
+    select l.*
+    from rate_limiter_audit.audit_logs as l
+    where l.created_at >= from_time
+      and (l.created_at, l.log_id) > (from_time, from_id)
+      and l.created_at < until
+    order by l.created_at, l.log_id
+    limit page_rows;
+  else
+    return query
+    select l.*
+    from rate_limiter_audit.audit_logs as l
+    where l.tenant_id = own_tenant_id
+      and l.created_at >= from_time
+      and (l.created_at, l.log_id) > (from_time, from_id)
+      and l.created_at < until
+    order by l.created_at, l.log_id
+    limit page_rows;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_admin.export_audit(
+  timestamptz, timestamptz, uuid, timestamptz, uuid, integer
+) is
+  E'@behavior -*\n'
+  'A page of the audit rows of a span of time, oldest first, that come after the row with this '
+  'time and id; from the first one where both are null.';
+grant execute on function rate_limiter_admin.export_audit(
+  timestamptz, timestamptz, uuid, timestamptz, uuid, integer
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/exports/export_audit.sql
 --! Included rate_limiter_admin/exports/export_metrics.sql
 create or replace function rate_limiter_admin.export_metrics(
   since timestamptz,
   until timestamptz,
-  app_id uuid default null,
-  max_rows bigint default null
+  app_ids uuid[],
+  after_timestamp timestamptz,
+  after_metric_id uuid,
+  max_rows integer
 )
 returns table (
   application_id uuid,
@@ -2066,37 +2211,78 @@ returns table (
   metric_name text,
   value double precision,
   unit text,
-  tags jsonb
+  tags jsonb,
+  metric_id uuid
 )
-language sql
+language plpgsql
 stable
 parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
-  -- Neither a definer nor with settings of its own, so that it is inlined: rows reach a cursor one
-  -- by one, and row-level security decides which.
-  select
-    m.app_id, a.name::text, m."timestamp", m.metric_name::text, m.value, m.unit::text, m.tags
-  from rate_limiter.metrics as m
-  join rate_limiter.applications as a on a.shard_key = m.shard_key and a.app_id = m.app_id
-  where (select rate_limiter_internal.may('metrics', 'export'))
-    and m."timestamp" >= export_metrics.since
-    and m."timestamp" < export_metrics.until
-    and (export_metrics.app_id is null or m.app_id = export_metrics.app_id)
-  order by m.shard_key, m.app_id, m."timestamp", m.metric_id
-  limit export_metrics.max_rows;
+declare
+  everywhere constant boolean := rate_limiter_internal.is_system_admin();
+  own_tenant_id constant uuid := rate_limiter_internal.current_tenant_id();
+  -- Before the first sample of the span.
+  first_time constant timestamptz := since - interval '1 microsecond';
+  last_id constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  rows_left integer := least(greatest(max_rows, 0), 10000);
+  application record;
+  from_time timestamptz;
+  from_id uuid;
+  found_rows integer;
+begin
+  perform rate_limiter_internal.require_export('metrics', since, until, null);
+
+  -- One statement for each, which reads the primary key in its order. The shard key is looked up at
+  -- every page: an application may have been moved since the last one.
+  for application in
+    select a.shard_key, a.app_id, a.name::text, w.position
+    from unnest(app_ids[:10000]) with ordinality as w (app_id, position)
+    join rate_limiter.applications as a on a.app_id = w.app_id
+    where everywhere or a.tenant_id = own_tenant_id
+    order by w.position
+  loop
+    exit when rows_left = 0;
+    from_time := first_time;
+    from_id := last_id;
+
+    if application.position = 1 and num_nulls(after_timestamp, after_metric_id) = 0 then
+      from_time := greatest(first_time, after_timestamp);
+      from_id := after_metric_id;
+    end if;
+
+    return query
+    select
+      m.app_id, application.name, m."timestamp", m.metric_name::text, m.value, m.unit::text,
+      m.tags, m.metric_id
+    from rate_limiter.metrics as m
+    where m.shard_key = application.shard_key
+      and m.app_id = application.app_id
+      and m."timestamp" >= from_time
+      and (m."timestamp", m.metric_id) > (from_time, from_id)
+      and m."timestamp" < until
+    order by m."timestamp", m.metric_id
+    limit rows_left;
+
+    get diagnostics found_rows = row_count;
+    rows_left := rows_left - found_rows;
+  end loop;
+end;
 $$;
 
 comment on function rate_limiter_admin.export_metrics(
-  timestamptz, timestamptz, uuid, bigint
+  timestamptz, timestamptz, uuid[], timestamptz, uuid, integer
 ) is
   E'@behavior -*\n'
-  'Samples of a span of time for the export, by application and time.';
+  'A page of the samples of a span of time, of these applications one after the other, each by '
+  'time; of the first one those after the sample with this time and id, where they are given.';
 grant execute on function rate_limiter_admin.export_metrics(
-  timestamptz, timestamptz, uuid, bigint
+  timestamptz, timestamptz, uuid[], timestamptz, uuid, integer
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/exports/export_metrics.sql
---! Included rate_limiter_internal/exports/audit_export.sql
-create or replace function rate_limiter_internal.audit_export(
+--! Included rate_limiter_admin/exports/begin_export.sql
+create or replace function rate_limiter_admin.begin_export(
   resource text,
   since timestamptz,
   until timestamptz,
@@ -2111,12 +2297,7 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $$
 begin
-  perform rate_limiter_internal.require_permission(resource, 'export');
-  perform rate_limiter_internal.require_span(since, until, interval '3660 days');
-
-  if app_id is not null then
-    perform rate_limiter_internal.require_application(app_id, resource, 'export');
-  end if;
+  perform rate_limiter_internal.require_export(resource, since, until, app_id);
 
   perform rate_limiter_internal.write_audit(
     'export', resource, null, rate_limiter_internal.current_tenant_id(), app_id, null,
@@ -2125,53 +2306,9 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.audit_export(text, timestamptz, timestamptz, uuid) is
-  'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
-grant execute on function rate_limiter_internal.audit_export(
-  text, timestamptz, timestamptz, uuid
-) to rate_limiter_visitor;
---! EndIncluded rate_limiter_internal/exports/audit_export.sql
---! Included rate_limiter_admin/exports/begin_export.sql
-create or replace function rate_limiter_admin.begin_export(
-  resource text,
-  since timestamptz,
-  until timestamptz,
-  app_id uuid,
-  max_rows bigint
-)
-returns bigint
-language plpgsql
-volatile
-parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  total bigint;
-begin
-  perform rate_limiter_internal.audit_export(resource, since, until, app_id);
-
-  -- Counted one too far: then the caller knows that there are more.
-  if resource = 'audit' then
-    select count(*)
-    into total
-    from rate_limiter_admin.export_audit(since, until, app_id, max_rows + 1);
-  else
-    select count(*)
-    into total
-    from rate_limiter_admin.export_metrics(since, until, app_id, max_rows + 1);
-  end if;
-
-  return total;
-end;
-$$;
-
-comment on function rate_limiter_admin.begin_export(
-  text, timestamptz, timestamptz, uuid, bigint
-) is
+comment on function rate_limiter_admin.begin_export(text, timestamptz, timestamptz, uuid) is
   E'@behavior -*\n'
-  'Refuses who may not export (QS401, QS403), notes in the audit who does, and answers how many '
-  'rows there are to come: max_rows + 1 where there are more than max_rows.';
-grant execute on function rate_limiter_admin.begin_export(
-  text, timestamptz, timestamptz, uuid, bigint
-) to rate_limiter_visitor;
+  'Refuses who may not export metrics or audit rows (QS401, QS403); notes in the audit who does.';
+grant execute on function rate_limiter_admin.begin_export(text, timestamptz, timestamptz, uuid)
+  to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/exports/begin_export.sql

@@ -323,6 +323,158 @@ $$;
 comment on function rate_limiter_internal.notification_problem(jsonb) is
   'What is wrong with the notification_config of an alert; null if nothing is.';
 --! EndIncluded rate_limiter_internal/alerts/notification_problem.sql
+--! Included rate_limiter_internal/alerts/address_number.sql
+create or replace function rate_limiter_internal.address_number(label text)
+returns numeric
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  with written (digits, base) as (
+    select case
+      when label ~ '^0x[0-9a-f]*$' then ltrim(substr(label, 3), '0')
+      when label ~ '^0[0-7]*$' then ltrim(label, '0')
+      when label ~ '^[1-9][0-9]*$' then label
+    end,
+    case when label ~ '^0x' then 16 when label ~ '^0' then 8 else 10 end::numeric
+  )
+  select case
+    when w.digits is not null then coalesce(
+      (
+        select sum(
+          (strpos('0123456789abcdef', d.digit) - 1) * w.base ^ (length(w.digits) - d.place)
+        )
+        from unnest(string_to_array(w.digits, null)) with ordinality as d (digit, place)
+      ),
+      0
+    )
+  end
+  from written as w;
+$$;
+
+comment on function rate_limiter_internal.address_number(text) is
+  'One number of an IPv4 address, as URLs write it: 10, 012 or 0xa; null where it is not a number.';
+--! EndIncluded rate_limiter_internal/alerts/address_number.sql
+--! Included rate_limiter_internal/alerts/literal_address.sql
+create or replace function rate_limiter_internal.literal_address(host text)
+returns inet
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  labels constant text[] := string_to_array(regexp_replace(lower(host), '[.]$', ''), '.');
+  label_count constant integer := cardinality(labels);
+  position integer := 0;
+  label text;
+  number numeric;
+  -- What the number may come to, and what it counts.
+  most numeric;
+  unit numeric;
+  total numeric := 0;
+begin
+  if host ~ '^[[][0-9A-Fa-f:.]{2,45}[]]$' then
+    return trim(both '[]' from host)::inet;
+  elsif lower(host) ~ '^(.*[.])?localhost[.]?$' then
+    return '127.0.0.1';
+  -- A host whose last label is a number is one to four numbers; the last one fills the rest.
+  elsif length(host) > 64 or label_count not between 1 and 4
+    or labels[label_count] !~ '^([0-9]+|0x[0-9a-f]*)$'
+  then
+    return null;
+  end if;
+
+  foreach label in array labels loop
+    position := position + 1;
+    number := rate_limiter_internal.address_number(label);
+
+    most := 256 ^ case when position = label_count then 5 - position else 1 end;
+    unit := 256 ^ case when position = label_count then 0 else 4 - position end;
+
+    if number is null or number >= most then
+      return null;
+    end if;
+
+    total := total + number * unit;
+  end loop;
+
+  return '0.0.0.0'::inet + total::bigint;
+exception
+  when invalid_text_representation then
+    return null;
+end;
+$$;
+
+comment on function rate_limiter_internal.literal_address(text) is
+  'The address that the host of a URL is, in any form that browsers and Node read: decimal, octal '
+  'or hexadecimal, of one to four numbers, or IPv6 in brackets; null for a name.';
+--! EndIncluded rate_limiter_internal/alerts/literal_address.sql
+--! Included rate_limiter_internal/alerts/is_public_address.sql
+create or replace function rate_limiter_internal.is_public_address(address inet)
+returns boolean
+language sql
+immutable
+parallel safe
+as $$
+  -- As in src/worker/alerts/address-guard.ts; a test compares both.
+  select not exists (
+    select
+    from unnest(array[
+      '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16',
+      '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16',
+      '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4',
+      '::/3', '4000::/2', '8000::/1', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'
+    ]::inet[]) as n (network)
+    where n.network >>= address
+  );
+$$;
+
+comment on function rate_limiter_internal.is_public_address(inet) is
+  'Whether an address is of the public internet, neither private nor translated to IPv4.';
+--! EndIncluded rate_limiter_internal/alerts/is_public_address.sql
+--! Included rate_limiter_internal/alerts/require_public_host.sql
+create or replace function rate_limiter_internal.require_public_host(
+  url text,
+  allowed_networks inet[],
+  setting_name text
+)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  host constant text := rate_limiter_internal.url_host(url);
+  address constant inet := rate_limiter_internal.literal_address(host);
+begin
+  -- Escapes and letters that are read as digits would hide an address.
+  if host ~ '^[A-Za-z0-9._-]+$|^[[][0-9A-Fa-f:.]+[]]$'
+    and (
+      address is null
+      or rate_limiter_internal.is_public_address(address)
+      or address <<= any (allowed_networks)
+    )
+  then
+    return;
+  end if;
+
+  raise exception using
+    errcode = 'QS422',
+    message = 'address is not public',
+    detail = format('host: %s', host),
+    hint = format(
+      'Name a host of the public internet, or have the operator add its network to %s of the '
+      'workers: those that run now do not allow it.',
+      setting_name
+    );
+end;
+$$;
+
+comment on function rate_limiter_internal.require_public_host(text, inet[], text) is
+  'Refuses a URL whose host is visibly private and in none of these networks (QS422). A name is '
+  'looked up when it is called.';
+--! EndIncluded rate_limiter_internal/alerts/require_public_host.sql
 --! Included rate_limiter_internal/alerts/check_notification.sql
 create or replace function rate_limiter_internal.check_notification()
 returns trigger
@@ -348,6 +500,34 @@ $$;
 comment on function rate_limiter_internal.check_notification() is
   'Trigger: refuses an alert whose notifications could not be delivered (QS422).';
 --! EndIncluded rate_limiter_internal/alerts/check_notification.sql
+--! Included rate_limiter_internal/alerts/check_destinations.sql
+create or replace function rate_limiter_internal.check_destinations()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_public_host(
+    c.channel ->> 'url',
+    array(
+      select n.network
+      from rate_limiter_private.job_workers as w
+      cross join lateral unnest(w.webhook_networks) as n (network)
+    ),
+    'ALERT_ALLOWED_NETWORKS'
+  )
+  from rate_limiter_internal.notification_channels(new.notification_config) as c
+  where c.channel ->> 'channel' in ('webhook', 'slack');
+
+  return new;
+end;
+$$;
+
+comment on function rate_limiter_internal.check_destinations() is
+  'Trigger: refuses people an alert whose webhook is at an address that no worker would call '
+  '(QS422).';
+--! EndIncluded rate_limiter_internal/alerts/check_destinations.sql
 --! Included rate_limiter_internal/alerts/condition_matches.sql
 create or replace function rate_limiter_internal.condition_matches(
   value double precision,
@@ -1090,6 +1270,13 @@ create or replace trigger check_notification
   before insert or update of notification_config on rate_limiter.alert_configs
   for each row
   execute function rate_limiter_internal.check_notification();
+
+-- After the form is known to be good. What the owner of the database writes is not looked at.
+create or replace trigger check_notification_destinations
+  before insert or update of notification_config on rate_limiter.alert_configs
+  for each row
+  when (rate_limiter_internal.current_user_id() is not null)
+  execute function rate_limiter_internal.check_destinations();
 
 create or replace trigger round_duration
   before insert or update of metric_name, duration_seconds on rate_limiter.alert_configs

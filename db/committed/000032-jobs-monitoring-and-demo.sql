@@ -107,7 +107,11 @@ comment on function rate_limiter_private.applied_migrations() is
 grant execute on function rate_limiter_private.applied_migrations() to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/jobs/applied_migrations.sql
 --! Included rate_limiter_private/jobs/heartbeat_workers.sql
-create or replace function rate_limiter_private.heartbeat_workers(worker_ids text[])
+create or replace function rate_limiter_private.heartbeat_workers(
+  worker_ids text[],
+  webhook_networks inet[] default '{}',
+  probe_networks inet[] default '{}'
+)
 returns void
 language sql
 volatile
@@ -115,16 +119,23 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  insert into rate_limiter_private.job_workers (worker_id, seen_at)
-  select distinct w.worker_id, clock_timestamp()
+  insert into rate_limiter_private.job_workers
+    (worker_id, seen_at, webhook_networks, probe_networks)
+  select distinct
+    w.worker_id, clock_timestamp(), heartbeat_workers.webhook_networks,
+    heartbeat_workers.probe_networks
   from unnest(worker_ids) as w (worker_id)
   order by w.worker_id
-  on conflict (worker_id) do update set seen_at = excluded.seen_at;
+  on conflict (worker_id) do update
+  set seen_at = excluded.seen_at,
+    webhook_networks = excluded.webhook_networks,
+    probe_networks = excluded.probe_networks;
 $$;
 
-comment on function rate_limiter_private.heartbeat_workers(text[]) is
-  'These workers are there now.';
-grant execute on function rate_limiter_private.heartbeat_workers(text[]) to rate_limiter_worker;
+comment on function rate_limiter_private.heartbeat_workers(text[], inet[], inet[]) is
+  'These workers are there now; webhooks and probes of theirs may go to these private networks.';
+grant execute on function rate_limiter_private.heartbeat_workers(text[], inet[], inet[])
+  to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/jobs/heartbeat_workers.sql
 --! Included rate_limiter_private/jobs/forget_workers.sql
 create or replace function rate_limiter_private.forget_workers(worker_ids text[])

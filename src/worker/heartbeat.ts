@@ -2,7 +2,7 @@ import type { WorkerEvents } from "graphile-worker";
 import type { Pool } from "pg";
 import { logFor } from "../log.ts";
 import { forgetWorkers } from "./forget-workers.ts";
-import { noteWorkers } from "./note-workers.ts";
+import { type AllowedNetworks, noteWorkers } from "./note-workers.ts";
 
 const log = logFor("worker");
 const beatMs = 10_000;
@@ -15,12 +15,16 @@ export interface Heartbeat {
  * Records that this process's worker pools are alive. Jobs are locked in their names; once the
  * heartbeats stop, `rescue_stuck_jobs` releases those jobs.
  */
-export function startHeartbeat(pool: Pool, events: WorkerEvents): Heartbeat {
+export function startHeartbeat(
+  pool: Pool,
+  events: WorkerEvents,
+  networks: AllowedNetworks,
+): Heartbeat {
   const present = new Set<string>();
   const gone = new Set<string>();
   const beat = async () => {
     try {
-      await noteWorkers(pool, [...present]);
+      await noteWorkers(pool, [...present], networks);
       if (gone.size > 0) await forgetWorkers(pool, [...gone]);
       gone.clear();
     } catch (err) {

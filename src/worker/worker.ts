@@ -35,7 +35,11 @@ export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
     started.push(announceProcess({ kind: "worker", query }).stop);
     const events = makeEvents();
     watchJobs(events, register);
-    started.push(startHeartbeat(pool, events).stop);
+    const networks = {
+      ofWebhooks: settings.alerts.allowedNetworks,
+      ofProbes: settings.health.allowedNetworks,
+    };
+    started.push(startHeartbeat(pool, events, networks).stop);
     const tasks = await loadTasks(settings);
     const work = await supervise({ pool, tasks, events, concurrency, interrupt });
     started.push(work.stop);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { dataOf, serveTwoTenants } from "./world.ts";
+import { dataOf, refusalOf, serveTwoTenants } from "./world.ts";
 
 const { as, mine, database } = await serveTwoTenants();
 const { sql } = database;
@@ -51,5 +51,48 @@ describe("where an alert goes", () => {
   ])("of %s it is %s", async (url, host) => {
     const [row] = await sql`select rate_limiter_internal.url_host(${url}) as host`;
     expect(row?.host).toBe(host);
+  });
+});
+
+describe("an address that is not public", () => {
+  const saveAlert = (url: string) =>
+    as.tenant_admin.ask(
+      `mutation ($alert: AlertConfigInput!) {
+        createAlertConfig(input: { alertConfig: $alert }) { alertConfig { alertId } }
+      }`,
+      {
+        alert: {
+          ...{ appId: mine.appId, metricName: "depth", condition: ">", thresholdValue: 1 },
+          ...{ durationSeconds: 60, severity: "info" },
+          notificationConfig: { channels: [{ channel: "log" }, { channel: "webhook", url }] },
+        },
+      },
+    );
+  const saveCluster = (healthCheckUrl: string) =>
+    as.system_admin.ask(
+      `mutation ($clusterId: UUID!, $patch: ClusterPatch!) {
+        updateCluster(input: { clusterId: $clusterId, patch: $patch }) { cluster { name } }
+      }`,
+      { clusterId: mine.clusterId, patch: { healthCheckUrl } },
+    );
+
+  test("is neither that of a webhook nor that of a probe", async () => {
+    for (const save of [saveAlert, saveCluster]) {
+      for (const host of ["169.254.169.254", "0x7f.1", "[64:ff9b::a00:1]", "localhost"]) {
+        expect(await refusalOf(save(`http://${host}/`)), host).toBe("QS422 address is not public");
+      }
+      await dataOf(save("https://example.org/hook"));
+    }
+  });
+
+  test("is taken where a worker that runs would call it", async () => {
+    await database.sql`
+      select rate_limiter_private.heartbeat_workers(array['here'], '{10.1.0.0/16}', '{10.2.0.0/16}')
+    `;
+    await dataOf(saveAlert("http://10.1.2.3/hook"));
+    await dataOf(saveCluster("http://10.2.3.4/health"));
+    expect(await refusalOf(saveAlert("http://10.2.3.4/"))).toContain("address is not public");
+    await database.sql`select rate_limiter_private.forget_workers(array['here'])`;
+    expect(await refusalOf(saveAlert("http://10.1.2.3/"))).toContain("address is not public");
   });
 });

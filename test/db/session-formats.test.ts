@@ -106,7 +106,7 @@ const steps = [
   // Settings and policies.
   `update rate_limiter.retention_policies set retain_for = '1 year 2 days 03:04:05'
     where data_type = 'charges'`,
-  `select rate_limiter_internal.audit_export('metrics', ${at}, ${later}, null) is null`,
+  `select rate_limiter_admin.begin_export('metrics', ${at}, ${later}, null) is null`,
   `select action, entity_type from rate_limiter_admin.search_audit('-infinity', 'infinity',
     containing => 'retain_for": "1 year 2 days 03:04:05')`,
   `select action, entity_type from rate_limiter_admin.search_audit('-infinity', 'infinity',

@@ -1,24 +1,26 @@
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Sql, TransactionSql } from "../../postgres/connect.ts";
+import type { Sql } from "../../postgres/connect.ts";
 import { inContext } from "../in-context.ts";
 import type { ApiRequest } from "../request.ts";
 import { beginExport } from "./begin-export.ts";
 import { type ExportRequest, formats } from "./export-request.ts";
 import { writer } from "./format.ts";
-import { batches, columns } from "./rows.ts";
+import { type Exported, limitedPages } from "./limited-pages.ts";
+import type { InTransaction } from "./pages.ts";
+import { columns } from "./row.ts";
 
 export interface ExportLimits {
   readonly maxExportRows: number;
   readonly exportTimeoutMs: number;
   readonly exportStallMs: number;
+  readonly statementTimeoutMs: number;
 }
 
 /**
- * Streams the rows as they come from a cursor: the server holds one batch of them, and a slow
- * reader slows the cursor. X-Total-Rows is known before the first row, so that a client can tell
- * how far it is; the trailer X-Exported-Rows says that nothing is missing at the end.
+ * Streams rows page by page, as the reader takes them. A page is read in a transaction of its own: a
+ * reader that is slow holds neither a snapshot nor a connection. Trailers come after the last row.
  */
 export async function answerExport(
   sql: Sql,
@@ -30,60 +32,48 @@ export async function answerExport(
   const settings = {
     role: "rate_limiter_visitor",
     timezone: "UTC",
-    statement_timeout: String(limits.exportTimeoutMs),
+    statement_timeout: String(limits.statementTimeoutMs),
   };
-  // Committed separately, so that the audit has it even if the client disconnects.
-  const total = await inContext(
-    sql,
-    request,
-    (transaction) => beginExport(transaction, wanted, limits.maxExportRows),
-    settings,
-  );
-  writeHead(response, wanted, total, limits.maxExportRows);
-  await inContext(
-    sql,
-    request,
-    (transaction) => stream(transaction, wanted, response, limits),
-    settings,
-  );
-  // Only now, so that the next export of the same reader finds this one's connection free.
+  const inTransaction: InTransaction = (work) => inContext(sql, request, work, settings);
+  // By itself, so that the audit has it even if the client disconnects.
+  await inTransaction((transaction) => beginExport(transaction, wanted));
+  writeHead(response, wanted, limits.maxExportRows);
+  await stream(inTransaction, wanted, response, limits);
+  // Only now, when this export is over for the one that the reader may ask for next.
   response.end();
 }
 
 function writeHead(
   response: ServerResponse,
   { resource, format }: ExportRequest,
-  total: number,
   maxRows: number,
 ): void {
   response.writeHead(200, {
     "Content-Type": formats[format],
     "Content-Disposition": `attachment; filename="${resource}.${format}"`,
-    "X-Total-Rows": String(Math.min(total, maxRows)),
     "X-Row-Limit": String(maxRows),
-    "X-Truncated": String(total > maxRows),
-    Trailer: "X-Exported-Rows",
+    Trailer: "X-Exported-Rows, X-Truncated, X-Next-After",
   });
+  response.flushHeaders();
 }
 
 async function stream(
-  sql: TransactionSql,
+  inTransaction: InTransaction,
   wanted: ExportRequest,
   response: ServerResponse,
   { maxExportRows, exportTimeoutMs, exportStallMs }: ExportLimits,
 ): Promise<void> {
   const { header, lines } = writer(wanted.format, columns[wanted.resource]);
-  let count = 0;
+  const exported: Exported = { count: 0 };
   async function* text() {
     if (header !== "") yield header;
-    for await (const rows of batches(sql, wanted, maxExportRows)) {
-      count += rows.length;
+    for await (const rows of limitedPages(inTransaction, wanted, maxExportRows, exported)) {
       stalled.refresh();
       yield lines(rows);
     }
-    response.addTrailers({ "X-Exported-Rows": String(count) });
+    response.addTrailers(trailers(exported));
   }
-  // A reader that takes nothing must not hold a transaction and a connection that others wait for.
+  // A reader that takes nothing must not hold a place that others wait for.
   const stop = new AbortController();
   const stalled = setTimeout(() => stop.abort(), exportStallMs);
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(exportTimeoutMs)]);
@@ -92,4 +82,12 @@ async function stream(
   } finally {
     clearTimeout(stalled);
   }
+}
+
+function trailers({ count, next }: Exported): Record<string, string> {
+  return {
+    "X-Exported-Rows": String(count),
+    "X-Truncated": String(next !== undefined),
+    ...(next && { "X-Next-After": next.join(",") }),
+  };
 }

@@ -15,6 +15,6 @@ export function setCorsHeaders(
   response.setHeader("Access-Control-Allow-Origin", origin);
   response.setHeader("Access-Control-Allow-Headers", allowedHeaders);
   response.setHeader("Access-Control-Allow-Methods", "GET, POST");
-  response.setHeader("Access-Control-Expose-Headers", "x-request-id, x-total-rows");
+  response.setHeader("Access-Control-Expose-Headers", "x-request-id, x-row-limit");
   response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
 }

@@ -3,17 +3,17 @@ import { BlockList, isIP, isIPv4 } from "node:net";
 import { UserError } from "../../user-error.ts";
 import { PermanentFailure } from "./failure.ts";
 
-/** Everything that is not the public internet (RFC 6890 and its successors). */
+/**
+ * Everything that is not the public internet (RFC 6890 and its successors). is_public_address() in SQL
+ * has the same list.
+ */
 const privateNetworks = [
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"],
   ...["172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"],
   ...["198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"],
-  ...["::/128", "::1/128", "100::/64", "2001::/23", "2001:db8::/32", "fc00::/7", "fe80::/10"],
-  ...["fec0::/10", "ff00::/8", "5f00::/16", "3fff::/20"],
-  // They embed an IPv4 address, which a translator would connect to.
-  ...["::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"],
-  // Beyond 2000::/3 no address is public.
-  ...["200::/7", "400::/6", "800::/5", "1000::/4", "4000::/2", "8000::/1"],
+  // No address outside of 2000::/3 is public. Some of them embed an IPv4 address (mapped, compatible,
+  // NAT64), which a translator would connect to, as 6to4 and Teredo do within it.
+  ...["::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"],
 ];
 
 export interface Address {
@@ -37,11 +37,21 @@ export function makeAddressGuard(
   resolve: Resolve = askSystem,
   variable = "ALERT_ALLOWED_NETWORKS",
 ): AddressGuard {
-  const refused = networks(privateNetworks, variable);
+  // By family: a list takes an IPv4 address for one of ::ffff:0:0/96.
+  const refused = {
+    ipv4: networks(
+      privateNetworks.filter((network) => !network.includes(":")),
+      variable,
+    ),
+    ipv6: networks(
+      privateNetworks.filter((network) => network.includes(":")),
+      variable,
+    ),
+  };
   const allowed = networks(allowedNetworks, variable);
   const mayCall = ({ address, family }: Address) => {
     const type = family === 4 ? "ipv4" : "ipv6";
-    return allowed.check(address, type) || !refused.check(address, type);
+    return allowed.check(address, type) || !refused[type].check(address, type);
   };
   return async (host) => {
     const name = host.replace(/^\[|\]$/g, "");
