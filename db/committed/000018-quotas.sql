@@ -1,5 +1,5 @@
---! Previous: sha1:8cf161d85af5c6db416af51ba149fa45e937ff64
---! Hash: sha1:993c13eab381ca09b5d3e1680e4cf45308b86892
+--! Previous: sha1:32916e7a32cf69220d279d1e74f58bb00ca38daa
+--! Hash: sha1:d1958fba5551295d19039992a325ec0590a2e59c
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:993c13eab381ca09b5d3e1680e4cf45308b86892
---! Hash: sha1:1602a28d6b4fecb3e8ec8ade63e00f74d89c3221
+--! Previous: sha1:d1958fba5551295d19039992a325ec0590a2e59c
+--! Hash: sha1:12252e9d4cffeb1dfd4c20f0fcc08d344e6bd8a6
 --! Message: buckets
 
 -- Buckets

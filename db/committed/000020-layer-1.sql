@@ -1,5 +1,5 @@
---! Previous: sha1:1602a28d6b4fecb3e8ec8ade63e00f74d89c3221
---! Hash: sha1:86729f312ac4d9d48364d526e91b2cce8ebade40
+--! Previous: sha1:12252e9d4cffeb1dfd4c20f0fcc08d344e6bd8a6
+--! Hash: sha1:63eaa5568c3be4e0e3b997504b72e1231a5c9d58
 --! Message: layer 1
 
 -- Layer 1

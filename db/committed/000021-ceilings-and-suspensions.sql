@@ -1,5 +1,5 @@
---! Previous: sha1:86729f312ac4d9d48364d526e91b2cce8ebade40
---! Hash: sha1:e333b4cb5dc03ee694a5a04e6e49dac70e89c23b
+--! Previous: sha1:63eaa5568c3be4e0e3b997504b72e1231a5c9d58
+--! Hash: sha1:ed27feb9784251642d107114ad3bc11328cf75c8
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:e333b4cb5dc03ee694a5a04e6e49dac70e89c23b
---! Hash: sha1:dd55fcda2a290f09d6b8487cb569f02479e0f401
+--! Previous: sha1:ed27feb9784251642d107114ad3bc11328cf75c8
+--! Hash: sha1:8293c326e0333c9701e9a33dc61cb2da995dda67
 --! Message: denials
 
 -- Denials

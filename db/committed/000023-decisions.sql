@@ -1,5 +1,5 @@
---! Previous: sha1:dd55fcda2a290f09d6b8487cb569f02479e0f401
---! Hash: sha1:6f7b33e607e8f882df2741fc1819a929f62b3e06
+--! Previous: sha1:8293c326e0333c9701e9a33dc61cb2da995dda67
+--! Hash: sha1:5b4ed92b7bf00e845263ebebf59b7e4392066640
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:6f7b33e607e8f882df2741fc1819a929f62b3e06
---! Hash: sha1:e1f85d6578e99813b13319ecb29782662c73ccb6
+--! Previous: sha1:5b4ed92b7bf00e845263ebebf59b7e4392066640
+--! Hash: sha1:8009adc4721e3158b141589cc0f1124b388f01f0
 --! Message: costs quota checks and reservations
 
 -- Costs

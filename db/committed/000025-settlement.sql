@@ -1,5 +1,5 @@
---! Previous: sha1:e1f85d6578e99813b13319ecb29782662c73ccb6
---! Hash: sha1:f9fa068e0634a01cbc414f2bf59b4c2acf091947
+--! Previous: sha1:8009adc4721e3158b141589cc0f1124b388f01f0
+--! Hash: sha1:506835b84c6a123a4a912bb4d4692808d4e04412
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:f9fa068e0634a01cbc414f2bf59b4c2acf091947
---! Hash: sha1:469dc9e6d8f4d3b704012481a1a9ac4888ce1fd2
+--! Previous: sha1:506835b84c6a123a4a912bb4d4692808d4e04412
+--! Hash: sha1:92b05e9648b3cac51068fa269c622ac2f33e9a13
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:469dc9e6d8f4d3b704012481a1a9ac4888ce1fd2
---! Hash: sha1:0e4f8ffeede25a7bfa061ba31225e5b4b269f7b3
+--! Previous: sha1:92b05e9648b3cac51068fa269c622ac2f33e9a13
+--! Hash: sha1:632a2736b1df947d105b345d6cb07062a10c9b9f
 --! Message: exchanges of leases
 
 -- Exchanges of leases

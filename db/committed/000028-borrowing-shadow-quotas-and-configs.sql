@@ -1,5 +1,5 @@
---! Previous: sha1:0e4f8ffeede25a7bfa061ba31225e5b4b269f7b3
---! Hash: sha1:ea210260e861d9886b82125c7ea2e0387b4ef707
+--! Previous: sha1:632a2736b1df947d105b345d6cb07062a10c9b9f
+--! Hash: sha1:c2fa4942f9b0a799a5d7788510f24d643d90ad54
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:ea210260e861d9886b82125c7ea2e0387b4ef707
---! Hash: sha1:bb0ee2fb662eda26151e5d094b08ac1d943a035b
+--! Previous: sha1:c2fa4942f9b0a799a5d7788510f24d643d90ad54
+--! Hash: sha1:8f511c997fd51bb8e30d73a4800331da83e7f89d
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:bb0ee2fb662eda26151e5d094b08ac1d943a035b
---! Hash: sha1:af25c6ff057a6aed9ac0a97bb3cb68fb116e2635
+--! Previous: sha1:8f511c997fd51bb8e30d73a4800331da83e7f89d
+--! Hash: sha1:62ab2979be4f5348746f76992fcc166fe2ec5857
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:af25c6ff057a6aed9ac0a97bb3cb68fb116e2635
---! Hash: sha1:e499fc68f766bff199a412101f64650fabdc1a68
+--! Previous: sha1:62ab2979be4f5348746f76992fcc166fe2ec5857
+--! Hash: sha1:437a36d79290495bae107bb02598f50226fed520
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:e499fc68f766bff199a412101f64650fabdc1a68
---! Hash: sha1:df36fbdaf27edd1a29c9a4eb23d7edc2bdf2f5f0
+--! Previous: sha1:437a36d79290495bae107bb02598f50226fed520
+--! Hash: sha1:2b0962bff781fde178af4be252c6e0cc6f2a09c4
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:df36fbdaf27edd1a29c9a4eb23d7edc2bdf2f5f0
---! Hash: sha1:7ade7ee4727907fecb102ae6d71efe4fe9557f44
+--! Previous: sha1:2b0962bff781fde178af4be252c6e0cc6f2a09c4
+--! Hash: sha1:cf889dfa85a00b90b38b8e02cbb865ea45110593
 --! Message: configuration
 
 -- Configuration
