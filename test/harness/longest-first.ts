@@ -4,7 +4,11 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const longest = [
   "sql/leases/lease-fairness",
   "replay/known-answers",
+  "console/journeys",
   "vectors/vectors",
+  "packaging/server-package",
+  "console/administration",
+  "packaging/client-package",
   "compose/processes",
   "cli/signals",
   "gateway/identities",
