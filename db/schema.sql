@@ -308,7 +308,7 @@ create type rate_limiter_internal.quota_snapshot as (
 
 create table rate_limiter.alert_configs (
   alert_id uuid not null default gen_random_uuid(),
-  app_id uuid not null,
+  app_id uuid,
   metric_name character varying(255) not null,
   condition character varying(50) not null,
   threshold_value double precision not null,
@@ -920,6 +920,7 @@ create table rate_limiter.tenants (
   description text,
   is_active boolean not null default true,
   requires_second_factor boolean not null default false,
+  has_default_alerts boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint tenant_description_length CHECK (char_length(description) <= 2000),
@@ -1503,7 +1504,7 @@ create table rate_limiter_private.user_sessions (
 CREATE INDEX idx_alert_configs_active ON rate_limiter.alert_configs USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_alert_configs_app ON rate_limiter.alert_configs USING btree (app_id);
 CREATE INDEX idx_alert_configs_metric ON rate_limiter.alert_configs USING btree (metric_name);
-CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (alert_id, triggered_at DESC);
+CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (alert_id, app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_app ON rate_limiter.alert_history USING btree (app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_status ON rate_limiter.alert_history USING btree (status) WHERE ((status)::text <> 'resolved'::text);
 CREATE INDEX idx_alert_history_triggered ON rate_limiter.alert_history USING btree (triggered_at DESC);
@@ -1978,7 +1979,7 @@ create function rate_limiter.alert_configs_destinations(alert rate_limiter.alert
   returns rate_limiter_admin.alert_destination[]
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 2c8ce8670ac98997
+  -- body 437bc9e8e94044b4
 
 create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
   returns SETOF jsonb
@@ -2398,7 +2399,7 @@ create function rate_limiter_admin.replay_notification(notification_id uuid)
   returns rate_limiter.alert_notifications
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0aca5302d2165d16
+  -- body 7356453b63c53ced
 
 create function rate_limiter_admin.reset_second_factor(user_id uuid)
   returns boolean
@@ -2565,7 +2566,7 @@ create function rate_limiter_internal.add_alert_notifications(occurrences rate_l
   language plpgsql volatile parallel unsafe
   set TimeZone=UTC
   set extra_float_digits=1;
-  -- body 9e9ed640417c83fd
+  -- body fadced97aecf96fc
 
 create function rate_limiter_internal.add_application(name text, cluster_id uuid, metadata jsonb, tenant_id uuid)
   returns uuid
@@ -2639,9 +2640,9 @@ create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_nam
   -- body e8f684c9c512e54c
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
-  returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
+  returns TABLE(alert_id uuid, app_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 45092c895c065dad
+  -- body b148f354067671d9
 
 create function rate_limiter_internal.amounts_as_text(fields jsonb)
   returns jsonb
@@ -2667,7 +2668,7 @@ create function rate_limiter_internal.apply_alert(change rate_limiter_internal.c
   returns uuid
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 825b8064260a9d91
+  -- body 73da554554831265
 
 create function rate_limiter_internal.apply_application(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -2685,7 +2686,7 @@ create function rate_limiter_internal.apply_change(change rate_limiter_internal.
   returns void
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 3112e0266e4a6dca
+  -- body 712df4941751fc39
 
 create function rate_limiter_internal.apply_cluster(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -2726,7 +2727,7 @@ create function rate_limiter_internal.apply_tenant(change rate_limiter_internal.
   returns uuid
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body ac1bd1bd89e036f9
+  -- body 225ad60809593393
 
 create function rate_limiter_internal.asked_lately(shard_key integer, at timestamp with time zone, app_id uuid)
   returns boolean
@@ -2807,7 +2808,7 @@ create function rate_limiter_internal.bucket_before(at timestamp with time zone,
 create function rate_limiter_internal.bucket_fill(at timestamp with time zone, since timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body a7e6e9c3d9fd696a
+  -- body 78c138dfdc09e25a
 
 create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
@@ -2868,12 +2869,12 @@ create function rate_limiter_internal.change_alerts(at timestamp with time zone,
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan
   set extra_float_digits=1;
-  -- body abeeb7ab9f46ab03
+  -- body b3e90e1c851471f5
 
 create function rate_limiter_internal.change_phase(action text, kind text, before jsonb, after jsonb)
   returns integer
   language sql immutable parallel safe;
-  -- body 6e6bc72d8f404019
+  -- body da0f08285d0fb88d
 
 create function rate_limiter_internal.change_problems(changes rate_limiter_internal.configuration_change[], reason text, managed_by text, take_over boolean)
   returns jsonb
@@ -3050,7 +3051,7 @@ create function rate_limiter_internal.clock_was_set_back(last_refill_at timestam
 create function rate_limiter_internal.cluster_health()
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body 6e9c3fd5ea9a2fa6
+  -- body 2a591c4026d106b0
 
 create function rate_limiter_internal.cluster_lease_room(shard_key integer, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, held_by_app numeric, common_share numeric)
   returns numeric
@@ -3107,7 +3108,7 @@ create function rate_limiter_internal.completed_spec(kind text, path text[], spe
   returns jsonb
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body faae713dd81271da
+  -- body ca1fd5cc67df493c
 
 create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
   returns boolean
@@ -3146,7 +3147,7 @@ create function rate_limiter_internal.configured_objects()
   returns TABLE(kind text, path text[], spec jsonb, object_id uuid)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 526e72c790c996a6
+  -- body b4248c80684c883b
 
 create function rate_limiter_internal.configured_tenant(name text)
   returns uuid
@@ -3986,7 +3987,7 @@ create function rate_limiter_internal.metric_problem(sample jsonb)
 create function rate_limiter_internal.metric_unit(metric_name text)
   returns text
   language sql immutable parallel safe;
-  -- body 9f7509738fd673bb
+  -- body 9349f51f8ef5f752
 
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
@@ -4648,7 +4649,7 @@ create function rate_limiter_internal.require_wanted(wanted jsonb)
   returns jsonb
   language plpgsql immutable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 40b5d50de4091da9
+  -- body 2c635c1774cb969a
 
 create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
@@ -4903,6 +4904,11 @@ create function rate_limiter_internal.standing_at(shard_key integer, at timestam
   language plpgsql stable parallel safe;
   -- body 64547225354af702
 
+create function rate_limiter_internal.stirred_default_alerts(at timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns TABLE(alert_id uuid, app_id uuid)
+  language sql stable parallel safe;
+  -- body a26f6edf9a2bc423
+
 create function rate_limiter_internal.stored_wait_ms(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
   returns numeric
   language plpgsql stable parallel safe;
@@ -5020,7 +5026,7 @@ create function rate_limiter_internal.sync_without_quota()
 create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body e3f619cc059db394
+  -- body d89a434de8b170e6
 
 create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.token_buckets[], INOUT tokens numeric, INOUT bytes numeric)
   returns record
@@ -5459,7 +5465,7 @@ create function rate_limiter_private.evaluate_alerts(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a6e0bc1bff4c20d4
+  -- body 846e8682b2aad6cc
 
 create function rate_limiter_private.excuse_login(at timestamp with time zone, user_id uuid, ip_address inet)
   returns void
@@ -6020,7 +6026,7 @@ create policy monitored on rate_limiter.alert_configs as permissive for select t
   using (true);
 
 create policy readable on rate_limiter.alert_configs as permissive for select to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IS NULL) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
@@ -6044,9 +6050,11 @@ create policy monitored on rate_limiter.alert_notifications as permissive for se
   using (true);
 
 create policy readable on rate_limiter.alert_notifications as permissive for select to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR ((app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))) AND (alert_id <> ALL (ARRAY( SELECT c.alert_id
+   FROM rate_limiter.alert_configs c
+  WHERE (c.app_id IS NULL))))))));
 
 create policy monitored on rate_limiter.app_costs as permissive for select to rate_limiter_readonly
   using (true);
@@ -6595,6 +6603,7 @@ grant insert, update on column rate_limiter.roles.description to rate_limiter_vi
 grant insert, update on column rate_limiter.roles.name to rate_limiter_visitor;
 grant update on column rate_limiter.system_settings.value to rate_limiter_visitor;
 grant insert, update on column rate_limiter.tenants.description to rate_limiter_visitor;
+grant update on column rate_limiter.tenants.has_default_alerts to rate_limiter_visitor;
 grant update on column rate_limiter.tenants.is_active to rate_limiter_visitor;
 grant insert, update on column rate_limiter.tenants.name to rate_limiter_visitor;
 grant update on column rate_limiter.tenants.requires_second_factor to rate_limiter_visitor;
@@ -7136,7 +7145,7 @@ comment on function rate_limiter_internal.admission_of(integer,timestamp with ti
 comment on function rate_limiter_internal.aggregate_buckets(pg_catalog.text,pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
-comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert, or of those of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
+comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert and application, or of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
 comment on function rate_limiter_internal.amounts_as_text(pg_catalog.jsonb) is 'An object with its numbers as text, which clients of JSON do not round; null for null.';
 comment on function rate_limiter_internal.app_shard_key(pg_catalog.uuid) is 'The shard key of an application; null for an unknown one.';
 comment on function rate_limiter_internal.application_config_at(timestamp with time zone,pg_catalog.text,pg_catalog.uuid) is 'The config of one application, by key or by id, or the error that there is.';
@@ -7571,6 +7580,7 @@ comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
+comment on function rate_limiter_internal.stirred_default_alerts(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Each default alert with the applications, or the one, that it could trigger or resolve for: those with a sample in its window that meets its condition, and those that it is triggered for.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
 comment on function rate_limiter_internal.stores(pg_catalog.name,pg_catalog.name) is 'The tables that hold the rows of a registered one: itself, or a hypertable and the native table that its rows come from.';
 comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
@@ -7751,7 +7761,7 @@ comment on schema rate_limiter_internal is 'Helpers that are never exposed: toke
 comment on schema rate_limiter_partitions is 'Partitions of the time-partitioned tables: no role is granted anything here, rows are reached through the parents alone.';
 comment on schema rate_limiter_private is 'Secrets (API keys, password hashes, sessions) and the functions of the jobs.';
 comment on column rate_limiter.alert_configs.alert_id is 'The alert.';
-comment on column rate_limiter.alert_configs.app_id is 'The application watched.';
+comment on column rate_limiter.alert_configs.app_id is 'The application watched; null for every application of a tenant that has default alerts.';
 comment on column rate_limiter.alert_configs.condition is 'How a sample is compared with the threshold: >, <, >=, <=, = or !=.';
 comment on column rate_limiter.alert_configs.cooldown_seconds is 'How long after one trigger the next is held back.';
 comment on column rate_limiter.alert_configs.created_at is 'When the row was made.';
@@ -8080,6 +8090,7 @@ comment on column rate_limiter.tenant_ceilings.tenant_id is 'The tenant that it 
 comment on column rate_limiter.tenant_ceilings.updated_at is 'When the row last changed.';
 comment on column rate_limiter.tenants.created_at is 'When the row was made.';
 comment on column rate_limiter.tenants.description is 'Free text for people.';
+comment on column rate_limiter.tenants.has_default_alerts is 'Whether its applications are watched for what default alerts are about.';
 comment on column rate_limiter.tenants.is_active is 'An inactive tenant''s users cannot sign in and its applications are refused.';
 comment on column rate_limiter.tenants.name is 'Unique name, never blank.';
 comment on column rate_limiter.tenants.requires_second_factor is 'Whether its users sign in by password only with a one-time code.';
@@ -8400,7 +8411,7 @@ comment on column rate_limiter_private.user_sessions.revoked_at is 'When it was 
 comment on column rate_limiter_private.user_sessions.session_id is 'The session.';
 comment on column rate_limiter_private.user_sessions.user_agent is 'The client that signed in.';
 comment on column rate_limiter_private.user_sessions.user_id is 'Who signed in.';
-comment on table rate_limiter.alert_configs is 'A condition on a metric of an application, and whom to tell when it holds.';
+comment on table rate_limiter.alert_configs is 'A condition on a metric of an application, or of every one, and whom to tell when it holds.';
 comment on table rate_limiter.alert_history is '@name alert
 Each time an alert was triggered, and when it was acknowledged and resolved.';
 

@@ -1599,6 +1599,15 @@ as $$
     where c.is_active
       and starts_with(c.metric_name, 'qos_bucket_fill_')
       and (only_app_id is null or c.app_id = only_app_id)
+    union all
+    -- A default alert watches those alone that it is triggered for: it has to see its end.
+    select h.app_id
+    from rate_limiter.alert_history as h
+    join rate_limiter.alert_configs as c on c.alert_id = h.alert_id
+    where h.status <> 'resolved'
+      and c.app_id is null
+      and starts_with(c.metric_name, 'qos_bucket_fill_')
+      and (only_app_id is null or h.app_id = only_app_id)
   ),
   -- None but these pay for the arithmetic.
   candidates as materialized (

@@ -64,7 +64,7 @@ as $$
     and exists (
       select
       from rate_limiter.alert_configs as w
-      where w.app_id = a.app_id
+      where (w.app_id = a.app_id or w.app_id is null)
         and w.is_active
         and w.metric_name = 'qos_cluster_health'
     );
@@ -1566,7 +1566,7 @@ revoke all on rate_limiter.tenants
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter.tenants to rate_limiter_visitor, rate_limiter_readonly;
 grant insert (name, description) on rate_limiter.tenants to rate_limiter_visitor;
-grant update (name, description, is_active, requires_second_factor)
+grant update (name, description, is_active, requires_second_factor, has_default_alerts)
   on rate_limiter.tenants to rate_limiter_visitor;
 grant delete on rate_limiter.tenants to rate_limiter_visitor;
 --! EndIncluded rate_limiter/applications/tenants.grants.sql

@@ -1206,6 +1206,38 @@ as $$
       and (only_app_id is null or t.owner_id = only_app_id)
     group by 1, 2, 3, 4
   ),
+  denied as (
+    select d.app_id, d.minute, d.reason, d.operations, d.tokens, d.bytes
+    from rate_limiter.v_denial_counts as d
+    where d.minute >= from_time
+      and d.minute < to_time
+      and (only_app_id is null or d.app_id = only_app_id)
+  ),
+  -- What leases took counts as asked for, less what came back. What is larger than a bucket is
+  -- never admitted: that is not a share of anything.
+  shares as (
+    select
+      d.app_id,
+      d.minute,
+      round(100 * d.amount / (d.amount + greatest(coalesce(g.amount, 0), 0)), 6) as percent
+    from (
+      select b.app_id, b.minute, v.bucket_type, sum(v.amount) as amount
+      from denied as b
+      cross join lateral (values ('iops_l2', b.tokens), ('bandwidth_l2', b.bytes))
+        as v (bucket_type, amount)
+      where b.reason <> 'exceeds_capacity'
+      group by b.app_id, b.minute, v.bucket_type
+      having sum(v.amount) > 0
+    ) as d
+    left join (
+      select
+        l.app_id, l.minute, l.bucket_type::text,
+        sum(case when l.transaction_type = 'settle' then -l.amount else l.amount end) as amount
+      from ledger as l
+      where l.transaction_type in ('consume', 'lease', 'settle')
+      group by 1, 2, 3
+    ) as g using (app_id, minute, bucket_type)
+  ),
   numbers as (
     -- An operation draws on one of the buckets or on both: the longer list has them all, except
     -- where some cost tokens alone and others bytes alone.
@@ -1234,12 +1266,13 @@ as $$
       and named.bucket_type = l.bucket_type::text
     union all
     select d.app_id, d.minute, 'qos_denied_operations' || suffix.name, sum(d.operations)
-    from rate_limiter.v_denial_counts as d
+    from denied as d
     cross join lateral (values (''), ('_' || d.reason)) as suffix (name)
-    where d.minute >= from_time
-      and d.minute < to_time
-      and (only_app_id is null or d.app_id = only_app_id)
     group by d.app_id, d.minute, suffix.name
+    union all
+    select s.app_id, s.minute, 'qos_denied_share', max(s.percent)
+    from shares as s
+    group by s.app_id, s.minute
     union all
     select l.app_id, date_trunc('minute', l.granted_at, 'UTC'), 'qos_leases_granted', count(*)
     from rate_limiter.token_leases as l
@@ -1274,7 +1307,7 @@ parallel safe
 return case
   when metric_name like '%_tokens' then 'tokens'
   when metric_name like '%_bytes' then 'bytes'
-  when metric_name like 'qos_bucket_fill_%' then 'percent'
+  when metric_name like 'qos_bucket_fill_%' or metric_name = 'qos_denied_share' then 'percent'
 end;
 
 comment on function rate_limiter_internal.metric_unit(text) is

@@ -280,7 +280,9 @@ as $$
     union all
     select row('log', null)::rate_limiter_admin.alert_destination
     where c.channel ->> 'channel' = 'log'
-  ) as d (destination);
+  ) as d (destination)
+  -- Where default alerts are told is the operator's affair.
+  where alert.app_id is not null or rate_limiter_internal.is_system_admin();
 $$;
 
 comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is
@@ -669,6 +671,65 @@ comment on function rate_limiter_internal.counted_window(
   'Whether every minute of a window, and whether any, meets the condition of an alert on a count '
   'of the system. A minute without a sample counts as zero.';
 --! EndIncluded rate_limiter_internal/alerts/counted_window.sql
+--! Included rate_limiter_internal/alerts/stirred_default_alerts.sql
+create or replace function rate_limiter_internal.stirred_default_alerts(
+  at timestamptz,
+  complete_until timestamptz,
+  only_app_id uuid default null
+)
+returns table (alert_id uuid, app_id uuid)
+language sql
+stable
+parallel safe
+as $$
+  with rules as (
+    select
+      c.*,
+      w.is_counted,
+      w.is_counted
+        and rate_limiter_internal.condition_matches(0, c.condition, c.threshold_value)
+        as holds_in_silence,
+      case when w.is_counted then complete_until else stirred_default_alerts.at end as until
+    from rate_limiter.alert_configs as c
+    cross join lateral rate_limiter_internal.is_counted_by_minute(c.metric_name) as w (is_counted)
+    where c.app_id is null
+      and c.is_active
+      and rate_limiter_internal.setting_boolean('default_alerts')
+  )
+  select r.alert_id, s.app_id
+  from rules as r
+  cross join lateral (
+    -- No look at what is quiet: one span of the index finds what meets the condition at all.
+    select m.app_id
+    from rate_limiter_internal.metrics as m
+    where m.metric_name = r.metric_name
+      and m."timestamp" > r.until - make_interval(secs => greatest(r.duration_seconds, 180))
+      and m."timestamp" <= r.until
+      and rate_limiter_internal.condition_matches(m.value, r.condition, r.threshold_value)
+      and (only_app_id is null or m.app_id = only_app_id)
+    union
+    select h.app_id
+    from rate_limiter.alert_history as h
+    where h.alert_id = r.alert_id
+      and h.status <> 'resolved'
+    union
+    select every.app_id
+    from rate_limiter.applications as every
+    where r.holds_in_silence
+  ) as s
+  join rate_limiter.applications as a on a.app_id = s.app_id
+  join rate_limiter.tenants as t on t.tenant_id = a.tenant_id
+  where a.is_active
+    and t.has_default_alerts
+    and (only_app_id is null or a.app_id = only_app_id);
+$$;
+
+comment on function rate_limiter_internal.stirred_default_alerts(
+  timestamptz, timestamptz, uuid
+) is
+  'Each default alert with the applications, or the one, that it could trigger or resolve for: '
+  'those with a sample in its window that meets its condition, and those that it is triggered for.';
+--! EndIncluded rate_limiter_internal/alerts/stirred_default_alerts.sql
 --! Included rate_limiter_internal/alerts/alert_evaluations.sql
 drop function if exists rate_limiter_internal.alert_evaluations(timestamptz, uuid);
 
@@ -680,6 +741,7 @@ create or replace function rate_limiter_internal.alert_evaluations(
 )
 returns table (
   alert_id uuid,
+  app_id uuid,
   triggers boolean,
   resolves boolean,
   latest_value double precision
@@ -688,23 +750,39 @@ language sql
 stable
 parallel safe
 as $$
-  with watched as materialized (
-    select
-      c.*,
-      rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted,
-      rate_limiter_internal.condition_matches(0, c.condition, c.threshold_value) as zero_holds,
-      c.alert_id in (
-        select h.alert_id from rate_limiter.alert_history as h where h.status <> 'resolved'
-      ) as is_triggered
+  with pairs as (
+    select c.alert_id, c.app_id
     from rate_limiter.alert_configs as c
     join rate_limiter.applications as a on a.app_id = c.app_id
     where c.is_active
       and a.is_active
       and (only_app_id is null or c.app_id = only_app_id)
+    union all
+    select d.alert_id, d.app_id
+    from rate_limiter_internal.stirred_default_alerts(at, complete_until, only_app_id) as d
+  ),
+  watched as materialized (
+    select
+      p.alert_id,
+      p.app_id,
+      c.metric_name,
+      c.condition,
+      c.threshold_value,
+      c.duration_seconds,
+      rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted,
+      rate_limiter_internal.condition_matches(0, c.condition, c.threshold_value) as zero_holds,
+      (p.alert_id, p.app_id) in (
+        select h.alert_id, h.app_id
+        from rate_limiter.alert_history as h
+        where h.status <> 'resolved'
+      ) as is_triggered
+    from pairs as p
+    join rate_limiter.alert_configs as c on c.alert_id = p.alert_id
   )
   -- Samples of others: the window ends with the latest one, which may have come after the look at
   -- the moment that it is stamped with. It is read where the latest sample may trigger, no more.
-  select w.alert_id, coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
+  select
+    w.alert_id, w.app_id, coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
   from watched as w
   cross join lateral (
     select
@@ -739,7 +817,7 @@ as $$
   union all
   -- The system's counts: each minute when it is complete, and with the next one once more for what
   -- was reported late.
-  select w.alert_id, found.triggers, false, found.value
+  select w.alert_id, w.app_id, found.triggers, false, found.value
   from watched as w
   cross join lateral (
     select greatest(
@@ -775,7 +853,7 @@ as $$
     and found.triggers
   union all
   -- Two minutes: a report that is late by less changes no zero that has resolved an alert.
-  select w.alert_id, false, not recent.any_holds, recent.latest_value
+  select w.alert_id, w.app_id, false, not recent.any_holds, recent.latest_value
   from watched as w
   cross join lateral rate_limiter_internal.counted_window(
     w.app_id, w.metric_name, w.condition, w.threshold_value, 2, complete_until
@@ -789,9 +867,9 @@ $$;
 comment on function rate_limiter_internal.alert_evaluations(
   timestamptz, timestamptz, timestamptz, uuid
 ) is
-  'What samples say of each active alert, or of those of one application: whether it triggers, '
-  'whether it resolves, and the value for that. A row may be missing or say neither: nothing is '
-  'new then.';
+  'What samples say of each active alert and application, or of one application: whether it '
+  'triggers, whether it resolves, and the value for that. A row may be missing or say neither: '
+  'nothing is new then.';
 --! EndIncluded rate_limiter_internal/alerts/alert_evaluations.sql
 --! Included rate_limiter_internal/alerts/queue_deliveries.sql
 create or replace function rate_limiter_internal.queue_deliveries(notification_ids uuid[])
@@ -835,7 +913,7 @@ declare
 begin
   with occurrence as (
     select
-      c.alert_id, h.history_id, c.app_id, c.notification_config,
+      c.alert_id, h.history_id, h.app_id, c.notification_config,
       jsonb_build_object(
         'alert', jsonb_build_object(
           'id', c.alert_id,
@@ -855,7 +933,7 @@ begin
       ) as content
     from unnest(occurrences) as h
     join rate_limiter.alert_configs as c on c.alert_id = h.alert_id
-    join rate_limiter.applications as a on a.app_id = c.app_id
+    join rate_limiter.applications as a on a.app_id = h.app_id
   ),
   added as (
     insert into rate_limiter.alert_notifications as n
@@ -901,6 +979,7 @@ set plan_cache_mode = 'force_custom_plan'
 set extra_float_digits = 1
 as $$
 declare
+  has_defaults constant boolean := rate_limiter_internal.setting_boolean('default_alerts');
   resolved rate_limiter.alert_history[];
   triggered rate_limiter.alert_history[];
 begin
@@ -917,13 +996,20 @@ begin
       resolved_at = greatest(at, h.triggered_at, h.acknowledged_at),
       actual_value = coalesce(j.latest_value, h.actual_value)
     from rate_limiter.alert_configs as c
-    join rate_limiter.applications as a on a.app_id = c.app_id
-    left join judged as j on j.alert_id = c.alert_id
+    cross join rate_limiter.applications as a
+    join rate_limiter.tenants as t on t.tenant_id = a.tenant_id
+    left join judged as j on j.alert_id = c.alert_id and j.app_id = a.app_id
     where c.alert_id = h.alert_id
+      and a.app_id = h.app_id
       and h.status <> 'resolved'
       -- Samples that stay away resolve nothing: silence is not good news. An alert that nothing
       -- watches any more ends.
-      and (j.resolves or not c.is_active or not a.is_active)
+      and (
+        j.resolves
+        or not c.is_active
+        or not a.is_active
+        or (c.app_id is null and not (has_defaults and t.has_default_alerts))
+      )
       and (only_app_id is null or h.app_id = only_app_id)
     returning h
   ),
@@ -931,7 +1017,7 @@ begin
     insert into rate_limiter.alert_history as h
       (alert_id, app_id, actual_value, threshold_value, triggered_at, description)
     select
-      c.alert_id, c.app_id, j.latest_value, c.threshold_value, at,
+      c.alert_id, j.app_id, j.latest_value, c.threshold_value, at,
       format(
         '%s %s %s for %s seconds', c.metric_name, c.condition, c.threshold_value,
         c.duration_seconds
@@ -943,6 +1029,7 @@ begin
         select
         from rate_limiter.alert_history as o
         where o.alert_id = c.alert_id
+          and o.app_id = j.app_id
           and (
             o.status <> 'resolved'
             or o.triggered_at > at - make_interval(secs => c.cooldown_seconds)
@@ -1007,7 +1094,16 @@ begin
   end;
 
   for application in
-    select c.app_id from rate_limiter.alert_configs as c group by c.app_id
+    select c.app_id
+    from rate_limiter.alert_configs as c
+    where c.app_id is not null
+    union
+    select d.app_id
+    from rate_limiter_internal.stirred_default_alerts(at, minutes.complete_until) as d
+    union
+    select h.app_id
+    from rate_limiter.alert_history as h
+    where h.status <> 'resolved'
   loop
     begin
       changed := changed + rate_limiter_internal.change_alerts(
@@ -1227,11 +1323,15 @@ begin
   into notification
   from rate_limiter.alert_notifications as n
   join rate_limiter.applications as a on a.app_id = n.app_id
+  join rate_limiter.alert_configs as c on c.alert_id = n.alert_id
   where n.notification_id = replay_notification.notification_id
     and n.status = 'dead'
     and (
       rate_limiter_internal.is_system_admin()
-      or a.tenant_id = rate_limiter_internal.current_tenant_id()
+      or (
+        a.tenant_id = rate_limiter_internal.current_tenant_id()
+        and c.app_id is not null
+      )
     )
   for update of n;
 
@@ -1300,7 +1400,8 @@ create or replace trigger notify_alert
   execute function rate_limiter_internal.notify_alert();
 --! EndIncluded rate_limiter/alerts/alert_history.triggers.sql
 --! Included rate_limiter/alerts/alert_configs.policies.sql
--- Who runs the operations and who administers the applications decide what to watch for.
+-- Who runs the operations and who administers the applications decide what to watch for; of what
+-- holds for every application system administrators do.
 alter table rate_limiter.alert_configs enable row level security;
 
 drop policy if exists readable on rate_limiter.alert_configs;
@@ -1310,6 +1411,7 @@ create policy readable on rate_limiter.alert_configs
     (select rate_limiter_internal.may('metrics', 'read'))
     and (
       (select rate_limiter_internal.is_system_admin())
+      or app_id is null
       or app_id in (
         select a.app_id
         from rate_limiter.applications as a
@@ -1416,7 +1518,7 @@ create policy monitored on rate_limiter.alert_history
   using (true);
 --! EndIncluded rate_limiter/alerts/alert_history.policies.sql
 --! Included rate_limiter/alerts/alert_notifications.policies.sql
--- Written by functions alone.
+-- Written by functions alone. Where notifications of default alerts go is the operator's affair.
 alter table rate_limiter.alert_notifications enable row level security;
 
 drop policy if exists readable on rate_limiter.alert_notifications;
@@ -1430,6 +1532,13 @@ create policy readable on rate_limiter.alert_notifications
         select a.app_id
         from rate_limiter.applications as a
         where a.tenant_id = (select rate_limiter_internal.current_tenant_id())
+      )
+      and alert_id <> all (
+        array(
+          select c.alert_id
+          from rate_limiter.alert_configs as c
+          where c.app_id is null
+        )
       )
     )
   );

@@ -192,7 +192,11 @@ as $$
   select
     'tenant',
     array[t.name::text],
-    jsonb_build_object('description', t.description, 'is_active', t.is_active),
+    jsonb_build_object(
+      'description', t.description,
+      'has_default_alerts', t.has_default_alerts,
+      'is_active', t.is_active
+    ),
     t.tenant_id
   from rate_limiter.tenants as t
 
@@ -294,8 +298,9 @@ as $$
 
   -- An alert has no name: it is known by what it watches for. Of several alike the oldest is meant.
   select
-    'alert',
-    array[t.name::text, a.name::text, w.metric_name, w.condition, w.severity],
+    case when w.app_id is null then 'default_alert' else 'alert' end,
+    case when w.app_id is null then '{}' else array[t.name::text, a.name::text] end
+      || array[w.metric_name, w.condition, w.severity],
     w.spec,
     w.alert_id
   from (
@@ -315,8 +320,9 @@ as $$
     from rate_limiter.alert_configs as c
     order by c.app_id, c.metric_name, c.condition, c.severity, c.created_at, c.alert_id
   ) as w
-  join rate_limiter.applications as a on a.app_id = w.app_id
-  join rate_limiter.tenants as t on t.tenant_id = a.tenant_id;
+  left join rate_limiter.applications as a on a.app_id = w.app_id
+  left join rate_limiter.tenants as t on t.tenant_id = a.tenant_id
+  where w.app_id is null or t.tenant_id is not null;
 $$;
 
 comment on function rate_limiter_internal.configured_objects() is
@@ -349,7 +355,8 @@ as $$
     when kind = 'cluster' then '{
       "endpoint": null, "max_capacity": "0", "health_check_url": null, "is_active": true
     }' || spec
-    when kind = 'tenant' then '{"description": null, "is_active": true}' || spec
+    when kind = 'tenant' then
+      '{"description": null, "has_default_alerts": true, "is_active": true}' || spec
     when kind = 'application' then '{
       "cluster": null, "metadata": {}, "auto_borrow": false, "is_active": true
     }' || spec
@@ -382,12 +389,14 @@ as $$
       "reserved_iops": null, "reserved_bps": null, "reservation_seconds": "1"
     }' || spec
     when kind = 'cost_rule' then '{"c_base": null, "c_bw": null}' || spec
-    when kind = 'alert' then
+    when kind in ('alert', 'default_alert') then
       '{"cooldown_seconds": "300", "is_active": true, "channels": []}' || spec
       || jsonb_build_object(
         'threshold_value', (spec ->> 'threshold_value')::double precision::text,
         'duration_seconds', case
-          when rate_limiter_internal.is_counted_by_minute(path[3])
+          when rate_limiter_internal.is_counted_by_minute(
+            path[cardinality(path) - 2]
+          )
             then 60 * ceil((spec ->> 'duration_seconds')::numeric / 60)
           else (spec ->> 'duration_seconds')::numeric
         end::text
@@ -449,7 +458,8 @@ parallel safe
 as $$
   select case
     when action = 'adopt' then 0
-    when action = 'prune' and kind in ('alert', 'cost_rule', 'reservation', 'quota') then 1
+    when action = 'prune'
+      and kind in ('alert', 'default_alert', 'cost_rule', 'reservation', 'quota') then 1
     when action = 'prune' then
       case kind
         when 'default_quota' then 20
@@ -508,7 +518,7 @@ begin
       values
         ('role', 1), ('cluster', 1), ('tenant', 1), ('application', 2), ('quota', 2),
         ('cluster_quota', 1), ('default_quota', 1), ('ceiling', 2), ('reservation', 2),
-        ('cost_rule', 3), ('alert', 5)
+        ('cost_rule', 3), ('alert', 5), ('default_alert', 3)
     ) as k (kind, names) on k.kind = o.object ->> 'kind'
     where k.kind is null
       or jsonb_typeof(o.object -> 'path') is distinct from 'array'
@@ -875,7 +885,9 @@ begin
     insert into rate_limiter.tenants as t (name, description)
     values (change.path[1], change.after ->> 'description')
     returning t.tenant_id into id;
-    if (change.after ->> 'is_active')::boolean then
+    if (change.after ->> 'is_active')::boolean
+      and (change.after ->> 'has_default_alerts')::boolean
+    then
       return id;
     end if;
   end if;
@@ -886,6 +898,7 @@ begin
   update rate_limiter.tenants as t
   set
     description = change.after ->> 'description',
+    has_default_alerts = (change.after ->> 'has_default_alerts')::boolean,
     is_active = (change.after ->> 'is_active')::boolean
   where t.tenant_id = id
   returning t.tenant_id into id;
@@ -1163,6 +1176,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   id uuid := change.object_id;
+  names constant integer := cardinality(change.path);
   channels jsonb;
 begin
   if change.action = 'prune' then
@@ -1173,10 +1187,12 @@ begin
       cooldown_seconds, notification_config
     )
     values (
-      rate_limiter_internal.configured_application(change.path),
-      change.path[3],
-      change.path[4],
-      change.path[5],
+      case change.kind
+        when 'alert' then rate_limiter_internal.configured_application(change.path)
+      end,
+      change.path[names - 2],
+      change.path[names - 1],
+      change.path[names],
       (change.after ->> 'threshold_value')::double precision,
       (change.after ->> 'duration_seconds')::integer,
       (change.after ->> 'cooldown_seconds')::integer,
@@ -1257,6 +1273,7 @@ begin
       when 'reservation' then rate_limiter_internal.apply_reservation(change, reason)
       when 'cost_rule' then rate_limiter_internal.apply_cost_rule(change, reason)
       when 'alert' then rate_limiter_internal.apply_alert(change, reason)
+      when 'default_alert' then rate_limiter_internal.apply_alert(change, reason)
     end;
   end if;
   if change.action <> 'prune' and managed_by is not null then

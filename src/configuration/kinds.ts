@@ -183,33 +183,42 @@ const costRule: Kind = {
   children: [],
 };
 
+const alertFields: readonly Field[] = [
+  {
+    key: "for",
+    column: "duration_seconds",
+    form: time,
+    says: "For how long it holds before it is told.",
+    isRequired: true,
+  },
+  {
+    key: "cooldown",
+    column: "cooldown_seconds",
+    form: time,
+    says: "How long until it may be told again; 5 min where absent.",
+    usual: "300",
+  },
+  {
+    key: "notify",
+    column: "channels",
+    form: channels,
+    says: "Who is told, besides webhooks and Slack, whose secrets no file has.",
+    usual: [],
+  },
+  isActive,
+];
+
 const alert: Kind = {
   kind: "alert",
   says: "What to tell people of. An alert is known by its metric, comparison and severity.",
-  fields: [
-    {
-      key: "for",
-      column: "duration_seconds",
-      form: time,
-      says: "For how long it holds before it is told.",
-      isRequired: true,
-    },
-    {
-      key: "cooldown",
-      column: "cooldown_seconds",
-      form: time,
-      says: "How long until it may be told again; 5 min where absent.",
-      usual: "300",
-    },
-    {
-      key: "notify",
-      column: "channels",
-      form: channels,
-      says: "Who is told, besides webhooks and Slack, whose secrets no file has.",
-      usual: [],
-    },
-    isActive,
-  ],
+  fields: alertFields,
+  children: [],
+};
+
+const defaultAlert: Kind = {
+  kind: "default_alert",
+  says: "Alerts that hold for every application, but those of tenants without default alerts.",
+  fields: alertFields,
   children: [],
 };
 
@@ -252,7 +261,17 @@ const description: Field = {
 const tenant: Kind = {
   kind: "tenant",
   says: "Tenants by their names.",
-  fields: [description, isActive],
+  fields: [
+    description,
+    {
+      key: "default_alerts",
+      column: "has_default_alerts",
+      form: flag,
+      says: "Whether default alerts hold for its applications; true where absent.",
+      usual: true,
+    },
+    isActive,
+  ],
   children: [
     { key: "ceilings", holds: "map", kind: ceiling },
     { key: "applications", holds: "map", kind: application },
@@ -309,5 +328,6 @@ const role: Kind = {
 export const rootChildren: readonly Child[] = [
   { key: "roles", holds: "map", kind: role },
   { key: "clusters", holds: "map", kind: cluster },
+  { key: "default_alerts", holds: "list", kind: defaultAlert },
   { key: "tenants", holds: "map", kind: tenant },
 ];

@@ -60,8 +60,8 @@ function childrenOf(
 
 function written(kind: Kind, { path, spec }: ConfiguredObject): Tree {
   const fields = writeFields(kind.fields, spec);
-  if (kind.kind !== "alert") return fields;
-  const [metric, comparison, severity] = path.slice(2);
+  if (!("threshold_value" in spec)) return fields;
+  const [metric, comparison, severity] = path.slice(-3);
   return { when: `${metric} ${comparison} ${spec.threshold_value}`, severity, ...fields };
 }
 

@@ -80,7 +80,7 @@ export function configured(kind: string, { more = [], aliases = [], ...naming }:
   };
 }
 
-const keepsHistory = new Set(["tenant", "cluster", "application", "alert"]);
+const keepsHistory = new Set(["tenant", "cluster", "application", "alert", "default_alert"]);
 
 function changed(before: Fields, { given, cleared }: FieldChange): Fields {
   const after: Record<string, unknown> = { ...before };

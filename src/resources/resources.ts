@@ -65,6 +65,12 @@ export const resources: readonly Resource[] = [
     names: [...application, "metric", "comparison", "severity"],
     more: [threshold],
   }),
+  configured("default_alert", {
+    name: "default-alert",
+    plural: "default-alerts",
+    names: ["metric", "comparison", "severity"],
+    more: [threshold],
+  }),
   settings,
 ];
 

@@ -52,6 +52,13 @@ export const lives = [
     ["threshold=20", "notify=[log]"],
     { threshold: 20, notify: ["log"], for: "5 min" },
   ],
+  [
+    "default-alert",
+    "qos_denied_share/>=/critical",
+    ["threshold=20", "for=90 s"],
+    ["threshold=30"],
+    { threshold: 30, for: "2 min" },
+  ],
   ["role", "reader", ["permissions=[quota:read]"], ["description=reads"], { description: "reads" }],
   [
     "user",

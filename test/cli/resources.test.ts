@@ -100,7 +100,7 @@ describe("one object of each kind", () => {
   test.each([...lives].reverse())("%s %s ends", async (kind, name) => {
     const ended = await runInProcess("delete", kind, name, "--reason", "over");
     expect(ended).toMatchObject({ code: 0, stderr: "" });
-    const stays = ["cluster", "tenant", "application", "alert"].includes(kind);
+    const stays = ["cluster", "tenant", "application", "alert", "default-alert"].includes(kind);
     const after = await runInProcess("get", kind, name, "-o", "json");
     if (stays) expect(JSON.parse(after.stdout)).toMatchObject({ active: false });
     else expect(after.code).toBe(4);
@@ -117,7 +117,7 @@ describe("what is wrong is told, and changes nothing", () => {
     [
       ["create", "tenant", "x", "colour=red"],
       2,
-      "unknown key colour: known are description, active",
+      "unknown key colour: known are description, default_alerts, active",
     ],
     [["create", "quota", "a/b", "operations=5 MB/s"], 2, "operations is not a rate such as 500/s"],
     [["create", "quota", "a/b", "operations"], 2, "invalid assignment: operations"],

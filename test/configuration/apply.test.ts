@@ -38,9 +38,12 @@ clusters:
     capacity: 100k/s
     quota: {operations: 20k/s, bandwidth: 2 GB/s}
     default_quota: {operations: 50/s}
+default_alerts:
+  - {when: qos_denied_share >= 20, severity: critical, for: 3 min}
 tenants:
   acme:
     description: makes photographs
+    default_alerts: false
     ceilings:
       fra-1: {operations: 1000/s, bandwidth: {limit: 100 MB/s, burst: 200 MB/s, capacity: 5 GB}}
     applications:
@@ -62,7 +65,7 @@ describe("a configuration", () => {
     const file = fileOf(all);
     const first = await runInProcess("apply", "-f", file, "--reason", "first");
     expect(first).toMatchObject({ code: 0, stderr: "" });
-    expect(first.stdout).toContain("created: 11, updated: 0, adopted: 0, pruned: 0");
+    expect(first.stdout).toContain("created: 12, updated: 0, adopted: 0, pruned: 0");
 
     const second = await runInProcess("apply", "-f", file);
     expect(second).toEqual({ code: 0, stderr: "", stdout: "nothing differs\n" });
@@ -103,6 +106,8 @@ describe("a configuration", () => {
     const { photos } = expected.tenants.acme.applications;
     const written = parse(stdout);
     expect(written.roles).toEqual(expected.roles);
+    expect(written.default_alerts).toEqual(expected.default_alerts);
+    expect(written.tenants.acme.default_alerts).toBe(false);
     expect(written.tenants.acme.applications.photos).toMatchObject({
       metadata: photos.metadata,
       reservation: photos.reservation,
@@ -150,7 +155,9 @@ describe("a configuration", () => {
         "created: 0, updated: 0, adopted: 0, pruned: 2\n",
     );
     expect(await sql`select from rate_limiter.reservations`).toHaveLength(0);
-    expect(await sql`select from rate_limiter.alert_configs where is_active`).toHaveLength(0);
+    expect(
+      await sql`select from rate_limiter.alert_configs where is_active and app_id is not null`,
+    ).toHaveLength(0);
     const empty = fileOf("managed_by: storage-team\n", "empty.yaml");
     const refused = await runInProcess("apply", "-f", empty, "--prune");
     expect(refused).toMatchObject({ code: 2, stdout: "" });
@@ -166,9 +173,12 @@ describe("a configuration", () => {
     await sql`
       update rate_limiter.alert_configs
       set notification_config = '{"channel": "webhook", "url": "https://a.example/"}'
+      where app_id is not null
     `;
     await runInProcess("apply", "-f", fileOf(all));
-    const [alert] = await sql`select notification_config from rate_limiter.alert_configs`;
+    const [alert] = await sql`
+      select notification_config from rate_limiter.alert_configs where app_id is not null
+    `;
     expect(
       alert?.notification_config.channels.map((each: { channel: string }) => each.channel),
     ).toEqual(["log", "email", "webhook"]);
@@ -290,7 +300,7 @@ describe("what is wrong", () => {
     const told = stderr.split("\n").filter((line) => line.startsWith(file));
     expect(told.map((line) => line.trim().replace(`${file}:`, "")).sort()).toEqual([
       "10:9: unknown key cluster: known are existing, quota, reservation, costs, alerts",
-      "3:5: unknown key colour: known are description, active, ceilings, applications",
+      "3:5: unknown key colour: known are description, default_alerts, active, ceilings, applications",
       "6:29: operations is not a rate such as 500/s, of at most 2147483647/s",
       "7:18: the key for is missing",
       "7:25: when is not a metric, a comparison and a number, such as qos_denied > 100",

@@ -53,6 +53,8 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   user_sessions: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
 };
 const tables = Object.keys(belonging);
+/** Default alerts are those of all, to see alone. */
+const ofApplications = (sql: TransactionSql) => sql`app_id is not null`;
 /** The same for all: they belong to no tenant. */
 const sharedTables = ["roles", "permissions", "role_permissions", "operation_types"];
 const configuration = ["system_settings", "retention_policies"];
@@ -132,6 +134,7 @@ describe("tables that the visitor may read", () => {
       expect(await countOf(sql, table, theirs)).toBe(0);
       const [all] = await sql`
         select count(*)::integer as count from ${sql(schemaOf(table))}.${sql(table)}
+        where ${table === "alert_configs" ? ofApplications(sql) : sql`true`}
       `;
       expect(all?.count).toBe(await countOf(sql, table, mine));
     });
@@ -267,6 +270,16 @@ const changes: Readonly<
       values (${t.appId}, 'x', '>', 1, 1, 'info', '{}')`,
   "update alert_configs": (sql, t) =>
     sql`update rate_limiter.alert_configs set threshold_value = 2 where app_id = ${t.appId}`,
+  "insert a default alert": (sql) =>
+    sql`insert into rate_limiter.alert_configs (app_id, metric_name, condition, threshold_value,
+        duration_seconds, severity, notification_config)
+      values (null, 'x', '>', 1, 1, 'info', '{}')`,
+  "update default alerts": (sql) =>
+    sql`update rate_limiter.alert_configs set is_active = false where app_id is null`,
+  "delete default alerts": (sql) =>
+    sql`delete from rate_limiter.alert_configs where app_id is null`,
+  "switch default alerts off": (sql, t) =>
+    sql`update rate_limiter.tenants set has_default_alerts = false where tenant_id = ${t.tenantId}`,
 };
 
 async function outcomeOf(role: RoleName, change: string, tenant: TenantWorld): Promise<string> {

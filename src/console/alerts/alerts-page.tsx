@@ -95,7 +95,8 @@ function AlertItem({ alert }: { readonly alert: Alert }) {
             {application?.name ?? "Application"}
           </Link>{" "}
           {sentence(rule?.metricName ?? "").toLowerCase()} was {short(alert.actualValue)},{" "}
-          {conditions.find(([sign]) => sign === rule?.condition)?.[1]} {short(alert.thresholdValue)}
+          {conditions.find(([sign]) => sign === rule?.condition)?.[1]} {short(alert.thresholdValue)}{" "}
+          {rule?.appId === null && <Badge>default</Badge>}
         </p>
         <p className="quiet small">
           <Moment at={alert.triggeredAt} isRelative />

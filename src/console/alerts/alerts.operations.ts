@@ -20,7 +20,7 @@ export type AlertsQueryVariables = Exact<{
 }>;
 
 
-export type AlertsQuery = { alerts: { nodes: Array<{ historyId: string, status: string, triggeredAt: string, acknowledgedAt: string | null, resolvedAt: string | null, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { metricName: string, severity: string, condition: string, durationSeconds: number } | null } | null> } | null };
+export type AlertsQuery = { alerts: { nodes: Array<{ historyId: string, status: string, triggeredAt: string, acknowledgedAt: string | null, resolvedAt: string | null, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { appId: string | null, metricName: string, severity: string, condition: string, durationSeconds: number } | null } | null> } | null };
 
 export type AcknowledgeAlertMutationVariables = Exact<{
   input: AcknowledgeAlertInput;
@@ -55,6 +55,7 @@ query Alerts($statuses: [String!]!) {
         name
       }
       alertConfig {
+        appId
         metricName
         severity
         condition

@@ -20,6 +20,7 @@ export interface RuleDraft {
 /** What the system writes of each application by itself. */
 export const systemMetrics = [
   ["qos_denied_operations", "Operations denied, a minute"],
+  ["qos_denied_share", "Share of what was asked for that was denied, in percent"],
   ["qos_admitted_operations", "Operations admitted, a minute"],
   ["qos_admitted_tokens", "Tokens admitted, a minute"],
   ["qos_admitted_bytes", "Bytes admitted, a minute"],

@@ -20,7 +20,8 @@ import { RulePreview } from "./rule-preview.tsx";
 import { CreateAlertRuleDocument, UpdateAlertRuleDocument } from "./rules.operations.ts";
 
 interface Props {
-  readonly appId: string;
+  /** Null for a default alert. */
+  readonly appId: string | null;
   readonly name: string;
   readonly rule?: Rule | undefined;
   readonly onClose: () => void;
@@ -97,7 +98,7 @@ export function RuleForm({ appId, name, rule, onClose, onDone }: Props) {
           />
           <Target draft={draft} field={field} />
         </div>
-        <RulePreview appId={appId} draft={draft} />
+        {appId !== null && <RulePreview appId={appId} draft={draft} />}
         {problem && <ProblemNote problem={problem} />}
         <div className="row row-end">
           <Button kind="quiet" onClick={onClose}>
@@ -144,7 +145,7 @@ function Target({ draft: { channel }, field }: TargetProps) {
   );
 }
 
-function useSave(appId: string, rule: Rule | undefined) {
+function useSave(appId: string | null, rule: Rule | undefined) {
   const create = useAction(CreateAlertRuleDocument);
   const update = useAction(UpdateAlertRuleDocument);
 

@@ -59,6 +59,8 @@ export type AlertConfigFilter = {
   appId?: UuidFilter | null | undefined;
   /** Filter by the object’s `application` relation. */
   application?: ApplicationFilter | null | undefined;
+  /** A related `application` exists. */
+  applicationExists?: boolean | null | undefined;
   /** Filter by the object’s `metricName` field. */
   metricName?: StringFilter | null | undefined;
   /** Negates the expression. */
@@ -69,8 +71,8 @@ export type AlertConfigFilter = {
 
 /** An input for mutations affecting `AlertConfig` */
 export type AlertConfigInput = {
-  /** The application watched. */
-  appId: string;
+  /** The application watched; null for every application of a tenant that has default alerts. */
+  appId?: string | null | undefined;
   /** How a sample is compared with the threshold: >, <, >=, <=, = or !=. */
   condition: string;
   /** How long after one trigger the next is held back. */
@@ -2241,7 +2243,7 @@ export type AlertRulesQueryVariables = Exact<{
 }>;
 
 
-export type AlertRulesQuery = { alertConfigs: { totalCount: number, nodes: Array<{ alertId: string, appId: string, metricName: string, condition: string, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: string, isActive: boolean, application: { name: string } | null } | null> } | null };
+export type AlertRulesQuery = { alertConfigs: { totalCount: number, nodes: Array<{ alertId: string, appId: string | null, metricName: string, condition: string, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: string, isActive: boolean, application: { name: string } | null } | null> } | null };
 
 export type RulePreviewQueryVariables = Exact<{
   filter: MetricFilter;

@@ -37,6 +37,7 @@ export function Rules({ app }: Props) {
   const mayUpdate = useMay("application:update");
   const mayMonitor = useMay("system:monitor");
   const mayChange = mayUpdate || mayMonitor;
+  const mayConfigure = useMay("system:configure");
   const [{ data, error }, again] = useQuery({
     ...{ query: AlertRulesDocument, requestPolicy: "cache-and-network" },
     variables: app ? { filter: { appId: { equalTo: app.appId } } } : {},
@@ -68,6 +69,7 @@ export function Rules({ app }: Props) {
           rules={present(data.alertConfigs?.nodes)}
           hasNames={app === undefined}
           onStep={mayChange ? setStep : undefined}
+          mayChangeDefaults={mayConfigure}
         />
       ) : (
         !problem && <Loading />
@@ -81,9 +83,10 @@ interface TableProps {
   readonly rules: readonly Rule[];
   readonly hasNames: boolean;
   readonly onStep: ((step: Step) => void) | undefined;
+  readonly mayChangeDefaults: boolean;
 }
 
-function RuleTable({ rules, hasNames, onStep }: TableProps) {
+function RuleTable({ rules, hasNames, onStep, mayChangeDefaults }: TableProps) {
   if (rules.length === 0) {
     return (
       <Empty title="Nothing is watched for">
@@ -101,13 +104,7 @@ function RuleTable({ rules, hasNames, onStep }: TableProps) {
         <tr key={rule.alertId}>
           {hasNames && (
             <th scope="row">
-              <Link
-                to="/applications/$appId"
-                params={{ appId: rule.appId }}
-                search={{ tab: "alerts" }}
-              >
-                {rule.application?.name}
-              </Link>
+              <Watched rule={rule} />
             </th>
           )}
           <td className="wraps">
@@ -116,7 +113,7 @@ function RuleTable({ rules, hasNames, onStep }: TableProps) {
           <td>
             <Severity of={rule.severity} />
           </td>
-          {onStep && (
+          {onStep && (rule.appId === null ? mayChangeDefaults : true) && (
             <td className="right">
               <span className="row row-end">
                 <Button
@@ -143,6 +140,21 @@ function RuleTable({ rules, hasNames, onStep }: TableProps) {
   );
 }
 
+function Watched({ rule: { appId, application } }: { readonly rule: Rule }) {
+  if (appId === null) {
+    return (
+      <>
+        every application <Badge tone="info">default</Badge>
+      </>
+    );
+  }
+  return (
+    <Link to="/applications/$appId" params={{ appId }} search={{ tab: "alerts" }}>
+      {application?.name}
+    </Link>
+  );
+}
+
 function wordsOf({ metricName, condition, thresholdValue, durationSeconds }: Rule): string {
   const metric = sentence(metricName.replace(/^qos_/, ""));
   const is = conditions.find(([sign]) => sign === condition)?.[1] ?? condition;
@@ -159,7 +171,10 @@ function StepDialog({ step, app, onClose, onDone }: StepProps) {
   const tell = useTell();
   if (step.is === "create") return app && <RuleForm {...app} onClose={onClose} onDone={onDone} />;
   const { rule } = step;
-  const name = rule.application?.name ?? app?.name ?? "the application";
+  const name =
+    rule.appId === null
+      ? "every application"
+      : (rule.application?.name ?? app?.name ?? "the application");
   if (step.is === "change") {
     return <RuleForm {...{ appId: rule.appId, name, rule }} onClose={onClose} onDone={onDone} />;
   }

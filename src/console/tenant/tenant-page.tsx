@@ -96,6 +96,7 @@ function About({ tenant, suspension }: { tenant: Tenant; suspension: Suspension 
       {tenant.description && <span>{tenant.description}</span>}
       {!tenant.isActive && <Badge tone="bad">inactive</Badge>}
       {tenant.requiresSecondFactor && <Badge tone="info">second factor demanded</Badge>}
+      {!tenant.hasDefaultAlerts && <Badge>without default alerts</Badge>}
       {suspension && (
         <Badge tone="bad">
           suspended: {suspension.reason}

@@ -27,6 +27,8 @@ interface Course {
   readonly jitter: readonly number[];
   readonly duration?: number;
   readonly skipped?: readonly number[];
+  /** By the default alert on the share of denials, instead of a rule of its own. */
+  readonly isDefault?: boolean;
 }
 
 interface Occurrence {
@@ -37,16 +39,23 @@ interface Occurrence {
 /** An application whose denials are reported as told, with the jobs of each minute. */
 async function occurrencesOf(
   reports: readonly Report[],
-  { minutes, jitter, duration = 60, skipped = [] }: Course,
+  { minutes, jitter, duration = 60, skipped = [], isDefault = false }: Course,
 ): Promise<Occurrence[]> {
   const appId = await makeApplication(database);
   await sql`update rate_limiter.alert_configs set is_active = false`;
-  await sql`
-    insert into rate_limiter.alert_configs
-      (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
-       cooldown_seconds, notification_config)
-    values (${appId}, 'qos_denied_operations', '>', 0, ${duration}, 'warning', 0, '{}')
-  `;
+  if (isDefault) {
+    await sql`
+      update rate_limiter.alert_configs set is_active = true, cooldown_seconds = 0
+      where app_id is null and metric_name = 'qos_denied_share'
+    `;
+  } else {
+    await sql`
+      insert into rate_limiter.alert_configs
+        (app_id, metric_name, condition, threshold_value, duration_seconds, severity,
+         cooldown_seconds, notification_config)
+      values (${appId}, 'qos_denied_operations', '>', 0, ${duration}, 'warning', 0, '{}')
+    `;
+  }
   await sql`
     insert into rate_limiter_private.job_progress (job, done_until)
     values ('record_system_metrics', ${at(0)}), ('evaluate_alerts', ${at(-60)})
@@ -84,36 +93,43 @@ async function occurrencesOf(
 const jitters = fc.array(fc.integer({ min: 0, max: 25 }), { minLength: 1, maxLength: 4 });
 
 describe("an alert on denials", () => {
-  test("triggers within 150 seconds, holds while they go on and ends after them, whatever is late", {
-    timeout: 240_000,
-  }, async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 0, max: 119 }),
-        fc.array(
-          fc.record({
-            gap: fc.integer({ min: 1, max: 59 }),
-            delay: fc.integer({ min: 0, max: 60 }),
-          }),
-          { minLength: 1, maxLength: 8 },
+  test.each([
+    ["of its application", false, 8],
+    ["by default", true, 5],
+  ])(
+    "%s triggers within 150 seconds, holds while they go on and ends after them, whatever is late",
+    {
+      timeout: 240_000,
+    },
+    async (_, isDefault, runs) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 0, max: 119 }),
+          fc.array(
+            fc.record({
+              gap: fc.integer({ min: 1, max: 59 }),
+              delay: fc.integer({ min: 0, max: 60 }),
+            }),
+            { minLength: 1, maxLength: 8 },
+          ),
+          jitters,
+          async (first, steps, jitter) => {
+            let deniedAt = first;
+            const reports = steps.map(({ gap, delay }, index) => {
+              deniedAt += index === 0 ? 0 : gap;
+              return { deniedAt, delay };
+            });
+            const minutes = Math.ceil(deniedAt / 60) + 6;
+            const found = await occurrencesOf(reports, { minutes, jitter, isDefault });
+            expect(found.length).toBe(1);
+            expect((found[0]?.triggered ?? 1e9) - first).toBeLessThanOrEqual(150);
+            expect(found[0]?.resolved ?? -1).toBeGreaterThan(deniedAt);
+          },
         ),
-        jitters,
-        async (first, steps, jitter) => {
-          let deniedAt = first;
-          const reports = steps.map(({ gap, delay }, index) => {
-            deniedAt += index === 0 ? 0 : gap;
-            return { deniedAt, delay };
-          });
-          const minutes = Math.ceil(deniedAt / 60) + 6;
-          const found = await occurrencesOf(reports, { minutes, jitter });
-          expect(found.length).toBe(1);
-          expect((found[0]?.triggered ?? 1e9) - first).toBeLessThanOrEqual(150);
-          expect(found[0]?.resolved ?? -1).toBeGreaterThan(deniedAt);
-        },
-      ),
-      { numRuns: Number(process.env.QOS_ALERT_RUNS ?? 8) },
-    );
-  });
+        { numRuns: Number(process.env.QOS_ALERT_RUNS ?? runs) },
+      );
+    },
+  );
 
   test("holds through reports that come almost two minutes late", async () => {
     const reports = Array.from({ length: 10 }, (_, index) => ({

@@ -90,3 +90,20 @@ test("alerts that change together are told of in one statement", async () => {
   `;
   expect(told?.count).toBe(40);
 });
+
+test("default alerts cost no look at applications that are quiet", async () => {
+  await setAlerts(0, "depth");
+  await sql`update rate_limiter.alert_configs set is_active = true where app_id is null`;
+  const lookups = [];
+  await count(20);
+  await cost(20);
+  for (const applications of [1, 100]) {
+    for (let i = 0; i < applications; i++) await makeApplication(database);
+    await count(30);
+    const found = await cost(30);
+    expect(found.changed).toBe(0);
+    lookups.push(found.lookups);
+  }
+  expect(lookups[0]).toBeGreaterThan(0);
+  expect(lookups[1]).toBe(lookups[0]);
+});
