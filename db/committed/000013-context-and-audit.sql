@@ -1,5 +1,5 @@
---! Previous: sha1:ab8d511b4872f39fd12407e4c7576735489cdd02
---! Hash: sha1:e6aaab0d4261b23807f43c5f71e46bf68c2ed8d0
+--! Previous: sha1:c338d9fb11322a013a21ffa3315b8063a1e6b485
+--! Hash: sha1:451bc3f1df1d7ff9a03a0f4fa82f0d1ba3b04bb2
 --! Message: context and audit
 
 -- Context

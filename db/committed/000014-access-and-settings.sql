@@ -1,5 +1,5 @@
---! Previous: sha1:e6aaab0d4261b23807f43c5f71e46bf68c2ed8d0
---! Hash: sha1:a0d195c73cc31f82c70e3b170baf71c401e8515a
+--! Previous: sha1:451bc3f1df1d7ff9a03a0f4fa82f0d1ba3b04bb2
+--! Hash: sha1:80e44b78db652627c46a874e424243aec0114c80
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:a0d195c73cc31f82c70e3b170baf71c401e8515a
---! Hash: sha1:84298bb19c4af55ac4a2bdc3ec1cce4d9d4c5e5b
+--! Previous: sha1:80e44b78db652627c46a874e424243aec0114c80
+--! Hash: sha1:8fa5699fc9226a3633b1e82a0ea5bd976bc59c2b
 --! Message: sign in
 
 -- Sign-in

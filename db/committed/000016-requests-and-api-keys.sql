@@ -1,5 +1,5 @@
---! Previous: sha1:84298bb19c4af55ac4a2bdc3ec1cce4d9d4c5e5b
---! Hash: sha1:bf0e0a6e66795726bf6fff109038f7ab9a849990
+--! Previous: sha1:8fa5699fc9226a3633b1e82a0ea5bd976bc59c2b
+--! Hash: sha1:ad360fefb54c3921db185aa9f79e7ae6c3579603
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:bf0e0a6e66795726bf6fff109038f7ab9a849990
---! Hash: sha1:32916e7a32cf69220d279d1e74f58bb00ca38daa
+--! Previous: sha1:ad360fefb54c3921db185aa9f79e7ae6c3579603
+--! Hash: sha1:1ccefe8580d8ce0bd0b71ea37e26f6c0171b1f0e
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:32916e7a32cf69220d279d1e74f58bb00ca38daa
---! Hash: sha1:d1958fba5551295d19039992a325ec0590a2e59c
+--! Previous: sha1:1ccefe8580d8ce0bd0b71ea37e26f6c0171b1f0e
+--! Hash: sha1:f4e7860b70813d0028d849c2e23874bd16e2e8db
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:d1958fba5551295d19039992a325ec0590a2e59c
---! Hash: sha1:12252e9d4cffeb1dfd4c20f0fcc08d344e6bd8a6
+--! Previous: sha1:f4e7860b70813d0028d849c2e23874bd16e2e8db
+--! Hash: sha1:244c577d64d3c2dd5e5230c4667fe828083a8d02
 --! Message: buckets
 
 -- Buckets

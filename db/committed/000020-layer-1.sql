@@ -1,5 +1,5 @@
---! Previous: sha1:12252e9d4cffeb1dfd4c20f0fcc08d344e6bd8a6
---! Hash: sha1:63eaa5568c3be4e0e3b997504b72e1231a5c9d58
+--! Previous: sha1:244c577d64d3c2dd5e5230c4667fe828083a8d02
+--! Hash: sha1:75336b4ec4f89ee012e2f268b635de3bc025df6e
 --! Message: layer 1
 
 -- Layer 1

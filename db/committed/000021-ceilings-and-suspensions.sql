@@ -1,5 +1,5 @@
---! Previous: sha1:63eaa5568c3be4e0e3b997504b72e1231a5c9d58
---! Hash: sha1:ed27feb9784251642d107114ad3bc11328cf75c8
+--! Previous: sha1:75336b4ec4f89ee012e2f268b635de3bc025df6e
+--! Hash: sha1:c715b71ea4028f8b51168d98b2dd0d8923c13fee
 --! Message: ceilings and suspensions
 
 -- Ceilings

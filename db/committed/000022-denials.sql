@@ -1,5 +1,5 @@
---! Previous: sha1:ed27feb9784251642d107114ad3bc11328cf75c8
---! Hash: sha1:8293c326e0333c9701e9a33dc61cb2da995dda67
+--! Previous: sha1:c715b71ea4028f8b51168d98b2dd0d8923c13fee
+--! Hash: sha1:a0f4381064cfe3389aba2b13928d5c1e257a57ea
 --! Message: denials
 
 -- Denials

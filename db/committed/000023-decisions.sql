@@ -1,5 +1,5 @@
---! Previous: sha1:8293c326e0333c9701e9a33dc61cb2da995dda67
---! Hash: sha1:5b4ed92b7bf00e845263ebebf59b7e4392066640
+--! Previous: sha1:a0f4381064cfe3389aba2b13928d5c1e257a57ea
+--! Hash: sha1:7c6ebf17d558dfffb250459e56534b1d357758be
 --! Message: decisions
 
 -- Decisions

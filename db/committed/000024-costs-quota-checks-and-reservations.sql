@@ -1,5 +1,5 @@
---! Previous: sha1:5b4ed92b7bf00e845263ebebf59b7e4392066640
---! Hash: sha1:8009adc4721e3158b141589cc0f1124b388f01f0
+--! Previous: sha1:7c6ebf17d558dfffb250459e56534b1d357758be
+--! Hash: sha1:f95a752f73fd3423687ec1ab5eb4e80117dd8398
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:8009adc4721e3158b141589cc0f1124b388f01f0
---! Hash: sha1:506835b84c6a123a4a912bb4d4692808d4e04412
+--! Previous: sha1:f95a752f73fd3423687ec1ab5eb4e80117dd8398
+--! Hash: sha1:9137024b46d35d26965b53ca28476b877032a4d9
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:506835b84c6a123a4a912bb4d4692808d4e04412
---! Hash: sha1:92b05e9648b3cac51068fa269c622ac2f33e9a13
+--! Previous: sha1:9137024b46d35d26965b53ca28476b877032a4d9
+--! Hash: sha1:92e223003bd3cb79c54e7ee335620c75bdaf6a71
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:92b05e9648b3cac51068fa269c622ac2f33e9a13
---! Hash: sha1:632a2736b1df947d105b345d6cb07062a10c9b9f
+--! Previous: sha1:92e223003bd3cb79c54e7ee335620c75bdaf6a71
+--! Hash: sha1:f6f23d633abf387af20bf91c68bf333c79be8b9a
 --! Message: exchanges of leases
 
 -- Exchanges of leases

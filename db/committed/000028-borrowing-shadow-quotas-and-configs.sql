@@ -1,5 +1,5 @@
---! Previous: sha1:632a2736b1df947d105b345d6cb07062a10c9b9f
---! Hash: sha1:c2fa4942f9b0a799a5d7788510f24d643d90ad54
+--! Previous: sha1:f6f23d633abf387af20bf91c68bf333c79be8b9a
+--! Hash: sha1:283171803b8341cc67df056a265451c2a1fcf236
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:c2fa4942f9b0a799a5d7788510f24d643d90ad54
---! Hash: sha1:8f511c997fd51bb8e30d73a4800331da83e7f89d
+--! Previous: sha1:283171803b8341cc67df056a265451c2a1fcf236
+--! Hash: sha1:4ed130729429f6de75457665ab7a5f3e0d127cb4
 --! Message: health and applications
 
 -- Health

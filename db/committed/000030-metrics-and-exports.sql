@@ -1,5 +1,5 @@
---! Previous: sha1:8f511c997fd51bb8e30d73a4800331da83e7f89d
---! Hash: sha1:62ab2979be4f5348746f76992fcc166fe2ec5857
+--! Previous: sha1:4ed130729429f6de75457665ab7a5f3e0d127cb4
+--! Hash: sha1:141d4eb5d09020fa217a40780b3ff9398c4a533d
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:62ab2979be4f5348746f76992fcc166fe2ec5857
---! Hash: sha1:437a36d79290495bae107bb02598f50226fed520
+--! Previous: sha1:141d4eb5d09020fa217a40780b3ff9398c4a533d
+--! Hash: sha1:b00f7650d1de73ffe48c8d09253b77097c35d8f8
 --! Message: alerts and retention
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:437a36d79290495bae107bb02598f50226fed520
---! Hash: sha1:2b0962bff781fde178af4be252c6e0cc6f2a09c4
+--! Previous: sha1:b00f7650d1de73ffe48c8d09253b77097c35d8f8
+--! Hash: sha1:ceaf0590fa9f872d15a72061718a5c3520e299e3
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:2b0962bff781fde178af4be252c6e0cc6f2a09c4
---! Hash: sha1:cf889dfa85a00b90b38b8e02cbb865ea45110593
+--! Previous: sha1:ceaf0590fa9f872d15a72061718a5c3520e299e3
+--! Hash: sha1:5842cf67fd8cc0c06a2e65099ec110eeb1c61b7b
 --! Message: configuration
 
 -- Configuration
