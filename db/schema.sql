@@ -4503,6 +4503,12 @@ create function rate_limiter_internal.require_export(resource text, since timest
   language plpgsql stable parallel safe;
   -- body 81b9fb057e595c18
 
+create function rate_limiter_internal.require_few_alerts()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 7a4cb83117540eed
+
 create function rate_limiter_internal.require_few_new_applications(tenant_id uuid)
   returns void
   language plpgsql stable parallel safe;
@@ -5916,6 +5922,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.ale
 CREATE TRIGGER check_notification BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_notification();
 CREATE TRIGGER check_notification_destinations BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW WHEN (rate_limiter_internal.current_user_id() IS NOT NULL) EXECUTE FUNCTION rate_limiter_internal.check_destinations();
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
+CREATE TRIGGER require_few_alerts BEFORE INSERT ON rate_limiter.alert_configs FOR EACH ROW WHEN (rate_limiter_internal.current_user_id() IS NOT NULL) EXECUTE FUNCTION rate_limiter_internal.require_few_alerts();
 CREATE TRIGGER round_duration BEFORE INSERT OR UPDATE OF metric_name, duration_seconds ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.round_alert_duration();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
@@ -7502,6 +7509,7 @@ comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
 comment on function rate_limiter_internal.require_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows (QS401, QS403), a span that is too long (QS422), and an application that is not to be seen (QS404).';
+comment on function rate_limiter_internal.require_few_alerts() is 'Trigger: refuses people more alerts of an application than one job evaluates for it (QS422).';
 comment on function rate_limiter_internal.require_few_new_applications(pg_catalog.uuid) is 'Raises QS403 where the people of a tenant created as many applications in 24 hours as the setting new_applications_per_day allows: the buckets of each are full once, and a loop would take more than any ceiling.';
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';

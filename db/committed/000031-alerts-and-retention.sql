@@ -530,6 +530,38 @@ comment on function rate_limiter_internal.check_destinations() is
   'Trigger: refuses people an alert whose webhook is at an address that no worker would call '
   '(QS422).';
 --! EndIncluded rate_limiter_internal/alerts/check_destinations.sql
+--! Included rate_limiter_internal/alerts/require_few_alerts.sql
+create or replace function rate_limiter_internal.require_few_alerts()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- One job evaluates the alerts of all tenants, each minute.
+  most constant integer := 100;
+  alert_count bigint;
+begin
+  select count(*)
+  into alert_count
+  from rate_limiter.alert_configs as c
+  where c.app_id = new.app_id and c.alert_id <> new.alert_id;
+
+  if alert_count < most then
+    return new;
+  end if;
+
+  raise exception using
+    errcode = 'QS422',
+    message = 'too many alerts of an application',
+    detail = format('application: %s, alerts: %s', new.app_id, alert_count),
+    hint = format('An application has up to %s alerts: delete some, inactive ones too.', most);
+end;
+$$;
+
+comment on function rate_limiter_internal.require_few_alerts() is
+  'Trigger: refuses people more alerts of an application than one job evaluates for it (QS422).';
+--! EndIncluded rate_limiter_internal/alerts/require_few_alerts.sql
 --! Included rate_limiter_internal/alerts/condition_matches.sql
 create or replace function rate_limiter_internal.condition_matches(
   value double precision,
@@ -1377,6 +1409,12 @@ create or replace trigger check_notification_destinations
   for each row
   when (rate_limiter_internal.current_user_id() is not null)
   execute function rate_limiter_internal.check_destinations();
+
+create or replace trigger require_few_alerts
+  before insert on rate_limiter.alert_configs
+  for each row
+  when (rate_limiter_internal.current_user_id() is not null)
+  execute function rate_limiter_internal.require_few_alerts();
 
 create or replace trigger round_duration
   before insert or update of metric_name, duration_seconds on rate_limiter.alert_configs
