@@ -1,9 +1,9 @@
 import { ApiError } from "../api-error.ts";
 
-/** Connections of the exports of one process. */
+/** Exports of one process at once; each reads its pages by a connection that is free. */
 export const exportConnections = 8;
 
-/** So that the readers of one tenant, who may be slow, leave connections to the others. */
+/** So that the readers of one tenant, who may be slow, leave places to the others. */
 const slotsOfTenant = 2;
 
 export interface ExportSlots {
