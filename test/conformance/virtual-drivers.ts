@@ -57,6 +57,8 @@ function reasonToSkip(): string | undefined {
 interface Verdict {
   readonly allowed: boolean;
   readonly reason: string | null;
+  /** Until the same may be admitted; null for never. */
+  readonly retry_after_ms: number | null;
   /** The code of an error. */
   readonly problem: string | null;
 }
