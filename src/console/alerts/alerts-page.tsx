@@ -25,7 +25,7 @@ import {
   AlertsDocument,
   type AlertsQuery,
 } from "./alerts.operations.ts";
-import { conditions } from "./episodes.ts";
+import { conditions } from "./conditions.ts";
 import { Rules } from "./rules.tsx";
 import { Undelivered } from "./undelivered.tsx";
 

@@ -1,4 +1,4 @@
-import type { Condition } from "./episodes.ts";
+import type { Condition } from "./conditions.ts";
 import type { AlertConfigInput, AlertRulesQuery } from "./rules.operations.ts";
 
 export type Rule = NonNullable<NonNullable<AlertRulesQuery["alertConfigs"]>["nodes"][number]>;
@@ -44,7 +44,9 @@ export function draftOf(rule: Rule | undefined): RuleDraft {
   };
 }
 
-type Limits = Omit<AlertConfigInput, "appId" | "notificationConfig">;
+type Limits = Omit<AlertConfigInput, "appId" | "notificationConfig"> & {
+  readonly cooldownSeconds: number;
+};
 
 export function conditionOf(draft: RuleDraft): Limits {
   return {

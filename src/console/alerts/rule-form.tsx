@@ -6,7 +6,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { ChoiceField, TextField } from "../ui/field.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
 import { useTell } from "../ui/toasts.tsx";
-import { conditions } from "./episodes.ts";
+import { conditions } from "./conditions.ts";
 import {
   channelOf,
   conditionOf,

@@ -5,8 +5,8 @@ import { short } from "../format/amount.ts";
 import { present } from "../overview/rates.ts";
 import { type Line, LineChart } from "../ui/line-chart.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
-import { triggersOf, withZeros } from "./episodes.ts";
-import type { RuleDraft } from "./rule-draft.ts";
+import { useSettled } from "../ui/use-settled.ts";
+import { conditionOf, type RuleDraft } from "./rule-draft.ts";
 import { RulePreviewDocument } from "./rules.operations.ts";
 
 const lines: readonly Line[] = [
@@ -21,54 +21,43 @@ interface Props {
   readonly draft: RuleDraft;
 }
 
-/** What the last day would have made of the rule. */
+/** What the last day would have made of the rule, as the database judges it. */
 export function RulePreview({ appId, draft }: Props) {
-  const { metricName } = draft;
-  const variables = useMemo(() => {
-    const since = new Date(Date.now() - dayMs).toISOString();
-    return {
-      filter: {
-        appId: { equalTo: appId },
-        metricName: { equalTo: metricName },
-        timestamp: { greaterThanOrEqualTo: since },
-      },
-    };
-  }, [appId, metricName]);
-  const [{ data, error }] = useQuery({ query: RulePreviewDocument, variables });
-  const samples = useMemo(() => {
-    const found = [data?.newest, data?.older, data?.oldest]
-      .flatMap((page) => present(page?.nodes))
-      .map(({ timestamp, value }) => ({ at: Date.parse(timestamp) / 1000, value }))
-      .toReversed();
-    return isCount(metricName) ? withZeros(found) : found;
-  }, [data, metricName]);
+  const span = useMemo(() => lastDay(), []);
+  const { severity: _shown, ...rule } = conditionOf(useSettled(draft));
+  const isReadable = [draft.threshold, draft.durationSeconds, draft.cooldownSeconds].every(
+    isNumber,
+  );
+  const [{ data, error }] = useQuery({
+    query: RulePreviewDocument,
+    variables: { appId, ...rule, ...span },
+    pause: !isReadable,
+  });
+  if (!isReadable) return null;
   const problem = problemOfAnswer(error);
   if (problem) return <ProblemNote problem={problem} />;
-  const threshold = Number(draft.threshold);
-  if (draft.threshold === "" || Number.isNaN(threshold)) return null;
-  if (samples.length === 0) {
+  if (!data?.previewAlert) return null;
+
+  const { triggeredAt, sampledAt, sampleValues } = data.previewAlert;
+  const values = present(sampleValues);
+  if (values.length === 0) {
     return <p className="quiet small">This metric has no sample of the last day to try.</p>;
   }
-
-  const times = triggersOf(
-    {
-      ...{ condition: draft.condition, threshold },
-      durationSeconds: Number(draft.durationSeconds) || 0,
-      cooldownSeconds: Number(draft.cooldownSeconds) || 0,
-    },
-    samples,
-  ).length;
+  const times = present(triggeredAt).length;
   return (
     <section className="preview">
       <h3>What the last day would have made of it</h3>
       <p role="status">
         It would have triggered {times === 0 ? "never" : times === 1 ? "once" : `${times} times`}.
-        The highest sample was {short(Math.max(...samples.map(({ value }) => value)))}.
+        The highest sample was {short(Math.max(...values))}.
       </p>
       <LineChart
-        label={metricName}
+        label={rule.metricName}
         lines={lines}
-        points={samples.map(({ at, value }) => ({ at, values: [value, threshold] }))}
+        points={present(sampledAt).map((at, index) => ({
+          at: Date.parse(at) / 1000,
+          values: [values[index] ?? 0, rule.thresholdValue],
+        }))}
         height={120}
         isLong
       />
@@ -76,6 +65,9 @@ export function RulePreview({ appId, draft }: Props) {
   );
 }
 
-function isCount(metricName: string): boolean {
-  return /^qos_(?!bucket_fill|cluster_health)/.test(metricName);
+function lastDay() {
+  const now = Date.now();
+  return { since: new Date(now - dayMs).toISOString(), until: new Date(now).toISOString() };
 }
+
+const isNumber = (text: string) => text.trim() !== "" && Number.isFinite(Number(text));

@@ -17,10 +17,14 @@ import { Loading } from "../ui/loading.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
 import { Table } from "../ui/table.tsx";
 import { useTell } from "../ui/toasts.tsx";
-import { conditions } from "./episodes.ts";
+import { conditions } from "./conditions.ts";
 import type { Rule } from "./rule-draft.ts";
 import { RuleForm } from "./rule-form.tsx";
-import { AlertRulesDocument, DeleteAlertRuleDocument } from "./rules.operations.ts";
+import {
+  AlertRulesDocument,
+  AlertRulesOfApplicationDocument,
+  DeleteAlertRuleDocument,
+} from "./rules.operations.ts";
 
 type Step =
   | { readonly is: "create" }
@@ -38,10 +42,7 @@ export function Rules({ app }: Props) {
   const mayMonitor = useMay("system:monitor");
   const mayChange = mayUpdate || mayMonitor;
   const mayConfigure = useMay("system:configure");
-  const [{ data, error }, again] = useQuery({
-    ...{ query: AlertRulesDocument, requestPolicy: "cache-and-network" },
-    variables: app ? { filter: { appId: { equalTo: app.appId } } } : {},
-  });
+  const [{ data, error }, again] = useRules(app?.appId);
   const [step, setStep] = useState<Step>();
   const problem = problemOfAnswer(error);
   const close = () => setStep(undefined);
@@ -77,6 +78,16 @@ export function Rules({ app }: Props) {
       {step && <StepDialog {...{ step, app }} onClose={close} onDone={done} />}
     </Card>
   );
+}
+
+function useRules(appId: string | undefined) {
+  const requestPolicy = "cache-and-network";
+  const ofAll = useQuery({ query: AlertRulesDocument, requestPolicy, pause: appId !== undefined });
+  const ofOne = useQuery({
+    ...{ query: AlertRulesOfApplicationDocument, requestPolicy, pause: appId === undefined },
+    variables: { appId: appId ?? "" },
+  });
+  return appId === undefined ? ofAll : ofOne;
 }
 
 interface TableProps {

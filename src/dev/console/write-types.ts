@@ -4,10 +4,10 @@ import {
   buildSchema,
   type DocumentNode,
   type GraphQLSchema,
-  Kind,
-  type OperationDefinitionNode,
+  getOperationAST,
   parse,
   print,
+  separateOperations,
   validate,
 } from "graphql";
 import { projectPath } from "../../paths.ts";
@@ -60,11 +60,9 @@ async function moduleOf(schema: GraphQLSchema, document: DocumentNode): Promise<
       {},
     ),
   );
-  const fragments = document.definitions.filter((each) => each.kind === Kind.FRAGMENT_DEFINITION);
-  const operations = document.definitions.filter(
-    (each): each is OperationDefinitionNode => each.kind === Kind.OPERATION_DEFINITION,
+  const constants = Object.entries(separateOperations(document)).map(([name, one]) =>
+    constantOf(schema, name, one),
   );
-  const constants = operations.map((operation) => constantOf(operation, [...fragments]));
   return `${[head, ...prepend, content, ...constants].join("\n")}\n`;
 }
 
@@ -72,16 +70,17 @@ function complex(output: string | { prepend?: string[]; content: string }) {
   return typeof output === "string" ? { content: output } : output;
 }
 
-/** The text is parsed in the browser, which is shorter to load than what it is parsed to. */
-function constantOf(
-  operation: OperationDefinitionNode,
-  fragments: DocumentNode["definitions"][number][],
-): string {
-  const name = operation.name?.value ?? "";
-  const kind = `${operation.operation.charAt(0).toUpperCase()}${operation.operation.slice(1)}`;
-  const text = print({ kind: Kind.DOCUMENT, definitions: [operation, ...fragments] });
+/**
+ * An operation with the fragments that it uses, as the server accepts it. The text is parsed in the
+ * browser, which is shorter to load than what it is parsed to.
+ */
+function constantOf(schema: GraphQLSchema, name: string, document: DocumentNode): string {
+  const [problem] = validate(schema, document);
+  if (problem !== undefined) throw problem;
+  const kind = getOperationAST(document, name)?.operation ?? "";
+  const type = `${name}${kind.charAt(0).toUpperCase()}${kind.slice(1)}`;
   return (
-    `export const ${name}Document = \`\n${text}\n\` as unknown as ` +
-    `TypedDocumentNode<${name}${kind}, ${name}${kind}Variables>;`
+    `export const ${name}Document = \`\n${print(document)}\n\` as unknown as ` +
+    `TypedDocumentNode<${type}, ${type}Variables>;`
   );
 }
