@@ -147,8 +147,8 @@ as $$
 $$;
 
 comment on function rate_limiter_internal.current_user_id() is
-  'The signed-in user of this transaction; null where there is none, or the user, the tenant or '
-  'the session or token is no longer active.';
+  'The signed-in user of this transaction; null where there is none, or the user, the tenant, the '
+  'session or the token is not active any more.';
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/current_user_id.sql
 --! Included rate_limiter_internal/context/current_tenant_id.sql
