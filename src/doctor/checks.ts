@@ -3,7 +3,6 @@ import { type Check, critical, info, ok, warning } from "./finding.ts";
 import { readableBytes } from "./readable-bytes.ts";
 
 const oldestServer = 150_000;
-const oldestNode = 20;
 const clockMs = { wrong: 1_000, dangerous: 10_000 };
 const snapshotSeconds = { old: 300, dangerous: 3_600 };
 const lagSeconds = 30;
@@ -16,7 +15,6 @@ const fullConnections = 0.8;
 /** In the order in which they are told. */
 export const checks: readonly Check[] = [
   { name: "server", judge: server },
-  { name: "node", judge: node },
   { name: "schema", judge: schema },
   { name: "extensions", judge: extensions },
   { name: "roles", judge: roles },
@@ -42,11 +40,6 @@ export const checks: readonly Check[] = [
 function server({ serverVersion, serverVersionText }: Facts) {
   const found = `PostgreSQL ${serverVersionText}`;
   return serverVersion >= oldestServer ? ok(found) : critical(found, "Use PostgreSQL 15 or newer.");
-}
-
-function node({ nodeMajor }: Facts) {
-  const found = `Node ${nodeMajor}`;
-  return nodeMajor >= oldestNode ? ok(found) : critical(found, "Use Node 20 or newer.");
 }
 
 function schema({ missingMigrations, unknownMigrations }: Facts) {

@@ -31,5 +31,4 @@ export interface Facts {
   readonly clockSkewMs: number;
   /** Statements of one connection reach several sessions of the server. */
   readonly isPooled: boolean;
-  readonly nodeMajor: number;
 }

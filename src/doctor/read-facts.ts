@@ -7,8 +7,7 @@ import { readSessions, type SessionFacts } from "./read-sessions.ts";
 
 type FromDatabase = Omit<
   Facts,
-  | keyof SessionFacts
-  | ("missingMigrations" | "unknownMigrations" | "clockSkewMs" | "isPooled" | "nodeMajor")
+  keyof SessionFacts | ("missingMigrations" | "unknownMigrations" | "clockSkewMs" | "isPooled")
 > & { readonly applied: readonly string[] };
 
 /** Reads all facts; changes nothing, and works on a standby too. */
@@ -22,7 +21,6 @@ export async function readFacts(sql: Sql): Promise<Facts> {
     unknownMigrations: applied.filter((hash) => !committed.includes(hash)).length,
     clockSkewMs: await readClock(sql),
     isPooled: await readPooling(sql),
-    nodeMajor: Number(process.versions.node.split(".")[0]),
   };
 }
 

@@ -35,7 +35,6 @@ describe("what a system without a fault is told", () => {
 
 const faults = [
   ["server", "critical", { serverVersion: 140_000 }],
-  ["node", "critical", { nodeMajor: 18 }],
   ["schema", "critical", { missingMigrations: 1 }],
   ["schema", "critical", { unknownMigrations: 1 }],
   ["extensions", "info", { extensions: [] }],
