@@ -145,6 +145,12 @@ create type rate_limiter_admin.failed_job as (
   failed_at timestamp with time zone
 );
 
+create type rate_limiter_admin.grant_kind as enum (
+  'role',
+  'group',
+  'service_token'
+);
+
 create type rate_limiter_admin.iops_limits as (
   iops_limit integer,
   iops_burst integer,
@@ -192,7 +198,8 @@ create type rate_limiter_internal.configuration_change as (
   before jsonb,
   after jsonb,
   object_id uuid,
-  manager text
+  manager text,
+  is_managed_elsewhere boolean
 );
 
 create type rate_limiter_internal.cost_rates as (
@@ -1205,8 +1212,10 @@ create table rate_limiter_internal.managed_objects (
   kind character varying(50) not null,
   object_id uuid not null,
   managed_by character varying(100) not null,
+  tenant_id uuid,
   managed_since timestamp with time zone not null default clock_timestamp(),
   constraint managed_objects_pkey PRIMARY KEY (kind, object_id),
+  constraint managed_objects_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES rate_limiter.tenants(tenant_id) ON DELETE CASCADE,
   constraint manager_name_is_readable CHECK (managed_by::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint manager_name_not_empty CHECK (managed_by::text ~ '\S'::text)
 );
@@ -1601,6 +1610,7 @@ CREATE INDEX idx_quota_history_default_cluster ON rate_limiter_audit.quota_versi
 CREATE INDEX idx_quota_history_user ON rate_limiter_audit.quota_version_history USING btree (changed_by, changed_at DESC);
 CREATE INDEX idx_reservation_history_app ON rate_limiter_audit.reservation_history USING btree (app_id, changed_at DESC);
 CREATE INDEX idx_reservation_history_cluster ON rate_limiter_audit.reservation_history USING btree (cluster_id, changed_at DESC);
+CREATE INDEX idx_managed_objects_tenant ON rate_limiter_internal.managed_objects USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
@@ -1888,6 +1898,48 @@ create view rate_limiter_admin.cluster_details with (security_barrier=true) as
     health_streak
    FROM rate_limiter.clusters c
   WHERE ( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) AND ( SELECT rate_limiter_internal.may('application'::text, 'read'::text) AS may);
+
+create view rate_limiter_admin.grants with (security_barrier=true) as
+ SELECT ur.user_role_id AS grant_id,
+    'role'::rate_limiter_admin.grant_kind AS kind,
+    ur.assigned_by AS given_by,
+    ur.assigned_at AS given_at,
+    ur.expires_at AS lasts_until,
+    u.tenant_id,
+    ur.user_id,
+    ur.role_id,
+    NULL::character varying(255) AS group_name,
+    ur.assigned_by IS NULL OR rate_limiter_internal.could_give_role(ur.assigned_by, ur.role_id, u.tenant_id, COALESCE(ur.expires_at, 'infinity'::timestamp with time zone)) AS is_backed
+   FROM rate_limiter.user_roles ur
+     JOIN rate_limiter.users u ON u.user_id = ur.user_id
+  WHERE ( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR u.tenant_id = (( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND ur.mapping_id IS NULL AND (ur.expires_at IS NULL OR ur.expires_at > CURRENT_TIMESTAMP)
+UNION ALL
+ SELECT m.mapping_id AS grant_id,
+    'group'::rate_limiter_admin.grant_kind AS kind,
+    m.created_by AS given_by,
+    m.created_at AS given_at,
+    m.lasts_until,
+    m.tenant_id,
+    NULL::uuid AS user_id,
+    m.role_id,
+    m.group_name,
+    rate_limiter_internal.could_give_role(m.created_by, m.role_id, m.tenant_id, clock_timestamp()) AS is_backed
+   FROM rate_limiter.role_mappings m
+  WHERE ( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR m.tenant_id = (( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND (m.lasts_until IS NULL OR m.lasts_until > CURRENT_TIMESTAMP)
+UNION ALL
+ SELECT t.token_id AS grant_id,
+    'service_token'::rate_limiter_admin.grant_kind AS kind,
+    t.created_by AS given_by,
+    t.created_at AS given_at,
+    t.expires_at AS lasts_until,
+    u.tenant_id,
+    t.user_id,
+    NULL::uuid AS role_id,
+    NULL::character varying AS group_name,
+    rate_limiter_internal.token_is_backed(t.token_id) AS is_backed
+   FROM rate_limiter_private.service_tokens t
+     JOIN rate_limiter.users u ON u.user_id = t.user_id
+  WHERE ( SELECT rate_limiter_internal.may('tenant'::text, 'update'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR u.tenant_id = (( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id))) AND u.is_active AND t.revoked_at IS NULL AND t.expires_at > CURRENT_TIMESTAMP;
 
 create view rate_limiter_admin.invitations with (security_barrier=true) as
  SELECT invitation_id,
@@ -2179,6 +2231,12 @@ create function rate_limiter_admin.adjust_tokens(owner_id uuid, bucket_type rate
   set search_path=pg_catalog, pg_temp;
   -- body 2146eddfaa42a930
 
+create function rate_limiter_admin.adopt_grants(given_by uuid, OUT roles integer, OUT groups integer, OUT service_tokens integer)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5e8e75008e0e0a86
+
 create function rate_limiter_admin.alert_channel()
   returns text
   language plpgsql stable parallel safe security definer
@@ -2195,7 +2253,7 @@ create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_
   returns rate_limiter.user_roles
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body fa2297626abf529e
+  -- body 98e6bd14d60797a2
 
 create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid, max_rows bigint)
   returns bigint
@@ -2307,7 +2365,7 @@ create function rate_limiter_admin.issue_service_token(user_id uuid, expires_at 
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body e0e503f508d5d6d9
+  -- body 16bffa3cb4144c0e
 
 create function rate_limiter_admin.lift_suspension(suspension_id uuid, reason text)
   returns rate_limiter.suspensions
@@ -2331,7 +2389,7 @@ create function rate_limiter_admin.map_group(group_name text, role text, tenant_
   returns rate_limiter.role_mappings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 05519648eae437ff
+  -- body 9dd97ce346600087
 
 create function rate_limiter_admin.move_application(app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT from_cluster_id uuid, OUT to_cluster_id uuid, OUT open_leases bigint, OUT open_borrowings bigint, OUT ended_reservation rate_limiter.reservations, OUT default_quota rate_limiter.quota_configs, OUT moved_at timestamp with time zone)
   returns record
@@ -2410,6 +2468,12 @@ create function rate_limiter_admin.revoke_api_key(api_key_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 262906c555a74209
+
+create function rate_limiter_admin.revoke_grants(given_by uuid, OUT roles integer, OUT groups integer, OUT service_tokens integer, OUT invitations integer)
+  returns record
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 0e910fe7af8bec0f
 
 create function rate_limiter_admin.revoke_invitation(invitation_id uuid)
   returns timestamp with time zone
@@ -2678,7 +2742,7 @@ create function rate_limiter_internal.apply_change(change rate_limiter_internal.
   returns void
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 3112e0266e4a6dca
+  -- body a0513475ab2bc515
 
 create function rate_limiter_internal.apply_cluster(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -3106,7 +3170,13 @@ create function rate_limiter_internal.configuration_changes(wanted jsonb, manage
   returns SETOF rate_limiter_internal.configuration_change
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 02803bd32997ad6f
+  -- body 8dd31703fc35c4bb
+
+create function rate_limiter_internal.configuration_space()
+  returns uuid
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 418fb67b983b6d84
 
 create function rate_limiter_internal.configured_application(path text[])
   returns uuid
@@ -3207,10 +3277,16 @@ create function rate_limiter_internal.costs_before(shard_key integer, app_id uui
   language plpgsql stable parallel safe;
   -- body 6291f9b116b95401
 
-create function rate_limiter_internal.could_let_in(giver_id uuid, user_id uuid)
+create function rate_limiter_internal.could_give_role(giver_id uuid, role_id uuid, tenant_id uuid, until timestamp with time zone)
+  returns boolean
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 55db4a400ad72c15
+
+create function rate_limiter_internal.could_let_in(giver_id uuid, user_id uuid, until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns boolean
   language sql stable parallel safe;
-  -- body 9e4825d6011058f3
+  -- body d2315f0c67e2ea4e
 
 create function rate_limiter_internal.count_denial(shard_key integer, at timestamp with time zone, app_id uuid, reason text, tokens numeric, bytes numeric, operations bigint DEFAULT 1)
   returns boolean
@@ -3267,6 +3343,12 @@ create function rate_limiter_internal.current_cluster_ids()
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 15cb0292d0540269
+
+create function rate_limiter_internal.current_giver_id()
+  returns uuid
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body f1a724a99a20b590
 
 create function rate_limiter_internal.current_tenant_id()
   returns uuid
@@ -3368,11 +3450,16 @@ create function rate_limiter_internal.end_leases_of(app_id uuid, cluster_ids uui
   language plpgsql volatile parallel unsafe;
   -- body 59895217a152188a
 
+create function rate_limiter_internal.end_roles_of_groups(giver_id uuid)
+  returns void
+  language sql volatile parallel unsafe;
+  -- body 4731e23531a0625b
+
 create function rate_limiter_internal.end_sessions_at_role_loss()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body c3fa4dcea52574ff
+  -- body 4f245ad4d1d64952
 
 create function rate_limiter_internal.end_sessions_of_tenant()
   returns trigger
@@ -3384,7 +3471,7 @@ create function rate_limiter_internal.end_sessions_of_user()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2a87b83a56eb3203
+  -- body eb267057b676a201
 
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
@@ -3659,7 +3746,7 @@ create function rate_limiter_internal.is_system_admin()
 create function rate_limiter_internal.issue_invitation(user_id uuid, expires_at timestamp with time zone, OUT invitation_id uuid, OUT token text)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body b067510143627084
+  -- body 639f96e3de5a6f87
 
 create function rate_limiter_internal.judge_entry(at timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric, INOUT buckets rate_limiter.token_buckets[], OUT throttled bigint, OUT short_tokens numeric, OUT short_bytes numeric, OUT reasons jsonb, OUT wait_ms bigint)
   returns record
@@ -3676,6 +3763,12 @@ create function rate_limiter_internal.keep_administrator()
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body 729973b89142e765
+
+create function rate_limiter_internal.keep_giver()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c367fcf21c8cabd5
 
 create function rate_limiter_internal.keep_tenant_administrator()
   returns trigger
@@ -3792,7 +3885,7 @@ create function rate_limiter_internal.lock_configuration()
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 954c93dad973dd34
+  -- body 465c97ae64e19aaf
 
 create function rate_limiter_internal.lock_debtors(INOUT at timestamp with time zone, borrowings rate_limiter.token_borrowing[], OUT buckets rate_limiter.token_buckets[])
   returns record
@@ -3917,10 +4010,10 @@ create function rate_limiter_internal.make_room_for_process(reported_at timestam
   -- body 5ad9d4c6b15b7cdf
 
 create function rate_limiter_internal.managers()
-  returns TABLE(kind text, object_id uuid, managed_by text)
+  returns TABLE(kind text, object_id uuid, managed_by text, is_own boolean)
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body db16c5989a1bac49
+  -- body b975202a5bde127f
 
 create function rate_limiter_internal.mark_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
@@ -4495,6 +4588,11 @@ create function rate_limiter_internal.require_fixed_quotas(at timestamp with tim
   language plpgsql stable parallel safe;
   -- body 4590d4256265b4af
 
+create function rate_limiter_internal.require_giver(given_by uuid, given bigint)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 52fdbec55cfe7802
+
 create function rate_limiter_internal.require_grantable_role(role text)
   returns uuid
   language plpgsql stable parallel safe;
@@ -4735,7 +4833,7 @@ create function rate_limiter_internal.session_stripe()
 create function rate_limiter_internal.set_assigned_by()
   returns trigger
   language plpgsql volatile parallel unsafe;
-  -- body 79a212ca09fc475f
+  -- body 4c6795d1cee83028
 
 create function rate_limiter_internal.set_granted_by()
   returns trigger
@@ -4746,7 +4844,7 @@ create function rate_limiter_internal.set_manager(kind text, object_id uuid, man
   returns void
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body bc0b696dc13b0f2f
+  -- body a8991518ed7bcc8e
 
 create function rate_limiter_internal.set_updated_at()
   returns trigger
@@ -5035,6 +5133,12 @@ create function rate_limiter_internal.token_hash(token text)
   returns bytea
   language sql immutable parallel safe;
   -- body 56ec977c2e94da0b
+
+create function rate_limiter_internal.token_is_backed(token_id uuid)
+  returns boolean
+  language sql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body cc1cd7c4060d8b2f
 
 create function rate_limiter_internal.top_up_stripe(shard_key integer, at timestamp with time zone, iops numeric, bytes numeric, generation integer)
   returns void
@@ -5527,7 +5631,7 @@ create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 100
 create function rate_limiter_private.follow_groups(user_id uuid, groups text[], until timestamp with time zone)
   returns void
   language sql volatile parallel unsafe;
-  -- body de60bd220aae8391
+  -- body 0dea843dc1a430a3
 
 create function rate_limiter_private.forget_workers(worker_ids text[])
   returns void
@@ -5854,7 +5958,7 @@ create function rate_limiter_private.use_service_token(token text, OUT user_id u
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 3650513b4a653cdb
+  -- body bd49288e38c2e182
 
 create function rate_limiter_private.user_of_invitation(token text)
   returns uuid
@@ -5963,6 +6067,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.use
 CREATE TRIGGER end_sessions AFTER UPDATE OF is_active, email ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active OR lower(new.email::text) <> lower(old.email::text)) EXECUTE FUNCTION rate_limiter_internal.end_sessions_of_user();
 CREATE TRIGGER guard_email_change BEFORE UPDATE OF email ON rate_limiter.users FOR EACH ROW WHEN (new.email::text IS DISTINCT FROM old.email::text) EXECUTE FUNCTION rate_limiter_internal.guard_email_change();
 CREATE TRIGGER keep_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_administrator();
+CREATE TRIGGER keep_giver BEFORE DELETE ON rate_limiter.users FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.keep_giver();
 CREATE TRIGGER keep_tenant_administrator AFTER UPDATE OF is_active ON rate_limiter.users FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION rate_limiter_internal.keep_tenant_administrator();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.users FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit_logs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
@@ -6486,6 +6591,7 @@ grant select on table rate_limiter.v_token_bucket_status to rate_limiter_readonl
 grant select on table rate_limiter.v_token_bucket_status to rate_limiter_visitor;
 grant select on table rate_limiter_admin.api_keys to rate_limiter_visitor;
 grant select on table rate_limiter_admin.cluster_details to rate_limiter_visitor;
+grant select on table rate_limiter_admin.grants to rate_limiter_visitor;
 grant select on table rate_limiter_admin.invitations to rate_limiter_visitor;
 grant select on table rate_limiter_admin.service_tokens to rate_limiter_visitor;
 grant select on table rate_limiter_admin.user_sessions to rate_limiter_visitor;
@@ -6659,6 +6765,7 @@ grant execute on function rate_limiter.verify_ledger(timestamp with time zone,ti
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.adopt_grants(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.apply_configuration(jsonb,text,text,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
@@ -6698,6 +6805,7 @@ grant execute on function rate_limiter_admin.replay_notification(uuid) to rate_l
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.retry_jobs(bigint[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.revoke_grants(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
@@ -6740,13 +6848,16 @@ grant execute on function rate_limiter_internal.change_phase(text,text,jsonb,jso
 grant execute on function rate_limiter_internal.change_problems(rate_limiter_internal.configuration_change[],text,text,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.completed_spec(text,text[],jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configuration_changes(jsonb,text,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.configuration_space() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_application(text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_channels(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_cluster(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_limits(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_objects() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configured_tenant(text) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.could_give_role(uuid,uuid,uuid,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_cluster_ids() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.current_giver_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_id() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_tenant_name() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.current_token_id() to rate_limiter_visitor;
@@ -6788,6 +6899,7 @@ grant execute on function rate_limiter_internal.sees_every_sample() to rate_limi
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
+grant execute on function rate_limiter_internal.token_is_backed(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
 grant execute on function rate_limiter_private.accept_invitation(text,text) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.access_token_seconds() to rate_limiter_authenticator;
@@ -6897,8 +7009,9 @@ comment on composite type column rate_limiter_internal.configuration_change.acti
 comment on composite type column rate_limiter_internal.configuration_change.after is 'What is to stand.';
 comment on composite type column rate_limiter_internal.configuration_change.before is 'What stands.';
 comment on composite type column rate_limiter_internal.configuration_change.entry is 'Which object of the configuration wants it, counted from 1; null for what is pruned.';
+comment on composite type column rate_limiter_internal.configuration_change.is_managed_elsewhere is 'Whether that is another one, or one of the same name of another tenant or the operator.';
 comment on composite type column rate_limiter_internal.configuration_change.kind is 'What is changed.';
-comment on composite type column rate_limiter_internal.configuration_change.manager is 'The configuration that manages it so far.';
+comment on composite type column rate_limiter_internal.configuration_change.manager is 'The configuration that manages it so far, as the caller may know it.';
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
 comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
@@ -6944,6 +7057,7 @@ Acknowledges an alert. One that is resolved already stays resolved.';
 comment on function rate_limiter_admin.adjust_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is '@resultFieldName tokens
 Adds tokens to a bucket or takes them, by hand and with a reason; answers what it holds now. Only a system administrator adds tokens, or forgives debt in that way.';
 
+comment on function rate_limiter_admin.adopt_grants(pg_catalog.uuid) is 'Makes yours what a user has given who could not give it now: roles of users but your own, mappings of groups, tokens of service accounts. None lasts longer than you could give it for; answers how many of each.';
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
@@ -7006,8 +7120,12 @@ comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,times
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
 Ends a suspension before its time. For system administrators.';
 
-comment on function rate_limiter_admin.logout() is 'Ends this session; answers whether there was one to end.';
-comment on function rate_limiter_admin.logout_everywhere() is 'Ends all your sessions, this one too; answers how many there were.';
+comment on function rate_limiter_admin.logout() is '@resultFieldName isEnded
+Ends this session; answers whether there was one to end.';
+
+comment on function rate_limiter_admin.logout_everywhere() is '@resultFieldName endedSessions
+Ends all your sessions, this one too; answers how many there were.';
+
 comment on function rate_limiter_admin.map_group(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,boolean) is '@resultFieldName roleMapping
 Gives a role to the users of your tenant, or of all tenants, whom an identity provider says to be in a group: from their next sign-in on, until its token ends or a later one leaves the group out. Never a role above yours, nor for longer than you hold it.';
 
@@ -7034,15 +7152,28 @@ Pays a borrowing back with what its bucket holds now; the rest stays owed.';
 comment on function rate_limiter_admin.replay_notification(pg_catalog.uuid) is '@resultFieldName notification
 Sends a notification of an alert again that could not be sent.';
 
-comment on function rate_limiter_admin.reset_second_factor(pg_catalog.uuid) is 'Removes the second factor of another user, who lost it, and ends that user''s sessions; answers whether there was one.';
+comment on function rate_limiter_admin.reset_second_factor(pg_catalog.uuid) is '@resultFieldName isReset
+Removes the second factor of another user, who lost it, and ends that user''s sessions; answers whether there was one.';
+
 comment on function rate_limiter_admin.retry_jobs(bigint[]) is '@resultFieldName retried
 Runs background jobs again that had failed for the last time: the ones named, or all of them. For system administrators.';
 
-comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is 'Takes a key back, at once and for good; answers the moment.';
-comment on function rate_limiter_admin.revoke_invitation(pg_catalog.uuid) is 'Takes an invitation back that was not accepted; answers the moment. The user stays: delete it where it is not to be invited again.';
-comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is 'Takes a token of a service account back, at once and for good; answers the moment.';
-comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is 'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
-comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is 'Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
+comment on function rate_limiter_admin.revoke_api_key(pg_catalog.uuid) is '@resultFieldName revokedAt
+Takes a key back, at once and for good; answers the moment.';
+
+comment on function rate_limiter_admin.revoke_grants(pg_catalog.uuid) is 'Ends all that a user has given, at once, as far as you could give it: roles of users but your own, mappings of groups, tokens of service accounts, invitations; answers how many of each.';
+comment on function rate_limiter_admin.revoke_invitation(pg_catalog.uuid) is '@resultFieldName revokedAt
+Takes an invitation back that was not accepted; answers the moment. The user stays: delete it where it is not to be invited again.';
+
+comment on function rate_limiter_admin.revoke_service_token(pg_catalog.uuid) is '@resultFieldName revokedAt
+Takes a token of a service account back, at once and for good; answers the moment.';
+
+comment on function rate_limiter_admin.revoke_session(pg_catalog.uuid) is '@resultFieldName isEnded
+Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
+
+comment on function rate_limiter_admin.rollback_quota(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName configId
+Brings the limits of an old version back, in force from now on as a new quota with a version of its own; answers that quota. What the old version did not limit is not limited by the new one either. A tenant''s people do this within their ceilings.';
+
 comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) is 'Replaces a key. The new one is shown this once; the old one works on for the overlap, by default that of the setting api_key_rotation_overlap_seconds.';
 comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,pg_catalog.uuid) is '@resultFieldName quota
 Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
@@ -7073,7 +7204,9 @@ comment on function rate_limiter_admin.top_consumers(timestamp with time zone,ti
 The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100. The first and the last hour of the span count whole, and what was used within the last minutes may not yet.';
 
 comment on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What a quota, or limits that are none yet (a candidate, with the application that they are for), would have throttled of what the application asked and was admitted in a span of at most 31 days: decided again at the same moments from full buckets. A batch is unfolded into its operations, each at the mean of the batch (unfoldedOperations). What was spent of leases is not on record by operation: the throttled amounts take it to be spent evenly over a lease''s life, the maxima all at once. throttledOperations and throttledBy are about operations that were decided one by one. denied… counts what was denied then, which is not decided again. notes says which of this applies. Stops after 20,000 operations: go on from judgedUntil.';
-comment on function rate_limiter_admin.unmap_group(pg_catalog.uuid) is 'Ends a mapping, and at once the roles that users hold by it; answers whether there was one that you may end.';
+comment on function rate_limiter_admin.unmap_group(pg_catalog.uuid) is '@resultFieldName isEnded
+Ends a mapping, and at once the roles that users hold by it; answers whether there was one that you may end.';
+
 comment on function rate_limiter_admin.usage_over_time(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) is '@behavior -connection +list
 @listSuffix omit
 What an application used and was denied, by the hour (31 days at most) or the day (366), in UTC; steps without traffic are there too, and the first and the last are whole ones. Used is what was taken less what came back.';
@@ -7195,6 +7328,7 @@ comment on function rate_limiter_internal.complete_minutes(timestamp with time z
 comment on function rate_limiter_internal.completed_spec(pg_catalog.text,pg_catalog.text[],pg_catalog.jsonb) is 'An object of a configuration with what was left out filled in, as configured_objects() shows what stands.';
 comment on function rate_limiter_internal.condition_matches(double precision,pg_catalog.text,double precision) is 'Whether a sample meets the condition of an alert.';
 comment on function rate_limiter_internal.configuration_changes(pg_catalog.jsonb,pg_catalog.text,boolean) is 'What a configuration would change, in the order in which it is done. An object without a spec is to go. What is not named stays, but for what the configuration manages where it prunes.';
+comment on function rate_limiter_internal.configuration_space() is 'The tenant whose names of configurations the caller uses; null for the operator''s own.';
 comment on function rate_limiter_internal.configured_application(pg_catalog.text[]) is 'The application of a tenant by their names; raises QS404 where the caller sees none.';
 comment on function rate_limiter_internal.configured_channels(pg_catalog.jsonb) is 'The channels of an alert without secrets: those that a configuration may hold.';
 comment on function rate_limiter_internal.configured_cluster(pg_catalog.text) is 'A cluster by its name, null for none (null, or * for all of them); raises QS404 where the caller sees none.';
@@ -7214,7 +7348,8 @@ comment on function rate_limiter_internal.cost_at(integer,timestamp with time zo
 comment on function rate_limiter_internal.cost_of(numeric,numeric,bigint,bigint) is 'Tokens for an operation of a size in bytes: c_base + size / unit_quantum * c_bw, rounded up to six digits.';
 comment on function rate_limiter_internal.cost_rates_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[]) is 'What operations cost an application at a moment, by their size, in their order. Raises what cost_at() raises.';
 comment on function rate_limiter_internal.costs_before(integer,pg_catalog.uuid,pg_catalog.text[],pg_catalog.text[],bigint[]) is 'What each reference of an application was charged already; null where it was not, or was given back: what runs then has to be paid for. Raises QS409 where a reference was charged for another operation or a smaller size.';
-comment on function rate_limiter_internal.could_let_in(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a user, signed in or not, could let another caller in to the account of a user at this moment: is active, and holds all that the account does, for as long.';
+comment on function rate_limiter_internal.could_give_role(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone) is 'Whether a user, signed in or not, could give a role to users of a tenant, of all where that is null, up to a moment; where the role is null, whether the user may manage users of it.';
+comment on function rate_limiter_internal.could_let_in(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone) is 'Whether a user, signed in or not, could let another caller in to the account of a user: is active, and holds all that the account does, for as long or up to a moment.';
 comment on function rate_limiter_internal.count_denial(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,numeric,numeric,bigint) is 'Counts a denial in this session''s memory: no row and no WAL. The count is written at an application''s denials 1, 2, 4, 8 and so on of a burst, which ten seconds without a denial end, and with the first denial of a later second or minute. Answers whether it was due.';
 comment on function rate_limiter_internal.count_if_denied(integer,timestamp with time zone,pg_catalog.uuid,bigint,rate_limiter.decision) is 'Counts a denial in this session''s memory. Answers the decision.';
 comment on function rate_limiter_internal.count_uncharged(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,boolean,numeric) is 'Counts what a late charge left uncharged, by application, minute and reason.';
@@ -7226,6 +7361,7 @@ comment on function rate_limiter_internal.credit_layer2(timestamp with time zone
 comment on function rate_limiter_internal.csv_field(pg_catalog.text) is 'A field of a CSV line as COPY reads it back: quoted, or nothing at all for null.';
 comment on function rate_limiter_internal.csv_query(pg_catalog.oid) is 'The beginning of a query that answers the rows of a table, which it calls t, as CSV lines.';
 comment on function rate_limiter_internal.current_cluster_ids() is 'The clusters that host an application of the signed-in user''s tenant.';
+comment on function rate_limiter_internal.current_giver_id() is 'Who answers for what this request gives: the signed-in user, of a service account the one who made its token.';
 comment on function rate_limiter_internal.current_tenant_id() is 'The tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_tenant_name() is 'The name of the tenant of the signed-in user.';
 comment on function rate_limiter_internal.current_token_id() is 'The token of a service account that this request came with; null for all others.';
@@ -7245,7 +7381,8 @@ comment on function rate_limiter_internal.draw_layer1(integer,timestamp with tim
 comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises what require_open_lease() raises.';
 comment on function rate_limiter_internal.end_leases_of(pg_catalog.uuid,pg_catalog.uuid[]) is 'Revokes the open leases of an application that was deactivated, and locks layer 1 of these clusters and of those that the leases came from.';
-comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good.';
+comment on function rate_limiter_internal.end_roles_of_groups(pg_catalog.uuid) is 'Ends the roles that users hold by mappings of a user who could not make these now.';
+comment on function rate_limiter_internal.end_sessions_at_role_loss() is 'Trigger: ends the sessions of a user who loses a role, for good, and the roles that groups have by mappings that this user could not make now.';
 comment on function rate_limiter_internal.end_sessions_of_tenant() is 'Trigger: ends the sessions of all users of a tenant that is deactivated, for good.';
 comment on function rate_limiter_internal.end_sessions_of_user() is 'Trigger: ends the sessions of a user who is deactivated or gets another address. They stay ended when the user is active again.';
 comment on function rate_limiter_internal.end_suspension(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Ends the suspension of a thing, if there is one.';
@@ -7305,6 +7442,7 @@ comment on function rate_limiter_internal.issue_invitation(pg_catalog.uuid,times
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
 comment on function rate_limiter_internal.keep_admin_permissions() is 'Trigger: takes no permission from system administrators.';
 comment on function rate_limiter_internal.keep_administrator() is 'Trigger: keeps an administrator of the system, for as long as before.';
+comment on function rate_limiter_internal.keep_giver() is 'Trigger: keeps a user who has given roles or tokens that last, so that it stays known who did.';
 comment on function rate_limiter_internal.keep_tenant_administrator() is 'Trigger: people of a tenant keep an administrator of it, for as long as before.';
 comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Whether an application without enforcing quotas of these kinds is denied for want of one. misses_…: there is no bucket of the kind. Null where the application has moved meanwhile. Raises QS409 where it has a missing bucket by its facts.';
 comment on function rate_limiter_internal.late_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets) is 'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond paid_beyond.';
@@ -7352,7 +7490,7 @@ comment on function rate_limiter_internal.login_network(pg_catalog.inet) is 'Wha
 comment on function rate_limiter_internal.lowers_limits(pg_catalog.jsonb,pg_catalog.jsonb) is 'Whether no amount of a quota or a reservation rises: such changes make room for others.';
 comment on function rate_limiter_internal.make_hypertable(pg_catalog.name,pg_catalog.regclass) is 'Makes the empty hypertable, a day a chunk, that takes the rows of a table of samples.';
 comment on function rate_limiter_internal.make_room_for_process(timestamp with time zone) is 'Removes what was silent for a day of the processes of this login, and all that is silent where it has a thousand. Raises QS429 where it has a thousand that are there.';
-comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see.';
+comment on function rate_limiter_internal.managers() is 'Which configuration manages which object: join it with objects that the caller may see. Names of others are not told to a tenant, and never equal its own.';
 comment on function rate_limiter_internal.mark_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Has the days of these hours aggregated anew: a mark for each that has none.';
 comment on function rate_limiter_internal.may(pg_catalog.text,pg_catalog.text) is 'Whether the signed-in user may do this. Write it as (select may(…)) in a policy: then it is asked once a statement, not once a row.';
 comment on function rate_limiter_internal.may_change(pg_catalog.text,pg_catalog.text) is 'As may(), in policies of rows that people of a tenant change: raises QS403 while their tenant is suspended.';
@@ -7463,6 +7601,7 @@ comment on function rate_limiter_internal.require_expired(pg_catalog.text,timest
 comment on function rate_limiter_internal.require_few_new_applications(pg_catalog.uuid) is 'Raises QS403 where the people of a tenant created as many applications in 24 hours as the setting new_applications_per_day allows: the buckets of each are full once, and a loop would take more than any ceiling.';
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
+comment on function rate_limiter_internal.require_giver(pg_catalog.uuid,bigint) is 'Raises QS404 where a review found nothing that a user has given.';
 comment on function rate_limiter_internal.require_grantable_role(pg_catalog.text) is 'The role of this name; refuses one that the signed-in user may not give or take.';
 comment on function rate_limiter_internal.require_invitation(pg_catalog.text) is 'The invitation of a token, while it works; raises QS404 for all other tokens.';
 comment on function rate_limiter_internal.require_known_permissions(pg_catalog.text[]) is 'Refuses a permission that there is not.';
@@ -7509,7 +7648,7 @@ comment on function rate_limiter_internal.seen_app_ids() is 'The applications wh
 comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
 comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';
 comment on function rate_limiter_internal.session_stripe() is 'Which of a cluster''s 32 stripes this session draws on. Inlined into the statements that call it.';
-comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who gave a role to a user.';
+comment on function rate_limiter_internal.set_assigned_by() is 'Trigger: says who answers for a role of a user.';
 comment on function rate_limiter_internal.set_granted_by() is 'Trigger: says who gave a permission to a role.';
 comment on function rate_limiter_internal.set_manager(pg_catalog.text,pg_catalog.uuid,pg_catalog.text) is 'Records which configuration manages an object.';
 comment on function rate_limiter_internal.set_updated_at() is 'Trigger: says when a row last changed.';
@@ -7566,6 +7705,7 @@ comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The te
 comment on function rate_limiter_internal.timescale_function(pg_catalog.name) is 'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
 comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
+comment on function rate_limiter_internal.token_is_backed(pg_catalog.uuid) is 'Whether the one who answers for a service token could give now what its account holds: a token gives nothing otherwise.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
 comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
@@ -7650,7 +7790,7 @@ comment on function rate_limiter_private.failed_jobs() is 'The jobs that failed 
 comment on function rate_limiter_private.finish_drain(pg_catalog.name,pg_catalog.name) is 'Puts the copied rows of a default partition into place: attaches the new partitions, and leaves the other rows in the default partition. Holds locks that decisions wait for, while it changes the catalog and inserts at most max_rest rows.';
 comment on function rate_limiter_private.finish_moving(pg_catalog.name) is 'Ends the move of a table of samples when nothing is left to move: it is the hypertable alone then, or the table that it was before. The owner''s alone. Raises QS409 where rows are left.';
 comment on function rate_limiter_private.fold_denials(integer) is 'Brings what is new in recent_denials to denial_counts, where a crash does not take it: up to batch_size rows of each kind; answers how many of the most frequent. Call it until it answers less than batch_size.';
-comment on function rate_limiter_private.follow_groups(pg_catalog.uuid,pg_catalog.text[],timestamp with time zone) is 'Gives a user the roles of the groups that an identity provider names, until its token ends, and takes those that came of groups which it names no more.';
+comment on function rate_limiter_private.follow_groups(pg_catalog.uuid,pg_catalog.text[],timestamp with time zone) is 'Gives a user the roles of the groups that an identity provider names, until its token ends, and takes those that came of groups which it names no more, or whose mapping was made by one who could not make it now.';
 comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'These workers have stopped: what they hold even so is released, for others to take up.';
 comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
 comment on function rate_limiter_private.has_administrator() is 'Whether a user administers the system: a first start makes an administrator where not.';
@@ -7706,7 +7846,7 @@ comment on function rate_limiter_private.sync_quota_flags(timestamp with time zo
 comment on function rate_limiter_private.tenant_of_session(pg_catalog.uuid,pg_catalog.uuid) is 'The tenant of a session that is active, as are its user and the tenant; null otherwise: the API asks before each request, so that a logout counts at once.';
 comment on function rate_limiter_private.timescale_status() is 'Where each table of samples is: its partitions and chunks, how many of those are compressed, and the bytes of all.';
 comment on function rate_limiter_private.use_one_time_code(timestamp with time zone,pg_catalog.uuid,bigint) is 'Spends the code of a time step; false where it, or a later one, was used before.';
-comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work.';
+comment on function rate_limiter_private.use_service_token(pg_catalog.text) is 'The active service account of a token, its tenant, and when the token ends; nulls for a token that does not work, as one whose maker could not give now what the account holds.';
 comment on function rate_limiter_private.user_of_invitation(pg_catalog.text) is 'The user whose password a token may set; raises QS404 for a token that does not work.';
 comment on function rate_limiter_private.user_of_provider(pg_catalog.text,pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.text[]) is 'The active user of a tenant with this address, which an identity provider has verified; null where there is none, or where the user''s sessions were ended after the token was issued. Roles follow the groups that the token names; null where groups are not looked at.';
 comment on function rate_limiter_private.verify_ledger(timestamp with time zone,integer) is 'Job: verifies the ledger of max_owners applications and clusters since the last check that found nothing, and goes on with the next ones when it is called again; at the end of the last ones, with another look at applications that moved meanwhile, it keeps the result. Answers whether that is so, and what was found until then. Call it in transactions of their own.';
@@ -7787,9 +7927,15 @@ comment on column rate_limiter.app_facts.tenant_is_active is 'Whether its tenant
 comment on column rate_limiter.applications.app_id is 'The application.';
 comment on column rate_limiter.applications.auto_borrow is 'Whether a gateway may borrow for it when it is denied for want of IOPS tokens. Only a system administrator changes it.';
 comment on column rate_limiter.applications.cluster_id is 'The cluster that hosts it: whose layer-1 buckets it draws on.';
-comment on column rate_limiter.applications.created_at is 'When the row was made.';
-comment on column rate_limiter.applications.is_active is 'Requests of an inactive application are refused.';
-comment on column rate_limiter.applications.metadata is 'Free attributes, a JSON object.';
+comment on column rate_limiter.applications.created_at is '@behavior +filterBy +orderBy
+When the row was made.';
+
+comment on column rate_limiter.applications.is_active is '@behavior +filterBy
+Requests of an inactive application are refused.';
+
+comment on column rate_limiter.applications.metadata is '@behavior +filterBy
+Free attributes, a JSON object.';
+
 comment on column rate_limiter.applications.name is 'Name, unique in its tenant, never blank.';
 comment on column rate_limiter.applications.shard_key is '@behavior -*
 The number under which its rows of the data plane are: that of its cluster, or one of its own without a cluster. A trigger sets it, and a move to another cluster changes it.';
@@ -8142,16 +8288,28 @@ comment on column rate_limiter.user_roles.mapping_id is 'The mapping of a group 
 comment on column rate_limiter.user_roles.role_id is 'The role held.';
 comment on column rate_limiter.user_roles.user_id is 'Who holds the role.';
 comment on column rate_limiter.user_roles.user_role_id is 'The assignment.';
-comment on column rate_limiter.users.created_at is 'When the row was made.';
-comment on column rate_limiter.users.email is 'Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
-comment on column rate_limiter.users.is_active is 'An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
-comment on column rate_limiter.users.is_service_account is 'A program: it has service tokens, and neither address nor password.';
-comment on column rate_limiter.users.last_login_at is 'When the user last signed in.';
+comment on column rate_limiter.users.created_at is '@behavior +filterBy +orderBy
+When the row was made.';
+
+comment on column rate_limiter.users.email is '@behavior +filterBy +orderBy
+Address to sign in with, unique in its tenant whatever its case; null of a service account, which does not sign in.';
+
+comment on column rate_limiter.users.is_active is '@behavior +filterBy
+An inactive user cannot sign in and has no permission; service tokens of before stay ended.';
+
+comment on column rate_limiter.users.is_service_account is '@behavior +filterBy
+A program: it has service tokens, and neither address nor password.';
+
+comment on column rate_limiter.users.last_login_at is '@behavior +filterBy +orderBy
+When the user last signed in.';
+
 comment on column rate_limiter.users.login_count is 'How often the user signed in.';
 comment on column rate_limiter.users.tenant_id is 'The tenant that the user belongs to.';
 comment on column rate_limiter.users.updated_at is 'When the row last changed.';
 comment on column rate_limiter.users.user_id is 'The user.';
-comment on column rate_limiter.users.username is 'Name to show, never blank.';
+comment on column rate_limiter.users.username is '@behavior +filterBy +orderBy
+Name to show, never blank.';
+
 comment on column rate_limiter_audit.audit_logs.action is 'What was done: insert, update, delete, login, …';
 comment on column rate_limiter_audit.audit_logs.app_id is 'The application that the changed thing belongs to, if any.';
 comment on column rate_limiter_audit.audit_logs.created_at is 'When.';
@@ -8219,9 +8377,10 @@ comment on column rate_limiter_internal.lease_shares.shard_key is 'The number of
 comment on column rate_limiter_internal.lease_shares.tenant_id is 'Its tenant: shares are by tenant, then by application.';
 comment on column rate_limiter_internal.lease_shares.tokens is 'Tokens that it had left of its share then.';
 comment on column rate_limiter_internal.managed_objects.kind is 'What kind of object it is, as configured_objects() names it; configuration in a row that a tenant locks while it applies one.';
-comment on column rate_limiter_internal.managed_objects.managed_by is 'The name of the configuration.';
+comment on column rate_limiter_internal.managed_objects.managed_by is 'The name of the configuration, in the space of its tenant.';
 comment on column rate_limiter_internal.managed_objects.managed_since is 'When it was first applied.';
 comment on column rate_limiter_internal.managed_objects.object_id is 'The object; of a quota the version, so that a change by hand is not managed.';
+comment on column rate_limiter_internal.managed_objects.tenant_id is 'Whose name it is: each tenant has names of its own; null for the operator''s.';
 comment on column rate_limiter_internal.placement.is_only_row is 'Never written.';
 comment on column rate_limiter_internal.retention_lock.is_only_row is 'Never written.';
 comment on column rate_limiter_private.api_keys.api_key_id is 'Names the key without its hash.';
@@ -8512,6 +8671,7 @@ comment on type rate_limiter_admin.alert_destination is 'Where notifications of 
 comment on type rate_limiter_admin.bandwidth_limits is 'Bytes per second that a quota allows.';
 comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas of one kind of a tenant''s applications may come to together.';
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
+comment on type rate_limiter_admin.grant_kind is 'What was given: a role to a user, a role to a group of an identity provider, or a token.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
 comment on type rate_limiter_admin.new_application is 'An application that is to be made.';
 comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
@@ -8646,6 +8806,16 @@ comment on view column rate_limiter_admin.cluster_details.health_check_url is 'W
 comment on view column rate_limiter_admin.cluster_details.health_message is 'What the last probe found, in words.';
 comment on view column rate_limiter_admin.cluster_details.health_streak is 'How many times in a row the cluster was up, or, below zero, was not.';
 comment on view column rate_limiter_admin.cluster_details.max_capacity is 'What the hardware is rated for, in operations per second; 0 where it is not known.';
+comment on view column rate_limiter_admin.grants.given_at is 'When it was given, or adopted.';
+comment on view column rate_limiter_admin.grants.given_by is 'Who answers for it; null where the operator gave it at the database.';
+comment on view column rate_limiter_admin.grants.grant_id is 'The assignment of the role, the mapping, or the token.';
+comment on view column rate_limiter_admin.grants.group_name is 'The group; null for the others.';
+comment on view column rate_limiter_admin.grants.is_backed is 'Whether the giver could still give it. Where not, roles of groups and tokens give nothing, and roles of users wait for a review: revokeGrants, adoptGrants.';
+comment on view column rate_limiter_admin.grants.kind is 'What it is.';
+comment on view column rate_limiter_admin.grants.lasts_until is 'When it ends; never where null.';
+comment on view column rate_limiter_admin.grants.role_id is 'The role; null for a token, which has those of its account.';
+comment on view column rate_limiter_admin.grants.tenant_id is 'The tenant whose users it is for; null for all.';
+comment on view column rate_limiter_admin.grants.user_id is 'Who holds it; null for a role of a group.';
 comment on view column rate_limiter_admin.invitations.accepted_at is 'When it was used.';
 comment on view column rate_limiter_admin.invitations.created_at is 'When it was made.';
 comment on view column rate_limiter_admin.invitations.created_by is 'Who invites.';
@@ -8710,6 +8880,11 @@ The keys of your tenant''s applications, by their first characters.';
 comment on view rate_limiter_admin.cluster_details is '@primaryKey cluster_id
 @foreignKey (cluster_id) references rate_limiter.clusters (cluster_id)|@fieldName cluster|@foreignFieldName details
 What of a cluster only system administrators see.';
+
+comment on view rate_limiter_admin.grants is '@primaryKey grant_id
+@foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName grants
+@foreignKey (role_id) references rate_limiter.roles (role_id)|@fieldName role|@behavior -manyRelation:resource:list -manyRelation:resource:connection
+What users of your tenant were given that lasts, and by whom: roles, roles of groups, tokens of service accounts. Ask for isBacked: false to review what was given by those who could not give it now.';
 
 comment on view rate_limiter_admin.invitations is '@primaryKey invitation_id
 @foreignKey (user_id) references rate_limiter.users (user_id)|@fieldName user|@foreignFieldName invitations

@@ -151,6 +151,159 @@ comment on function rate_limiter_internal.current_user_id() is
   'session or the token is not active any more.';
 grant execute on function rate_limiter_internal.current_user_id() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/current_user_id.sql
+--! Included rate_limiter_internal/context/could_give_role.sql
+create or replace function rate_limiter_internal.could_give_role(
+  giver_id uuid,
+  role_id uuid,
+  tenant_id uuid,
+  until timestamptz
+)
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with held as (
+    select ur.role_id, r.name = 'system_admin' as is_system_admin
+    from rate_limiter.user_roles as ur
+    join rate_limiter.roles as r on r.role_id = ur.role_id
+    where ur.user_id = could_give_role.giver_id
+      and coalesce(ur.expires_at, 'infinity') > clock_timestamp()
+      and coalesce(ur.expires_at, 'infinity') >= could_give_role.until
+  ),
+  needed as (
+    select rp.permission_id
+    from rate_limiter.role_permissions as rp
+    where rp.role_id = could_give_role.role_id
+
+    union
+
+    select p.permission_id
+    from rate_limiter.permissions as p
+    where p.resource = 'tenant' and p.action = 'update'
+  )
+  select exists (
+    select
+    from rate_limiter.users as u
+    join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+    where u.user_id = could_give_role.giver_id
+      and u.is_active
+      and t.is_active
+      and (
+        exists (select from held as h where h.is_system_admin)
+        or u.tenant_id = could_give_role.tenant_id
+          and not exists (
+            select
+            from rate_limiter.roles as r
+            where r.role_id = could_give_role.role_id
+              and r.name = 'system_admin'
+          )
+          and not exists (
+            select
+            from needed as n
+            where not exists (
+              select
+              from held as h
+              join rate_limiter.role_permissions as rp on rp.role_id = h.role_id
+              where rp.permission_id = n.permission_id
+            )
+          )
+      )
+  );
+$$;
+
+comment on function rate_limiter_internal.could_give_role(uuid, uuid, uuid, timestamptz) is
+  'Whether a user, signed in or not, could give a role to users of a tenant, of all where that is '
+  'null, up to a moment; where the role is null, whether the user may manage users of it.';
+grant execute on function rate_limiter_internal.could_give_role(uuid, uuid, uuid, timestamptz)
+  to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/could_give_role.sql
+--! Included rate_limiter_internal/context/could_let_in.sql
+create or replace function rate_limiter_internal.could_let_in(
+  giver_id uuid,
+  user_id uuid,
+  until timestamptz default 'infinity'
+)
+returns boolean
+language sql
+stable
+parallel safe
+as $$
+  select coalesce(
+    bool_and(
+      rate_limiter_internal.could_give_role(
+        could_let_in.giver_id, held.role_id, u.tenant_id, least(held.until, could_let_in.until)
+      )
+    ),
+    false
+  )
+  from rate_limiter.users as u
+  cross join lateral (
+    select null::uuid as role_id, clock_timestamp() as until
+
+    union all
+
+    -- Expired roles count too: their holder may get them back.
+    select ur.role_id, coalesce(ur.expires_at, 'infinity')
+    from rate_limiter.user_roles as ur
+    where ur.user_id = u.user_id
+  ) as held
+  where u.user_id = could_let_in.user_id;
+$$;
+
+comment on function rate_limiter_internal.could_let_in(uuid, uuid, timestamptz) is
+  'Whether a user, signed in or not, could let another caller in to the account of a user: is '
+  'active, and holds all that the account does, for as long or up to a moment.';
+--! EndIncluded rate_limiter_internal/context/could_let_in.sql
+--! Included rate_limiter_internal/context/token_is_backed.sql
+create or replace function rate_limiter_internal.token_is_backed(token_id uuid)
+returns boolean
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from rate_limiter_private.service_tokens as t
+    where t.token_id = token_is_backed.token_id
+      and rate_limiter_internal.could_let_in(t.created_by, t.user_id, clock_timestamp())
+  );
+$$;
+
+comment on function rate_limiter_internal.token_is_backed(uuid) is
+  'Whether the one who answers for a service token could give now what its account holds: a token '
+  'gives nothing otherwise.';
+grant execute on function rate_limiter_internal.token_is_backed(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/token_is_backed.sql
+--! Included rate_limiter_internal/context/current_giver_id.sql
+create or replace function rate_limiter_internal.current_giver_id()
+returns uuid
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when rate_limiter_internal.current_token_id() is null
+      then rate_limiter_internal.current_user_id()
+    else (
+      select t.created_by
+      from rate_limiter_private.service_tokens as t
+      where t.token_id = rate_limiter_internal.current_token_id()
+    )
+  end;
+$$;
+
+comment on function rate_limiter_internal.current_giver_id() is
+  'Who answers for what this request gives: the signed-in user, of a service account the one who '
+  'made its token.';
+grant execute on function rate_limiter_internal.current_giver_id() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/context/current_giver_id.sql
 --! Included rate_limiter_internal/context/current_tenant_id.sql
 create or replace function rate_limiter_internal.current_tenant_id()
 returns uuid

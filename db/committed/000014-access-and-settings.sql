@@ -144,13 +144,13 @@ returns trigger
 language plpgsql
 as $$
 begin
-  new.assigned_by := rate_limiter_internal.current_user_id();
+  new.assigned_by := rate_limiter_internal.current_giver_id();
   return new;
 end;
 $$;
 
 comment on function rate_limiter_internal.set_assigned_by() is
-  'Trigger: says who gave a role to a user.';
+  'Trigger: says who answers for a role of a user.';
 --! EndIncluded rate_limiter_internal/access/set_assigned_by.sql
 --! Included rate_limiter_internal/access/set_granted_by.sql
 create or replace function rate_limiter_internal.set_granted_by()
@@ -266,6 +266,74 @@ $$;
 comment on function rate_limiter_internal.keep_admin_permissions() is
   'Trigger: takes no permission from system administrators.';
 --! EndIncluded rate_limiter_internal/access/keep_admin_permissions.sql
+--! Included rate_limiter_internal/access/end_roles_of_groups.sql
+create or replace function rate_limiter_internal.end_roles_of_groups(giver_id uuid)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  update rate_limiter.user_roles as ur
+  set expires_at = current_timestamp
+  from rate_limiter.role_mappings as m
+  where m.mapping_id = ur.mapping_id
+    and m.created_by = end_roles_of_groups.giver_id
+    and ur.expires_at > current_timestamp
+    and not rate_limiter_internal.could_give_role(
+      m.created_by, m.role_id, m.tenant_id, clock_timestamp()
+    );
+$$;
+
+comment on function rate_limiter_internal.end_roles_of_groups(uuid) is
+  'Ends the roles that users hold by mappings of a user who could not make these now.';
+--! EndIncluded rate_limiter_internal/access/end_roles_of_groups.sql
+--! Included rate_limiter_internal/access/keep_giver.sql
+create or replace function rate_limiter_internal.keep_giver()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+      select
+      from rate_limiter.user_roles as ur
+      where ur.assigned_by = old.user_id
+        and ur.user_id <> old.user_id
+        and ur.mapping_id is null
+        and (ur.expires_at is null or ur.expires_at > current_timestamp)
+    )
+    or exists (
+      select
+      from rate_limiter.role_mappings as m
+      where m.created_by = old.user_id
+        and (m.lasts_until is null or m.lasts_until > current_timestamp)
+    )
+    or exists (
+      select
+      from rate_limiter_private.service_tokens as t
+      where t.created_by = old.user_id
+        and t.user_id <> old.user_id
+        and t.revoked_at is null
+        and t.expires_at > current_timestamp
+    )
+  then
+    raise exception using
+      errcode = 'QS409',
+      message = 'user has given what still lasts',
+      detail = format('user: %s', old.user_id),
+      hint = 'Review it first: grants lists it, revokeGrants ends it, adoptGrants makes it yours. '
+        'Or deactivate the user.';
+  end if;
+  return old;
+end;
+$$;
+
+comment on function rate_limiter_internal.keep_giver() is
+  'Trigger: keeps a user who has given roles or tokens that last, so that it stays known who did.';
+--! EndIncluded rate_limiter_internal/access/keep_giver.sql
 --! Included rate_limiter_internal/access/end_sessions_of_user.sql
 create or replace function rate_limiter_internal.end_sessions_of_user()
 returns trigger
@@ -282,6 +350,7 @@ begin
   if old.is_active and not new.is_active then
     perform rate_limiter_private.revoke_sessions(old.user_id, 'user_deactivated');
     perform rate_limiter_private.revoke_service_tokens(array[old.user_id]);
+    perform rate_limiter_internal.end_roles_of_groups(old.user_id);
   else
     perform rate_limiter_private.revoke_sessions(
       old.user_id,
@@ -337,12 +406,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform rate_limiter_private.revoke_sessions(old.user_id, 'role_lost');
+  perform rate_limiter_internal.end_roles_of_groups(old.user_id);
   return null;
 end;
 $$;
 
 comment on function rate_limiter_internal.end_sessions_at_role_loss() is
-  'Trigger: ends the sessions of a user who loses a role, for good.';
+  'Trigger: ends the sessions of a user who loses a role, for good, and the roles that groups have '
+  'by mappings that this user could not make now.';
 --! EndIncluded rate_limiter_internal/access/end_sessions_at_role_loss.sql
 --! Included rate_limiter_internal/access/has_way_in.sql
 create or replace function rate_limiter_internal.has_way_in(user_id uuid)
@@ -668,7 +739,8 @@ begin
   insert into rate_limiter.user_roles as ur (user_id, role_id, expires_at)
   values (assign_role.user_id, wanted_role_id, assign_role.expires_at)
   on conflict on constraint user_role_unique do update
-  set expires_at = excluded.expires_at, mapping_id = null
+  set expires_at = excluded.expires_at, assigned_by = excluded.assigned_by,
+    assigned_at = excluded.assigned_at, mapping_id = null
   returning ur.* into assigned;
 
   return assigned;
@@ -825,7 +897,7 @@ begin
   values (
     issue_invitation.user_id,
     rate_limiter_internal.token_hash(issue_invitation.token),
-    rate_limiter_internal.current_user_id(),
+    rate_limiter_internal.current_giver_id(),
     ends_at
   )
   returning i.invitation_id into invitation_id;
@@ -1021,7 +1093,7 @@ begin
     issue_service_token.prefix,
     issue_service_token.name,
     issue_service_token.permissions,
-    rate_limiter_internal.current_user_id(),
+    rate_limiter_internal.current_giver_id(),
     issue_service_token.expires_at
   )
   returning t.token_id into token_id;
@@ -1075,6 +1147,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.revoke_service_token(uuid) is
+  E'@resultFieldName revokedAt\n'
   'Takes a token of a service account back, at once and for good; answers the moment.';
 grant execute on function rate_limiter_admin.revoke_service_token(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/access/revoke_service_token.sql
@@ -1196,6 +1269,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.revoke_invitation(uuid) is
+  E'@resultFieldName revokedAt\n'
   'Takes an invitation back that was not accepted; answers the moment. The user stays: delete it '
   'where it is not to be invited again.';
 grant execute on function rate_limiter_admin.revoke_invitation(uuid) to rate_limiter_visitor;
@@ -1240,7 +1314,7 @@ begin
     (tenant_id, group_name, role_id, lasts_until, created_by)
   values (
     wanted_tenant_id, map_group.group_name, wanted_role_id, nullif(until, 'infinity'),
-    rate_limiter_internal.current_user_id()
+    rate_limiter_internal.current_giver_id()
   )
   returning * into mapped;
 
@@ -1281,6 +1355,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.unmap_group(uuid) is
+  E'@resultFieldName isEnded\n'
   'Ends a mapping, and at once the roles that users hold by it; answers whether there was one that '
   'you may end.';
 grant execute on function rate_limiter_admin.unmap_group(uuid) to rate_limiter_visitor;
@@ -1317,6 +1392,171 @@ revoke all on rate_limiter.role_mappings
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter.role_mappings to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/access/role_mappings.grants.sql
+--! Included rate_limiter_internal/access/require_giver.sql
+create or replace function rate_limiter_internal.require_giver(given_by uuid, given bigint)
+returns void
+language plpgsql
+stable
+parallel safe
+as $$
+begin
+  if given = 0 then
+    raise exception using
+      errcode = 'QS404',
+      message = 'no grants of this user',
+      detail = format('user: %s', given_by),
+      hint = 'Check the id: grants lists what was given by whom. You reach what you may give '
+        'yourself, and not your own roles.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_giver(uuid, bigint) is
+  'Raises QS404 where a review found nothing that a user has given.';
+--! EndIncluded rate_limiter_internal/access/require_giver.sql
+--! Included rate_limiter_admin/access/revoke_grants.sql
+create or replace function rate_limiter_admin.revoke_grants(
+  given_by uuid,
+  out roles integer,
+  out groups integer,
+  out service_tokens integer,
+  out invitations integer
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+  perform rate_limiter_internal.require_read_committed();
+
+  update rate_limiter_private.invitations as i
+  set revoked_at = clock_timestamp()
+  where i.created_by = revoke_grants.given_by
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and rate_limiter_internal.may_manage_user(i.user_id);
+  get diagnostics invitations = row_count;
+
+  update rate_limiter_private.service_tokens as t
+  set revoked_at = clock_timestamp(), revoked_by = rate_limiter_internal.current_user_id()
+  where t.created_by = revoke_grants.given_by
+    and t.revoked_at is null
+    and t.expires_at > clock_timestamp()
+    and rate_limiter_internal.may_manage_user(t.user_id);
+  get diagnostics service_tokens = row_count;
+
+  delete from rate_limiter.role_mappings as m
+  where m.created_by = revoke_grants.given_by
+    and (
+      rate_limiter_internal.is_system_admin()
+      or m.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+    and rate_limiter_internal.may_grant_role(m.role_id);
+  get diagnostics groups = row_count;
+
+  update rate_limiter.user_roles as ur
+  set expires_at = current_timestamp
+  where ur.assigned_by = revoke_grants.given_by
+    and ur.mapping_id is null
+    and (ur.expires_at is null or ur.expires_at > current_timestamp)
+    and ur.user_id <> rate_limiter_internal.current_user_id()
+    and rate_limiter_internal.may_manage_user(ur.user_id)
+    and rate_limiter_internal.may_grant_role(ur.role_id);
+  get diagnostics roles = row_count;
+
+  perform rate_limiter_internal.require_giver(
+    revoke_grants.given_by, roles + groups + service_tokens + invitations
+  );
+end;
+$$;
+
+comment on function rate_limiter_admin.revoke_grants(uuid) is
+  'Ends all that a user has given, at once, as far as you could give it: roles of users but your '
+  'own, mappings of groups, tokens of service accounts, invitations; answers how many of each.';
+grant execute on function rate_limiter_admin.revoke_grants(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/revoke_grants.sql
+--! Included rate_limiter_admin/access/adopt_grants.sql
+create or replace function rate_limiter_admin.adopt_grants(
+  given_by uuid,
+  out roles integer,
+  out groups integer,
+  out service_tokens integer
+)
+returns record
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  own_id constant uuid := rate_limiter_internal.current_giver_id();
+begin
+  perform rate_limiter_internal.require_permission('tenant', 'update');
+  perform rate_limiter_internal.require_read_committed();
+
+  update rate_limiter_private.service_tokens as t
+  set created_by = own_id,
+    expires_at = least(t.expires_at, rate_limiter_internal.accessible_until(t.user_id))
+  where t.created_by = adopt_grants.given_by
+    and t.revoked_at is null
+    and t.expires_at > clock_timestamp()
+    and rate_limiter_internal.may_manage_user(t.user_id)
+    and rate_limiter_internal.accessible_until(t.user_id) is not null
+    and not rate_limiter_internal.token_is_backed(t.token_id);
+  get diagnostics service_tokens = row_count;
+
+  update rate_limiter.role_mappings as m
+  set created_by = own_id,
+    lasts_until = nullif(
+      least(m.lasts_until, rate_limiter_internal.grantable_until(m.role_id)), 'infinity'
+    )
+  where m.created_by = adopt_grants.given_by
+    and (
+      rate_limiter_internal.is_system_admin()
+      or m.tenant_id = rate_limiter_internal.current_tenant_id()
+    )
+    and rate_limiter_internal.grantable_until(m.role_id) is not null
+    and not rate_limiter_internal.could_give_role(
+      m.created_by, m.role_id, m.tenant_id, clock_timestamp()
+    );
+  get diagnostics groups = row_count;
+
+  update rate_limiter.user_roles as ur
+  set assigned_by = own_id,
+    assigned_at = current_timestamp,
+    expires_at = nullif(
+      least(ur.expires_at, rate_limiter_internal.grantable_until(ur.role_id)), 'infinity'
+    )
+  from rate_limiter.users as u
+  where u.user_id = ur.user_id
+    and ur.assigned_by = adopt_grants.given_by
+    and ur.mapping_id is null
+    and (ur.expires_at is null or ur.expires_at > current_timestamp)
+    and ur.user_id <> rate_limiter_internal.current_user_id()
+    and rate_limiter_internal.may_manage_user(ur.user_id)
+    and rate_limiter_internal.grantable_until(ur.role_id) is not null
+    and not rate_limiter_internal.could_give_role(
+      ur.assigned_by, ur.role_id, u.tenant_id, coalesce(ur.expires_at, 'infinity')
+    );
+  get diagnostics roles = row_count;
+
+  perform rate_limiter_internal.require_giver(
+    adopt_grants.given_by, roles + groups + service_tokens
+  );
+end;
+$$;
+
+comment on function rate_limiter_admin.adopt_grants(uuid) is
+  'Makes yours what a user has given who could not give it now: roles of users but your own, '
+  'mappings of groups, tokens of service accounts. None lasts longer than you could give it '
+  'for; answers how many of each.';
+grant execute on function rate_limiter_admin.adopt_grants(uuid) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/access/adopt_grants.sql
 --! Included rate_limiter_admin/access/viewer.sql
 create or replace function rate_limiter_admin.viewer()
 returns rate_limiter.users
@@ -1480,6 +1720,11 @@ create or replace trigger keep_tenant_administrator
   for each row
   when (old.is_active and not new.is_active)
   execute function rate_limiter_internal.keep_tenant_administrator();
+
+create or replace trigger keep_giver
+  before delete on rate_limiter.users
+  for each row
+  execute function rate_limiter_internal.keep_giver();
 
 create or replace trigger guard_email_change
   before update of email on rate_limiter.users

@@ -113,72 +113,6 @@ $$;
 comment on function rate_limiter_internal.refuse_service_account(uuid) is
   'Raises QS422 for a service account, where a person is meant who signs in.';
 --! EndIncluded rate_limiter_internal/sign_in/refuse_service_account.sql
---! Included rate_limiter_internal/sign_in/could_let_in.sql
-create or replace function rate_limiter_internal.could_let_in(giver_id uuid, user_id uuid)
-returns boolean
-language sql
-stable
-parallel safe
-as $$
-  with held as (
-    select
-      ur.role_id,
-      r.name = 'system_admin' as is_system_admin,
-      coalesce(ur.expires_at, 'infinity') as until
-    from rate_limiter.user_roles as ur
-    join rate_limiter.roles as r on r.role_id = ur.role_id
-    where ur.user_id = could_let_in.giver_id
-      and (ur.expires_at is null or ur.expires_at > clock_timestamp())
-  ),
-  needed as (
-    select p.permission_id, false as is_system_admin, clock_timestamp() as until
-    from rate_limiter.permissions as p
-    where p.resource = 'tenant' and p.action = 'update'
-
-    union all
-
-    -- Expired roles count too: their holder may get them back.
-    select rp.permission_id, r.name = 'system_admin', coalesce(ur.expires_at, 'infinity')
-    from rate_limiter.user_roles as ur
-    join rate_limiter.roles as r on r.role_id = ur.role_id
-    join rate_limiter.role_permissions as rp on rp.role_id = ur.role_id
-    where ur.user_id = could_let_in.user_id
-  )
-  select exists (
-    select
-    from rate_limiter.users as giver
-    join rate_limiter.users as u on u.user_id = could_let_in.user_id
-    where giver.user_id = could_let_in.giver_id
-      and giver.is_active
-      and (
-        giver.tenant_id = u.tenant_id
-        or exists (select from held as h where h.is_system_admin)
-      )
-  )
-  and not exists (
-    select
-    from needed as n
-    where not exists (
-      select
-      from held as h
-      where h.until >= n.until
-        and (
-          h.is_system_admin
-          or not n.is_system_admin and exists (
-            select
-            from rate_limiter.role_permissions as rp
-            where rp.role_id = h.role_id
-              and rp.permission_id = n.permission_id
-          )
-        )
-    )
-  );
-$$;
-
-comment on function rate_limiter_internal.could_let_in(uuid, uuid) is
-  'Whether a user, signed in or not, could let another caller in to the account of a user at this '
-  'moment: is active, and holds all that the account does, for as long.';
---! EndIncluded rate_limiter_internal/sign_in/could_let_in.sql
 --! Included rate_limiter_internal/sign_in/require_invitation.sql
 create or replace function rate_limiter_internal.require_invitation(token text)
 returns uuid
@@ -1525,7 +1459,8 @@ begin
     and t.revoked_at is null
     and t.expires_at > clock_timestamp()
     and u.is_active
-    and e.is_active;
+    and e.is_active
+    and rate_limiter_internal.token_is_backed(t.token_id);
 
   -- Once a minute, as every request comes by here; a request at the same time writes it instead.
   if found and (used_at is null or used_at < clock_timestamp() - interval '1 minute') then
@@ -1543,7 +1478,7 @@ $$;
 
 comment on function rate_limiter_private.use_service_token(text) is
   'The active service account of a token, its tenant, and when the token ends; nulls for a token '
-  'that does not work.';
+  'that does not work, as one whose maker could not give now what the account holds.';
 grant execute on function rate_limiter_private.use_service_token(text)
   to rate_limiter_authenticator;
 --! EndIncluded rate_limiter_private/sign_in/use_service_token.sql
@@ -1685,6 +1620,9 @@ as $$
     where m.group_name = any (follow_groups.groups)
       and (m.tenant_id is null or m.tenant_id = u.tenant_id)
       and (m.lasts_until is null or m.lasts_until > current_timestamp)
+      and rate_limiter_internal.could_give_role(
+        m.created_by, m.role_id, m.tenant_id, clock_timestamp()
+      )
     order by m.role_id, m.lasts_until desc nulls first, m.mapping_id
   ),
   ended as (
@@ -1711,7 +1649,8 @@ $$;
 
 comment on function rate_limiter_private.follow_groups(uuid, text[], timestamptz) is
   'Gives a user the roles of the groups that an identity provider names, until its token ends, and '
-  'takes those that came of groups which it names no more.';
+  'takes those that came of groups which it names no more, or '
+  'whose mapping was made by one who could not make it now.';
 --! EndIncluded rate_limiter_private/sign_in/follow_groups.sql
 --! Included rate_limiter_private/sign_in/user_of_provider.sql
 create or replace function rate_limiter_private.user_of_provider(
@@ -1951,6 +1890,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.reset_second_factor(uuid) is
+  E'@resultFieldName isReset\n'
   'Removes the second factor of another user, who lost it, and ends that user''s sessions; answers '
   'whether there was one.';
 grant execute on function rate_limiter_admin.reset_second_factor(uuid) to rate_limiter_visitor;
@@ -1972,6 +1912,7 @@ as $$
 $$;
 
 comment on function rate_limiter_admin.logout() is
+  E'@resultFieldName isEnded\n'
   'Ends this session; answers whether there was one to end.';
 grant execute on function rate_limiter_admin.logout() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/sign_in/logout.sql
@@ -1988,6 +1929,7 @@ as $$
 $$;
 
 comment on function rate_limiter_admin.logout_everywhere() is
+  E'@resultFieldName endedSessions\n'
   'Ends all your sessions, this one too; answers how many there were.';
 grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/sign_in/logout_everywhere.sql
@@ -2025,6 +1967,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.revoke_session(uuid) is
+  E'@resultFieldName isEnded\n'
   'Ends one of your sessions, or of a user that you may manage; answers whether there was one.';
 grant execute on function rate_limiter_admin.revoke_session(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/sign_in/revoke_session.sql
@@ -2188,6 +2131,98 @@ comment on column rate_limiter_admin.service_tokens.revoked_by is 'The user who 
 revoke all on rate_limiter_admin.service_tokens from rate_limiter_visitor;
 grant select on rate_limiter_admin.service_tokens to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/sign_in/service_tokens.sql
+--! Included rate_limiter_admin/sign_in/grants.sql
+-- What is listed is what could be read one by one: roles and mappings by their policies, tokens as
+-- service_tokens shows them.
+create or replace view rate_limiter_admin.grants
+with (security_barrier = true) as
+select
+  ur.user_role_id as grant_id,
+  'role'::rate_limiter_admin.grant_kind as kind,
+  ur.assigned_by as given_by,
+  ur.assigned_at as given_at,
+  ur.expires_at as lasts_until,
+  u.tenant_id,
+  ur.user_id,
+  ur.role_id,
+  null::varchar(255) as group_name,
+  -- Without a giver it was given by the operator at the database.
+  ur.assigned_by is null
+    or rate_limiter_internal.could_give_role(
+      ur.assigned_by, ur.role_id, u.tenant_id, coalesce(ur.expires_at, 'infinity')
+    ) as is_backed
+from rate_limiter.user_roles as ur
+join rate_limiter.users as u on u.user_id = ur.user_id
+where (select rate_limiter_internal.may('tenant', 'update'))
+  and (
+    (select rate_limiter_internal.is_system_admin())
+    or u.tenant_id = (select rate_limiter_internal.current_tenant_id())
+  )
+  and ur.mapping_id is null
+  and (ur.expires_at is null or ur.expires_at > current_timestamp)
+
+union all
+
+select
+  m.mapping_id, 'group', m.created_by, m.created_at, m.lasts_until, m.tenant_id, null, m.role_id,
+  m.group_name,
+  rate_limiter_internal.could_give_role(
+    m.created_by, m.role_id, m.tenant_id, clock_timestamp()
+  )
+from rate_limiter.role_mappings as m
+where (select rate_limiter_internal.may('tenant', 'update'))
+  and (
+    (select rate_limiter_internal.is_system_admin())
+    or m.tenant_id = (select rate_limiter_internal.current_tenant_id())
+  )
+  and (m.lasts_until is null or m.lasts_until > current_timestamp)
+
+union all
+
+select
+  t.token_id, 'service_token', t.created_by, t.created_at, t.expires_at, u.tenant_id, t.user_id,
+  null, null, rate_limiter_internal.token_is_backed(t.token_id)
+from rate_limiter_private.service_tokens as t
+join rate_limiter.users as u on u.user_id = t.user_id
+where (select rate_limiter_internal.may('tenant', 'update'))
+  and (
+    (select rate_limiter_internal.is_system_admin())
+    or u.tenant_id = (select rate_limiter_internal.current_tenant_id())
+  )
+  and u.is_active
+  and t.revoked_at is null
+  and t.expires_at > current_timestamp;
+
+comment on view rate_limiter_admin.grants is
+  E'@primaryKey grant_id\n'
+  '@foreignKey (user_id) references rate_limiter.users (user_id)|'
+  '@fieldName user|@foreignFieldName grants\n'
+  '@foreignKey (role_id) references rate_limiter.roles (role_id)|'
+  '@fieldName role|@behavior -manyRelation:resource:list -manyRelation:resource:connection\n'
+  'What users of your tenant were given that lasts, and by whom: roles, roles of groups, tokens of '
+  'service accounts. Ask for isBacked: false to review what was given by those who could not give '
+  'it now.';
+comment on column rate_limiter_admin.grants.grant_id is
+  'The assignment of the role, the mapping, or the token.';
+comment on column rate_limiter_admin.grants.kind is 'What it is.';
+comment on column rate_limiter_admin.grants.given_by is
+  'Who answers for it; null where the operator gave it at the database.';
+comment on column rate_limiter_admin.grants.given_at is 'When it was given, or adopted.';
+comment on column rate_limiter_admin.grants.lasts_until is 'When it ends; never where null.';
+comment on column rate_limiter_admin.grants.tenant_id is
+  'The tenant whose users it is for; null for all.';
+comment on column rate_limiter_admin.grants.user_id is
+  'Who holds it; null for a role of a group.';
+comment on column rate_limiter_admin.grants.role_id is
+  'The role; null for a token, which has those of its account.';
+comment on column rate_limiter_admin.grants.group_name is 'The group; null for the others.';
+comment on column rate_limiter_admin.grants.is_backed is
+  'Whether the giver could still give it. Where not, roles of groups and tokens give nothing, and '
+  'roles of users wait for a review: revokeGrants, adoptGrants.';
+
+revoke all on rate_limiter_admin.grants from rate_limiter_visitor;
+grant select on rate_limiter_admin.grants to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/sign_in/grants.sql
 --! Included rate_limiter_private/sign_in/service_tokens.triggers.sql
 -- That it was used is not a change of it.
 create or replace trigger audit_change

@@ -680,6 +680,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.revoke_api_key(uuid) is
+  E'@resultFieldName revokedAt\n'
   'Takes a key back, at once and for good; answers the moment.';
 grant execute on function rate_limiter_admin.revoke_api_key(uuid) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/api_keys/revoke_api_key.sql

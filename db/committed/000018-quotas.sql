@@ -525,6 +525,7 @@ end;
 $$;
 
 comment on function rate_limiter_admin.rollback_quota(uuid, text) is
+  E'@resultFieldName configId\n'
   'Brings the limits of an old version back, in force from now on as a new quota with a version '
   'of its own; answers that quota. What the old version did not limit is not limited by the new '
   'one either. A tenant''s people do this within their ceilings.';

@@ -3,6 +3,25 @@
 --! Message: configuration
 
 -- Configuration
+--! Included rate_limiter_internal/configuration/configuration_space.sql
+create or replace function rate_limiter_internal.configuration_space()
+returns uuid
+language sql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when not rate_limiter_internal.is_system_admin()
+      then rate_limiter_internal.current_tenant_id()
+  end;
+$$;
+
+comment on function rate_limiter_internal.configuration_space() is
+  'The tenant whose names of configurations the caller uses; null for the operator''s own.';
+grant execute on function rate_limiter_internal.configuration_space() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/configuration/configuration_space.sql
 --! Included rate_limiter_internal/configuration/lock_configuration.sql
 create or replace function rate_limiter_internal.lock_configuration()
 returns void
@@ -22,8 +41,8 @@ begin
   end if;
 
   -- A tenant's own row: one that takes its time keeps neither other tenants nor the operator.
-  insert into rate_limiter_internal.managed_objects (kind, object_id, managed_by)
-  values ('configuration', own_id, 'lock')
+  insert into rate_limiter_internal.managed_objects (kind, object_id, managed_by, tenant_id)
+  values ('configuration', own_id, 'lock', own_id)
   on conflict on constraint managed_objects_pkey do nothing;
   perform
   from rate_limiter_internal.managed_objects as m
@@ -40,19 +59,31 @@ grant execute on function rate_limiter_internal.lock_configuration() to rate_lim
 --! EndIncluded rate_limiter_internal/configuration/lock_configuration.sql
 --! Included rate_limiter_internal/configuration/managers.sql
 create or replace function rate_limiter_internal.managers()
-returns table (kind text, object_id uuid, managed_by text)
+returns table (kind text, object_id uuid, managed_by text, is_own boolean)
 language sql
 stable
 parallel safe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select m.kind, m.object_id, m.managed_by
-  from rate_limiter_internal.managed_objects as m;
+  select
+    m.kind,
+    m.object_id,
+    case
+      when m.tenant_id is not distinct from s.space_id then m.managed_by
+      when m.tenant_id is null then 'the operator'
+      when s.space_id is null then t.name || '/' || m.managed_by
+      else 'another tenant'
+    end,
+    m.tenant_id is not distinct from s.space_id
+  from rate_limiter_internal.managed_objects as m
+  cross join (select rate_limiter_internal.configuration_space()) as s (space_id)
+  left join rate_limiter.tenants as t on t.tenant_id = m.tenant_id;
 $$;
 
 comment on function rate_limiter_internal.managers() is
-  'Which configuration manages which object: join it with objects that the caller may see.';
+  'Which configuration manages which object: join it with objects that the caller may see. Names '
+  'of others are not told to a tenant, and never equal its own.';
 grant execute on function rate_limiter_internal.managers() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/managers.sql
 --! Included rate_limiter_internal/configuration/set_manager.sql
@@ -68,11 +99,15 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  insert into rate_limiter_internal.managed_objects as m (kind, object_id, managed_by)
-  values (set_manager.kind, set_manager.object_id, set_manager.managed_by)
+  insert into rate_limiter_internal.managed_objects as m
+    (kind, object_id, managed_by, tenant_id)
+  values (
+    set_manager.kind, set_manager.object_id, set_manager.managed_by,
+    rate_limiter_internal.configuration_space()
+  )
   on conflict on constraint managed_objects_pkey do update
-  set managed_by = excluded.managed_by
-  where m.managed_by <> excluded.managed_by;
+  set managed_by = excluded.managed_by, tenant_id = excluded.tenant_id
+  where (m.managed_by, m.tenant_id) is distinct from (excluded.managed_by, excluded.tenant_id);
 $$;
 
 comment on function rate_limiter_internal.set_manager(text, uuid, text) is
@@ -570,7 +605,7 @@ as $$
     ) as p
   ),
   standing as (
-    select o.*, m.managed_by
+    select o.*, m.managed_by, coalesce(m.is_own, false) as is_own
     from rate_limiter_internal.configured_objects() as o
     left join rate_limiter_internal.managers() as m
       on m.kind = o.kind and m.object_id = o.object_id
@@ -583,7 +618,7 @@ as $$
           case when s.spec -> 'is_active' is distinct from 'false' then 'prune' end
         when s.kind is null then 'create'
         when s.spec <> d.spec then 'update'
-        when s.managed_by is distinct from configuration_changes.managed_by
+        when (not s.is_own or s.managed_by is distinct from configuration_changes.managed_by)
           and configuration_changes.managed_by is not null
           then 'adopt'
       end as action,
@@ -592,13 +627,20 @@ as $$
       s.spec as before,
       d.spec as after,
       s.object_id,
-      s.managed_by as manager
+      s.managed_by as manager,
+      coalesce(
+        s.managed_by is not null
+          and not (s.is_own and s.managed_by = configuration_changes.managed_by),
+        false
+      ) as is_managed_elsewhere
     from declared as d
     full join standing as s on s.kind = d.kind and s.path = d.path
     where (d.kind is not null and (d.spec is not null or s.kind is not null))
-      or (prune and s.managed_by = configuration_changes.managed_by)
+      or (prune and s.is_own and s.managed_by = configuration_changes.managed_by)
   )
-  select c.entry, c.action, c.kind, c.path, c.before, c.after, c.object_id, c.manager
+  select
+    c.entry, c.action, c.kind, c.path, c.before, c.after, c.object_id, c.manager,
+    c.is_managed_elsewhere
   from compared as c
   where c.action is not null
   order by rate_limiter_internal.change_phase(c.action, c.kind, c.before, c.after), c.path;
@@ -1250,7 +1292,7 @@ as $$
 declare
   id uuid := change.object_id;
 begin
-  if change.manager <> managed_by and not take_over then
+  if change.is_managed_elsewhere and managed_by is not null and not take_over then
     raise exception using
       errcode = 'QS409',
       message = 'another configuration manages this',

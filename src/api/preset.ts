@@ -16,6 +16,7 @@ import { persistedOperations } from "./graphql/persisted-operations.ts";
 import { signInPlugin } from "./graphql/sign-in-plugin.ts";
 import { stableOrderPlugin } from "./graphql/stable-order-plugin.ts";
 import { subscriptionsPlugin } from "./graphql/subscriptions-plugin.ts";
+import { surfacePlugin } from "./graphql/surface-plugin.ts";
 import { tracingPlugin } from "./graphql/tracing-plugin.ts";
 import type { OpenSockets } from "./http/open-sockets.ts";
 import type { SignInParts } from "./identity/credential-check.ts";
@@ -61,6 +62,7 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       durationPlugin,
       decimalPlugin,
       stableOrderPlugin,
+      surfacePlugin,
       limitsPlugin({
         limits: settings,
         introspection: settings.introspection,
@@ -79,6 +81,8 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       ...["NodePlugin", "AddNodeInterfaceToSuitableTypesPlugin", "PgTableNodePlugin"],
       ...["NodeIdCodecBase64JSONPlugin", "NodeIdCodecPipeStringPlugin"],
       ...["RegisterQueryNodePlugin", "PgNodeIdAttributesPlugin"],
+      // What rows have is asked of them, with the filter of their own list.
+      "PgConnectionArgFilterBackwardRelationsPlugin",
       // What Relay 1 needed; and a second, weaker way to filter.
       ...["QueryQueryPlugin", "PgMutationPayloadEdgePlugin", "PgConditionArgumentPlugin"],
       // A clash of names is a mistake to fix, and must not be skipped.

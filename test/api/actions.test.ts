@@ -16,12 +16,12 @@ async function newApplication(client = as.app_admin, iopsLimit = 100) {
   const { createApplication } = await dataOf(
     client.ask(
       `mutation ($name: String!) {
-        createApplication(input: { name: $name }) { result { appId apiKeyId apiKey prefix } }
+        createApplication(input: { name: $name }) { appId apiKeyId apiKey prefix }
       }`,
       { name: `application ${crypto.randomUUID()}` },
     ),
   );
-  const { appId } = createApplication.result;
+  const { appId } = createApplication;
   await dataOf(
     client.ask(
       `mutation ($appId: UUID!, $iops: IopsLimitInput!) {
@@ -31,7 +31,7 @@ async function newApplication(client = as.app_admin, iopsLimit = 100) {
     ),
   );
   await fillBuckets(database.sql, appId);
-  return createApplication.result;
+  return createApplication;
 }
 
 async function consume(appId: string, times: number, reference?: string) {
@@ -44,7 +44,7 @@ async function consume(appId: string, times: number, reference?: string) {
 
 describe("createApplication", () => {
   const create = `mutation ($input: CreateApplicationInput!) {
-    createApplication(input: $input) { result { appId } }
+    createApplication(input: $input) { appId }
   }`;
 
   test.each([
@@ -83,20 +83,18 @@ describe("API keys", () => {
     const { rotateApiKey } = await dataOf(
       as.app_admin.ask(
         `mutation ($id: UUID!) {
-          rotateApiKey(input: { apiKeyId: $id, overlap: "PT2H" }) {
-            result { newApiKeyId apiKey oldKeyExpiresAt }
-          }
+          rotateApiKey(input: { apiKeyId: $id, overlap: "PT2H" }) { newApiKeyId apiKey oldKeyExpiresAt }
         }`,
         { id: apiKeyId },
       ),
     );
-    const { apiKey: newKey, newApiKeyId, oldKeyExpiresAt } = rotateApiKey.result;
+    const { apiKey: newKey, newApiKeyId, oldKeyExpiresAt } = rotateApiKey;
     const hours = (Date.parse(oldKeyExpiresAt) - Date.now()) / 3_600_000;
     expect(hours).toBeGreaterThan(1.9);
     expect(hours).toBeLessThanOrEqual(2);
     await opens(apiKey);
     await opens(newKey);
-    const revoke = `mutation ($id: UUID!) { revokeApiKey(input: { apiKeyId: $id }) { result } }`;
+    const revoke = `mutation ($id: UUID!) { revokeApiKey(input: { apiKeyId: $id }) { revokedAt } }`;
     await dataOf(as.app_admin.ask(revoke, { id: newApiKeyId }));
     await expect(opens(newKey)).rejects.toThrow("api key is revoked");
     expect(await refusalOf(as.app_admin.ask(revoke, { id: newApiKeyId }))).toBe(
@@ -109,7 +107,7 @@ describe("API keys", () => {
 test("the audit is searched by any part of the values, by who may read it", async () => {
   const { createApplication } = await dataOf(
     as.app_admin.ask(`mutation {
-      createApplication(input: { name: "Søren's 100% archive" }) { result { appId } }
+      createApplication(input: { name: "Søren's 100% archive" }) { appId }
     }`),
   );
   const search = `query ($since: Datetime!, $until: Datetime!, $containing: String!) {
@@ -117,7 +115,7 @@ test("the audit is searched by any part of the values, by who may read it", asyn
       nodes { action entityType entityId }
     }
   }`;
-  const entity = { entityType: "applications", entityId: createApplication.result.appId };
+  const entity = { entityType: "applications", entityId: createApplication.appId };
   for (const containing of ["søren's 100%", "ARCHIVE"]) {
     const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
     expect(searchAudit.nodes).toEqual([{ action: "insert", ...entity }]);
@@ -492,8 +490,8 @@ describe("cost rules", () => {
     const { operationTypeByName } = await dataOf(
       as.app_admin.ask('{ operationTypeByName(name: "list") { operationId cBase } }'),
     );
-    const create = `mutation ($rule: CostRuleInput!) {
-      createCostRule(input: { costRule: $rule }) {
+    const create = `mutation ($rule: CreateCostRuleInput!) {
+      createCostRule(input: $rule) {
         costRule { ruleId cBaseOverride operationType { name } application { appId } }
       }
     }`;
@@ -707,8 +705,8 @@ test("a client without a sign-in changes nothing", async () => {
   const actions = [
     'publishQuota(input: { reason: "r" }) { quota { configId } }',
     'setSetting(input: { key: "a", value: "b" }) { setting { key } }',
-    'createApplication(input: { name: "a" }) { result { appId } }',
-    "logoutEverywhere(input: {}) { result }",
+    'createApplication(input: { name: "a" }) { appId }',
+    "logoutEverywhere(input: {}) { endedSessions }",
   ];
   const refusals = await Promise.all(
     actions.map(async (action) => (await api.nobody.ask(`mutation { ${action} }`)).errors?.[0]),

@@ -80,7 +80,7 @@ describe("max_capacity of a cluster bounds its quotas of operations:", () => {
     `;
     const rollingBack = operator.ask(
       `mutation ($id: UUID!) {
-        rollbackQuota(input: { versionId: $id, reason: "back" }) { result }
+        rollbackQuota(input: { versionId: $id, reason: "back" }) { configId }
       }`,
       { id: version?.version_id },
     );

@@ -83,24 +83,24 @@ describe("a change with an idempotency key", () => {
     const bearing = async (permissions: readonly string[] | null) => {
       const { issueServiceToken } = await dataOf(
         as.tenant_admin.ask(
-          `mutation ($userId: UUID!, $expiresAt: Datetime!, $permissions: [String]) {
+          `mutation ($userId: UUID!, $expiresAt: Datetime!, $permissions: [String!]) {
             issueServiceToken(input: {
               userId: $userId, expiresAt: $expiresAt, permissions: $permissions
-            }) { result { token } }
+            }) { token }
           }`,
           { userId, expiresAt, permissions },
         ),
       );
-      return api.bearing(issueServiceToken.result.token);
+      return api.bearing(issueServiceToken.token);
     };
     const key = randomUUID();
     const createKey = `mutation ($app: UUID!) {
-      createApiKey(input: { appId: $app, name: "new" }) { result { apiKey } }
+      createApiKey(input: { appId: $app, name: "new" }) { apiKey }
     }`;
     const variables = { app: mine.appId };
     const all = await bearing(null);
     const first = await keyed(all, key)(createKey, variables);
-    expect(first.data.createApiKey.result.apiKey).toMatch(/^qos_/);
+    expect(first.data.createApiKey.apiKey).toMatch(/^qos_/);
     const reader = await bearing(["application:read"]);
     expect(await refusalOf(keyed(reader, key)(createKey, variables))).toBe(
       "QS422 idempotency key is of another request",
@@ -117,12 +117,10 @@ describe("a change with an idempotency key", () => {
   });
 
   test("shows a secret to its sender again, and to no reader of the database", async () => {
-    const create = `mutation { createApplication(input: { name: "made once" }) {
-      result { appId apiKey }
-    } }`;
+    const create = `mutation { createApplication(input: { name: "made once" }) { appId apiKey } }`;
     const ask = keyed(as.app_admin);
     const first = await ask(create);
-    const { apiKey } = first.data.createApplication.result;
+    const { apiKey } = first.data.createApplication;
     expect((await ask(create)).data).toEqual(first.data);
     const [kept] = await database.sql`
       select string_agg(a.answer::text, '') as answers from rate_limiter_private.kept_answers as a
@@ -134,8 +132,8 @@ describe("a change with an idempotency key", () => {
 
   test("that failed is undone as a whole, and made by the retry", async () => {
     const create = `mutation ($name: String!) {
-      first: createApplication(input: { name: $name }) { result { appId } }
-      second: createApplication(input: { name: $name }) { result { appId } }
+      first: createApplication(input: { name: $name }) { appId }
+      second: createApplication(input: { name: $name }) { appId }
     }`;
     const key = randomUUID();
     const name = "twice in one request";
@@ -147,7 +145,7 @@ describe("a change with an idempotency key", () => {
     `;
     expect(left?.count).toBe(0);
     const alone = `mutation ($name: String!) {
-      createApplication(input: { name: $name }) { result { appId } }
+      createApplication(input: { name: $name }) { appId }
     }`;
     expect((await keyed(as.app_admin, key)(alone, { name })).errors).toBeUndefined();
   });
@@ -202,7 +200,7 @@ describe("a dry run", () => {
   });
 
   test("refuses what the change would be refused for", async () => {
-    const create = `mutation { createApplication(input: { name: " " }) { result { appId } } }`;
+    const create = `mutation { createApplication(input: { name: " " }) { appId } }`;
     expect(await refusalOf(trying(as.app_admin)(create))).toBe("QS422 name is blank");
     const adding = trying(as.tenant_admin)(adjust, { app: mine.appId, change: "5" });
     expect(await refusalOf(adding)).toMatch(/^QS403/);

@@ -4,7 +4,7 @@ import { dataOf, refusalOf, serveTwoTenants } from "./world.ts";
 const { database, as, mine } = await serveTwoTenants();
 
 const create = `mutation ($input: CreateApplicationInput!) {
-  createApplication(input: $input) { result { appId } }
+  createApplication(input: $input) { appId }
 }`;
 
 test("a tenant cannot take more than its ceiling by making applications anew", async () => {

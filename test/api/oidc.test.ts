@@ -107,7 +107,7 @@ describe("a token of the identity provider", () => {
   describe("whose address another tenant's administrator gives a user too", () => {
     const ours = { ...good, email: "app_admin@mine.example" };
     const serve = (env: NodeJS.ProcessEnv) => serveApi(database, { ...configuration, ...env });
-    const make = `mutation ($user: UserInput!) { createUser(input: { user: $user }) { clientMutationId } }`;
+    const make = `mutation ($user: CreateUserInput!) { createUser(input: $user) { clientMutationId } }`;
 
     beforeAll(async () => {
       const admin = await api.signIn("tenant_admin@theirs.example");
@@ -234,7 +234,7 @@ describe("roles of groups", () => {
     expect(await permissions(["viewers", "ops"], now - 85)).not.toContain("system:monitor");
     await dataOf(
       as.tenant_admin.ask(
-        `mutation ($id: UUID!) { unmapGroup(input: { mappingId: $id }) { result } }`,
+        `mutation ($id: UUID!) { unmapGroup(input: { mappingId: $id }) { isEnded } }`,
         {
           id: mapGroup.roleMapping.mappingId,
         },

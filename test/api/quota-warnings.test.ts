@@ -179,7 +179,7 @@ describe("a quota that pays for no operation", () => {
     `;
     const rollingBack = as.app_admin.ask(
       `mutation ($id: UUID!) {
-        rollbackQuota(input: { versionId: $id, reason: "back" }) { result }
+        rollbackQuota(input: { versionId: $id, reason: "back" }) { configId }
       }`,
       { id: version?.version_id },
     );

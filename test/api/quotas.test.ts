@@ -30,12 +30,12 @@ async function newApplication(): Promise<string> {
   const { createApplication } = await dataOf(
     admin.ask(
       `mutation ($name: String!) {
-        createApplication(input: { name: $name }) { result { appId } }
+        createApplication(input: { name: $name }) { appId }
       }`,
       { name: `application ${crypto.randomUUID()}` },
     ),
   );
-  return createApplication.result.appId;
+  return createApplication.appId;
 }
 
 async function publishTo(appId: string, iopsLimit: number, more = {}) {
@@ -293,7 +293,7 @@ test("two versions are compared field by field, and the old one is brought back"
   expect(compareQuotaVersions.map((row: { field: string }) => row.field)).not.toContain("app_id");
 
   const rollback = `mutation ($id: UUID!, $reason: String!) {
-    rollbackQuota(input: { versionId: $id, reason: $reason }) { result }
+    rollbackQuota(input: { versionId: $id, reason: $reason }) { configId }
   }`;
   expect(await refusalOf(admin.ask(rollback, { id: a, reason: " " }))).toBe(
     "QS422 reason is missing",

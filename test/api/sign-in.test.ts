@@ -119,8 +119,8 @@ describe("logout", () => {
     const [here, there] = [await start(), await start()];
     const { data } = await api
       .bearing(here.accessToken)
-      .ask("mutation { logout(input: {}) { result } }");
-    expect(data.logout.result).toBe(true);
+      .ask("mutation { logout(input: {}) { isEnded } }");
+    expect(data.logout.isEnded).toBe(true);
     const after = await api.bearing(here.accessToken).ask(seesItself);
     expect(after).toMatchObject({ status: 401, errors: [{ extensions: { code: "QS401" } }] });
     expect((await api.bearing(there.accessToken).ask(seesItself)).status).toBe(200);
@@ -128,7 +128,9 @@ describe("logout", () => {
 
   test("everywhere ends them all", async () => {
     const [here, there] = [await start(), await start()];
-    await api.bearing(here.accessToken).ask("mutation { logoutEverywhere(input: {}) { result } }");
+    await api
+      .bearing(here.accessToken)
+      .ask("mutation { logoutEverywhere(input: {}) { endedSessions } }");
     for (const { accessToken } of [here, there]) {
       expect((await api.bearing(accessToken).ask(seesItself)).status).toBe(401);
     }
@@ -136,18 +138,18 @@ describe("logout", () => {
 
   test("of another one's session only by who may manage that user", async () => {
     const victim = await start();
-    const revoke = `mutation ($id: UUID!) { revokeSession(input: { sessionId: $id }) { result } }`;
+    const revoke = `mutation ($id: UUID!) { revokeSession(input: { sessionId: $id }) { isEnded } }`;
     const sessions = `{ userSessions(first: 50, filter: { revokedAt: { isNull: true } }) {
       nodes { sessionId user { email } }
     } }`;
     const { data } = await api.bearing(victim.accessToken).ask(sessions);
     const mySession = data.userSessions.nodes.at(-1).sessionId;
     const stranger = await api.signIn("tenant_admin@theirs.example");
-    expect((await stranger.ask(revoke, { id: mySession })).data.revokeSession.result).toBe(false);
+    expect((await stranger.ask(revoke, { id: mySession })).data.revokeSession.isEnded).toBe(false);
     const admin = await api.signIn("tenant_admin@mine.example");
     const seen = (await admin.ask(sessions)).data.userSessions.nodes;
     expect(seen.map((node: { sessionId: string }) => node.sessionId)).toContain(mySession);
-    expect((await admin.ask(revoke, { id: mySession })).data.revokeSession.result).toBe(true);
+    expect((await admin.ask(revoke, { id: mySession })).data.revokeSession.isEnded).toBe(true);
   });
 });
 

@@ -114,7 +114,7 @@ describe("applicationStatus", () => {
   test("ends with the session", async () => {
     const live = await follow(status, "ops_admin@mine.example", { appId: mine.appId });
     await live.next();
-    await api.bearing(live.accessToken).ask("mutation { logout(input: {}) { result } }");
+    await api.bearing(live.accessToken).ask("mutation { logout(input: {}) { isEnded } }");
     // One more may have been on its way.
     const ended = (await live.next()) === undefined || (await live.next()) === undefined;
     expect(ended).toBe(true);

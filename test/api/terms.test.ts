@@ -121,7 +121,7 @@ const actions: Readonly<Record<string, () => string | Promise<string>>> = {
       quota { mode } } }`,
   "roll a quota back within the ceiling": async () =>
     `mutation { rollbackQuota(input: { versionId: "${await firstVersion()}", reason: "r" }) {
-      result } }`,
+      configId } }`,
   "publish a quota without a ceiling": async () => {
     await resetTerms(null, null);
     return publish(`${app}, iops: { iopsLimit: 1 }`);
@@ -158,16 +158,15 @@ const actions: Readonly<Record<string, () => string | Promise<string>>> = {
     `mutation { setTenantCeiling(input: { tenantId: "${tenantId}", reason: "r",
       removeIops: true }) { ceiling { iopsLimit } } }`,
   "set a reservation": () =>
-    `mutation { setReservation(input: { ${app}, reservedIops: "5", reason: "r" }) {
-      result { unpaidOperations } } }`,
+    `mutation { setReservation(input: { ${app}, reservedIops: "5", reason: "r" }) { unpaidOperations } }`,
   "remove a reservation": async () => {
     await dataOf(as.system_admin.ask((await actions["set a reservation"]?.()) ?? ""));
     return `mutation { removeReservation(input: { ${app}, reason: "r" }) {
       reservation { reservedIops } } }`;
   },
   "set a cost rule": async () =>
-    `mutation { createCostRule(input: { costRule: { operationId: "${await operation()}",
-      appId: "${await newApplication()}", cBaseOverride: "2" } }) { costRule { isActive } } }`,
+    `mutation { createCostRule(input: { operationId: "${await operation()}",
+      appId: "${await newApplication()}", cBaseOverride: "2" }) { costRule { isActive } } }`,
   "change an operation type": async () =>
     `mutation { updateOperationType(input: { operationId: "${await operation()}",
       patch: { description: "x" } }) { operationType { name } } }`,
@@ -189,16 +188,16 @@ const actions: Readonly<Record<string, () => string | Promise<string>>> = {
       suspension { reason } } }`,
   "register an access key": () =>
     `mutation { registerAccessKey(input: { ${app},
-      accessKeyId: "AKIA${crypto.randomUUID()}" }) { result { prefix } } }`,
+      accessKeyId: "AKIA${crypto.randomUUID()}" }) { prefix } }`,
   "import access keys": () =>
     `mutation { importAccessKeys(input: { entries: [{ app_id: "${appId}",
-      access_key_id: "AKIA${crypto.randomUUID()}" }] }) { result { registered } } }`,
+      access_key_id: "AKIA${crypto.randomUUID()}" }] }) { registered } }`,
   "lift a suspension": async () =>
     `mutation { liftSuspension(input: { suspensionId: "${await suspension()}", reason: "r" }) {
       suspension { reason } } }`,
   "move an application": async () =>
     `mutation { moveApplication(input: { appId: "${await newApplication()}",
-      clusterId: "${clusterId}" }) { result { openLeases } } }`,
+      clusterId: "${clusterId}" }) { openLeases } }`,
   "borrow from the future": async () => {
     return `mutation { borrowTokens(input: { ownerId: "${await limitedApplication()}", bucketType: IOPS_L2, tokens: "1",
       duration: "PT1M" }) { borrowing { status } } }`;
@@ -312,7 +311,7 @@ describe("a tenant's administrator", () => {
     );
     await setCeiling(100, null);
     const create = `mutation { createApplication(input: {
-      name: "${crypto.randomUUID()}", clusterId: "${clusterId}" }) { result { appId } } }`;
+      name: "${crypto.randomUUID()}", clusterId: "${clusterId}" }) { appId } }`;
     expect(await refusalOf(as.tenant_admin.ask(create))).toBe("QS403 tenant ceiling is exceeded");
   });
 

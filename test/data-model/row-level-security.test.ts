@@ -49,6 +49,7 @@ const belonging: Readonly<Record<string, (sql: TransactionSql, t: TenantWorld) =
   reservation_history: (sql, t) => sql`app_id = ${t.appId}`,
   api_keys: (sql, t) => sql`app_id = ${t.appId}`,
   service_tokens: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
+  grants: (sql, t) => sql`tenant_id = ${t.tenantId}`,
   invitations: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
   user_sessions: (sql, t) => sql`user_id = any (${Object.values(t.users)}::uuid[])`,
 };
@@ -67,7 +68,14 @@ function schemaOf(table: string): string {
   if (["audit_logs", "quota_version_history", "reservation_history"].includes(table)) {
     return "rate_limiter_audit";
   }
-  const views = ["api_keys", "user_sessions", "service_tokens", "invitations", ...operatorTables];
+  const views = [
+    "api_keys",
+    "user_sessions",
+    "service_tokens",
+    "invitations",
+    "grants",
+    ...operatorTables,
+  ];
   if (views.includes(table)) return "rate_limiter_admin";
   return "rate_limiter";
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { SafeError } from "postgraphile/grafast";
-import { NoSchemaIntrospectionCustomRule } from "postgraphile/graphql";
+import { NoSchemaIntrospectionCustomRule, print } from "postgraphile/graphql";
 import "postgraphile/grafserv";
 import { ApiError } from "../api-error.ts";
 import type { OpenSockets } from "../http/open-sockets.ts";
@@ -64,17 +64,18 @@ function noteSocket({ subscriptions, extra }: SocketContext, sockets: RequestRul
 }
 
 interface Body {
-  readonly query: unknown;
+  query: unknown;
   readonly operationName: unknown;
   readonly variableValues: unknown;
 }
 
 function checkBody(
-  { query, operationName, variableValues }: Body,
+  body: Body,
   limits: Limits,
   bounds: DocumentBounds,
   isOverSocket: boolean,
 ): void {
+  const { query, operationName, variableValues } = body;
   if (typeof query !== "string") return;
   checkVariables(variableValues, bounds);
   const document = boundedDocument(query, bounds);
@@ -85,7 +86,9 @@ function checkBody(
   if (!isOverSocket && kind === "subscription") throw subscriptionNeedsSocket();
   // And would answer these over a socket, without the limits of requests.
   if (isOverSocket && kind !== undefined && kind !== "subscription") throw socketIsForLive();
-  checkLimits(document, name, (variableValues ?? {}) as Record<string, unknown>, limits);
+  const variables = (variableValues ?? {}) as Record<string, unknown>;
+  const sized = checkLimits(document, name, variables, limits);
+  if (sized !== document) body.query = print(sized);
 }
 
 function subscriptionNeedsSocket(): ApiError {

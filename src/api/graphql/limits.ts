@@ -40,10 +40,15 @@ const maxSelectionsLookedAt = 50_000;
 interface Budget extends Limits {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly variables: Readonly<Record<string, unknown>>;
+  /** Pages whose size was left out. */
+  readonly unsized: Set<FieldNode>;
   cost: number;
   introspectionCost: number;
   lookedAt: number;
 }
+
+/** Rows of a page whose size is left out. */
+const defaultPageSize = 50;
 
 /** Of one field: how deep it stands, and how often it will be answered. */
 interface Place {
@@ -54,25 +59,41 @@ interface Place {
 /**
  * Refuses an operation that is too deep, or whose pages multiply to too many fields. Every field
  * counts once for each row that it may be answered for. Runs before validation, which is slow
- * for large documents: only the syntax is known to be valid.
+ * for large documents: only the syntax is known to be valid. Answers the document, with a size
+ * for each page that has none.
  */
 export function checkLimits(
   document: DocumentNode,
   operationName: string | null | undefined,
   variables: Readonly<Record<string, unknown>>,
   limits: Limits,
-): void {
+): DocumentNode {
   const operation = operationOf(document, operationName);
-  if (operation === undefined) return;
+  if (operation === undefined) return document;
   const budget: Budget = {
     ...limits,
     fragments: fragmentsOf(document),
     variables: { ...defaultsOf(operation), ...variables },
+    unsized: new Set(),
     cost: 0,
     introspectionCost: 0,
     lookedAt: 0,
   };
   spend(operation.selectionSet, { depth: 1, times: 1 }, budget);
+  return budget.unsized.size === 0 ? document : withSizes(document, budget);
+}
+
+function withSizes(document: DocumentNode, { unsized, maxPageSize }: Budget): DocumentNode {
+  const value = String(Math.min(defaultPageSize, maxPageSize));
+  const first: ArgumentNode = {
+    kind: Kind.ARGUMENT,
+    name: { kind: Kind.NAME, value: "first" },
+    value: { kind: Kind.INT, value },
+  };
+  return visit(document, {
+    Field: (field) =>
+      unsized.has(field) ? { ...field, arguments: [...(field.arguments ?? []), first] } : undefined,
+  });
 }
 
 /** The operation that a request asks for, as far as it names one that is there. */
@@ -193,15 +214,21 @@ function pageSizeOf(
     argument(field, "last", budget) ??
     lengthOf(field, "appIds", budget);
   if (size !== undefined && size > budget.maxPageSize) throw pageTooLarge(budget);
-  if (size === undefined && asksForRows(selectionSet, budget)) throw pageWithoutSize(budget);
-  return size === undefined ? undefined : Math.max(size, 1);
+  if (size !== undefined) return Math.max(size, 1);
+  if (!asksForRows(selectionSet, budget)) return undefined;
+  if (isNamed(field, "first") || isNamed(field, "last")) throw pageWithoutSize(budget);
+  budget.unsized.add(field);
+  return Math.min(defaultPageSize, budget.maxPageSize);
 }
 
 /** A connection, whatever its name: these occur nowhere else. Cursors are read from rows as well. */
 function asksForRows(selectionSet: SelectionSetNode, budget: Budget): boolean {
-  return fieldsOf(selectionSet, budget).some(({ name }) =>
-    /^(nodes|edges|pageInfo)$/.test(name.value),
-  );
+  return fieldsOf(selectionSet, budget).some(({ name }) => /^(nodes|pageInfo)$/.test(name.value));
+}
+
+/** Given as null, or as a variable that is not there. */
+function isNamed(field: FieldNode, argumentName: string): boolean {
+  return field.arguments?.some(({ name }) => name.value === argumentName) ?? false;
 }
 
 function argument(field: FieldNode, name: string, { variables }: Budget): number | undefined {
@@ -238,6 +265,6 @@ function pageTooLarge({ maxPageSize }: Limits): ApiError {
 }
 
 function pageWithoutSize({ maxPageSize }: Limits): ApiError {
-  const hint = `Say how many rows with first or last, ${maxPageSize} at most.`;
+  const hint = `Give first or last a number, ${maxPageSize} at most, or leave both out.`;
   return new ApiError("QS400", "page has no size", hint);
 }

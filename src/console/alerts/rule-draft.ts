@@ -1,5 +1,5 @@
 import type { Condition } from "./conditions.ts";
-import type { AlertConfigInput, AlertRulesQuery } from "./rules.operations.ts";
+import type { AlertRulesQuery, CreateAlertConfigInput } from "./rules.operations.ts";
 
 export type Rule = NonNullable<NonNullable<AlertRulesQuery["alertConfigs"]>["nodes"][number]>;
 
@@ -44,7 +44,10 @@ export function draftOf(rule: Rule | undefined): RuleDraft {
   };
 }
 
-type Limits = Omit<AlertConfigInput, "appId" | "notificationConfig"> & {
+type Limits = Omit<
+  CreateAlertConfigInput,
+  "appId" | "clientMutationId" | "cooldownSeconds" | "notificationConfig"
+> & {
   readonly cooldownSeconds: number;
 };
 

@@ -160,9 +160,7 @@ function useSave(appId: string | null, rule: Rule | undefined) {
           },
         })
       : await create.act({
-          input: {
-            alertConfig: { appId, ...limits, notificationConfig: notificationConfig ?? {} },
-          },
+          input: { appId, ...limits, notificationConfig: notificationConfig ?? {} },
         });
     return done !== undefined;
   }

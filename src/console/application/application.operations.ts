@@ -239,7 +239,7 @@ export type RollbackQuotaMutationVariables = Exact<{
 }>;
 
 
-export type RollbackQuotaMutation = { rollbackQuota: { result: string | null } | null };
+export type RollbackQuotaMutation = { rollbackQuota: { configId: string | null } | null };
 
 export type TryQuotaQueryVariables = Exact<{
   appId?: string | null | undefined;
@@ -274,28 +274,28 @@ export type CreateKeyMutationVariables = Exact<{
 }>;
 
 
-export type CreateKeyMutation = { createApiKey: { result: { apiKey: string | null } | null } | null };
+export type CreateKeyMutation = { createApiKey: { apiKey: string | null } | null };
 
 export type RotateKeyMutationVariables = Exact<{
   input: RotateApiKeyInput;
 }>;
 
 
-export type RotateKeyMutation = { rotateApiKey: { result: { apiKey: string | null } | null } | null };
+export type RotateKeyMutation = { rotateApiKey: { apiKey: string | null } | null };
 
 export type RevokeKeyMutationVariables = Exact<{
   input: RevokeApiKeyInput;
 }>;
 
 
-export type RevokeKeyMutation = { revokeApiKey: { result: string | null } | null };
+export type RevokeKeyMutation = { revokeApiKey: { revokedAt: string | null } | null };
 
 export type RegisterKeyMutationVariables = Exact<{
   input: RegisterAccessKeyInput;
 }>;
 
 
-export type RegisterKeyMutation = { registerAccessKey: { result: { apiKeyId: string | null } | null } | null };
+export type RegisterKeyMutation = { registerAccessKey: { apiKeyId: string | null } | null };
 
 export type UsageQueryVariables = Exact<{
   appId: string;
@@ -444,7 +444,7 @@ mutation CancelQuota($input: CancelQuotaInput!) {
 export const RollbackQuotaDocument = `
 mutation RollbackQuota($input: RollbackQuotaInput!) {
   rollbackQuota(input: $input) {
-    result
+    configId
   }
 }
 ` as unknown as TypedDocumentNode<RollbackQuotaMutation, RollbackQuotaMutationVariables>;
@@ -512,34 +512,28 @@ query Keys($appId: UUID!) {
 export const CreateKeyDocument = `
 mutation CreateKey($input: CreateApiKeyInput!) {
   createApiKey(input: $input) {
-    result {
-      apiKey
-    }
+    apiKey
   }
 }
 ` as unknown as TypedDocumentNode<CreateKeyMutation, CreateKeyMutationVariables>;
 export const RotateKeyDocument = `
 mutation RotateKey($input: RotateApiKeyInput!) {
   rotateApiKey(input: $input) {
-    result {
-      apiKey
-    }
+    apiKey
   }
 }
 ` as unknown as TypedDocumentNode<RotateKeyMutation, RotateKeyMutationVariables>;
 export const RevokeKeyDocument = `
 mutation RevokeKey($input: RevokeApiKeyInput!) {
   revokeApiKey(input: $input) {
-    result
+    revokedAt
   }
 }
 ` as unknown as TypedDocumentNode<RevokeKeyMutation, RevokeKeyMutationVariables>;
 export const RegisterKeyDocument = `
 mutation RegisterKey($input: RegisterAccessKeyInput!) {
   registerAccessKey(input: $input) {
-    result {
-      apiKeyId
-    }
+    apiKeyId
   }
 }
 ` as unknown as TypedDocumentNode<RegisterKeyMutation, RegisterKeyMutationVariables>;

@@ -167,10 +167,8 @@ function PriceDialog({
       document={CreateCostRuleDocument}
       variables={({ base = "", size = "" }) => ({
         input: {
-          costRule: {
-            ...{ appId, operationId: operation.operationId },
-            ...{ cBaseOverride: base, cBwOverride: size },
-          },
+          ...{ appId, operationId: operation.operationId },
+          ...{ cBaseOverride: base, cBwOverride: size },
         },
       })}
       onClose={onClose}

@@ -5,31 +5,25 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-/** An input for mutations affecting `CostRule` */
-export type CostRuleInput = {
+/** All input for the create `CostRule` mutation. */
+export type CreateCostRuleInput = {
   /** The application it is for. */
   appId: string;
   /** Tokens for the operation itself; null keeps the default. */
   cBaseOverride?: string | null | undefined;
   /** Tokens for each unit of size; null keeps the default. */
   cBwOverride?: string | null | undefined;
+  /**
+   * An arbitrary string value with no semantic meaning. Will be included in the
+   * payload verbatim. May be used to track mutations by the client.
+   */
+  clientMutationId?: string | null | undefined;
   /** The operation it is about. */
   operationId: string;
   /** First moment it holds. */
   validFrom?: string | null | undefined;
   /** First moment it no longer holds; null where it has no end. */
   validTo?: string | null | undefined;
-};
-
-/** All input for the create `CostRule` mutation. */
-export type CreateCostRuleInput = {
-  /**
-   * An arbitrary string value with no semantic meaning. Will be included in the
-   * payload verbatim. May be used to track mutations by the client.
-   */
-  clientMutationId?: string | null | undefined;
-  /** The `CostRule` to be created by this mutation. */
-  costRule: CostRuleInput;
 };
 
 /** All input for the `deleteCostRule` mutation. */

@@ -192,7 +192,7 @@ function StepDialog({ step, appId, name, onClose, onDone }: StepProps) {
         document={CreateKeyDocument}
         variables={({ key = "" }) => ({ input: { appId, ...(key && { name: key }) } })}
         onClose={onClose}
-        onDone={(data) => onDone(data.createApiKey?.result?.apiKey)}
+        onDone={(data) => onDone(data.createApiKey?.apiKey)}
       >
         <TextField label="Name" name="key" hint="For people, such as the service that has it" />
       </ActionDialog>
@@ -230,7 +230,7 @@ function StepDialog({ step, appId, name, onClose, onDone }: StepProps) {
         document={RotateKeyDocument}
         variables={({ overlap = "P1D" }) => ({ input: { apiKeyId: key.apiKeyId, overlap } })}
         onClose={onClose}
-        onDone={(data) => onDone(data.rotateApiKey?.result?.apiKey)}
+        onDone={(data) => onDone(data.rotateApiKey?.apiKey)}
       >
         <ChoiceField
           label="The old key goes on working"

@@ -73,7 +73,7 @@ export type SetReservationMutationVariables = Exact<{
 }>;
 
 
-export type SetReservationMutation = { setReservation: { result: { blockedOperations: Array<string | null> | null, unpaidOperations: Array<string | null> | null } | null } | null };
+export type SetReservationMutation = { setReservation: { blockedOperations: Array<string | null> | null, unpaidOperations: Array<string | null> | null } | null };
 
 export type RemoveReservationMutationVariables = Exact<{
   input: RemoveReservationInput;
@@ -175,10 +175,8 @@ query ClusterConsumers($since: Datetime!, $until: Datetime!) {
 export const SetReservationDocument = `
 mutation SetReservation($input: SetReservationInput!) {
   setReservation(input: $input) {
-    result {
-      blockedOperations
-      unpaidOperations
-    }
+    blockedOperations
+    unpaidOperations
   }
 }
 ` as unknown as TypedDocumentNode<SetReservationMutation, SetReservationMutationVariables>;

@@ -225,7 +225,7 @@ function SetDialog({
       })}
       onClose={onClose}
       onDone={({ setReservation }) => {
-        const unpaid = setReservation?.result?.unpaidOperations ?? [];
+        const unpaid = setReservation?.unpaidOperations ?? [];
         const note = unpaid.length > 0 ? `Too small for ${unpaid.join(", ")}` : undefined;
         tell("Reserved", note);
         onDone();

@@ -23,7 +23,7 @@ export default function JobsPage() {
   const jobs = present(data?.failedJobs?.nodes);
 
   async function retryThese(these: readonly Job[]) {
-    const jobIds = these.map(({ jobId }) => jobId);
+    const jobIds = [...present(these.map(({ jobId }) => jobId))];
     const done = await retry.act({ input: { jobIds } });
     if (done === undefined) return;
     tell("Retried", `${done.retryJobs?.retried ?? 0} of ${these.length} run again`);

@@ -12,7 +12,7 @@ export type RetryJobsInput = {
    * payload verbatim. May be used to track mutations by the client.
    */
   clientMutationId?: string | null | undefined;
-  jobIds?: Array<string | null | undefined> | null | undefined;
+  jobIds?: Array<string> | null | undefined;
 };
 
 export type FailedJobsQueryVariables = Exact<{ [key: string]: never; }>;

@@ -13,7 +13,7 @@ const all = `query ($first: Int!, $after: Cursor) {
   }
 }`;
 const create = `mutation ($input: CreateApiKeyInput!) {
-  createApiKey(input: $input) { result { apiKey } }
+  createApiKey(input: $input) { apiKey }
 }`;
 const revoke = `mutation ($apiKeyId: UUID!) {
   revokeApiKey(input: { apiKeyId: $apiKeyId }) { clientMutationId }
@@ -43,8 +43,8 @@ export function keysOf(client: ApiClient): ManagedKeys {
     list: async () => (await nodes()).map(keyOf),
     async create(path, { name, expiresAt }) {
       const input = { appId: await applicationId(client, path), name, expiresAt };
-      type Answer = { createApiKey: { result: { apiKey: string } } };
-      return (await client.ask<Answer>(create, { input })).createApiKey.result.apiKey;
+      type Answer = { createApiKey: { apiKey: string } };
+      return (await client.ask<Answer>(create, { input })).createApiKey.apiKey;
     },
     async revoke(path) {
       for (const node of await nodes()) {

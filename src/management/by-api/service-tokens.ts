@@ -13,7 +13,7 @@ const all = `query ($first: Int!, $after: Cursor) {
   }
 }`;
 const issue = `mutation ($input: IssueServiceTokenInput!) {
-  issueServiceToken(input: $input) { result { token } }
+  issueServiceToken(input: $input) { token }
 }`;
 const revoke = `mutation ($tokenId: UUID!) {
   revokeServiceToken(input: { tokenId: $tokenId }) { clientMutationId }
@@ -47,8 +47,8 @@ export function serviceTokensOf(client: ApiClient): ManagedServiceTokens {
     list: async () => (await nodes()).map(tokenOf),
     async create(path, { name, expiresAt, permissions }) {
       const input = { userId: await serviceAccountId(client, path), name, expiresAt, permissions };
-      type Answer = { issueServiceToken: { result: { token: string } } };
-      return (await client.ask<Answer>(issue, { input })).issueServiceToken.result.token;
+      type Answer = { issueServiceToken: { token: string } };
+      return (await client.ask<Answer>(issue, { input })).issueServiceToken.token;
     },
     async revoke(path) {
       for (const node of await nodes()) {

@@ -10,8 +10,8 @@ import {
 import type { ApiClient } from "./api-client.ts";
 import { tenantId, unknown } from "./find.ts";
 
-const create = `mutation ($user: UserInput!) {
-  createUser(input: { user: $user }) { user { userId } }
+const create = `mutation ($input: CreateUserInput!) {
+  createUser(input: $input) { user { userId } }
 }`;
 
 export function usersOf(client: ApiClient): ManagedUsers {
@@ -30,9 +30,13 @@ export function usersOf(client: ApiClient): ManagedUsers {
   return {
     list: async () => (await people()).map(userOf),
     async create([tenant = "", email = ""], { username, role }) {
-      const user = { tenantId: await tenantId(client, tenant), email, username: username ?? email };
+      const input = {
+        tenantId: await tenantId(client, tenant),
+        email,
+        username: username ?? email,
+      };
       type Answer = { createUser: { user: { userId: string } } };
-      const made = (await client.ask<Answer>(create, { user })).createUser.user;
+      const made = (await client.ask<Answer>(create, { input })).createUser.user;
       await assignRole(client, made.userId, role);
     },
     async change(path, { username, active, role }) {

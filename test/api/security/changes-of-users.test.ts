@@ -62,7 +62,7 @@ const changes: Record<string, (role: string) => string> = {
   }) { userRole { userRoleId } }`,
   "a password": () =>
     'resetPassword(input: { userId: $user, newPassword: "tangled orchid ferry 77" }) { changed }',
-  "no second factor": () => "resetSecondFactor(input: { userId: $user }) { result }",
+  "no second factor": () => "resetSecondFactor(input: { userId: $user }) { isReset }",
 };
 
 const change = (client: Client, what: string, role: string, { userId }: Target) =>
@@ -85,7 +85,7 @@ const setExpiry = (userId: string, until: string | null) => sql`
 `;
 
 const endSession = (client: Client, { sessionId }: Target) =>
-  client.ask("mutation ($id: UUID!) { revokeSession(input: { sessionId: $id }) { result } }", {
+  client.ask("mutation ($id: UUID!) { revokeSession(input: { sessionId: $id }) { isEnded } }", {
     id: sessionId,
   });
 
@@ -108,7 +108,7 @@ describe.each(["tenant_admin", "system_admin"] as const)("a %s for an hour", (wh
 
     test("no end of a session", async () => {
       const target = await makeTarget(role, null);
-      expect((await endSession(as[who], target)).data.revokeSession.result).toBe(false);
+      expect((await endSession(as[who], target)).data.revokeSession.isEnded).toBe(false);
     });
   });
 
@@ -120,7 +120,7 @@ describe.each(["tenant_admin", "system_admin"] as const)("a %s for an hour", (wh
 
     test("the end of a session", async () => {
       const target = await makeTarget("tenant_admin", inAnHour);
-      expect((await endSession(as[who], target)).data.revokeSession.result).toBe(true);
+      expect((await endSession(as[who], target)).data.revokeSession.isEnded).toBe(true);
     });
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Client } from "../api.ts";
 import { dataOf, refusalOf, serveTwoTenants } from "../world.ts";
 
-const { database, as, mine } = await serveTwoTenants();
+const { database, api, as, mine } = await serveTwoTenants();
 const { sql } = database;
 
 const apply = `mutation ($wanted: JSON!, $managedBy: String) {
@@ -72,6 +72,38 @@ describe("a configuration of a tenant", () => {
       await transaction`select from rate_limiter_admin.apply_configuration('[]', 'held')`;
       expect(await outcomeOf(as.system_admin.ask(apply, { wanted: [] }))).toBe("nothing");
     });
+  });
+
+  test("has a name of its tenant: others neither see it, nor take it, nor manage by it", async () => {
+    const theirAdmin = await api.signIn("tenant_admin@theirs.example");
+    const managed = async (by: Client, tenant: string) =>
+      (await standing(by)).find(({ kind, path }) => kind === "application" && path[0] === tenant);
+    const attempt = (by: Client, object: Standing | undefined, takeOver: boolean) => {
+      const { kind, path, spec } = object as Standing;
+      const wanted = [{ kind, path, spec }];
+      return outcomeOf(
+        by.ask(apply.replace("takeOver: true", `takeOver: ${takeOver}`), {
+          ...{ wanted, managedBy: "team" },
+        }),
+      );
+    };
+    const ours = await managed(as.tenant_admin, "mine");
+    const other = await managed(theirAdmin, "theirs");
+    expect(await attempt(as.tenant_admin, ours, true)).toBe("adopt");
+    expect(await attempt(theirAdmin, other, false)).toBe("adopt");
+    expect((await managed(theirAdmin, "theirs"))?.managedBy).toBe("team");
+    expect((await managed(as.system_admin, "theirs"))?.managedBy).toBe("theirs/team");
+    // The operator's configuration of the same name is another one, and so is the tenant's to it.
+    expect(await attempt(as.system_admin, ours, false)).toBe("QS409");
+    expect(await attempt(as.system_admin, ours, true)).toBe("adopt");
+    expect((await managed(as.tenant_admin, "mine"))?.managedBy).toBe("the operator");
+    expect(await attempt(as.tenant_admin, ours, false)).toBe("QS409");
+    const pruned = await as.tenant_admin.ask(
+      `mutation { applyConfiguration(input: {
+        wanted: [], reason: "prune", managedBy: "team", prune: true
+      }) { results { kind } } }`,
+    );
+    expect(pruned.data.applyConfiguration.results).toEqual([]);
   });
 
   test("has a name that can be read", async () => {

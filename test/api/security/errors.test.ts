@@ -14,7 +14,7 @@ const requests: Record<string, RequestInit> = {
   "a field that does not exist": { method: "POST", headers: json, body: '{"query":"{ viewr }"}' },
   "a missing argument": {
     ...{ method: "POST", headers: json },
-    body: '{"query":"mutation { logout { result } }"}',
+    body: '{"query":"mutation { logout { isEnded } }"}',
   },
   "no JSON": { method: "POST", headers: json, body: "no JSON" },
   "no query": { method: "POST", headers: json, body: "{}" },
@@ -126,7 +126,7 @@ test("while the database is away every answer says so, and when to try again", a
 test("a failed constraint names the rule, and no row", async () => {
   const { errors } = await as.tenant_admin.ask(
     `mutation ($id: UUID!) {
-      createUser(input: { user: { tenantId: $id, username: "secret name", email: "bad" } }) {
+      createUser(input: { tenantId: $id, username: "secret name", email: "bad" }) {
         user { userId }
       }
     }`,

@@ -26,7 +26,7 @@ const setExpiry = (role: string, until: string | null) => sql`
 async function makeUser(client: Client, username: string): Promise<string> {
   const { createUser } = await dataOf(
     client.ask(
-      `mutation ($user: UserInput!) { createUser(input: { user: $user }) { user { userId } } }`,
+      `mutation ($user: CreateUserInput!) { createUser(input: $user) { user { userId } } }`,
       { user: { tenantId: mine.tenantId, username, email: `${username}@mine.example` } },
     ),
   );
@@ -103,7 +103,7 @@ describe("a system administrator for a time", () => {
         as.system_admin.ask(
           `mutation ($role: UUID!, $permission: UUID!) {
             createRolePermission(input: {
-              rolePermission: { roleId: $role, permissionId: $permission }
+              roleId: $role, permissionId: $permission
             }) { clientMutationId }
           }`,
           { role: row?.role, permission: row?.permission },

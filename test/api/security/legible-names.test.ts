@@ -18,15 +18,15 @@ const marks = [
 
 const makes: Readonly<Record<string, (name: string) => [string, Record<string, unknown>]>> = {
   tenant: (name) => [
-    "mutation ($name: String!) { createTenant(input: { tenant: { name: $name } }) { tenant { name } } }",
+    "mutation ($name: String!) { createTenant(input: { name: $name }) { tenant { name } } }",
     { name },
   ],
   application: (name) => [
-    "mutation ($name: String!) { createApplication(input: { name: $name }) { result { appId } } }",
+    "mutation ($name: String!) { createApplication(input: { name: $name }) { appId } }",
     { name },
   ],
   user: (username) => [
-    `mutation ($user: UserInput!) { createUser(input: { user: $user }) { user { userId } } }`,
+    `mutation ($user: CreateUserInput!) { createUser(input: $user) { user { userId } } }`,
     { user: { tenantId: mine.tenantId, username, email: "mark@mine.example" } },
   ],
   "service account": (name) => [
@@ -36,12 +36,12 @@ const makes: Readonly<Record<string, (name: string) => [string, Record<string, u
     { name },
   ],
   role: (name) => [
-    "mutation ($name: String!) { createRole(input: { role: { name: $name } }) { role { name } } }",
+    "mutation ($name: String!) { createRole(input: { name: $name }) { role { name } } }",
     { name },
   ],
   key: (name) => [
     `mutation ($app: UUID!, $name: String!) {
-      createApiKey(input: { appId: $app, name: $name }) { result { prefix } }
+      createApiKey(input: { appId: $app, name: $name }) { prefix }
     }`,
     { app: mine.appId, name },
   ],

@@ -7,17 +7,17 @@ const { sql } = database;
 const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
 const inADay = new Date(Date.now() + 86_400_000).toISOString();
 
-const create = `mutation ($name: String!, $roles: [String], $until: Datetime, $tenant: UUID) {
+const create = `mutation ($name: String!, $roles: [String!], $until: Datetime, $tenant: UUID) {
   createServiceAccount(
     input: { name: $name, roles: $roles, rolesExpireAt: $until, tenantId: $tenant }
   ) {
     serviceAccount { userId username email isServiceAccount }
   }
 }`;
-const issue = `mutation ($user: UUID!, $until: Datetime!, $permissions: [String]) {
+const issue = `mutation ($user: UUID!, $until: Datetime!, $permissions: [String!]) {
   issueServiceToken(
     input: { userId: $user, expiresAt: $until, name: "deploy", permissions: $permissions }
-  ) { result { tokenId token prefix } }
+  ) { tokenId token prefix }
 }`;
 const viewer = "{ viewer { userId username } viewerPermissions }";
 const rename = `mutation ($app: UUID!) {
@@ -47,7 +47,7 @@ async function issueToken(
   by: Client = as.tenant_admin,
 ): Promise<Issued & { readonly client: Client }> {
   const { issueServiceToken } = await dataOf(by.ask(issue, { user, until: inADay, permissions }));
-  return { ...issueServiceToken.result, client: api.bearing(issueServiceToken.result.token) };
+  return { ...issueServiceToken, client: api.bearing(issueServiceToken.token) };
 }
 
 describe("a service account", () => {
@@ -202,7 +202,7 @@ describe("a token", () => {
     const user = await makeAccount();
     const [one, other] = [await issueToken(user), await issueToken(user)];
     const revoke = `mutation ($token: UUID!) {
-      revokeServiceToken(input: { tokenId: $token }) { result }
+      revokeServiceToken(input: { tokenId: $token }) { revokedAt }
     }`;
     expect(await refusalOf(one.client.ask(revoke, { token: other.tokenId }))).toBe(
       "QS404 unknown service token",

@@ -214,7 +214,7 @@ describe("a second factor", () => {
 
   test("is removed with a code, or by an administrator who may", async () => {
     const reset = `mutation ($user: UUID!) {
-      resetSecondFactor(input: { userId: $user }) { result }
+      resetSecondFactor(input: { userId: $user }) { isReset }
     }`;
     const user = mine.users.app_admin;
     expect(await refusalOf(as.ops_admin.ask(reset, { user }))).toBe("QS403 permission denied");
