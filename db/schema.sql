@@ -315,7 +315,7 @@ create type rate_limiter_internal.quota_snapshot as (
 
 create table rate_limiter.alert_configs (
   alert_id uuid not null default gen_random_uuid(),
-  app_id uuid not null,
+  app_id uuid,
   metric_name character varying(255) not null,
   condition character varying(50) not null,
   threshold_value double precision not null,
@@ -927,6 +927,7 @@ create table rate_limiter.tenants (
   description text,
   is_active boolean not null default true,
   requires_second_factor boolean not null default false,
+  has_default_alerts boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint tenant_description_length CHECK (char_length(description) <= 2000),
@@ -1298,6 +1299,8 @@ create table rate_limiter_private.job_progress (
 create table rate_limiter_private.job_workers (
   worker_id text not null,
   seen_at timestamp with time zone not null default clock_timestamp(),
+  webhook_networks inet[] not null default '{}'::inet[],
+  probe_networks inet[] not null default '{}'::inet[],
   constraint job_workers_pkey PRIMARY KEY (worker_id)
 );
 
@@ -1510,7 +1513,7 @@ create table rate_limiter_private.user_sessions (
 CREATE INDEX idx_alert_configs_active ON rate_limiter.alert_configs USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_alert_configs_app ON rate_limiter.alert_configs USING btree (app_id);
 CREATE INDEX idx_alert_configs_metric ON rate_limiter.alert_configs USING btree (metric_name);
-CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (alert_id, triggered_at DESC);
+CREATE INDEX idx_alert_history_alert ON rate_limiter.alert_history USING btree (alert_id, app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_app ON rate_limiter.alert_history USING btree (app_id, triggered_at DESC);
 CREATE INDEX idx_alert_history_status ON rate_limiter.alert_history USING btree (status) WHERE ((status)::text <> 'resolved'::text);
 CREATE INDEX idx_alert_history_triggered ON rate_limiter.alert_history USING btree (triggered_at DESC);
@@ -1523,7 +1526,7 @@ CREATE INDEX idx_app_facts_cluster ON rate_limiter.app_facts USING btree (cluste
 CREATE INDEX idx_applications_active ON rate_limiter.applications USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_applications_cluster ON rate_limiter.applications USING btree (cluster_id);
 CREATE INDEX idx_applications_metadata ON rate_limiter.applications USING gin (metadata);
-CREATE INDEX idx_applications_tenant ON rate_limiter.applications USING btree (tenant_id);
+CREATE INDEX idx_applications_tenant ON rate_limiter.applications USING btree (tenant_id, app_id);
 CREATE INDEX idx_bandwidth_metrics_tags ON rate_limiter.bandwidth_metrics USING gin (tags jsonb_path_ops);
 CREATE INDEX idx_bandwidth_metrics_time ON rate_limiter.bandwidth_metrics USING brin ("timestamp");
 CREATE INDEX idx_charges_charged ON rate_limiter.charges USING brin (charged_at);
@@ -1594,11 +1597,11 @@ CREATE INDEX idx_users_username ON rate_limiter.users USING gin (to_tsvector('en
 CREATE UNIQUE INDEX user_service_account_name_unique ON rate_limiter.users USING btree (tenant_id, lower((username)::text)) WHERE is_service_account;
 CREATE UNIQUE INDEX user_tenant_email_unique ON rate_limiter.users USING btree (tenant_id, lower((email)::text));
 CREATE INDEX idx_audit_logs_action ON rate_limiter_audit.audit_logs USING btree (action, created_at DESC);
-CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC);
-CREATE INDEX idx_audit_logs_created ON rate_limiter_audit.audit_logs USING btree (created_at DESC);
+CREATE INDEX idx_audit_logs_app ON rate_limiter_audit.audit_logs USING btree (app_id, created_at DESC, log_id DESC);
+CREATE INDEX idx_audit_logs_created ON rate_limiter_audit.audit_logs USING btree (created_at DESC, log_id DESC);
 CREATE INDEX idx_audit_logs_entity ON rate_limiter_audit.audit_logs USING btree (entity_type, entity_id, created_at DESC);
 CREATE INDEX idx_audit_logs_request ON rate_limiter_audit.audit_logs USING btree (request_id) WHERE (request_id IS NOT NULL);
-CREATE INDEX idx_audit_logs_tenant ON rate_limiter_audit.audit_logs USING btree (tenant_id, created_at DESC);
+CREATE INDEX idx_audit_logs_tenant ON rate_limiter_audit.audit_logs USING btree (tenant_id, created_at DESC, log_id DESC);
 CREATE INDEX idx_audit_logs_text ON rate_limiter_audit.audit_logs USING gin (((old_values)::text) gin_trgm_ops, ((new_values)::text) gin_trgm_ops);
 CREATE INDEX idx_audit_logs_user ON rate_limiter_audit.audit_logs USING btree (user_id, created_at DESC);
 CREATE INDEX idx_audit_logs_values ON rate_limiter_audit.audit_logs USING gin (old_values, new_values);
@@ -2028,7 +2031,7 @@ create function rate_limiter.alert_configs_destinations(alert rate_limiter.alert
   returns rate_limiter_admin.alert_destination[]
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 2c8ce8670ac98997
+  -- body 437bc9e8e94044b4
 
 create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
   returns SETOF jsonb
@@ -2255,11 +2258,12 @@ create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_
   set search_path=pg_catalog, pg_temp;
   -- body 98e6bd14d60797a2
 
-create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid, max_rows bigint)
-  returns bigint
-  language plpgsql volatile parallel unsafe
-  set search_path=pg_catalog, pg_temp;
-  -- body 3d4a153048b16305
+create function rate_limiter_admin.begin_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body f0df051d8b982f6c
 
 create function rate_limiter_admin.borrow_tokens(owner_id uuid, bucket_type rate_limiter.bucket_type, tokens numeric, duration interval, lender_owner_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.token_borrowing
@@ -2333,15 +2337,25 @@ create function rate_limiter_admin.expire_role(user_id uuid, role text)
   set search_path=pg_catalog, pg_temp;
   -- body 2de9eda71b1964a5
 
-create function rate_limiter_admin.export_audit(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
-  returns SETOF rate_limiter_audit.audit_logs
-  language sql stable parallel safe;
-  -- body f3fe251dcadcd182
+create function rate_limiter_admin.export_applications(after_app_id uuid, max_rows integer)
+  returns SETOF uuid
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp
+  set plan_cache_mode=force_custom_plan;
+  -- body 8d435b15b4ffcdb9
 
-create function rate_limiter_admin.export_metrics(since timestamp with time zone, until timestamp with time zone, app_id uuid DEFAULT NULL::uuid, max_rows bigint DEFAULT NULL::bigint)
-  returns TABLE(application_id uuid, application_name text, measured_at timestamp with time zone, metric_name text, value double precision, unit text, tags jsonb)
-  language sql stable parallel safe;
-  -- body cc62637bb6ce4ed7
+create function rate_limiter_admin.export_audit(since timestamp with time zone, until timestamp with time zone, app_id uuid, after_created_at timestamp with time zone, after_log_id uuid, max_rows integer)
+  returns SETOF rate_limiter_audit.audit_logs
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp
+  set plan_cache_mode=force_custom_plan;
+  -- body 32f45456b9a015a8
+
+create function rate_limiter_admin.export_metrics(since timestamp with time zone, until timestamp with time zone, app_ids uuid[], after_timestamp timestamp with time zone, after_metric_id uuid, max_rows integer)
+  returns TABLE(application_id uuid, application_name text, measured_at timestamp with time zone, metric_name text, value double precision, unit text, tags jsonb, metric_id uuid)
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body c4579373e65f916e
 
 create function rate_limiter_admin.failed_jobs()
   returns SETOF rate_limiter_admin.failed_job
@@ -2449,7 +2463,7 @@ create function rate_limiter_admin.replay_notification(notification_id uuid)
   returns rate_limiter.alert_notifications
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0aca5302d2165d16
+  -- body 7356453b63c53ced
 
 create function rate_limiter_admin.reset_second_factor(user_id uuid)
   returns boolean
@@ -2622,7 +2636,7 @@ create function rate_limiter_internal.add_alert_notifications(occurrences rate_l
   language plpgsql volatile parallel unsafe
   set TimeZone=UTC
   set extra_float_digits=1;
-  -- body 9e9ed640417c83fd
+  -- body fadced97aecf96fc
 
 create function rate_limiter_internal.add_application(name text, cluster_id uuid, metadata jsonb, tenant_id uuid)
   returns uuid
@@ -2649,6 +2663,12 @@ create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uu
   returns uuid
   language plpgsql volatile parallel unsafe;
   -- body 5883adb38ad058ad
+
+create function rate_limiter_internal.address_number(label text)
+  returns numeric
+  language sql immutable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 7f40a1d99d607f25
 
 create function rate_limiter_internal.adjust_tokens_at(at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, tokens_change numeric, reason text)
   returns numeric
@@ -2690,9 +2710,9 @@ create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_nam
   -- body e8f684c9c512e54c
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
-  returns TABLE(alert_id uuid, triggers boolean, resolves boolean, latest_value double precision)
+  returns TABLE(alert_id uuid, app_id uuid, triggers boolean, resolves boolean, latest_value double precision)
   language sql stable parallel safe;
-  -- body 777b6b6b107465fc
+  -- body 092b2fb7447f64c9
 
 create function rate_limiter_internal.alert_triggers(app_id uuid, metric_name text, condition text, threshold_value double precision, duration_seconds integer, cooldown_seconds integer, since timestamp with time zone, until timestamp with time zone)
   returns timestamp with time zone[]
@@ -2713,7 +2733,7 @@ create function rate_limiter_internal.app_shard_key(app_id uuid)
 create function rate_limiter_internal.application_config_at(at timestamp with time zone, api_key text, app_id uuid)
   returns jsonb
   language plpgsql stable parallel unsafe;
-  -- body 40dea5dcd8f7baae
+  -- body 857fe2baf440448d
 
 create function rate_limiter_internal.application_of_key_at(at timestamp with time zone, api_key text, OUT app_id uuid, OUT shard_key integer)
   returns record
@@ -2724,7 +2744,7 @@ create function rate_limiter_internal.apply_alert(change rate_limiter_internal.c
   returns uuid
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 825b8064260a9d91
+  -- body 73da554554831265
 
 create function rate_limiter_internal.apply_application(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -2742,7 +2762,7 @@ create function rate_limiter_internal.apply_change(change rate_limiter_internal.
   returns void
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body a0513475ab2bc515
+  -- body 2afe90249a23379f
 
 create function rate_limiter_internal.apply_cluster(change rate_limiter_internal.configuration_change, reason text)
   returns uuid
@@ -2783,7 +2803,7 @@ create function rate_limiter_internal.apply_tenant(change rate_limiter_internal.
   returns uuid
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body ac1bd1bd89e036f9
+  -- body 225ad60809593393
 
 create function rate_limiter_internal.asked_lately(shard_key integer, at timestamp with time zone, app_id uuid)
   returns boolean
@@ -2804,13 +2824,6 @@ create function rate_limiter_internal.audit_change()
   set extra_float_digits=1
   set bytea_output=hex;
   -- body ded3fdf1b8e69019
-
-create function rate_limiter_internal.audit_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
-  returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set TimeZone=UTC;
-  -- body b1f022b13279d227
 
 create function rate_limiter_internal.audit_rows_containing(since timestamp with time zone, until timestamp with time zone, containing text)
   returns SETOF uuid
@@ -2871,7 +2884,7 @@ create function rate_limiter_internal.bucket_before(at timestamp with time zone,
 create function rate_limiter_internal.bucket_fill(at timestamp with time zone, since timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body a7e6e9c3d9fd696a
+  -- body 78c138dfdc09e25a
 
 create function rate_limiter_internal.bucket_now(bucket rate_limiter.token_buckets)
   returns rate_limiter.token_buckets
@@ -2932,18 +2945,18 @@ create function rate_limiter_internal.change_alerts(at timestamp with time zone,
   language plpgsql volatile parallel unsafe
   set plan_cache_mode=force_custom_plan
   set extra_float_digits=1;
-  -- body abeeb7ab9f46ab03
+  -- body b3e90e1c851471f5
 
 create function rate_limiter_internal.change_phase(action text, kind text, before jsonb, after jsonb)
   returns integer
   language sql immutable parallel safe;
-  -- body 6e6bc72d8f404019
+  -- body da0f08285d0fb88d
 
 create function rate_limiter_internal.change_problems(changes rate_limiter_internal.configuration_change[], reason text, managed_by text, take_over boolean)
   returns jsonb
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 10629d5f217cf962
+  -- body 9f0d4592556bbdd1
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -3021,10 +3034,22 @@ create function rate_limiter_internal.check_denials(denials jsonb)
   language plpgsql stable parallel restricted;
   -- body dce14b7b46a64e43
 
+create function rate_limiter_internal.check_destinations()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 9db4181f4a440a7f
+
 create function rate_limiter_internal.check_duration(at timestamp with time zone, duration interval)
   returns void
   language plpgsql stable parallel safe;
   -- body 1da9f34147843406
+
+create function rate_limiter_internal.check_health_url()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 9bf64540fa52db00
 
 create function rate_limiter_internal.check_holder(holder text)
   returns void
@@ -3102,7 +3127,7 @@ create function rate_limiter_internal.clock_was_set_back(last_refill_at timestam
 create function rate_limiter_internal.cluster_health()
   returns TABLE(app_id uuid, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body 6e9c3fd5ea9a2fa6
+  -- body 2a591c4026d106b0
 
 create function rate_limiter_internal.cluster_lease_room(shard_key integer, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, held_by_app numeric, common_share numeric)
   returns numeric
@@ -3159,7 +3184,7 @@ create function rate_limiter_internal.completed_spec(kind text, path text[], spe
   returns jsonb
   language sql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body faae713dd81271da
+  -- body ca1fd5cc67df493c
 
 create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
   returns boolean
@@ -3204,7 +3229,7 @@ create function rate_limiter_internal.configured_objects()
   returns TABLE(kind text, path text[], spec jsonb, object_id uuid)
   language sql stable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 526e72c790c996a6
+  -- body b4248c80684c883b
 
 create function rate_limiter_internal.configured_tenant(name text)
   returns uuid
@@ -3737,6 +3762,11 @@ create function rate_limiter_internal.is_permitted(resource text, action text)
   set search_path=pg_catalog, pg_temp;
   -- body 614a428eb5316514
 
+create function rate_limiter_internal.is_public_address(address inet)
+  returns boolean
+  language sql immutable parallel safe;
+  -- body 964a774bdb072fae
+
 create function rate_limiter_internal.is_system_admin()
   returns boolean
   language sql stable parallel safe security definer
@@ -3855,6 +3885,11 @@ create function rate_limiter_internal.limits_in_force_at(at timestamp with time 
   returns jsonb
   language sql stable parallel safe;
   -- body 89120d41a7ed4427
+
+create function rate_limiter_internal.literal_address(host text)
+  returns inet
+  language plpgsql immutable parallel safe;
+  -- body bd17c4cca8c463be
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
   returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
@@ -4067,7 +4102,7 @@ create function rate_limiter_internal.metric_problem(sample jsonb)
 create function rate_limiter_internal.metric_unit(metric_name text)
   returns text
   language sql immutable parallel safe;
-  -- body 9f7509738fd673bb
+  -- body 9349f51f8ef5f752
 
 create function rate_limiter_internal.moment_or_null(spelled text)
   returns timestamp with time zone
@@ -4197,7 +4232,12 @@ create function rate_limiter_internal.notify_tenant_change()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body ad6872a6970446dd
+  -- body ac48002a70534709
+
+create function rate_limiter_internal.notify_tenants(tenant_ids uuid[])
+  returns void
+  language sql volatile parallel unsafe;
+  -- body d17de179c4438710
 
 create function rate_limiter_internal.number_problem(sample jsonb, field text, maximum numeric, is_whole boolean DEFAULT false)
   returns text
@@ -4573,6 +4613,17 @@ create function rate_limiter_internal.require_expired(data_type text, cutoff tim
   language plpgsql stable parallel safe;
   -- body 6d044ea1b86edee2
 
+create function rate_limiter_internal.require_export(resource text, since timestamp with time zone, until timestamp with time zone, app_id uuid)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 81b9fb057e595c18
+
+create function rate_limiter_internal.require_few_alerts()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 7a4cb83117540eed
+
 create function rate_limiter_internal.require_few_new_applications(tenant_id uuid)
   returns void
   language plpgsql stable parallel safe;
@@ -4611,7 +4662,7 @@ create function rate_limiter_internal.require_known_permissions(permissions text
 create function rate_limiter_internal.require_limits(iops jsonb, bandwidth jsonb, remove_iops boolean, remove_bandwidth boolean)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 4133c5da39f31d5a
+  -- body 04c9ee6367b547d7
 
 create function rate_limiter_internal.require_manageable_user(user_id uuid)
   returns void
@@ -4642,6 +4693,11 @@ create function rate_limiter_internal.require_permission(resource text, action t
   returns void
   language plpgsql stable parallel safe;
   -- body 8d70d6a107ed9d98
+
+create function rate_limiter_internal.require_public_host(url text, allowed_networks inet[], setting_name text)
+  returns void
+  language plpgsql stable parallel safe;
+  -- body 94980de1356c978d
 
 create function rate_limiter_internal.require_quota(config_id uuid)
   returns rate_limiter.quota_configs
@@ -4719,7 +4775,7 @@ create function rate_limiter_internal.require_wanted(wanted jsonb)
   returns jsonb
   language plpgsql immutable parallel safe
   set search_path=pg_catalog, pg_temp;
-  -- body 40b5d50de4091da9
+  -- body 2c635c1774cb969a
 
 create function rate_limiter_internal.require_within_lease(lease rate_limiter.token_leases, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns void
@@ -4974,6 +5030,11 @@ create function rate_limiter_internal.standing_at(shard_key integer, at timestam
   language plpgsql stable parallel safe;
   -- body 64547225354af702
 
+create function rate_limiter_internal.stirred_default_alerts(at timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
+  returns TABLE(alert_id uuid, app_id uuid)
+  language sql stable parallel safe;
+  -- body a26f6edf9a2bc423
+
 create function rate_limiter_internal.stored_wait_ms(shard_key integer, at timestamp with time zone, owner_id uuid, bucket_type rate_limiter.bucket_type, charge numeric)
   returns numeric
   language plpgsql stable parallel safe;
@@ -5042,7 +5103,7 @@ create function rate_limiter_internal.sync_layer1()
 create function rate_limiter_internal.sync_needed_quotas(tenant_id uuid DEFAULT NULL::uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 62e52871c7f70fa1
+  -- body a73bd9a3e37db498
 
 create function rate_limiter_internal.sync_operation_costs()
   returns trigger
@@ -5074,7 +5135,7 @@ create function rate_limiter_internal.sync_reserves_at(at timestamp with time zo
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 52e4d92e9c4e637e
+  -- body b80489d809efbc66
 
 create function rate_limiter_internal.sync_tenant_active()
   returns trigger
@@ -5091,7 +5152,7 @@ create function rate_limiter_internal.sync_without_quota()
 create function rate_limiter_internal.system_metrics(from_time timestamp with time zone, to_time timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, minute timestamp with time zone, metric_name text, value numeric)
   language sql stable parallel safe;
-  -- body e3f619cc059db394
+  -- body d89a434de8b170e6
 
 create function rate_limiter_internal.take_available(INOUT buckets rate_limiter.token_buckets[], INOUT tokens numeric, INOUT bytes numeric)
   returns record
@@ -5536,7 +5597,7 @@ create function rate_limiter_private.evaluate_alerts(at timestamp with time zone
   returns integer
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a6e0bc1bff4c20d4
+  -- body 846e8682b2aad6cc
 
 create function rate_limiter_private.excuse_login(at timestamp with time zone, user_id uuid, ip_address inet)
   returns void
@@ -5655,11 +5716,11 @@ create function rate_limiter_private.has_overdue_jobs(tasks text[], patience int
   set search_path=pg_catalog, pg_temp;
   -- body 226aaca02dda59dd
 
-create function rate_limiter_private.heartbeat_workers(worker_ids text[])
+create function rate_limiter_private.heartbeat_workers(worker_ids text[], webhook_networks inet[] DEFAULT '{}'::inet[], probe_networks inet[] DEFAULT '{}'::inet[])
   returns void
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f1ca407f38847310
+  -- body ca3bba2f94bacc09
 
 create function rate_limiter_private.import_access_keys(entries jsonb, OUT registered integer, OUT unchanged integer)
   returns record
@@ -5985,7 +6046,9 @@ create function rate_limiter_private.verify_ledger(at timestamp with time zone D
 
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('alert_id', 'notification_config');
 CREATE TRIGGER check_notification BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_notification();
+CREATE TRIGGER check_notification_destinations BEFORE INSERT OR UPDATE OF notification_config ON rate_limiter.alert_configs FOR EACH ROW WHEN (rate_limiter_internal.current_user_id() IS NOT NULL) EXECUTE FUNCTION rate_limiter_internal.check_destinations();
 CREATE TRIGGER refuse_delete_of_alert BEFORE DELETE ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_alert();
+CREATE TRIGGER require_few_alerts BEFORE INSERT ON rate_limiter.alert_configs FOR EACH ROW WHEN (rate_limiter_internal.current_user_id() IS NOT NULL) EXECUTE FUNCTION rate_limiter_internal.require_few_alerts();
 CREATE TRIGGER round_duration BEFORE INSERT OR UPDATE OF metric_name, duration_seconds ON rate_limiter.alert_configs FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.round_alert_duration();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON rate_limiter.alert_configs FOR EACH ROW WHEN (old.* IS DISTINCT FROM new.*) EXECUTE FUNCTION rate_limiter_internal.set_updated_at();
 CREATE TRIGGER notify_alert AFTER INSERT OR UPDATE ON rate_limiter.alert_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_alert();
@@ -6003,6 +6066,7 @@ CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.ban
 CREATE TRIGGER notify_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_quota_change();
 CREATE TRIGGER sync_quota_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.bandwidth_quotas FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.sync_quota_change();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('cluster_id');
+CREATE TRIGGER check_health_url BEFORE INSERT OR UPDATE OF health_check_url ON rate_limiter.clusters FOR EACH ROW WHEN (new.health_check_url IS NOT NULL AND rate_limiter_internal.current_user_id() IS NOT NULL) EXECUTE FUNCTION rate_limiter_internal.check_health_url();
 CREATE TRIGGER check_max_capacity BEFORE UPDATE OF max_capacity ON rate_limiter.clusters FOR EACH ROW WHEN (new.max_capacity > 0 AND new.max_capacity IS DISTINCT FROM old.max_capacity) EXECUTE FUNCTION rate_limiter_internal.check_max_capacity();
 CREATE TRIGGER lock_placement_change BEFORE DELETE ON rate_limiter.clusters FOR EACH STATEMENT EXECUTE FUNCTION rate_limiter_internal.lock_placement_change();
 CREATE TRIGGER refuse_delete_of_cluster BEFORE DELETE ON rate_limiter.clusters FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_delete_of_cluster();
@@ -6096,7 +6160,7 @@ create policy monitored on rate_limiter.alert_configs as permissive for select t
   using (true);
 
 create policy readable on rate_limiter.alert_configs as permissive for select to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IS NULL) OR (app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
   WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
 
@@ -6120,9 +6184,11 @@ create policy monitored on rate_limiter.alert_notifications as permissive for se
   using (true);
 
 create policy readable on rate_limiter.alert_notifications as permissive for select to rate_limiter_visitor
-  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR (app_id IN ( SELECT a.app_id
+  using ((( SELECT rate_limiter_internal.may('metrics'::text, 'read'::text) AS may) AND (( SELECT rate_limiter_internal.is_system_admin() AS is_system_admin) OR ((app_id IN ( SELECT a.app_id
    FROM rate_limiter.applications a
-  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))))));
+  WHERE (a.tenant_id = ( SELECT rate_limiter_internal.current_tenant_id() AS current_tenant_id)))) AND (alert_id <> ALL (ARRAY( SELECT c.alert_id
+   FROM rate_limiter.alert_configs c
+  WHERE (c.app_id IS NULL))))))));
 
 create policy monitored on rate_limiter.app_costs as permissive for select to rate_limiter_readonly
   using (true);
@@ -6672,6 +6738,7 @@ grant insert, update on column rate_limiter.roles.description to rate_limiter_vi
 grant insert, update on column rate_limiter.roles.name to rate_limiter_visitor;
 grant update on column rate_limiter.system_settings.value to rate_limiter_visitor;
 grant insert, update on column rate_limiter.tenants.description to rate_limiter_visitor;
+grant update on column rate_limiter.tenants.has_default_alerts to rate_limiter_visitor;
 grant update on column rate_limiter.tenants.is_active to rate_limiter_visitor;
 grant insert, update on column rate_limiter.tenants.name to rate_limiter_visitor;
 grant update on column rate_limiter.tenants.requires_second_factor to rate_limiter_visitor;
@@ -6769,7 +6836,7 @@ grant execute on function rate_limiter_admin.adopt_grants(uuid) to rate_limiter_
 grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.apply_configuration(jsonb,text,text,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.borrow_tokens(uuid,rate_limiter.bucket_type,numeric,interval,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.cancel_quota(uuid,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.ceiling_usage(uuid) to rate_limiter_visitor;
@@ -6782,8 +6849,9 @@ grant execute on function rate_limiter_admin.create_application(text,uuid,jsonb,
 grant execute on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.create_service_account(text,text[],timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.expire_role(uuid,text) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid,bigint) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.export_applications(uuid,integer) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,timestamp with time zone,uuid,integer) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid[],timestamp with time zone,uuid,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.invite_user(text,text,text[],timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
@@ -6840,7 +6908,6 @@ grant execute on function rate_limiter_internal.apply_quota(rate_limiter_interna
 grant execute on function rate_limiter_internal.apply_reservation(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.apply_role(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.apply_tenant(rate_limiter_internal.configuration_change,text) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.audit_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
@@ -6940,7 +7007,7 @@ grant execute on function rate_limiter_private.failed_jobs() to rate_limiter_wor
 grant execute on function rate_limiter_private.fold_denials(integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.forget_workers(text[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.has_overdue_jobs(text[],interval) to rate_limiter_worker;
-grant execute on function rate_limiter_private.heartbeat_workers(text[]) to rate_limiter_worker;
+grant execute on function rate_limiter_private.heartbeat_workers(text[],inet[],inet[]) to rate_limiter_worker;
 grant execute on function rate_limiter_private.keep_answer(uuid,bytea,bytea) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.lease_expiry_is_done(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.lease_expiry_is_due(timestamp with time zone) to rate_limiter_worker;
@@ -7015,7 +7082,7 @@ comment on composite type column rate_limiter_internal.configuration_change.mana
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
 comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
-comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. key_valid_ms: until the key ends, null for no end.';
+comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits are the owners that notices name. key_valid_ms: until the key ends, null for no end.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
 Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
@@ -7067,8 +7134,8 @@ Makes what stands as a configuration wants it, all or nothing, as far as the cal
 comment on function rate_limiter_admin.assign_role(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName userRole
 Gives a user of your tenant a role, for good or until a moment. A user gives no role that allows more than their own do, or that lasts longer.';
 
-comment on function rate_limiter_admin.begin_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
-Refuses who may not export (QS401, QS403), notes in the audit who does, and answers how many rows there are to come: max_rows + 1 where there are more than max_rows.';
+comment on function rate_limiter_admin.begin_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is '@behavior -*
+Refuses who may not export metrics or audit rows (QS401, QS403); notes in the audit who does.';
 
 comment on function rate_limiter_admin.borrow_tokens(pg_catalog.uuid,rate_limiter.bucket_type,numeric,interval,pg_catalog.uuid) is '@resultFieldName borrowing
 Lends a bucket tokens for a time: from another application of the tenant, from the cluster, or without a lender from its own future. They are paid back with interest when due.';
@@ -7107,11 +7174,14 @@ Makes an account for a program: it never signs in, and is let in by tokens of is
 comment on function rate_limiter_admin.expire_role(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName userRole
 Takes a role from a user of your tenant, from now on.';
 
-comment on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
-Audit rows of a span of time for the export, oldest first.';
+comment on function rate_limiter_admin.export_applications(pg_catalog.uuid,integer) is '@behavior -*
+Applications whose samples the signed-in user may export, by their ids, after the one given.';
 
-comment on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,bigint) is '@behavior -*
-Samples of a span of time for the export, by application and time.';
+comment on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,timestamp with time zone,pg_catalog.uuid,integer) is '@behavior -*
+A page of the audit rows of a span of time, oldest first, that come after the row with this time and id; from the first one where both are null.';
+
+comment on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,pg_catalog.uuid[],timestamp with time zone,pg_catalog.uuid,integer) is '@behavior -*
+A page of the samples of a span of time, of these applications one after the other, each by time; of the first one those after the sample with this time and id, where they are given.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
 comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
@@ -7231,6 +7301,7 @@ comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
 comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: some max_entries rows. Answers the first application that has more, null where none has.';
+comment on function rate_limiter_internal.address_number(pg_catalog.text) is 'One number of an IPv4 address, as URLs write it: 10, 012 or 0xa; null where it is not a number.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
 comment on function rate_limiter_internal.administrator_can_sign_in(timestamp with time zone) is 'Whether a user who can sign in administers the system, now and up to a moment.';
@@ -7238,7 +7309,7 @@ comment on function rate_limiter_internal.admission_of(integer,timestamp with ti
 comment on function rate_limiter_internal.aggregate_buckets(pg_catalog.text,pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew and marks their days, or aggregates these days.';
 comment on function rate_limiter_internal.aggregate_days(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these days anew from all their samples. One whose samples have expired keeps what it has.';
 comment on function rate_limiter_internal.aggregate_hours(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[]) is 'Aggregates these hours anew from all their samples. One whose samples have expired keeps what it has.';
-comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert, or of those of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
+comment on function rate_limiter_internal.alert_evaluations(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'What samples say of each active alert and application, or of one application: whether it triggers, whether it resolves, and the value for that. A row may be missing or say neither: nothing is new then.';
 comment on function rate_limiter_internal.alert_triggers(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,integer,timestamp with time zone,timestamp with time zone) is 'When an alert that was not triggered before would have been, had evaluate_alerts() run at each full minute of a span.';
 comment on function rate_limiter_internal.amounts_as_text(pg_catalog.jsonb) is 'An object with its numbers as text, which clients of JSON do not round; null for null.';
 comment on function rate_limiter_internal.app_shard_key(pg_catalog.uuid) is 'The shard key of an application; null for an unknown one.';
@@ -7258,7 +7329,6 @@ comment on function rate_limiter_internal.apply_tenant(rate_limiter_internal.con
 comment on function rate_limiter_internal.asked_lately(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether it is on record, since a second at the most, that an application leases: an empty lease says so no more often, and earns its share in between all the same.';
 comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
-comment on function rate_limiter_internal.audit_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows, and notes in the audit who does.';
 comment on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,pg_catalog.text) is 'The audit rows of a span, of those that the signed-in user may read, with a text in the values before or after.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
@@ -7299,7 +7369,9 @@ comment on function rate_limiter_internal.check_auto_borrow() is 'Trigger: only 
 comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven, of arrays that are not plain lists, or names an operation twice.';
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,numeric,numeric) is 'Raises QS409 for a bucket that would hold, or owe in all, more than max_borrow_ratio times its capacity, or would owe more than its debt limit.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
+comment on function rate_limiter_internal.check_destinations() is 'Trigger: refuses people an alert whose webhook is at an address that no worker would call (QS422).';
 comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
+comment on function rate_limiter_internal.check_health_url() is 'Trigger: refuses people a health check URL at an address that no worker would probe (QS422).';
 comment on function rate_limiter_internal.check_holder(pg_catalog.text) is 'Raises QS422 for the name of a holder that cannot be stored; null is none.';
 comment on function rate_limiter_internal.check_idempotency_keys(pg_catalog.text[]) is 'Raises QS422 unless each charge of what is owed has a key that can be stored.';
 comment on function rate_limiter_internal.check_limit_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'check_limit() at a moment of the caller''s choice: for tests.';
@@ -7437,6 +7509,7 @@ comment on function rate_limiter_internal.is_layer1_short(rate_limiter.token_buc
 comment on function rate_limiter_internal.is_leased_out(rate_limiter.token_buckets[],numeric,numeric) is 'Whether layer-1 buckets count so much as leased that what is asked does not fit beside it into what is common to all applications: what has expired is in the way.';
 comment on function rate_limiter_internal.is_list(pg_catalog.anyarray) is 'Whether an array has one dimension and counts from 1, as those of a call are indexed; true for an empty one and null.';
 comment on function rate_limiter_internal.is_permitted(pg_catalog.text,pg_catalog.text) is 'True, or the error of require_permission: for queries that are inlined.';
+comment on function rate_limiter_internal.is_public_address(pg_catalog.inet) is 'Whether an address is of the public internet, neither private nor translated to IPv4.';
 comment on function rate_limiter_internal.is_system_admin() is 'Whether the signed-in user is a system administrator: the one role that sees every tenant.';
 comment on function rate_limiter_internal.issue_invitation(pg_catalog.uuid,timestamp with time zone) is 'Makes the link by which a user sets a password, in place of earlier ones, and queues its mail.';
 comment on function rate_limiter_internal.judge_entry(timestamp with time zone,pg_catalog.text,bigint,numeric,numeric,rate_limiter.token_buckets[]) is 'Judges an entry of asked_of_quota() by buckets as they stand at its moment. throttled: how many operations are denied. short_tokens, short_bytes: what those would have cost, or what the buckets could not give of what was leased. wait_ms: the longest wait.';
@@ -7460,6 +7533,7 @@ comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_
 comment on function rate_limiter_internal.ledger_gaps(timestamp with time zone,timestamp with time zone,integer,pg_catalog.uuid,integer,pg_catalog.uuid) is 'verify_ledger() of the owners from one until before another, or until the last where that is null, in the order of their shard keys and ids.';
 comment on function rate_limiter_internal.ledger_usage(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What the ledger rows of a bucket say, by hour: those of some numbers and of a span of time.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
+comment on function rate_limiter_internal.literal_address(pg_catalog.text) is 'The address that the host of a URL is, in any form that browsers and Node read: decimal, octal or hexadecimal, of one to four numbers, or IPv6 in brackets; null for a name.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
 comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
@@ -7526,6 +7600,7 @@ comment on function rate_limiter_internal.notify_applications(pg_catalog.uuid[])
 comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names its application or tenant (none: all). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
+comment on function rate_limiter_internal.notify_tenants(pg_catalog.uuid[]) is 'Tells clients that what they hold copies of has changed for all applications of these tenants: one notice each, however many applications they have.';
 comment on function rate_limiter_internal.number_problem(pg_catalog.jsonb,pg_catalog.text,numeric,boolean) is 'What is wrong with a field that may be absent, and else is a number from 0 to the maximum.';
 comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets,numeric) is 'Milliseconds, rounded up, from a moment until a bucket, as it then stands, offers what is wanted: its tokens beyond what is held back (headroom, min_reserve), and at layer 1 the application''s reserve (null for none). wanted is at most the most that it ever offers.';
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
@@ -7598,6 +7673,8 @@ comment on function rate_limiter_internal.require_changed(pg_catalog.uuid) is 'T
 comment on function rate_limiter_internal.require_charge(integer,pg_catalog.uuid,pg_catalog.text) is 'Raises QS404 for a reference under which the application was never charged, QS422 for one that cannot be one.';
 comment on function rate_limiter_internal.require_cluster(pg_catalog.uuid) is 'Refuses a cluster that is not active or that does not host the signed-in user''s tenant.';
 comment on function rate_limiter_internal.require_expired(pg_catalog.text,timestamp with time zone) is 'Refuses a cutoff that is younger than the retention policy, judged by the clock of the database alone (QS409), and types of data without such rows (QS422).';
+comment on function rate_limiter_internal.require_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows (QS401, QS403), a span that is too long (QS422), and an application that is not to be seen (QS404).';
+comment on function rate_limiter_internal.require_few_alerts() is 'Trigger: refuses people more alerts of an application than one job evaluates for it (QS422).';
 comment on function rate_limiter_internal.require_few_new_applications(pg_catalog.uuid) is 'Raises QS403 where the people of a tenant created as many applications in 24 hours as the setting new_applications_per_day allows: the buckets of each are full once, and a loop would take more than any ceiling.';
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
@@ -7612,6 +7689,7 @@ comment on function rate_limiter_internal.require_open_lease(timestamp with time
 comment on function rate_limiter_internal.require_out_of_debt(rate_limiter.token_buckets) is 'Raises QS409 for a bucket that holds less than nothing.';
 comment on function rate_limiter_internal.require_partition(pg_catalog.text) is 'Raises QS404 where there is no partition of this name.';
 comment on function rate_limiter_internal.require_permission(pg_catalog.text,pg_catalog.text) is 'Refuses a caller who is not signed in (QS401) or not allowed to do this (QS403), and a change by people of a suspended tenant (QS403) or in a transaction that is not read committed (QS422).';
+comment on function rate_limiter_internal.require_public_host(pg_catalog.text,pg_catalog.inet[],pg_catalog.text) is 'Refuses a URL whose host is visibly private and in none of these networks (QS422). A name is looked up when it is called.';
 comment on function rate_limiter_internal.require_quota(pg_catalog.uuid) is 'A quota of the signed-in user''s tenant, any for a system administrator; raises QS404 else.';
 comment on function rate_limiter_internal.require_quota_allowed(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Ends a change of quotas of an application, of a cluster or of its default: raises QS403 beyond a ceiling and QS422 where reservations do not fit, and notes at the applications concerned which quotas there are now.';
 comment on function rate_limiter_internal.require_quota_mode(rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses a quota in shadow mode of a user who does not administer the system (QS403), and one for a default (QS422).';
@@ -7676,6 +7754,7 @@ comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
+comment on function rate_limiter_internal.stirred_default_alerts(timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Each default alert with the applications, or the one, that it could trigger or resolve for: those with a sample in its window that meets its condition, and those that it is triggered for.';
 comment on function rate_limiter_internal.stored_wait_ms(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Milliseconds until an enforcing bucket without reserve offers what an operation is charged: 0 where it does, infinity for never.';
 comment on function rate_limiter_internal.stores(pg_catalog.name,pg_catalog.name) is 'The tables that hold the rows of a registered one: itself, or a hypertable and the native table that its rows come from.';
 comment on function rate_limiter_internal.stripe_can_pay(timestamp with time zone,numeric,numeric,numeric,numeric,timestamp with time zone) is 'Whether a stripe holds what an operation draws on layer 1. Inlined into the statements that call it.';
@@ -7688,7 +7767,7 @@ comment on function rate_limiter_internal.sync_config_change() is 'Trigger: make
 comment on function rate_limiter_internal.sync_cost_rule() is 'Trigger: copies what a cost rule comes to, and whether an application has one, to where decisions look for it.';
 comment on function rate_limiter_internal.sync_engine_setting() is 'Trigger: copies the settings that decisions need into the row that they read.';
 comment on function rate_limiter_internal.sync_layer1() is 'Trigger: revokes the leases of an application that is deactivated; its reservation counts while it is active. It locks layer 1, which all tenants of the cluster wait for, and can be deferred to the end of the transaction: several changes that are one transaction of the admin API do that (inOneTransaction).';
-comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells clients of those that change.';
+comment on function rate_limiter_internal.sync_needed_quotas(pg_catalog.uuid) is 'Writes into the facts of the applications of a tenant, or of all, of which kinds they need a quota, and tells the clients of those whose do.';
 comment on function rate_limiter_internal.sync_operation_costs() is 'Trigger: copies a change of the list to the costs of applications, whose rules may leave a part of it as it is.';
 comment on function rate_limiter_internal.sync_quota_change() is 'Trigger: makes the bucket of a quota, and makes it notice when the quota changes.';
 comment on function rate_limiter_internal.sync_quota_flags(timestamp with time zone,pg_catalog.uuid[]) is 'Writes into the facts of applications what their decisions have to look for, and no more: what is over costs them nothing any longer. Locks the applications, whose rows guard their facts.';
@@ -7795,7 +7874,7 @@ comment on function rate_limiter_private.forget_workers(pg_catalog.text[]) is 'T
 comment on function rate_limiter_private.forgive_login_attempt(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,boolean) is 'Takes back what count_login_attempt() counted for an attempt that turned out right, and forgets earlier failures of the account from there if asked.';
 comment on function rate_limiter_private.has_administrator() is 'Whether a user administers the system: a first start makes an administrator where not.';
 comment on function rate_limiter_private.has_overdue_jobs(pg_catalog.text[],interval) is 'Whether a job of these tasks has been due for so long and was taken up by no worker. A worker that is idle meanwhile is not ready.';
-comment on function rate_limiter_private.heartbeat_workers(pg_catalog.text[]) is 'These workers are there now.';
+comment on function rate_limiter_private.heartbeat_workers(pg_catalog.text[],pg_catalog.inet[],pg_catalog.inet[]) is 'These workers are there now; webhooks and probes of theirs may go to these private networks.';
 comment on function rate_limiter_private.import_access_keys(pg_catalog.jsonb) is 'Registers a batch of access key ids, all or none: an array of objects with app_id, access_key_id, name and expires_at. An id that the same application has already stays as it is. DETAIL of the error is JSON: how many entries are refused, and the first hundred of them.';
 comment on function rate_limiter_private.is_known_network(pg_catalog.uuid,pg_catalog.inet) is 'Whether the user signed in from this network before, as far as sessions are kept.';
 comment on function rate_limiter_private.issue_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a key for an application. The answer is the only place where the key is ever shown.';
@@ -7857,7 +7936,7 @@ comment on schema rate_limiter_internal is 'Helpers that are never exposed: toke
 comment on schema rate_limiter_partitions is 'Partitions of the time-partitioned tables: no role is granted anything here, rows are reached through the parents alone.';
 comment on schema rate_limiter_private is 'Secrets (API keys, password hashes, sessions) and the functions of the jobs.';
 comment on column rate_limiter.alert_configs.alert_id is 'The alert.';
-comment on column rate_limiter.alert_configs.app_id is 'The application watched.';
+comment on column rate_limiter.alert_configs.app_id is 'The application watched; null for every application of a tenant that has default alerts.';
 comment on column rate_limiter.alert_configs.condition is 'How a sample is compared with the threshold: >, <, >=, <=, = or !=.';
 comment on column rate_limiter.alert_configs.cooldown_seconds is 'How long after one trigger the next is held back.';
 comment on column rate_limiter.alert_configs.created_at is 'When the row was made.';
@@ -8192,6 +8271,7 @@ comment on column rate_limiter.tenant_ceilings.tenant_id is 'The tenant that it 
 comment on column rate_limiter.tenant_ceilings.updated_at is 'When the row last changed.';
 comment on column rate_limiter.tenants.created_at is 'When the row was made.';
 comment on column rate_limiter.tenants.description is 'Free text for people.';
+comment on column rate_limiter.tenants.has_default_alerts is 'Whether its applications are watched for what default alerts are about.';
 comment on column rate_limiter.tenants.is_active is 'An inactive tenant''s users cannot sign in and its applications are refused.';
 comment on column rate_limiter.tenants.name is 'Unique name, never blank.';
 comment on column rate_limiter.tenants.requires_second_factor is 'Whether its users sign in by password only with a one-time code.';
@@ -8413,7 +8493,9 @@ comment on column rate_limiter_private.job_failures.last_failed_at is 'When it l
 comment on column rate_limiter_private.job_failures.subject is 'What failed: an application, a partition, a type of data.';
 comment on column rate_limiter_private.job_progress.done_until is 'What lies before this moment is done.';
 comment on column rate_limiter_private.job_progress.job is 'The job.';
+comment on column rate_limiter_private.job_workers.probe_networks is 'Private networks that its probes of clusters may go to.';
 comment on column rate_limiter_private.job_workers.seen_at is 'When it last said so.';
+comment on column rate_limiter_private.job_workers.webhook_networks is 'Private networks that its webhooks may go to.';
 comment on column rate_limiter_private.job_workers.worker_id is 'The name under which it locks jobs.';
 comment on column rate_limiter_private.kept_answers.answer is 'The answer, encrypted by a key that comes of the signing keys and the idempotency key: it may have secrets that are shown once.';
 comment on column rate_limiter_private.kept_answers.key_hash is 'SHA-256 of the idempotency key.';
@@ -8523,7 +8605,7 @@ comment on column rate_limiter_private.user_sessions.revoked_at is 'When it was 
 comment on column rate_limiter_private.user_sessions.session_id is 'The session.';
 comment on column rate_limiter_private.user_sessions.user_agent is 'The client that signed in.';
 comment on column rate_limiter_private.user_sessions.user_id is 'Who signed in.';
-comment on table rate_limiter.alert_configs is 'A condition on a metric of an application, and whom to tell when it holds.';
+comment on table rate_limiter.alert_configs is 'A condition on a metric of an application, or of every one, and whom to tell when it holds.';
 comment on table rate_limiter.alert_history is '@name alert
 Each time an alert was triggered, and when it was acknowledged and resolved.';
 

@@ -1,5 +1,5 @@
---! Previous: sha1:c338d9fb11322a013a21ffa3315b8063a1e6b485
---! Hash: sha1:451bc3f1df1d7ff9a03a0f4fa82f0d1ba3b04bb2
+--! Previous: sha1:165e8bce7dc1cc42833b3fca54ba8d2cac2d2934
+--! Hash: sha1:79f96504e1b7d6317799f6e563b7e642f3c2db40
 --! Message: context and audit
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:451bc3f1df1d7ff9a03a0f4fa82f0d1ba3b04bb2
---! Hash: sha1:80e44b78db652627c46a874e424243aec0114c80
+--! Previous: sha1:79f96504e1b7d6317799f6e563b7e642f3c2db40
+--! Hash: sha1:dd3e62ae391d19ed2544e80e017826213156a7dd
 --! Message: access and settings
 
 -- Access

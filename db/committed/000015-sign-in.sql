@@ -1,5 +1,5 @@
---! Previous: sha1:80e44b78db652627c46a874e424243aec0114c80
---! Hash: sha1:8fa5699fc9226a3633b1e82a0ea5bd976bc59c2b
+--! Previous: sha1:dd3e62ae391d19ed2544e80e017826213156a7dd
+--! Hash: sha1:2a1b6c0c8d8311badf8fafcf79f53b8036595470
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:8fa5699fc9226a3633b1e82a0ea5bd976bc59c2b
---! Hash: sha1:ad360fefb54c3921db185aa9f79e7ae6c3579603
+--! Previous: sha1:2a1b6c0c8d8311badf8fafcf79f53b8036595470
+--! Hash: sha1:cdd6c2d70ae9405e9e909331870e04bfebaeec80
 --! Message: requests and api keys
 
 -- Requests

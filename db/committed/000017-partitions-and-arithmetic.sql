@@ -1,5 +1,5 @@
---! Previous: sha1:ad360fefb54c3921db185aa9f79e7ae6c3579603
---! Hash: sha1:1ccefe8580d8ce0bd0b71ea37e26f6c0171b1f0e
+--! Previous: sha1:cdd6c2d70ae9405e9e909331870e04bfebaeec80
+--! Hash: sha1:c543e7d858b4c692bea5548d443fb91457e6aaa9
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:1ccefe8580d8ce0bd0b71ea37e26f6c0171b1f0e
---! Hash: sha1:f4e7860b70813d0028d849c2e23874bd16e2e8db
+--! Previous: sha1:c543e7d858b4c692bea5548d443fb91457e6aaa9
+--! Hash: sha1:43e2511ac14ca8441cfb1c3020c030ca4f730d5a
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:f4e7860b70813d0028d849c2e23874bd16e2e8db
---! Hash: sha1:244c577d64d3c2dd5e5230c4667fe828083a8d02
+--! Previous: sha1:43e2511ac14ca8441cfb1c3020c030ca4f730d5a
+--! Hash: sha1:db0e46054208507e40e218c2efca921d2f71a0b4
 --! Message: buckets
 
 -- Buckets

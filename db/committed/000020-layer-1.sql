@@ -1,5 +1,5 @@
---! Previous: sha1:244c577d64d3c2dd5e5230c4667fe828083a8d02
---! Hash: sha1:75336b4ec4f89ee012e2f268b635de3bc025df6e
+--! Previous: sha1:db0e46054208507e40e218c2efca921d2f71a0b4
+--! Hash: sha1:f874f2ef435b9101053f24b3dbf7450aa54e8075
 --! Message: layer 1
 
 -- Layer 1

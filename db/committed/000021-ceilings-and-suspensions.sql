@@ -1,5 +1,5 @@
---! Previous: sha1:75336b4ec4f89ee012e2f268b635de3bc025df6e
---! Hash: sha1:c715b71ea4028f8b51168d98b2dd0d8923c13fee
+--! Previous: sha1:f874f2ef435b9101053f24b3dbf7450aa54e8075
+--! Hash: sha1:911f0a5dfee8e1cefff4c2a4fbe80988609a16b4
 --! Message: ceilings and suspensions
 
 -- Ceilings

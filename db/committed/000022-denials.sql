@@ -1,5 +1,5 @@
---! Previous: sha1:c715b71ea4028f8b51168d98b2dd0d8923c13fee
---! Hash: sha1:a0f4381064cfe3389aba2b13928d5c1e257a57ea
+--! Previous: sha1:911f0a5dfee8e1cefff4c2a4fbe80988609a16b4
+--! Hash: sha1:e962f6ac11c412677df3b4731f211323f20bd4da
 --! Message: denials
 
 -- Denials

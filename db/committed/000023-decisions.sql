@@ -1,5 +1,5 @@
---! Previous: sha1:a0f4381064cfe3389aba2b13928d5c1e257a57ea
---! Hash: sha1:7c6ebf17d558dfffb250459e56534b1d357758be
+--! Previous: sha1:e962f6ac11c412677df3b4731f211323f20bd4da
+--! Hash: sha1:ebc286f9bc704ff2c1c0e76796d59de13df4c0c5
 --! Message: decisions
 
 -- Decisions

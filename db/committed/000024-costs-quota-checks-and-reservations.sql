@@ -1,5 +1,5 @@
---! Previous: sha1:7c6ebf17d558dfffb250459e56534b1d357758be
---! Hash: sha1:f95a752f73fd3423687ec1ab5eb4e80117dd8398
+--! Previous: sha1:ebc286f9bc704ff2c1c0e76796d59de13df4c0c5
+--! Hash: sha1:995c5f80c22fb2cc62b581a782ea941145b99a95
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:f95a752f73fd3423687ec1ab5eb4e80117dd8398
---! Hash: sha1:9137024b46d35d26965b53ca28476b877032a4d9
+--! Previous: sha1:995c5f80c22fb2cc62b581a782ea941145b99a95
+--! Hash: sha1:22f33a9d83c92ce66dc85c27715dffc2309144ff
 --! Message: settlement
 
 -- Settlement

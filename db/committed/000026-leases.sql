@@ -1,5 +1,5 @@
---! Previous: sha1:9137024b46d35d26965b53ca28476b877032a4d9
---! Hash: sha1:92e223003bd3cb79c54e7ee335620c75bdaf6a71
+--! Previous: sha1:22f33a9d83c92ce66dc85c27715dffc2309144ff
+--! Hash: sha1:7610a9b8f52d01a7862195917751ea0b92a5db2e
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:92e223003bd3cb79c54e7ee335620c75bdaf6a71
---! Hash: sha1:f6f23d633abf387af20bf91c68bf333c79be8b9a
+--! Previous: sha1:7610a9b8f52d01a7862195917751ea0b92a5db2e
+--! Hash: sha1:ff6b3a28139d019209e1bf5256e26846831be943
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:f6f23d633abf387af20bf91c68bf333c79be8b9a
---! Hash: sha1:283171803b8341cc67df056a265451c2a1fcf236
+--! Previous: sha1:ff6b3a28139d019209e1bf5256e26846831be943
+--! Hash: sha1:f37620b2770d46967e2795e4e30bc17272be2423
 --! Message: borrowing shadow quotas and configs
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:283171803b8341cc67df056a265451c2a1fcf236
---! Hash: sha1:4ed130729429f6de75457665ab7a5f3e0d127cb4
+--! Previous: sha1:f37620b2770d46967e2795e4e30bc17272be2423
+--! Hash: sha1:d2765ea0a4b670f075b478bb854c3d5cee4b49f2
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:4ed130729429f6de75457665ab7a5f3e0d127cb4
---! Hash: sha1:141d4eb5d09020fa217a40780b3ff9398c4a533d
+--! Previous: sha1:d2765ea0a4b670f075b478bb854c3d5cee4b49f2
+--! Hash: sha1:08945cf1b6a7a877d2fc1733d943fd7bef514a1b
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:141d4eb5d09020fa217a40780b3ff9398c4a533d
---! Hash: sha1:b00f7650d1de73ffe48c8d09253b77097c35d8f8
+--! Previous: sha1:08945cf1b6a7a877d2fc1733d943fd7bef514a1b
+--! Hash: sha1:f6df217ed63ddebfaec10fe14aef94dc0d49e545
 --! Message: alerts and retention
 
 -- Alerts
@@ -762,6 +762,126 @@ comment on function rate_limiter_internal.stirred_default_alerts(
   'Each default alert with the applications, or the one, that it could trigger or resolve for: '
   'those with a sample in its window that meets its condition, and those that it is triggered for.';
 --! EndIncluded rate_limiter_internal/alerts/stirred_default_alerts.sql
+--! Included rate_limiter_internal/alerts/evaluate_samples.sql
+create or replace function rate_limiter_internal.evaluate_samples(
+  at timestamptz,
+  app_id uuid,
+  metric_name text,
+  condition text,
+  threshold_value double precision,
+  duration_seconds integer,
+  is_triggered boolean
+)
+returns table (triggers boolean, resolves boolean, latest_value double precision)
+language sql
+stable
+parallel safe
+as $$
+  -- The window ends with the latest sample, which may have come after the look at the moment that
+  -- it is stamped with. It is read where the latest sample may trigger, no more.
+  select coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
+  from (
+    select
+      m."timestamp" as taken_at,
+      m.value,
+      rate_limiter_internal.condition_matches(m.value, condition, threshold_value) as holds
+    from rate_limiter_internal.metrics as m
+    where m.app_id = evaluate_samples.app_id
+      and m.metric_name = evaluate_samples.metric_name
+      and m."timestamp" > at - interval '24 hours' - make_interval(secs => duration_seconds)
+      and m."timestamp" <= at
+    order by m."timestamp" desc, m.metric_id
+    limit 1
+  ) as latest
+  left join lateral (
+    select
+      bool_and(rate_limiter_internal.condition_matches(m.value, condition, threshold_value))
+        as every_one_holds
+    from rate_limiter_internal.metrics as m
+    where not is_triggered
+      and latest.holds
+      and m.app_id = evaluate_samples.app_id
+      and m.metric_name = evaluate_samples.metric_name
+      and m."timestamp" > latest.taken_at - make_interval(secs => duration_seconds)
+      and m."timestamp" <= latest.taken_at
+      -- Nothing triggers by what is older than its window, but for samples of each minute.
+      and latest.taken_at > at - make_interval(secs => greatest(duration_seconds, 150))
+  ) as in_window on true;
+$$;
+
+comment on function rate_limiter_internal.evaluate_samples(
+  timestamptz, uuid, text, text, double precision, integer, boolean
+) is
+  'What the samples of others say of an alert at a moment; no row without a sample. To be inlined '
+  'where it is called for many alerts.';
+--! EndIncluded rate_limiter_internal/alerts/evaluate_samples.sql
+--! Included rate_limiter_internal/alerts/evaluate_counts.sql
+create or replace function rate_limiter_internal.evaluate_counts(
+  evaluated_until timestamptz,
+  complete_until timestamptz,
+  app_id uuid,
+  metric_name text,
+  condition text,
+  threshold_value double precision,
+  duration_seconds integer,
+  is_triggered boolean
+)
+returns table (triggers boolean, resolves boolean, latest_value double precision)
+language sql
+stable
+parallel safe
+as $$
+  -- Each minute when it is complete, and with the next one once more for what was reported late.
+  select found.triggers, false, found.value
+  from (
+    select greatest(
+      evaluated_until,
+      complete_until + interval '1 minute' - make_interval(secs => greatest(duration_seconds, 180))
+    ) as from_minute
+  ) as span
+  cross join lateral (
+    select bool_or(c.every_one_holds) as triggers,
+      (array_agg(c.latest_value order by m.until desc) filter (where c.every_one_holds))[1] as value
+    from generate_series(span.from_minute, complete_until, interval '1 minute') as m (until)
+    cross join lateral rate_limiter_internal.counted_window(
+      app_id, metric_name, condition, threshold_value,
+      ceil(duration_seconds / 60.0)::integer, m.until
+    ) as c
+    -- Where a minute without a sample does not meet the condition, each of these minutes needs one
+    -- that does: nearly every alert is done with by this look at the last two.
+    where rate_limiter_internal.condition_matches(0, condition, threshold_value)
+      or exists (
+        select
+        from rate_limiter_internal.metrics as s
+        where s.app_id = evaluate_counts.app_id
+          and s.metric_name = evaluate_counts.metric_name
+          and s."timestamp" >= span.from_minute
+          and s."timestamp" <= complete_until
+          and rate_limiter_internal.condition_matches(s.value, condition, threshold_value)
+      )
+  ) as found
+  where not is_triggered
+    and complete_until is not null
+    and evaluated_until is distinct from complete_until
+    and found.triggers
+  union all
+  -- Two minutes: a report that is late by less changes no zero that has resolved an alert.
+  select false, not recent.any_holds, recent.latest_value
+  from rate_limiter_internal.counted_window(
+    app_id, metric_name, condition, threshold_value, 2, complete_until
+  ) as recent
+  where is_triggered
+    and complete_until is not null
+    and evaluated_until is distinct from complete_until;
+$$;
+
+comment on function rate_limiter_internal.evaluate_counts(
+  timestamptz, timestamptz, uuid, text, text, double precision, integer, boolean
+) is
+  'What the system''s counts say of an alert, from the minute up to which it was evaluated to the '
+  'last complete one; no row where that is nothing new. To be inlined where it is called for many '
+  'alerts.';
+--! EndIncluded rate_limiter_internal/alerts/evaluate_counts.sql
 --! Included rate_limiter_internal/alerts/alert_evaluations.sql
 drop function if exists rate_limiter_internal.alert_evaluations(timestamptz, uuid);
 
@@ -802,7 +922,6 @@ as $$
       c.threshold_value,
       c.duration_seconds,
       rate_limiter_internal.is_counted_by_minute(c.metric_name) as is_counted,
-      rate_limiter_internal.condition_matches(0, c.condition, c.threshold_value) as zero_holds,
       (p.alert_id, p.app_id) in (
         select h.alert_id, h.app_id
         from rate_limiter.alert_history as h
@@ -811,89 +930,21 @@ as $$
     from pairs as p
     join rate_limiter.alert_configs as c on c.alert_id = p.alert_id
   )
-  -- Samples of others: the window ends with the latest one, which may have come after the look at
-  -- the moment that it is stamped with. It is read where the latest sample may trigger, no more.
-  select
-    w.alert_id, w.app_id, coalesce(in_window.every_one_holds, false), not latest.holds, latest.value
+  select w.alert_id, w.app_id, e.triggers, e.resolves, e.latest_value
   from watched as w
-  cross join lateral (
-    select
-      m."timestamp" as taken_at,
-      m.value,
-      rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value) as holds
-    from rate_limiter_internal.metrics as m
-    where m.app_id = w.app_id
-      and m.metric_name = w.metric_name
-      and m."timestamp" > alert_evaluations.at - interval '24 hours'
-        - make_interval(secs => w.duration_seconds)
-      and m."timestamp" <= alert_evaluations.at
-    order by m."timestamp" desc, m.metric_id
-    limit 1
-  ) as latest
-  left join lateral (
-    select
-      bool_and(rate_limiter_internal.condition_matches(m.value, w.condition, w.threshold_value))
-        as every_one_holds
-    from rate_limiter_internal.metrics as m
-    where not w.is_triggered
-      and latest.holds
-      and m.app_id = w.app_id
-      and m.metric_name = w.metric_name
-      and m."timestamp" > latest.taken_at - make_interval(secs => w.duration_seconds)
-      and m."timestamp" <= latest.taken_at
-      -- Nothing triggers by what is older than its window, but for samples of each minute.
-      and latest.taken_at
-        > alert_evaluations.at - make_interval(secs => greatest(w.duration_seconds, 150))
-  ) as in_window on true
+  cross join lateral rate_limiter_internal.evaluate_samples(
+    alert_evaluations.at, w.app_id, w.metric_name, w.condition, w.threshold_value,
+    w.duration_seconds, w.is_triggered
+  ) as e
   where not w.is_counted
   union all
-  -- The system's counts: each minute when it is complete, and with the next one once more for what
-  -- was reported late.
-  select w.alert_id, w.app_id, found.triggers, false, found.value
+  select w.alert_id, w.app_id, e.triggers, e.resolves, e.latest_value
   from watched as w
-  cross join lateral (
-    select greatest(
-      evaluated_until,
-      complete_until + interval '1 minute'
-        - make_interval(secs => greatest(w.duration_seconds, 180))
-    ) as from_minute
-  ) as span
-  cross join lateral (
-    select bool_or(c.every_one_holds) as triggers,
-      (array_agg(c.latest_value order by m.until desc) filter (where c.every_one_holds))[1] as value
-    from generate_series(span.from_minute, complete_until, interval '1 minute') as m (until)
-    cross join lateral rate_limiter_internal.counted_window(
-      w.app_id, w.metric_name, w.condition, w.threshold_value,
-      ceil(w.duration_seconds / 60.0)::integer, m.until
-    ) as c
-    -- Where a minute without a sample does not meet the condition, each of these minutes needs one
-    -- that does: nearly every alert is done with by this look at the last two.
-    where w.zero_holds or exists (
-      select
-      from rate_limiter_internal.metrics as s
-      where s.app_id = w.app_id
-        and s.metric_name = w.metric_name
-        and s."timestamp" >= span.from_minute
-        and s."timestamp" <= complete_until
-        and rate_limiter_internal.condition_matches(s.value, w.condition, w.threshold_value)
-    )
-  ) as found
-  where w.is_counted
-    and not w.is_triggered
-    and complete_until is not null
-    and evaluated_until is distinct from complete_until
-    and found.triggers
-  union all
-  -- Two minutes: a report that is late by less changes no zero that has resolved an alert.
-  select w.alert_id, w.app_id, false, not recent.any_holds, recent.latest_value
-  from watched as w
-  cross join lateral rate_limiter_internal.counted_window(
-    w.app_id, w.metric_name, w.condition, w.threshold_value, 2, complete_until
-  ) as recent
-  where w.is_counted
-    and w.is_triggered
-    and complete_until is not null
-    and evaluated_until is distinct from complete_until;
+  cross join lateral rate_limiter_internal.evaluate_counts(
+    evaluated_until, complete_until, w.app_id, w.metric_name, w.condition, w.threshold_value,
+    w.duration_seconds, w.is_triggered
+  ) as e
+  where w.is_counted;
 $$;
 
 comment on function rate_limiter_internal.alert_evaluations(
@@ -903,6 +954,154 @@ comment on function rate_limiter_internal.alert_evaluations(
   'triggers, whether it resolves, and the value for that. A row may be missing or say neither: '
   'nothing is new then.';
 --! EndIncluded rate_limiter_internal/alerts/alert_evaluations.sql
+--! Included rate_limiter_internal/alerts/alert_triggers.sql
+create or replace function rate_limiter_internal.alert_triggers(
+  app_id uuid,
+  metric_name text,
+  condition text,
+  threshold_value double precision,
+  duration_seconds integer,
+  cooldown_seconds integer,
+  since timestamptz,
+  until timestamptz
+)
+returns timestamptz[]
+language plpgsql
+stable
+parallel safe
+-- A plan for each of the 1440 minutes of a day takes 15 times as long as all that they read.
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  is_counted constant boolean := rate_limiter_internal.is_counted_by_minute(metric_name);
+  triggered_at timestamptz[] := '{}';
+  is_triggered boolean := false;
+  at timestamptz;
+  evaluation record;
+begin
+  for at in
+    select generate_series(
+      date_trunc('minute', since, 'UTC') + interval '1 minute', until, interval '1 minute'
+    )
+  loop
+    if is_counted then
+      select * into evaluation
+      from rate_limiter_internal.evaluate_counts(
+        at - interval '2 minutes', at - interval '1 minute', app_id, metric_name, condition,
+        threshold_value, duration_seconds, is_triggered
+      );
+    else
+      select * into evaluation
+      from rate_limiter_internal.evaluate_samples(
+        at, app_id, metric_name, condition, threshold_value, duration_seconds, is_triggered
+      );
+    end if;
+
+    if is_triggered then
+      is_triggered := evaluation.resolves is not true;
+    elsif evaluation.triggers
+      and coalesce(
+        triggered_at[cardinality(triggered_at)] <= at - make_interval(secs => cooldown_seconds),
+        true
+      )
+    then
+      is_triggered := true;
+      triggered_at := triggered_at || at;
+    end if;
+  end loop;
+  return triggered_at;
+end;
+$$;
+
+comment on function rate_limiter_internal.alert_triggers(
+  uuid, text, text, double precision, integer, integer, timestamptz, timestamptz
+) is
+  'When an alert that was not triggered before would have been, had evaluate_alerts() run at each '
+  'full minute of a span.';
+--! EndIncluded rate_limiter_internal/alerts/alert_triggers.sql
+--! Included rate_limiter_admin/alerts/preview_alert.sql
+create or replace function rate_limiter_admin.preview_alert(
+  app_id uuid,
+  metric_name text,
+  condition text,
+  threshold_value double precision,
+  duration_seconds integer,
+  cooldown_seconds integer,
+  since timestamptz,
+  until timestamptz,
+  out triggered_at timestamptz[],
+  out sampled_at timestamptz[],
+  out sample_values double precision[]
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  is_counted constant boolean := rate_limiter_internal.is_counted_by_minute(metric_name);
+begin
+  perform rate_limiter_internal.require_application(app_id, 'metrics', 'read');
+  perform rate_limiter_internal.require_span(since, until, interval '24 hours');
+  -- Anything null is refused too.
+  if (
+    condition in ('>', '<', '>=', '<=', '=', '!=')
+    and threshold_value > '-infinity' and threshold_value < 'infinity'
+    and duration_seconds between 1 and 86400
+    and cooldown_seconds >= 0
+  ) is not true then
+    raise exception using
+      errcode = 'QS422',
+      message = 'alert cannot be previewed',
+      detail = format(
+        'condition: %s, threshold: %s, duration: %s s, cooldown: %s s', condition,
+        threshold_value, duration_seconds, cooldown_seconds
+      ),
+      hint = 'A condition is one of >, <, >=, <=, = and !=, a threshold is finite, a duration is '
+        'of one second to a day, and a cooldown of zero seconds or more.';
+  end if;
+
+  triggered_at := rate_limiter_internal.alert_triggers(
+    app_id, metric_name, condition, threshold_value, duration_seconds, cooldown_seconds, since,
+    until
+  );
+
+  select
+    coalesce(array_agg(p.until order by p.until), '{}'),
+    coalesce(array_agg(p.value order by p.until), '{}')
+  into sampled_at, sample_values
+  from (
+    select m.until, coalesce(s.highest, 0) as value
+    from generate_series(
+      date_trunc('minute', since, 'UTC') + interval '1 minute', preview_alert.until,
+      interval '1 minute'
+    ) as m (until)
+    left join lateral (
+      select max(e.value) as highest
+      from rate_limiter_internal.metrics as e
+      where e.app_id = preview_alert.app_id
+        and e.metric_name = preview_alert.metric_name
+        and e."timestamp" > m.until - interval '1 minute'
+        and e."timestamp" <= m.until
+    ) as s on true
+    where s.highest is not null
+      or is_counted and m.until < preview_alert.until - interval '1 minute'
+  ) as p;
+end;
+$$;
+
+comment on function rate_limiter_admin.preview_alert(
+  uuid, text, text, double precision, integer, integer, timestamptz, timestamptz
+) is
+  'When an alert would have triggered in a span of at most a day, judged at each full minute as '
+  'the job does that watches alerts, and not triggered before: triggeredAt. sampledAt and '
+  'sampleValues are what it was judged by: the highest sample of each minute, zero where a count '
+  'of the system has none.';
+grant execute on function rate_limiter_admin.preview_alert(
+  uuid, text, text, double precision, integer, integer, timestamptz, timestamptz
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/alerts/preview_alert.sql
 --! Included rate_limiter_internal/alerts/queue_deliveries.sql
 create or replace function rate_limiter_internal.queue_deliveries(notification_ids uuid[])
 returns void

@@ -1,5 +1,5 @@
---! Previous: sha1:b00f7650d1de73ffe48c8d09253b77097c35d8f8
---! Hash: sha1:ceaf0590fa9f872d15a72061718a5c3520e299e3
+--! Previous: sha1:f6df217ed63ddebfaec10fe14aef94dc0d49e545
+--! Hash: sha1:675972d60e2385bfb4fd399bf3e7b13ff660c099
 --! Message: jobs monitoring and demo
 
 -- Jobs

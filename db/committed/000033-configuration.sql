@@ -1,5 +1,5 @@
---! Previous: sha1:ceaf0590fa9f872d15a72061718a5c3520e299e3
---! Hash: sha1:5842cf67fd8cc0c06a2e65099ec110eeb1c61b7b
+--! Previous: sha1:675972d60e2385bfb4fd399bf3e7b13ff660c099
+--! Hash: sha1:c999b031f53cfe6e87c6d60a2bacd68a45912d55
 --! Message: configuration
 
 -- Configuration
