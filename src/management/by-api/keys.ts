@@ -3,8 +3,8 @@ import type { ApiClient } from "./api-client.ts";
 import { applicationId } from "./find.ts";
 import { everyNode, pageSize } from "./pages.ts";
 
-const all = `query ($first: Int!, $after: Cursor) {
-  apiKeys(first: $first, after: $after) {
+const all = `query ($first: Int!, $after: Cursor, $filter: ApiKeyFilter) {
+  apiKeys(first: $first, after: $after, filter: $filter) {
     nodes {
       apiKeyId prefix name createdAt expiresAt revokedAt suspendedUntil
       application { name tenant { name } }
@@ -33,9 +33,9 @@ interface Node {
 type Page = Awaited<ReturnType<Parameters<typeof everyNode<Node>>[0]>>;
 
 export function keysOf(client: ApiClient): ManagedKeys {
-  const nodes = () =>
+  const nodes = (filter?: object) =>
     everyNode<Node>(async (after) => {
-      const variables = { first: pageSize, after };
+      const variables = { first: pageSize, after, filter };
       return (await client.ask<{ apiKeys: Page }>(all, variables)).apiKeys;
     });
 
@@ -47,7 +47,7 @@ export function keysOf(client: ApiClient): ManagedKeys {
       return (await client.ask<Answer>(create, { input })).createApiKey.apiKey;
     },
     async revoke(path) {
-      for (const node of await nodes()) {
+      for (const node of await nodes({ prefix: { equalTo: path.at(-1) } })) {
         const { tenant, application, prefix, revoked_at } = keyOf(node);
         const isMeant = String([tenant, application, prefix]) === String(path);
         if (isMeant && revoked_at === null) await client.ask(revoke, { apiKeyId: node.apiKeyId });

@@ -31,17 +31,15 @@ export function serviceAccountsOf(client: ApiClient): ManagedServiceAccounts {
   };
 }
 
-async function programs(client: ApiClient) {
-  return (await everyAccount(client)).filter(({ isServiceAccount }) => isServiceAccount);
+async function programs(client: ApiClient, tenant?: string) {
+  return (await everyAccount(client, tenant)).filter(({ isServiceAccount }) => isServiceAccount);
 }
 
 export async function serviceAccountId(
   client: ApiClient,
   [tenant = "", name = ""]: readonly string[],
 ): Promise<string> {
-  const found = (await programs(client)).find((each) => {
-    return each.tenant.name === tenant && each.username === name;
-  });
+  const found = (await programs(client, tenant)).find((each) => each.username === name);
   if (found === undefined) throw unknown("service account", name);
   return found.userId;
 }

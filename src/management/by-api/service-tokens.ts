@@ -3,8 +3,8 @@ import type { ApiClient } from "./api-client.ts";
 import { everyNode, pageSize } from "./pages.ts";
 import { serviceAccountId } from "./service-accounts.ts";
 
-const all = `query ($first: Int!, $after: Cursor) {
-  serviceTokens(first: $first, after: $after) {
+const all = `query ($first: Int!, $after: Cursor, $filter: ServiceTokenFilter) {
+  serviceTokens(first: $first, after: $after, filter: $filter) {
     nodes {
       tokenId prefix name permissions createdAt expiresAt lastUsedAt revokedAt
       serviceAccount { username tenant { name } }
@@ -37,9 +37,9 @@ interface Node {
 type Page = Awaited<ReturnType<Parameters<typeof everyNode<Node>>[0]>>;
 
 export function serviceTokensOf(client: ApiClient): ManagedServiceTokens {
-  const nodes = () =>
+  const nodes = (filter?: object) =>
     everyNode<Node>(async (after) => {
-      const variables = { first: pageSize, after };
+      const variables = { first: pageSize, after, filter };
       return (await client.ask<{ serviceTokens: Page }>(all, variables)).serviceTokens;
     });
 
@@ -51,7 +51,7 @@ export function serviceTokensOf(client: ApiClient): ManagedServiceTokens {
       return (await client.ask<Answer>(issue, { input })).issueServiceToken.token;
     },
     async revoke(path) {
-      for (const node of await nodes()) {
+      for (const node of await nodes({ prefix: { equalTo: path.at(-1) } })) {
         const { tenant, account, prefix, revoked_at } = tokenOf(node);
         const isMeant = String([tenant, account, prefix]) === String(path);
         if (isMeant && revoked_at === null) await client.ask(revoke, { tokenId: node.tokenId });

@@ -15,14 +15,11 @@ const create = `mutation ($input: CreateUserInput!) {
 }`;
 
 export function usersOf(client: ApiClient): ManagedUsers {
-  const people = async () =>
-    (await everyAccount(client)).filter(({ isServiceAccount }) => !isServiceAccount);
+  const people = async (tenant?: string) =>
+    (await everyAccount(client, tenant)).filter(({ isServiceAccount }) => !isServiceAccount);
 
-  /** The API filters no people by their addresses. */
   const idOf = async ([tenant = "", email = ""]: readonly string[]) => {
-    const found = (await people()).find((each) => {
-      return each.tenant.name === tenant && each.email === email;
-    });
+    const found = (await people(tenant)).find((each) => each.email === email);
     if (found === undefined) throw unknown("user", email);
     return found.userId;
   };
