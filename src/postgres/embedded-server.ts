@@ -28,14 +28,19 @@ export interface EmbeddedServer {
   stop(): Promise<void>;
 }
 
-/** The embedded server that keeps its data: started, or found running on the same data. */
+/**
+ * The embedded server that keeps its data: started, or found running on the same data. `onFolder` runs when
+ * the folder is there, before anything is logged.
+ */
 export async function openEmbeddedServer(
   env: NodeJS.ProcessEnv = process.env,
+  onFolder: (data: DataFolder) => void = () => {},
 ): Promise<EmbeddedServer> {
   const account = serverAccount();
   const binaries = findBinaries(account);
   const data = locateDataFolder(account, env);
   prepareDataFolder(data, account);
+  onFolder(data);
   const password = passwordFor(data.passwords, superuser);
   const describe = (port: number) => ({
     url: `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { logFor } from "../log.ts";
+import { logFor, logInto } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "../postgres/embedded-server.ts";
@@ -84,7 +84,7 @@ async function lendAuthenticator(admin: string): Promise<void> {
 }
 
 async function embeddedDatabases(env: NodeJS.ProcessEnv): Promise<Databases> {
-  const server = await openEmbeddedServer(env);
+  const server = await openEmbeddedServer(env, ({ serviceLog }) => logInto(serviceLog));
   const admin = withDatabase(server.url, databaseName);
   const passwords = server.data.passwords;
   const as = (login: string) => withLogin(admin, login, passwordFor(passwords, login));

@@ -1,6 +1,6 @@
 import { firstAdministrator } from "../api/administrator/first-administrator.ts";
 import type { Address } from "../http/address.ts";
-import { logFor, logInto } from "../log.ts";
+import { logFor } from "../log.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
 import type { Service } from "../service.ts";
@@ -39,7 +39,6 @@ export async function start(
     if (metrics) await requireFreePort(metrics, "API_METRICS_PORT");
     const databases = await openDatabases(env);
     const { data, jwtSecretFile } = databases;
-    if (data) logInto(data.serviceLog);
     started.push({ name: "database", stop: databases.stop });
     await migrate(databases.admin);
     await databases.createLogins();

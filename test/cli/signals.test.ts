@@ -110,7 +110,9 @@ describe("a signal to a documented start command", () => {
     chmodSync(home, 0o755);
     onTestFinished(() => rmSync(home, { recursive: true }));
     const data = join(home, "data");
-    const typed = new Typed(["npm", "start"], { QOS_DATA_FOLDER: data, API_PORT: "0" });
+    const typed = new Typed(["npm", "start"], {
+      ...{ QOS_DATA_FOLDER: data, API_PORT: "0", LOG_LEVEL: "info" },
+    });
     await typed.says(/Ctrl-C stops it/);
     if (signal === "Ctrl-C") typed.interrupt();
     else typed.signal("SIGTERM");
@@ -118,6 +120,10 @@ describe("a signal to a documented start command", () => {
     await typed.isGone();
     // It was told to, and did not have to notice that its pipe closed.
     expect(typed.output).not.toMatch(/did not stop/);
+    // The greeting stands alone: the log is in its file, from the first line on.
+    expect(typed.output).not.toMatch(/^\{/m);
+    const log = readFileSync(join(data, "storage-qos.log"), "utf8");
+    expect(log).toContain("making a new PostgreSQL data folder");
     await vi.waitFor(() => expect(livePostmaster(join(data, "pgdata"))).toBeUndefined(), patience);
   });
 });
