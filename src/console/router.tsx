@@ -74,6 +74,11 @@ const people = createRoute({
   component: lazyRouteComponent(pageLoaders.people),
 });
 
+const access = createRoute({
+  ...{ getParentRoute: () => root, path: "/access" },
+  component: lazyRouteComponent(pageLoaders.access),
+});
+
 const audit = createRoute({
   ...{ getParentRoute: () => root, path: "/audit" },
   validateSearch: (search): { days?: number; action?: string; kind?: string; text?: string } => ({
@@ -103,7 +108,7 @@ const processes = createRoute({
 export const router = createRouter({
   routeTree: root.addChildren([
     ...[overview, applications, application, clusters, cluster, tenants, tenant, alerts],
-    ...[people, audit, settings, jobs, processes],
+    ...[people, access, audit, settings, jobs, processes],
   ]),
   defaultPreload: "intent",
   scrollRestoration: true,

@@ -88,6 +88,59 @@ describe.skipIf(missing !== undefined)("the console, for those who administer", 
     expect(row?.status).toBe("pending");
   });
 
+  test("gives a program an account and a token, and takes the token back", async () => {
+    const { page } = await console().signedIn("tenant_admin", "/people");
+    await page.getByRole("link", { name: /service accounts/ }).click();
+    await page.getByRole("button", { name: "Make an account" }).click();
+    const account = page.getByRole("dialog", { name: "Make a service account" });
+    await account.getByLabel("Name").fill("deploys");
+    await account.getByLabel("Role").selectOption("app_viewer");
+    await account.getByRole("button", { name: "Make the account" }).click();
+    await page.getByRole("button", { name: "Make a token of deploys" }).click();
+    const token = page.getByRole("dialog", { name: "Make a token" });
+    await token.getByLabel("Name").fill("of the build");
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 16);
+    await token.getByLabel("Until").fill(tomorrow);
+    await token.getByRole("button", { name: "Make the token" }).click();
+    await page.getByText(/^qst_/).waitFor();
+    await page.getByRole("button", { name: "I have it" }).click();
+    await page.getByRole("button", { name: "Revoke the token of the build" }).click();
+    await page.getByRole("button", { name: "Revoke the token", exact: true }).click();
+    await page.getByText("Token revoked").waitFor();
+  });
+
+  test("invites, maps a group, and takes both back", async () => {
+    const { page } = await console().signedIn("tenant_admin", "/access");
+    await page.getByRole("button", { name: "Invite", exact: true }).click();
+    const invitation = page.getByRole("dialog", { name: "Invite" });
+    await invitation.getByLabel("Address").fill("new@mine.example");
+    await invitation.getByLabel("Role").selectOption("app_viewer");
+    await invitation.getByRole("button", { name: "Make the invitation" }).click();
+    await page.getByText(/\/invitation#qsi_/).waitFor();
+    await page.getByRole("button", { name: "I have it" }).click();
+    await page.getByRole("button", { name: "Revoke the invitation of new@mine.example" }).click();
+    await page.getByRole("button", { name: "Revoke the invitation", exact: true }).click();
+    await page.getByText("Invitation revoked").waitFor();
+
+    await page.getByRole("button", { name: "Map a group" }).click();
+    const group = page.getByRole("dialog", { name: "Map a group" });
+    await group.getByLabel("Group").fill("storage");
+    await group.getByLabel("Role").selectOption("app_viewer");
+    await group.getByRole("button", { name: "Map the group" }).click();
+    await page.getByRole("button", { name: "End the mapping of storage" }).click();
+    await page.getByRole("button", { name: "End the mapping", exact: true }).click();
+    await page.getByText("Mapping ended").waitFor();
+  });
+
+  test("exports the audit into a file; who may not give access sees no way to it", async () => {
+    const { page } = await console().signedIn("auditor", "/audit");
+    expect(await page.getByRole("link", { name: "Access" }).count()).toBe(0);
+    const downloading = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Export" }).click();
+    expect((await downloading).suggestedFilename()).toBe("audit.csv");
+    await page.getByText("Audit exported").waitFor();
+  });
+
   test("sets a ceiling, and says what stands above one that is too low", async () => {
     const { mine } = console();
     const { page } = await console().signedIn("system_admin", `/tenants/${mine.tenantId}`);

@@ -7,12 +7,12 @@ import { ActionDialog } from "../ui/action.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { ChoiceField, TextField } from "../ui/field.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
+import { SecretDialog } from "../ui/secret-dialog.tsx";
 import { Table } from "../ui/table.tsx";
 import { useTell } from "../ui/toasts.tsx";
 import {
@@ -81,7 +81,12 @@ export function KeysTab({ appId, name }: Props) {
       {step && (
         <StepDialog {...{ step, appId, name }} onClose={() => setStep(undefined)} onDone={done} />
       )}
-      {secret && <SecretDialog secret={secret} onClose={() => setSecret(undefined)} />}
+      {secret && (
+        <SecretDialog
+          {...{ title: "The new key", secret, copied: "Key copied" }}
+          onClose={() => setSecret(undefined)}
+        />
+      )}
     </>
   );
 }
@@ -255,35 +260,5 @@ function StepDialog({ step, appId, name, onClose, onDone }: StepProps) {
         onDone();
       }}
     />
-  );
-}
-
-function SecretDialog({
-  secret,
-  onClose,
-}: {
-  readonly secret: string;
-  readonly onClose: () => void;
-}) {
-  const tell = useTell();
-  return (
-    <Dialog
-      title="The new key"
-      about="Keep it now: it is not shown again."
-      isOpen
-      onClose={onClose}
-    >
-      <code className="secret break">{secret}</code>
-      <div className="row row-end">
-        <Button
-          onClick={() => navigator.clipboard.writeText(secret).then(() => tell("Key copied"))}
-        >
-          Copy
-        </Button>
-        <Button kind="primary" onClick={onClose}>
-          I have it
-        </Button>
-      </div>
-    </Dialog>
   );
 }

@@ -4,6 +4,7 @@ import { useQuery } from "urql";
 import { problemOfAnswer } from "../api/problem.ts";
 import { sentence } from "../format/words.ts";
 import { present } from "../overview/rates.ts";
+import { useViewer } from "../session/viewer.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
@@ -15,6 +16,7 @@ import { Page } from "../ui/page.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
 import { AuditDocument, type AuditQuery } from "./audit.operations.ts";
 import { differences } from "./differences.ts";
+import { ExportAudit } from "./export-audit.tsx";
 
 type Entry = NonNullable<NonNullable<AuditQuery["searchAudit"]>["nodes"][number]>;
 
@@ -27,6 +29,7 @@ const spans = [
 ] as const;
 
 export default function AuditPage() {
+  const { may } = useViewer();
   const { days = 7, action, kind, text } = useSearch({ from: "/audit" });
   const navigate = useNavigate({ from: "/audit" });
   const [asked, setAsked] = useState(0);
@@ -60,7 +63,11 @@ export default function AuditPage() {
   }
 
   return (
-    <Page title="Audit" about="Every change, who made it, and what it was before.">
+    <Page
+      title="Audit"
+      about="Every change, who made it, and what it was before."
+      actions={may("audit:export") && <ExportAudit {...span} />}
+    >
       <form className="ask" onSubmit={search}>
         <ChoiceField label="In" name="days" choices={spans} defaultValue={String(days)} />
         <TextField label="Action" name="action" defaultValue={action ?? ""} placeholder="update" />

@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { useQuery } from "urql";
 import { problemOfAnswer } from "../api/problem.ts";
@@ -39,7 +40,11 @@ export default function PeoplePage() {
     again({ requestPolicy: "network-only" });
   };
   return (
-    <Page title="People" about="Who may sign in, and what they may do.">
+    <Page
+      title="People"
+      about="Who may sign in, and what they may do."
+      actions={<Link to="/access">Invitations, service accounts, groups</Link>}
+    >
       <Card title="Users" isFlush>
         {problem && <ProblemNote problem={problem} />}
         {!data && !problem && <Loading />}

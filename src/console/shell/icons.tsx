@@ -8,6 +8,7 @@ const paths = {
   tenants: "M4 20V8l8-4 8 4v12M4 20h16M9 20v-5h6v5M9 10h.01M15 10h.01M12 10h.01",
   people:
     "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21a7 7 0 0 1 14 0M16 3.5a4 4 0 0 1 0 7.5M18 14a7 7 0 0 1 4 7",
+  access: "M14 10a5 5 0 1 0-4 4.9V17h3v3h3v-3h2v-3l-4.5-3M8 9h.01",
   audit: "M6 3h9l4 4v14H6zM14 3v5h5M9 13h7M9 17h5",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   jobs: "M12 3v4M12 17v4M3 12h4M17 12h4M6 6l2.5 2.5M15.5 15.5 18 18M6 18l2.5-2.5M15.5 8.5 18 6",

@@ -8,6 +8,7 @@ export const pageLoaders = {
   tenant: () => import("../tenant/tenant-page.tsx"),
   alerts: () => import("../alerts/alerts-page.tsx"),
   people: () => import("../people/people-page.tsx"),
+  access: () => import("../access/access-page.tsx"),
   audit: () => import("../audit/audit-page.tsx"),
   settings: () => import("../settings/settings-page.tsx"),
   jobs: () => import("../jobs/jobs-page.tsx"),

@@ -9,6 +9,7 @@ export interface Place {
     | "/tenants"
     | "/alerts"
     | "/people"
+    | "/access"
     | "/audit"
     | "/settings"
     | "/jobs"
@@ -26,6 +27,7 @@ const places: readonly Place[] = [
   { to: "/tenants", label: "Tenants", icon: "tenants", needs: "tenant:read" },
   { to: "/alerts", label: "Alerts", icon: "alerts", needs: "metrics:read" },
   { to: "/people", label: "People", icon: "people", needs: "tenant:update" },
+  { to: "/access", label: "Access", icon: "access", needs: "tenant:update" },
   { to: "/audit", label: "Audit", icon: "audit", needs: "audit:read" },
   { to: "/settings", label: "Settings", icon: "settings", needs: "system:configure" },
   { to: "/jobs", label: "Jobs", icon: "jobs", needs: "system:configure" },
