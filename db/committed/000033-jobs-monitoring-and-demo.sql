@@ -1,5 +1,5 @@
---! Previous: sha1:f6df217ed63ddebfaec10fe14aef94dc0d49e545
---! Hash: sha1:675972d60e2385bfb4fd399bf3e7b13ff660c099
+--! Previous: sha1:48604939a9d7d38ab17b077b8c4f08a92a11d970
+--! Hash: sha1:1812bf0f220f3306535491a8d0928059f3ac0f30
 --! Message: jobs monitoring and demo
 
 -- Jobs

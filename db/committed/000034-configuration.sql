@@ -1,5 +1,5 @@
---! Previous: sha1:675972d60e2385bfb4fd399bf3e7b13ff660c099
---! Hash: sha1:c999b031f53cfe6e87c6d60a2bacd68a45912d55
+--! Previous: sha1:1812bf0f220f3306535491a8d0928059f3ac0f30
+--! Hash: sha1:f112be23555b889bc945a19cdaaf144d22f4b65c
 --! Message: configuration
 
 -- Configuration

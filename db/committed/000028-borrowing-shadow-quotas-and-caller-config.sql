@@ -1,6 +1,6 @@
 --! Previous: sha1:ff6b3a28139d019209e1bf5256e26846831be943
 --! Hash: sha1:f37620b2770d46967e2795e4e30bc17272be2423
---! Message: borrowing shadow quotas and configs
+--! Message: borrowing shadow quotas and caller config
 
 -- Borrowing
 --! Included rate_limiter_internal/borrowing/check_loan.sql
