@@ -1,5 +1,5 @@
+import { committedMigrations } from "../migrations/committed-migrations.ts";
 import type { Sql } from "../postgres/connect.ts";
-import { committedMigrations } from "../worker/require-schema.ts";
 import type { Facts } from "./facts.ts";
 import { readClock } from "./read-clock.ts";
 import { readPooling } from "./read-pooling.ts";

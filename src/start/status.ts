@@ -1,10 +1,10 @@
+import { committedMigrations } from "../migrations/committed-migrations.ts";
 import { type Sql, withConnection } from "../postgres/connect.ts";
 import type { DataFolder } from "../postgres/data-folder.ts";
 import { urlFrom, withoutPassword, withRole } from "../postgres/url.ts";
 import { apiDeclaration } from "../settings/api.ts";
 import { readSettings } from "../settings/read-settings.ts";
 import { version } from "../version.ts";
-import { committedMigrations } from "../worker/require-schema.ts";
 import { readDemoKey } from "./demo-key.ts";
 import { findLocalDatabase, localDataFolder } from "./local-database.ts";
 import { readRunning } from "./running.ts";

@@ -1,6 +1,5 @@
-import { readdirSync } from "node:fs";
 import type { Pool } from "pg";
-import { projectPath } from "../paths.ts";
+import { committedMigrations } from "../migrations/committed-migrations.ts";
 import { UserError } from "../user-error.ts";
 
 const undefinedFunction = "42883";
@@ -43,11 +42,4 @@ function olderSchema(missing: string): UserError {
     `the database is older than this code: it lacks ${missing}`,
     "Bring it up to date with: storage-qos migrate",
   );
-}
-
-/** By the names that the database stores: the number alone, without the message. */
-export function committedMigrations(folder = projectPath("db/committed")): string[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".sql"))
-    .map((name) => name.replace(/^(\d+)-.*(?=\.sql$)/, "$1"));
 }

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { commitMigration, uncommitMigration } from "../../src/migrations/commit.ts";
+import { committedMigrations } from "../../src/migrations/committed-migrations.ts";
 import { projectPath } from "../../src/paths.ts";
-import { committedMigrations } from "../../src/worker/require-schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "storage-qos-commit-"));
 afterAll(() => rmSync(folder, { recursive: true }));
