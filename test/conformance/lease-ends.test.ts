@@ -156,3 +156,42 @@ test.skipIf(missing !== undefined)(
     expect((gateway.calls.get("exchange_leases") ?? 0) - before).toBe(3);
   },
 );
+
+test.skipIf(missing !== undefined)(
+  "a lease is not spent after its end, whatever is left of it",
+  async () => {
+    const database = await createDatabase();
+    const world = await makeWorld(database);
+    const time = await startVirtualTime(database);
+    await addQuota(database, world, { iops: { limit: 1, burst: 5_000 } });
+    const gateway = startGateway(time);
+    const told: { readonly at: number; readonly reason: string | null }[] = [];
+    async function ask(seconds: number, everyMs: number) {
+      for (
+        const end = time.now() + seconds * 1_000;
+        time.now() < end;
+        await time.advance(everyMs)
+      ) {
+        const at = time.now();
+        void gateway.ask(world.apiKey, "head").then(({ reason }) => told.push({ at, reason }));
+      }
+    }
+    await ask(2, 5);
+    gateway.setLink("cut");
+    const [held] = await database.sql`
+      select
+        sum(tokens)::float8 as tokens,
+        (extract(epoch from max(expires_at) - clock_timestamp()) * 1000)::float8 as "lastsMs"
+      from rate_limiter.token_leases
+      where app_id = ${world.appId} and settled_at is null
+    `;
+    expect(held?.tokens).toBeGreaterThan(100);
+    // Stopped meanwhile, it neither renewed the lease nor gave it back.
+    time.jump(Math.ceil(held?.lastsMs) + 1);
+    gateway.wasStopped();
+    const before = told.length;
+    await ask(0.1, 10);
+    expect(told.slice(before).map(({ reason }) => reason)).not.toContain(null);
+    expect(told.length).toBe(before + 10);
+  },
+);

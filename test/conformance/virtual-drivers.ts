@@ -102,6 +102,7 @@ export function startGateway(
   let [asks, givenUp]: [Ask[], number[]] = [[], []];
   let [asked, turn] = [0, Promise.resolve()];
   let quits = false;
+  let wasStopped = false;
   const calls = new Map<string, number>();
   let link: "whole" | "loses answers" | "cut" = "whole";
   const tell = (message: object) => child.stdin.write(`${JSON.stringify(message)}\n`);
@@ -129,8 +130,14 @@ export function startGateway(
   function flush(): void {
     turn = time.track(
       turn.then(async () => {
-        const message = { at: Date.now() / 1_000, given_up: givenUp, asks, quits };
-        [asks, givenUp, quits] = [[], [], false];
+        const message = {
+          at: Date.now() / 1_000,
+          given_up: givenUp,
+          asks,
+          quits,
+          was_stopped: wasStopped,
+        };
+        [asks, givenUp, quits, wasStopped] = [[], [], false, false];
         const done = new Promise<void>((resolve) => {
           idle = resolve;
         });
@@ -161,6 +168,10 @@ export function startGateway(
     /** As SIGQUIT does, with what comes next. */
     quit() {
       quits = true;
+    },
+    /** Up to what comes next: time has jumped, and its timers are late. */
+    wasStopped() {
+      wasStopped = true;
     },
     /** Of the database, by the name of the function. */
     calls,

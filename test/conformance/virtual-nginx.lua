@@ -381,7 +381,8 @@ local workers
 
 -- The first line: { at = seconds, workers =, call_takes =, first =, holds = }: `first` is the number of
 -- the first worker, and 0 does what one of them does for all. Each other one: { at = seconds, given_up =
--- { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, drive =, with =, quits = }.
+-- { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, drive =, with =, quits =, was_stopped =
+-- }: its timers are late then, after requests.
 for line in io.lines() do
   local message = cjson.decode(line)
   if not workers then
@@ -389,7 +390,11 @@ for line in io.lines() do
     workers = { start_worker(message.first or 0, message.first and ffi.C.getpid() or 1) }
     workers[2] = message.workers == 2 and start_worker(1, ffi.C.getpid()) or nil
   else
-    run_until(message.at)
+    if message.was_stopped then
+      now = message.at
+    else
+      run_until(message.at)
+    end
     for _, id in ipairs(message.given_up) do
       give_up(id)
     end

@@ -4,7 +4,7 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 import { afterAll } from "vitest";
 import { unlessRequired } from "../harness/index.ts";
 
-const executablePath = "/usr/bin/chromium";
+const executablePath = "/usr/bin/chromium-headless-shell";
 const axeSource = readFileSync(
   createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
   "utf8",
@@ -12,7 +12,9 @@ const axeSource = readFileSync(
 
 /** Why the console is not tested here, if it is not. */
 export const missing = unlessRequired(
-  existsSync(executablePath) ? undefined : "Chromium is not installed (Debian: chromium)",
+  existsSync(executablePath)
+    ? undefined
+    : "Chromium is not installed (Debian: chromium-headless-shell)",
 );
 
 export async function openBrowser(): Promise<Browser> {

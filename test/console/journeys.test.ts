@@ -144,7 +144,18 @@ describe.skipIf(missing !== undefined)("the console", () => {
       changes: 0,
     });
     expect(await seen("tenant_admin")).toEqual({
-      places: ["Overview", "Applications", "Clusters", "Tenants", "Alerts", "People", "Audit"],
+      places: [
+        ...[
+          "Overview",
+          "Applications",
+          "Clusters",
+          "Tenants",
+          "Alerts",
+          "People",
+          "Access",
+          "Audit",
+        ],
+      ],
       changes: 1,
     });
   });
