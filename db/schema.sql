@@ -2250,7 +2250,7 @@ create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body f5fad00cbbdf307d
+  -- body 8ab6de725a17cd34
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -2323,7 +2323,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 0791e0248c6a481b
+  -- body f4ae8a3340ea5da8
 
 create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.users
@@ -2427,7 +2427,7 @@ create function rate_limiter_admin.publish_quotas(reason text, quotas rate_limit
   returns TABLE(entry integer, app_id uuid, config_id uuid)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body a32f957a5e602b56
+  -- body f0b6ff16b90fe463
 
 create function rate_limiter_admin.recent_usage(span_seconds integer DEFAULT 10, max_rows integer DEFAULT 20)
   returns TABLE(app_id uuid, app_name text, cluster_id uuid, tokens_per_second numeric, bytes_per_second numeric, denied_per_second numeric, cluster_tokens_per_second numeric, cluster_bytes_per_second numeric, cluster_denied_per_second numeric)
@@ -2546,7 +2546,7 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   returns rate_limiter.tenant_ceilings
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 86baa99281549bdb
+  -- body ffb259c4930184bf
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
   returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
@@ -3024,10 +3024,27 @@ create function rate_limiter_internal.check_batch(operations text[], sizes bigin
   language plpgsql immutable parallel safe;
   -- body fa4801fcaff4b72c
 
+create function rate_limiter_internal.check_ceilings_at_commit()
+  returns trigger
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body bc4588925ac68f18
+
 create function rate_limiter_internal.check_credit(bucket rate_limiter.token_buckets, amount numeric, repayment_tokens numeric)
   returns void
   language plpgsql stable parallel safe;
   -- body 66a54f7b34377760
+
+create function rate_limiter_internal.check_deferred_ceilings()
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 21dd048a0028cce9
+
+create function rate_limiter_internal.check_deferred_ceilings_of(tenant_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body d3bba82fa2d59955
 
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
@@ -3250,7 +3267,7 @@ create function rate_limiter_internal.consume_batch_at(shard_key integer, at tim
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 4f2b8e93709c6d3f
+  -- body 68f8c6591f20af11
 
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
@@ -3424,11 +3441,6 @@ create function rate_limiter_internal.decide_batch(at timestamp with time zone, 
   language plpgsql stable parallel safe;
   -- body 8893d4633c4bbb11
 
-create function rate_limiter_internal.decide_under_layer1()
-  returns void
-  language plpgsql immutable parallel safe;
-  -- body 590c7c77a2f5d836
-
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
   language sql stable parallel safe;
@@ -3463,7 +3475,7 @@ create function rate_limiter_internal.draw_layer1(shard_key integer, at timestam
 create function rate_limiter_internal.draw_layer1_for(at timestamp with time zone, transaction_type rate_limiter.transaction_type, drawn rate_limiter_internal.bucket_charge[], asked rate_limiter_internal.bucket_charge[] DEFAULT NULL::rate_limiter_internal.bucket_charge[], metadata jsonb DEFAULT NULL::jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b21d05f435186c18
+  -- body 58d34d2c81c57f56
 
 create function rate_limiter_internal.end_lease(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric)
   returns rate_limiter.token_leases
@@ -4390,6 +4402,11 @@ create function rate_limiter_internal.quotas_needed(shard_key integer, app_id uu
   language plpgsql stable parallel safe;
   -- body 5583138d75c23c12
 
+create function rate_limiter_internal.raise_layer1_short()
+  returns void
+  language plpgsql immutable parallel safe;
+  -- body 590c7c77a2f5d836
+
 create function rate_limiter_internal.random_token()
   returns text
   language sql volatile parallel safe;
@@ -4514,7 +4531,7 @@ create function rate_limiter_internal.renew_lease_at(shard_key integer, at times
 create function rate_limiter_internal.renew_lease_layer2(shard_key integer, at timestamp with time zone, app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval, holder text, next_lease_id uuid, OUT lease rate_limiter.lease_grant, OUT returned rate_limiter_internal.bucket_charge[], OUT released rate_limiter_internal.bucket_charge[], OUT drawn rate_limiter_internal.bucket_charge[], OUT asked rate_limiter_internal.bucket_charge[])
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 32769029df3ec8f2
+  -- body 366370d7c79aa40a
 
 create function rate_limiter_internal.repay_borrowing_at(at timestamp with time zone, owner_id uuid, borrowing_id uuid, OUT paid numeric, OUT owed numeric, OUT status rate_limiter.borrowing_status)
   returns record
@@ -4947,23 +4964,6 @@ create function rate_limiter_internal.settle_at(shard_key integer, at timestamp 
   language plpgsql volatile parallel unsafe;
   -- body a5eac4f70847522e
 
-create function rate_limiter_internal.settle_at_commit()
-  returns trigger
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 3f9fe8c057760b3f
-
-create function rate_limiter_internal.settle_ceilings()
-  returns void
-  language plpgsql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp;
-  -- body 21dd048a0028cce9
-
-create function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
-  returns void
-  language plpgsql volatile parallel unsafe;
-  -- body aeeee792844c8ef3
-
 create function rate_limiter_internal.settle_expired_leases(shard_key integer, at timestamp with time zone, cluster_id uuid, buckets rate_limiter.token_buckets[], tokens numeric, bytes numeric)
   returns rate_limiter.token_buckets[]
   language plpgsql volatile parallel unsafe;
@@ -5265,7 +5265,7 @@ create function rate_limiter_internal.wait_ms(at timestamp with time zone, refil
 create function rate_limiter_internal.with_full_layer1(INOUT buckets rate_limiter.token_buckets[])
   returns rate_limiter.token_buckets[]
   language plpgsql immutable parallel safe;
-  -- body 557ba303201f5ab1
+  -- body 04bd08b12a15f149
 
 create function rate_limiter_internal.with_tokens(bucket rate_limiter.token_buckets, tokens numeric)
   returns rate_limiter.token_buckets
@@ -5840,6 +5840,13 @@ create function rate_limiter_private.record_cluster_health(cluster_id uuid, aske
   set search_path=pg_catalog, pg_temp;
   -- body 9293259faf628a3a
 
+create function rate_limiter_private.record_delivery(notification_id uuid, status text, error text DEFAULT NULL::text)
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp
+  set TimeZone=UTC;
+  -- body 3fd46b69366c8fc2
+
 create function rate_limiter_private.record_job_failure(job text, subject text, error_code text, error_message text)
   returns void
   language plpgsql volatile parallel unsafe security definer
@@ -5974,13 +5981,6 @@ create function rate_limiter_private.set_password(user_id uuid, password_hash te
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 2f4c4bd01cffd8f6
-
-create function rate_limiter_private.settle_notification(notification_id uuid, status text, error text DEFAULT NULL::text)
-  returns void
-  language sql volatile parallel unsafe security definer
-  set search_path=pg_catalog, pg_temp
-  set TimeZone=UTC;
-  -- body 426d602b4c77ce6b
 
 create function rate_limiter_private.start_session(at timestamp with time zone, user_id uuid, ip_address inet, user_agent text, OUT session_id uuid, OUT refresh_token text, OUT refresh_expires_at timestamp with time zone, OUT expires_at timestamp with time zone)
   returns record
@@ -6138,7 +6138,7 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.audit
 CREATE TRIGGER refuse_change BEFORE DELETE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
 CREATE TRIGGER refuse_version_change BEFORE UPDATE ON rate_limiter_audit.quota_version_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_version_change();
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON rate_limiter_audit.reservation_history FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.refuse_change();
-CREATE CONSTRAINT TRIGGER settle_at_commit AFTER INSERT ON rate_limiter_internal.deferred_ceilings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.settle_at_commit();
+CREATE CONSTRAINT TRIGGER check_ceilings_at_commit AFTER INSERT ON rate_limiter_internal.deferred_ceilings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.check_ceilings_at_commit();
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF app_id, name, prefix, is_registered, created_at, created_by, expires_at, revoked_at, revoked_by, suspended_until ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('api_key_id', 'key_hash');
 CREATE TRIGGER notify_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.api_keys FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.notify_change('api_key', 'app_id');
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE ON rate_limiter_private.invitations FOR EACH ROW EXECUTE FUNCTION rate_limiter_internal.audit_change('invitation_id', 'token_hash', 'mailed_token_hash');
@@ -6913,6 +6913,7 @@ grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_bu
 grant execute on function rate_limiter_internal.bucket_now(rate_limiter.token_buckets) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.change_phase(text,text,jsonb,jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.change_problems(rate_limiter_internal.configuration_change[],text,text,boolean) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.check_deferred_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.completed_spec(text,text[],jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configuration_changes(jsonb,text,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.configuration_space() to rate_limiter_visitor;
@@ -6964,7 +6965,6 @@ grant execute on function rate_limiter_internal.seen_app_ids() to rate_limiter_v
 grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.sees_every_sample() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.set_manager(text,uuid,text) to rate_limiter_visitor;
-grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.slow_queries() to rate_limiter_readonly;
 grant execute on function rate_limiter_internal.token_is_backed(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.url_host(text) to rate_limiter_visitor;
@@ -7020,6 +7020,7 @@ grant execute on function rate_limiter_private.partition_extent(text) to rate_li
 grant execute on function rate_limiter_private.password_rules(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.probe_clusters(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_cluster_health(uuid,timestamp with time zone,boolean,text) to rate_limiter_worker;
+grant execute on function rate_limiter_private.record_delivery(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_job_failure(text,text,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.refresh_daily_quota_usage(uuid,integer,integer) to rate_limiter_worker;
@@ -7034,7 +7035,6 @@ grant execute on function rate_limiter_private.retry_jobs(bigint[]) to rate_limi
 grant execute on function rate_limiter_private.rows_extent(text,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.send_invitation(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter_private.session_is_active(uuid,uuid) to rate_limiter_authenticator;
-grant execute on function rate_limiter_private.settle_notification(uuid,text,text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.sync_quota_flags(timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_private.tenant_of_session(uuid,uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.use_service_token(text) to rate_limiter_authenticator;
@@ -7367,7 +7367,10 @@ comment on function rate_limiter_internal.cheapest_costs(pg_catalog.uuid,pg_cata
 comment on function rate_limiter_internal.check_amount(numeric,pg_catalog.text) is 'Raises QS422 for a negative, missing or infinite amount, NaN, or one finer than a millionth.';
 comment on function rate_limiter_internal.check_auto_borrow() is 'Trigger: only a system administrator lets gateways borrow for an application, or stops it (QS403).';
 comment on function rate_limiter_internal.check_batch(pg_catalog.text[],bigint[],pg_catalog.text[]) is 'Raises QS422 for a batch that is empty, too long, uneven, of arrays that are not plain lists, or names an operation twice.';
+comment on function rate_limiter_internal.check_ceilings_at_commit() is 'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,numeric,numeric) is 'Raises QS409 for a bucket that would hold, or owe in all, more than max_borrow_ratio times its capacity, or would owe more than its debt limit.';
+comment on function rate_limiter_internal.check_deferred_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
+comment on function rate_limiter_internal.check_deferred_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_destinations() is 'Trigger: refuses people an alert whose webhook is at an address that no worker would call (QS422).';
 comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
@@ -7409,7 +7412,7 @@ comment on function rate_limiter_internal.configured_objects() is 'All that stan
 comment on function rate_limiter_internal.configured_tenant(pg_catalog.text) is 'A tenant by its name; raises QS404 where the caller sees none.';
 comment on function rate_limiter_internal.consume_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint,pg_catalog.text,boolean,rate_limiter_internal.decision_facts) is 'consume() at a moment of the caller''s choice: for tests and replay. is_live: the moment is the clock''s, which is read again under locks, and denials are counted. app: what the caller has just read of the application. Under a reference that was charged before, and not refunded, it answers as then and takes nothing. Plain decisions take a fast path that locks nothing ahead; all others, and those that lose three races, consume_locked().';
 comment on function rate_limiter_internal.consume_batch_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[]) is 'consume_batch() at a moment of the caller''s choice, null for live.';
-comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the draw alone, when all else is done. Raises QS425 (decide_under_layer1) where it then has less.';
+comment on function rate_limiter_internal.consume_before_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the draw alone, when all else is done. Raises QS425 (raise_layer1_short) where it then has less.';
 comment on function rate_limiter_internal.consume_locked(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[]) is 'Decides on operations of an application one after the other under the locks of all its buckets, and charges those it admits in one ledger row for each bucket. at null: live, by the clock. A null size is not known yet. The path of everything that the fast path of consume_at does not take.';
 comment on function rate_limiter_internal.consume_many_at(rate_limiter_internal.first_operation[],timestamp with time zone,pg_catalog.text[]) is 'consume_many() of each application''s first operation (first_operations), at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.consume_with_layer1(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'Decides on an operation of a fixed window, or whose draw on layer 1 the session''s stripe does not pay: charges it and draws for it, and for the stripe ahead of need, or denies it. A null decision is left to be made under locks, or, after a lost race, to be tried again; nothing is charged then. Raises QS409 where the application lacks a bucket that it has by its facts.';
@@ -7443,14 +7446,13 @@ comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets)
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
 comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
-comment on function rate_limiter_internal.decide_under_layer1() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
-comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() checks it, once for all, as of this moment, or the commit does.';
+comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: check_deferred_ceilings() checks it, once for all, as of this moment, or the commit does.';
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
-comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
+comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (raise_layer1_short) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
 comment on function rate_limiter_internal.end_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Settles a lease that is open, before anything is given back of it; answers it as it was. Raises what require_open_lease() raises.';
 comment on function rate_limiter_internal.end_leases_of(pg_catalog.uuid,pg_catalog.uuid[]) is 'Revokes the open leases of an application that was deactivated, and locks layer 1 of these clusters and of those that the leases came from.';
 comment on function rate_limiter_internal.end_roles_of_groups(pg_catalog.uuid) is 'Ends the roles that users hold by mappings of a user who could not make these now.';
@@ -7630,6 +7632,7 @@ comment on function rate_limiter_internal.quota_spans(timestamp with time zone,p
 comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
 comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
 comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
+comment on function rate_limiter_internal.raise_layer1_short() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see, of a client''s total what is yet to be folded; none on a standby.';
 comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
@@ -7738,9 +7741,6 @@ comment on function rate_limiter_internal.setting_numeric(pg_catalog.text) is 'V
 comment on function rate_limiter_internal.setting_problem(pg_catalog.text,pg_catalog.text,numeric,numeric,pg_catalog.text[]) is 'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 comment on function rate_limiter_internal.setting_text(pg_catalog.text) is 'Value of a setting of any type, as text.';
 comment on function rate_limiter_internal.settle_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'settle() at a moment of the caller''s choice, null for live; settled is false, and there is no cost, for a reference that was never charged, or that is settled or refunded already.';
-comment on function rate_limiter_internal.settle_at_commit() is 'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
-comment on function rate_limiter_internal.settle_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
-comment on function rate_limiter_internal.settle_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
 comment on function rate_limiter_internal.settle_expired_leases(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric) is 'Settles a cluster''s expired leases as spent where locked layer-1 buckets count so much as leased that what is asked would not fit; answers the buckets with what then counts. Each lease expires once, so that the count stays cheap however many leases there are.';
 comment on function rate_limiter_internal.settle_layer2_exchanged(rate_limiter_internal.lease_end[],timestamp with time zone) is 'The settlements of exchange_leases(), as far as layer 2 goes: see settle_lease_layer2.';
 comment on function rate_limiter_internal.settle_lease_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric) is 'settle_lease() at a moment of the caller''s choice, null for live.';
@@ -7895,6 +7895,7 @@ comment on function rate_limiter_private.partition_extent(pg_catalog.text) is 'H
 comment on function rate_limiter_private.password_rules(pg_catalog.uuid) is 'What a new password of a user has to fit: its length, the cost of its hash, and the names that make a guess of it.';
 comment on function rate_limiter_private.probe_clusters(timestamp with time zone,integer) is 'Job: the clusters whose health is to be asked for now, longest unasked first; answered once in 50 seconds, however many workers ask. record_cluster_health takes what is found.';
 comment on function rate_limiter_private.record_cluster_health(pg_catalog.uuid,timestamp with time zone,boolean,pg_catalog.text) is 'Takes what a probe found (null: the cluster could not be asked) and answers the health that follows; nothing where the cluster was asked again, or got another health_check_url, since.';
+comment on function rate_limiter_private.record_delivery(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notification went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
 comment on function rate_limiter_private.record_job_failure(pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Counts and logs a part of a job that failed, so that the job can go on with the others. Only for what is wrong with that part: after a deadlock, a lock timeout or a full disk the whole job is tried again.';
 comment on function rate_limiter_private.record_system_metrics(timestamp with time zone,integer) is 'Job: writes the system''s own numbers into metrics (names begin with qos_), by application and minute, stamped with the minute''s end; how full each bucket is and how the clusters are, at the current minute. Goes on where the last run ended, at most batch_minutes further, and answers how many minutes that were, and null while another session does. Running twice changes nothing. An application whose numbers cannot be written is left out and counted in job_failures.';
 comment on function rate_limiter_private.refresh_daily_quota_usage(pg_catalog.uuid,integer,integer) is 'Job: adds ledger rows that are new to the usage by hour and day, of at most batch_size applications from one on and some max_entries rows. Answers the application to go on with, null after the last one, and whether another session does the same now. Call it in transactions of their own. Each row is read once and counted once, however late it came.';
@@ -7918,7 +7919,6 @@ comment on function rate_limiter_private.seed_demo() is 'Makes a tenant with a c
 comment on function rate_limiter_private.send_invitation(pg_catalog.uuid) is 'Job: makes the token that goes into the mail of an invitation, in place of that of an earlier attempt. No row where the invitation works no more.';
 comment on function rate_limiter_private.session_is_active(pg_catalog.uuid,pg_catalog.uuid) is 'Whether a session, its user and the tenant are active: asked while a subscription lasts.';
 comment on function rate_limiter_private.set_password(pg_catalog.uuid,pg_catalog.text,pg_catalog.uuid) is 'Gives a user a new password and ends the user''s sessions, all but one if asked.';
-comment on function rate_limiter_private.settle_notification(pg_catalog.uuid,pg_catalog.text,pg_catalog.text) is 'How an attempt to send a notification went: sent, dead (given up), or pending with the error of an attempt that will be followed by another. What is settled for good is noted with the alert.';
 comment on function rate_limiter_private.start_session(timestamp with time zone,pg_catalog.uuid,pg_catalog.inet,pg_catalog.text) is 'Makes a session and its first refresh token, which is stored as a hash only.';
 comment on function rate_limiter_private.store_second_factor(pg_catalog.uuid,pg_catalog.bytea) is 'Keeps the secret of a second factor that is still to be confirmed by a code; false where the user has one that is confirmed.';
 comment on function rate_limiter_private.sync_quota_flags(timestamp with time zone) is 'Has decisions look no longer for quotas and cost rules that have expired by now; answers for how many applications. What is made, cancelled or removed is noted at once.';

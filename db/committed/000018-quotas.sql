@@ -1,5 +1,5 @@
 --! Previous: sha1:c543e7d858b4c692bea5548d443fb91457e6aaa9
---! Hash: sha1:43e2511ac14ca8441cfb1c3020c030ca4f730d5a
+--! Hash: sha1:7048fd36af284ea111b1973af6d4c82329fd9da4
 --! Message: quotas
 
 -- Quotas
@@ -1538,7 +1538,7 @@ begin
       publish_quotas.reason, n.valid_from, n.valid_to, n.app_id, null, n.iops, n.bandwidth,
       coalesce(n.mode, 'enforce'), if_version => n.if_version
     ) as made;
-    perform rate_limiter_internal.settle_ceilings();
+    perform rate_limiter_internal.check_deferred_ceilings();
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
       or exclusion_violation or check_violation

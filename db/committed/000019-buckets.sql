@@ -1,5 +1,5 @@
---! Previous: sha1:43e2511ac14ca8441cfb1c3020c030ca4f730d5a
---! Hash: sha1:db0e46054208507e40e218c2efca921d2f71a0b4
+--! Previous: sha1:7048fd36af284ea111b1973af6d4c82329fd9da4
+--! Hash: sha1:a2f7604c941e9d42ba745afb51da72726c921661
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:db0e46054208507e40e218c2efca921d2f71a0b4
---! Hash: sha1:f874f2ef435b9101053f24b3dbf7450aa54e8075
+--! Previous: sha1:a2f7604c941e9d42ba745afb51da72726c921661
+--! Hash: sha1:f550bc6799f7afc206d65d135f271583b0e79f2c
 --! Message: layer 1
 
 -- Layer 1
@@ -645,8 +645,8 @@ comment on function rate_limiter_internal.cluster_share(integer, uuid, uuid) is
   'those applications are its own. What is shared there is shared by '
   'tenant first.';
 --! EndIncluded rate_limiter_internal/layer1/cluster_share.sql
---! Included rate_limiter_internal/layer1/decide_under_layer1.sql
-create or replace function rate_limiter_internal.decide_under_layer1()
+--! Included rate_limiter_internal/layer1/raise_layer1_short.sql
+create or replace function rate_limiter_internal.raise_layer1_short()
 returns void
 language plpgsql
 immutable
@@ -660,10 +660,10 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.decide_under_layer1() is
+comment on function rate_limiter_internal.raise_layer1_short() is
   'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these '
   'decisions catches.';
---! EndIncluded rate_limiter_internal/layer1/decide_under_layer1.sql
+--! EndIncluded rate_limiter_internal/layer1/raise_layer1_short.sql
 --! Included rate_limiter_internal/layer1/with_full_layer1.sql
 create or replace function rate_limiter_internal.with_full_layer1(
   inout buckets rate_limiter.token_buckets[]
@@ -675,7 +675,7 @@ as $$
 begin
   for place in 1 .. cardinality(buckets) loop
     if buckets[place].mode = 'shadow' or buckets[place].calculation_method <> 'token_bucket' then
-      perform rate_limiter_internal.decide_under_layer1();
+      perform rate_limiter_internal.raise_layer1_short();
     end if;
     if buckets[place].reserve_cluster_id is null then
       buckets[place].current_tokens := buckets[place].capacity;
@@ -738,7 +738,7 @@ begin
       or is_lease
         and coalesce(before.leased, 0) + draw.asked > before.capacity * settings.lease_common_share
     then
-      perform rate_limiter_internal.decide_under_layer1();
+      perform rate_limiter_internal.raise_layer1_short();
     end if;
     after := rate_limiter_internal.with_tokens(before, before.current_tokens - draw.tokens);
     if is_lease then
@@ -757,7 +757,7 @@ comment on function rate_limiter_internal.draw_layer1_for(
 ) is
   'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: '
   'batches that leave them open (leaves_layer1_open), and leases as if they were full '
-  '(with_full_layer1). Raises QS425 (decide_under_layer1) where one has less beyond its headroom; '
+  '(with_full_layer1). Raises QS425 (raise_layer1_short) where one has less beyond its headroom; '
   'for leases (asked: what they asked for) also where that would have been less than asked because '
   'layer 1 is short or much of it is leased.';
 --! EndIncluded rate_limiter_internal/layer1/draw_layer1_for.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:f874f2ef435b9101053f24b3dbf7450aa54e8075
---! Hash: sha1:911f0a5dfee8e1cefff4c2a4fbe80988609a16b4
+--! Previous: sha1:f550bc6799f7afc206d65d135f271583b0e79f2c
+--! Hash: sha1:f0409f60dce5c106cbbc263e9a69ff9b1a9ae9ee
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -482,12 +482,12 @@ as $$
 $$;
 
 comment on function rate_limiter_internal.defer_ceilings() is
-  'From now on require_ceilings() notes what this transaction has to check: settle_ceilings() '
-  'checks it, once for all, as of this moment, or the commit does.';
+  'From now on require_ceilings() notes what this transaction has to check: '
+  'check_deferred_ceilings() checks it, once for all, as of this moment, or the commit does.';
 grant execute on function rate_limiter_internal.defer_ceilings() to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/ceilings/defer_ceilings.sql
---! Included rate_limiter_internal/ceilings/settle_ceilings.sql
-create or replace function rate_limiter_internal.settle_ceilings()
+--! Included rate_limiter_internal/ceilings/check_deferred_ceilings.sql
+create or replace function rate_limiter_internal.check_deferred_ceilings()
 returns void
 language plpgsql
 volatile
@@ -511,13 +511,13 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_ceilings() is
+comment on function rate_limiter_internal.check_deferred_ceilings() is
   'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant '
   'came to more since then, or will, than a ceiling that binds where something was changed.';
-grant execute on function rate_limiter_internal.settle_ceilings() to rate_limiter_visitor;
---! EndIncluded rate_limiter_internal/ceilings/settle_ceilings.sql
---! Included rate_limiter_internal/ceilings/settle_ceilings_of.sql
-create or replace function rate_limiter_internal.settle_ceilings_of(tenant_id uuid)
+grant execute on function rate_limiter_internal.check_deferred_ceilings() to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/ceilings/check_deferred_ceilings.sql
+--! Included rate_limiter_internal/ceilings/check_deferred_ceilings_of.sql
+create or replace function rate_limiter_internal.check_deferred_ceilings_of(tenant_id uuid)
 returns void
 language plpgsql
 volatile
@@ -529,13 +529,13 @@ begin
   select d.* into due
   from rate_limiter_internal.deferred_ceilings as d
   where d.xid = pg_current_xact_id_if_assigned()
-    and d.tenant_id = settle_ceilings_of.tenant_id;
+    and d.tenant_id = check_deferred_ceilings_of.tenant_id;
   if due.cluster_ids <> '{}' then
     perform rate_limiter_internal.require_ceilings_of(due.since, due.tenant_id, due.cluster_ids);
   end if;
 
   insert into rate_limiter_internal.deferred_ceilings as d (xid, tenant_id)
-  select begun.xid, settle_ceilings_of.tenant_id
+  select begun.xid, check_deferred_ceilings_of.tenant_id
   from rate_limiter_internal.deferred_ceilings as begun
   where begun.xid = pg_current_xact_id_if_assigned()
     and begun.tenant_id = '00000000-0000-0000-0000-000000000000'
@@ -544,12 +544,12 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_ceilings_of(uuid) is
+comment on function rate_limiter_internal.check_deferred_ceilings_of(uuid) is
   'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was '
   'before has to fit those that were.';
---! EndIncluded rate_limiter_internal/ceilings/settle_ceilings_of.sql
---! Included rate_limiter_internal/ceilings/settle_at_commit.sql
-create or replace function rate_limiter_internal.settle_at_commit()
+--! EndIncluded rate_limiter_internal/ceilings/check_deferred_ceilings_of.sql
+--! Included rate_limiter_internal/ceilings/check_ceilings_at_commit.sql
+create or replace function rate_limiter_internal.check_ceilings_at_commit()
 returns trigger
 language plpgsql
 volatile
@@ -558,22 +558,22 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform rate_limiter_internal.settle_ceilings();
+  perform rate_limiter_internal.check_deferred_ceilings();
   return null;
 end;
 $$;
 
-comment on function rate_limiter_internal.settle_at_commit() is
+comment on function rate_limiter_internal.check_ceilings_at_commit() is
   'Trigger: what a transaction has deferred, and not checked itself, is checked when it commits.';
---! EndIncluded rate_limiter_internal/ceilings/settle_at_commit.sql
+--! EndIncluded rate_limiter_internal/ceilings/check_ceilings_at_commit.sql
 --! Included rate_limiter_internal/ceilings/deferred_ceilings.triggers.sql
 -- create or replace does not know constraint triggers.
-drop trigger if exists settle_at_commit on rate_limiter_internal.deferred_ceilings;
-create constraint trigger settle_at_commit
+drop trigger if exists check_ceilings_at_commit on rate_limiter_internal.deferred_ceilings;
+create constraint trigger check_ceilings_at_commit
   after insert on rate_limiter_internal.deferred_ceilings
   deferrable initially deferred
   for each row
-  execute function rate_limiter_internal.settle_at_commit();
+  execute function rate_limiter_internal.check_ceilings_at_commit();
 --! EndIncluded rate_limiter_internal/ceilings/deferred_ceilings.triggers.sql
 --! Included rate_limiter_internal/ceilings/deferred_ceilings.grants.sql
 revoke all on rate_limiter_internal.deferred_ceilings
@@ -879,7 +879,7 @@ begin
   order by a.app_id
   for no key update;
   perform rate_limiter_internal.lock_ceilings(array[tenant_id]);
-  perform rate_limiter_internal.settle_ceilings_of(tenant_id);
+  perform rate_limiter_internal.check_deferred_ceilings_of(tenant_id);
 
   select c.* into before
   from rate_limiter.tenant_ceilings as c

@@ -1,5 +1,5 @@
---! Previous: sha1:911f0a5dfee8e1cefff4c2a4fbe80988609a16b4
---! Hash: sha1:e962f6ac11c412677df3b4731f211323f20bd4da
+--! Previous: sha1:f0409f60dce5c106cbbc263e9a69ff9b1a9ae9ee
+--! Hash: sha1:ffca3216b468486b129907809639d2c5b3dd04bb
 --! Message: denials
 
 -- Denials

@@ -1,5 +1,5 @@
---! Previous: sha1:e962f6ac11c412677df3b4731f211323f20bd4da
---! Hash: sha1:ebc286f9bc704ff2c1c0e76796d59de13df4c0c5
+--! Previous: sha1:ffca3216b468486b129907809639d2c5b3dd04bb
+--! Hash: sha1:96b328cfc32b8ac8eb558f508209c5d383ef0a70
 --! Message: decisions
 
 -- Decisions
@@ -648,7 +648,7 @@ begin
   if not rate_limiter_internal.leaves_layer1_open(
     buckets, batch.buckets, batch.decisions, batch.parts_left
   ) then
-    perform rate_limiter_internal.decide_under_layer1();
+    perform rate_limiter_internal.raise_layer1_short();
   end if;
   drawn := array(
     select row(
@@ -665,7 +665,7 @@ begin
   if exists (
     select from unnest(drawn) as d where rate_limiter_internal.lock_rank(d.bucket_type) = 3
   ) then
-    perform rate_limiter_internal.decide_under_layer1();
+    perform rate_limiter_internal.raise_layer1_short();
   end if;
 
   decisions := rate_limiter_internal.write_decided(
@@ -687,7 +687,7 @@ comment on function rate_limiter_internal.consume_before_layer1(
   rate_limiter_internal.cost_rates[]
 ) is
   'consume_locked() of a batch that leaves layer 1 open (leaves_layer1_open): locks it for the '
-  'draw alone, when all else is done. Raises QS425 (decide_under_layer1) where it then has less.';
+  'draw alone, when all else is done. Raises QS425 (raise_layer1_short) where it then has less.';
 --! EndIncluded rate_limiter_internal/decisions/consume_before_layer1.sql
 --! Included rate_limiter_internal/decisions/consume_locked.sql
 create or replace function rate_limiter_internal.consume_locked(

@@ -1,5 +1,5 @@
---! Previous: sha1:ebc286f9bc704ff2c1c0e76796d59de13df4c0c5
---! Hash: sha1:995c5f80c22fb2cc62b581a782ea941145b99a95
+--! Previous: sha1:96b328cfc32b8ac8eb558f508209c5d383ef0a70
+--! Hash: sha1:0216c534ee202a60c3840ad3f4d33408d31adf4d
 --! Message: costs quota checks and reservations
 
 -- Costs

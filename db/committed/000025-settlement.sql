@@ -1,5 +1,5 @@
---! Previous: sha1:995c5f80c22fb2cc62b581a782ea941145b99a95
---! Hash: sha1:22f33a9d83c92ce66dc85c27715dffc2309144ff
+--! Previous: sha1:0216c534ee202a60c3840ad3f4d33408d31adf4d
+--! Hash: sha1:8d681df76e34b342b777eaf5982fe97a392b26ae
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:22f33a9d83c92ce66dc85c27715dffc2309144ff
---! Hash: sha1:7610a9b8f52d01a7862195917751ea0b92a5db2e
+--! Previous: sha1:8d681df76e34b342b777eaf5982fe97a392b26ae
+--! Hash: sha1:83675b4145999cef9943a3e8ac21ce3d40d702a0
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:7610a9b8f52d01a7862195917751ea0b92a5db2e
---! Hash: sha1:ff6b3a28139d019209e1bf5256e26846831be943
+--! Previous: sha1:83675b4145999cef9943a3e8ac21ce3d40d702a0
+--! Hash: sha1:93edc7b93c12fa6e508bd44227dbb7e21b378440
 --! Message: exchanges of leases
 
 -- Exchanges of leases
@@ -372,7 +372,7 @@ begin
   if exists (
     select from unnest(drawn) as d where rate_limiter_internal.lock_rank(d.bucket_type) = 3
   ) then
-    perform rate_limiter_internal.decide_under_layer1();
+    perform rate_limiter_internal.raise_layer1_short();
   end if;
   asked := array(
     select row(

@@ -1,5 +1,5 @@
---! Previous: sha1:ff6b3a28139d019209e1bf5256e26846831be943
---! Hash: sha1:f37620b2770d46967e2795e4e30bc17272be2423
+--! Previous: sha1:93edc7b93c12fa6e508bd44227dbb7e21b378440
+--! Hash: sha1:2c7173ac4fbaf027078e6ef4222535811d32547e
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

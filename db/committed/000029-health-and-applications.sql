@@ -1,5 +1,5 @@
---! Previous: sha1:f37620b2770d46967e2795e4e30bc17272be2423
---! Hash: sha1:d2765ea0a4b670f075b478bb854c3d5cee4b49f2
+--! Previous: sha1:2c7173ac4fbaf027078e6ef4222535811d32547e
+--! Hash: sha1:f59e2b29debfdd394aa864e3e3d65243b2cd3766
 --! Message: health and applications
 
 -- Health
@@ -647,7 +647,7 @@ begin
     cross join lateral rate_limiter_admin.create_application(
       n.name, n.cluster_id, coalesce(n.metadata, '{}'), n.tenant_id
     ) as made;
-    perform rate_limiter_internal.settle_ceilings();
+    perform rate_limiter_internal.check_deferred_ceilings();
     return;
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'

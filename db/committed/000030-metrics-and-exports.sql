@@ -1,5 +1,5 @@
---! Previous: sha1:d2765ea0a4b670f075b478bb854c3d5cee4b49f2
---! Hash: sha1:08945cf1b6a7a877d2fc1733d943fd7bef514a1b
+--! Previous: sha1:f59e2b29debfdd394aa864e3e3d65243b2cd3766
+--! Hash: sha1:955bf5c3884cc0c5a0098cc3ac2e27a01ffad180
 --! Message: metrics and exports
 
 -- Usage

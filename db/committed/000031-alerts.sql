@@ -1,5 +1,5 @@
---! Previous: sha1:08945cf1b6a7a877d2fc1733d943fd7bef514a1b
---! Hash: sha1:0322b73173e122f04f10e09beb1ae692ce2480d8
+--! Previous: sha1:955bf5c3884cc0c5a0098cc3ac2e27a01ffad180
+--! Hash: sha1:d59b2c09d5f2ee4023df521e5cb59a9bab4fafcb
 --! Message: alerts
 
 -- Alerts
@@ -1400,8 +1400,8 @@ comment on function rate_limiter_private.deliver_notification(uuid) is
 grant execute on function rate_limiter_private.deliver_notification(uuid)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/alerts/deliver_notification.sql
---! Included rate_limiter_private/alerts/settle_notification.sql
-create or replace function rate_limiter_private.settle_notification(
+--! Included rate_limiter_private/alerts/record_delivery.sql
+create or replace function rate_limiter_private.record_delivery(
   notification_id uuid,
   status text,
   error text default null
@@ -1417,10 +1417,10 @@ as $$
   with settled as (
     update rate_limiter.alert_notifications as n
     set
-      status = settle_notification.status,
-      last_error = left(settle_notification.error, 1000),
-      sent_at = case settle_notification.status when 'sent' then clock_timestamp() end
-    where n.notification_id = settle_notification.notification_id and n.status = 'pending'
+      status = record_delivery.status,
+      last_error = left(record_delivery.error, 1000),
+      sent_at = case record_delivery.status when 'sent' then clock_timestamp() end
+    where n.notification_id = record_delivery.notification_id and n.status = 'pending'
     returning n.*
   )
   update rate_limiter.alert_history as h
@@ -1439,12 +1439,12 @@ as $$
     and h.history_id = s.history_id;
 $$;
 
-comment on function rate_limiter_private.settle_notification(uuid, text, text) is
+comment on function rate_limiter_private.record_delivery(uuid, text, text) is
   'How an attempt to send a notification went: sent, dead (given up), or pending with the error of '
   'an attempt that will be followed by another. What is settled for good is noted with the alert.';
-grant execute on function rate_limiter_private.settle_notification(uuid, text, text)
+grant execute on function rate_limiter_private.record_delivery(uuid, text, text)
   to rate_limiter_worker;
---! EndIncluded rate_limiter_private/alerts/settle_notification.sql
+--! EndIncluded rate_limiter_private/alerts/record_delivery.sql
 --! Included rate_limiter_private/alerts/replay_notifications.sql
 create or replace function rate_limiter_private.replay_notifications(
   notification_ids uuid[] default null

@@ -1,5 +1,5 @@
---! Previous: sha1:0322b73173e122f04f10e09beb1ae692ce2480d8
---! Hash: sha1:48604939a9d7d38ab17b077b8c4f08a92a11d970
+--! Previous: sha1:d59b2c09d5f2ee4023df521e5cb59a9bab4fafcb
+--! Hash: sha1:35c8ecc266db53fcbccf2491b6d3b0a38604123b
 --! Message: retention
 
 -- Retention

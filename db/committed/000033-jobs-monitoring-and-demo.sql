@@ -1,5 +1,5 @@
---! Previous: sha1:48604939a9d7d38ab17b077b8c4f08a92a11d970
---! Hash: sha1:1812bf0f220f3306535491a8d0928059f3ac0f30
+--! Previous: sha1:35c8ecc266db53fcbccf2491b6d3b0a38604123b
+--! Hash: sha1:24e45ae420eeb7233b90dc56198df576d18eb2ab
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:1812bf0f220f3306535491a8d0928059f3ac0f30
---! Hash: sha1:f112be23555b889bc945a19cdaaf144d22f4b65c
+--! Previous: sha1:24e45ae420eeb7233b90dc56198df576d18eb2ab
+--! Hash: sha1:ac77680a2b89f8cecb1856e4e9706f86bc9cd9cf
 --! Message: configuration
 
 -- Configuration
@@ -1489,7 +1489,7 @@ begin
         apply_configuration.take_over
       );
     end loop;
-    perform rate_limiter_internal.settle_ceilings();
+    perform rate_limiter_internal.check_deferred_ceilings();
     return query
     select c.entry, c.action, c.kind, c.path, c.before, c.after
     from unnest(changes) as c;

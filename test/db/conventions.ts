@@ -669,7 +669,7 @@ export const conventions: readonly Convention[] = [
     breach: `
       create function rate_limiter_internal.breach() returns void language plpgsql as $$
       begin
-        perform rate_limiter_internal.decide_under_layer1();
+        perform rate_limiter_internal.raise_layer1_short();
       exception
         when sqlstate 'QS425' then
           if sqlerrm <> 'layer 1 is short' then

@@ -102,7 +102,7 @@ const steps = [
     values ('${alert}', '${app}', 'depth', '>', 0.1234567890123455, 7200, 'info', 0,
       '{"channel": "log"}')`,
   "select rate_limiter_private.evaluate_alerts(clock_timestamp())",
-  "select rate_limiter_private.settle_notification(notification_id, 'sent') is null from rate_limiter.alert_notifications",
+  "select rate_limiter_private.record_delivery(notification_id, 'sent') is null from rate_limiter.alert_notifications",
   // Settings and policies.
   `update rate_limiter.retention_policies set retain_for = '1 year 2 days 03:04:05'
     where data_type = 'charges'`,

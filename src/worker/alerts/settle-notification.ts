@@ -6,7 +6,7 @@ export async function settleNotification(
   status: "sent" | "pending" | "dead",
   error?: string,
 ): Promise<void> {
-  await helpers.query("select rate_limiter_private.settle_notification($1, $2, $3)", [
+  await helpers.query("select rate_limiter_private.record_delivery($1, $2, $3)", [
     notificationId,
     status,
     error ?? null,

@@ -163,7 +163,7 @@ test("a ceiling that is lowered within a batch binds from then on", async () => 
       await set(caller, 50);
       await setCeiling(caller, { tenantId, iops: [60, 60, 60] });
       await set(caller, after);
-      await caller`select rate_limiter_internal.settle_ceilings()`;
+      await caller`select rate_limiter_internal.check_deferred_ceilings()`;
     });
   await expectSqlState(lower(61), "QS403");
   await lower(60);
