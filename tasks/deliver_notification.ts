@@ -1,8 +1,8 @@
 import type { JobHelpers } from "graphile-worker";
 import { PermanentFailure } from "../src/worker/alerts/failure.ts";
 import type { Notification } from "../src/worker/alerts/notification.ts";
+import { recordDelivery } from "../src/worker/alerts/record-delivery.ts";
 import { makeSend } from "../src/worker/alerts/send.ts";
-import { settleNotification } from "../src/worker/alerts/settle-notification.ts";
 import type { MakeTask } from "../src/worker/task.ts";
 
 /**
@@ -27,7 +27,7 @@ export const makeTask: MakeTask = (settings) => {
       await settleFailure(helpers, id, error);
       return;
     }
-    await settleNotification(helpers, id, "sent");
+    await recordDelivery(helpers, id, "sent");
   };
 };
 
@@ -36,11 +36,11 @@ async function settleFailure(helpers: JobHelpers, id: string, error: unknown): P
   const isLast = error instanceof PermanentFailure || job.attempts >= job.max_attempts;
   const message = error instanceof Error ? error.message : String(error);
   if (helpers.abortSignal.aborted && job.attempts >= job.max_attempts) {
-    await settleNotification(helpers, id, "dead", message);
+    await recordDelivery(helpers, id, "dead", message);
     await replayNotification(helpers, id);
     return;
   }
-  await settleNotification(helpers, id, isLast ? "dead" : "pending", message);
+  await recordDelivery(helpers, id, isLast ? "dead" : "pending", message);
   if (!isLast) throw error;
   helpers.logger.error(`a notification could not be sent: ${message}`, { notification: id });
 }

@@ -1,6 +1,6 @@
 import type { JobHelpers } from "graphile-worker";
 
-export async function settleNotification(
+export async function recordDelivery(
   helpers: JobHelpers,
   notificationId: string,
   status: "sent" | "pending" | "dead",
