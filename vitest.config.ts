@@ -43,7 +43,7 @@ export default defineConfig({
           name: "side by side",
           include: [tests],
           exclude: measuring,
-          maxWorkers: 3,
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },
