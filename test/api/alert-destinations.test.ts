@@ -57,11 +57,11 @@ describe("where an alert goes", () => {
 describe("an address that is not public", () => {
   const saveAlert = (url: string) =>
     as.tenant_admin.ask(
-      `mutation ($alert: AlertConfigInput!) {
-        createAlertConfig(input: { alertConfig: $alert }) { alertConfig { alertId } }
+      `mutation ($input: CreateAlertConfigInput!) {
+        createAlertConfig(input: $input) { alertConfig { alertId } }
       }`,
       {
-        alert: {
+        input: {
           ...{ appId: mine.appId, metricName: "depth", condition: ">", thresholdValue: 1 },
           ...{ durationSeconds: 60, severity: "info" },
           notificationConfig: { channels: [{ channel: "log" }, { channel: "webhook", url }] },
