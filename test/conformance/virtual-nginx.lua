@@ -381,8 +381,8 @@ local workers
 
 -- The first line: { at = seconds, workers =, call_takes =, first =, holds = }: `first` is the number of
 -- the first worker, and 0 does what one of them does for all. Each other one: { at = seconds, given_up =
--- { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, drive =, with =, quits =, was_stopped =
--- }: its timers are late then, after requests.
+-- { id }, asks = { { id =, worker =, key =, operation =, size =, is_held = } }, drive =, with =, quits =,
+-- was_stopped = }: where it was stopped its timers are late, after requests.
 for line in io.lines() do
   local message = cjson.decode(line)
   if not workers then
