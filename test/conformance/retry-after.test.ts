@@ -5,7 +5,7 @@ import { missing, startGateway } from "./virtual-drivers.ts";
 import { startVirtualTime } from "./virtual-time.ts";
 
 const [applications, triesOfEach, tickMs] = [20, 5, 100];
-const quotas: readonly Iops[] = [{ limit: 2 }, { limit: 3, method: "fixed_window", seconds: 2 }];
+const quotas: readonly Iops[] = [{ limit: 2 }, { limit: 1, method: "fixed_window", seconds: 10 }];
 
 /** As the field Retry-After says it: in whole seconds. */
 const waitOf = (retryAfterMs: number | null) => Math.max(Math.ceil((retryAfterMs ?? 0) / 1_000), 1);
