@@ -45,7 +45,7 @@ export default defineConfig({
           name: "side by side",
           include: [tests],
           exclude: measuring,
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,9 +1,15 @@
 import { createServer } from "node:net";
 
+/** What the system chose: it may choose the same port again before anything listens there. */
+const chosen = new Set<number>();
+
 /** The first free port on the loopback interface from `preferred` on; 0 lets the system choose. */
 export async function freePort(preferred = 0): Promise<number> {
   const port = await tryPort(preferred);
-  return port ?? freePort(preferred + 1);
+  if (port === undefined) return freePort(preferred + 1);
+  if (preferred === 0 && chosen.has(port)) return freePort();
+  if (preferred === 0) chosen.add(port);
+  return port;
 }
 
 export async function isPortFree(port: number, host?: string): Promise<boolean> {

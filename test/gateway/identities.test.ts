@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { eventually } from "../harness/eventually.ts";
@@ -514,8 +515,10 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
       ["a POST of keys", { method: "POST", query: "?delete", body: `<Delete>${keys}</Delete>` }],
     ])("a sender that hangs up on %s is counted and blocked", async (_, request) => {
       let release = () => {};
+      const blocks = await counter(nginx, /^qos_signature_blocks_total/);
       store.hold(new Promise((resolve) => (release = resolve)));
       for (let tries = 0; tries < 3; tries += 1) await hangUp(wrong(key), request);
+      await countsTo(nginx, /^qos_signature_blocks_total/, blocks + 1);
       const before = store.verdicts.length;
       await isBlocked();
       store.hold(undefined);
@@ -662,7 +665,18 @@ describe.skipIf(missing !== undefined)("access key ids that the storage issued",
     const by = await register(database, appId, takeKey());
     const settled = () => counter(nginx, /^qos_database_calls_total\{call="settle_lease"\}/);
     const strangers = () => counter(nginx, /^qos_unproven_denials_total/);
-    const before = { settled: await settled(), strangers: await strangers() };
+    // What came before is told of within a second.
+    const atRest = () =>
+      vi.waitFor(
+        async () => {
+          const count = await settled();
+          await sleep(1_200);
+          expect(await settled()).toBe(count);
+          return count;
+        },
+        { timeout: 30_000 },
+      );
+    const before = { settled: await atRest(), strangers: await strangers() };
     const own = await fetch(url, { method: "HEAD", headers: { "X-API-Key": apiKey } });
     expect(own.status).toBe(403);
     // Workers tell their counts once a second; a request that met an outage counts nothing.

@@ -164,7 +164,7 @@ describe.skipIf(missing !== undefined)("a gateway of a thousand applications", a
     await Promise.all(Array.from({ length: 32 }, askOneByOne));
   }
 
-  test("gives all leases back at its end, in four calls at most", async () => {
+  test("gives all leases back at its end, in a few calls", async () => {
     await makeCrowd();
     const stopsUpkeep = (conf: string) =>
       // Leases of idle applications stay until the end.
@@ -188,7 +188,7 @@ describe.skipIf(missing !== undefined)("a gateway of a thousand applications", a
     await nginx.stop();
     const after = await leases();
     expect(after.open).toBe(0);
-    // 334 leases go into a call, and what was known before may come first.
-    expect(after.calls - before.calls).toBeLessThanOrEqual(4);
+    // 334 leases go into a call, and what was known before may come first, of each worker.
+    expect(after.calls - before.calls).toBeLessThanOrEqual(6);
   }, 300_000);
 });
