@@ -2,6 +2,7 @@ import { redisBucket } from "./peers/redis.ts";
 import { rlfMemory } from "./peers/rlf-memory.ts";
 import { rlfPostgres } from "./peers/rlf-postgres.ts";
 import type { Ratio, Sample, Workload } from "./types.ts";
+import { apiUnderAttack } from "./workloads/api-under-attack.ts";
 import { consumeFromNode } from "./workloads/consume-from-node.ts";
 import { deniedWal } from "./workloads/denied-wal.ts";
 import { drift } from "./workloads/drift.ts";
@@ -41,6 +42,7 @@ export const others: readonly Workload[] = [
   ledgerMillion,
   ledgerTenMillion,
   ledgerLarge,
+  apiUnderAttack,
 ];
 
 export const ratios: readonly Ratio[] = [
