@@ -198,7 +198,7 @@ describe("a giver", () => {
     expect([await works(first), await works(second)]).toEqual([false, false]);
   });
 
-  test("is no more than the account of the token: it grew beyond who made it", async () => {
+  test("of a token gives nothing where its account grew beyond who made it", async () => {
     const account = await makeAccount(byGiver);
     const token = await issueToken(byGiver, account);
     await assign(as.system_admin, account, "system_admin");

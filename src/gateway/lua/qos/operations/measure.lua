@@ -10,7 +10,7 @@ local under_way = require("qos.requests.under_way")
 local _M = {}
 
 -- Reads of a body, by `read`. A request may end meanwhile, whose sender gives up or whose body is too
--- large: what came of it is charged all the same, and it is no longer under way.
+-- large: what came of it is charged all the same, and it is under way no more.
 local function while_it_comes(entry, operation, watch, read)
   local address, size, digits = request.address(), operation.size, operation.digits
   operations.resize(operation, 0)
