@@ -1,7 +1,7 @@
 -- Parses the connection URLs of a list: answers what each of them says, or the error.
 
 local cjson = require("cjson")
-local database_url = require("qos.database.url")
+local database_url = require("qos.database.database_url")
 
 local answers = {}
 for place, url in ipairs(cjson.decode(io.read("*a"))) do

@@ -342,7 +342,7 @@ end
 
 local function give_up(id)
   local worker, decision = under_way[id].worker, under_way[id].decision
-  worker.require("qos.decisions.settlement").finish(decision, decision.operation, true)
+  worker.require("qos.decisions.actual_size").finish(decision, decision.operation, true)
   worker.require("qos.leases.transfers").finish(decision)
   under_way[id] = nil
 end
@@ -361,7 +361,7 @@ local drive = {
   -- Leases of other applications that are settled before those of this one.
   crowd = function(worker, count)
     for _ = 1, count do
-      worker.require("qos.leases.settlements").push({ app_id = "other", lease_id = "other" })
+      worker.require("qos.leases.settlement_queue").push({ app_id = "other", lease_id = "other" })
     end
   end,
   -- A call of another application.

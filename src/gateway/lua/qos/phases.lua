@@ -1,5 +1,6 @@
 -- The phases of a request.
 
+local actual_size = require("qos.decisions.actual_size")
 local caller = require("qos.identity.caller")
 local clock = require("qos.clock")
 local counters = require("qos.decisions.counters")
@@ -10,7 +11,6 @@ local preflight = require("qos.requests.preflight")
 local request = require("qos.requests.request")
 local request_target = require("qos.requests.request_target")
 local respond = require("qos.answers.respond")
-local settlement = require("qos.decisions.settlement")
 local start = require("qos.workers.start")
 local transfers = require("qos.leases.transfers")
 local under_way = require("qos.requests.under_way")
@@ -112,7 +112,7 @@ function _M.header_filter()
     return
   end
   metrics.observe("qos_upstream_seconds", clock.now() - decision.passed_at)
-  local worked, problem = pcall(settlement.announce, decision)
+  local worked, problem = pcall(actual_size.announce, decision)
   if not worked then
     note_error(problem)
   end
@@ -141,11 +141,11 @@ local function finish(decision)
     caller.leave(watch)
     -- A body that was given up before the storage saw it says nothing of who sent it.
     if watch.is_proven then
-      settlement.finish(decision, decision.operation)
+      actual_size.finish(decision, decision.operation)
     end
     return
   end
-  settlement.finish(decision, decision.operation, watch and caller.finish(watch))
+  actual_size.finish(decision, decision.operation, watch and caller.finish(watch))
 end
 
 function _M.log()
@@ -159,7 +159,7 @@ function _M.log()
     note_error(problem)
   end
   if ngx.worker.exiting() and decision.entry then
-    start.settle_late(decision.entry.app_id)
+    start.flush_late(decision.entry.app_id)
   end
 end
 

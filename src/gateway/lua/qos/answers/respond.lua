@@ -1,7 +1,7 @@
 -- Answers to requests that do not go on to the storage: problem+json, or S3's XML.
 
 local cjson = require("cjson.safe")
-local identity = require("qos.identity.claims")
+local claims = require("qos.identity.claims")
 local rate_limit_fields = require("qos.answers.rate_limit_fields")
 
 local _M = {}
@@ -17,7 +17,7 @@ local function speaks_s3()
   if settings.speak_s3 ~= "auto" then
     return settings.speak_s3 == "on"
   end
-  return identity.is_s3(ngx.req.get_headers(0), ngx.var.args and ngx.req.get_uri_args(0) or nil)
+  return claims.is_s3(ngx.req.get_headers(0), ngx.var.args and ngx.req.get_uri_args(0) or nil)
 end
 
 local function send(status, content_type, body)

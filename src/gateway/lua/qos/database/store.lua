@@ -2,11 +2,11 @@
 -- for the database then but one prober, and only a successful charge ends it.
 
 local clock = require("qos.clock")
-local database = require("qos.database.statements")
 local keys = require("qos.keys")
 local lock = require("qos.workers.lock")
 local metrics = require("qos.metrics")
 local server_errors = require("qos.database.server_errors")
+local statements = require("qos.database.statements")
 
 local _M = {}
 
@@ -110,7 +110,7 @@ local function check_recovery(name, row, ...)
     if charged then
       state():delete(keys.qos_state.uncharged_since)
     end
-  elseif charged or has_charged[name] and not by:find("^53") and database.is_writable() == true then
+  elseif charged or has_charged[name] and not by:find("^53") and statements.is_writable() == true then
     end_outage(charged)
   end
 end
@@ -123,7 +123,7 @@ function _M.check()
   if has_checked and state():get(keys.qos_state.down_by) ~= "start" then
     return
   end
-  local writable, problem = database.is_writable()
+  local writable, problem = statements.is_writable()
   if writable then
     has_checked = true
     if state():get(keys.qos_state.down_by) == "start" then
@@ -160,7 +160,7 @@ function _M.call(name, ...)
   metrics.add(keys.qos_metrics.database_calls)
   local row, problem
   for _ = 1, attempts do
-    row, problem = database[name](...)
+    row, problem = statements[name](...)
     if row ~= nil or problem == nil or not is_repeatable(problem) then
       break
     end

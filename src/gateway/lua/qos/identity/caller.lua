@@ -1,9 +1,9 @@
 -- Whose request it is: the key that it is charged to, and, where an access key id says so that
 -- nothing here has verified, what to watch for in the answer of the storage.
 
+local claims = require("qos.identity.claims")
 local form = require("qos.identity.form")
 local identities = require("qos.identity.identities")
-local identity = require("qos.identity.claims")
 local metrics = require("qos.metrics")
 local request = require("qos.requests.request")
 local signature = require("qos.identity.signature")
@@ -56,9 +56,9 @@ local function watched(key, id)
 end
 
 local function of_claim(claim, method, headers)
-  if not identity.has_one_token(claim, headers) then
+  if not claims.has_one_token(claim, headers) then
     return nil, "ambiguous"
-  elseif identity.is_secret(claim.id) then
+  elseif claims.is_secret(claim.id) then
     return claim.id
   elseif claim.is_incomplete then
     return nil, "malformed"
@@ -81,7 +81,7 @@ local function of_form(method, headers)
     return nil, why
   end
   local claim
-  claim, why = identity.claim_of_form(fields)
+  claim, why = claims.claim_of_form(fields)
   if claim == nil then
     return nil, why
   end
@@ -105,7 +105,7 @@ local function key_alone(key, headers, arguments)
   if arguments == nil and rawget(headers, "authorization") == nil then
     return key
   end
-  local _, why = identity.claim(headers, arguments)
+  local _, why = claims.claim(headers, arguments)
   if why == "missing" then
     return key
   end
@@ -117,14 +117,14 @@ end
 --
 -- `headers`: by names in lower case; `arguments`: nil where the request has no query.
 function _M.identify(method, headers, arguments)
-  local key, why = identity.key(headers, settings.key_header)
+  local key, why = claims.key(headers, settings.key_header)
   if why then
     return nil, why
   elseif key then
     return key_alone(key, headers, arguments)
   end
   local claim
-  claim, why = identity.claim(headers, arguments)
+  claim, why = claims.claim(headers, arguments)
   local is_form = form.is_form(method, headers)
   if is_form and (claim or rawget(headers, "authorization") ~= nil) then
     -- Some stores look at the signature of a form alone.

@@ -1,6 +1,6 @@
 -- Who a request says it is from: an API key in a header, or the access key id of an S3 signature.
 
-local authorization_header = require("qos.identity.authorization")
+local authorization_header = require("qos.identity.authorization_header")
 local lrucache = require("resty.lrucache")
 local request = require("qos.requests.request")
 local trim = require("qos.trim")

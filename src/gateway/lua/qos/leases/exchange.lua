@@ -7,12 +7,12 @@ local clock = require("qos.clock")
 local denials = require("qos.decisions.denials")
 local keys = require("qos.keys")
 local layer3 = require("qos.leases.layer3")
+local lease_renewal = require("qos.leases.lease_renewal")
 local lock = require("qos.workers.lock")
 local owed = require("qos.leases.owed")
 local pools = require("qos.leases.pools")
-local queue = require("qos.leases.renewal_queue")
-local renewing = require("qos.leases.renewal")
-local settlement_queue = require("qos.leases.settlements")
+local renewal_queue = require("qos.leases.renewal_queue")
+local settlement_queue = require("qos.leases.settlement_queue")
 local shortage = require("qos.leases.shortage")
 local store = require("qos.database.store")
 
@@ -85,8 +85,8 @@ local function call(renewals, settlements, charges, waits)
 end
 
 local function fail(renewal, problem)
-  renewing.abandon(renewal, problem)
-  if renewing.is_over(problem) then
+  lease_renewal.abandon(renewal, problem)
+  if lease_renewal.is_over(problem) then
     return
   end
   dict():set(
@@ -99,13 +99,13 @@ local function accept(renewal, answer)
   if answer.code then
     fail(renewal, answer)
   else
-    renewing.accept(renewal, answer)
+    lease_renewal.accept(renewal, answer)
   end
 end
 
 -- One application alone, which another transaction makes wait.
 local function renew_alone(app_id, need)
-  local renewal = renewing.begin(app_id, need)
+  local renewal = lease_renewal.begin(app_id, need)
   if renewal == nil then
     return
   end
@@ -117,7 +117,7 @@ local function renew_alone(app_id, need)
 end
 
 local function renew_alone_behind(renewal)
-  renewing.abandon(renewal, {})
+  lease_renewal.abandon(renewal, {})
   local app_id = renewal.app_id
   ngx.timer.at(0, function(premature)
     if not premature then
@@ -129,15 +129,15 @@ end
 local function collect_renewals(only)
   local renewals = {}
   for _ = 1, batch_size("renewals") do
-    local app_id, need = queue.pop()
+    local app_id, need = renewal_queue.pop()
     if app_id == nil then
       break
     end
     local is_due = (only or not shortage.is_short(app_id)) and not owed.is_stuck(app_id)
-    local renewal = is_due and renewing.begin(app_id, need)
+    local renewal = is_due and lease_renewal.begin(app_id, need)
     if renewal and renewal.ask.tokens + renewal.ask.bytes == 0 and not only then
       -- The leases hold all that is needed by now.
-      renewing.abandon(renewal, {})
+      lease_renewal.abandon(renewal, {})
     elseif renewal then
       renewal.need = need
       renewals[#renewals + 1] = renewal
@@ -231,7 +231,7 @@ local function exchange_alone(only)
   put_back(settlements, taken, problem)
   if problem.is_outage then
     for _, renewal in ipairs(renewals) do
-      renewing.abandon(renewal, problem)
+      lease_renewal.abandon(renewal, problem)
     end
   else
     split(renewals, charges)
@@ -262,7 +262,7 @@ local function exchange(only)
 end
 
 local function has_something()
-  return not queue.is_empty() or not settlement_queue.is_empty() or not owed.is_empty()
+  return not renewal_queue.is_empty() or not settlement_queue.is_empty() or not owed.is_empty()
     or denials.has_counted() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
 end
 
@@ -299,13 +299,13 @@ function _M.renew(app_id, tokens, bytes, capacities)
     local pool = pools.load(app_id)
     return pool ~= nil and (seen == nil or pool.id ~= seen.id)
   end
-  renewing.wait_for(app_id, tokens, bytes)
+  lease_renewal.wait_for(app_id, tokens, bytes)
   local give_up_at, wait = clock.now() + timeout_s, shortest_wait
   local renewed, problem
   repeat
-    queue.push(app_id, tokens, bytes, capacities)
+    renewal_queue.push(app_id, tokens, bytes, capacities)
     _M.run(true)
-    renewed = is_renewed() or not queue.has(app_id) and not layer3.is_busy(app_id)
+    renewed = is_renewed() or not renewal_queue.has(app_id) and not layer3.is_busy(app_id)
     local text = not renewed and dict():get(names.renewal_error(app_id))
     problem = text and cjson.decode(text)
     local is_over = renewed or problem or shortage.is_short(app_id) or store.is_paused()
@@ -316,13 +316,13 @@ function _M.renew(app_id, tokens, bytes, capacities)
       renewed = is_renewed()
     end
   until is_over or renewed
-  renewing.wait_for(app_id, -tokens, -bytes)
+  lease_renewal.wait_for(app_id, -tokens, -bytes)
   return renewed or nil, problem
 end
 
 -- Tries to charge while the database is away: takes a lease.
 function _M.probe(app_id, tokens, bytes, capacities)
-  queue.push(app_id, tokens, bytes, capacities)
+  renewal_queue.push(app_id, tokens, bytes, capacities)
   exchange(true)
 end
 

@@ -8,7 +8,7 @@ local denials = require("qos.decisions.denials")
 local keys = require("qos.keys").qos_leases
 local layer3 = require("qos.leases.layer3")
 local pools = require("qos.leases.pools")
-local settlements = require("qos.leases.settlements")
+local settlement_queue = require("qos.leases.settlement_queue")
 local store = require("qos.database.store")
 
 local _M = {}
@@ -113,7 +113,7 @@ end
 
 -- With the next exchange. Answers false where another worker was at it.
 function _M.behind(app_id)
-  return take(app_id, 0, settlements.push) or false
+  return take(app_id, 0, settlement_queue.push) or false
 end
 
 return _M

@@ -91,7 +91,7 @@ function _M.owe(app_id, tokens, bytes)
   end
 end
 
--- To be charged under a key of its own: settle() then gives back what was not used.
+-- To be charged under a key of its own: set_charge() then gives back what was not used.
 function _M.announce(app_id, key, tokens, bytes)
   tokens, bytes = math.min(tokens, amount.largest), math.min(bytes, amount.largest)
   count_pending(app_id, tokens, bytes)
@@ -100,7 +100,7 @@ end
 
 -- What a lease has paid for, and has back, is charged under a key; or less was used than that, or than
 -- was announced.
-function _M.settle(app_id, key, tokens, bytes)
+function _M.set_charge(app_id, key, tokens, bytes)
   dict():rpush(keys.charges, cjson.encode({ app_id, tokens, bytes, key }))
 end
 
@@ -242,6 +242,6 @@ jit.off(_M.finish, true)
 jit.off(_M.totals, true)
 jit.off(_M.owe, true)
 jit.off(_M.announce, true)
-jit.off(_M.settle, true)
+jit.off(_M.set_charge, true)
 
 return _M

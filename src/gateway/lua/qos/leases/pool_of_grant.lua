@@ -3,7 +3,7 @@
 
 local amount = require("qos.amount")
 local keys = require("qos.keys").qos_leases
-local lease_plan = require("qos.leases.plan")
+local lease_plan = require("qos.leases.lease_plan")
 local pools = require("qos.leases.pools")
 local sharing = require("qos.leases.sharing")
 local shortage = require("qos.leases.shortage")

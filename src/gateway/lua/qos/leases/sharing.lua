@@ -1,7 +1,7 @@
 -- What of an application's buckets is this gateway's part, beside other clients of it.
 
 local keys = require("qos.keys").qos_leases
-local lease_plan = require("qos.leases.plan")
+local lease_plan = require("qos.leases.lease_plan")
 
 local _M = {}
 

@@ -144,27 +144,27 @@ local function charge_together(app_id, decisions)
   if sum.tokens + sum.bytes > 0 then
     charges = charges + 1
     sum.key = table.concat({ settings.holder, ngx.worker.pid(), "under way", charges, clock.now() }, " ")
-    owed.settle(app_id, sum.key, sum.tokens, sum.bytes)
+    owed.set_charge(app_id, sum.key, sum.tokens, sum.bytes)
     pools.hold(app_id, sum.tokens, sum.bytes)
   end
 end
 
-local function settle_lowered()
+local function charge_lowered()
   for sum in pairs(lowered) do
-    owed.settle(sum.app_id, sum.key, sum.tokens, sum.bytes)
+    owed.set_charge(sum.app_id, sum.key, sum.tokens, sum.bytes)
   end
   lowered = {}
 end
 
 -- A worker ends: leases may go back before another one does, so nothing more is charged by itself.
 function _M.finish_charges()
-  settle_lowered()
+  charge_lowered()
   _M.publish()
 end
 
 -- Done several times a second.
 function _M.charge_long_ones()
-  settle_lowered()
+  charge_lowered()
   if not store.is_paused() then
     for app_id, decisions in pairs(by_application(own_after_s)) do
       charge_together(app_id, decisions)

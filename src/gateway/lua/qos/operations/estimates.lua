@@ -6,8 +6,8 @@ local config_cache = require("qos.applications.config_cache")
 local cost = require("qos.operations.cost")
 local keys = require("qos.keys").qos_state
 local lrucache = require("resty.lrucache")
+local operation_map = require("qos.operations.operation_map")
 local operations = require("qos.operations.operations")
-local rules = require("qos.operations.operation_map")
 
 local _M = {}
 
@@ -42,7 +42,7 @@ local function name_kinds(rule)
   rule.answers, rule.ranges = "answers to " .. name, "ranges of " .. name
 end
 
-for _, rule in ipairs(rules) do
+for _, rule in ipairs(operation_map) do
   name_kinds(rule)
 end
 

@@ -1,8 +1,8 @@
 -- From a request to an operation and its size.
 
+local operation_map = require("qos.operations.operation_map")
 local request = require("qos.requests.request")
 local request_body = require("qos.operations.request_body")
-local rules = require("qos.operations.operation_map")
 
 local _M = {}
 
@@ -57,7 +57,7 @@ end
 -- The rules that a method can meet, in their order: all of them, and those that ask for no query.
 local function chains_of(method)
   local all, without_query = {}, {}
-  for _, rule in ipairs(rules) do
+  for _, rule in ipairs(operation_map) do
     if rule.method == nil or rule.method == method then
       all[#all + 1] = rule
       if rule.query == nil then
@@ -95,7 +95,7 @@ local function name_by_size(classes, place)
   end
 end
 
-for _, rule in ipairs(rules) do
+for _, rule in ipairs(operation_map) do
   if type(rule.operation) == "table" then
     rule.name_of = name_by_size(rule.operation, 1)
   end

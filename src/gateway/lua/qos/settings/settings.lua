@@ -1,7 +1,7 @@
 -- Settings, read once from the environment, before the workers start.
 
 local clock = require("qos.clock")
-local database_url = require("qos.database.url")
+local database_url = require("qos.database.database_url")
 local declared_settings = require("qos.settings.declared_settings")
 local identities = require("qos.identity.identities")
 local trim = require("qos.trim")

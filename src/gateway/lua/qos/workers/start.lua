@@ -2,16 +2,16 @@
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
-local config = require("qos.settings.settings")
 local config_cache = require("qos.applications.config_cache")
-local database = require("qos.database.statements")
 local denials = require("qos.decisions.denials")
 local exchange = require("qos.leases.exchange")
 local give_back = require("qos.leases.give_back")
 local metrics = require("qos.metrics")
 local pools = require("qos.leases.pools")
 local process_report = require("qos.workers.process_report")
+local settings = require("qos.settings.settings")
 local shortage = require("qos.leases.shortage")
+local statements = require("qos.database.statements")
 local store = require("qos.database.store")
 local transfers = require("qos.leases.transfers")
 local upkeep = require("qos.leases.upkeep")
@@ -40,8 +40,8 @@ end
 -- Those that have settings.
 local modules = {
   "qos.answers.respond", "qos.applications.config_cache", "qos.decisions.denials",
-  "qos.decisions.judge", "qos.decisions.outage", "qos.decisions.pacing",
-  "qos.decisions.settlement", "qos.identity.caller", "qos.identity.signature_failures",
+  "qos.decisions.actual_size", "qos.decisions.judge", "qos.decisions.outage",
+  "qos.decisions.pacing", "qos.identity.caller", "qos.identity.signature_failures",
   "qos.leases.exchange", "qos.leases.give_back", "qos.leases.owed", "qos.leases.pools",
   "qos.leases.transfers", "qos.metrics", "qos.operations.estimates", "qos.phases",
   "qos.workers.process_report",
@@ -55,10 +55,10 @@ function _M.init()
     "maxrecord=16000", "maxirconst=4000", "maxsnap=4000", "maxtrace=4000", "loopunroll=60",
     "callunroll=30"
   )
-  local settings = config.read()
-  database.use(settings.database)
+  local config = settings.read()
+  statements.use(config.database)
   for _, name in ipairs(modules) do
-    require(name).use(settings)
+    require(name).use(config)
   end
   config_cache.on_change = on_change
 end
@@ -151,18 +151,18 @@ function _M.init_worker()
   end
 end
 
-local is_settling = false
+local is_flushing = false
 
 -- A request ended after its worker's say_all().
-function _M.settle_late(app_id)
+function _M.flush_late(app_id)
   transfers.finish_charges()
   pools.write_corrections()
   give_back.behind(app_id)
   metrics.flush()
-  if not is_settling then
-    is_settling = true
+  if not is_flushing then
+    is_flushing = true
     ngx.timer.at(0, function()
-      is_settling = false
+      is_flushing = false
       pools.write_corrections()
       exchange.finish(exit_timeout_s)
     end)

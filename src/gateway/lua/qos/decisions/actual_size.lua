@@ -230,7 +230,7 @@ local function refund(decision, operation)
     charge_answer(decision, 0)
   end
   if decision.announced then
-    owed.settle(decision.entry.app_id, decision.announced_key, 0, 0)
+    owed.set_charge(decision.entry.app_id, decision.announced_key, 0, 0)
   end
   if decision.reference then
     behind("refund", decision.entry.app_id, decision.reference)
@@ -243,14 +243,14 @@ local function refund(decision, operation)
 end
 
 -- Gives back of what was announced what was not used, and answers what remains to be corrected.
-local function settle_announced(decision, tokens, bytes)
+local function lower_announced(decision, tokens, bytes)
   local announced = decision.announced
   if announced == nil or tokens >= 0 and bytes >= 0 then
     return tokens, bytes
   end
   local less_tokens = math.min(math.max(-tokens, 0), announced.tokens)
   local less_bytes = math.min(math.max(-bytes, 0), announced.bytes)
-  owed.settle(
+  owed.set_charge(
     decision.entry.app_id, decision.announced_key, announced.tokens - less_tokens,
     announced.bytes - less_bytes
   )
@@ -258,7 +258,7 @@ local function settle_announced(decision, tokens, bytes)
 end
 
 local function charge_after(decision, tokens, bytes)
-  transfers.correct(decision, settle_announced(decision, tokens, bytes))
+  transfers.correct(decision, lower_announced(decision, tokens, bytes))
 end
 
 -- The database moves its own charge to what the announcement did not charge. What a dearer class
@@ -272,7 +272,7 @@ local function settle_reference(decision, operation, size)
   end
   if size < announced.bytes then
     announced = { tokens = math.min(tokens, announced.tokens), bytes = size }
-    owed.settle(
+    owed.set_charge(
       decision.entry.app_id, decision.announced_key, announced.tokens, announced.bytes
     )
   end
@@ -288,7 +288,7 @@ local function settle_reference(decision, operation, size)
   end
 end
 
-local function settle(decision, operation)
+local function settle_operation(decision, operation)
   local sent, came = moved(decision, operation)
   local size = sent + came + (operation.copied or 0)
   if operation.down then
@@ -321,7 +321,7 @@ function _M.finish(decision, operation, is_unsigned)
     end
   end
   if operation.up or operation.down or operation.copied then
-    settle(decision, operation)
+    settle_operation(decision, operation)
   end
 end
 
