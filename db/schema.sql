@@ -3282,7 +3282,7 @@ create function rate_limiter_internal.consume_many_at(firsts rate_limiter_intern
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 54f428e2b513277c
+  -- body 427ed391a40f45fb
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3838,11 +3838,6 @@ create function rate_limiter_internal.late_share_at(shard_key integer, at timest
   language plpgsql stable parallel safe;
   -- body c3430fa15fc10024
 
-create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
-  returns rate_limiter_internal.layer1_draw
-  language plpgsql stable parallel safe;
-  -- body 9888c009fca0d2c2
-
 create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql stable parallel safe;
@@ -4309,6 +4304,11 @@ create function rate_limiter_internal.period_start(at timestamp with time zone, 
   returns timestamp with time zone
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
+
+create function rate_limiter_internal.plan_layer1_draw(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
+  returns rate_limiter_internal.layer1_draw
+  language plpgsql stable parallel safe;
+  -- body 0243bc857bd9aa85
 
 create function rate_limiter_internal.prefetched_at(shard_key integer, at timestamp with time zone)
   returns numeric[]
@@ -7523,7 +7523,6 @@ comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,bo
 comment on function rate_limiter_internal.late_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets) is 'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond paid_beyond.';
 comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is 'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
 comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all, for late charges and oversize operations: an equal part, by tenant, of what is not reserved of its refill (per_second), and at most one second of it; below zero where oversize operations took more; nothing while the application or its tenant is suspended or inactive. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
-comment on function rate_limiter_internal.layer1_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.layer1_of_exchange(rate_limiter_internal.lease_renewal[]) is 'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their applications have left, too.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
@@ -7614,6 +7613,7 @@ comment on function rate_limiter_internal.partitions() is 'Every partition of th
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
+comment on function rate_limiter_internal.plan_layer1_draw(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Answers whether the settings have the commit waited for. Refuses a transaction that is not read committed (QS422).';
 comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:a2f7604c941e9d42ba745afb51da72726c921661
---! Hash: sha1:f550bc6799f7afc206d65d135f271583b0e79f2c
+--! Hash: sha1:2dc54826f0c7675bc62ae5e6ca2f24b8af54b378
 --! Message: layer 1
 
 -- Layer 1
@@ -120,8 +120,8 @@ $$;
 comment on function rate_limiter_internal.prefetched_at(integer, timestamptz) is
   'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 --! EndIncluded rate_limiter_internal/layer1/prefetched_at.sql
---! Included rate_limiter_internal/layer1/layer1_draw_at.sql
-create or replace function rate_limiter_internal.layer1_draw_at(
+--! Included rate_limiter_internal/layer1/plan_layer1_draw.sql
+create or replace function rate_limiter_internal.plan_layer1_draw(
   shard_key integer,
   at timestamptz,
   cluster_id uuid,
@@ -156,9 +156,9 @@ begin
     ) as tokens
   into bucket
   from rate_limiter.token_buckets as b
-  where b.shard_key = layer1_draw_at.shard_key
+  where b.shard_key = plan_layer1_draw.shard_key
     and b.owner_id = cluster_id
-    and b.bucket_type = layer1_draw_at.bucket_type
+    and b.bucket_type = plan_layer1_draw.bucket_type
     and b.mode = 'enforce';
 
   -- A missing bucket does not make the draw free: consume_locked() raises the error.
@@ -185,13 +185,13 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.layer1_draw_at(
+comment on function rate_limiter_internal.plan_layer1_draw(
   integer, timestamptz, uuid, rate_limiter.bucket_type, numeric, numeric, integer
 ) is
   'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and '
   'for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket '
   'that has it, and nothing of one without a quota.';
---! EndIncluded rate_limiter_internal/layer1/layer1_draw_at.sql
+--! EndIncluded rate_limiter_internal/layer1/plan_layer1_draw.sql
 --! Included rate_limiter_internal/layer1/draw_layer1.sql
 create or replace function rate_limiter_internal.draw_layer1(
   shard_key integer,
@@ -469,10 +469,10 @@ begin
     ) as l (is_alive)
     where s.shard_key = consume_with_layer1.shard_key
       and s.stripe = rate_limiter_internal.session_stripe();
-    iops_draw := rate_limiter_internal.layer1_draw_at(
+    iops_draw := rate_limiter_internal.plan_layer1_draw(
       shard_key, at, cluster_id, 'iops_l1', iops_drawn, coalesce(held_iops, 0), prefetch_ms
     );
-    bytes_draw := rate_limiter_internal.layer1_draw_at(
+    bytes_draw := rate_limiter_internal.plan_layer1_draw(
       shard_key, at, cluster_id, 'bandwidth_l1', bytes_drawn, coalesce(held_bytes, 0), prefetch_ms
     );
     if not iops_draw.is_possible or not bytes_draw.is_possible then

@@ -1,5 +1,5 @@
---! Previous: sha1:f550bc6799f7afc206d65d135f271583b0e79f2c
---! Hash: sha1:f0409f60dce5c106cbbc263e9a69ff9b1a9ae9ee
+--! Previous: sha1:2dc54826f0c7675bc62ae5e6ca2f24b8af54b378
+--! Hash: sha1:77e2adf6e741646f62de509350209bd825a469f0
 --! Message: ceilings and suspensions
 
 -- Ceilings

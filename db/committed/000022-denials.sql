@@ -1,5 +1,5 @@
---! Previous: sha1:f0409f60dce5c106cbbc263e9a69ff9b1a9ae9ee
---! Hash: sha1:ffca3216b468486b129907809639d2c5b3dd04bb
+--! Previous: sha1:77e2adf6e741646f62de509350209bd825a469f0
+--! Hash: sha1:6af7129c7508a19e8a75a1c5378f6b8ae1491bd4
 --! Message: denials
 
 -- Denials

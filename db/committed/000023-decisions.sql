@@ -1,5 +1,5 @@
---! Previous: sha1:ffca3216b468486b129907809639d2c5b3dd04bb
---! Hash: sha1:96b328cfc32b8ac8eb558f508209c5d383ef0a70
+--! Previous: sha1:6af7129c7508a19e8a75a1c5378f6b8ae1491bd4
+--! Hash: sha1:b651c70e7789cfc693d193bc48b3abda841284e0
 --! Message: decisions
 
 -- Decisions

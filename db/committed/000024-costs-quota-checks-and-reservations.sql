@@ -1,5 +1,5 @@
---! Previous: sha1:96b328cfc32b8ac8eb558f508209c5d383ef0a70
---! Hash: sha1:0216c534ee202a60c3840ad3f4d33408d31adf4d
+--! Previous: sha1:b651c70e7789cfc693d193bc48b3abda841284e0
+--! Hash: sha1:0e78a8e12a221336910b03f6dcf1cf445cfa6b79
 --! Message: costs quota checks and reservations
 
 -- Costs

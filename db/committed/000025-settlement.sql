@@ -1,5 +1,5 @@
---! Previous: sha1:0216c534ee202a60c3840ad3f4d33408d31adf4d
---! Hash: sha1:8d681df76e34b342b777eaf5982fe97a392b26ae
+--! Previous: sha1:0e78a8e12a221336910b03f6dcf1cf445cfa6b79
+--! Hash: sha1:d8d35c19d53a2905dbc041752a00fe14c963b8f4
 --! Message: settlement
 
 -- Settlement

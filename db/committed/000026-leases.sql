@@ -1,5 +1,5 @@
---! Previous: sha1:8d681df76e34b342b777eaf5982fe97a392b26ae
---! Hash: sha1:83675b4145999cef9943a3e8ac21ce3d40d702a0
+--! Previous: sha1:d8d35c19d53a2905dbc041752a00fe14c963b8f4
+--! Hash: sha1:4be1f63cf50a8256cd4151ffcf85782612fa79d0
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:83675b4145999cef9943a3e8ac21ce3d40d702a0
---! Hash: sha1:93edc7b93c12fa6e508bd44227dbb7e21b378440
+--! Previous: sha1:4be1f63cf50a8256cd4151ffcf85782612fa79d0
+--! Hash: sha1:1d51ba180788fa17636c4cb0c853401ea466f5bf
 --! Message: exchanges of leases
 
 -- Exchanges of leases

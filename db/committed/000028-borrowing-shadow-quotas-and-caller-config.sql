@@ -1,5 +1,5 @@
---! Previous: sha1:93edc7b93c12fa6e508bd44227dbb7e21b378440
---! Hash: sha1:2c7173ac4fbaf027078e6ef4222535811d32547e
+--! Previous: sha1:1d51ba180788fa17636c4cb0c853401ea466f5bf
+--! Hash: sha1:8baba6420c46712c42834aee0e74d16848b1b260
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

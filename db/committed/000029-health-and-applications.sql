@@ -1,5 +1,5 @@
---! Previous: sha1:2c7173ac4fbaf027078e6ef4222535811d32547e
---! Hash: sha1:f59e2b29debfdd394aa864e3e3d65243b2cd3766
+--! Previous: sha1:8baba6420c46712c42834aee0e74d16848b1b260
+--! Hash: sha1:9bd5377c4f3b13085f92307869074426ed2b4143
 --! Message: health and applications
 
 -- Health

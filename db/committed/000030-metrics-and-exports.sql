@@ -1,5 +1,5 @@
---! Previous: sha1:f59e2b29debfdd394aa864e3e3d65243b2cd3766
---! Hash: sha1:955bf5c3884cc0c5a0098cc3ac2e27a01ffad180
+--! Previous: sha1:9bd5377c4f3b13085f92307869074426ed2b4143
+--! Hash: sha1:5d43845522879148a0a3887b2e27f5eb6d30af12
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:955bf5c3884cc0c5a0098cc3ac2e27a01ffad180
---! Hash: sha1:d59b2c09d5f2ee4023df521e5cb59a9bab4fafcb
+--! Previous: sha1:5d43845522879148a0a3887b2e27f5eb6d30af12
+--! Hash: sha1:8bbbec0c55e569d756fe98c9dac9f2dde4172db7
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:d59b2c09d5f2ee4023df521e5cb59a9bab4fafcb
---! Hash: sha1:35c8ecc266db53fcbccf2491b6d3b0a38604123b
+--! Previous: sha1:8bbbec0c55e569d756fe98c9dac9f2dde4172db7
+--! Hash: sha1:651d5837c23e69d965c8f192bc0b03b00e8b2cc2
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:35c8ecc266db53fcbccf2491b6d3b0a38604123b
---! Hash: sha1:24e45ae420eeb7233b90dc56198df576d18eb2ab
+--! Previous: sha1:651d5837c23e69d965c8f192bc0b03b00e8b2cc2
+--! Hash: sha1:0223c7874272d8fab4c80f06e50fdc874431da54
 --! Message: jobs monitoring and demo
 
 -- Jobs

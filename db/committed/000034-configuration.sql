@@ -1,5 +1,5 @@
---! Previous: sha1:24e45ae420eeb7233b90dc56198df576d18eb2ab
---! Hash: sha1:ac77680a2b89f8cecb1856e4e9706f86bc9cd9cf
+--! Previous: sha1:0223c7874272d8fab4c80f06e50fdc874431da54
+--! Hash: sha1:f03c91e15be4298e63c8691a1451f5acc605667c
 --! Message: configuration
 
 -- Configuration
