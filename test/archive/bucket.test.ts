@@ -10,7 +10,7 @@ import { restoreArchive } from "../../src/archive/restore.ts";
 import { runCli } from "../cli/run-cli.ts";
 import { createDatabase } from "../harness/index.ts";
 import { makeApplication } from "../sql/denials/world.ts";
-import { retentionWorld } from "../worker/retention/world.ts";
+import { retentionWorld } from "../tasks/apply-retention-world.ts";
 import { startBucketServer } from "./bucket-server.ts";
 
 const database = await createDatabase();

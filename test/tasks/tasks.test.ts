@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { taskNames } from "../../src/worker/load-tasks.ts";
 import { cronItems, schedule } from "../../src/worker/schedule.ts";
@@ -26,4 +27,11 @@ test("the clock runs tasks that there are, each under a name of its own", () => 
   expect(known.filter((task) => !run.includes(task))).toEqual([]);
   const identifiers = cronItems().map((item) => item.identifier);
   expect(new Set(identifiers).size).toBe(identifiers.length);
+});
+
+test("a test of a task begins with its name", () => {
+  const files = readdirSync(import.meta.dirname).filter((file) => file !== "tasks.test.ts");
+  const names = taskNames().map((task) => task.replaceAll("_", "-"));
+  expect(files.length).toBeGreaterThan(5);
+  expect(files.filter((file) => !names.some((name) => file.startsWith(name)))).toEqual([]);
 });

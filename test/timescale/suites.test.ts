@@ -12,7 +12,8 @@ const suites = [
   "test/data-model/partitions.test.ts",
   "test/data-model/row-level-security.test.ts",
   "test/sql/metrics",
-  "test/worker/retention",
+  "test/tasks/apply-retention.test.ts",
+  "test/tasks/apply-retention-killed.test.ts",
 ];
 
 describe.skipIf(timescaleUrl === undefined)("with samples in hypertables", () => {

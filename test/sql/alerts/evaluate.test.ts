@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { createDatabase } from "../../harness/index.ts";
-import { makeApplication } from "../../sql/denials/world.ts";
-import { failing, failuresOf } from "../../sql/metrics/failing.ts";
+import { makeApplication } from "../denials/world.ts";
+import { failing, failuresOf } from "../metrics/failing.ts";
 
 const database = await createDatabase();
 const { sql } = database;

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { makeTwoTenants } from "../../data-model/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
-import { asUser } from "../../sql/control-plane.ts";
-import { makeApplication } from "../../sql/denials/world.ts";
+import { asUser } from "../control-plane.ts";
+import { makeApplication } from "../denials/world.ts";
 
 const database = await createDatabase();
 const { sql } = database;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { createDatabase } from "../harness/index.ts";
-import { makeApplication } from "../sql/denials/world.ts";
+import { createDatabase } from "../../harness/index.ts";
+import { makeApplication } from "../denials/world.ts";
 
 const database = await createDatabase();
 const { sql } = database;

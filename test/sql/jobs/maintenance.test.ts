@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { drainDefaultPartitions } from "../../src/archive/drain-default-partitions.ts";
+import { drainDefaultPartitions } from "../../../src/archive/drain-default-partitions.ts";
 import {
   createDatabase,
   expectSqlState,
   type Session,
   type TestDatabase,
-} from "../harness/index.ts";
-import { untilOver } from "../harness/until-over.ts";
-import { makeApplication } from "../sql/denials/world.ts";
-import { ledgerGaps, limitedApplication, makeCluster, publish } from "../sql/world.ts";
+} from "../../harness/index.ts";
+import { untilOver } from "../../harness/until-over.ts";
+import { makeApplication } from "../denials/world.ts";
+import { ledgerGaps, limitedApplication, makeCluster, publish } from "../world.ts";
 
 /** Which modes of table locks a mode conflicts with, of those that decisions take. */
 const conflicts: Readonly<Record<string, readonly string[]>> = {

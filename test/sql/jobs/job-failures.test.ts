@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { createDatabase } from "../harness/index.ts";
-import { failing, failuresOf } from "../sql/metrics/failing.ts";
-import { limitedApplication } from "../sql/world.ts";
+import { createDatabase } from "../../harness/index.ts";
+import { failing, failuresOf } from "../metrics/failing.ts";
+import { limitedApplication } from "../world.ts";
 
 const database = await createDatabase();
 const { sql } = database;

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { startWorker } from "../../../src/worker/worker.ts";
-import { createDatabase } from "../../harness/index.ts";
-import { makeApplication } from "../../sql/denials/world.ts";
-import { holdClock } from "../hold-clock.ts";
-import { startHttpReceiver } from "./receivers.ts";
+import { startWorker } from "../../src/worker/worker.ts";
+import { createDatabase } from "../harness/index.ts";
+import { makeApplication } from "../sql/denials/world.ts";
+import { startHttpReceiver } from "../worker/alerts/receivers.ts";
+import { holdClock } from "../worker/hold-clock.ts";
 
 const database = await createDatabase();
 const { sql } = database;

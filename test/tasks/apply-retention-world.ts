@@ -1,10 +1,10 @@
 import { Logger, runOnce } from "graphile-worker";
 import pg from "pg";
 import { afterAll } from "vitest";
-import { drainDefaultPartitions } from "../../../src/archive/drain-default-partitions.ts";
-import { workerSettings } from "../../../src/worker/settings.ts";
-import { makeTask } from "../../../tasks/apply_retention.ts";
-import type { TestDatabase } from "../../harness/index.ts";
+import { drainDefaultPartitions } from "../../src/archive/drain-default-partitions.ts";
+import { workerSettings } from "../../src/worker/settings.ts";
+import { makeTask } from "../../tasks/apply_retention.ts";
+import type { TestDatabase } from "../harness/index.ts";
 
 export const daysAgo = (days: number, seconds = 0) =>
   new Date(Date.now() - days * 86_400_000 - seconds * 1000).toISOString();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { makeTwoTenants } from "../../data-model/world.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
-import { asUser } from "../../sql/control-plane.ts";
+import { asUser } from "../control-plane.ts";
 
 const database = await createDatabase();
 const { mine } = await makeTwoTenants(database);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createDatabase } from "../../harness/index.ts";
-import { makeApplication } from "../../sql/denials/world.ts";
+import { makeApplication } from "../denials/world.ts";
 
 const database = await createDatabase();
 const { sql } = database;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { makeTenant } from "../data-model/world.ts";
-import { createDatabase } from "../harness/index.ts";
+import { makeTenant } from "../../data-model/world.ts";
+import { createDatabase } from "../../harness/index.ts";
 
 const database = await createDatabase();
 const { sql } = database;
