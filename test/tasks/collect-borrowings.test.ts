@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { startWorker } from "../../src/worker/worker.ts";
 import { createDatabase } from "../harness/index.ts";
 
-/** A million takes minutes: QOS_DRAIN_BORROWINGS=1000000 npx vitest run test/worker/drain.test.ts */
+/** A million takes minutes: QOS_DRAIN_BORROWINGS=1000000 npx vitest run test/tasks/collect-borrowings.test.ts */
 const borrowings = Number(process.env.QOS_DRAIN_BORROWINGS ?? 5_000);
 const applications = Math.max(100, borrowings / 1000);
 const patience = 120_000 + borrowings * 4;
