@@ -182,6 +182,26 @@ create type rate_limiter_admin.time_resolution as enum (
   'day'
 );
 
+create type rate_limiter_internal.asked_batch as (
+  operations text[],
+  sizes bigint[],
+  costs numeric[],
+  reference_ids text[],
+  cost_rates rate_limiter_internal.cost_rates[],
+  costs_before numeric[]
+);
+
+create type rate_limiter_internal.batch_outcome as (
+  decisions rate_limiter.decision[],
+  charges_anything boolean,
+  buckets rate_limiter.token_buckets[],
+  prefetched numeric[],
+  reserve_paid numeric[],
+  oversize_taken numeric[],
+  tenant_id uuid,
+  parts_left numeric[]
+);
+
 create type rate_limiter_internal.bucket_charge as (
   shard_key integer,
   owner_id uuid,
@@ -3267,12 +3287,12 @@ create function rate_limiter_internal.consume_batch_at(shard_key integer, at tim
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 68f8c6591f20af11
+  -- body 57de4fcbed2c0c8f
 
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 498ae3ceedfee42b
+  -- body c12ab9bcbee6738b
 
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operations text[])
   returns SETOF rate_limiter.decision
@@ -3436,10 +3456,10 @@ create function rate_limiter_internal.debt_seconds(at timestamp with time zone, 
   set search_path=pg_catalog, pg_temp;
   -- body 3ac8e58dbc01c309
 
-create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, INOUT prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid, OUT decisions rate_limiter.decision[], OUT charges_anything boolean, OUT reserve_paid numeric[], OUT oversize_taken numeric[], OUT tenant_id uuid, OUT parts_left numeric[])
-  returns record
+create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter_internal.batch_outcome
   language plpgsql stable parallel safe;
-  -- body 8893d4633c4bbb11
+  -- body bd56c5aaaa1ae0c8
 
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
@@ -4272,6 +4292,11 @@ create function rate_limiter_internal.operations_of(metadata jsonb)
   language sql immutable parallel safe;
   -- body 0dabd8e242a752b0
 
+create function rate_limiter_internal.oversize_draw(charge numeric, tokens numeric, capacity numeric, headroom numeric, allowance numeric, reserve numeric, OUT drawn numeric, OUT of_reserve numeric, OUT allowance_left numeric)
+  returns record
+  language plpgsql immutable parallel safe;
+  -- body 8ea2e44f6865f77b
+
 create function rate_limiter_internal.page_of(place tid)
   returns bigint
   language sql immutable parallel safe;
@@ -4809,6 +4834,11 @@ create function rate_limiter_internal.reserve_limits(cluster_id uuid)
   language sql stable parallel safe;
   -- body ca9103d4fdad89e5
 
+create function rate_limiter_internal.reserve_places(buckets rate_limiter.token_buckets[])
+  returns integer[]
+  language plpgsql immutable parallel safe;
+  -- body 4522050ad01f4b57
+
 create function rate_limiter_internal.reserved_on(cluster_id uuid)
   returns TABLE(is_bandwidth boolean, reserved numeric, headroom numeric)
   language sql stable parallel safe;
@@ -5302,15 +5332,15 @@ create function rate_limiter_internal.write_changes_of_charged(at timestamp with
   language plpgsql volatile parallel unsafe;
   -- body 561790a1f4fa0502
 
-create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[], reserve_paid numeric[], oversize_taken numeric[], cost_rates rate_limiter_internal.cost_rates[])
+create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, asked rate_limiter_internal.asked_batch, outcome rate_limiter_internal.batch_outcome, buckets rate_limiter.token_buckets[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 0328375872391ca4
+  -- body 2c7d66f3a1decfad
 
-create function rate_limiter_internal.write_decided(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[], costs_before numeric[], locked integer, unwritten rate_limiter.token_buckets[], before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], prefetched_before numeric[], prefetched_after numeric[], reserve_paid numeric[], oversize_taken numeric[], decisions rate_limiter.decision[])
+create function rate_limiter_internal.write_decided(shard_key integer, at timestamp with time zone, app_id uuid, asked rate_limiter_internal.asked_batch, buckets rate_limiter.token_buckets[], outcome rate_limiter_internal.batch_outcome, locked integer, unwritten rate_limiter.token_buckets[], prefetched numeric[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 935da00b12121079
+  -- body 06d8967d569660e8
 
 create function rate_limiter_internal.write_denial_total(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counter uuid, operations bigint, tokens numeric, bytes numeric)
   returns void
@@ -7445,7 +7475,7 @@ comment on function rate_limiter_internal.debit_lender(integer,timestamp with ti
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at).';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
 comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: check_deferred_ceilings() checks it, once for all, as of this moment, or the commit does.';
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
@@ -7607,6 +7637,7 @@ comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
+comment on function rate_limiter_internal.oversize_draw(numeric,numeric,numeric,numeric,numeric,numeric) is 'What a layer-1 bucket gives for an oversize charge: of its tokens those that are free to all, the tenant''s part (allowance: see late_share_at) and the application''s reserve, at most the charge (drawn); what of that the reserve pays (of_reserve). All that was not free is owed by the part (allowance_left), which may fall below zero.';
 comment on function rate_limiter_internal.page_of(pg_catalog.tid) is 'The page of a table that a version of a row lies in. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds, the table that it is a part of and the column of the time. Chunks of hypertables are partitions, named by their periods.';
@@ -7711,6 +7742,7 @@ comment on function rate_limiter_internal.require_wanted(pg_catalog.jsonb) is 'T
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
+comment on function rate_limiter_internal.reserve_places(rate_limiter.token_buckets[]) is 'Of each layer-1 bucket in a list that keeps headroom, where in the list the application''s reserve in it is; null of others, and where the application has none.';
 comment on function rate_limiter_internal.reserved_on(pg_catalog.uuid) is 'What the reservations of a cluster''s active applications come to, of each kind: tokens or bytes a second, and the headroom that they keep.';
 comment on function rate_limiter_internal.reset_health() is 'Trigger: what is known of the health of a cluster was found at its former health_check_url.';
 comment on function rate_limiter_internal.retained_since(timestamp with time zone,pg_catalog.text) is 'The moment before which this type of data is not kept, as seen from another moment and at least a day before that; null for an unknown type.';
@@ -7805,8 +7837,8 @@ comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
-comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
-comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
+comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.asked_batch,rate_limiter_internal.batch_outcome,rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
+comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.asked_batch,rate_limiter.token_buckets[],rate_limiter_internal.batch_outcome,integer,rate_limiter.token_buckets[],numeric[]) is 'Writes down what decisions over buckets come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, that held so much (prefetched), and charges under references. unwritten: see lock_buckets(). Answers the decisions.';
 comment on function rate_limiter_internal.write_denial_total(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes, and brings what it grows by to denial_counts.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
@@ -8758,6 +8790,8 @@ comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a q
 comment on type rate_limiter_admin.new_application is 'An application that is to be made.';
 comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
+comment on type rate_limiter_internal.asked_batch is 'Operations that are decided on together, one list for each fact. costs_before: of those that were charged before under their reference.';
+comment on type rate_limiter_internal.batch_outcome is 'What decide_batch() comes to: the buckets and what is left of prefetched as the decisions leave them; of each operation, what reserves paid (reserve_paid) and what layer 1 gave where it was oversize (oversize_taken, else null); what the part of tenant_id is then of tokens and bytes, null where it paid nothing (parts_left).';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.configuration_change is 'A change that a configuration wants.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';

@@ -1,5 +1,5 @@
---! Previous: sha1:165e8bce7dc1cc42833b3fca54ba8d2cac2d2934
---! Hash: sha1:79f96504e1b7d6317799f6e563b7e642f3c2db40
+--! Previous: sha1:a34364ca74dc48a6e52f7f09ab1ebd347f89848f
+--! Hash: sha1:a15385b29635689dcb4f23aac52fc2ee54ed68e7
 --! Message: context and audit
 
 -- Context

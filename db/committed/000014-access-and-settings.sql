@@ -1,5 +1,5 @@
---! Previous: sha1:79f96504e1b7d6317799f6e563b7e642f3c2db40
---! Hash: sha1:dd3e62ae391d19ed2544e80e017826213156a7dd
+--! Previous: sha1:a15385b29635689dcb4f23aac52fc2ee54ed68e7
+--! Hash: sha1:470c52bbde2806df955595685065b7d7445f0b8b
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:dd3e62ae391d19ed2544e80e017826213156a7dd
---! Hash: sha1:2a1b6c0c8d8311badf8fafcf79f53b8036595470
+--! Previous: sha1:470c52bbde2806df955595685065b7d7445f0b8b
+--! Hash: sha1:089274bdbaa77541e7c8a85addce19c22a652da1
 --! Message: sign in
 
 -- Sign-in

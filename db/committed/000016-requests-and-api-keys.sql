@@ -1,5 +1,5 @@
---! Previous: sha1:2a1b6c0c8d8311badf8fafcf79f53b8036595470
---! Hash: sha1:cdd6c2d70ae9405e9e909331870e04bfebaeec80
+--! Previous: sha1:089274bdbaa77541e7c8a85addce19c22a652da1
+--! Hash: sha1:fc447eb46a1ecd5569c06ff1c84c5a740c3318a3
 --! Message: requests and api keys
 
 -- Requests

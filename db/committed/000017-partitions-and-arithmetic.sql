@@ -1,5 +1,5 @@
---! Previous: sha1:cdd6c2d70ae9405e9e909331870e04bfebaeec80
---! Hash: sha1:c543e7d858b4c692bea5548d443fb91457e6aaa9
+--! Previous: sha1:fc447eb46a1ecd5569c06ff1c84c5a740c3318a3
+--! Hash: sha1:d219f500a868b2bc91458e6453fa1ebd3c53d6d3
 --! Message: partitions and arithmetic
 
 -- Partitions
@@ -1616,24 +1616,89 @@ $$;
 comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is
   'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
 --! EndIncluded rate_limiter_internal/arithmetic/late_part_wait_ms.sql
+--! Included rate_limiter_internal/arithmetic/reserve_places.sql
+create or replace function rate_limiter_internal.reserve_places(
+  buckets rate_limiter.token_buckets[]
+)
+returns integer[]
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  iops_place integer;
+  bandwidth_place integer;
+  places integer[];
+begin
+  for place in 1 .. cardinality(buckets) loop
+    if buckets[place].bucket_type = 'iops_reserve' then
+      iops_place := place;
+    elsif buckets[place].bucket_type = 'bandwidth_reserve' then
+      bandwidth_place := place;
+    end if;
+  end loop;
+  for place in 1 .. cardinality(buckets) loop
+    if buckets[place].headroom > 0 then
+      places[place] := case when rate_limiter_internal.is_bandwidth(buckets[place].bucket_type)
+        then bandwidth_place else iops_place end;
+    end if;
+  end loop;
+  return places;
+end;
+$$;
+
+comment on function rate_limiter_internal.reserve_places(rate_limiter.token_buckets[]) is
+  'Of each layer-1 bucket in a list that keeps headroom, where in the list the application''s '
+  'reserve in it is; null of others, and where the application has none.';
+--! EndIncluded rate_limiter_internal/arithmetic/reserve_places.sql
+--! Included rate_limiter_internal/arithmetic/oversize_draw.sql
+create or replace function rate_limiter_internal.oversize_draw(
+  charge numeric,
+  tokens numeric,
+  capacity numeric,
+  headroom numeric,
+  allowance numeric,
+  reserve numeric,
+  out drawn numeric,
+  out of_reserve numeric,
+  out allowance_left numeric
+)
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  free constant numeric := trunc(greatest(tokens - (capacity + headroom) * 0.5, 0), 6);
+begin
+  drawn := least(charge, free + allowance + reserve);
+  of_reserve := least(
+    greatest(drawn - least(greatest(tokens - headroom, 0), free + allowance), 0), reserve
+  );
+  allowance_left := allowance + free + of_reserve - charge;
+end;
+$$;
+
+comment on function rate_limiter_internal.oversize_draw(
+  numeric, numeric, numeric, numeric, numeric, numeric
+) is
+  'What a layer-1 bucket gives for an oversize charge: of its tokens those that are free to all, '
+  'the tenant''s part (allowance: see late_share_at) and the application''s reserve, at most the '
+  'charge (drawn); what of that the reserve pays (of_reserve). All that was not free is owed by '
+  'the part (allowance_left), which may fall below zero.';
+--! EndIncluded rate_limiter_internal/arithmetic/oversize_draw.sql
 --! Included rate_limiter_internal/arithmetic/decide_batch.sql
 create or replace function rate_limiter_internal.decide_batch(
   at timestamptz,
   costs numeric[],
   sizes bigint[],
   costs_before numeric[],
-  inout buckets rate_limiter.token_buckets[],
+  buckets rate_limiter.token_buckets[],
   needs_iops boolean default false,
   needs_bandwidth boolean default false,
-  inout prefetched numeric[] default '{0,0}',
-  app_id uuid default null,
-  out decisions rate_limiter.decision[],
-  out charges_anything boolean,
-  out reserve_paid numeric[],
-  out oversize_taken numeric[],
-  out tenant_id uuid,
-  out parts_left numeric[]
+  prefetched numeric[] default '{0,0}',
+  app_id uuid default null
 )
+returns rate_limiter_internal.batch_outcome
 language plpgsql
 stable
 parallel safe
@@ -1650,9 +1715,21 @@ declare
   -- 1 for tokens of operations, 2 for bytes; null for reserves, which are charged with their pool.
   kinds integer[];
   is_shadow boolean[];
+  -- Of layer 1, and in force.
+  is_shared boolean[];
   tokens_place integer;
   bytes_place integer;
+
   decision rate_limiter.decision;
+  decisions rate_limiter.decision[];
+  charges_anything boolean := false;
+  reserve_paid numeric[] := array_fill(0::numeric, array[cardinality(costs), 2]);
+  oversize_taken numeric[] := array_fill(null::numeric, array[cardinality(costs), 2]);
+  parts_left numeric[] := array[null, null]::numeric[];
+  -- Of layer 1, by kind: the tenant's part, for oversize charges.
+  parts rate_limiter_internal.late_part[];
+  is_bounded boolean;
+
   amounts numeric[];
   charges numeric[];
   charge numeric;
@@ -1661,11 +1738,7 @@ declare
   shortage numeric;
   shadow_reason text;
   paid numeric;
-  -- Of layer 1, by kind: the tenant's part, for oversize charges.
-  parts rate_limiter_internal.late_part[];
-  is_bounded boolean;
-  free numeric;
-  due numeric;
+  oversize record;
 begin
   foreach bucket in array buckets loop
     places := places + 1;
@@ -1673,6 +1746,7 @@ begin
     mosts[places] := bucket.capacity;
     headrooms[places] := 0;
     is_shadow[places] := bucket.mode = 'shadow';
+    is_shared[places] := false;
     if bucket.reserve_cluster_id is null then
       kinds[places] := case when rate_limiter_internal.is_bandwidth(bucket.bucket_type)
         then 2 else 1 end;
@@ -1681,31 +1755,25 @@ begin
       tokens_place := coalesce(tokens_place, places);
     elsif bucket.bucket_type = 'bandwidth_l2' then
       bytes_place := coalesce(bytes_place, places);
-    elsif bucket.headroom > 0 then
-      headrooms[places] := bucket.headroom;
+    else
+      is_shared[places] := not is_shadow[places]
+        and rate_limiter_internal.is_layer1(bucket.bucket_type);
+      if bucket.headroom > 0 then
+        headrooms[places] := bucket.headroom;
+      end if;
     end if;
   end loop;
-  for place in 1 .. places loop
-    if headrooms[place] > 0 then
-      for reserve_place in 1 .. places loop
-        if buckets[reserve_place].bucket_type
-          = (array['iops_reserve', 'bandwidth_reserve'])[kinds[place]]::rate_limiter.bucket_type
-        then
-          reserve_places[place] := reserve_place;
-        end if;
-      end loop;
+  if 0 < any (headrooms) then
+    reserve_places := rate_limiter_internal.reserve_places(buckets);
+    for place in 1 .. places loop
       mosts[place] := mosts[place] - headrooms[place]
         + coalesce(mosts[reserve_places[place]], 0);
-    end if;
-  end loop;
+    end loop;
+  end if;
   -- A shadow quota is not a limit.
   needs_iops := needs_iops and coalesce(is_shadow[tokens_place], true);
   needs_bandwidth := needs_bandwidth and coalesce(is_shadow[bytes_place], true);
 
-  charges_anything := false;
-  reserve_paid := array_fill(0::numeric, array[cardinality(costs), 2]);
-  oversize_taken := array_fill(null::numeric, array[cardinality(costs), 2]);
-  parts_left := array[null, null]::numeric[];
   for i in 1 .. cardinality(costs) loop
     decision := row(true, null::text, costs[i], null, null, 0::bigint, 0::bigint);
     if costs_before[i] is not null then
@@ -1716,26 +1784,23 @@ begin
       continue;
     end if;
 
+    -- May it run? A denial names the first bucket that is short, and waits for all of them.
     amounts := array[costs[i], coalesce(sizes[i], 0)];
     shadow_reason := null;
     for place in 1 .. places loop
       kind := kinds[place];
       charge := coalesce(amounts[kind], 0);
       offered := tokens[place];
-      if charge > 0 and rate_limiter_internal.is_layer1(buckets[place].bucket_type) then
-        if not is_shadow[place] then
-          charge := charge - least(charge, prefetched[kind]);
-        end if;
-        if headrooms[place] > 0 then
-          offered := greatest(offered - headrooms[place], 0)
-            + coalesce(tokens[reserve_places[place]], 0);
-        end if;
+      if charge > 0 and is_shared[place] then
+        charge := charge - least(charge, prefetched[kind]);
+      end if;
+      if headrooms[place] > 0 then
+        offered := greatest(offered - headrooms[place], 0)
+          + coalesce(tokens[reserve_places[place]], 0);
       end if;
       charges[place] := charge;
       is_bounded := false;
-      if charge > mosts[place] and app_id is not null and not is_shadow[place]
-        and rate_limiter_internal.is_layer1(buckets[place].bucket_type)
-      then
+      if charge > mosts[place] and app_id is not null and is_shared[place] then
         if parts[kind] is null then
           parts[kind] := rate_limiter_internal.late_share_at(
             buckets[place].shard_key, at, app_id, buckets[place]
@@ -1758,28 +1823,27 @@ begin
       if is_shadow[place] then
         shadow_reason := case when shortage = 'infinity' then 'exceeds_capacity'
           else coalesce(shadow_reason, buckets[place].bucket_type::text) end;
-      elsif shortage = 'infinity' then
-        decision.allowed := false;
+        continue;
+      end if;
+      decision.allowed := false;
+      if shortage = 'infinity' then
         decision.reason := 'exceeds_capacity';
         decision.retry_after_ms := null;
-      else
-        decision.allowed := false;
+      elsif decision.reason is distinct from 'exceeds_capacity' then
         decision.reason := coalesce(decision.reason, buckets[place].bucket_type::text);
-        if decision.reason <> 'exceeds_capacity' then
-          bucket := buckets[place];
-          bucket.current_tokens := tokens[place];
-          if reserve_places[place] is not null then
-            buckets[reserve_places[place]].current_tokens := tokens[reserve_places[place]];
-          end if;
-          decision.retry_after_ms := greatest(
-            decision.retry_after_ms,
-            rate_limiter_internal.offer_wait_ms(
-              at, bucket, headrooms[place], buckets[reserve_places[place]],
-              least(charge, mosts[place])
-            ),
-            case when is_bounded then rate_limiter_internal.late_part_wait_ms(parts[kind]) end
-          );
+        bucket := buckets[place];
+        bucket.current_tokens := tokens[place];
+        if reserve_places[place] is not null then
+          buckets[reserve_places[place]].current_tokens := tokens[reserve_places[place]];
         end if;
+        decision.retry_after_ms := greatest(
+          decision.retry_after_ms,
+          rate_limiter_internal.offer_wait_ms(
+            at, bucket, headrooms[place], buckets[reserve_places[place]],
+            least(charge, mosts[place])
+          ),
+          case when is_bounded then rate_limiter_internal.late_part_wait_ms(parts[kind]) end
+        );
       end if;
     end loop;
     if (needs_iops and costs[i] > 0 or needs_bandwidth and sizes[i] is distinct from 0)
@@ -1790,6 +1854,7 @@ begin
       decision.retry_after_ms := null;
     end if;
 
+    -- It may: each bucket is charged, and the reserve for what its pool does not hold.
     if decision.allowed then
       charges_anything := true;
       decision.reason := shadow_reason;
@@ -1797,35 +1862,24 @@ begin
         charge := charges[place];
         continue when charge = 0 or is_shadow[place] and shadow_reason is not null;
 
+        kind := kinds[place];
         if not is_shadow[place] and buckets[place].calculation_method = 'leaky_bucket' then
           decision.delay_ms := greatest(decision.delay_ms, rate_limiter_internal.leaky_delay_ms(
             tokens[place], mosts[place], buckets[place].refill_rate
           ));
         end if;
-        if charge > mosts[place] and parts[kinds[place]].allowance is not null
-          and not is_shadow[place]
-          and rate_limiter_internal.is_layer1(buckets[place].bucket_type)
-        then
-          kind := kinds[place];
-          free := trunc(
-            greatest(tokens[place] - (buckets[place].capacity + headrooms[place]) * 0.5, 0), 6
+        if charge > mosts[place] and is_shared[place] and parts[kind].allowance is not null then
+          oversize := rate_limiter_internal.oversize_draw(
+            charge, tokens[place], buckets[place].capacity, headrooms[place],
+            parts[kind].allowance, coalesce(tokens[reserve_places[place]], 0)
           );
-          due := least(
-            charge, free + parts[kind].allowance + coalesce(tokens[reserve_places[place]], 0)
-          );
-          paid := least(
-            greatest(due - least(
-              greatest(tokens[place] - headrooms[place], 0), free + parts[kind].allowance
-            ), 0),
-            coalesce(tokens[reserve_places[place]], 0)
-          );
-          parts[kind].allowance := parts[kind].allowance + free + paid - charge;
-          parts_left[kind] := parts[kind].allowance;
-          oversize_taken[i][kind] := amounts[kind] - charge + due;
-          charge := due;
-          if paid > 0 then
-            tokens[reserve_places[place]] := tokens[reserve_places[place]] - paid;
-            reserve_paid[i][kind] := paid;
+          parts[kind].allowance := oversize.allowance_left;
+          parts_left[kind] := oversize.allowance_left;
+          oversize_taken[i][kind] := amounts[kind] - charge + oversize.drawn;
+          charge := oversize.drawn;
+          if oversize.of_reserve > 0 then
+            tokens[reserve_places[place]] := tokens[reserve_places[place]] - oversize.of_reserve;
+            reserve_paid[i][kind] := oversize.of_reserve;
           end if;
         elsif reserve_places[place] is not null then
           paid := least(
@@ -1833,15 +1887,13 @@ begin
             tokens[reserve_places[place]]
           );
           tokens[reserve_places[place]] := tokens[reserve_places[place]] - paid;
-          reserve_paid[i][kinds[place]] := paid;
+          reserve_paid[i][kind] := paid;
         end if;
         tokens[place] := tokens[place] - charge;
       end loop;
       -- What layer 1 gave ahead of need pays first, where there is such a bucket.
       for place in 1 .. places loop
-        if not is_shadow[place]
-          and rate_limiter_internal.is_layer1(buckets[place].bucket_type)
-        then
+        if is_shared[place] then
           kind := kinds[place];
           prefetched[kind] := prefetched[kind] - least(amounts[kind], prefetched[kind]);
         end if;
@@ -1855,7 +1907,10 @@ begin
   for place in 1 .. places loop
     buckets[place].current_tokens := tokens[place];
   end loop;
-  tenant_id := coalesce(parts[1].tenant_id, parts[2].tenant_id);
+  return row(
+    decisions, charges_anything, buckets, prefetched, reserve_paid, oversize_taken,
+    coalesce(parts[1].tenant_id, parts[2].tenant_id), parts_left
+  );
 end;
 $$;
 
@@ -1868,10 +1923,8 @@ comment on function rate_limiter_internal.decide_batch(
   'not known yet. An operation that was charged before (costs_before, null where it was not) is '
   'admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied '
   'without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the '
-  'session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds '
-  'what its oversize operations take of layer 1, as late charges are bounded (late_share_at). '
-  'oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of '
-  'tenant_id then is of tokens and bytes, null where it paid nothing.';
+  'session''s stripe holds. app_id: bounds what its oversize operations take of layer 1, as late '
+  'charges are bounded (late_share_at).';
 --! EndIncluded rate_limiter_internal/arithmetic/decide_batch.sql
 --! Included rate_limiter_internal/arithmetic/moment_or_null.sql
 create or replace function rate_limiter_internal.moment_or_null(spelled text)

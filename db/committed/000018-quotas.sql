@@ -1,5 +1,5 @@
---! Previous: sha1:c543e7d858b4c692bea5548d443fb91457e6aaa9
---! Hash: sha1:7048fd36af284ea111b1973af6d4c82329fd9da4
+--! Previous: sha1:d219f500a868b2bc91458e6453fa1ebd3c53d6d3
+--! Hash: sha1:02d2724cdc43cbbd6b84312b90a63f1581dfa0d5
 --! Message: quotas
 
 -- Quotas

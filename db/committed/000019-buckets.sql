@@ -1,5 +1,5 @@
---! Previous: sha1:7048fd36af284ea111b1973af6d4c82329fd9da4
---! Hash: sha1:a2f7604c941e9d42ba745afb51da72726c921661
+--! Previous: sha1:02d2724cdc43cbbd6b84312b90a63f1581dfa0d5
+--! Hash: sha1:5a658b42ebc2a4afc157e6b1bde3a7e3e6aacf04
 --! Message: buckets
 
 -- Buckets

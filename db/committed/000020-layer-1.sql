@@ -1,5 +1,5 @@
---! Previous: sha1:a2f7604c941e9d42ba745afb51da72726c921661
---! Hash: sha1:2dc54826f0c7675bc62ae5e6ca2f24b8af54b378
+--! Previous: sha1:5a658b42ebc2a4afc157e6b1bde3a7e3e6aacf04
+--! Hash: sha1:e62ea9525e20a56b31be00acfccde863bf253fb7
 --! Message: layer 1
 
 -- Layer 1

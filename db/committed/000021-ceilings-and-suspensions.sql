@@ -1,5 +1,5 @@
---! Previous: sha1:2dc54826f0c7675bc62ae5e6ca2f24b8af54b378
---! Hash: sha1:77e2adf6e741646f62de509350209bd825a469f0
+--! Previous: sha1:e62ea9525e20a56b31be00acfccde863bf253fb7
+--! Hash: sha1:d1aa40015be89c9d267c8708d15c2367468df8cc
 --! Message: ceilings and suspensions
 
 -- Ceilings

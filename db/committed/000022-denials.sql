@@ -1,5 +1,5 @@
---! Previous: sha1:77e2adf6e741646f62de509350209bd825a469f0
---! Hash: sha1:6af7129c7508a19e8a75a1c5378f6b8ae1491bd4
+--! Previous: sha1:d1aa40015be89c9d267c8708d15c2367468df8cc
+--! Hash: sha1:1bcdcbafe16d410314b35b98d39f241de1e957e1
 --! Message: denials
 
 -- Denials

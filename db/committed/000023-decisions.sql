@@ -1,5 +1,5 @@
---! Previous: sha1:6af7129c7508a19e8a75a1c5378f6b8ae1491bd4
---! Hash: sha1:b651c70e7789cfc693d193bc48b3abda841284e0
+--! Previous: sha1:1bcdcbafe16d410314b35b98d39f241de1e957e1
+--! Hash: sha1:6570146034176fdd123ea9fd65bbec68e89dd2b1
 --! Message: decisions
 
 -- Decisions
@@ -312,15 +312,9 @@ create or replace function rate_limiter_internal.write_charges(
   shard_key integer,
   at timestamptz,
   app_id uuid,
-  operations text[],
-  sizes bigint[],
-  reference_ids text[],
-  costs_before numeric[],
-  decisions rate_limiter.decision[],
-  buckets rate_limiter.token_buckets[],
-  reserve_paid numeric[],
-  oversize_taken numeric[],
-  cost_rates rate_limiter_internal.cost_rates[]
+  asked rate_limiter_internal.asked_batch,
+  outcome rate_limiter_internal.batch_outcome,
+  buckets rate_limiter.token_buckets[]
 )
 returns void
 language plpgsql
@@ -368,9 +362,10 @@ begin
     ),
     at
   from rows from (
-    unnest(operations), unnest(sizes), unnest(reference_ids), unnest(costs_before),
-    unnest(decisions), unnest(cost_rates), unnest(reserve_paid[:][1:1]),
-    unnest(reserve_paid[:][2:2]), unnest(oversize_taken[:][1:1]), unnest(oversize_taken[:][2:2])
+    unnest(asked.operations), unnest(asked.sizes), unnest(asked.reference_ids),
+    unnest(asked.costs_before), unnest(outcome.decisions), unnest(asked.cost_rates),
+    unnest(outcome.reserve_paid[:][1:1]), unnest(outcome.reserve_paid[:][2:2]),
+    unnest(outcome.oversize_taken[:][1:1]), unnest(outcome.oversize_taken[:][2:2])
   ) as o (
     operation, size, reference_id, cost_before, allowed, reason, cost, remaining,
     remaining_bytes, retry_after_ms, delay_ms, c_base, c_bw, unit_quantum, reserve_paid_tokens,
@@ -397,8 +392,8 @@ end;
 $$;
 
 comment on function rate_limiter_internal.write_charges(
-  integer, timestamptz, uuid, text[], bigint[], text[], numeric[], rate_limiter.decision[],
-  rate_limiter.token_buckets[], numeric[], numeric[], rate_limiter_internal.cost_rates[]
+  integer, timestamptz, uuid, rate_limiter_internal.asked_batch,
+  rate_limiter_internal.batch_outcome, rate_limiter.token_buckets[]
 ) is
   'Remembers what the admitted operations that carry a reference were charged, in place of a '
   'charge that was given back.';
@@ -495,21 +490,12 @@ create or replace function rate_limiter_internal.write_decided(
   shard_key integer,
   at timestamptz,
   app_id uuid,
-  operations text[],
-  sizes bigint[],
-  costs numeric[],
-  reference_ids text[],
-  cost_rates rate_limiter_internal.cost_rates[],
-  costs_before numeric[],
+  asked rate_limiter_internal.asked_batch,
+  buckets rate_limiter.token_buckets[],
+  outcome rate_limiter_internal.batch_outcome,
   locked integer,
   unwritten rate_limiter.token_buckets[],
-  before rate_limiter.token_buckets[],
-  after rate_limiter.token_buckets[],
-  prefetched_before numeric[],
-  prefetched_after numeric[],
-  reserve_paid numeric[],
-  oversize_taken numeric[],
-  decisions rate_limiter.decision[]
+  prefetched numeric[]
 )
 returns rate_limiter.decision[]
 language plpgsql
@@ -517,39 +503,39 @@ volatile
 parallel unsafe
 as $$
 declare
+  after rate_limiter.token_buckets[] := outcome.buckets;
   written record;
 begin
   if unwritten <> '{}' then
     written := rate_limiter_internal.write_changes_of_charged(
-      at, unwritten, before, after, costs, sizes, costs_before, decisions
+      at, unwritten, buckets, after, asked.costs, asked.sizes, asked.costs_before,
+      outcome.decisions
     );
-    before := written.before;
+    buckets := written.before;
     after := written.after;
   end if;
   perform rate_limiter_internal.write_buckets(
-    at, 'consume', before[:locked], after[:locked],
-    case when cardinality(operations) = 1 then reference_ids[1] end,
-    rate_limiter_internal.batch_metadata(decisions)
+    at, 'consume', buckets[:locked], after[:locked],
+    case when cardinality(asked.operations) = 1 then asked.reference_ids[1] end,
+    rate_limiter_internal.batch_metadata(outcome.decisions)
   );
-  perform rate_limiter_internal.spend_prefetched(shard_key, prefetched_before, prefetched_after);
-  if reference_ids is not null then
+  perform rate_limiter_internal.spend_prefetched(shard_key, prefetched, outcome.prefetched);
+  if asked.reference_ids is not null then
     perform rate_limiter_internal.write_charges(
-      shard_key, at, app_id, operations, sizes, reference_ids, costs_before, decisions, before,
-      reserve_paid, oversize_taken, cost_rates
+      shard_key, at, app_id, asked, outcome, buckets
     );
   end if;
-  return decisions;
+  return outcome.decisions;
 end;
 $$;
 
 comment on function rate_limiter_internal.write_decided(
-  integer, timestamptz, uuid, text[], bigint[], numeric[], text[],
-  rate_limiter_internal.cost_rates[], numeric[], integer, rate_limiter.token_buckets[],
-  rate_limiter.token_buckets[], rate_limiter.token_buckets[], numeric[], numeric[], numeric[],
-  numeric[], rate_limiter.decision[]
+  integer, timestamptz, uuid, rate_limiter_internal.asked_batch, rate_limiter.token_buckets[],
+  rate_limiter_internal.batch_outcome, integer, rate_limiter.token_buckets[], numeric[]
 ) is
-  'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand '
-  'first, the session''s stripe, and charges under references. Answers the decisions.';
+  'Writes down what decisions over buckets come to: the buckets, of which so many (locked) are '
+  'locked and stand first, the session''s stripe, that held so much (prefetched), and charges '
+  'under references. unwritten: see lock_buckets(). Answers the decisions.';
 --! EndIncluded rate_limiter_internal/decisions/write_decided.sql
 --! Included rate_limiter_internal/decisions/leaves_layer1_open.sql
 create or replace function rate_limiter_internal.leaves_layer1_open(
@@ -614,7 +600,7 @@ declare
   with_tokens constant boolean := 0 < any (costs);
   with_bytes constant boolean := (select bool_or(s is null or s > 0) from unnest(sizes) as s);
   needs constant record := rate_limiter_internal.quotas_needed(shard_key, app_id, cluster_id);
-  batch record;
+  batch rate_limiter_internal.batch_outcome;
   locked record;
   buckets rate_limiter.token_buckets[];
   costs_before numeric[];
@@ -669,9 +655,9 @@ begin
   end if;
 
   decisions := rate_limiter_internal.write_decided(
-    shard_key, locked.at, app_id, operations, sizes, costs, reference_ids, cost_rates,
-    costs_before, charged, locked.unwritten, buckets, batch.buckets, locked.prefetched,
-    batch.prefetched, batch.reserve_paid, batch.oversize_taken, batch.decisions
+    shard_key, locked.at, app_id,
+    row(operations, sizes, costs, reference_ids, cost_rates, costs_before),
+    buckets, batch, charged, locked.unwritten, locked.prefetched
   );
   -- All siblings wait for layer 1.
   perform rate_limiter_internal.draw_layer1_for(
@@ -712,7 +698,7 @@ declare
   -- A size that is not known yet waits for a debt: for one that a clock ahead left, too.
   with_bytes constant boolean := (select bool_or(s is null or s > 0) from unnest(sizes) as s);
   needs record;
-  batch record;
+  batch rate_limiter_internal.batch_outcome;
   locked record;
   buckets rate_limiter.token_buckets[];
   costs_before numeric[];
@@ -772,10 +758,9 @@ begin
     from generate_series(1, 2) as kind
     where batch.parts_left[kind] is not null;
     return rate_limiter_internal.write_decided(
-      shard_key, locked.at, app_id, operations, sizes, costs, reference_ids, cost_rates,
-      costs_before, cardinality(buckets), locked.unwritten, buckets, batch.buckets,
-      locked.prefetched, batch.prefetched, batch.reserve_paid, batch.oversize_taken,
-      batch.decisions
+      shard_key, locked.at, app_id,
+      row(operations, sizes, costs, reference_ids, cost_rates, costs_before),
+      buckets, batch, cardinality(buckets), locked.unwritten, locked.prefetched
     );
   end if;
 

@@ -1,5 +1,5 @@
---! Previous: sha1:b651c70e7789cfc693d193bc48b3abda841284e0
---! Hash: sha1:0e78a8e12a221336910b03f6dcf1cf445cfa6b79
+--! Previous: sha1:6570146034176fdd123ea9fd65bbec68e89dd2b1
+--! Hash: sha1:bed129664c6af37719f4c7113b427daa766ae773
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:0e78a8e12a221336910b03f6dcf1cf445cfa6b79
---! Hash: sha1:d8d35c19d53a2905dbc041752a00fe14c963b8f4
+--! Previous: sha1:bed129664c6af37719f4c7113b427daa766ae773
+--! Hash: sha1:7d2200faa4b7fa5983f21d4ad8fdb2262b370d6b
 --! Message: settlement
 
 -- Settlement

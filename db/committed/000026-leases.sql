@@ -1,5 +1,5 @@
---! Previous: sha1:d8d35c19d53a2905dbc041752a00fe14c963b8f4
---! Hash: sha1:4be1f63cf50a8256cd4151ffcf85782612fa79d0
+--! Previous: sha1:7d2200faa4b7fa5983f21d4ad8fdb2262b370d6b
+--! Hash: sha1:e329682c6c17249658cd981a1fca747dc7b99b60
 --! Message: leases
 
 -- Leases

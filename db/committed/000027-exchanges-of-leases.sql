@@ -1,5 +1,5 @@
---! Previous: sha1:4be1f63cf50a8256cd4151ffcf85782612fa79d0
---! Hash: sha1:1d51ba180788fa17636c4cb0c853401ea466f5bf
+--! Previous: sha1:e329682c6c17249658cd981a1fca747dc7b99b60
+--! Hash: sha1:1a9e4b545dd8fa493baed64df5331899719f0c4e
 --! Message: exchanges of leases
 
 -- Exchanges of leases

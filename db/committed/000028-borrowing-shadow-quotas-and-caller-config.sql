@@ -1,5 +1,5 @@
---! Previous: sha1:1d51ba180788fa17636c4cb0c853401ea466f5bf
---! Hash: sha1:8baba6420c46712c42834aee0e74d16848b1b260
+--! Previous: sha1:1a9e4b545dd8fa493baed64df5331899719f0c4e
+--! Hash: sha1:91b8f33f4b45dd7251dff29c6b95a155b8734d92
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:8baba6420c46712c42834aee0e74d16848b1b260
---! Hash: sha1:9bd5377c4f3b13085f92307869074426ed2b4143
+--! Previous: sha1:91b8f33f4b45dd7251dff29c6b95a155b8734d92
+--! Hash: sha1:b1c49aeecb97bb658bcd5a3f08bf613eb2642b85
 --! Message: health and applications
 
 -- Health

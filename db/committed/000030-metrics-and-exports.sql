@@ -1,5 +1,5 @@
---! Previous: sha1:9bd5377c4f3b13085f92307869074426ed2b4143
---! Hash: sha1:5d43845522879148a0a3887b2e27f5eb6d30af12
+--! Previous: sha1:b1c49aeecb97bb658bcd5a3f08bf613eb2642b85
+--! Hash: sha1:672bfea3c212690f716178dcb13904011b1e8172
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:5d43845522879148a0a3887b2e27f5eb6d30af12
---! Hash: sha1:8bbbec0c55e569d756fe98c9dac9f2dde4172db7
+--! Previous: sha1:672bfea3c212690f716178dcb13904011b1e8172
+--! Hash: sha1:3df6ce0f5ab5f5e9adc9949cea8289da9fd9aca4
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:8bbbec0c55e569d756fe98c9dac9f2dde4172db7
---! Hash: sha1:651d5837c23e69d965c8f192bc0b03b00e8b2cc2
+--! Previous: sha1:3df6ce0f5ab5f5e9adc9949cea8289da9fd9aca4
+--! Hash: sha1:04408f2f932ab1ca85fe7063efa33f2198f63a15
 --! Message: retention
 
 -- Retention

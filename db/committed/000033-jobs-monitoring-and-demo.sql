@@ -1,5 +1,5 @@
---! Previous: sha1:651d5837c23e69d965c8f192bc0b03b00e8b2cc2
---! Hash: sha1:0223c7874272d8fab4c80f06e50fdc874431da54
+--! Previous: sha1:04408f2f932ab1ca85fe7063efa33f2198f63a15
+--! Hash: sha1:26d36491dc78839ca4c5366dd777f7823d207ba7
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:0223c7874272d8fab4c80f06e50fdc874431da54
---! Hash: sha1:f03c91e15be4298e63c8691a1451f5acc605667c
+--! Previous: sha1:26d36491dc78839ca4c5366dd777f7823d207ba7
+--! Hash: sha1:2beac4a29f8163d2015014df74b618f14b4b1379
 --! Message: configuration
 
 -- Configuration
