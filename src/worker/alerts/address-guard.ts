@@ -24,13 +24,13 @@ export interface Address {
 /** Answers every address of a name. */
 export type Resolve = (host: string) => Promise<readonly Address[]>;
 
-/** Answers an address of the host that may be called, or throws. */
-export type AddressGuard = (host: string) => Promise<Address>;
+/** Answers the addresses of the host, at least one, all of which may be called; or throws. */
+export type AddressGuard = (host: string) => Promise<readonly Address[]>;
 
 /**
  * An alert must not reach hosts that only the worker can reach. All addresses of a name are checked,
- * and the caller connects to the one answered here: a second look-up could answer another. `variable`
- * names the setting that allows private networks.
+ * and the caller connects to those answered here alone: a second look-up could answer others.
+ * `variable` names the setting that allows private networks.
  */
 export function makeAddressGuard(
   allowedNetworks: readonly string[],
@@ -58,11 +58,10 @@ export function makeAddressGuard(
     const family = isIP(name);
     const addresses =
       family === 4 || family === 6 ? [{ address: name, family } as const] : await resolve(name);
-    const [first] = addresses;
-    if (first === undefined || !addresses.every(mayCall)) {
+    if (addresses.length === 0 || !addresses.every(mayCall)) {
       throw new PermanentFailure(`${host} has an address that is not public; see ${variable}`);
     }
-    return first;
+    return addresses;
   };
 }
 

@@ -29,8 +29,5 @@ export function makeProbe(settings: HealthSettings, resolve?: Resolve): Probe {
 
 function failure(error: unknown): Finding {
   if (!(error instanceof Error)) return { isUp: false, message: String(error) };
-  // Where every address of a name refuses the connection, the error has a code and an empty message.
-  const { code } = error as NodeJS.ErrnoException;
-  const message = error.message || code || error.name;
-  return { isUp: error instanceof PermanentFailure ? null : false, message };
+  return { isUp: error instanceof PermanentFailure ? null : false, message: error.message };
 }

@@ -140,13 +140,13 @@ describe("addresses", () => {
   });
 
   test.each(["8.8.8.8", "172.32.0.1", "2606:4700::1111"])("%s is let through", async (address) => {
-    await expect(guard(address)).resolves.toMatchObject({ address });
+    await expect(guard(address)).resolves.toMatchObject([{ address }]);
   });
 
   test("that are allowed are let through, their neighbours are not", async () => {
     const some = makeAddressGuard(["10.1.0.0/16", "fd00::5"]);
-    await expect(some("10.1.2.3")).resolves.toMatchObject({ family: 4 });
-    await expect(some("fd00::5")).resolves.toMatchObject({ family: 6 });
+    await expect(some("10.1.2.3")).resolves.toMatchObject([{ family: 4 }]);
+    await expect(some("fd00::5")).resolves.toMatchObject([{ family: 6 }]);
     await expect(some("10.2.0.1")).rejects.toBeInstanceOf(PermanentFailure);
     await expect(some("fd00::6")).rejects.toBeInstanceOf(PermanentFailure);
   });
@@ -186,7 +186,7 @@ describe("a name", () => {
     const nobody = makeAddressGuard([], answering().resolve);
     await expect(nobody("example.org")).rejects.toBeInstanceOf(PermanentFailure);
     const somebody = makeAddressGuard([], answering(isPublic).resolve);
-    await expect(somebody("example.org")).resolves.toEqual(isPublic);
+    await expect(somebody("example.org")).resolves.toEqual([isPublic]);
   });
 
   test("whose address changes after it was judged is asked at the one that was judged", async () => {
@@ -202,6 +202,39 @@ describe("a name", () => {
     await expect(send()).rejects.toThrow("127.0.0.2");
     await expect(send()).rejects.toBeInstanceOf(PermanentFailure);
     expect(asked).toBe(2);
+    expect(receiver.received).toEqual([]);
+  });
+
+  const local = (host: number): Address => ({ address: `127.0.0.${host}`, family: 4 });
+
+  test("is asked at its next address where the first takes no connection", async () => {
+    const receiver = await startHttpReceiver();
+    const { port } = new URL(receiver.url);
+    const names = answering(local(2), { address: "::1", family: 6 }, local(1));
+    const post = makePost(makeAddressGuard(["127.0.0.0/8", "::1"], names.resolve), 2_000);
+    await post(`http://receiver.invalid:${port}/hook`, "{}", {});
+    expect(receiver.received.length).toBe(1);
+    expect(names.timesAsked()).toBe(1);
+  });
+
+  test("is asked at no address beside those that were judged", async () => {
+    const receiver = await startHttpReceiver();
+    const { port } = new URL(receiver.url);
+    // The system, too, knows this name, at the address of the receiver.
+    const names = answering(local(2), local(3));
+    const post = makePost(makeAddressGuard(["127.0.0.2/31"], names.resolve), 2_000);
+    const sent = post(`http://localhost:${port}/`, "{}", {});
+    await expect(sent).rejects.toThrow(/127\.0\.0\.2.*127\.0\.0\.3/);
+    await expect(sent).rejects.not.toBeInstanceOf(PermanentFailure);
+    expect(receiver.received).toEqual([]);
+  });
+
+  test("is asked at two addresses of a family at the most", async () => {
+    const receiver = await startHttpReceiver();
+    const { port } = new URL(receiver.url);
+    const names = answering(local(2), local(3), local(1));
+    const post = makePost(makeAddressGuard(["127.0.0.0/8"], names.resolve), 2_000);
+    await expect(post(`http://receiver.invalid:${port}/`, "{}", {})).rejects.toThrow("127.0.0.3");
     expect(receiver.received).toEqual([]);
   });
 
