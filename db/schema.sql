@@ -3876,7 +3876,7 @@ create function rate_limiter_internal.leaky_delay_of(shard_key integer, app_id u
 create function rate_limiter_internal.lease_amount(at timestamp with time zone, buckets rate_limiter.token_buckets[], for_bytes boolean, asked numeric, held_by_app numeric, cluster_room numeric, max_share numeric, is_denied boolean, allowance numeric, share_rate numeric, OUT granted numeric, OUT reserve_paid numeric, OUT charges_shadow boolean, OUT is_limited boolean, OUT retry_after_ms bigint)
   returns record
   language plpgsql stable parallel safe;
-  -- body 396ba3174b213adb
+  -- body a7c078327f02afa2
 
 create function rate_limiter_internal.lease_share_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, buckets rate_limiter.token_buckets[], for_bytes boolean, OUT allowance numeric, OUT rate numeric)
   returns record
@@ -4664,12 +4664,12 @@ create function rate_limiter_internal.require_few_alerts()
   returns trigger
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7a4cb83117540eed
+  -- body d23360a10767790e
 
 create function rate_limiter_internal.require_few_new_applications(tenant_id uuid)
   returns void
-  language plpgsql stable parallel safe;
-  -- body be612315393fe970
+  language plpgsql volatile parallel unsafe;
+  -- body 4b07bc91db4e689d
 
 create function rate_limiter_internal.require_few_scheduled_quotas(owner_id uuid, mode rate_limiter.quota_mode)
   returns void

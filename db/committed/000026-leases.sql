@@ -360,8 +360,11 @@ declare
   least_offered numeric := 'infinity';
   pool_beyond numeric;
   wanted numeric;
+  -- What is waited for.
+  awaited numeric;
   refill numeric;
   is_layer1 boolean;
+  is_shared boolean;
   is_never boolean := false;
 begin
   foreach bucket in array buckets loop
@@ -408,22 +411,21 @@ begin
       most := greatest(most, 0) + coalesce(reserve.capacity, 0);
     end if;
     least_offered := least(least_offered, offered);
-    if is_layer1 and offered < least(wanted, share_rate * 0.1) then
-      -- It asks again when it has earned a tenth of a second of its share.
-      retry_after_ms := greatest(
-        retry_after_ms,
-        ceil(1000 * (least(wanted, share_rate * 0.1) - offered) / share_rate)
-      );
-    end if;
-    if offered < wanted and (allowance is null or not is_layer1) then
-      is_never := is_never or most < wanted;
-      retry_after_ms := case when not is_never then greatest(
-        retry_after_ms,
-        rate_limiter_internal.offer_wait_ms(
+    is_shared := is_layer1 and allowance is not null;
+    awaited := case when is_shared then least(wanted, share_rate * 0.1) else wanted end;
+    continue when offered >= awaited;
+    is_never := is_never or most < awaited;
+    retry_after_ms := greatest(
+      retry_after_ms,
+      case
+        when is_never then 0
+        -- It asks again when it has earned a tenth of a second of its share.
+        when is_shared then ceil(1000 * (awaited - offered) / share_rate)
+        else rate_limiter_internal.offer_wait_ms(
           at, bucket, kept, case when bucket.headroom > 0 then reserve end, wanted
         )
-      ) end;
-    end if;
+      end
+    );
   end loop;
   if is_never then
     retry_after_ms := null;

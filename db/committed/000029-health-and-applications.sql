@@ -188,8 +188,8 @@ grant execute on function rate_limiter_private.record_cluster_health(
 create or replace function rate_limiter_internal.require_few_new_applications(tenant_id uuid)
 returns void
 language plpgsql
-stable
-parallel safe
+volatile
+parallel unsafe
 as $$
 declare
   most constant integer := rate_limiter_internal.setting_integer('new_applications_per_day');
@@ -198,6 +198,11 @@ begin
   if rate_limiter_internal.is_system_admin() then
     return;
   end if;
+  -- Else requests at once would count without each other.
+  perform
+  from rate_limiter.tenants as t
+  where t.tenant_id = require_few_new_applications.tenant_id
+  for no key update;
   select count(*)
   into created
   from rate_limiter.applications as a

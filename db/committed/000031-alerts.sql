@@ -542,6 +542,8 @@ declare
   most constant integer := 100;
   alert_count bigint;
 begin
+  -- Else requests at once would count without each other.
+  perform from rate_limiter.applications as a where a.app_id = new.app_id for no key update;
   select count(*)
   into alert_count
   from rate_limiter.alert_configs as c

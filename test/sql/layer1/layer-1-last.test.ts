@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Sql } from "../../../src/postgres/connect.ts";
-import { createDatabase, type Session } from "../../harness/index.ts";
+import { createDatabase, expectSqlState, type Session } from "../../harness/index.ts";
 import {
   ledgerGaps,
   limitedApplication,
@@ -347,18 +347,31 @@ const batch = (appId: string, count: number, name: string) => (s: Sql) =>
 
 test("a batch under references locks layer 1 when it has written all else", async () => {
   const clusterId = await clusterOf(plenty);
-  const appId = await limitedApplication(sql, { iops: 1000, bytes: 10_000 }, { clusterId });
+  const appId = await limitedApplication(sql, { iops: 5000, bytes: 10_000 }, { clusterId });
   const session = await counted("batches");
   await batch(appId, 2, "warm")(session.sql);
   const few = await whileLayer1IsLocked(session, clusterId, batch(appId, 2, "few"));
-  const many = await whileLayer1IsLocked(session, clusterId, batch(appId, 500, "many"));
+  const many = await whileLayer1IsLocked(session, clusterId, batch(appId, 1000, "many"));
   expect(many.statements).toBeLessThanOrEqual(few.statements + 5);
   expect(many.changes).toBeLessThanOrEqual(few.changes + 20);
   const [row] = await sql`
     select count(*)::integer as charges from rate_limiter.charges where app_id = ${appId}
   `;
-  expect(row?.charges).toBe(504);
+  expect(row?.charges).toBe(1004);
   expect(await ledgerGaps(sql)).toEqual([]);
+});
+
+test("a batch of 10,000 under references is refused before it looks at layer 1", async () => {
+  const clusterId = await clusterOf(plenty);
+  const appId = await limitedApplication(sql, { iops: 5000, bytes: 10_000 }, { clusterId });
+  await holder.sql`begin`;
+  await holder.sql`
+    select from rate_limiter.token_buckets where owner_id in (${appId}, ${clusterId}) for update
+  `;
+  // While another session holds every bucket that it would draw on.
+  const refused = batch(appId, 10_000, "refused")(owner);
+  await expectSqlState(refused, "QS422", "batch is not of 1 to 1000 operations");
+  await holder.sql`commit`;
 });
 
 test("a batch that finds less in layer 1 than it saw is decided by what is there", async () => {
