@@ -1,5 +1,5 @@
 --! Previous: sha1:7d2200faa4b7fa5983f21d4ad8fdb2262b370d6b
---! Hash: sha1:e329682c6c17249658cd981a1fca747dc7b99b60
+--! Hash: sha1:1f1a1a8100147c2784876fdb5a1f6dce004e0652
 --! Message: leases
 
 -- Leases

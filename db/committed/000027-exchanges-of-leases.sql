@@ -1,5 +1,5 @@
---! Previous: sha1:e329682c6c17249658cd981a1fca747dc7b99b60
---! Hash: sha1:1a9e4b545dd8fa493baed64df5331899719f0c4e
+--! Previous: sha1:1f1a1a8100147c2784876fdb5a1f6dce004e0652
+--! Hash: sha1:f99209471b75199ff9584bb290bcbb144ccb17fb
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:1a9e4b545dd8fa493baed64df5331899719f0c4e
---! Hash: sha1:91b8f33f4b45dd7251dff29c6b95a155b8734d92
+--! Previous: sha1:f99209471b75199ff9584bb290bcbb144ccb17fb
+--! Hash: sha1:db6c03c25816a99ee4a184d181c73f3cbc48cb79
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:91b8f33f4b45dd7251dff29c6b95a155b8734d92
---! Hash: sha1:b1c49aeecb97bb658bcd5a3f08bf613eb2642b85
+--! Previous: sha1:db6c03c25816a99ee4a184d181c73f3cbc48cb79
+--! Hash: sha1:ab38b505a48658b1b4169a6f9b2e90c5dab8c129
 --! Message: health and applications
 
 -- Health

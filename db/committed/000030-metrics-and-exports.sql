@@ -1,5 +1,5 @@
---! Previous: sha1:b1c49aeecb97bb658bcd5a3f08bf613eb2642b85
---! Hash: sha1:672bfea3c212690f716178dcb13904011b1e8172
+--! Previous: sha1:ab38b505a48658b1b4169a6f9b2e90c5dab8c129
+--! Hash: sha1:3fbfd05aaf7fddc2c4cda10d7c8b32c2c757b1c9
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:672bfea3c212690f716178dcb13904011b1e8172
---! Hash: sha1:3df6ce0f5ab5f5e9adc9949cea8289da9fd9aca4
+--! Previous: sha1:3fbfd05aaf7fddc2c4cda10d7c8b32c2c757b1c9
+--! Hash: sha1:b6217d6340e9bdbd074da595d83f1821ff5c746a
 --! Message: alerts
 
 -- Alerts

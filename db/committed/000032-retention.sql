@@ -1,5 +1,5 @@
---! Previous: sha1:3df6ce0f5ab5f5e9adc9949cea8289da9fd9aca4
---! Hash: sha1:04408f2f932ab1ca85fe7063efa33f2198f63a15
+--! Previous: sha1:b6217d6340e9bdbd074da595d83f1821ff5c746a
+--! Hash: sha1:b7d4a44672c4dca1d6dd5f0add36aaafe5a41063
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:04408f2f932ab1ca85fe7063efa33f2198f63a15
---! Hash: sha1:26d36491dc78839ca4c5366dd777f7823d207ba7
+--! Previous: sha1:b7d4a44672c4dca1d6dd5f0add36aaafe5a41063
+--! Hash: sha1:0c80099e0524ffc60a99cf3a7cba1b6df70427e3
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:26d36491dc78839ca4c5366dd777f7823d207ba7
---! Hash: sha1:2beac4a29f8163d2015014df74b618f14b4b1379
+--! Previous: sha1:0c80099e0524ffc60a99cf3a7cba1b6df70427e3
+--! Hash: sha1:58f6a962adacdd136c7cc7c6d02e77ff11edccf9
 --! Message: configuration
 
 -- Configuration
