@@ -1279,6 +1279,24 @@ END),
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
 );
 
+create table rate_limiter_private.demand (
+  shard_key integer not null,
+  app_id uuid not null,
+  minute timestamp with time zone not null,
+  operation character varying(255) not null,
+  size_class smallint not null,
+  is_denied boolean not null,
+  counter uuid not null,
+  operations bigint not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,0) not null,
+  peak_operations bigint not null,
+  constraint demand_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric AND peak_operations > 0),
+  constraint demand_minute_check CHECK (minute = date_trunc('minute'::text, minute, 'UTC'::text)),
+  constraint demand_pkey PRIMARY KEY (shard_key, app_id, minute, operation, size_class, is_denied, counter),
+  constraint demand_size_class_check CHECK (size_class >= 0 AND size_class <= 63)
+) partition by range (minute);
+
 create table rate_limiter_private.invitations (
   invitation_id uuid not null default gen_random_uuid(),
   user_id uuid not null,
@@ -1637,6 +1655,7 @@ CREATE INDEX idx_managed_objects_tenant ON rate_limiter_internal.managed_objects
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_demand_minute ON rate_limiter_private.demand USING brin (minute);
 CREATE INDEX idx_invitations_created_by ON rate_limiter_private.invitations USING btree (created_by);
 CREATE INDEX idx_invitations_expires ON rate_limiter_private.invitations USING btree (expires_at);
 CREATE INDEX idx_invitations_user ON rate_limiter_private.invitations USING btree (user_id, created_at DESC);
@@ -2150,13 +2169,13 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9888af3b550a3d64
+  -- body bdef609543d953db
 
-create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7f2426562ac91daf
+  -- body bc137b06c5922780
 
 create function rate_limiter.limits_in_force(app_id uuid)
   returns jsonb
@@ -2206,17 +2225,17 @@ create function rate_limiter.refund(app_id uuid, reference_id text)
   set search_path=pg_catalog, pg_temp;
   -- body e31980672a1b7f82
 
-create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d1ac728c70bad342
+  -- body c8133d4db99242d0
 
-create function rate_limiter.report_denials(app_id uuid, denials jsonb)
+create function rate_limiter.report_counts(app_id uuid, denials jsonb, demand jsonb DEFAULT NULL::jsonb)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1abc2eba2411c4bc
+  -- body d0afab1367e2a1b5
 
 create function rate_limiter.report_process(process_id uuid, kind text, name text, host text, version text, uptime interval, application_count integer DEFAULT 0, database_calls bigint DEFAULT 0, outages bigint DEFAULT 0, uncharged_operations bigint DEFAULT 0)
   returns void
@@ -2230,11 +2249,11 @@ create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_
   set search_path=pg_catalog, pg_temp;
   -- body de8124c297eb2faa
 
-create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
+create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 81d33ce00bec9dcc
+  -- body b3a550442f4384d0
 
 create function rate_limiter.verify_ledger(from_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, to_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns SETOF rate_limiter.ledger_gap
@@ -2682,7 +2701,7 @@ create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mo
 create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uuid[], max_entries integer)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 5883adb38ad058ad
+  -- body 36ffd78f7b7acf06
 
 create function rate_limiter_internal.address_number(label text)
   returns numeric
@@ -3065,6 +3084,11 @@ create function rate_limiter_internal.check_deferred_ceilings_of(tenant_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
   -- body d3bba82fa2d59955
+
+create function rate_limiter_internal.check_demand(demand jsonb)
+  returns void
+  language plpgsql stable parallel restricted;
+  -- body 7fee22c48b3eae11
 
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
@@ -3476,6 +3500,11 @@ create function rate_limiter_internal.define_series(table_name name, relations r
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 8dde1f30fe9c881f
+
+create function rate_limiter_internal.demand_of(shard_key integer, app_id uuid, since timestamp with time zone, until timestamp with time zone)
+  returns TABLE(minute timestamp with time zone, operation text, size_class smallint, is_denied boolean, operations numeric, tokens numeric, bytes numeric, peak_operations numeric)
+  language sql stable parallel safe;
+  -- body c4b8f13429aad4ae
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
@@ -3898,6 +3927,11 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
   language plpgsql immutable parallel safe;
   -- body e81c7bc1402613d3
 
+create function rate_limiter_internal.ledger_demand(shard_key integer, app_id uuid, bucket_type rate_limiter.bucket_type, after_seq bigint, to_seq bigint, from_time timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(minute timestamp with time zone, operation text, size_class smallint, operations bigint, tokens numeric, bytes numeric, peak_operations bigint, first_operations bigint)
+  language sql stable parallel safe;
+  -- body d130f24242e0dd3d
+
 create function rate_limiter_internal.ledger_gaps(from_time timestamp with time zone, to_time timestamp with time zone, from_key integer, from_owner uuid, to_key integer, to_owner uuid)
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe;
@@ -4159,7 +4193,7 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body cb73b069ca31af10
+  -- body 5bf413ae59b646f9
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4441,6 +4475,11 @@ create function rate_limiter_internal.recent_denials()
   returns SETOF rate_limiter.recent_denials
   language plpgsql stable parallel safe;
   -- body 4e761d9e693a79aa
+
+create function rate_limiter_internal.record_demand(shard_key integer, app_id uuid, demand jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 3b25b7d729b79a54
 
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
@@ -5043,6 +5082,11 @@ create function rate_limiter_internal.show_series(table_name name, native regcla
   returns void
   language plpgsql volatile parallel unsafe;
   -- body d9bdee46eb4778e8
+
+create function rate_limiter_internal.size_class(bytes numeric)
+  returns smallint
+  language sql immutable parallel safe;
+  -- body 72d31c3c2e03c947
 
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
@@ -5821,6 +5865,12 @@ create function rate_limiter_private.mark_for_aggregation(from_time timestamp wi
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d260d3d2d217acc1
+
+create function rate_limiter_private.merge_demand(batch_size integer DEFAULT 1000)
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2791152fbe1b52e4
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
@@ -6697,6 +6747,7 @@ grant select on table rate_limiter_audit.quota_version_history to rate_limiter_r
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_visitor;
 grant select on table rate_limiter_audit.reservation_history to rate_limiter_readonly;
 grant select on table rate_limiter_audit.reservation_history to rate_limiter_visitor;
+grant select on table rate_limiter_private.demand to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_progress to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_workers to rate_limiter_readonly;
@@ -6842,7 +6893,7 @@ grant execute on function rate_limiter.cost_rules_in_force(uuid) to rate_limiter
 grant execute on function rate_limiter.end_process(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.end_process(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
-grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid) to rate_limiter_app;
+grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
 grant execute on function rate_limiter.processes_is_silent(rate_limiter.processes) to rate_limiter_readonly;
@@ -6852,12 +6903,12 @@ grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb,text)
 grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.record_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
-grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid) to rate_limiter_app;
-grant execute on function rate_limiter.report_denials(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.report_counts(uuid,jsonb,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_worker;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
-grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric) to rate_limiter_app;
+grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_readonly;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
@@ -7045,6 +7096,7 @@ grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_auth
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.make_partitions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.merge_demand(integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
 grant execute on function rate_limiter_private.partition_extent(text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.password_rules(uuid) to rate_limiter_authenticator;
@@ -7132,8 +7184,8 @@ comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.tex
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown application or operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.end_process(pg_catalog.uuid) is 'A process that has reported itself ends: it is no longer among those that are there.';
-comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
-comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
+comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials, demand}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, demand, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
+comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials, demand: what the caller counted. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
 comment on function rate_limiter.processes_is_silent(rate_limiter.processes) is 'Whether it has missed three reports: it is gone without a word, or does not reach the database.';
@@ -7142,11 +7194,11 @@ comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_cat
 comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once: the same metric_id, or without one the same content of the same reporter (by default the address and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
-comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
-comment on function rate_limiter.report_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Takes counts of denials that a client made in its memory, where no call about a lease is due that could take them along. Raises QS404 for an unknown application, QS422 for malformed counts.';
+comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid,pg_catalog.jsonb) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
+comment on function rate_limiter.report_counts(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb) is 'Takes what a caller counted in its memory, where no call about a lease is due that could take it along: denials, and what was asked. Raises QS404 for an unknown application, QS422 for malformed counts.';
 comment on function rate_limiter.report_process(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text,interval,integer,bigint,bigint,bigint) is 'A gateway, client, worker or API says that it is there, and how much it has done since its start. Call it every half a minute: after 90 seconds of silence a process counts as gone. A login has a thousand processes at most; those that are silent make room. Raises QS422 for a report that means nothing, QS429 for one process too many.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
-comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
+comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric,pg_catalog.jsonb) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
 comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says, unless all its rows have expired. No row: the ledger explains every token.';
 comment on function rate_limiter_admin.acknowledge_alert(pg_catalog.uuid) is '@resultFieldName alert
 Acknowledges an alert. One that is resolved already stays resolved.';
@@ -7330,7 +7382,7 @@ comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
-comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: some max_entries rows. Answers the first application that has more, null where none has.';
+comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day, and those of operations to the record of demand: some max_entries rows. Answers the first application that has more, null where none has.';
 comment on function rate_limiter_internal.address_number(pg_catalog.text) is 'One number of an IPv4 address, as URLs write it: 10, 012 or 0xa; null where it is not a number.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
@@ -7401,6 +7453,7 @@ comment on function rate_limiter_internal.check_ceilings_at_commit() is 'Trigger
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,numeric,numeric) is 'Raises QS409 for a bucket that would hold, or owe in all, more than max_borrow_ratio times its capacity, or would owe more than its debt limit.';
 comment on function rate_limiter_internal.check_deferred_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
 comment on function rate_limiter_internal.check_deferred_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
+comment on function rate_limiter_internal.check_demand(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of totals that record_demand() can take.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_destinations() is 'Trigger: refuses people an alert whose webhook is at an address that no worker would call (QS422).';
 comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
@@ -7479,6 +7532,7 @@ comment on function rate_limiter_internal.decide_batch(timestamp with time zone,
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
 comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: check_deferred_ceilings() checks it, once for all, as of this moment, or the commit does.';
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
+comment on function rate_limiter_internal.demand_of(integer,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'What an application asked in a span of whole minutes, admitted and denied, as of now: counted by callers, by the ledger, and denied in the database (operation empty, at their mean size, all in one second at worst).';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -7561,6 +7615,7 @@ comment on function rate_limiter_internal.lease_share_at(integer,timestamp with 
 comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[],numeric[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
+comment on function rate_limiter_internal.ledger_demand(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What some ledger rows of a bucket say of what was asked and admitted in the database, by minute, operation (empty where it had no reference) and size class (of a batch, that of its mean). Rows of bandwidth count where no tokens were taken. first_operations: those of the first second of each, which may have had others before.';
 comment on function rate_limiter_internal.ledger_gaps(timestamp with time zone,timestamp with time zone,integer,pg_catalog.uuid,integer,pg_catalog.uuid) is 'verify_ledger() of the owners from one until before another, or until the last where that is null, in the order of their shard keys and ids.';
 comment on function rate_limiter_internal.ledger_usage(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What the ledger rows of a bucket say, by hour: those of some numbers and of a span of time.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
@@ -7611,7 +7666,7 @@ comment on function rate_limiter_internal.most_problems() is 'How many entries o
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
 comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
-comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
+comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates, the record of demand and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
 comment on function rate_limiter_internal.moved_ledger_gaps(rate_limiter_private.ledger_check_progress) is 'ledger_gaps() of applications that moved since a check began, to a place that its slices had passed: of their old place they may have been missed.';
 comment on function rate_limiter_internal.moving_to(pg_catalog.name) is 'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
@@ -7666,6 +7721,7 @@ comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.raise_layer1_short() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see, of a client''s total what is yet to be folded; none on a standby.';
+comment on function rate_limiter_internal.record_demand(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", "is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s totals in the minute: handed in again, they count once. Left out are unknown operations, minutes that began more than an hour ago, and those to come. Raises QS422 for what is malformed.';
 comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
 comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';
@@ -7783,6 +7839,7 @@ comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal
 comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
 comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog.regclass) is 'Makes the view that has the name of a table of samples while they are in a hypertable: it shows to each role and user what the policies of the table would.';
+comment on function rate_limiter_internal.size_class(numeric) is 'How many binary digits a number of bytes has: 0 for none, else n from 2^(n - 1) to 2^n - 1.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
@@ -7919,6 +7976,7 @@ comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is '
 comment on function rate_limiter_private.make_partition(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partition of a registered table that starts at a moment; answers its name.';
 comment on function rate_limiter_private.make_partitions(timestamp with time zone,integer) is 'Job: makes partitions that are missing around a moment, from the period before it to as many after it as each table says, at most batch_size; answers their names. Each is attached under locks that last until the end of the transaction: call it with 1 until it answers none. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
+comment on function rate_limiter_private.merge_demand(integer) is 'Job: adds up what several callers counted of one application, minute, operation and size class, up to batch_size of these, of minutes that ended more than an hour ago. Answers how many.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
 comment on function rate_limiter_private.move_next_part(pg_catalog.name) is 'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and how many rows, null where none is left. Call it in a transaction of its own: killed, it has done nothing. The owner''s alone.';
@@ -8508,6 +8566,17 @@ comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
 comment on column rate_limiter_private.api_keys.shard_key is 'Where decisions look for the application first: it follows a move, and one that is missing or stale costs a look-up more.';
 comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter_private.demand.app_id is 'The application.';
+comment on column rate_limiter_private.demand.bytes is 'Bytes that they moved.';
+comment on column rate_limiter_private.demand.counter is 'Whose totals these are; zeros for the ledger and for totals that were merged.';
+comment on column rate_limiter_private.demand.is_denied is 'Whether the caller denied it by itself; it is in denial_counts, too.';
+comment on column rate_limiter_private.demand.minute is 'The start of the minute.';
+comment on column rate_limiter_private.demand.operation is 'The operation; empty where the database decided without a reference.';
+comment on column rate_limiter_private.demand.operations is 'Operations that were asked.';
+comment on column rate_limiter_private.demand.peak_operations is 'The most of them in one second; of merged totals, at most so many.';
+comment on column rate_limiter_private.demand.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter_private.demand.size_class is 'How many binary digits the size has: 0 for no bytes, else from 2^(n - 1) to 2^n - 1 bytes.';
+comment on column rate_limiter_private.demand.tokens is 'Tokens that they cost.';
 comment on column rate_limiter_private.invitations.accepted_at is 'When it was used, once.';
 comment on column rate_limiter_private.invitations.created_at is 'When it was made.';
 comment on column rate_limiter_private.invitations.created_by is 'Who invites: the invitation works while that user is active.';
@@ -8750,6 +8819,7 @@ comment on table rate_limiter_internal.managed_objects is 'Which configuration a
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
 comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.demand is 'What applications asked, by minute, operation and size class: one row for each caller that decided in its memory, merged after an hour, and one for what the database admitted, as of usage_progress. What it denied is in denial_counts.';
 comment on table rate_limiter_private.invitations is 'Links by which users give themselves a password: the SHA-256 of the token of each.';
 comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';

@@ -2188,6 +2188,9 @@ begin
   update rate_limiter.denial_counts as d
   set shard_key = to_key
   where d.shard_key = from_key and d.app_id = move_history.app_id;
+  update rate_limiter_private.demand as d
+  set shard_key = to_key
+  where d.shard_key = from_key and d.app_id = move_history.app_id;
   update rate_limiter_internal.metrics as m
   set shard_key = to_key
   where m.shard_key = from_key and m.app_id = move_history.app_id;
@@ -2227,7 +2230,7 @@ $$;
 
 comment on function rate_limiter_internal.move_history(integer, integer, uuid) is
   'Moves what is only added to, and not changed, of an application to another shard key: the '
-  'ledger, its sums, samples, their aggregates and counts of denials.';
+  'ledger, its sums, samples, their aggregates, the record of demand and counts of denials.';
 --! EndIncluded rate_limiter_internal/shards/move_history.sql
 --! Included rate_limiter_internal/shards/move_charges.sql
 create or replace function rate_limiter_internal.move_charges(

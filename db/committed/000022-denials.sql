@@ -2,6 +2,203 @@
 --! Hash: sha1:1bcdcbafe16d410314b35b98d39f241de1e957e1
 --! Message: denials
 
+-- Demand
+--! Included rate_limiter_internal/demand/size_class.sql
+create or replace function rate_limiter_internal.size_class(bytes numeric)
+returns smallint
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when bytes < 1 then 0
+    -- Exact, where a logarithm is not.
+    else 65 - strpos(least(trunc(bytes), 9223372036854775807)::bigint::bit(64)::text, '1')
+  end::smallint;
+$$;
+
+comment on function rate_limiter_internal.size_class(numeric) is
+  'How many binary digits a number of bytes has: 0 for none, else n from 2^(n - 1) to 2^n - 1.';
+--! EndIncluded rate_limiter_internal/demand/size_class.sql
+--! Included rate_limiter_internal/demand/check_demand.sql
+create or replace function rate_limiter_internal.check_demand(demand jsonb)
+returns void
+language plpgsql
+stable
+parallel restricted
+as $$
+declare
+  problem text;
+begin
+  if jsonb_typeof(demand) <> 'array' then
+    problem := 'not an array';
+  elsif jsonb_array_length(demand) > 1000 then
+    problem := format('%s totals, at most 1000', jsonb_array_length(demand));
+  else
+    select format('position %s', d.position)
+    into problem
+    from jsonb_array_elements(demand) with ordinality as d (total, position)
+    where rate_limiter_internal.moment_or_null(d.total ->> 'minute') is null
+      or coalesce(length(d.total ->> 'counter') between 1 and 255, false) is false
+      or coalesce(length(d.total ->> 'operation') between 1 and 255, false) is false
+      or coalesce(d.total ->> 'size_class', '') !~ '^([0-9]|[1-5][0-9]|6[0-3])$'
+      or coalesce(d.total ->> 'is_denied', '') not in ('true', 'false')
+      or coalesce(d.total ->> 'operations', '') !~ '^[1-9][0-9]{0,14}$'
+      or coalesce(d.total ->> 'tokens', '') !~ '^[0-9]{1,24}([.][0-9]{1,6})?$'
+      or coalesce(d.total ->> 'bytes', '') !~ '^[0-9]{1,24}([.]0{1,6})?$'
+      or coalesce(d.total ->> 'peak_operations', '') !~ '^[1-9][0-9]{0,14}$'
+    order by d.position
+    limit 1;
+  end if;
+
+  if problem is not null then
+    raise exception using
+      errcode = 'QS422',
+      message = 'demand is malformed',
+      detail = problem,
+      hint = 'Each total has minute, counter, operation, size_class, is_denied, operations, '
+        'tokens, bytes and peak_operations.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.check_demand(jsonb) is
+  'Raises QS422 unless this is a list of totals that record_demand() can take.';
+--! EndIncluded rate_limiter_internal/demand/check_demand.sql
+--! Included rate_limiter_internal/demand/record_demand.sql
+create or replace function rate_limiter_internal.record_demand(
+  shard_key integer,
+  app_id uuid,
+  demand jsonb
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  now_here constant timestamptz := clock_timestamp();
+begin
+  -- The function that takes the totals along refuses an unknown application.
+  if demand is null or demand = '[]' or shard_key is null then
+    return;
+  end if;
+  perform rate_limiter_internal.check_demand(demand);
+
+  -- In the order of the key: a call that is made again while the first one is under way waits for
+  -- it, and neither for the other.
+  insert into rate_limiter_private.demand as d (
+    shard_key, app_id, minute, operation, size_class, is_denied, counter, operations, tokens, bytes,
+    peak_operations
+  )
+  select
+    record_demand.shard_key, record_demand.app_id, t.minute, o.name, t.size_class, t.is_denied,
+    md5(t.counter)::uuid, max(t.operations), max(t.tokens), max(t.bytes),
+    max(least(t.peak_operations, t.operations))
+  from jsonb_to_recordset(demand) as t (
+    minute timestamptz, counter text, operation text, size_class smallint, is_denied boolean,
+    operations bigint, tokens numeric, bytes numeric, peak_operations bigint
+  )
+  join rate_limiter.operation_types as o on o.name = t.operation
+  -- Totals are merged when they are older, and then count no second time.
+  where t.minute = date_trunc('minute', t.minute, 'UTC')
+    and t.minute > now_here - interval '1 hour'
+    and t.minute < now_here + interval '1 minute'
+  group by t.minute, o.name, t.size_class, t.is_denied, t.counter
+  order by t.minute, o.name, t.size_class, t.is_denied, t.counter
+  on conflict on constraint demand_pkey do update
+  set
+    operations = greatest(d.operations, excluded.operations),
+    tokens = greatest(d.tokens, excluded.tokens),
+    bytes = greatest(d.bytes, excluded.bytes),
+    peak_operations = greatest(d.peak_operations, excluded.peak_operations)
+  where excluded.operations > d.operations;
+end;
+$$;
+
+comment on function rate_limiter_internal.record_demand(integer, uuid, jsonb) is
+  'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", '
+  '"is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s '
+  'totals in the minute: handed in again, they count once. Left out are unknown operations, '
+  'minutes that began more than an hour ago, and those to come. Raises QS422 for what is '
+  'malformed.';
+--! EndIncluded rate_limiter_internal/demand/record_demand.sql
+--! Included rate_limiter_private/demand/merge_demand.sql
+create or replace function rate_limiter_private.merge_demand(batch_size integer default 1000)
+returns integer
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Minutes of which nothing is taken any more, with the time that a call may take.
+  with over as materialized (
+    select
+      d.shard_key, d.app_id, d.minute, d.operation, d.size_class, d.is_denied
+    from rate_limiter_private.demand as d
+    where d.minute > now() - interval '1 day'
+      and d.minute < now() - interval '75 minutes'
+    group by d.shard_key, d.app_id, d.minute, d.operation, d.size_class, d.is_denied
+    having count(*) > 1
+    order by 1, 2, 3, 4, 5, 6
+    limit batch_size
+  ),
+  -- Each keeps its shard key until this is written.
+  facts as materialized (
+    select f.shard_key, f.app_id
+    from rate_limiter.app_facts as f
+    where f.app_id in (select o.app_id from over as o)
+    order by f.app_id
+    for key share
+  ),
+  taken as (
+    delete from rate_limiter_private.demand as d
+    using over as o, facts as f
+    where f.app_id = o.app_id
+      and f.shard_key = o.shard_key
+      and d.shard_key = o.shard_key
+      and d.app_id = o.app_id
+      and d.minute = o.minute
+      and d.operation = o.operation
+      and d.size_class = o.size_class
+      and d.is_denied = o.is_denied
+      and d.counter <> '00000000-0000-0000-0000-000000000000'
+    returning d.*
+  ),
+  merged as (
+    insert into rate_limiter_private.demand as d (
+      shard_key, app_id, minute, operation, size_class, is_denied, counter, operations, tokens,
+      bytes, peak_operations
+    )
+    select
+      t.shard_key, t.app_id, t.minute, t.operation, t.size_class, t.is_denied,
+      '00000000-0000-0000-0000-000000000000', least(sum(t.operations), 9e17),
+      least(sum(t.tokens), 9e30), least(sum(t.bytes), 9e36), least(sum(t.peak_operations), 9e17)
+    from taken as t
+    group by 1, 2, 3, 4, 5, 6
+    order by 1, 2, 3, 4, 5, 6
+    on conflict on constraint demand_pkey do update
+    set
+      operations = least(d.operations + excluded.operations, 9e17),
+      tokens = least(d.tokens + excluded.tokens, 9e30),
+      bytes = least(d.bytes + excluded.bytes, 9e36),
+      peak_operations = least(d.peak_operations + excluded.peak_operations, 9e17)
+  )
+  select count(*)::integer from over;
+$$;
+
+comment on function rate_limiter_private.merge_demand(integer) is
+  'Job: adds up what several callers counted of one application, minute, operation and size class, '
+  'up to batch_size of these, of minutes that ended more than an hour ago. Answers how many.';
+grant execute on function rate_limiter_private.merge_demand(integer) to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/demand/merge_demand.sql
+--! Included rate_limiter_private/demand/demand.grants.sql
+revoke all on rate_limiter_private.demand
+  from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
+grant select on rate_limiter_private.demand to rate_limiter_readonly;
+--! EndIncluded rate_limiter_private/demand/demand.grants.sql
+
 -- Denials
 --! Included rate_limiter_internal/denials/check_denials.sql
 create or replace function rate_limiter_internal.check_denials(denials jsonb)
@@ -901,8 +1098,12 @@ comment on function rate_limiter_internal.denial_at(
   'that takes an oversize charge, and where consume_locked() has to look closer: what an oversize '
   'charge waits for at layer 1 depends on its tenant.';
 --! EndIncluded rate_limiter_internal/denials/denial_at.sql
---! Included rate_limiter/denials/report_denials.sql
-create or replace function rate_limiter.report_denials(app_id uuid, denials jsonb)
+--! Included rate_limiter/denials/report_counts.sql
+create or replace function rate_limiter.report_counts(
+  app_id uuid,
+  denials jsonb,
+  demand jsonb default null
+)
 returns void
 language plpgsql
 volatile
@@ -915,16 +1116,17 @@ declare
 begin
   perform rate_limiter_internal.require_read_committed();
   shard_key := rate_limiter_internal.required_shard_key(app_id);
+  perform rate_limiter_internal.record_demand(shard_key, app_id, demand);
   perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
 end;
 $$;
 
-comment on function rate_limiter.report_denials(uuid, jsonb) is
-  'Takes counts of denials that a client made in its memory, where no call about a lease is due '
-  'that could take them along. Raises QS404 for an unknown application, QS422 for malformed '
-  'counts.';
-grant execute on function rate_limiter.report_denials(uuid, jsonb) to rate_limiter_app;
---! EndIncluded rate_limiter/denials/report_denials.sql
+comment on function rate_limiter.report_counts(uuid, jsonb, jsonb) is
+  'Takes what a caller counted in its memory, where no call about a lease is due that could take '
+  'it along: denials, and what was asked. Raises QS404 for an unknown application, QS422 for '
+  'malformed counts.';
+grant execute on function rate_limiter.report_counts(uuid, jsonb, jsonb) to rate_limiter_app;
+--! EndIncluded rate_limiter/denials/report_counts.sql
 --! Included rate_limiter_internal/denials/bucket_verdict.sql
 create or replace function rate_limiter_internal.bucket_verdict(
   at timestamptz,

@@ -1699,7 +1699,8 @@ create or replace function rate_limiter.lease_tokens(
   lifetime interval default null,
   holder text default null,
   denials jsonb default null,
-  lease_id uuid default null
+  lease_id uuid default null,
+  demand jsonb default null
 )
 returns rate_limiter.lease_grant
 language plpgsql
@@ -1712,6 +1713,7 @@ declare
   shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.record_demand(shard_key, app_id, demand);
   perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.lease_tokens_at(
     shard_key, null, app_id, tokens, bytes, lifetime, holder, lease_id
@@ -1720,17 +1722,17 @@ end;
 $$;
 
 comment on function rate_limiter.lease_tokens(
-  uuid, numeric, numeric, interval, text, jsonb, uuid
+  uuid, numeric, numeric, interval, text, jsonb, uuid, jsonb
 ) is
   'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to '
-  'spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). '
-  'Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts '
-  'that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost '
-  'was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 '
-  'as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where '
-  'the lease of that id is over.';
+  'spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never '
+  'below a min_reserve, never more than lease_max_share of a capacity. denials, demand: what the '
+  'caller counted. lease_id: the id that the lease gets; where a call whose answer was lost was '
+  'granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as '
+  'consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the '
+  'lease of that id is over.';
 grant execute on function rate_limiter.lease_tokens(
-  uuid, numeric, numeric, interval, text, jsonb, uuid
+  uuid, numeric, numeric, interval, text, jsonb, uuid, jsonb
 )
   to rate_limiter_app;
 --! EndIncluded rate_limiter/leases/lease_tokens.sql
@@ -1747,7 +1749,8 @@ create or replace function rate_limiter.renew_lease(
   denials jsonb default null,
   owed_tokens numeric default 0,
   owed_bytes numeric default 0,
-  next_lease_id uuid default null
+  next_lease_id uuid default null,
+  demand jsonb default null
 )
 returns rate_limiter.lease_grant
 language plpgsql
@@ -1760,6 +1763,7 @@ declare
   shard_key constant integer := rate_limiter_internal.app_shard_key(app_id);
 begin
   perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.record_demand(shard_key, app_id, demand);
   perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.renew_lease_at(
     shard_key, null, app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, lifetime, holder,
@@ -1769,14 +1773,16 @@ end;
 $$;
 
 comment on function rate_limiter.renew_lease(
-  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid
+  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid,
+  jsonb
 ) is
   'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is '
   'unknown, settled or expired counts as spent; what is owed is charged all the same, once: only '
   'what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). '
   'Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
 grant execute on function rate_limiter.renew_lease(
-  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid
+  uuid, uuid, numeric, numeric, numeric, numeric, interval, text, jsonb, numeric, numeric, uuid,
+  jsonb
 )
   to rate_limiter_app;
 --! EndIncluded rate_limiter/leases/renew_lease.sql
@@ -1788,7 +1794,8 @@ create or replace function rate_limiter.settle_lease(
   spent_bytes numeric,
   denials jsonb default null,
   owed_tokens numeric default 0,
-  owed_bytes numeric default 0
+  owed_bytes numeric default 0,
+  demand jsonb default null
 )
 returns rate_limiter.lease_settlement
 language plpgsql
@@ -1802,6 +1809,7 @@ declare
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
+  perform rate_limiter_internal.record_demand(shard_key, app_id, demand);
   perform rate_limiter_internal.record_denials(shard_key, app_id, denials);
   return rate_limiter_internal.settle_lease_at(
     shard_key, null, app_id, lease_id, spent_tokens, spent_bytes, owed_tokens, owed_bytes
@@ -1810,14 +1818,14 @@ end;
 $$;
 
 comment on function rate_limiter.settle_lease(
-  uuid, uuid, numeric, numeric, jsonb, numeric, numeric
+  uuid, uuid, numeric, numeric, jsonb, numeric, numeric, jsonb
 ) is
   'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used '
   'beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. '
   'Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for '
   'an expired one, QS422 where more was spent than leased.';
 grant execute on function rate_limiter.settle_lease(
-  uuid, uuid, numeric, numeric, jsonb, numeric, numeric
+  uuid, uuid, numeric, numeric, jsonb, numeric, numeric, jsonb
 )
   to rate_limiter_app;
 --! EndIncluded rate_limiter/leases/settle_lease.sql

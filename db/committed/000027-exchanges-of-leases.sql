@@ -691,6 +691,7 @@ declare
   asked rate_limiter_internal.lease_renewal[];
   ending rate_limiter_internal.lease_end[];
   owed rate_limiter_internal.owed_charge[];
+  asked_of record;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.follow_durability();
@@ -736,6 +737,18 @@ begin
   perform rate_limiter_internal.check_idempotency_keys(
     array(select c.key from jsonb_to_recordset(charges) as c (key text))
   );
+  -- Before anything is locked, in the order of the applications.
+  for asked_of in
+    select f.shard_key, r.app_id, r.demand
+    from jsonb_to_recordset(renewals || settlements) as r (app_id uuid, demand jsonb)
+    join rate_limiter.app_facts as f on f.app_id = r.app_id
+    where r.demand is not null
+    order by r.app_id
+  loop
+    perform rate_limiter_internal.record_demand(
+      asked_of.shard_key, asked_of.app_id, asked_of.demand
+    );
+  end loop;
   asked := array(
     select row(
       f.shard_key, r.app_id, r.lease_id, r.spent_tokens, r.spent_bytes, r.tokens, r.bytes,
@@ -781,14 +794,14 @@ comment on function rate_limiter.exchange_leases(
 ) is
   'All that a holder of many applications'' leases has to say, in one call: charges of what is '
   'owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, '
-  'lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as '
-  'spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, '
-  'next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants '
-  'in their order, each with app_id, what the application''s buckets hold (remaining, '
-  'remaining_bytes) and the bucket that was short (short_of); code and message where it was '
-  'refused; is_busy, unless waits, where another transaction holds the application''s buckets, '
-  'with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 '
-  'renewals of an application, a next_lease_id that is there twice, and for anything else.';
+  'lease_id, spent_tokens, spent_bytes, denials, demand}, as settle_lease(); one that is over '
+  'counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, '
+  'denials, demand, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). '
+  'Answers the grants in their order, each with app_id, what the application''s buckets hold '
+  '(remaining, remaining_bytes) and the bucket that was short (short_of); code and message where '
+  'it was refused; is_busy, unless waits, where another transaction holds the application''s '
+  'buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more '
+  'than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
 grant execute on function rate_limiter.exchange_leases(
   jsonb, jsonb, jsonb, interval, text, boolean
 )

@@ -918,6 +918,205 @@ revoke all on rate_limiter.token_borrowing
 grant select on rate_limiter.token_borrowing to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/borrowing/token_borrowing.grants.sql
 
+-- The record of demand
+--! Included rate_limiter_internal/demand/ledger_demand.sql
+create or replace function rate_limiter_internal.ledger_demand(
+  shard_key integer,
+  app_id uuid,
+  bucket_type rate_limiter.bucket_type,
+  after_seq bigint,
+  to_seq bigint,
+  from_time timestamptz,
+  to_time timestamptz
+)
+returns table (
+  minute timestamptz,
+  operation text,
+  size_class smallint,
+  operations bigint,
+  tokens numeric,
+  bytes numeric,
+  peak_operations bigint,
+  first_operations bigint
+)
+language sql
+stable
+parallel safe
+as $$
+  with entries as materialized (
+    select
+      t.created_at, t.reference_id, -t.tokens_change as amount,
+      rate_limiter_internal.operations_of(t.metadata) as operations,
+      row_number() over (partition by t.created_at, t.reference_id order by t.seq) as place
+    from rate_limiter.token_transactions as t
+    where t.shard_key = ledger_demand.shard_key
+      and t.owner_id = ledger_demand.app_id
+      and t.bucket_type = ledger_demand.bucket_type
+      and t.mode = 'enforce'
+      and t.transaction_type = 'consume'
+      and t.created_at >= from_time
+      and t.created_at < to_time
+      and t.seq > after_seq
+      and t.seq <= to_seq
+  ),
+  -- Rows of one decision share its moment, and are written together.
+  others as materialized (
+    select
+      t.created_at, t.reference_id, -t.tokens_change as amount,
+      row_number() over (partition by t.created_at, t.reference_id order by t.seq) as place
+    from rate_limiter.token_transactions as t
+    where t.shard_key = ledger_demand.shard_key
+      and t.owner_id = ledger_demand.app_id
+      and t.bucket_type = case ledger_demand.bucket_type
+        when 'iops_l2' then 'bandwidth_l2'
+        else 'iops_l2'
+      end::rate_limiter.bucket_type
+      and t.mode = 'enforce'
+      and t.transaction_type = 'consume'
+      and t.created_at >= (select min(e.created_at) from entries as e)
+      and t.created_at <= (select max(e.created_at) from entries as e)
+  ),
+  decided as (
+    select
+      e.created_at, e.operations, coalesce(c.operation, '') as operation,
+      case ledger_demand.bucket_type when 'iops_l2' then e.amount else 0 end as tokens,
+      case ledger_demand.bucket_type when 'iops_l2' then coalesce(o.amount, 0) else e.amount end
+        as bytes
+    from entries as e
+    left join others as o
+      on o.created_at = e.created_at
+      and o.reference_id is not distinct from e.reference_id
+      and o.place = e.place
+    left join rate_limiter.charges as c
+      on c.shard_key = ledger_demand.shard_key
+      and c.app_id = ledger_demand.app_id
+      and c.reference_id = e.reference_id
+    -- What both buckets paid for counts with the tokens.
+    where ledger_demand.bucket_type = 'iops_l2' or o.amount is null
+  ),
+  seconds as (
+    select
+      date_trunc('second', d.created_at) as second, d.operation,
+      rate_limiter_internal.size_class(d.bytes / d.operations) as size_class,
+      sum(d.operations) as operations, sum(d.tokens) as tokens, sum(d.bytes) as bytes
+    from decided as d
+    group by 1, 2, 3
+  )
+  select
+    date_trunc('minute', s.second, 'UTC'), s.operation, s.size_class,
+    least(sum(s.operations), 9e17)::bigint, sum(s.tokens), sum(s.bytes),
+    least(max(s.operations), 9e17)::bigint,
+    least((array_agg(s.operations order by s.second))[1], 9e17)::bigint
+  from seconds as s
+  group by 1, 2, 3;
+$$;
+
+comment on function rate_limiter_internal.ledger_demand(
+  integer, uuid, rate_limiter.bucket_type, bigint, bigint, timestamptz, timestamptz
+) is
+  'What some ledger rows of a bucket say of what was asked and admitted in the database, by '
+  'minute, operation (empty where it had no reference) and size class (of a batch, that of its '
+  'mean). Rows of bandwidth count where no tokens were taken. first_operations: those of the '
+  'first second of each, which may have had others before.';
+--! EndIncluded rate_limiter_internal/demand/ledger_demand.sql
+--! Included rate_limiter_internal/demand/demand_of.sql
+create or replace function rate_limiter_internal.demand_of(
+  shard_key integer,
+  app_id uuid,
+  since timestamptz,
+  until timestamptz
+)
+returns table (
+  minute timestamptz,
+  operation text,
+  size_class smallint,
+  is_denied boolean,
+  operations numeric,
+  tokens numeric,
+  bytes numeric,
+  peak_operations numeric
+)
+language sql
+stable
+parallel safe
+as $$
+  with recorded as (
+    select
+      d.minute, d.operation::text as operation, d.size_class, d.is_denied,
+      d.operations, d.tokens, d.bytes, d.peak_operations
+    from rate_limiter_private.demand as d
+    where d.shard_key = demand_of.shard_key
+      and d.app_id = demand_of.app_id
+      and d.minute >= since
+      and d.minute < until
+    union all
+    -- What the job has yet to count.
+    select
+      l.minute, l.operation, l.size_class, false,
+      l.operations, l.tokens, l.bytes, l.peak_operations
+    from rate_limiter.token_buckets as b
+    left join rate_limiter_private.usage_progress as p
+      on p.shard_key = b.shard_key and p.app_id = b.owner_id and p.bucket_type = b.bucket_type
+    cross join lateral rate_limiter_internal.ledger_demand(
+      b.shard_key, b.owner_id, b.bucket_type, coalesce(p.seq, 0), b.ledger_seq,
+      greatest(
+        since, case when b.updated_at >= p.last_at then p.last_at - interval '1 minute' end
+      ),
+      until
+    ) as l
+    where b.shard_key = demand_of.shard_key
+      and b.owner_id = demand_of.app_id
+      and b.mode = 'enforce'
+      and b.bucket_type in ('iops_l2', 'bandwidth_l2')
+      and b.ledger_seq > coalesce(p.seq, 0)
+  ),
+  -- Those of callers are among them.
+  denied as (
+    select
+      d.minute, sum(d.operations) as operations, sum(d.tokens) as tokens, sum(d.bytes) as bytes
+    from rate_limiter.v_denial_counts as d
+    where d.shard_key = demand_of.shard_key
+      and d.app_id = demand_of.app_id
+      and d.minute >= since
+      and d.minute < until
+    group by d.minute
+  ),
+  by_callers as (
+    select
+      r.minute, sum(r.operations) as operations, sum(r.tokens) as tokens, sum(r.bytes) as bytes
+    from recorded as r
+    where r.is_denied
+    group by r.minute
+  ),
+  by_database as (
+    select
+      d.minute, d.operations - coalesce(c.operations, 0) as operations,
+      greatest(d.tokens - coalesce(c.tokens, 0), 0) as tokens,
+      greatest(d.bytes - coalesce(c.bytes, 0), 0) as bytes
+    from denied as d
+    left join by_callers as c using (minute)
+    where d.operations > coalesce(c.operations, 0)
+  )
+  select
+    r.minute, r.operation, r.size_class, r.is_denied, sum(r.operations), sum(r.tokens),
+    sum(r.bytes), sum(r.peak_operations)
+  from recorded as r
+  group by r.minute, r.operation, r.size_class, r.is_denied
+  union all
+  select
+    d.minute, '', rate_limiter_internal.size_class(d.bytes / d.operations), true, d.operations,
+    d.tokens, d.bytes, d.operations
+  from by_database as d;
+$$;
+
+comment on function rate_limiter_internal.demand_of(
+  integer, uuid, timestamptz, timestamptz
+) is
+  'What an application asked in a span of whole minutes, admitted and denied, as of now: counted '
+  'by callers, by the ledger, and denied in the database (operation empty, at their mean size, '
+  'all in one second at worst).';
+--! EndIncluded rate_limiter_internal/demand/demand_of.sql
+
 -- Shadow
 --! Included rate_limiter_internal/shadow/refill_buckets.sql
 create or replace function rate_limiter_internal.refill_buckets(

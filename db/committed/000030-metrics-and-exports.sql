@@ -160,6 +160,52 @@ begin
         select n.app_id, n.bucket_type from near as n where n.is_complete
       )
   ),
+  complete as (
+    select distinct n.app_id, n.bucket_type
+    from near as n
+    where n.is_complete
+  ),
+  asked as (
+    select
+      d.shard_key, d.app_id, l.minute, l.operation, l.size_class, sum(l.operations) as operations,
+      sum(l.tokens) as tokens, sum(l.bytes) as bytes, sum(l.peak_operations) as peak_operations,
+      sum(l.first_operations) as first_operations
+    from due as d
+    left join complete as c using (app_id, bucket_type)
+    cross join lateral rate_limiter_internal.ledger_demand(
+      d.shard_key, d.app_id, d.bucket_type, d.after_seq, d.to_seq,
+      case when c.app_id is null then '-infinity' else d.from_time end,
+      case when c.app_id is null then 'infinity' else d.to_time end
+    ) as l
+    where d.is_taken
+    group by d.shard_key, d.app_id, l.minute, l.operation, l.size_class
+  ),
+  demand as (
+    insert into rate_limiter_private.demand as m (
+      shard_key, app_id, minute, operation, size_class, is_denied, counter, operations, tokens,
+      bytes, peak_operations
+    )
+    select
+      a.shard_key, a.app_id, a.minute, a.operation, a.size_class, false,
+      '00000000-0000-0000-0000-000000000000', a.operations, a.tokens, a.bytes,
+      -- The second that the last run ended in may go on.
+      greatest(a.peak_operations, coalesce(b.peak_operations, 0) + a.first_operations)
+    from asked as a
+    left join rate_limiter_private.demand as b
+      on b.shard_key = a.shard_key
+      and b.app_id = a.app_id
+      and b.minute = a.minute
+      and b.operation = a.operation
+      and b.size_class = a.size_class
+      and not b.is_denied
+      and b.counter = '00000000-0000-0000-0000-000000000000'
+    on conflict on constraint demand_pkey do update
+    set
+      operations = m.operations + excluded.operations,
+      tokens = m.tokens + excluded.tokens,
+      bytes = m.bytes + excluded.bytes,
+      peak_operations = greatest(m.peak_operations, excluded.peak_operations)
+  ),
   hours as (
     insert into rate_limiter_private.usage_hourly as h (
       shard_key, app_id, bucket_type, hour, tokens_consumed, tokens_refunded, tokens_owed,
@@ -229,8 +275,9 @@ end;
 $$;
 
 comment on function rate_limiter_internal.add_usage(integer[], uuid[], integer) is
-  'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: '
-  'some max_entries rows. Answers the first application that has more, null where none has.';
+  'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day, and '
+  'those of operations to the record of demand: some max_entries rows. Answers the first '
+  'application that has more, null where none has.';
 --! EndIncluded rate_limiter_internal/usage/add_usage.sql
 --! Included rate_limiter_internal/usage/usage_of.sql
 create or replace function rate_limiter_internal.usage_of(

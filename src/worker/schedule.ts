@@ -31,6 +31,7 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "aggregate_metrics", at: "*/5 * * * *", payload: { grain: "hour" } },
   { task: "aggregate_metrics", at: "7 * * * *", payload: { grain: "day" } },
   { task: "refresh_daily_quota_usage", at: "*/5 * * * *" },
+  { task: "merge_demand", at: "25 * * * *" },
   { task: "make_partitions", at: "20 * * * *", backfill: day },
   { task: "drain_default_partitions", at: "40 * * * *" },
   { task: "expire_sessions", at: "50 * * * *" },

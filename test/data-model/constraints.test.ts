@@ -10,6 +10,8 @@ const borrowing = "update rate_limiter.token_borrowing set";
 const lease = "update rate_limiter.token_leases set";
 const history = "update rate_limiter.alert_history set";
 const notices = "update rate_limiter.alert_notifications set";
+const demand = `insert into rate_limiter_private.demand (shard_key, app_id, minute, operation, size_class,
+  is_denied, counter, operations, tokens, bytes, peak_operations) select 1, '${appId}',`;
 const policy = "update rate_limiter.retention_policies set";
 const registry = "update rate_limiter_private.partitioned_tables set";
 const session = (columns: string, values: string) => `
@@ -219,6 +221,9 @@ const violations: Readonly<Record<string, string>> = {
     set bucket = bucket + interval '1 hour'`,
   usage_hourly_hour_check: `insert into rate_limiter_private.usage_hourly
     values (1, '${appId}', 'iops_l2', date_trunc('hour', now()) + interval '1 minute', 0, 0, 0, 0, 0)`,
+  demand_minute_check: `${demand} date_trunc('minute', now()) + interval '1 second', 'x', 1, false, '${appId}', 1, 0, 0, 1`,
+  demand_size_class_check: `${demand} date_trunc('minute', now()), 'x', 64, false, '${appId}', 1, 0, 0, 1`,
+  demand_amounts_check: `${demand} date_trunc('minute', now()), 'x', 1, false, '${appId}', 1, 0, 0, 0`,
   metric_changes_grain_check: `insert into rate_limiter_private.metric_changes
     (grain, app_id, metric_name, bucket) values ('year', '${appId}', 'x', now())`,
   alert_metric_name_not_empty: "update rate_limiter.alert_configs set metric_name = ' '",

@@ -13,7 +13,7 @@ export interface Convention {
 const dataPlane = `
   c.relname in ('app_facts', 'app_costs', 'token_buckets', 'token_transactions', 'charges', 'late_charges',
     'uncharged_counts', 'token_leases', 'token_borrowing', 'layer1_stripes', 'lease_shares', 'late_shares',
-    'denial_counts', 'recent_denials', 'iops_metrics', 'bandwidth_metrics')
+    'denial_counts', 'recent_denials', 'demand', 'iops_metrics', 'bandwidth_metrics')
   or c.relname like 'metrics%'
 `;
 
@@ -50,7 +50,7 @@ const functionsOfDecisions = `
         ('consume'), ('consume_with_key'), ('consume_batch'), ('consume_many'),
         ('check_limit'), ('lease_tokens'), ('renew_lease'), ('settle_lease'), ('settle'),
         ('refund'), ('charge_owed'), ('charge_owed_many'), ('exchange_leases'),
-        ('report_denials')
+        ('report_counts')
     ) as f (name)
     union
     select called.name[1] collate "C"

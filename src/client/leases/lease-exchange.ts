@@ -12,7 +12,7 @@ import {
 } from "../store/exchange-leases.ts";
 import { leaseTokens } from "../store/lease-tokens.ts";
 import { renewLease, type SpentLease } from "../store/renew-lease.ts";
-import { reportDenials } from "../store/report-denials.ts";
+import { reportDenials } from "../store/report-counts.ts";
 import { settleLease } from "../store/settle-lease.ts";
 import type { Sql } from "../store/sql.ts";
 import type { Store } from "../store/store.ts";

@@ -21,7 +21,7 @@ function limitedBy(at: string): Promise<string> {
 /** A total of a client's minute. */
 async function handIn(sql: Sql, appId: string, operations: number): Promise<void> {
   const total = { minute, reason: "iops_l2", counter: "one", operations };
-  await sql`select rate_limiter.report_denials(${appId}, ${sql.json([total])})`;
+  await sql`select rate_limiter.report_counts(${appId}, ${sql.json([total])})`;
 }
 
 test("a crash of PostgreSQL loses no denial that the last fold found on record", async () => {

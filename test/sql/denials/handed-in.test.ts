@@ -38,7 +38,7 @@ describe("denials that clients hand in", () => {
 
     async function handIn(appId: string, ...denials: object[]): Promise<void> {
       const gateway = database.as("rate_limiter_app");
-      await gateway`select rate_limiter.report_denials(${appId}, ${gateway.json(denials as [])})`;
+      await gateway`select rate_limiter.report_counts(${appId}, ${gateway.json(denials as [])})`;
     }
 
     async function expectDenied(appId: string, operations: number): Promise<void> {

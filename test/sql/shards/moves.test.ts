@@ -68,13 +68,13 @@ async function live(appId: string, lenderId: string): Promise<void> {
     )
   `;
   await gateway`
-    select rate_limiter.report_denials(
+    select rate_limiter.report_counts(
       ${appId}, ${sql.json([{ minute: new Date().toISOString(), reason: "iops_l2", operations: 1 }])}
     )
   `;
   await database.as("rate_limiter_worker")`select rate_limiter_private.fold_denials()`;
   await gateway`
-    select rate_limiter.report_denials(
+    select rate_limiter.report_counts(
       ${appId}, ${sql.json([{ minute: new Date().toISOString(), reason: "iops_l1", operations: 1 }])}
     )
   `;

@@ -6,5 +6,5 @@ export async function reportDenials(
   application: string,
   denials: string | null,
 ): Promise<void> {
-  await sql`select rate_limiter.report_denials(${application}, ${denials}::text::jsonb)`;
+  await sql`select rate_limiter.report_counts(${application}, ${denials}::text::jsonb)`;
 }
