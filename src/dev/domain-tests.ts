@@ -27,7 +27,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   health: ["test/tasks/probe-clusters.test.ts", "test/api/cluster-health.test.ts"],
   jobs: ["test/jobs", "test/tasks"],
   layer1: ["test/model/layer-1.test.ts"],
-  leases: ["test/model/leases.test.ts"],
+  leases: ["test/model/leases.test.ts", "test/simulation/lease-database.test.ts"],
   metrics: [],
   monitoring: ["test/data-model/views.test.ts", "test/docs/monitoring.test.ts"],
   partitions: ["test/data-model/partitions.test.ts"],

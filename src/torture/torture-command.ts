@@ -5,6 +5,7 @@ import { Random } from "./random.ts";
 import { isSound, reportOf, type TortureReport, textOf } from "./report.ts";
 import { type RunPlan, runOnce } from "./run.ts";
 import { shrink } from "./shrink.ts";
+import { wholeNumber } from "./whole-number.ts";
 import { openWaits } from "./within.ts";
 
 export interface TortureOptions {
@@ -79,14 +80,4 @@ function withFailover(faults: readonly Fault[], runMs: number): readonly Fault[]
   return faults
     .filter(({ kind }, place) => kind !== "fail_over" || place === first)
     .filter(({ kind }) => kind !== "fail_over" || runMs >= 20_000);
-}
-
-function wholeNumber(name: string, text: string, least: number, most: number): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number >= least && number <= most) return number;
-  throw new UserError(
-    `${name}_invalid`,
-    `invalid --${name}: ${text}`,
-    `Give a whole number from ${least} to ${most}.`,
-  );
 }
