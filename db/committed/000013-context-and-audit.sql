@@ -1,5 +1,5 @@
---! Previous: sha1:a34364ca74dc48a6e52f7f09ab1ebd347f89848f
---! Hash: sha1:a15385b29635689dcb4f23aac52fc2ee54ed68e7
+--! Previous: sha1:c629dfa0bd71b2fe7f508f9774f3acbf3ff7295b
+--! Hash: sha1:4e535b19be85b10f4274d8699b016eb507ece2db
 --! Message: context and audit
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:a15385b29635689dcb4f23aac52fc2ee54ed68e7
---! Hash: sha1:470c52bbde2806df955595685065b7d7445f0b8b
+--! Previous: sha1:4e535b19be85b10f4274d8699b016eb507ece2db
+--! Hash: sha1:ea1db4f2be08b888b195f97c6c4c846a7402a09a
 --! Message: access and settings
 
 -- Access

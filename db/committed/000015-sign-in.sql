@@ -1,5 +1,5 @@
---! Previous: sha1:470c52bbde2806df955595685065b7d7445f0b8b
---! Hash: sha1:089274bdbaa77541e7c8a85addce19c22a652da1
+--! Previous: sha1:ea1db4f2be08b888b195f97c6c4c846a7402a09a
+--! Hash: sha1:3a5e5b5cfbd2243801b3a2a42cad7576f7b01810
 --! Message: sign in
 
 -- Sign-in

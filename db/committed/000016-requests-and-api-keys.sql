@@ -1,5 +1,5 @@
---! Previous: sha1:089274bdbaa77541e7c8a85addce19c22a652da1
---! Hash: sha1:fc447eb46a1ecd5569c06ff1c84c5a740c3318a3
+--! Previous: sha1:3a5e5b5cfbd2243801b3a2a42cad7576f7b01810
+--! Hash: sha1:9340f6d24837386524bafbcba554e0cf4d1644c8
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:fc447eb46a1ecd5569c06ff1c84c5a740c3318a3
---! Hash: sha1:d219f500a868b2bc91458e6453fa1ebd3c53d6d3
+--! Previous: sha1:9340f6d24837386524bafbcba554e0cf4d1644c8
+--! Hash: sha1:cb01614ea9cda176b1010f6ddccc7c0df0b384ad
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:d219f500a868b2bc91458e6453fa1ebd3c53d6d3
---! Hash: sha1:02d2724cdc43cbbd6b84312b90a63f1581dfa0d5
+--! Previous: sha1:cb01614ea9cda176b1010f6ddccc7c0df0b384ad
+--! Hash: sha1:5ce13399e30fbd38b13fb3bb00b9bcfec5449f72
 --! Message: quotas
 
 -- Quotas

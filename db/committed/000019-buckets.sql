@@ -1,5 +1,5 @@
---! Previous: sha1:02d2724cdc43cbbd6b84312b90a63f1581dfa0d5
---! Hash: sha1:5a658b42ebc2a4afc157e6b1bde3a7e3e6aacf04
+--! Previous: sha1:5ce13399e30fbd38b13fb3bb00b9bcfec5449f72
+--! Hash: sha1:966dc41dab8784404fffd9a813b8c7551fafd882
 --! Message: buckets
 
 -- Buckets

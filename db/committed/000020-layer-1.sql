@@ -1,5 +1,5 @@
---! Previous: sha1:5a658b42ebc2a4afc157e6b1bde3a7e3e6aacf04
---! Hash: sha1:e62ea9525e20a56b31be00acfccde863bf253fb7
+--! Previous: sha1:966dc41dab8784404fffd9a813b8c7551fafd882
+--! Hash: sha1:286bbcbcff1971b7b8043f3adea4b3e61b97a22f
 --! Message: layer 1
 
 -- Layer 1

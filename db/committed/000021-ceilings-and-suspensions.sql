@@ -1,5 +1,5 @@
---! Previous: sha1:e62ea9525e20a56b31be00acfccde863bf253fb7
---! Hash: sha1:d1aa40015be89c9d267c8708d15c2367468df8cc
+--! Previous: sha1:286bbcbcff1971b7b8043f3adea4b3e61b97a22f
+--! Hash: sha1:b0258c53f3955a26d397ff9731339c4104ea645d
 --! Message: ceilings and suspensions
 
 -- Ceilings

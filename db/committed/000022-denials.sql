@@ -1,5 +1,5 @@
---! Previous: sha1:d1aa40015be89c9d267c8708d15c2367468df8cc
---! Hash: sha1:1bcdcbafe16d410314b35b98d39f241de1e957e1
+--! Previous: sha1:b0258c53f3955a26d397ff9731339c4104ea645d
+--! Hash: sha1:1e946c81582be436d66cfd635eda895f788f84b1
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:1bcdcbafe16d410314b35b98d39f241de1e957e1
---! Hash: sha1:6570146034176fdd123ea9fd65bbec68e89dd2b1
+--! Previous: sha1:1e946c81582be436d66cfd635eda895f788f84b1
+--! Hash: sha1:c603425ad96963e81fbff90d0474f80bce9a3b9d
 --! Message: decisions
 
 -- Decisions

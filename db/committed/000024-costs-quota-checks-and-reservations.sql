@@ -1,5 +1,5 @@
---! Previous: sha1:6570146034176fdd123ea9fd65bbec68e89dd2b1
---! Hash: sha1:bed129664c6af37719f4c7113b427daa766ae773
+--! Previous: sha1:c603425ad96963e81fbff90d0474f80bce9a3b9d
+--! Hash: sha1:0490a460ea33c57764fde5c626a8fe2ffc90d8d0
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:bed129664c6af37719f4c7113b427daa766ae773
---! Hash: sha1:7d2200faa4b7fa5983f21d4ad8fdb2262b370d6b
+--! Previous: sha1:0490a460ea33c57764fde5c626a8fe2ffc90d8d0
+--! Hash: sha1:a76c6c8481d397fe6cad085e8e9552543259c619
 --! Message: settlement
 
 -- Settlement

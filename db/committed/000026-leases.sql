@@ -1,5 +1,5 @@
---! Previous: sha1:7d2200faa4b7fa5983f21d4ad8fdb2262b370d6b
---! Hash: sha1:1f1a1a8100147c2784876fdb5a1f6dce004e0652
+--! Previous: sha1:a76c6c8481d397fe6cad085e8e9552543259c619
+--! Hash: sha1:8133a7a788f6eefed0260ec25449b88725bc5aa1
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:1f1a1a8100147c2784876fdb5a1f6dce004e0652
---! Hash: sha1:f99209471b75199ff9584bb290bcbb144ccb17fb
+--! Previous: sha1:8133a7a788f6eefed0260ec25449b88725bc5aa1
+--! Hash: sha1:f4770e9ef50fea8fa51248e7902701c6e199e8c5
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:f99209471b75199ff9584bb290bcbb144ccb17fb
---! Hash: sha1:db6c03c25816a99ee4a184d181c73f3cbc48cb79
+--! Previous: sha1:f4770e9ef50fea8fa51248e7902701c6e199e8c5
+--! Hash: sha1:7c2c14cd2b94e320f07179b029ea3607cd6a92cb
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

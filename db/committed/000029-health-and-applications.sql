@@ -1,5 +1,5 @@
---! Previous: sha1:db6c03c25816a99ee4a184d181c73f3cbc48cb79
---! Hash: sha1:ab38b505a48658b1b4169a6f9b2e90c5dab8c129
+--! Previous: sha1:7c2c14cd2b94e320f07179b029ea3607cd6a92cb
+--! Hash: sha1:67ff442ac5c45b1546f30a9e27a9c7623a15d3fa
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:ab38b505a48658b1b4169a6f9b2e90c5dab8c129
---! Hash: sha1:3fbfd05aaf7fddc2c4cda10d7c8b32c2c757b1c9
+--! Previous: sha1:67ff442ac5c45b1546f30a9e27a9c7623a15d3fa
+--! Hash: sha1:09e817a79fb61e4af5dc0e52a05b866ac790a263
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:3fbfd05aaf7fddc2c4cda10d7c8b32c2c757b1c9
---! Hash: sha1:b6217d6340e9bdbd074da595d83f1821ff5c746a
+--! Previous: sha1:09e817a79fb61e4af5dc0e52a05b866ac790a263
+--! Hash: sha1:b2dcb1bf93a066ff5c04a1fb609da4ab89d54b71
 --! Message: alerts
 
 -- Alerts

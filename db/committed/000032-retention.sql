@@ -1,5 +1,5 @@
---! Previous: sha1:b6217d6340e9bdbd074da595d83f1821ff5c746a
---! Hash: sha1:b7d4a44672c4dca1d6dd5f0add36aaafe5a41063
+--! Previous: sha1:b2dcb1bf93a066ff5c04a1fb609da4ab89d54b71
+--! Hash: sha1:4f31e0f168ae66912d9ded8ac0b8b07756aebc9d
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:b7d4a44672c4dca1d6dd5f0add36aaafe5a41063
---! Hash: sha1:0c80099e0524ffc60a99cf3a7cba1b6df70427e3
+--! Previous: sha1:4f31e0f168ae66912d9ded8ac0b8b07756aebc9d
+--! Hash: sha1:e229115794e9d0e1f8b2c48200f2405b3981ca24
 --! Message: jobs monitoring and demo
 
 -- Jobs

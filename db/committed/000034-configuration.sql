@@ -1,5 +1,5 @@
---! Previous: sha1:0c80099e0524ffc60a99cf3a7cba1b6df70427e3
---! Hash: sha1:58f6a962adacdd136c7cc7c6d02e77ff11edccf9
+--! Previous: sha1:e229115794e9d0e1f8b2c48200f2405b3981ca24
+--! Hash: sha1:e524a09a14cb8504395144332427fc5c9a6aa88b
 --! Message: configuration
 
 -- Configuration
