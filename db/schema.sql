@@ -2205,19 +2205,19 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e9ececc968ced90
+  -- body 2e04d06f6755a3c7
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4f40264c2907b0b0
+  -- body a80740468a7d3c9c
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8726f1492aadd739
+  -- body 9a1cc2e24a3ea427
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -2736,17 +2736,13 @@ create function rate_limiter_internal.aggregate_buckets(grain text, app_ids uuid
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe
-  set enable_seqscan=off
-  set enable_bitmapscan=off;
-  -- body d84f68009955fa8c
+  language sql volatile parallel unsafe;
+  -- body cb57184b72d2df82
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe
-  set enable_seqscan=off
-  set enable_bitmapscan=off;
-  -- body e8f684c9c512e54c
+  language sql volatile parallel unsafe;
+  -- body 8a3f60b8a48f9eb1
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, app_id uuid, triggers boolean, resolves boolean, latest_value double precision)
@@ -3483,7 +3479,7 @@ create function rate_limiter_internal.debt_seconds(at timestamp with time zone, 
 create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid)
   returns rate_limiter_internal.batch_outcome
   language plpgsql stable parallel safe;
-  -- body bd56c5aaaa1ae0c8
+  -- body 5d252143cffce9cd
 
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
@@ -4272,10 +4268,10 @@ create function rate_limiter_internal.notify_alert()
   set TimeZone=UTC;
   -- body e8e438f39685505b
 
-create function rate_limiter_internal.notify_applications(app_ids uuid[])
+create function rate_limiter_internal.notify_application(app_id uuid)
   returns void
   language sql volatile parallel unsafe;
-  -- body ae44b01a70e88974
+  -- body 47a48a638a4d22e1
 
 create function rate_limiter_internal.notify_change()
   returns trigger
@@ -4935,6 +4931,13 @@ create function rate_limiter_internal.round_alert_duration()
   set search_path=pg_catalog, pg_temp;
   -- body 76c728595ea0f3b2
 
+create function rate_limiter_internal.sample_aggregates(app_ids uuid[], metric_names text[], buckets timestamp with time zone[], width interval)
+  returns TABLE(shard_key integer, app_id uuid, metric_name text, bucket timestamp with time zone, avg_value double precision, min_value double precision, max_value double precision, median_value double precision, p95_value double precision, p99_value double precision, sample_count bigint)
+  language sql volatile parallel unsafe
+  set enable_seqscan=off
+  set enable_bitmapscan=off;
+  -- body b27d2095d7bf2255
+
 create function rate_limiter_internal.sample_id(sample jsonb, reporter text)
   returns uuid
   language sql immutable parallel safe;
@@ -4949,6 +4952,11 @@ create function rate_limiter_internal.sample_reporter(reporter text)
   returns text
   language plpgsql stable parallel restricted;
   -- body 51dba0a143b42574
+
+create function rate_limiter_internal.samples_of(app_id uuid, samples jsonb, reporter text)
+  returns TABLE(place integer, sample jsonb, problem text, shard_key integer, "timestamp" timestamp with time zone, metric_id uuid, tags jsonb)
+  language plpgsql volatile parallel unsafe;
+  -- body 8f65fa2ac758fe10
 
 create function rate_limiter_internal.seen_app_ids()
   returns SETOF uuid
@@ -5000,23 +5008,23 @@ create function rate_limiter_internal.set_updated_by()
 
 create function rate_limiter_internal.setting_boolean(key text)
   returns boolean
-  language plpgsql stable parallel safe strict;
-  -- body d7213a983f219ee5
+  language sql stable parallel safe strict;
+  -- body 718961ad58c5937c
 
 create function rate_limiter_internal.setting_integer(key text)
   returns bigint
-  language plpgsql stable parallel safe strict;
-  -- body c02fd7545732c510
+  language sql stable parallel safe strict;
+  -- body b27efa6dbefd314c
 
 create function rate_limiter_internal.setting_interval_seconds(key text)
   returns interval
-  language plpgsql stable parallel safe strict;
-  -- body 605ee628ff7baa33
+  language sql stable parallel safe strict;
+  -- body b397c894b1d2a647
 
 create function rate_limiter_internal.setting_numeric(key text)
   returns numeric
-  language plpgsql stable parallel safe strict;
-  -- body f77a7c8e3cc2ea37
+  language sql stable parallel safe strict;
+  -- body 08dd24d60b523e04
 
 create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric, choices text[])
   returns text
@@ -5209,7 +5217,7 @@ create function rate_limiter_internal.sync_reserves_at(at timestamp with time zo
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body b80489d809efbc66
+  -- body 8ff0cf685f7535e3
 
 create function rate_limiter_internal.sync_tenant_active()
   returns trigger
@@ -7682,7 +7690,7 @@ comment on function rate_limiter_internal.note_generation(integer,pg_catalog.uui
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
-comment on function rate_limiter_internal.notify_applications(pg_catalog.uuid[]) is 'Tells clients and gateways that what they hold copies of has changed for these applications.';
+comment on function rate_limiter_internal.notify_application(pg_catalog.uuid) is 'Tells clients and gateways that what they hold copies of has changed for an application.';
 comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names its application or tenant (none: all). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
@@ -7810,9 +7818,11 @@ comment on function rate_limiter_internal.roll_buckets(pg_catalog.uuid,rate_limi
 comment on function rate_limiter_internal.roll_denials(pg_catalog.text,bigint) is 'Begins another second in a list that count_denial() keeps in this session''s memory, and answers it: what was counted there in another minute is written, and what was counted before a pause is forgotten then. In the session''s first list of the second, the others are swept.';
 comment on function rate_limiter_internal.roll_forward(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the quota in force at a moment, as it stood when that took force: rolled through each change of quota since it was last written, refilled under each up to the next. adjusted: tokens that changes of quota added (its first one) or dropped.';
 comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an alert on a count of the system lasts whole minutes, as its samples do: a shorter duration is rounded up.';
+comment on function rate_limiter_internal.sample_aggregates(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[],interval) is 'What the samples of an application and a name come to, from each of these moments on for a width. The applications do not move to another cluster before the transaction ends.';
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
+comment on function rate_limiter_internal.samples_of(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'What samples of every kind share, of a batch that is handed in for an application, and what is wrong with it. Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter_internal.seen_app_ids() is 'The applications whose samples the policies of metrics would show to the user that asks.';
 comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
 comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';

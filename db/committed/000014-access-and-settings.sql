@@ -2015,96 +2015,6 @@ comment on function rate_limiter_internal.setting_problem(
 ) is
   'Why a value does not fit a setting of this type, bounds and choices; null where it fits.';
 --! EndIncluded rate_limiter_internal/settings/setting_problem.sql
---! Included rate_limiter_internal/settings/setting_integer.sql
-create or replace function rate_limiter_internal.setting_integer(key text)
-returns bigint
-language plpgsql
-stable
-strict
-parallel safe
-as $$
-declare
-  found_value bigint;
-begin
-  select s.value::bigint into found_value
-  from rate_limiter.system_settings as s
-  where s.key = setting_integer.key;
-
-  if not found then
-    raise exception using
-      errcode = 'QS503',
-      message = 'unknown setting',
-      detail = format('key: %s', setting_integer.key),
-      hint = 'The code is newer than the data: migrate the database.';
-  end if;
-
-  return found_value;
-end;
-$$;
-
-comment on function rate_limiter_internal.setting_integer(text) is
-  'Value of an integer setting.';
---! EndIncluded rate_limiter_internal/settings/setting_integer.sql
---! Included rate_limiter_internal/settings/setting_numeric.sql
-create or replace function rate_limiter_internal.setting_numeric(key text)
-returns numeric
-language plpgsql
-stable
-strict
-parallel safe
-as $$
-declare
-  found_value numeric;
-begin
-  select s.value::numeric into found_value
-  from rate_limiter.system_settings as s
-  where s.key = setting_numeric.key;
-
-  if not found then
-    raise exception using
-      errcode = 'QS503',
-      message = 'unknown setting',
-      detail = format('key: %s', setting_numeric.key),
-      hint = 'The code is newer than the data: migrate the database.';
-  end if;
-
-  return found_value;
-end;
-$$;
-
-comment on function rate_limiter_internal.setting_numeric(text) is
-  'Value of a numeric or integer setting.';
---! EndIncluded rate_limiter_internal/settings/setting_numeric.sql
---! Included rate_limiter_internal/settings/setting_boolean.sql
-create or replace function rate_limiter_internal.setting_boolean(key text)
-returns boolean
-language plpgsql
-stable
-strict
-parallel safe
-as $$
-declare
-  found_value boolean;
-begin
-  select s.value::boolean into found_value
-  from rate_limiter.system_settings as s
-  where s.key = setting_boolean.key;
-
-  if not found then
-    raise exception using
-      errcode = 'QS503',
-      message = 'unknown setting',
-      detail = format('key: %s', setting_boolean.key),
-      hint = 'The code is newer than the data: migrate the database.';
-  end if;
-
-  return found_value;
-end;
-$$;
-
-comment on function rate_limiter_internal.setting_boolean(text) is
-  'Value of a boolean setting.';
---! EndIncluded rate_limiter_internal/settings/setting_boolean.sql
 --! Included rate_limiter_internal/settings/setting_text.sql
 create or replace function rate_limiter_internal.setting_text(key text)
 returns text
@@ -2135,32 +2045,52 @@ $$;
 comment on function rate_limiter_internal.setting_text(text) is
   'Value of a setting of any type, as text.';
 --! EndIncluded rate_limiter_internal/settings/setting_text.sql
---! Included rate_limiter_internal/settings/setting_interval_seconds.sql
-create or replace function rate_limiter_internal.setting_interval_seconds(key text)
-returns interval
-language plpgsql
+--! Included rate_limiter_internal/settings/setting_integer.sql
+create or replace function rate_limiter_internal.setting_integer(key text)
+returns bigint
+language sql
 stable
 strict
 parallel safe
-as $$
-declare
-  found_value interval;
-begin
-  select make_interval(secs => s.value::double precision) into found_value
-  from rate_limiter.system_settings as s
-  where s.key = setting_interval_seconds.key;
+return rate_limiter_internal.setting_text(key)::bigint;
 
-  if not found then
-    raise exception using
-      errcode = 'QS503',
-      message = 'unknown setting',
-      detail = format('key: %s', setting_interval_seconds.key),
-      hint = 'The code is newer than the data: migrate the database.';
-  end if;
+comment on function rate_limiter_internal.setting_integer(text) is
+  'Value of an integer setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_integer.sql
+--! Included rate_limiter_internal/settings/setting_numeric.sql
+create or replace function rate_limiter_internal.setting_numeric(key text)
+returns numeric
+language sql
+stable
+strict
+parallel safe
+return rate_limiter_internal.setting_text(key)::numeric;
 
-  return found_value;
-end;
-$$;
+comment on function rate_limiter_internal.setting_numeric(text) is
+  'Value of a numeric or integer setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_numeric.sql
+--! Included rate_limiter_internal/settings/setting_boolean.sql
+create or replace function rate_limiter_internal.setting_boolean(key text)
+returns boolean
+language sql
+stable
+strict
+parallel safe
+return rate_limiter_internal.setting_text(key)::boolean;
+
+comment on function rate_limiter_internal.setting_boolean(text) is
+  'Value of a boolean setting.';
+--! EndIncluded rate_limiter_internal/settings/setting_boolean.sql
+--! Included rate_limiter_internal/settings/setting_interval_seconds.sql
+create or replace function rate_limiter_internal.setting_interval_seconds(key text)
+returns interval
+language sql
+stable
+strict
+parallel safe
+return make_interval(
+  secs => rate_limiter_internal.setting_text(key)::double precision
+);
 
 comment on function rate_limiter_internal.setting_interval_seconds(text) is
   'Value of a setting that counts seconds, as an interval.';

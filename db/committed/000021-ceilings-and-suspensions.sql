@@ -1209,7 +1209,7 @@ begin
   if suspension.app_id is null then
     perform rate_limiter_internal.notify_tenants(array[suspension.tenant_id]);
   else
-    perform rate_limiter_internal.notify_applications(app_ids);
+    perform rate_limiter_internal.notify_application(suspension.app_id);
   end if;
   if suspension.lifted_at is null then
     perform rate_limiter_internal.release_leased(

@@ -2062,22 +2062,21 @@ comment on function rate_limiter.application_configs(text[], uuid[]) is
 grant execute on function rate_limiter.application_configs(text[], uuid[])
   to rate_limiter_app;
 --! EndIncluded rate_limiter/caller_config/application_configs.sql
---! Included rate_limiter_internal/caller_config/notify_applications.sql
-create or replace function rate_limiter_internal.notify_applications(app_ids uuid[])
+--! Included rate_limiter_internal/caller_config/notify_application.sql
+create or replace function rate_limiter_internal.notify_application(app_id uuid)
 returns void
 language sql
 volatile
 parallel unsafe
 as $$
   select pg_notify(
-    'rate_limiter_changes', json_build_object('kind', 'application', 'owner_id', a.app_id)::text
-  )
-  from unnest(app_ids) as a (app_id);
+    'rate_limiter_changes', json_build_object('kind', 'application', 'owner_id', app_id)::text
+  );
 $$;
 
-comment on function rate_limiter_internal.notify_applications(uuid[]) is
-  'Tells clients and gateways that what they hold copies of has changed for these applications.';
---! EndIncluded rate_limiter_internal/caller_config/notify_applications.sql
+comment on function rate_limiter_internal.notify_application(uuid) is
+  'Tells clients and gateways that what they hold copies of has changed for an application.';
+--! EndIncluded rate_limiter_internal/caller_config/notify_application.sql
 --! Included rate_limiter_internal/caller_config/notify_tenants.sql
 create or replace function rate_limiter_internal.notify_tenants(tenant_ids uuid[])
 returns void

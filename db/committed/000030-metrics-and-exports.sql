@@ -1006,6 +1006,55 @@ comment on function rate_limiter_internal.sample_reporter(text) is
   'Who reports samples: the name that the caller gives, or else the address and the '
   'application_name of its session. Raises QS422 for a name that is blank or too long.';
 --! EndIncluded rate_limiter_internal/metrics/sample_reporter.sql
+--! Included rate_limiter_internal/metrics/samples_of.sql
+create or replace function rate_limiter_internal.samples_of(
+  app_id uuid,
+  samples jsonb,
+  reporter text
+)
+returns table (
+  place integer,
+  sample jsonb,
+  problem text,
+  shard_key integer,
+  "timestamp" timestamptz,
+  metric_id uuid,
+  tags jsonb
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  at constant timestamptz := clock_timestamp();
+  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
+  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
+  shard integer;
+begin
+  perform rate_limiter_internal.require_read_committed();
+  perform rate_limiter_internal.check_samples(samples);
+  shard := rate_limiter_internal.held_shard_key(app_id);
+  perform rate_limiter_internal.admission_of(shard, at, app_id);
+
+  return query
+  select
+    e.place::integer, e.sample, p.problem, shard,
+    rate_limiter_internal.moment_or_null(e.sample ->> 'timestamp'),
+    case when p.problem is null
+      then rate_limiter_internal.sample_id(e.sample, reported_by)
+    end,
+    coalesce(nullif(e.sample -> 'tags', 'null'), '{}')
+  from jsonb_array_elements(samples) with ordinality as e (sample, place)
+  cross join lateral (
+    select rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes')
+  ) as p (problem);
+end;
+$$;
+
+comment on function rate_limiter_internal.samples_of(uuid, jsonb, text) is
+  'What samples of every kind share, of a batch that is handed in for an application, and what is '
+  'wrong with it. Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
+--! EndIncluded rate_limiter_internal/metrics/samples_of.sql
 --! Included rate_limiter/metrics/record_metrics.sql
 create or replace function rate_limiter.record_metrics(
   app_id uuid,
@@ -1019,37 +1068,23 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  at constant timestamptz := clock_timestamp();
-  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
-  shard integer;
-  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
 begin
-  perform rate_limiter_internal.require_read_committed();
-  perform rate_limiter_internal.check_samples(samples);
-  shard := rate_limiter_internal.held_shard_key(app_id);
-  perform rate_limiter_internal.admission_of(shard, at, app_id);
-
   return query
   with judged as materialized (
     select
-      e.sample,
-      e.place::integer as place,
-      coalesce(
-        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
-        rate_limiter_internal.metric_problem(e.sample)
-      ) as problem
-    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+      s.place, s.sample, s.shard_key, s."timestamp", s.metric_id, s.tags,
+      coalesce(s.problem, rate_limiter_internal.metric_problem(s.sample)) as problem
+    from rate_limiter_internal.samples_of(app_id, samples, reporter) as s
   ),
   stored as (
     insert into rate_limiter_internal.metrics
       (shard_key, app_id, "timestamp", metric_id, tags, metric_name, value, unit)
     select
-      shard,
+      j.shard_key,
       record_metrics.app_id,
-      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
-      rate_limiter_internal.sample_id(j.sample, reported_by),
-      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      j."timestamp",
+      j.metric_id,
+      j.tags,
       j.sample ->> 'metric_name',
       (j.sample ->> 'value')::numeric::double precision,
       j.sample ->> 'unit'
@@ -1097,38 +1132,24 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  at constant timestamptz := clock_timestamp();
-  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
-  shard integer;
-  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
 begin
-  perform rate_limiter_internal.require_read_committed();
-  perform rate_limiter_internal.check_samples(samples);
-  shard := rate_limiter_internal.held_shard_key(app_id);
-  perform rate_limiter_internal.admission_of(shard, at, app_id);
-
   return query
   with judged as materialized (
     select
-      e.sample,
-      e.place::integer as place,
-      coalesce(
-        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
-        rate_limiter_internal.iops_metric_problem(e.sample)
-      ) as problem
-    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+      s.place, s.sample, s.shard_key, s."timestamp", s.metric_id, s.tags,
+      coalesce(s.problem, rate_limiter_internal.iops_metric_problem(s.sample)) as problem
+    from rate_limiter_internal.samples_of(app_id, samples, reporter) as s
   ),
   stored as (
     insert into rate_limiter_internal.iops_metrics
       (shard_key, app_id, "timestamp", metric_id, tags, read_ops, write_ops, error_count,
        avg_latency_ms, p95_latency_ms, p99_latency_ms)
     select
-      shard,
+      j.shard_key,
       record_iops_metrics.app_id,
-      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
-      rate_limiter_internal.sample_id(j.sample, reported_by),
-      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      j."timestamp",
+      j.metric_id,
+      j.tags,
       coalesce((j.sample ->> 'read_ops')::numeric::integer, 0),
       coalesce((j.sample ->> 'write_ops')::numeric::integer, 0),
       coalesce((j.sample ->> 'error_count')::numeric::integer, 0),
@@ -1168,38 +1189,24 @@ parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  at constant timestamptz := clock_timestamp();
-  oldest constant timestamptz := rate_limiter_internal.retained_since(at, 'raw_metrics');
-  shard integer;
-  reported_by constant text := rate_limiter_internal.sample_reporter(reporter);
 begin
-  perform rate_limiter_internal.require_read_committed();
-  perform rate_limiter_internal.check_samples(samples);
-  shard := rate_limiter_internal.held_shard_key(app_id);
-  perform rate_limiter_internal.admission_of(shard, at, app_id);
-
   return query
   with judged as materialized (
     select
-      e.sample,
-      e.place::integer as place,
-      coalesce(
-        rate_limiter_internal.sample_problem(e.sample, oldest, at + interval '5 minutes'),
-        rate_limiter_internal.bandwidth_metric_problem(e.sample)
-      ) as problem
-    from jsonb_array_elements(samples) with ordinality as e (sample, place)
+      s.place, s.sample, s.shard_key, s."timestamp", s.metric_id, s.tags,
+      coalesce(s.problem, rate_limiter_internal.bandwidth_metric_problem(s.sample)) as problem
+    from rate_limiter_internal.samples_of(app_id, samples, reporter) as s
   ),
   stored as (
     insert into rate_limiter_internal.bandwidth_metrics
       (shard_key, app_id, "timestamp", metric_id, tags, bytes_read, bytes_written,
        avg_throughput_mbps, peak_throughput_mbps, connection_count)
     select
-      shard,
+      j.shard_key,
       record_bandwidth_metrics.app_id,
-      rate_limiter_internal.moment_or_null(j.sample ->> 'timestamp'),
-      rate_limiter_internal.sample_id(j.sample, reported_by),
-      coalesce(nullif(j.sample -> 'tags', 'null'), '{}'),
+      j."timestamp",
+      j.metric_id,
+      j.tags,
       coalesce((j.sample ->> 'bytes_read')::numeric::bigint, 0),
       coalesce((j.sample ->> 'bytes_written')::numeric::bigint, 0),
       (j.sample ->> 'avg_throughput_mbps')::numeric,
@@ -1555,13 +1562,26 @@ comment on function rate_limiter_private.record_system_metrics(timestamptz, inte
 grant execute on function rate_limiter_private.record_system_metrics(timestamptz, integer)
   to rate_limiter_worker;
 --! EndIncluded rate_limiter_private/metrics/record_system_metrics.sql
---! Included rate_limiter_internal/metrics/aggregate_hours.sql
-create or replace function rate_limiter_internal.aggregate_hours(
+--! Included rate_limiter_internal/metrics/sample_aggregates.sql
+create or replace function rate_limiter_internal.sample_aggregates(
   app_ids uuid[],
   metric_names text[],
-  buckets timestamptz[]
+  buckets timestamptz[],
+  width interval
 )
-returns void
+returns table (
+  shard_key integer,
+  app_id uuid,
+  metric_name text,
+  bucket timestamptz,
+  avg_value double precision,
+  min_value double precision,
+  max_value double precision,
+  median_value double precision,
+  p95_value double precision,
+  p99_value double precision,
+  sample_count bigint
+)
 language sql
 volatile
 parallel unsafe
@@ -1577,10 +1597,6 @@ as $$
     where f.app_id = any (app_ids)
     order by f.app_id
     for key share
-  )
-  insert into rate_limiter.metrics_hourly as known (
-    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
-    p95_value, p99_value, sample_count
   )
   select
     f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
@@ -1602,8 +1618,35 @@ as $$
     where m.app_id = c.app_id
       and m.metric_name = c.metric_name
       and m."timestamp" >= c.bucket
-      and m."timestamp" < c.bucket + interval '1 hour'
+      and m."timestamp" < c.bucket + width
     having count(*) > 0
+  ) as s;
+$$;
+
+comment on function rate_limiter_internal.sample_aggregates(
+  uuid[], text[], timestamptz[], interval
+) is
+  'What the samples of an application and a name come to, from each of these moments on for a '
+  'width. The applications do not move to another cluster before the transaction ends.';
+--! EndIncluded rate_limiter_internal/metrics/sample_aggregates.sql
+--! Included rate_limiter_internal/metrics/aggregate_hours.sql
+create or replace function rate_limiter_internal.aggregate_hours(
+  app_ids uuid[],
+  metric_names text[],
+  buckets timestamptz[]
+)
+returns void
+language sql
+volatile
+parallel unsafe
+as $$
+  insert into rate_limiter.metrics_hourly as known (
+    shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
+    p95_value, p99_value, sample_count
+  )
+  select s.*
+  from rate_limiter_internal.sample_aggregates(
+    app_ids, metric_names, buckets, interval '1 hour'
   ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
@@ -1632,45 +1675,14 @@ returns void
 language sql
 volatile
 parallel unsafe
--- By the index of applications and names, whatever the statistics say.
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
-  -- Each keeps its shard key until this is written. Samples are looked for by application: those of
-  -- one that has just moved are seen under its old key.
-  with facts as materialized (
-    select f.shard_key, f.app_id
-    from rate_limiter.app_facts as f
-    where f.app_id = any (app_ids)
-    order by f.app_id
-    for key share
-  )
   insert into rate_limiter.metrics_daily as known (
     shard_key, app_id, metric_name, bucket, avg_value, min_value, max_value, median_value,
     p95_value, p99_value, sample_count
   )
-  select
-    f.shard_key, c.app_id, c.metric_name, c.bucket, s.avg_value, s.min_value, s.max_value,
-    s.median_value, s.p95_value, s.p99_value, s.sample_count
-  from unnest(app_ids, metric_names, buckets) as c (app_id, metric_name, bucket)
-  join facts as f on f.app_id = c.app_id
-  -- One look-up for each: a join may read every sample that there is.
-  cross join lateral (
-    select
-      -- In the order of the values: a sum of doubles depends on it.
-      avg(m.value order by m.value) as avg_value,
-      min(m.value) as min_value,
-      max(m.value) as max_value,
-      percentile_cont(0.5) within group (order by m.value) as median_value,
-      percentile_cont(0.95) within group (order by m.value) as p95_value,
-      percentile_cont(0.99) within group (order by m.value) as p99_value,
-      count(*) as sample_count
-    from rate_limiter_internal.metrics as m
-    where m.app_id = c.app_id
-      and m.metric_name = c.metric_name
-      and m."timestamp" >= c.bucket
-      and m."timestamp" < c.bucket + interval '24 hours'
-    having count(*) > 0
+  select s.*
+  from rate_limiter_internal.sample_aggregates(
+    app_ids, metric_names, buckets, interval '24 hours'
   ) as s
   on conflict (shard_key, app_id, metric_name, bucket) do update
   set
