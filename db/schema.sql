@@ -4475,7 +4475,7 @@ create function rate_limiter_internal.recent_denials()
 create function rate_limiter_internal.record_demand(shard_key integer, app_id uuid, demand jsonb)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 3b25b7d729b79a54
+  -- body f90de71517a75d26
 
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
@@ -7729,7 +7729,7 @@ comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.raise_layer1_short() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see, of a client''s total what is yet to be folded; none on a standby.';
-comment on function rate_limiter_internal.record_demand(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", "is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s totals in the minute: handed in again, they count once. Left out are unknown operations, minutes that began more than an hour ago, and those to come. Raises QS422 for what is malformed.';
+comment on function rate_limiter_internal.record_demand(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", "is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s totals in the minute: handed in again, they count once. Left out are unknown operations, minutes that began more than an hour ago, those to come, and those of which the application has 10,000 totals. Raises QS422 for what is malformed.';
 comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
 comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';

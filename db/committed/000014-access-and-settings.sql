@@ -1,5 +1,5 @@
 --! Previous: sha1:4e535b19be85b10f4274d8699b016eb507ece2db
---! Hash: sha1:ea1db4f2be08b888b195f97c6c4c846a7402a09a
+--! Hash: sha1:8263d43fdd49550ac406d22ce48f56cc0d6d6fa3
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:ea1db4f2be08b888b195f97c6c4c846a7402a09a
---! Hash: sha1:3a5e5b5cfbd2243801b3a2a42cad7576f7b01810
+--! Previous: sha1:8263d43fdd49550ac406d22ce48f56cc0d6d6fa3
+--! Hash: sha1:c407fa7429f6774174d9eac3c6d0f28c8248125c
 --! Message: sign in
 
 -- Sign-in

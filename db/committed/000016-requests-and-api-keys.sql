@@ -1,5 +1,5 @@
---! Previous: sha1:3a5e5b5cfbd2243801b3a2a42cad7576f7b01810
---! Hash: sha1:9340f6d24837386524bafbcba554e0cf4d1644c8
+--! Previous: sha1:c407fa7429f6774174d9eac3c6d0f28c8248125c
+--! Hash: sha1:eea85c810314e939297f919df6790629e77aff1c
 --! Message: requests and api keys
 
 -- Requests

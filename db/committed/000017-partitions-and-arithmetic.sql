@@ -1,5 +1,5 @@
---! Previous: sha1:9340f6d24837386524bafbcba554e0cf4d1644c8
---! Hash: sha1:cb01614ea9cda176b1010f6ddccc7c0df0b384ad
+--! Previous: sha1:eea85c810314e939297f919df6790629e77aff1c
+--! Hash: sha1:219349df6a5c608db3b1141d0e69476c8d7d1a1a
 --! Message: partitions and arithmetic
 
 -- Partitions

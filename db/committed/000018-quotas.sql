@@ -1,5 +1,5 @@
---! Previous: sha1:cb01614ea9cda176b1010f6ddccc7c0df0b384ad
---! Hash: sha1:5ce13399e30fbd38b13fb3bb00b9bcfec5449f72
+--! Previous: sha1:219349df6a5c608db3b1141d0e69476c8d7d1a1a
+--! Hash: sha1:f0cb13446765bce75a421b121658512e164769bb
 --! Message: quotas
 
 -- Quotas

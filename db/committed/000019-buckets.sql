@@ -1,5 +1,5 @@
---! Previous: sha1:5ce13399e30fbd38b13fb3bb00b9bcfec5449f72
---! Hash: sha1:966dc41dab8784404fffd9a813b8c7551fafd882
+--! Previous: sha1:f0cb13446765bce75a421b121658512e164769bb
+--! Hash: sha1:6842613ddeca970b48e2f6c4525e22076c6091f0
 --! Message: buckets
 
 -- Buckets

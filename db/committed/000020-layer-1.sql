@@ -1,5 +1,5 @@
---! Previous: sha1:966dc41dab8784404fffd9a813b8c7551fafd882
---! Hash: sha1:286bbcbcff1971b7b8043f3adea4b3e61b97a22f
+--! Previous: sha1:6842613ddeca970b48e2f6c4525e22076c6091f0
+--! Hash: sha1:29d116ccd747ae991e8d7d969bf9ba856d8475e1
 --! Message: layer 1
 
 -- Layer 1

@@ -1,5 +1,5 @@
---! Previous: sha1:286bbcbcff1971b7b8043f3adea4b3e61b97a22f
---! Hash: sha1:b0258c53f3955a26d397ff9731339c4104ea645d
+--! Previous: sha1:29d116ccd747ae991e8d7d969bf9ba856d8475e1
+--! Hash: sha1:dd639e28a936d78e2096eda1bfd9a70b9d2c8fe6
 --! Message: ceilings and suspensions
 
 -- Ceilings

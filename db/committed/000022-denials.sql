@@ -1,5 +1,5 @@
---! Previous: sha1:b0258c53f3955a26d397ff9731339c4104ea645d
---! Hash: sha1:1e946c81582be436d66cfd635eda895f788f84b1
+--! Previous: sha1:dd639e28a936d78e2096eda1bfd9a70b9d2c8fe6
+--! Hash: sha1:182a3affe59dc4188b224584c1cd63902e63f672
 --! Message: denials
 
 -- Demand
@@ -78,12 +78,34 @@ parallel unsafe
 as $$
 declare
   now_here constant timestamptz := clock_timestamp();
+  -- Some hundred are usual: callers, times operations, times size classes.
+  most constant integer := 10000;
+  full_minutes timestamptz[];
 begin
   -- The function that takes the totals along refuses an unknown application.
   if demand is null or demand = '[]' or shard_key is null then
     return;
   end if;
   perform rate_limiter_internal.check_demand(demand);
+
+  full_minutes := array(
+    select m.minute
+    from (
+      select distinct t.minute
+      from jsonb_to_recordset(demand) as t (minute timestamptz)
+    ) as m
+    where (
+      select count(*)
+      from (
+        select
+        from rate_limiter_private.demand as d
+        where d.shard_key = record_demand.shard_key
+          and d.app_id = record_demand.app_id
+          and d.minute = m.minute
+        limit most
+      ) as kept
+    ) = most
+  );
 
   -- In the order of the key: a call that is made again while the first one is under way waits for
   -- it, and neither for the other.
@@ -104,6 +126,7 @@ begin
   where t.minute = date_trunc('minute', t.minute, 'UTC')
     and t.minute > now_here - interval '1 hour'
     and t.minute < now_here + interval '1 minute'
+    and t.minute <> all (full_minutes)
   group by t.minute, o.name, t.size_class, t.is_denied, t.counter
   order by t.minute, o.name, t.size_class, t.is_denied, t.counter
   on conflict on constraint demand_pkey do update
@@ -120,8 +143,8 @@ comment on function rate_limiter_internal.record_demand(integer, uuid, jsonb) is
   'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", '
   '"is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s '
   'totals in the minute: handed in again, they count once. Left out are unknown operations, '
-  'minutes that began more than an hour ago, and those to come. Raises QS422 for what is '
-  'malformed.';
+  'minutes that began more than an hour ago, those to come, and those of which the application '
+  'has 10,000 totals. Raises QS422 for what is malformed.';
 --! EndIncluded rate_limiter_internal/demand/record_demand.sql
 --! Included rate_limiter_private/demand/merge_demand.sql
 create or replace function rate_limiter_private.merge_demand(batch_size integer default 1000)

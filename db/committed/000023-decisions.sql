@@ -1,5 +1,5 @@
---! Previous: sha1:1e946c81582be436d66cfd635eda895f788f84b1
---! Hash: sha1:c603425ad96963e81fbff90d0474f80bce9a3b9d
+--! Previous: sha1:182a3affe59dc4188b224584c1cd63902e63f672
+--! Hash: sha1:dba1c190de24a7220ea6e0e1755737c224a7e2b8
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:c603425ad96963e81fbff90d0474f80bce9a3b9d
---! Hash: sha1:0490a460ea33c57764fde5c626a8fe2ffc90d8d0
+--! Previous: sha1:dba1c190de24a7220ea6e0e1755737c224a7e2b8
+--! Hash: sha1:131e022dc39f06c3ce4ebc30b45480098ee95f4f
 --! Message: costs quota checks and reservations
 
 -- Costs

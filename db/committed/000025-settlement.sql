@@ -1,5 +1,5 @@
---! Previous: sha1:0490a460ea33c57764fde5c626a8fe2ffc90d8d0
---! Hash: sha1:a76c6c8481d397fe6cad085e8e9552543259c619
+--! Previous: sha1:131e022dc39f06c3ce4ebc30b45480098ee95f4f
+--! Hash: sha1:55749aeec2d28be6ac107ffc4c2aec47996bcc5f
 --! Message: settlement
 
 -- Settlement

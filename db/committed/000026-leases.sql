@@ -1,5 +1,5 @@
---! Previous: sha1:a76c6c8481d397fe6cad085e8e9552543259c619
---! Hash: sha1:8133a7a788f6eefed0260ec25449b88725bc5aa1
+--! Previous: sha1:55749aeec2d28be6ac107ffc4c2aec47996bcc5f
+--! Hash: sha1:244835f13abfa83733c5cae8b140eea7e87ee33b
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:8133a7a788f6eefed0260ec25449b88725bc5aa1
---! Hash: sha1:f4770e9ef50fea8fa51248e7902701c6e199e8c5
+--! Previous: sha1:244835f13abfa83733c5cae8b140eea7e87ee33b
+--! Hash: sha1:84afa3b5024ef487fee654f1da765ad98bf40a08
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:f4770e9ef50fea8fa51248e7902701c6e199e8c5
---! Hash: sha1:7c2c14cd2b94e320f07179b029ea3607cd6a92cb
+--! Previous: sha1:84afa3b5024ef487fee654f1da765ad98bf40a08
+--! Hash: sha1:1612769eabf2a5de5162e1025e1970b1b431db67
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

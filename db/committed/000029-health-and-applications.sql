@@ -1,5 +1,5 @@
---! Previous: sha1:7c2c14cd2b94e320f07179b029ea3607cd6a92cb
---! Hash: sha1:67ff442ac5c45b1546f30a9e27a9c7623a15d3fa
+--! Previous: sha1:1612769eabf2a5de5162e1025e1970b1b431db67
+--! Hash: sha1:a1dc90c6a89021e8dfa04c6df3b15e1f0c4963a6
 --! Message: health and applications
 
 -- Health

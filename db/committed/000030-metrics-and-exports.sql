@@ -1,5 +1,5 @@
---! Previous: sha1:67ff442ac5c45b1546f30a9e27a9c7623a15d3fa
---! Hash: sha1:09e817a79fb61e4af5dc0e52a05b866ac790a263
+--! Previous: sha1:a1dc90c6a89021e8dfa04c6df3b15e1f0c4963a6
+--! Hash: sha1:97038144b3e735eb28a6eb9dc2f5ff8fb1031d4b
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:09e817a79fb61e4af5dc0e52a05b866ac790a263
---! Hash: sha1:b2dcb1bf93a066ff5c04a1fb609da4ab89d54b71
+--! Previous: sha1:97038144b3e735eb28a6eb9dc2f5ff8fb1031d4b
+--! Hash: sha1:880e70a8098dc0a38d94303de05f992483bff7dc
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:b2dcb1bf93a066ff5c04a1fb609da4ab89d54b71
---! Hash: sha1:4f31e0f168ae66912d9ded8ac0b8b07756aebc9d
+--! Previous: sha1:880e70a8098dc0a38d94303de05f992483bff7dc
+--! Hash: sha1:a3d0c193bbb9c6ca3c9f8669e23560d9b2ee1cf9
 --! Message: retention
 
 -- Retention

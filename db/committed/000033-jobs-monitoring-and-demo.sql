@@ -1,5 +1,5 @@
---! Previous: sha1:4f31e0f168ae66912d9ded8ac0b8b07756aebc9d
---! Hash: sha1:e229115794e9d0e1f8b2c48200f2405b3981ca24
+--! Previous: sha1:a3d0c193bbb9c6ca3c9f8669e23560d9b2ee1cf9
+--! Hash: sha1:26717a9a0b1ceb7368c5958a743d42f4ac8fb709
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:e229115794e9d0e1f8b2c48200f2405b3981ca24
---! Hash: sha1:e524a09a14cb8504395144332427fc5c9a6aa88b
+--! Previous: sha1:26717a9a0b1ceb7368c5958a743d42f4ac8fb709
+--! Hash: sha1:0f144dd4f61ce0a9a673fcbf0eab8cebdd033d2e
 --! Message: configuration
 
 -- Configuration

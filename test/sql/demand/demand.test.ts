@@ -103,6 +103,16 @@ describe("what callers hand in", () => {
     expect(await recordOf()).toEqual([rowOf(9)]);
   });
 
+  test("is bounded, whatever names a caller gives its counters", async () => {
+    for (let call = 0; call < 12; call += 1) {
+      const totals = Array.from({ length: 1000 }, (_, at) =>
+        total(1, { counter: `${call} ${at}` }),
+      );
+      await handIn(totals);
+    }
+    expect((await recordOf())[0]?.operations).toBe(10_000);
+  });
+
   test("is added up over callers, before and after their totals are merged", async () => {
     await handIn([total(4), total(2, { counter: "two" }), total(1, { is_denied: true })]);
     await sql`update rate_limiter_private.demand set minute = minute - interval '80 minutes'`;
