@@ -81,7 +81,7 @@ export const apiDeclaration = {
     usual: 4,
   }),
   statementTimeoutMs: wholeNumber("API_STATEMENT_TIMEOUT_MS", {
-    says: "longest statement",
+    says: "longest statement, and longest request that is one transaction",
     usual: 10_000,
   }),
   poolSize: wholeNumber("API_POOL_SIZE", {

@@ -4,6 +4,7 @@ import {
   makePgService,
   makeWithPgClientViaPgClientAlreadyInTransaction,
 } from "postgraphile/adaptors/pg";
+import { ApiError } from "../api-error.ts";
 
 type WithPgClient = ReturnType<typeof makeWithPgClientViaPgClientAlreadyInTransaction>;
 type Settings = Readonly<Record<string, string>>;
@@ -21,11 +22,15 @@ export interface RequestTransaction {
   becomeLogin(): Promise<unknown>;
 }
 
-/** Commits where the work says so; rolls back where it does not, or fails. */
+/**
+ * Commits where the work says so; rolls back where it does not, or fails. All of it takes no longer
+ * than one statement may (statement_timeout): others wait for what it has locked.
+ */
 export async function inOneTransaction<T>(
   pool: pg.Pool,
   settings: Settings,
   work: (transaction: RequestTransaction) => Promise<{ result: T; commit: boolean }>,
+  now: () => number = () => performance.now(),
 ): Promise<T> {
   const client = await pool.connect();
   let isUnusable = false;
@@ -34,7 +39,11 @@ export async function inOneTransaction<T>(
     // What locks layer 1 comes last: other tenants must not wait for the changes in between.
     await client.query("set constraints all deferred");
     await setAll(client, settings);
-    const withPgClient = makeWithPgClientViaPgClientAlreadyInTransaction(client, true);
+    const withPgClient = endingAt(
+      now() + Number(settings.statement_timeout),
+      now,
+      makeWithPgClientViaPgClientAlreadyInTransaction(client, true),
+    );
     const { result, commit } = await work({
       client,
       run: (inner) => transactions.run(withPgClient, inner),
@@ -51,6 +60,19 @@ export async function inOneTransaction<T>(
   } finally {
     client.release(isUnusable);
   }
+}
+
+/** Gives each statement what is left of the time, and none where nothing is left. */
+function endingAt(end: number, now: () => number, withPgClient: WithPgClient): WithPgClient {
+  const limited: WithPgClient = (settings, callback) =>
+    withPgClient(settings, async (client) => {
+      const left = Math.ceil(end - now());
+      if (left <= 0) throw new ApiError("QS503", "query took too long", "Ask for less at once.");
+      const text = "select set_config('statement_timeout', $1, true)";
+      await client.query({ text, values: [String(left)] });
+      return callback(client);
+    });
+  return Object.assign(limited, { release: withPgClient.release });
 }
 
 /** All but the role: what comes first is done as the login. */
