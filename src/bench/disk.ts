@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import type { Sql } from "../postgres/connect.ts";
+import { urlTarget } from "../postgres/url-target.ts";
 
 export interface Disk {
   readonly freeBytes: number;
@@ -7,11 +8,13 @@ export interface Disk {
 }
 
 const leastFreeShare = 0.2;
-const localHosts = ["", "localhost", "127.0.0.1", "[::1]"];
+const localHosts = ["localhost", "127.0.0.1", "::1"];
+
+const isHere = (host: string) => localHosts.includes(host) || host.startsWith("/");
 
 /** The disk of the server's data, where that is on this machine and may be looked at. */
 export async function diskOf(url: string, sql: Sql): Promise<Disk | undefined> {
-  if (!localHosts.includes(new URL(url).hostname)) return undefined;
+  if (!urlTarget(url).hosts.every(({ host }) => isHere(host))) return undefined;
   const [row] = await sql<[{ folder: string }]>`
     select current_setting('data_directory') as folder
   `;

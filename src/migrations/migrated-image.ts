@@ -7,6 +7,7 @@ import { type ClusterImage, keepImage, readImage } from "../postgres/cluster-ima
 import { withConnection } from "../postgres/connect.ts";
 import { startThrowawayServer } from "../postgres/throwaway-server.ts";
 import { withDatabase } from "../postgres/url.ts";
+import { requireUrlParts } from "../postgres/url-parts.ts";
 import { migrate } from "./migrate.ts";
 
 /** The migrated database of the image. */
@@ -40,7 +41,7 @@ async function makeImage(folder: string): Promise<void> {
   try {
     await withConnection(server.url, (sql) => sql`create database ${sql(imageDatabase)}`);
     await migrate(withDatabase(server.url, imageDatabase));
-    const password = new URL(server.url).password;
+    const password = requireUrlParts(server.url).password ?? "";
     keep = (cluster) => keepImage(folder, { folder: cluster, password });
   } finally {
     await server.stopAndKeep(keep);

@@ -63,3 +63,12 @@ export function withoutPassword(url: string): string {
   parts.parameters.delete("password");
   return urlOf({ ...parts, password: undefined });
 }
+
+/** The URL as far as it says where the database is: no login, no secret, no settings. */
+export function addressOf(url: string): string {
+  const { hosts, database, parameters } = requireUrlParts(url);
+  const places = ["host", "hostaddr", "port", "dbname"];
+  const kept = [...parameters].filter(([name]) => places.includes(name));
+  const where = new URLSearchParams(kept);
+  return urlOf({ hosts, database, parameters: where, user: undefined, password: undefined });
+}

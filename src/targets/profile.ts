@@ -1,3 +1,5 @@
+import { addressOf } from "../postgres/url.ts";
+
 /** Where commands go, and as who: the admin API with a token, or a database. */
 export type Profile =
   | { readonly url: string; readonly token: string }
@@ -6,6 +8,5 @@ export type Profile =
 /** What a profile leads to, without what is secret. */
 export function describeProfile(profile: Profile): string {
   if ("url" in profile) return profile.url;
-  const { protocol, host, pathname } = new URL(profile.database);
-  return `${protocol}//${host}${pathname}`;
+  return addressOf(profile.database);
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeEach, expect, test, vi } from "vitest";
 import { addProfile } from "../../src/targets/add-profile.ts";
 import { apiTarget } from "../../src/targets/api-target.ts";
 import { databaseUrlOr } from "../../src/targets/database-url.ts";
+import { describeProfile } from "../../src/targets/profile.ts";
 import { profilesPath } from "../../src/targets/profiles-file.ts";
 import { runInProcess } from "../cli/in-process.ts";
 
@@ -91,3 +92,16 @@ test("a profile without a secret is refused", async () => {
   const adding = addProfile(process.env, "empty", api, Readable.from([""]));
   await expect(adding).rejects.toMatchObject({ code: "secret_missing" });
 });
+
+test.each([
+  ["postgres://me:secret@one:1,two:2/first?sslmode=require", "postgres://one:1,two:2/first"],
+  [
+    "postgres://me@/first?host=/run/postgresql&password=secret",
+    "postgres:///first?host=%2Frun%2Fpostgresql",
+  ],
+])(
+  "a profile of the database %s is shown as where it is, without what is secret",
+  (database, address) => {
+    expect(describeProfile({ database })).toBe(address);
+  },
+);

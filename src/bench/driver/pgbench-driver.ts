@@ -4,6 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { withoutPassword } from "../../postgres/url.ts";
+import { requireUrlParts } from "../../postgres/url-parts.ts";
 import type { Latency, Sample } from "../types.ts";
 import type { Driver, Load } from "./driver.ts";
 import { latencyOf, newHistogram } from "./latency.ts";
@@ -27,7 +28,7 @@ async function runPgbench(load: Load): Promise<Sample> {
     await writeFile(script, `\\set n random(1, ${load.population})\n${load.script.text}`);
     const { stderr } = await run("pgbench", pgbenchOptions(load, script), {
       cwd: folder,
-      env: { ...process.env, PGPASSWORD: decodeURIComponent(new URL(load.url).password) },
+      env: { ...process.env, PGPASSWORD: requireUrlParts(load.url).password },
     });
     return {
       figure: transactionsPerSecond(stderr, warmUpOf(load)),

@@ -9,6 +9,7 @@ import { startBridge } from "../../../test/gateway/pgmoon-double/bridge.ts";
 import { projectPath } from "../../paths.ts";
 import { freePort } from "../../postgres/free-port.ts";
 import { withParameter } from "../../postgres/url.ts";
+import { urlTarget } from "../../postgres/url-target.ts";
 import type { Bench } from "../types.ts";
 
 const run = promisify(execFile);
@@ -97,13 +98,15 @@ async function startNginx(bench: Bench): Promise<BenchNginx> {
 }
 
 function gatewaySettings(url: string, bridgePort: number | undefined): Record<string, string> {
-  const { hostname, port, pathname, username, password } = new URL(url);
+  const { hosts, user = "", password = "", database = "" } = urlTarget(url);
+  const { host, port } =
+    bridgePort === undefined ? hosts[0] : { host: "127.0.0.1", port: bridgePort };
   return {
-    QOS_DATABASE_HOST: bridgePort === undefined ? hostname : "127.0.0.1",
-    QOS_DATABASE_PORT: bridgePort === undefined ? port : String(bridgePort),
-    QOS_DATABASE_NAME: decodeURIComponent(pathname.slice(1)),
-    QOS_DATABASE_USER: decodeURIComponent(username),
-    QOS_DATABASE_PASSWORD: decodeURIComponent(password),
+    QOS_DATABASE_HOST: host,
+    QOS_DATABASE_PORT: String(port),
+    QOS_DATABASE_NAME: database,
+    QOS_DATABASE_USER: user,
+    QOS_DATABASE_PASSWORD: password,
     QOS_DATABASE_TIMEOUT_MS: "5000",
   };
 }

@@ -36,15 +36,10 @@ export interface Account {
   readonly userRoles: { readonly nodes: readonly { readonly role: { readonly name: string } }[] };
 }
 
-type Page = Awaited<ReturnType<Parameters<typeof everyNode<Account>>[0]>>;
-
 /** Of one tenant, where its name is given: the API filters no accounts by their own names. */
 export function everyAccount(client: ApiClient, tenant?: string): Promise<Account[]> {
   const filter = tenant === undefined ? undefined : { tenant: { name: { equalTo: tenant } } };
-  return everyNode<Account>(async (after) => {
-    const variables = { first: accountsAtOnce, after, filter };
-    return (await client.ask<{ users: Page }>(all, variables)).users;
-  });
+  return everyNode<Account>(client, "users", all, filter, accountsAtOnce);
 }
 
 export function rolesOf({ userRoles }: Account): string[] {

@@ -1,7 +1,7 @@
 import type { Key, ManagedKeys } from "../management.ts";
 import type { ApiClient } from "./api-client.ts";
 import { applicationId } from "./find.ts";
-import { everyNode, pageSize } from "./pages.ts";
+import { everyNode } from "./pages.ts";
 
 const all = `query ($first: Int!, $after: Cursor, $filter: ApiKeyFilter) {
   apiKeys(first: $first, after: $after, filter: $filter) {
@@ -30,14 +30,8 @@ interface Node {
   readonly application: { readonly name: string; readonly tenant: { readonly name: string } };
 }
 
-type Page = Awaited<ReturnType<Parameters<typeof everyNode<Node>>[0]>>;
-
 export function keysOf(client: ApiClient): ManagedKeys {
-  const nodes = (filter?: object) =>
-    everyNode<Node>(async (after) => {
-      const variables = { first: pageSize, after, filter };
-      return (await client.ask<{ apiKeys: Page }>(all, variables)).apiKeys;
-    });
+  const nodes = (filter?: object) => everyNode<Node>(client, "apiKeys", all, filter);
 
   return {
     list: async () => (await nodes()).map(keyOf),

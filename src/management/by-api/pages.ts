@@ -1,3 +1,5 @@
+import type { ApiClient } from "./api-client.ts";
+
 /** As many rows as the API gives at once. */
 export const pageSize = 500;
 
@@ -6,14 +8,20 @@ interface Page<Row> {
   readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
 }
 
-/** All rows of a connection, page by page. */
+/** All rows of a connection of the API, page by page: `query` takes `$first`, `$after` and `$filter`. */
 export async function everyNode<Row>(
-  ask: (after: string | null) => Promise<Page<Row>>,
+  client: ApiClient,
+  connection: string,
+  query: string,
+  filter?: object,
+  first = pageSize,
 ): Promise<Row[]> {
   const rows: Row[] = [];
   let after: string | null = null;
   for (;;) {
-    const { nodes, pageInfo } = await ask(after);
+    const variables = { first, after, filter };
+    const answer: Record<string, Page<Row>> = await client.ask(query, variables);
+    const { nodes, pageInfo } = answer[connection] as Page<Row>;
     rows.push(...nodes);
     if (!pageInfo.hasNextPage) return rows;
     after = pageInfo.endCursor;

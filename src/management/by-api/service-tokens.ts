@@ -1,6 +1,6 @@
 import type { ManagedServiceTokens, ServiceToken } from "../management.ts";
 import type { ApiClient } from "./api-client.ts";
-import { everyNode, pageSize } from "./pages.ts";
+import { everyNode } from "./pages.ts";
 import { serviceAccountId } from "./service-accounts.ts";
 
 const all = `query ($first: Int!, $after: Cursor, $filter: ServiceTokenFilter) {
@@ -34,14 +34,8 @@ interface Node {
   };
 }
 
-type Page = Awaited<ReturnType<Parameters<typeof everyNode<Node>>[0]>>;
-
 export function serviceTokensOf(client: ApiClient): ManagedServiceTokens {
-  const nodes = (filter?: object) =>
-    everyNode<Node>(async (after) => {
-      const variables = { first: pageSize, after, filter };
-      return (await client.ask<{ serviceTokens: Page }>(all, variables)).serviceTokens;
-    });
+  const nodes = (filter?: object) => everyNode<Node>(client, "serviceTokens", all, filter);
 
   return {
     list: async () => (await nodes()).map(tokenOf),

@@ -125,7 +125,7 @@ function _M.is_writable()
   return row ~= nil
 end
 
-local decision = [[
+local decision_columns = [[
   select
     d.allowed,
     d.reason,
@@ -133,6 +133,9 @@ local decision = [[
     d.remaining_bytes::text,
     d.retry_after_ms::text,
     d.delay_ms::text
+]]
+
+local decision = decision_columns .. [[
   from rate_limiter.consume($1::uuid, $2::text, $3::bigint, $4::text) as d
 ]]
 
@@ -141,14 +144,7 @@ function _M.consume(app_id, operation, size, reference)
   return first(decision, app_id, operation, size, reference or ngx.null)
 end
 
-local checked = [[
-  select
-    d.allowed,
-    d.reason,
-    d.remaining::text,
-    d.remaining_bytes::text,
-    d.retry_after_ms::text,
-    d.delay_ms::text
+local checked = decision_columns .. [[
   from rate_limiter.check_limit($1::uuid, $2::text, $3::bigint) as d
 ]]
 
