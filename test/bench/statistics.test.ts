@@ -7,7 +7,7 @@ test("the median of an odd and of an even number of rounds, and the spread", () 
   expect(summarize([4, 1, 2, 3])).toEqual({ median: 2.5, least: 1, most: 4 });
 });
 
-test("four digits", () => {
+test("four digits of a figure are kept", () => {
   expect(rounded(12345.678)).toBe(12350);
   expect(rounded(0.98765)).toBe(0.9877);
 });

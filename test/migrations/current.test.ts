@@ -7,6 +7,6 @@ test.each([
   ["an include", "--!include all.sql\n", false],
   ["an include with spaces", "--!  include all.sql\n", false],
   ["a statement", "-- comment\nselect 1;\n", false],
-])("a migration of %s", (_, text, blank) => {
+])("a migration of %s is taken for blank only where it is", (_, text, blank) => {
   expect(isBlank(text)).toBe(blank);
 });

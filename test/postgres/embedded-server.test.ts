@@ -153,7 +153,7 @@ describe("the embedded server", () => {
   );
 });
 
-describe("errors that a person can act on", () => {
+describe("errors that a person can act on are told:", () => {
   test("a busy port", async () => {
     const busy = createServer().listen(await freePort(), "127.0.0.1");
     await once(busy, "listening");

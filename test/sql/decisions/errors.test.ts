@@ -126,7 +126,7 @@ type Call = (sql: Sql) => PromiseLike<unknown>;
 type ErrorCase = readonly [string, string, string, Call];
 
 function raises(cases: readonly ErrorCase[], as: Sql): void {
-  test.each(cases)("%s: %s %s", async (_, code, message, call) => {
+  test.each(cases)("%s raises %s: %s", async (_, code, message, call) => {
     const before = await dataPlane(database.sql);
     await expectSqlState(call(as), code, message);
     expect(await dataPlane(database.sql)).toEqual(before);
