@@ -2690,7 +2690,8 @@ create function rate_limiter_internal.add_bucket(config rate_limiter.quota_confi
 
 create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_ids uuid[])
   returns void
-  language sql volatile parallel unsafe;
+  language sql volatile parallel unsafe
+  set plan_cache_mode=force_generic_plan;
   -- body a04c9a4e05779cbe
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, is_held boolean DEFAULT false)
@@ -3152,7 +3153,8 @@ create function rate_limiter_internal.check_process(kind text, uptime interval)
 
 create function rate_limiter_internal.check_quota(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, default_cluster_id uuid DEFAULT NULL::uuid)
   returns void
-  language plpgsql stable parallel safe;
+  language plpgsql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body aeaa0c7a8f4ca8e7
 
 create function rate_limiter_internal.check_reference(reference_id text)
@@ -3240,7 +3242,8 @@ create function rate_limiter_internal.complete_minutes(at timestamp with time zo
 create function rate_limiter_internal.completed_spec(kind text, path text[], spec jsonb)
   returns jsonb
   language sql stable parallel safe security definer
-  set search_path=pg_catalog, pg_temp;
+  set search_path=pg_catalog, pg_temp
+  set plan_cache_mode=force_generic_plan;
   -- body ca1fd5cc67df493c
 
 create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
@@ -3950,7 +3953,8 @@ create function rate_limiter_internal.literal_address(host text)
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
   returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body e9f68327d6b2cda9
 
 create function rate_limiter_internal.lock_borrowing(shard_key integer, owner_id uuid, borrowing_id uuid)
@@ -4218,7 +4222,8 @@ create function rate_limiter_internal.needs_healing(shard_key integer, at timest
 
 create function rate_limiter_internal.needs_quota(tenant_id uuid, cluster_id uuid, is_bandwidth boolean)
   returns boolean
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body 3156ff7a91f1ddbf
 
 create function rate_limiter_internal.needs_quota_of_kind(bucket rate_limiter.token_buckets)
@@ -5201,8 +5206,9 @@ create function rate_limiter_internal.sync_quota_change()
 
 create function rate_limiter_internal.sync_quota_flags(at timestamp with time zone, app_ids uuid[])
   returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 6eb158d2829b67da
+  language plpgsql volatile parallel unsafe
+  set plan_cache_mode=auto;
+  -- body 88cfa41e1f2ed11e
 
 create function rate_limiter_internal.sync_reserves(cluster_id uuid)
   returns void
@@ -5259,7 +5265,8 @@ create function rate_limiter_internal.take_metric_changes(grain text, until time
 
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body c3a80c0b852c00f4
 
 create function rate_limiter_internal.timescale_function(name name)

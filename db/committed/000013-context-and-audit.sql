@@ -816,6 +816,8 @@ returns uuid
 language sql
 stable
 parallel safe
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
   select case
     when entity ? 'tenant_id' then (entity ->> 'tenant_id')::uuid

@@ -874,6 +874,8 @@ returns table (
 language sql
 stable
 parallel safe
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
   select
     c.owner_id,
@@ -904,6 +906,8 @@ returns void
 language sql
 volatile
 parallel unsafe
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
   insert into rate_limiter.token_buckets (shard_key, owner_id, bucket_type, mode)
   select app.shard_key, app.app_id, kind.bucket_type, 'enforce'
@@ -990,8 +994,14 @@ returns void
 language plpgsql
 volatile
 parallel unsafe
+set plan_cache_mode = 'auto'
 as $$
 begin
+  -- A batch asks for one application after the other; a plan for one is a bad one for many.
+  if cardinality(app_ids) = 1 then
+    perform set_config('plan_cache_mode', 'force_generic_plan', true);
+  end if;
+
   -- A statement of its own: what others changed is seen by the one after it.
   perform
   from rate_limiter.applications as a

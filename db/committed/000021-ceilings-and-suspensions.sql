@@ -58,6 +58,8 @@ returns boolean
 language sql
 stable
 parallel safe
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
   select rate_limiter_internal.setting_text('without_quota') = 'deny'
     or rate_limiter_internal.ceiling_binds(tenant_id, cluster_id, is_bandwidth)

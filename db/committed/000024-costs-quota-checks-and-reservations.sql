@@ -989,6 +989,8 @@ returns void
 language plpgsql
 stable
 parallel safe
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   capacity numeric;

@@ -376,6 +376,8 @@ stable
 parallel safe
 security definer
 set search_path = pg_catalog, pg_temp
+-- Planned once a session: a batch asks this for each of its entries.
+set plan_cache_mode = 'force_generic_plan'
 as $$
   select case
     when kind = 'role' then '{"description": null}' || spec || jsonb_build_object(

@@ -19,6 +19,7 @@ export class PlacedDocument {
   readonly #file: string;
   readonly #document: Document;
   readonly #lines: LineCounter;
+  #value: { readonly of: unknown } | undefined;
 
   constructor(file: string, document: Document, lines: LineCounter) {
     this.#file = file;
@@ -27,7 +28,8 @@ export class PlacedDocument {
   }
 
   get value(): unknown {
-    return this.#document.toJS();
+    this.#value ??= { of: this.#document.toJS() };
+    return this.#value.of;
   }
 
   /** What the parser itself finds wrong, such as a key that is given twice. */
@@ -47,7 +49,7 @@ export class PlacedDocument {
   /** References that grow beyond all bounds, or lead nowhere. */
   #unresolved(): Problem[] {
     try {
-      this.#document.toJS();
+      void this.value;
       return [];
     } catch (error) {
       return [this.#at(0, error instanceof Error ? error.message : String(error))];

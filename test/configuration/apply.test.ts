@@ -258,7 +258,52 @@ tenants:
     }
     expect(counts).toEqual([4, 4]);
   });
+
+  test("plans what it asks for each entry once", async () => {
+    await sql`create extension if not exists pg_stat_statements`;
+    const plansOf = async (size: number) => {
+      const apps = Array.from(
+        { length: size },
+        (_, number) => `a-${number}: {quota: {operations: 9/s}}`,
+      );
+      return countedPlans(`tenants: {planned-${size}: {applications: {${apps.join()}}}}`);
+    };
+    const [few, many] = [await plansOf(10), await plansOf(30)];
+    expect((many - few) / 20).toBeLessThan(6);
+  });
 });
+
+/** How often the statements of an apply were planned, those of its functions too. */
+async function countedPlans(text: string): Promise<number> {
+  const counting = connect(database.url, { max: 1 });
+  const plans = await counting.begin(async (transaction) => {
+    const counted = async () => {
+      const [row] = await transaction<{ plans: number }[]>`
+        select coalesce(sum(s.plans), 0)::integer as plans
+        from pg_stat_statements as s
+        where s.dbid = (select d.oid from pg_database as d where d.datname = current_database())
+      `;
+      return row?.plans ?? Number.NaN;
+    };
+    await transaction`
+      select
+        set_config('pg_stat_statements.track', 'all', true),
+        set_config('pg_stat_statements.track_planning', 'on', true)
+    `;
+    const before = await counted();
+    await transaction`
+      select set_config('rate_limiter.user_id', rate_limiter_private.operator()::text, true)
+    `;
+    await applyConfiguration(transaction, configurationOf([{ file: "planned", text }]), {
+      reason: "planned",
+      prune: false,
+      takeOver: false,
+    });
+    return (await counted()) - before;
+  });
+  await counting.end();
+  return plans;
+}
 
 async function countedApply(text: string) {
   let statements = 0;
