@@ -10,6 +10,8 @@ export interface Storage {
     url: string;
     headers: IncomingMessage["headers"];
     bytes: number;
+    /** Whether its connection has ended before all of it came. */
+    isAborted: boolean;
   }[];
   close(): Promise<void>;
 }
@@ -22,6 +24,7 @@ export async function startStorage(): Promise<Storage> {
       url: request.url ?? "",
       headers: request.headers,
       bytes: 0,
+      isAborted: false,
     };
     requests.push(seen);
     request.on("data", (data: Buffer) => {
@@ -29,6 +32,9 @@ export async function startStorage(): Promise<Storage> {
     });
     request.on("end", () => answer(request, response));
     request.on("error", () => {});
+    request.on("close", () => {
+      seen.isAborted = !request.complete;
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
