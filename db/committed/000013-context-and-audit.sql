@@ -1,5 +1,5 @@
 --! Previous: sha1:c629dfa0bd71b2fe7f508f9774f3acbf3ff7295b
---! Hash: sha1:4e535b19be85b10f4274d8699b016eb507ece2db
+--! Hash: sha1:c7273ff1b7e940538db689922ff50c4d830a2f0a
 --! Message: context and audit
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:4e535b19be85b10f4274d8699b016eb507ece2db
---! Hash: sha1:8263d43fdd49550ac406d22ce48f56cc0d6d6fa3
+--! Previous: sha1:c7273ff1b7e940538db689922ff50c4d830a2f0a
+--! Hash: sha1:555cd4731ef45af8881da4fb726e799466f92603
 --! Message: access and settings
 
 -- Access

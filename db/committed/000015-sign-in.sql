@@ -1,5 +1,5 @@
---! Previous: sha1:8263d43fdd49550ac406d22ce48f56cc0d6d6fa3
---! Hash: sha1:c407fa7429f6774174d9eac3c6d0f28c8248125c
+--! Previous: sha1:555cd4731ef45af8881da4fb726e799466f92603
+--! Hash: sha1:2e76ed3353e9708e12a74cae7d553530fa85b7c3
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:c407fa7429f6774174d9eac3c6d0f28c8248125c
---! Hash: sha1:eea85c810314e939297f919df6790629e77aff1c
+--! Previous: sha1:2e76ed3353e9708e12a74cae7d553530fa85b7c3
+--! Hash: sha1:35327007ecda50f7b18924506af61904c33b2a08
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:eea85c810314e939297f919df6790629e77aff1c
---! Hash: sha1:219349df6a5c608db3b1141d0e69476c8d7d1a1a
+--! Previous: sha1:35327007ecda50f7b18924506af61904c33b2a08
+--! Hash: sha1:82b98f972d462ad6c63a7ed33e4a8d09e306e630
 --! Message: partitions and arithmetic
 
 -- Partitions

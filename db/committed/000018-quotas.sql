@@ -1,5 +1,5 @@
---! Previous: sha1:219349df6a5c608db3b1141d0e69476c8d7d1a1a
---! Hash: sha1:f0cb13446765bce75a421b121658512e164769bb
+--! Previous: sha1:82b98f972d462ad6c63a7ed33e4a8d09e306e630
+--! Hash: sha1:b40f4a60c86e02a73df3b95284b541af1a0c4e1a
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:f0cb13446765bce75a421b121658512e164769bb
---! Hash: sha1:6842613ddeca970b48e2f6c4525e22076c6091f0
+--! Previous: sha1:b40f4a60c86e02a73df3b95284b541af1a0c4e1a
+--! Hash: sha1:91f69fd3018c3bc21878ae0520742f8d6a773980
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:6842613ddeca970b48e2f6c4525e22076c6091f0
---! Hash: sha1:29d116ccd747ae991e8d7d969bf9ba856d8475e1
+--! Previous: sha1:91f69fd3018c3bc21878ae0520742f8d6a773980
+--! Hash: sha1:416cda2227ca5c214079003675f20f658ffdd6f2
 --! Message: layer 1
 
 -- Layer 1

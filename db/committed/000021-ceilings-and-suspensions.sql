@@ -1,5 +1,5 @@
---! Previous: sha1:29d116ccd747ae991e8d7d969bf9ba856d8475e1
---! Hash: sha1:dd639e28a936d78e2096eda1bfd9a70b9d2c8fe6
+--! Previous: sha1:416cda2227ca5c214079003675f20f658ffdd6f2
+--! Hash: sha1:88fe94a2fdf43ef81112d3b355d34d7db370e3f0
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:dd639e28a936d78e2096eda1bfd9a70b9d2c8fe6
---! Hash: sha1:182a3affe59dc4188b224584c1cd63902e63f672
+--! Previous: sha1:88fe94a2fdf43ef81112d3b355d34d7db370e3f0
+--! Hash: sha1:3a66f8e6a429cae8a7b748610f9eeea9a713d5db
 --! Message: denials
 
 -- Demand

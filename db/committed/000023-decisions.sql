@@ -1,5 +1,5 @@
---! Previous: sha1:182a3affe59dc4188b224584c1cd63902e63f672
---! Hash: sha1:dba1c190de24a7220ea6e0e1755737c224a7e2b8
+--! Previous: sha1:3a66f8e6a429cae8a7b748610f9eeea9a713d5db
+--! Hash: sha1:1828f6c4f7fe0935ae112bd96e6e98fce80c1543
 --! Message: decisions
 
 -- Decisions

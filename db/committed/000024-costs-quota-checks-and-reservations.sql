@@ -1,5 +1,5 @@
---! Previous: sha1:dba1c190de24a7220ea6e0e1755737c224a7e2b8
---! Hash: sha1:131e022dc39f06c3ce4ebc30b45480098ee95f4f
+--! Previous: sha1:1828f6c4f7fe0935ae112bd96e6e98fce80c1543
+--! Hash: sha1:63e0e8bbb3a9142acf7999dd3606a96e647d562b
 --! Message: costs quota checks and reservations
 
 -- Costs

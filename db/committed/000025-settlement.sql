@@ -1,5 +1,5 @@
---! Previous: sha1:131e022dc39f06c3ce4ebc30b45480098ee95f4f
---! Hash: sha1:55749aeec2d28be6ac107ffc4c2aec47996bcc5f
+--! Previous: sha1:63e0e8bbb3a9142acf7999dd3606a96e647d562b
+--! Hash: sha1:86c71e35cffde8493846ae9ffe1f132224efe596
 --! Message: settlement
 
 -- Settlement

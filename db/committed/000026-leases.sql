@@ -1,5 +1,5 @@
---! Previous: sha1:55749aeec2d28be6ac107ffc4c2aec47996bcc5f
---! Hash: sha1:244835f13abfa83733c5cae8b140eea7e87ee33b
+--! Previous: sha1:86c71e35cffde8493846ae9ffe1f132224efe596
+--! Hash: sha1:9e394092d1d1ac472f4580f94a6a03a93f9963d6
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:244835f13abfa83733c5cae8b140eea7e87ee33b
---! Hash: sha1:84afa3b5024ef487fee654f1da765ad98bf40a08
+--! Previous: sha1:9e394092d1d1ac472f4580f94a6a03a93f9963d6
+--! Hash: sha1:2122dc713d342d52ec0221df7b1ef10ca2ac58f8
 --! Message: exchanges of leases
 
 -- Exchanges of leases

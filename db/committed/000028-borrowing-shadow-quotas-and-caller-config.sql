@@ -1,5 +1,5 @@
---! Previous: sha1:84afa3b5024ef487fee654f1da765ad98bf40a08
---! Hash: sha1:1612769eabf2a5de5162e1025e1970b1b431db67
+--! Previous: sha1:2122dc713d342d52ec0221df7b1ef10ca2ac58f8
+--! Hash: sha1:a197d7fa2d8347efc2c4c0757d78ae626c674db4
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:1612769eabf2a5de5162e1025e1970b1b431db67
---! Hash: sha1:a1dc90c6a89021e8dfa04c6df3b15e1f0c4963a6
+--! Previous: sha1:a197d7fa2d8347efc2c4c0757d78ae626c674db4
+--! Hash: sha1:0648e6aa15325ff5ecb4d6acff10dcb7077ad79f
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:a1dc90c6a89021e8dfa04c6df3b15e1f0c4963a6
---! Hash: sha1:97038144b3e735eb28a6eb9dc2f5ff8fb1031d4b
+--! Previous: sha1:0648e6aa15325ff5ecb4d6acff10dcb7077ad79f
+--! Hash: sha1:fd5ffbb04c0572b2c420d926363d68994d938307
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:97038144b3e735eb28a6eb9dc2f5ff8fb1031d4b
---! Hash: sha1:880e70a8098dc0a38d94303de05f992483bff7dc
+--! Previous: sha1:fd5ffbb04c0572b2c420d926363d68994d938307
+--! Hash: sha1:3779acb050affdb195607c037296ecb3ef91ae15
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:880e70a8098dc0a38d94303de05f992483bff7dc
---! Hash: sha1:a3d0c193bbb9c6ca3c9f8669e23560d9b2ee1cf9
+--! Previous: sha1:3779acb050affdb195607c037296ecb3ef91ae15
+--! Hash: sha1:923e3384a3501904b015ffce7fa1f12342c679c3
 --! Message: retention
 
 -- Retention

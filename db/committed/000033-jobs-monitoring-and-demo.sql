@@ -1,5 +1,5 @@
---! Previous: sha1:a3d0c193bbb9c6ca3c9f8669e23560d9b2ee1cf9
---! Hash: sha1:26717a9a0b1ceb7368c5958a743d42f4ac8fb709
+--! Previous: sha1:923e3384a3501904b015ffce7fa1f12342c679c3
+--! Hash: sha1:62450084cc6ae883d9585214ad33e5853e1b137f
 --! Message: jobs monitoring and demo
 
 -- Jobs

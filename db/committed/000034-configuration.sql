@@ -1,5 +1,5 @@
---! Previous: sha1:26717a9a0b1ceb7368c5958a743d42f4ac8fb709
---! Hash: sha1:0f144dd4f61ce0a9a673fcbf0eab8cebdd033d2e
+--! Previous: sha1:62450084cc6ae883d9585214ad33e5853e1b137f
+--! Hash: sha1:6360985c58a9d0a178a7c46e38606ffc6928954c
 --! Message: configuration
 
 -- Configuration
