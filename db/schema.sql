@@ -160,6 +160,13 @@ create type rate_limiter_admin.iops_limits as (
   min_reserve integer
 );
 
+create type rate_limiter_admin.new_access_key as (
+  app_id uuid,
+  access_key_id text,
+  name text,
+  expires_at timestamp with time zone
+);
+
 create type rate_limiter_admin.new_application as (
   name text,
   cluster_id uuid,
@@ -2285,6 +2292,12 @@ create function rate_limiter_admin.alert_channel()
   set search_path=pg_catalog, pg_temp;
   -- body cde07f8a71cf46d3
 
+create function rate_limiter_admin.alert_of_id(history_id uuid)
+  returns rate_limiter.alert_history
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 9a2e70a211ea2de9
+
 create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
@@ -2402,11 +2415,11 @@ create function rate_limiter_admin.failed_jobs()
   set search_path=pg_catalog, pg_temp;
   -- body 335a0fd94761e540
 
-create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registered integer, OUT unchanged integer)
+create function rate_limiter_admin.import_access_keys(entries rate_limiter_admin.new_access_key[], OUT registered integer, OUT unchanged integer)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8efaaf33d434950b
+  -- body 410ee385fdf1be94
 
 create function rate_limiter_admin.invite_user(email text, username text DEFAULT NULL::text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid, OUT user_id uuid, OUT invitation_id uuid, OUT token text)
   returns record
@@ -4643,7 +4656,7 @@ create function rate_limiter_internal.require_application(app_id uuid, resource 
 create function rate_limiter_internal.require_batch(entries integer)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 70d31a8ec6d4d0c1
+  -- body 098d4a7685257add
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -6930,6 +6943,7 @@ grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_lim
 grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adopt_grants(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.alert_of_id(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.apply_configuration(jsonb,text,text,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
@@ -6949,7 +6963,7 @@ grant execute on function rate_limiter_admin.export_applications(uuid,integer) t
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,timestamp with time zone,uuid,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid[],timestamp with time zone,uuid,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.import_access_keys(rate_limiter_admin.new_access_key[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.invite_user(text,text,text[],timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
@@ -7157,6 +7171,10 @@ comment on composite type column rate_limiter_admin.iops_limits.iops_burst is 'T
 comment on composite type column rate_limiter_admin.iops_limits.iops_limit is 'Tokens per second, sustained.';
 comment on composite type column rate_limiter_admin.iops_limits.min_reserve is 'Tokens that leases and lending never touch; none where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second, at most the sustained ones, which it is where absent.';
+comment on composite type column rate_limiter_admin.new_access_key.access_key_id is 'As the storage issued it: 1 to 128 visible ASCII characters.';
+comment on composite type column rate_limiter_admin.new_access_key.app_id is 'Its application.';
+comment on composite type column rate_limiter_admin.new_access_key.expires_at is 'Until when it counts; without an end where absent.';
+comment on composite type column rate_limiter_admin.new_access_key.name is 'What people call it.';
 comment on composite type column rate_limiter_admin.new_application.cluster_id is 'Its cluster; none where absent.';
 comment on composite type column rate_limiter_admin.new_application.metadata is 'A JSON object; empty where absent.';
 comment on composite type column rate_limiter_admin.new_application.name is 'Unique in its tenant.';
@@ -7225,6 +7243,7 @@ comment on function rate_limiter_admin.adopt_grants(pg_catalog.uuid) is 'Makes y
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
+comment on function rate_limiter_admin.alert_of_id(pg_catalog.uuid) is 'One alert, by the id that acknowledgeAlert takes.';
 comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@resultFieldName results
 Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
 
@@ -7263,7 +7282,7 @@ All that stands of what a configuration can hold and the caller may see, and whi
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
-createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
+createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
 comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
 Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
@@ -7281,7 +7300,7 @@ comment on function rate_limiter_admin.export_metrics(timestamp with time zone,t
 A page of the samples of a span of time, of these applications one after the other, each by time; of the first one those after the sample with this time and id, where they are given.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
-comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.import_access_keys(rate_limiter_admin.new_access_key[]) is 'registerAccessKey for 1 to 1,000 ids, all or none. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
 comment on function rate_limiter_admin.invite_user(pg_catalog.text,pg_catalog.text,pg_catalog.text[],timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Makes a user with roles, as assignRole gives them, and an invitation: acceptInvitation sets the password by its token, once, until expiresAt (the setting invitation_max_seconds where absent). The token is shown this once, and goes to the address where workers send mail.';
 comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
@@ -7302,7 +7321,7 @@ comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
-scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
+scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
 
 comment on function rate_limiter_admin.recent_usage(integer,integer) is '@behavior -connection +list
 @listSuffix omit
@@ -8874,6 +8893,7 @@ comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas o
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
 comment on type rate_limiter_admin.grant_kind is 'What was given: a role to a user, a role to a group of an identity provider, or a token.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
+comment on type rate_limiter_admin.new_access_key is 'An access key id of the storage that is to be registered.';
 comment on type rate_limiter_admin.new_application is 'An application that is to be made.';
 comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
@@ -9048,9 +9068,7 @@ comment on view column rate_limiter_admin.user_sessions.session_id is 'The sessi
 comment on view column rate_limiter_admin.user_sessions.user_agent is 'With which client.';
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
 comment on view rate_limiter.mv_daily_quota_usage is 'What each application used by day (UTC), as of the last refresh_daily_quota_usage().';
-comment on view rate_limiter.v_active_quotas is '@name active_quota
-@primaryKey app_id,config_id
-@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas
+comment on view rate_limiter.v_active_quotas is '@behavior -*
 The quotas of applications that are in force now, their own and the defaults of clusters.';
 
 comment on view rate_limiter.v_daily_quota_usage is '@name daily_quota_usage

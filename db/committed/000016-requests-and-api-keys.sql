@@ -11,10 +11,10 @@ immutable
 parallel safe
 as $$
 begin
-  if entries is null or entries not between 1 and 1000 then
+  if entries is null or entries not between 1 and 10000 then
     raise exception using
       errcode = 'QS422',
-      message = 'batch is not of 1 to 1000 entries',
+      message = 'batch is not of 1 to 10000 entries',
       detail = format('entries: %s', coalesce(entries, 0)),
       hint = 'Split it.';
   end if;
@@ -560,7 +560,7 @@ grant execute on function rate_limiter_admin.register_access_key(uuid, text, tex
 --! EndIncluded rate_limiter_admin/api_keys/register_access_key.sql
 --! Included rate_limiter_admin/api_keys/import_access_keys.sql
 create or replace function rate_limiter_admin.import_access_keys(
-  entries jsonb,
+  entries rate_limiter_admin.new_access_key[],
   out registered integer,
   out unchanged integer
 )
@@ -576,15 +576,17 @@ begin
 
   select i.registered, i.unchanged
   into registered, unchanged
-  from rate_limiter_private.import_access_keys(import_access_keys.entries) as i;
+  from rate_limiter_private.import_access_keys(to_jsonb(entries)) as i;
 end;
 $$;
 
-comment on function rate_limiter_admin.import_access_keys(jsonb) is
-  'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, '
-  'where wanted, name and expires_at. An id that the same application has already stays as it is. '
-  'Where entries are refused, detail says which and why, as JSON. For system administrators.';
-grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+comment on function rate_limiter_admin.import_access_keys(rate_limiter_admin.new_access_key[]) is
+  'registerAccessKey for 1 to 1,000 ids, all or none. An id that the same application has already '
+  'stays as it is. Where entries are refused, detail says which and why, as JSON. For system '
+  'administrators.';
+grant execute on function rate_limiter_admin.import_access_keys(
+  rate_limiter_admin.new_access_key[]
+) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/api_keys/import_access_keys.sql
 --! Included rate_limiter_admin/api_keys/rotate_api_key.sql
 create or replace function rate_limiter_admin.rotate_api_key(

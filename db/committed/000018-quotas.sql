@@ -1593,7 +1593,7 @@ $$;
 
 comment on function rate_limiter_admin.publish_quotas(text, rate_limiter_admin.new_quota[]) is
   E'@resultFieldName results\n'
-  'scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, '
+  'scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, '
   'nothing is published, and detail says which and why, as JSON, for the first hundred of them. '
   'Under a ceiling, name those that are lowered before those that are raised. Decisions of an '
   'application wait from when its quota is written until all are.';
@@ -1775,10 +1775,7 @@ where c.is_active
     or b.config_id is not null and not own.has_bandwidth);
 
 comment on view rate_limiter.v_active_quotas is
-  E'@name active_quota\n'
-  '@primaryKey app_id,config_id\n'
-  '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
-  '@fieldName application|@foreignFieldName activeQuotas\n'
+  E'@behavior -*\n'
   'The quotas of applications that are in force now, their own and the defaults of clusters.';
 comment on column rate_limiter.v_active_quotas.app_id is 'The application.';
 comment on column rate_limiter.v_active_quotas.app_name is 'Its name.';

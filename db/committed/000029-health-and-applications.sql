@@ -693,7 +693,7 @@ comment on function rate_limiter_admin.create_applications(
   rate_limiter_admin.new_application[]
 ) is
   E'@resultFieldName results\n'
-  'createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing '
+  'createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing '
   'is made, and detail says which and why, as JSON, for the first hundred of them.';
 grant execute on function rate_limiter_admin.create_applications(
   rate_limiter_admin.new_application[]

@@ -4,9 +4,12 @@ import type pg from "pg";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 import type { Sql } from "../postgres/connect.ts";
+import { alertChannelsPlugin } from "./graphql/alert-channels-plugin.ts";
 import { answersPlugin } from "./graphql/answers-plugin.ts";
 import { decimalPlugin } from "./graphql/decimal-plugin.ts";
+import { documentsPlugin } from "./graphql/documents-plugin.ts";
 import { durationPlugin } from "./graphql/duration-plugin.ts";
+import { enumsPlugin } from "./graphql/enums-plugin.ts";
 import { ideFiles, idePath } from "./graphql/ide-paths.ts";
 import { inflectionPlugin } from "./graphql/inflection-plugin.ts";
 import { limitsPlugin } from "./graphql/limits-plugin.ts";
@@ -61,7 +64,10 @@ export function apiPreset(parts: PresetParts): GraphileConfig.Preset {
       inflectionPlugin,
       durationPlugin,
       decimalPlugin,
+      enumsPlugin,
+      documentsPlugin,
       stableOrderPlugin,
+      alertChannelsPlugin,
       surfacePlugin,
       limitsPlugin({
         limits: settings,

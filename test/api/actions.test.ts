@@ -276,7 +276,7 @@ test("an alert is acknowledged once, by who runs the operations", async () => {
   );
   const { acknowledgeAlert } = await dataOf(as.ops_admin.ask(acknowledge, ours));
   expect(acknowledgeAlert.alert).toEqual({
-    ...{ status: "acknowledged", acknowledgedBy: mine.users.ops_admin },
+    ...{ status: "ACKNOWLEDGED", acknowledgedBy: mine.users.ops_admin },
   });
   expect(await refusalOf(as.ops_admin.ask(acknowledge, ours))).toBe(
     "QS409 alert is acknowledged already",
@@ -539,11 +539,11 @@ describe("whyThrottled", () => {
     await consume(appId, 1);
     const { whyThrottled } = await dataOf(as.app_admin.ask(why, { appId, operation: "list" }));
     expect(whyThrottled).toMatchObject([
-      { layer: 2, bucketType: "IOPS_L2", verdict: "exceeds_capacity", charge: "3.000000" },
+      { layer: 2, bucketType: "IOPS_L2", verdict: "EXCEEDS_CAPACITY", charge: "3.000000" },
     ]);
     const now = (await dataOf(as.app_admin.ask(why, { appId, operation: "read_small" })))
       .whyThrottled[0];
-    expect(now).toMatchObject({ verdict: "short", capacity: "1.000000", debt: "0" });
+    expect(now).toMatchObject({ verdict: "SHORT", capacity: "1.000000", debt: "0" });
     expect(now.versionId).toMatch(/^[\da-f-]{36}$/);
     expect(Number(now.tokens)).toBeLessThan(1);
     expect(Date.parse(now.passesAt)).toBeGreaterThan(Date.parse(now.moment));
@@ -563,7 +563,7 @@ describe("whyThrottled", () => {
     const { whyThrottled } = await dataOf(
       as.app_admin.ask(why, { appId, operation: "list", at: row?.at }),
     );
-    expect(whyThrottled[0].verdict).toBe("short");
+    expect(whyThrottled[0].verdict).toBe("SHORT");
     expect(Number(whyThrottled[0].tokens)).toBeLessThan(3);
   });
 
@@ -571,7 +571,7 @@ describe("whyThrottled", () => {
     const { appId } = await newApplication();
     await consume(appId, 1, "order-1");
     const { whyThrottled } = await dataOf(as.app_admin.ask(why, { appId, reference: "order-1" }));
-    expect(whyThrottled[0]).toMatchObject({ verdict: "enough", charge: "1.000000" });
+    expect(whyThrottled[0]).toMatchObject({ verdict: "ENOUGH", charge: "1.000000" });
     expect(Number(whyThrottled[0].tokens)).toBeGreaterThanOrEqual(1);
     expect(await refusalOf(as.app_admin.ask(why, { appId, reference: "order-2" }))).toBe(
       "QS404 unknown reference",
@@ -602,7 +602,7 @@ describe("whyThrottled", () => {
         await dataOf(client.ask(why, { appId: mine.appId, operation: "read_small" }))
       ).whyThrottled.find((row: { layer: number }) => row.layer === 1);
     expect(await layer1(as.app_admin)).toMatchObject({
-      ...{ verdict: "enough", tokens: null, capacity: null, versionId: null },
+      ...{ verdict: "ENOUGH", tokens: null, capacity: null, versionId: null },
     });
     expect((await layer1(as.system_admin)).capacity).not.toBeNull();
   });

@@ -31,11 +31,11 @@ describe("where an alert goes", () => {
     ];
     const shown = await destinationsOf({ channels });
     expect(shown).toEqual([
-      { channel: "email", target: "example.net" },
-      { channel: "email", target: "example.org" },
-      { channel: "log", target: null },
-      { channel: "slack", target: "hooks.slack.example" },
-      { channel: "webhook", target: "hooks.example.org" },
+      { channel: "EMAIL", target: "example.net" },
+      { channel: "EMAIL", target: "example.org" },
+      { channel: "LOG", target: null },
+      { channel: "SLACK", target: "hooks.slack.example" },
+      { channel: "WEBHOOK", target: "hooks.example.org" },
     ]);
     expect(JSON.stringify(shown)).not.toMatch(/secret|ann@|bob|8443|T0\//);
     expect(await destinationsOf({})).toEqual([]);
@@ -62,9 +62,14 @@ describe("an address that is not public", () => {
       }`,
       {
         input: {
-          ...{ appId: mine.appId, metricName: "depth", condition: ">", thresholdValue: 1 },
-          ...{ durationSeconds: 60, severity: "info" },
-          notificationConfig: { channels: [{ channel: "log" }, { channel: "webhook", url }] },
+          ...{
+            appId: mine.appId,
+            metricName: "depth",
+            condition: "GREATER_THAN",
+            thresholdValue: 1,
+          },
+          ...{ durationSeconds: 60, severity: "INFO" },
+          channels: [{ channel: "LOG" }, { channel: "WEBHOOK", url }],
         },
       },
     );

@@ -39,7 +39,7 @@ describe("the health of a cluster", () => {
       ),
     );
     expect(cluster).toEqual({
-      healthStatus: "degraded",
+      healthStatus: "DEGRADED",
       healthCheckedAt: expect.any(String),
       details: {
         ...{ endpoint: "https://s3.inside.example", healthCheckUrl: url, maxCapacity: "5000" },
@@ -58,7 +58,7 @@ describe("the health of a cluster", () => {
       }`),
       );
       expect(clusters.nodes).toEqual([
-        { clusterId: mine.clusterId, healthStatus: "degraded", details: null },
+        { clusterId: mine.clusterId, healthStatus: "DEGRADED", details: null },
       ]);
       expect(clusterDetails).toEqual({ totalCount: 0, nodes: [] });
     },
@@ -115,7 +115,7 @@ describe("the health check", () => {
     const { updateCluster } = await dataOf(
       as.system_admin.ask(update, { clusterId: theirs.clusterId, patch: { healthCheckUrl: null } }),
     );
-    expect(updateCluster.cluster.healthStatus).toBe("unknown");
+    expect(updateCluster.cluster.healthStatus).toBe("UNKNOWN");
     const { errors = [] } = await as.system_admin.ask(update, {
       clusterId: theirs.clusterId,
       patch: { healthStatus: "healthy" },

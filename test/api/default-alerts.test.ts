@@ -30,7 +30,7 @@ await sql`
 const seen = `query ($alert: UUID!) {
   alertConfig(alertId: $alert) { appId application { name } destinations { target } }
   alerts(first: 10, filter: { alertId: { equalTo: $alert } }) { nodes { appId status } }
-  alertNotifications(first: 10, filter: { status: { equalTo: "dead" } }) {
+  alertNotifications(first: 10, filter: { status: { equalTo: DEAD } }) {
     nodes { notificationId alertConfig { alertId } }
   }
 }`;
@@ -39,7 +39,7 @@ describe("a default alert", () => {
   test("is seen by a tenant, with its own applications' state and not where the operator hears of it", async () => {
     const data = await dataOf(as.tenant_admin.ask(seen, { alert: alertId }));
     expect(data.alertConfig).toEqual({ appId: null, application: null, destinations: [] });
-    expect(data.alerts.nodes).toEqual([{ appId: mine.appId, status: "triggered" }]);
+    expect(data.alerts.nodes).toEqual([{ appId: mine.appId, status: "TRIGGERED" }]);
     const told = data.alertNotifications.nodes.map(
       (each: { alertConfig: { alertId: string } }) => each.alertConfig.alertId,
     );
@@ -64,7 +64,7 @@ describe("a default alert", () => {
     const attempts = [
       `mutation { updateAlertConfig(input: { alertId: "${alertId}", patch: { isActive: false } }) { alertConfig { alertId } } }`,
       `mutation { deleteAlertConfig(input: { alertId: "${alertId}" }) { alertConfig { alertId } } }`,
-      `mutation { createAlertConfig(input: { metricName: "m", condition: ">", thresholdValue: 1, durationSeconds: 1, severity: "info", notificationConfig: {} }) { alertConfig { alertId } } }`,
+      `mutation { createAlertConfig(input: { metricName: "m", condition: GREATER_THAN, thresholdValue: 1, durationSeconds: 1, severity: INFO, channels: [] }) { alertConfig { alertId } } }`,
       `mutation { replayNotification(input: { notificationId: "${dead?.id}" }) { clientMutationId } }`,
     ];
     for (const attempt of attempts) {
@@ -97,7 +97,7 @@ describe("a default alert", () => {
         { id: alerts.nodes[0].historyId },
       ),
     );
-    expect(acknowledgeAlert.alert.status).toBe("acknowledged");
+    expect(acknowledgeAlert.alert.status).toBe("ACKNOWLEDGED");
   });
 
   test("is switched off by a tenant for itself alone", async () => {

@@ -221,7 +221,7 @@ describe("scheduleQuota and cancelQuota", () => {
     const { quotaVersions } = await dataOf(admin.ask(versions, { id: configId }));
     expect(quotaVersions.nodes.at(-1)).toMatchObject({
       changeReason: "called off",
-      newConfig: { is_active: false },
+      newConfig: { isActive: false },
     });
   });
 
@@ -285,10 +285,10 @@ test("two versions are compared field by field, and the old one is brought back"
   }`;
   const { compareQuotaVersions } = await dataOf(admin.ask(compare, { a, b }));
   expect(compareQuotaVersions).toContainEqual({
-    ...{ field: "iops.iops_limit", value: "50", otherValue: "70" },
+    ...{ field: "iops.iopsLimit", value: "50", otherValue: "70" },
   });
   expect(compareQuotaVersions).toContainEqual({
-    ...{ field: "bandwidth.bandwidth_limit_bps", value: null, otherValue: "1000" },
+    ...{ field: "bandwidth.bandwidthLimitBps", value: null, otherValue: "1000" },
   });
   expect(compareQuotaVersions.map((row: { field: string }) => row.field)).not.toContain("app_id");
 
@@ -338,7 +338,8 @@ describe("a candidate quota", () => {
       admin.ask(
         `query ($since: Datetime!, $until: Datetime!) {
           shadowReport(since: $since, until: $until) {
-            appId operations throttledOperations throttledTokens throttledBy firstThrottledAt
+            appId operations throttledOperations throttledTokens firstThrottledAt
+            throttledBy { reason operations }
             throttledOperationsMax unfoldedOperations leases deniedOperations notes problem
           }
         }`,
@@ -351,7 +352,7 @@ describe("a candidate quota", () => {
         operations: "5",
         throttledOperations: "3",
         throttledTokens: "3.000000",
-        throttledBy: { iops_l2: 3 },
+        throttledBy: [{ reason: "IOPS_L2", operations: "3" }],
         firstThrottledAt: expect.any(String),
         throttledOperationsMax: "3",
         unfoldedOperations: "0",

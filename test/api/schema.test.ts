@@ -2,6 +2,7 @@ import pg from "pg";
 import { makeSchema } from "postgraphile";
 import { lexicographicSortSchema, printSchema } from "postgraphile/graphql";
 import { afterAll, describe, expect, test } from "vitest";
+import { textEnums } from "../../src/api/graphql/enums.ts";
 import { secondFactors } from "../../src/api/identity/second-factors.ts";
 import { hashQueue } from "../../src/api/passwords/hash-queue.ts";
 import { apiPreset } from "../../src/api/preset.ts";
@@ -107,4 +108,40 @@ test("everything that can be asked for is described", () => {
   });
   // Readers of one row by its key say all in their name.
   expect(undescribed.filter((name) => !/^Query\.\w+$/.test(name))).toEqual([]);
+});
+
+test("each column that takes one of a few texts is an enum of just these", async () => {
+  const columns = await database.sql`
+    select
+      c.relname || '.' || a.attname as place,
+      pg_get_constraintdef(k.oid) as definition
+    from pg_constraint as k
+    join pg_class as c on c.oid = k.conrelid and not c.relispartition
+    join pg_namespace as n on n.oid = c.relnamespace
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.conkey[1]
+    where n.nspname in ('rate_limiter', 'rate_limiter_audit')
+      and k.contype = 'c'
+      and cardinality(k.conkey) = 1
+      and pg_get_constraintdef(k.oid) ~ '= ANY'
+      and has_column_privilege('rate_limiter_visitor', c.oid, a.attnum, 'select')
+  `;
+  expect(columns.length).toBeGreaterThan(8);
+  const known = new Map(
+    Object.values(textEnums).flatMap(({ values, at }) =>
+      at.map((place) => [place, Object.keys(values).sort()] as const),
+    ),
+  );
+  for (const { place, definition } of columns) {
+    const allowed = [...definition.matchAll(/'([^']+)'::/g)].map(([, text]) => text).sort();
+    // Both tables of denials are read through one view.
+    const view = place.replace(/^recent_denials/, "v_denial_counts");
+    const texts = known.get(view) ?? known.get(`v_${place}`);
+    expect.soft(texts, `${place}: ${definition}`).toEqual(allowed);
+  }
+});
+
+test("a row is looked up by one value, and none is called after its function", () => {
+  expect(fieldsOf("Query").filter((name) => /By\w+And/.test(name))).toEqual([]);
+  expect(Object.keys(schema.getTypeMap()).filter((name) => /Record$/.test(name))).toEqual([]);
+  expect(fieldsOf("Query")).not.toContain("activeQuotas");
 });

@@ -84,7 +84,7 @@ describe("applicationStatus", () => {
     const first = (await live.next()).data.applicationStatus;
     expect(first.application.name).toBe("application of mine");
     expect(first.application.buckets.nodes).toContainEqual({
-      ...{ bucketType: "IOPS_L2", currentTokens: "1000.000000", status: "healthy" },
+      ...{ bucketType: "IOPS_L2", currentTokens: "1000.000000", status: "HEALTHY" },
     });
     await database.as("rate_limiter_app")`
       select rate_limiter.consume(${mine.appId}, 'read_small', 0) from generate_series(1, 900)
@@ -151,7 +151,7 @@ describe("alertChanged", () => {
     await trigger(theirs, 77);
     await trigger(mine, 88);
     expect((await ours.next()).data.alertChanged).toEqual({
-      ...{ status: "triggered", actualValue: 88, application: { name: "application of mine" } },
+      ...{ status: "TRIGGERED", actualValue: 88, application: { name: "application of mine" } },
     });
     const seen = [await everyones.next(), await everyones.next()];
     expect(seen.map(({ data }) => data.alertChanged.actualValue)).toEqual([77, 88]);

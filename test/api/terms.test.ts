@@ -190,8 +190,8 @@ const actions: Readonly<Record<string, () => string | Promise<string>>> = {
     `mutation { registerAccessKey(input: { ${app},
       accessKeyId: "AKIA${crypto.randomUUID()}" }) { prefix } }`,
   "import access keys": () =>
-    `mutation { importAccessKeys(input: { entries: [{ app_id: "${appId}",
-      access_key_id: "AKIA${crypto.randomUUID()}" }] }) { registered } }`,
+    `mutation { importAccessKeys(input: { entries: [{ appId: "${appId}",
+      accessKeyId: "AKIA${crypto.randomUUID()}" }] }) { registered } }`,
   "lift a suspension": async () =>
     `mutation { liftSuspension(input: { suspensionId: "${await suspension()}", reason: "r" }) {
       suspension { reason } } }`,
@@ -289,8 +289,8 @@ describe("a tenant's administrator", () => {
       as.tenant_admin.ask("{ ceilingUsage { kind maxLimit currentLimit peakLimit } }"),
     );
     expect(ceilingUsage).toMatchObject([
-      { kind: "iops", maxLimit: "10000", currentLimit: "10000", peakLimit: "10000" },
-      { kind: "bandwidth" },
+      { kind: "IOPS", maxLimit: "10000", currentLimit: "10000", peakLimit: "10000" },
+      { kind: "BANDWIDTH" },
     ]);
   });
 
@@ -352,10 +352,13 @@ test("limits that are none yet are tried on what was admitted", async () => {
   const { tryQuota } = await dataOf(
     as.tenant_admin.ask(
       `{ tryQuota(${span}, appId: "${id}", iops: { iopsLimit: 6, burstDurationSeconds: 1 }) {
-        operations throttledOperations throttledBy } }`,
+        operations throttledOperations throttledBy { reason operations } } }`,
     ),
   );
-  expect(tryQuota).toMatchObject({ operations: "4", throttledBy: { iops_l2: 2 } });
+  expect(tryQuota).toMatchObject({
+    operations: "4",
+    throttledBy: [{ reason: "IOPS_L2", operations: "2" }],
+  });
   const foreign = `{ tryQuota(${span}, appId: "${theirs.appId}", iops: { iopsLimit: 6 }) {
     operations } }`;
   expect(await refusalOf(as.tenant_admin.ask(foreign))).toBe("QS404 unknown application");

@@ -45,9 +45,9 @@ describe("whyThrottled of a size", () => {
     await publish(sql, { appId }, { bytes: 1000, oversize: true });
     await consume(moment(100), "read_small", 3500);
     const at = moment(100.5);
-    expect(await ask({ at })).toMatchObject([{ verdict: "enough" }]);
+    expect(await ask({ at })).toMatchObject([{ verdict: "ENOUGH" }]);
     expect(await ask({ at, size: null })).toMatchObject([
-      { verdict: "short", charge: "0", passesAt: expect.stringContaining("00:01:42.5") },
+      { verdict: "SHORT", charge: "0", passesAt: expect.stringContaining("00:01:42.5") },
     ]);
   });
 });
@@ -71,7 +71,7 @@ describe("whyThrottled shows debt", () => {
     await consume(moment(200), "read_small", 1000);
     const [row] = await ask({ size: "200", at: moment(101) });
     expect(row).toMatchObject({
-      ...{ verdict: "short", charge: "200", tokens: "-1500.000000", debt: "1500.000000" },
+      ...{ verdict: "SHORT", charge: "200", tokens: "-1500.000000", debt: "1500.000000" },
       ...{ debtPaidAt: expect.stringContaining("00:01:42.5"), owed: "0" },
     });
     const waited = Date.parse(row.passesAt) - Date.parse(moment(101));
@@ -84,8 +84,8 @@ describe("whyThrottled shows debt", () => {
     await consume(now, "read_small", 3_601_000);
     const rows = await ask({ size: "1" });
     expect(rows).toMatchObject([
-      { bucketType: "IOPS_L2", verdict: "enough", debt: "0", debtPaidAt: null },
-      { bucketType: "BANDWIDTH_L2", verdict: "short", debtPaidAt: expect.any(String) },
+      { bucketType: "IOPS_L2", verdict: "ENOUGH", debt: "0", debtPaidAt: null },
+      { bucketType: "BANDWIDTH_L2", verdict: "SHORT", debtPaidAt: expect.any(String) },
     ]);
     expect(Number(rows[1].debt)).toBeGreaterThan(3_000_000);
   });
@@ -111,8 +111,8 @@ describe("whyThrottled of an operation under a reference", () => {
       )
     `;
     expect(await ask({ operation: null, reference: "upload-1" })).toMatchObject([
-      { charge: "1.000100", tokens: "100.000000", verdict: "enough" },
-      { charge: "4096", tokens: "100000.000000", verdict: "enough" },
+      { charge: "1.000100", tokens: "100.000000", verdict: "ENOUGH" },
+      { charge: "4096", tokens: "100000.000000", verdict: "ENOUGH" },
     ]);
   });
 });
@@ -138,11 +138,11 @@ describe("whyThrottled at layer 1", () => {
     const at = moment(60.05);
     const [mineFound] = await ask({ at, operation: "write_small" });
     expect(mineFound).toMatchObject({
-      ...{ layer: 1, verdict: "enough", tokens: null, debt: null, reserveTokens: "4.000000" },
+      ...{ layer: 1, verdict: "ENOUGH", tokens: null, debt: null, reserveTokens: "4.000000" },
     });
     appId = sibling;
     const [siblings] = await ask({ at, operation: "write_small" });
-    expect(siblings).toMatchObject({ verdict: "short", reserveTokens: null });
+    expect(siblings).toMatchObject({ verdict: "SHORT", reserveTokens: null });
     expect(siblings.passesAt, "it would tell what the cluster holds").toBeNull();
   });
 });
@@ -166,7 +166,7 @@ describe("whyThrottled tells other tenants of a cluster's balance", () => {
     for (const operation of ["head", "list", "read_small", "write_small", "write_large"]) {
       verdicts.add(await verdictOf(moment(60), operation));
     }
-    expect([...verdicts]).toEqual(["enough"]);
+    expect([...verdicts]).toEqual(["ENOUGH"]);
   });
 });
 
@@ -189,9 +189,9 @@ describe("whyThrottled agrees with the decision", () => {
     `;
     const rows = await ask({ at, operation, size: size === null ? null : String(size) });
     const verdicts: string[] = rows.map((row: { verdict: string }) => row.verdict);
-    expect(verdicts.every((verdict) => verdict === "enough")).toBe(decision?.allowed);
-    expect(verdicts.includes("exceeds_capacity")).toBe(decision?.reason === "exceeds_capacity");
-    const short = rows.find((row: { verdict: string }) => row.verdict === "short");
+    expect(verdicts.every((verdict) => verdict === "ENOUGH")).toBe(decision?.allowed);
+    expect(verdicts.includes("EXCEEDS_CAPACITY")).toBe(decision?.reason === "exceeds_capacity");
+    const short = rows.find((row: { verdict: string }) => row.verdict === "SHORT");
     if (decision?.retry_after_ms && short) {
       expect(short.bucketType.toLowerCase()).toBe(decision.reason);
       const waits = rows.map((row: { passesAt: string }) => Date.parse(row.passesAt));
@@ -204,11 +204,11 @@ describe("whyThrottled agrees with the decision", () => {
       update rate_limiter.app_facts set needs_iops_quota = true where app_id = ${appId}
     `;
     expect(await ask({})).toMatchObject([
-      { layer: 2, bucketType: "IOPS_L2", verdict: "no_quota", charge: "1.000000", passesAt: null },
+      { layer: 2, bucketType: "IOPS_L2", verdict: "NO_QUOTA", charge: "1.000000", passesAt: null },
     ]);
     await publish(sql, { appId }, { iops: 10 }, new Date().toISOString());
     await fillBuckets(sql, appId);
-    expect(await ask({})).toMatchObject([{ verdict: "enough" }]);
+    expect(await ask({})).toMatchObject([{ verdict: "ENOUGH" }]);
   });
 });
 
@@ -225,7 +225,7 @@ describe("buckets show debt", () => {
     await publish(sql, { appId }, { bytes: 1000, oversize: true });
     await consume(new Date().toISOString(), "read_small", 101_000);
     const [bucket] = await shown();
-    expect(bucket.status).toBe("debt");
+    expect(bucket.status).toBe("DEBT");
     expect(Number(bucket.currentTokens)).toBe(-Number(bucket.debt));
     expect(Number(bucket.debtSeconds)).toBeCloseTo(Number(bucket.debt) / 1000, 1);
     expect(Number(bucket.debt)).toBeGreaterThan(90_000);
@@ -238,11 +238,11 @@ describe("buckets show debt", () => {
     await sql`
       update rate_limiter.quota_configs set valid_to = clock_timestamp() where app_id = ${appId}
     `;
-    expect(await shown()).toMatchObject([{ status: "debt", debtSeconds: null }]);
+    expect(await shown()).toMatchObject([{ status: "DEBT", debtSeconds: null }]);
   });
 
   test("none where there is none", async () => {
     await publish(sql, { appId }, { iops: 10 });
-    expect(await shown()).toMatchObject([{ status: "healthy", debt: "0", debtSeconds: "0" }]);
+    expect(await shown()).toMatchObject([{ status: "HEALTHY", debt: "0", debtSeconds: "0" }]);
   });
 });

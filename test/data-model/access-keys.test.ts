@@ -203,7 +203,7 @@ describe("import_access_keys", () => {
   });
   const importAll = async (sql: TransactionSql, entries: unknown) => {
     const [row] = await sql`
-      select * from rate_limiter_admin.import_access_keys(${sql.json(entries as never)})
+      select * from rate_limiter_private.import_access_keys(${sql.json(entries as never)})
     `;
     return row;
   };
@@ -278,7 +278,16 @@ describe("import_access_keys", () => {
 
   test("is for system administrators alone", async () => {
     for (const role of roleNames.filter((name) => name !== "system_admin")) {
-      await as(role, (sql) => expectSqlState(importAll(sql, [entry(id)]), "QS403"));
+      await as(role, (sql) =>
+        expectSqlState(
+          sql`
+            select rate_limiter_admin.import_access_keys(
+              array[row(${mine.appId}, ${id}, null, null)::rate_limiter_admin.new_access_key]
+            )
+          `,
+          "QS403",
+        ),
+      );
     }
   });
 });

@@ -1,4 +1,5 @@
 import type { TransactionSql } from "../../postgres/connect.ts";
+import { camelKeys } from "../camel-keys.ts";
 import type { ExportRequest } from "./export-request.ts";
 import { type InTransaction, type Pages, pageSize } from "./pages.ts";
 import { keyOf, type Row } from "./row.ts";
@@ -19,7 +20,7 @@ async function readPage(
   { since, until, appId }: ExportRequest,
   [createdAt = null, logId = null]: readonly (string | null)[],
 ): Promise<readonly Row[]> {
-  return sql<Row[]>`
+  const rows = await sql<Row[]>`
     select
       to_jsonb(l.created_at) #>> '{}' as "createdAt", l.log_id as "logId",
       l.tenant_id as "tenantId", l.app_id as "appId", l.user_id as "userId", l.action,
@@ -31,4 +32,9 @@ async function readPage(
       ${since}, ${until}, ${appId}, ${createdAt}, ${logId}, ${pageSize}
     ) as l
   `;
+  return rows.map((row) => ({
+    ...row,
+    oldValues: camelKeys(row.oldValues, 1),
+    newValues: camelKeys(row.newValues, 1),
+  }));
 }

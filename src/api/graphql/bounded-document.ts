@@ -30,7 +30,7 @@ export interface DocumentBounds {
 
 export const boundsOfSignedIn: DocumentBounds = {
   ...{ tokens: 10_000, lines: 2_000 },
-  ...{ selections: 2_000, operations: 20, comparisons: 50_000, values: 50_000 },
+  ...{ selections: 2_000, operations: 20, comparisons: 50_000, values: 100_000 },
 };
 
 /** Enough for every sign-in, for a subscription, and for the introspection of usual tools. */

@@ -10,6 +10,7 @@ import {
   type SelectionSetNode,
 } from "postgraphile/graphql";
 import { ApiError, notSignedIn } from "../api-error.ts";
+import { camelKeys } from "../camel-keys.ts";
 import type { Identity } from "../identity/access-token.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Claim, KeptAnswers } from "../requests/kept-answers.ts";
@@ -119,7 +120,11 @@ async function changesOf({ client, complete, becomeLogin }: RequestTransaction) 
      from rate_limiter_private.changes_of_transaction($1)`,
     [maxChanges],
   );
-  return rows;
+  return rows.map(({ oldValues, newValues, ...row }) => ({
+    ...row,
+    oldValues: camelKeys(oldValues, 1),
+    newValues: camelKeys(newValues, 1),
+  }));
 }
 
 /** Of two tokens of an account, one may be allowed less than what the other one was answered. */

@@ -63,9 +63,9 @@ export function subscriptionsPlugin(sql: Sql): GraphileConfig.Plugin {
         type OverviewStatus {
           at: Datetime!
           """As recentUsage answers it."""
-          usage: [RecentUsageRecord]!
+          usage: [RecentUsage]!
           """As clusterBuckets answers it."""
-          buckets: [ClusterBucketsRecord]!
+          buckets: [ClusterBucket]!
         }
 
         extend type Subscription {

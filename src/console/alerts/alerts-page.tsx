@@ -22,6 +22,7 @@ import { useTell } from "../ui/toasts.tsx";
 import {
   AcknowledgeAlertDocument,
   AlertChangedDocument,
+  type AlertStatus,
   AlertsDocument,
   type AlertsQuery,
 } from "./alerts.operations.ts";
@@ -31,8 +32,8 @@ import { Undelivered } from "./undelivered.tsx";
 
 type Alert = NonNullable<NonNullable<AlertsQuery["alerts"]>["nodes"][number]>;
 
-const open = ["triggered", "acknowledged"];
-const every = [...open, "resolved"];
+const open: AlertStatus[] = ["TRIGGERED", "ACKNOWLEDGED"];
+const every: AlertStatus[] = [...open, "RESOLVED"];
 
 export default function AlertsPage() {
   const { status } = useSearch({ from: "/alerts" });
@@ -111,8 +112,8 @@ function AlertItem({ alert }: { readonly alert: Alert }) {
 function Standing({ alert }: { readonly alert: Alert }) {
   const mayUpdate = useMay("application:update");
   const mayMonitor = useMay("system:monitor");
-  if (alert.status === "resolved") return <Badge tone="good">resolved</Badge>;
-  if (alert.status === "acknowledged") return <Badge tone="info">acknowledged</Badge>;
+  if (alert.status === "RESOLVED") return <Badge tone="good">resolved</Badge>;
+  if (alert.status === "ACKNOWLEDGED") return <Badge tone="info">acknowledged</Badge>;
   return mayUpdate || mayMonitor ? (
     <Acknowledge alert={alert} />
   ) : (

@@ -15,27 +15,48 @@ export type AcknowledgeAlertInput = {
   historyId: string;
 };
 
+/** How a metric is compared with the threshold of an alert. */
+export type AlertCondition =
+  | 'EQUAL'
+  | 'GREATER_THAN'
+  | 'GREATER_THAN_OR_EQUAL'
+  | 'LESS_THAN'
+  | 'LESS_THAN_OR_EQUAL'
+  | 'NOT_EQUAL';
+
+/** How bad what an alert tells is. */
+export type AlertSeverity =
+  | 'CRITICAL'
+  | 'INFO'
+  | 'WARNING';
+
+/** Where an alert is. */
+export type AlertStatus =
+  | 'ACKNOWLEDGED'
+  | 'RESOLVED'
+  | 'TRIGGERED';
+
 export type AlertsQueryVariables = Exact<{
-  statuses: Array<string> | string;
+  statuses: Array<AlertStatus> | AlertStatus;
 }>;
 
 
-export type AlertsQuery = { alerts: { nodes: Array<{ historyId: string, status: string, triggeredAt: string, acknowledgedAt: string | null, resolvedAt: string | null, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { appId: string | null, metricName: string, severity: string, condition: string, durationSeconds: number } | null } | null> } | null };
+export type AlertsQuery = { alerts: { nodes: Array<{ historyId: string, status: AlertStatus, triggeredAt: string, acknowledgedAt: string | null, resolvedAt: string | null, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { appId: string | null, metricName: string, severity: AlertSeverity, condition: AlertCondition, durationSeconds: number } | null } | null> } | null };
 
 export type AcknowledgeAlertMutationVariables = Exact<{
   input: AcknowledgeAlertInput;
 }>;
 
 
-export type AcknowledgeAlertMutation = { acknowledgeAlert: { alert: { historyId: string, status: string, acknowledgedAt: string | null } | null } | null };
+export type AcknowledgeAlertMutation = { acknowledgeAlert: { alert: { historyId: string, status: AlertStatus, acknowledgedAt: string | null } | null } | null };
 
 export type AlertChangedSubscriptionVariables = Exact<{ [key: string]: never; }>;
 
 
-export type AlertChangedSubscription = { alertChanged: { historyId: string, status: string } | null };
+export type AlertChangedSubscription = { alertChanged: { historyId: string, status: AlertStatus } | null };
 
 export const AlertsDocument = `
-query Alerts($statuses: [String!]!) {
+query Alerts($statuses: [AlertStatus!]!) {
   alerts(
     first: 100
     filter: {status: {in: $statuses}}

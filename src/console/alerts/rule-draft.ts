@@ -1,5 +1,10 @@
 import type { Condition } from "./conditions.ts";
-import type { AlertRulesQuery, CreateAlertConfigInput } from "./rules.operations.ts";
+import type {
+  AlertChannelInput,
+  AlertRulesQuery,
+  AlertSeverity,
+  CreateAlertConfigInput,
+} from "./rules.operations.ts";
 
 export type Rule = NonNullable<NonNullable<AlertRulesQuery["alertConfigs"]>["nodes"][number]>;
 
@@ -10,7 +15,7 @@ export interface RuleDraft {
   readonly threshold: string;
   readonly durationSeconds: string;
   readonly cooldownSeconds: string;
-  readonly severity: string;
+  readonly severity: AlertSeverity;
   /** The channel it is sent through; keep leaves what is there, which is not told. */
   readonly channel: "keep" | "none" | "log" | "webhook" | "slack" | "email";
   readonly target: string;
@@ -30,23 +35,23 @@ export const systemMetrics = [
   ["qos_cluster_health", "Health of its cluster: 1, 0.5 or 0"],
 ] as const;
 
-export const severities = ["info", "warning", "critical"] as const;
+export const severities = ["INFO", "WARNING", "CRITICAL"] as const;
 
 export function draftOf(rule: Rule | undefined): RuleDraft {
   return {
     metricName: rule?.metricName ?? systemMetrics[0][0],
-    condition: (rule?.condition ?? ">") as Condition,
+    condition: (rule?.condition ?? "GREATER_THAN") as Condition,
     threshold: rule === undefined ? "" : String(rule.thresholdValue),
     durationSeconds: String(rule?.durationSeconds ?? 60),
     cooldownSeconds: String(rule?.cooldownSeconds ?? 300),
-    severity: rule?.severity ?? "warning",
+    severity: rule?.severity ?? "WARNING",
     ...{ channel: rule === undefined ? "none" : "keep", target: "", secret: "" },
   };
 }
 
 type Limits = Omit<
   CreateAlertConfigInput,
-  "appId" | "clientMutationId" | "cooldownSeconds" | "notificationConfig"
+  "appId" | "clientMutationId" | "cooldownSeconds" | "channels"
 > & {
   readonly cooldownSeconds: number;
 };
@@ -60,20 +65,24 @@ export function conditionOf(draft: RuleDraft): Limits {
   };
 }
 
-/** What notificationConfig takes; undefined where what is there stays. */
-export function channelOf({ channel, target, secret }: RuleDraft): object | undefined {
+/** Where it is told from now on; undefined where what is there stays. */
+export function channelsOf({
+  channel,
+  target,
+  secret,
+}: RuleDraft): AlertChannelInput[] | undefined {
   switch (channel) {
     case "keep":
       return undefined;
     case "none":
-      return {};
+      return [];
     case "log":
-      return { channel };
+      return [{ channel: "LOG" }];
     case "email":
-      return { channel, to: target.split(/[\s,]+/).filter(Boolean) };
+      return [{ channel: "EMAIL", to: target.split(/[\s,]+/).filter(Boolean) }];
     case "slack":
-      return { channel, url: target };
+      return [{ channel: "SLACK", url: target }];
     case "webhook":
-      return { channel, url: target, ...(secret && { secret }) };
+      return [{ channel: "WEBHOOK", url: target, ...(secret && { secret }) }];
   }
 }

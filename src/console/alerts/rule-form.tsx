@@ -8,7 +8,7 @@ import { ProblemNote } from "../ui/problem-note.tsx";
 import { useTell } from "../ui/toasts.tsx";
 import { conditions } from "./conditions.ts";
 import {
-  channelOf,
+  channelsOf,
   conditionOf,
   draftOf,
   type Rule,
@@ -150,17 +150,17 @@ function useSave(appId: string | null, rule: Rule | undefined) {
   const update = useAction(UpdateAlertRuleDocument);
 
   async function save(draft: RuleDraft): Promise<boolean> {
-    const notificationConfig = channelOf(draft);
+    const channels = channelsOf(draft);
     const limits = conditionOf(draft);
     const done = rule
       ? await update.act({
           input: {
             alertId: rule.alertId,
-            patch: { ...limits, ...(notificationConfig && { notificationConfig }) },
+            patch: { ...limits, ...(channels && { channels }) },
           },
         })
       : await create.act({
-          input: { appId, ...limits, notificationConfig: notificationConfig ?? {} },
+          input: { appId, ...limits, channels: channels ?? [] },
         });
     return done !== undefined;
   }

@@ -5,10 +5,42 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** By which way an alert is told. */
+export type AlertChannel =
+  | 'EMAIL'
+  | 'LOG'
+  | 'SLACK'
+  | 'WEBHOOK';
+
+/** One place that an alert is told to. */
+export type AlertChannelInput = {
+  /** By which way. */
+  channel: AlertChannel;
+  /** What is told there; all of it where absent. */
+  events?: Array<AlertEvent> | null | undefined;
+  /** What a webhook's calls are signed by: 16 to 256 characters. */
+  secret?: string | null | undefined;
+  /** 1 to 20 addresses of an email. */
+  to?: Array<string> | null | undefined;
+  /** Of a webhook or of Slack. */
+  url?: string | null | undefined;
+};
+
+/** How a metric is compared with the threshold of an alert. */
+export type AlertCondition =
+  | 'EQUAL'
+  | 'GREATER_THAN'
+  | 'GREATER_THAN_OR_EQUAL'
+  | 'LESS_THAN'
+  | 'LESS_THAN_OR_EQUAL'
+  | 'NOT_EQUAL';
+
 /** Represents an update to a `AlertConfig`. Fields that are set will be updated. */
 export type AlertConfigPatch = {
+  /** Where it is told, at most 20 places; an empty list for none. */
+  channels?: Array<AlertChannelInput> | null | undefined;
   /** How a sample is compared with the threshold: >, <, >=, <=, = or !=. */
-  condition?: string | null | undefined;
+  condition?: AlertCondition | null | undefined;
   /** How long after one trigger the next is held back. */
   cooldownSeconds?: number | null | undefined;
   /** How long every sample must meet the condition before the alert is triggered; of a count of the system (qos_…) whole minutes, rounded up. */
@@ -17,35 +49,45 @@ export type AlertConfigPatch = {
   isActive?: boolean | null | undefined;
   /** The metric watched. */
   metricName?: string | null | undefined;
-  /** Where to send notifications. May hold secrets of webhooks: never audited. */
-  notificationConfig?: unknown;
   /** info, warning or critical. */
-  severity?: string | null | undefined;
+  severity?: AlertSeverity | null | undefined;
   /** The threshold. */
   thresholdValue?: number | null | undefined;
 };
+
+/** What is told of an alert. */
+export type AlertEvent =
+  | 'ACKNOWLEDGED'
+  | 'RESOLVED'
+  | 'TRIGGERED';
+
+/** How bad what an alert tells is. */
+export type AlertSeverity =
+  | 'CRITICAL'
+  | 'INFO'
+  | 'WARNING';
 
 /** All input for the create `AlertConfig` mutation. */
 export type CreateAlertConfigInput = {
   /** The application watched; null for every application of a tenant that has default alerts. */
   appId?: string | null | undefined;
+  /** Where it is told, at most 20 places; an empty list for none. */
+  channels: Array<AlertChannelInput>;
   /**
    * An arbitrary string value with no semantic meaning. Will be included in the
    * payload verbatim. May be used to track mutations by the client.
    */
   clientMutationId?: string | null | undefined;
   /** How a sample is compared with the threshold: >, <, >=, <=, = or !=. */
-  condition: string;
+  condition: AlertCondition;
   /** How long after one trigger the next is held back. */
   cooldownSeconds?: number | null | undefined;
   /** How long every sample must meet the condition before the alert is triggered; of a count of the system (qos_…) whole minutes, rounded up. */
   durationSeconds: number;
   /** The metric watched. */
   metricName: string;
-  /** Where to send notifications. May hold secrets of webhooks: never audited. */
-  notificationConfig: unknown;
   /** info, warning or critical. */
-  severity: string;
+  severity: AlertSeverity;
   /** The threshold. */
   thresholdValue: number;
 };
@@ -77,21 +119,21 @@ export type UpdateAlertConfigInput = {
 export type AlertRulesQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type AlertRulesQuery = { alertConfigs: { nodes: Array<{ alertId: string, appId: string | null, metricName: string, condition: string, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: string, isActive: boolean, application: { name: string } | null } | null> } | null };
+export type AlertRulesQuery = { alertConfigs: { nodes: Array<{ alertId: string, appId: string | null, metricName: string, condition: AlertCondition, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: AlertSeverity, isActive: boolean, application: { name: string } | null } | null> } | null };
 
 export type AlertRulesOfApplicationQueryVariables = Exact<{
   appId: string;
 }>;
 
 
-export type AlertRulesOfApplicationQuery = { alertConfigs: { nodes: Array<{ alertId: string, appId: string | null, metricName: string, condition: string, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: string, isActive: boolean, application: { name: string } | null } | null> } | null };
+export type AlertRulesOfApplicationQuery = { alertConfigs: { nodes: Array<{ alertId: string, appId: string | null, metricName: string, condition: AlertCondition, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: AlertSeverity, isActive: boolean, application: { name: string } | null } | null> } | null };
 
-export type AlertRuleFragment = { alertId: string, appId: string | null, metricName: string, condition: string, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: string, isActive: boolean, application: { name: string } | null };
+export type AlertRuleFragment = { alertId: string, appId: string | null, metricName: string, condition: AlertCondition, thresholdValue: number, durationSeconds: number, cooldownSeconds: number, severity: AlertSeverity, isActive: boolean, application: { name: string } | null };
 
 export type RulePreviewQueryVariables = Exact<{
   appId: string;
   metricName: string;
-  condition: string;
+  condition: AlertCondition;
   thresholdValue: number;
   durationSeconds: number;
   cooldownSeconds: number;
@@ -176,7 +218,7 @@ fragment AlertRule on AlertConfig {
 }
 ` as unknown as TypedDocumentNode<AlertRulesOfApplicationQuery, AlertRulesOfApplicationQueryVariables>;
 export const RulePreviewDocument = `
-query RulePreview($appId: UUID!, $metricName: String!, $condition: String!, $thresholdValue: Float!, $durationSeconds: Int!, $cooldownSeconds: Int!, $since: Datetime!, $until: Datetime!) {
+query RulePreview($appId: UUID!, $metricName: String!, $condition: AlertCondition!, $thresholdValue: Float!, $durationSeconds: Int!, $cooldownSeconds: Int!, $since: Datetime!, $until: Datetime!) {
   previewAlert(
     appId: $appId
     metricName: $metricName

@@ -5,6 +5,19 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** By which way an alert is told. */
+export type AlertChannel =
+  | 'EMAIL'
+  | 'LOG'
+  | 'SLACK'
+  | 'WEBHOOK';
+
+/** What is told of an alert. */
+export type AlertEvent =
+  | 'ACKNOWLEDGED'
+  | 'RESOLVED'
+  | 'TRIGGERED';
+
 /** All input for the `replayNotification` mutation. */
 export type ReplayNotificationInput = {
   /**
@@ -18,7 +31,7 @@ export type ReplayNotificationInput = {
 export type UndeliveredQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type UndeliveredQuery = { alertNotifications: { nodes: Array<{ notificationId: string, channel: string, event: string, attempts: number, lastError: string | null, createdAt: string, application: { name: string } | null } | null> } | null };
+export type UndeliveredQuery = { alertNotifications: { nodes: Array<{ notificationId: string, channel: AlertChannel, event: AlertEvent, attempts: number, lastError: string | null, createdAt: string, application: { name: string } | null } | null> } | null };
 
 export type ReplayNotificationMutationVariables = Exact<{
   input: ReplayNotificationInput;
@@ -31,7 +44,7 @@ export const UndeliveredDocument = `
 query Undelivered {
   alertNotifications(
     first: 100
-    filter: {status: {equalTo: "dead"}}
+    filter: {status: {equalTo: DEAD}}
     orderBy: [CREATED_AT_DESC]
   ) {
     nodes {

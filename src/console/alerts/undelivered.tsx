@@ -46,7 +46,8 @@ export function Undelivered() {
           <li key={notification.notificationId} className="list-item">
             <div className="grow">
               <span className="strong">
-                {notification.application?.name}: {notification.event}, by {notification.channel}
+                {notification.application?.name}: {notification.event.toLowerCase()}, by{" "}
+                {notification.channel.toLowerCase()}
               </span>
               <p className="bad small break">{notification.lastError}</p>
               <p className="quiet small">

@@ -35,6 +35,13 @@ export type BucketType =
   | 'IOPS_L2'
   | 'IOPS_RESERVE';
 
+/** Whether a bucket could pay; NO_QUOTA where the application is denied without one. */
+export type BucketVerdict =
+  | 'ENOUGH'
+  | 'EXCEEDS_CAPACITY'
+  | 'NO_QUOTA'
+  | 'SHORT';
+
 /** How a quota refills its bucket. */
 export type CalculationMethod =
   | 'FIXED_WINDOW'
@@ -260,7 +267,7 @@ export type WhyThrottledQueryVariables = Exact<{
 }>;
 
 
-export type WhyThrottledQuery = { whyThrottled: Array<{ layer: number | null, bucketType: BucketType | null, mode: QuotaMode | null, verdict: string | null, moment: string | null, charge: string | null, tokens: string | null, capacity: string | null, refillRate: string | null, debt: string | null, debtPaidAt: string | null, passesAt: string | null } | null> | null };
+export type WhyThrottledQuery = { whyThrottled: Array<{ layer: number | null, bucketType: BucketType | null, mode: QuotaMode | null, verdict: BucketVerdict | null, moment: string | null, charge: string | null, tokens: string | null, capacity: string | null, refillRate: string | null, debt: string | null, debtPaidAt: string | null, passesAt: string | null } | null> | null };
 
 export type KeysQueryVariables = Exact<{
   appId: string;

@@ -112,7 +112,7 @@ function Answer(variables: {
 }
 
 function Summary({ verdicts }: { readonly verdicts: readonly Verdict[] }) {
-  const short = verdicts.filter(({ verdict }) => verdict !== "enough");
+  const short = verdicts.filter(({ verdict }) => verdict !== "ENOUGH");
   if (short.length === 0) {
     return (
       <p className="note note-good">
@@ -139,16 +139,16 @@ function Summary({ verdicts }: { readonly verdicts: readonly Verdict[] }) {
 }
 
 const verdictWords: Readonly<Record<string, string>> = {
-  enough: "can pay",
-  short: "is short",
-  exceeds_capacity: "never holds that much",
-  no_quota: "has no quota",
+  ENOUGH: "can pay",
+  SHORT: "is short",
+  EXCEEDS_CAPACITY: "never holds that much",
+  NO_QUOTA: "has no quota",
 };
 
 /** A bar of what the bucket holds: what would be taken of it, or what is missing. */
 function VerdictRow({ verdict: row }: { readonly verdict: Verdict }) {
   const unit = unitOf(row.bucketType);
-  const isEnough = row.verdict === "enough";
+  const isEnough = row.verdict === "ENOUGH";
   const waits = row.passesAt && row.moment ? Date.parse(row.passesAt) - Date.parse(row.moment) : 0;
   return (
     <li className="verdict">
@@ -221,7 +221,7 @@ function Bar({ row }: { readonly row: Verdict }) {
       <i className="verdict-left" />
       <i className="verdict-taken" />
       <i
-        className={row.verdict === "enough" ? "verdict-missing verdict-owed" : "verdict-missing"}
+        className={row.verdict === "ENOUGH" ? "verdict-missing verdict-owed" : "verdict-missing"}
       />
     </div>
   );
@@ -230,7 +230,7 @@ function Bar({ row }: { readonly row: Verdict }) {
 /** A full bucket may let more through than it holds, and owes it then. */
 function outcomeOf(row: Verdict, missing: number, unit: string): string {
   if (missing <= 0) return `${short(-missing, unit)} would be left`;
-  return row.verdict === "enough"
+  return row.verdict === "ENOUGH"
     ? `${short(missing, unit)} would be owed`
     : `${short(missing, unit)} missing`;
 }

@@ -154,7 +154,7 @@ function EntryItem({ entry }: { readonly entry: Entry }) {
         <summary>
           <span className="strong">{sentence(entry.action)}</span>
           <span className="quiet">{sentence(entry.entityType).toLowerCase()}</span>
-          {entry.status !== "success" && <Badge tone="bad">{entry.status}</Badge>}
+          {entry.status !== "SUCCESS" && <Badge tone="bad">failure</Badge>}
           <span className="grow" />
           <span className="quiet small">
             <Moment at={entry.createdAt} />

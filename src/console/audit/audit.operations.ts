@@ -5,6 +5,11 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** Whether what the audit tells succeeded. */
+export type AuditStatus =
+  | 'FAILURE'
+  | 'SUCCESS';
+
 export type AuditQueryVariables = Exact<{
   since: string;
   until: string;
@@ -15,7 +20,7 @@ export type AuditQueryVariables = Exact<{
 }>;
 
 
-export type AuditQuery = { searchAudit: { nodes: Array<{ logId: string, action: string, entityType: string, entityId: string | null, userId: string | null, createdAt: string, ipAddress: string | null, status: string, errorMessage: string | null, requestId: string | null, oldValues: unknown, newValues: unknown } | null>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } | null };
+export type AuditQuery = { searchAudit: { nodes: Array<{ logId: string, action: string, entityType: string, entityId: string | null, userId: string | null, createdAt: string, ipAddress: string | null, status: AuditStatus, errorMessage: string | null, requestId: string | null, oldValues: unknown, newValues: unknown } | null>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } | null };
 
 export const AuditDocument = `
 query Audit($since: Datetime!, $until: Datetime!, $action: String, $entityType: String, $containing: String, $after: Cursor) {

@@ -94,7 +94,7 @@ function About({ cluster }: { readonly cluster: Cluster }) {
   return (
     <span className="row">
       {cluster.region}
-      <Health status={cluster.isActive ? cluster.healthStatus : "inactive"} />
+      <Health status={cluster.isActive ? cluster.healthStatus : "INACTIVE"} />
       {cluster.healthCheckedAt && (
         <span>
           probed <Moment at={cluster.healthCheckedAt} isRelative />

@@ -11,6 +11,22 @@ export type CalculationMethod =
   | 'LEAKY_BUCKET'
   | 'TOKEN_BUCKET';
 
+/** What probes of a cluster say; UNKNOWN without a probe. */
+export type ClusterHealth =
+  | 'DEGRADED'
+  | 'HEALTHY'
+  | 'UNHEALTHY'
+  | 'UNKNOWN';
+
+/** What an operation was denied for: the bucket that was short, or why none can pay. */
+export type DenialReason =
+  | 'BANDWIDTH_L1'
+  | 'BANDWIDTH_L2'
+  | 'EXCEEDS_CAPACITY'
+  | 'IOPS_L1'
+  | 'IOPS_L2'
+  | 'NO_QUOTA';
+
 /** enforce: the quota decides. shadow: it is measured beside the deciding one and never denies. */
 export type QuotaMode =
   | 'ENFORCE'
@@ -44,21 +60,21 @@ export type SetReservationInput = {
 export type ClustersQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type ClustersQuery = { clusters: { nodes: Array<{ clusterId: string, name: string, region: string, healthStatus: string, healthCheckedAt: string | null, isActive: boolean } | null> } | null };
+export type ClustersQuery = { clusters: { nodes: Array<{ clusterId: string, name: string, region: string, healthStatus: ClusterHealth, healthCheckedAt: string | null, isActive: boolean } | null> } | null };
 
 export type ClusterQueryVariables = Exact<{
   clusterId: string;
 }>;
 
 
-export type ClusterQuery = { cluster: { clusterId: string, name: string, region: string, healthStatus: string, healthCheckedAt: string | null, isActive: boolean, details: { maxCapacity: string | null, healthMessage: string | null } | null, quotas: { nodes: Array<{ configId: string, mode: QuotaMode, isActive: boolean, isHeld: boolean, validFrom: string, validTo: string | null, warnings: Array<string | null> | null, iopsQuota: { iopsLimit: number, iopsBurst: number, burstDurationSeconds: number, refillRate: number, calculationMethod: CalculationMethod, minReserve: number } | null, bandwidthQuota: { bandwidthLimitBps: string, bandwidthBurstBps: string, burstDurationSeconds: number, refillRateBps: string, allowOversize: boolean } | null } | null> }, reservations: { nodes: Array<{ appId: string, reservedIops: string | null, reservedBps: string | null, reservationSeconds: number, application: { name: string } | null } | null> } } | null };
+export type ClusterQuery = { cluster: { clusterId: string, name: string, region: string, healthStatus: ClusterHealth, healthCheckedAt: string | null, isActive: boolean, details: { maxCapacity: string | null, healthMessage: string | null } | null, quotas: { nodes: Array<{ configId: string, mode: QuotaMode, isActive: boolean, isHeld: boolean, validFrom: string, validTo: string | null, warnings: Array<string | null> | null, iopsQuota: { iopsLimit: number, iopsBurst: number, burstDurationSeconds: number, refillRate: number, calculationMethod: CalculationMethod, minReserve: number } | null, bandwidthQuota: { bandwidthLimitBps: string, bandwidthBurstBps: string, burstDurationSeconds: number, refillRateBps: string, allowOversize: boolean } | null } | null> }, reservations: { nodes: Array<{ appId: string, reservedIops: string | null, reservedBps: string | null, reservationSeconds: number, application: { name: string } | null } | null> } } | null };
 
 export type ClusterDenialsQueryVariables = Exact<{
   since: string;
 }>;
 
 
-export type ClusterDenialsQuery = { denialCounts: { nodes: Array<{ appId: string, minute: string, reason: string, operations: string } | null> } | null };
+export type ClusterDenialsQuery = { denialCounts: { nodes: Array<{ appId: string, minute: string, reason: DenialReason, operations: string } | null> } | null };
 
 export type ClusterConsumersQueryVariables = Exact<{
   since: string;

@@ -68,6 +68,5 @@ export function Denials({ clusterId }: { readonly clusterId: string }) {
 }
 
 function reasonName(reason: string): string {
-  const type = reason.toUpperCase();
-  return /^(IOPS|BANDWIDTH)_/.test(type) ? bucketName(type as BucketType) : sentence(reason);
+  return /^(IOPS|BANDWIDTH)_/.test(reason) ? bucketName(reason as BucketType) : sentence(reason);
 }

@@ -9,6 +9,7 @@ import { Card } from "../ui/card.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Meter, toneOf } from "../ui/meter.tsx";
+import type { ClusterHealth } from "./overview.operations.ts";
 import {
   type ClusterBucket,
   type ClusterFact,
@@ -49,7 +50,7 @@ export function ClusterCards({ clusters, buckets, usage }: Props) {
               </h2>
               <p className="quiet small">{cluster.region}</p>
             </div>
-            <Health status={cluster.isActive ? cluster.healthStatus : "inactive"} />
+            <Health status={cluster.isActive ? cluster.healthStatus : "INACTIVE"} />
           </header>
           <div className="card-body stack">
             <Rates totals={totals.get(cluster.clusterId)} />
@@ -152,10 +153,10 @@ export function ClusterMeter({ bucket }: { readonly bucket: ClusterBucket }) {
 }
 
 const tones: Readonly<Record<string, Tone>> = {
-  ...{ healthy: "good", degraded: "warn", unhealthy: "bad", unknown: "neutral" },
+  ...{ HEALTHY: "good", DEGRADED: "warn", UNHEALTHY: "bad", UNKNOWN: "neutral" },
 };
 
-export function Health({ status }: { readonly status: string }) {
-  const label = status === "unknown" ? "not probed" : status;
+export function Health({ status }: { readonly status: ClusterHealth | "INACTIVE" }) {
+  const label = status === "UNKNOWN" ? "not probed" : status.toLowerCase();
   return <Badge tone={tones[status] ?? "neutral"}>{label}</Badge>;
 }

@@ -5,6 +5,7 @@ import { Card } from "../ui/card.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { Loading } from "../ui/loading.tsx";
 import { Moment } from "../ui/moment.tsx";
+import type { AlertSeverity } from "./overview.operations.ts";
 import type { OpenAlert } from "./rates.ts";
 
 export function OpenAlerts({ alerts }: { readonly alerts: readonly OpenAlert[] | undefined }) {
@@ -44,10 +45,12 @@ function Alerts({ alerts }: { readonly alerts: readonly OpenAlert[] | undefined 
   );
 }
 
-const tones: Readonly<Record<string, Tone>> = {
-  ...{ info: "info", warning: "warn", critical: "bad", emergency: "bad" },
-};
+const tones = { INFO: "info", WARNING: "warn", CRITICAL: "bad" } as const satisfies Record<
+  AlertSeverity,
+  Tone
+>;
 
-export function Severity({ of }: { readonly of: string | undefined }) {
-  return <Badge tone={tones[of ?? ""] ?? "neutral"}>{of ?? "unknown"}</Badge>;
+export function Severity({ of }: { readonly of: AlertSeverity | undefined }) {
+  if (of === undefined) return <Badge tone="neutral">unknown</Badge>;
+  return <Badge tone={tones[of]}>{of.toLowerCase()}</Badge>;
 }

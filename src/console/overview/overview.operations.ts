@@ -5,6 +5,27 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** How a metric is compared with the threshold of an alert. */
+export type AlertCondition =
+  | 'EQUAL'
+  | 'GREATER_THAN'
+  | 'GREATER_THAN_OR_EQUAL'
+  | 'LESS_THAN'
+  | 'LESS_THAN_OR_EQUAL'
+  | 'NOT_EQUAL';
+
+/** How bad what an alert tells is. */
+export type AlertSeverity =
+  | 'CRITICAL'
+  | 'INFO'
+  | 'WARNING';
+
+/** Where an alert is. */
+export type AlertStatus =
+  | 'ACKNOWLEDGED'
+  | 'RESOLVED'
+  | 'TRIGGERED';
+
 /** What a bucket holds and at which layer, in the order in which a denial names them. */
 export type BucketType =
   | 'BANDWIDTH_L1'
@@ -14,12 +35,19 @@ export type BucketType =
   | 'IOPS_L2'
   | 'IOPS_RESERVE';
 
+/** What probes of a cluster say; UNKNOWN without a probe. */
+export type ClusterHealth =
+  | 'DEGRADED'
+  | 'HEALTHY'
+  | 'UNHEALTHY'
+  | 'UNKNOWN';
+
 export type OverviewFactsQueryVariables = Exact<{
   mayMonitor: boolean;
 }>;
 
 
-export type OverviewFactsQuery = { clusters: { nodes: Array<{ clusterId: string, name: string, region: string, healthStatus: string, healthCheckedAt: string | null, isActive: boolean } | null> } | null, alerts: { nodes: Array<{ historyId: string, status: string, triggeredAt: string, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { metricName: string, severity: string, condition: string } | null } | null> } | null, failedJobs?: { nodes: Array<{ jobId: string | null, task: string | null, failedAt: string | null, lastError: string | null } | null> } | null };
+export type OverviewFactsQuery = { clusters: { nodes: Array<{ clusterId: string, name: string, region: string, healthStatus: ClusterHealth, healthCheckedAt: string | null, isActive: boolean } | null> } | null, alerts: { nodes: Array<{ historyId: string, status: AlertStatus, triggeredAt: string, actualValue: number, thresholdValue: number, description: string | null, appId: string, application: { name: string } | null, alertConfig: { metricName: string, severity: AlertSeverity, condition: AlertCondition } | null } | null> } | null, failedJobs?: { nodes: Array<{ jobId: string | null, task: string | null, failedAt: string | null, lastError: string | null } | null> } | null };
 
 export type OverviewStatusSubscriptionVariables = Exact<{ [key: string]: never; }>;
 
@@ -38,7 +66,7 @@ query OverviewFacts($mayMonitor: Boolean!) {
       isActive
     }
   }
-  alerts(first: 8, filter: {status: {in: ["triggered", "acknowledged"]}}) {
+  alerts(first: 8, filter: {status: {in: [TRIGGERED, ACKNOWLEDGED]}}) {
     nodes {
       historyId
       status

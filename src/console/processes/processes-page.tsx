@@ -19,8 +19,8 @@ type Process = NonNullable<NonNullable<ProcessesQuery["processes"]>["nodes"][num
 
 /** They report every half minute. */
 const againMs = 10_000;
-const kinds = ["gateway", "client", "worker", "api"] as const;
-const names = { gateway: "Gateways", client: "Clients", worker: "Workers", api: "APIs" } as const;
+const kinds = ["GATEWAY", "CLIENT", "WORKER", "API"] as const;
+const names = { GATEWAY: "Gateways", CLIENT: "Clients", WORKER: "Workers", API: "APIs" } as const;
 
 export default function ProcessesPage() {
   const [{ data, error }, again] = useQuery({ query: ProcessesDocument });

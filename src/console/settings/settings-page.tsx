@@ -82,7 +82,7 @@ interface DialogProps {
 
 function ChangeDialog({ setting, onClose, onDone }: DialogProps) {
   const tell = useTell();
-  const choices = setting.choices ?? (setting.valueType === "boolean" ? ["true", "false"] : null);
+  const choices = setting.choices ?? (setting.valueType === "BOOLEAN" ? ["true", "false"] : null);
   return (
     <ActionDialog
       title={sentence(setting.key)}

@@ -17,10 +17,17 @@ export type SetSettingInput = {
   value: string;
 };
 
+/** What the value of a setting is, which is written as a text. */
+export type SettingType =
+  | 'BOOLEAN'
+  | 'INTEGER'
+  | 'NUMERIC'
+  | 'TEXT';
+
 export type SettingsQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type SettingsQuery = { systemSettings: { nodes: Array<{ key: string, value: string, valueType: string, description: string, choices: Array<string | null> | null, minimum: string | null, maximum: string | null, isSensitive: boolean, version: number, updatedAt: string } | null> } | null };
+export type SettingsQuery = { systemSettings: { nodes: Array<{ key: string, value: string, valueType: SettingType, description: string, choices: Array<string | null> | null, minimum: string | null, maximum: string | null, isSensitive: boolean, version: number, updatedAt: string } | null> } | null };
 
 export type SetSettingMutationVariables = Exact<{
   input: SetSettingInput;

@@ -54,11 +54,11 @@ interface MeterProps {
 }
 
 function CeilingMeter({ usage, place }: MeterProps) {
-  const unit = usage.kind === "bandwidth" ? "B" : "";
+  const unit = usage.kind === "BANDWIDTH" ? "B" : "";
   const most = Number(usage.maxLimit);
   const given = Number(usage.currentLimit);
   const peak = Number(usage.peakLimit);
-  const label = usage.kind === "bandwidth" ? "Bandwidth" : "Operations";
+  const label = usage.kind === "BANDWIDTH" ? "Bandwidth" : "Operations";
   const where = usage.clusterId === null ? "all clusters" : (place ?? "one cluster");
   return (
     <div className="bucket">

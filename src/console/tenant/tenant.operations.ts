@@ -26,6 +26,11 @@ export type LiftSuspensionInput = {
   suspensionId: string;
 };
 
+/** What is limited: operations by their tokens, or bandwidth by bytes. */
+export type QuotaKind =
+  | 'BANDWIDTH'
+  | 'IOPS';
+
 /** All input for the `setTenantCeiling` mutation. */
 export type SetTenantCeilingInput = {
   bandwidth?: CeilingLimitInput | null | undefined;
@@ -64,7 +69,7 @@ export type TenantQueryVariables = Exact<{
 }>;
 
 
-export type TenantQuery = { tenant: { tenantId: string, name: string, description: string | null, isActive: boolean, requiresSecondFactor: boolean, hasDefaultAlerts: boolean, suspensions: { nodes: Array<{ suspensionId: string, reason: string, suspendedAt: string, suspendedUntil: string | null, liftedAt: string | null, liftReason: string | null } | null> }, ceilings: { nodes: Array<{ ceilingId: string, clusterId: string | null, cluster: { name: string } | null } | null> }, applications: { totalCount: number, nodes: Array<{ appId: string, name: string, isActive: boolean, suspendedUntil: string | null, cluster: { name: string } | null } | null> } } | null, ceilingUsage: Array<{ ceilingId: string | null, clusterId: string | null, kind: string | null, maxLimit: string | null, maxBurst: string | null, maxCapacity: string | null, currentLimit: string | null, peakLimit: string | null, currentCapacity: string | null, peakCapacity: string | null } | null> | null, clusters: { nodes: Array<{ clusterId: string, name: string } | null> } | null };
+export type TenantQuery = { tenant: { tenantId: string, name: string, description: string | null, isActive: boolean, requiresSecondFactor: boolean, hasDefaultAlerts: boolean, suspensions: { nodes: Array<{ suspensionId: string, reason: string, suspendedAt: string, suspendedUntil: string | null, liftedAt: string | null, liftReason: string | null } | null> }, ceilings: { nodes: Array<{ ceilingId: string, clusterId: string | null, cluster: { name: string } | null } | null> }, applications: { totalCount: number, nodes: Array<{ appId: string, name: string, isActive: boolean, suspendedUntil: string | null, cluster: { name: string } | null } | null> } } | null, ceilingUsage: Array<{ ceilingId: string | null, clusterId: string | null, kind: QuotaKind | null, maxLimit: string | null, maxBurst: string | null, maxCapacity: string | null, currentLimit: string | null, peakLimit: string | null, currentCapacity: string | null, peakCapacity: string | null } | null> | null, clusters: { nodes: Array<{ clusterId: string, name: string } | null> } | null };
 
 export type SetCeilingMutationVariables = Exact<{
   input: SetTenantCeilingInput;

@@ -44,7 +44,7 @@ export function apiManagement(target: ApiTarget): Management {
       const nodes = await nodesOf<SettingNode>(settings, "systemSettings");
       return nodes.map(({ valueType, isSensitive, ...setting }) => ({
         ...setting,
-        type: valueType,
+        type: valueType.toLowerCase(),
         is_sensitive: isSensitive,
       }));
     },

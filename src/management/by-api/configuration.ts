@@ -43,8 +43,8 @@ export function compareConfiguration(
   return everyRow(async (offset) => {
     const page = { first: pageSize, offset };
     const variables = { wanted: asText(configuration), managedBy, prune, ...page };
-    type Answer = { compareConfiguration: Change[] };
-    return (await client.ask<Answer>(compared, variables)).compareConfiguration;
+    type Answer = { compareConfiguration: ApiChange[] };
+    return (await client.ask<Answer>(compared, variables)).compareConfiguration.map(changeOf);
   });
 }
 
@@ -55,13 +55,19 @@ export async function applyConfiguration(
 ): Promise<readonly Change[]> {
   const { managedBy } = configuration;
   const input = { wanted: asText(configuration), reason, managedBy, prune, takeOver };
-  type Answer = { applyConfiguration: { results: Change[] } };
+  type Answer = { applyConfiguration: { results: ApiChange[] } };
   try {
     const answer = await client.ask<Answer>(applied, { input }, { isRehearsal });
-    return answer.applyConfiguration.results;
+    return answer.applyConfiguration.results.map(changeOf);
   } catch (error) {
     throw refusalOf(error, configuration) ?? error;
   }
+}
+
+type ApiChange = Omit<Change, "action"> & { readonly action: Uppercase<Change["action"]> };
+
+function changeOf({ action, ...change }: ApiChange): Change {
+  return { ...change, action: action.toLowerCase() as Change["action"] };
 }
 
 /** The API counts the values of a query, and text is one. */

@@ -35,8 +35,9 @@ export async function whyThrottled(
 ): Promise<readonly Verdict[]> {
   const variables = { appId: await applicationId(client, path), operation, bytes };
   const { whyThrottled: rows } = await client.ask<{ whyThrottled: WhyRow[] }>(why, variables);
-  return rows.map(({ bucketType, mode, refillRate, passesAt, ...others }) => ({
+  return rows.map(({ bucketType, mode, verdict, refillRate, passesAt, ...others }) => ({
     ...others,
+    verdict: verdict.toLowerCase(),
     bucket: bucketType.toLowerCase(),
     mode: mode.toLowerCase(),
     refill_per_second: refillRate,

@@ -1,0 +1,115 @@
+/** A text that is one of a few, and where the database has it: table.column, or function(argument). */
+export interface TextEnum {
+  readonly description: string;
+  /** What the database has, and its name where that is not the same in capitals. */
+  readonly values: Readonly<Record<string, string | undefined>>;
+  readonly at: readonly string[];
+}
+
+const same = (...values: readonly string[]): Readonly<Record<string, undefined>> =>
+  Object.fromEntries(values.map((value) => [value, undefined]));
+
+export const textEnums: Readonly<Record<string, TextEnum>> = {
+  AlertCondition: {
+    description: "How a metric is compared with the threshold of an alert.",
+    values: {
+      ...{ ">": "GREATER_THAN", "<": "LESS_THAN", "=": "EQUAL", "!=": "NOT_EQUAL" },
+      ...{ ">=": "GREATER_THAN_OR_EQUAL", "<=": "LESS_THAN_OR_EQUAL" },
+    },
+    at: ["alert_configs.condition", "preview_alert(condition)"],
+  },
+  AlertSeverity: {
+    description: "How bad what an alert tells is.",
+    values: same("info", "warning", "critical"),
+    at: ["alert_configs.severity"],
+  },
+  AlertStatus: {
+    description: "Where an alert is.",
+    values: same("triggered", "acknowledged", "resolved"),
+    at: ["alert_history.status"],
+  },
+  AlertEvent: {
+    description: "What is told of an alert.",
+    values: same("triggered", "acknowledged", "resolved"),
+    at: ["alert_notifications.event"],
+  },
+  AlertChannel: {
+    description: "By which way an alert is told.",
+    values: same("email", "log", "slack", "webhook"),
+    at: ["alert_notifications.channel", "alert_destination.channel"],
+  },
+  NotificationStatus: {
+    description: "Whether a notification was delivered; DEAD where it was given up.",
+    values: same("pending", "sent", "dead"),
+    at: ["alert_notifications.status"],
+  },
+  AuditStatus: {
+    description: "Whether what the audit tells succeeded.",
+    values: same("success", "failure"),
+    at: ["audit_logs.status"],
+  },
+  BucketStatus: {
+    description: "DEBT below zero, CRITICAL below a fifth, WARNING below half, else HEALTHY.",
+    values: same("debt", "critical", "warning", "healthy"),
+    at: ["v_token_bucket_status.status"],
+  },
+  QuotaKind: {
+    description: "What is limited: operations by their tokens, or bandwidth by bytes.",
+    values: same("iops", "bandwidth"),
+    at: ["ceiling_usage.kind"],
+  },
+  ClusterHealth: {
+    description: "What probes of a cluster say; UNKNOWN without a probe.",
+    values: same("healthy", "degraded", "unhealthy", "unknown"),
+    at: ["clusters.health_status"],
+  },
+  ConfigurationAction: {
+    description:
+      "What is done to a thing: PRUNE ends what a configuration no longer names, ADOPT changes who manages it.",
+    values: same("create", "update", "prune", "adopt"),
+    at: ["compare_configuration.action", "apply_configuration.action"],
+  },
+  DenialReason: {
+    description:
+      "What an operation was denied for: the bucket that was short, or why none can pay.",
+    values: same(
+      ...["iops_l2", "bandwidth_l2", "iops_l1", "bandwidth_l1", "exceeds_capacity", "no_quota"],
+    ),
+    at: ["v_denial_counts.reason"],
+  },
+  UnchargedReason: {
+    description: "Which call left something uncharged.",
+    values: same("settle", "lease", "owed"),
+    at: ["uncharged_counts.reason"],
+  },
+  ProcessKind: {
+    description: "What a process of the registry is.",
+    values: same("gateway", "client", "worker", "api"),
+    at: ["processes.kind"],
+  },
+  RetentionAction: {
+    description: "How rows that have expired leave.",
+    values: same("drop_partitions", "delete_rows", "archive_rows"),
+    at: ["retention_policies.action"],
+  },
+  SessionEndReason: {
+    description: "Why a session was ended early.",
+    values: same(
+      ...["logout", "logout_everywhere", "password_changed", "refresh_token_reused"],
+      ...["user_deactivated", "tenant_deactivated", "role_lost", "email_changed"],
+      ...["second_factor_changed", "administrator"],
+    ),
+    at: ["user_sessions.revoke_reason"],
+  },
+  SettingType: {
+    description: "What the value of a setting is, which is written as a text.",
+    values: same("integer", "numeric", "boolean", "text"),
+    at: ["system_settings.value_type"],
+  },
+  BucketVerdict: {
+    description:
+      "Whether a bucket could pay; NO_QUOTA where the application is denied without one.",
+    values: same("enough", "short", "exceeds_capacity", "no_quota"),
+    at: ["why_throttled.verdict"],
+  },
+};
