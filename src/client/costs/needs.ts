@@ -1,8 +1,8 @@
 import type { ConfigCache } from "../config/config-cache.ts";
 import type { Need } from "../decisions/need.ts";
-import { inactiveOperation, unknownOperation } from "../decisions/operation-errors.ts";
 import { requireSize } from "../decisions/require-size.ts";
 import { type Costs, noCosts, type Spending } from "../leases/spending.ts";
+import { inactiveOperation, unknownOperation } from "./operation-errors.ts";
 
 /** What operations of one application need, by the costs in force. */
 export class Needs {

@@ -2,6 +2,7 @@
 -- bytes that were sent. Neither phase may wait, so what the database has to know goes there behind it.
 
 local amount = require("qos.amount")
+local behind = require("qos.database.behind")
 local config_cache = require("qos.applications.config_cache")
 local cost = require("qos.operations.cost")
 local estimates = require("qos.operations.estimates")
@@ -11,7 +12,6 @@ local owed = require("qos.leases.owed")
 local pacing = require("qos.decisions.pacing")
 local pools = require("qos.leases.pools")
 local request = require("qos.requests.request")
-local store = require("qos.database.store")
 local transfers = require("qos.leases.transfers")
 
 local _M = {}
@@ -77,49 +77,6 @@ local function moved(decision, operation)
     count_bytes(decision, "up", came)
   end
   return sent, came
-end
-
--- Calls that the database has not received yet. nginx runs at most 256 timers of a worker at once and
--- drops the others: a few flushers make all calls.
-local pending = {}
-local most_flushers, flushers = 2, 0
--- As many as an outage may leave behind.
-local most_pending = 10000
-
-local function flush(call)
-  while store.is_paused() and not ngx.worker.exiting() do
-    ngx.sleep(0.1)
-  end
-  local row, problem = store.call(call.name, unpack(call.parameters))
-  -- Nothing was answered. If it was done all the same, it changes nothing the second time.
-  if row == nil and problem.is_outage and not ngx.worker.exiting() then
-    table.insert(pending, call)
-    ngx.sleep(0.1)
-  end
-end
-
-local function flush_all()
-  if flushers >= most_flushers then
-    return
-  end
-  flushers = flushers + 1
-  local call = table.remove(pending)
-  while call do
-    pcall(flush, call)
-    call = table.remove(pending)
-  end
-  flushers = flushers - 1
-end
-
-local function behind(name, ...)
-  if #pending >= most_pending then
-    metrics.add("qos_errors_total")
-    return
-  end
-  table.insert(pending, { name = name, parameters = { ... } })
-  if flushers < most_flushers then
-    ngx.timer.at(0, flush_all)
-  end
 end
 
 -- What the operation costs at its size.
@@ -233,7 +190,7 @@ local function refund(decision, operation)
     owed.set_charge(decision.entry.app_id, decision.announced_key, 0, 0)
   end
   if decision.reference then
-    behind("refund", decision.entry.app_id, decision.reference)
+    behind.call("refund", decision.entry.app_id, decision.reference)
   elseif decision.tokens then
     local announced = decision.announced or { tokens = 0, bytes = 0 }
     transfers.correct(
@@ -278,7 +235,7 @@ local function settle_reference(decision, operation, size)
   end
   local rest = size - announced.bytes
   if rest ~= decision.charged_size then
-    behind("settle", decision.entry.app_id, decision.reference, string.format("%.0f", rest))
+    behind.call("settle", decision.entry.app_id, decision.reference, string.format("%.0f", rest))
   end
   local rule = config_cache.cost_of(decision.entry, decision.charged_name)
   local due = rule and tokens - announced.tokens - cost.of_many(rule, rest, operation.count) or 0
