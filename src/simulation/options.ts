@@ -15,6 +15,8 @@ export interface SimulationOptions {
   readonly load: number;
   /** A cluster's quota, as a part of those of its applications together. */
   readonly layer1: number;
+  /** Seconds in which an empty bucket fills: its capacity. */
+  readonly burst: number;
   /** Gateways that the requests of one application go to. */
   readonly spread: number;
   readonly rttMs: number;

@@ -50,6 +50,7 @@ function optionsOf(given: SimulationArguments): SimulationOptions {
     rate: whole("rate"),
     load: part("load", given.load),
     layer1: part("layer1", given.layer1),
+    burst: part("burst", given.burst),
     spread: whole("spread"),
     rttMs: whole("rtt"),
     seconds: whole("seconds"),

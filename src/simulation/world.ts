@@ -1,6 +1,6 @@
 import { Random } from "../torture/random.ts";
 import { LeaseDatabase } from "./database/lease-database.ts";
-import { Application, Cluster } from "./database/owners.ts";
+import { Application, Cluster, type Terms } from "./database/owners.ts";
 import { ratesOf } from "./demand.ts";
 import { type Outcome, SimulatedGateway } from "./gateway.ts";
 import { Network } from "./network.ts";
@@ -62,7 +62,7 @@ function clustersOf(options: SimulationOptions, rates: readonly number[]): Clust
     sums[place % options.clusters] = (sums[place % options.clusters] ?? 0) + quotaOf(options, rate);
   return sums.map((sum) => {
     const rate = Math.max(Math.ceil(sum * options.layer1), 1);
-    return new Cluster({ rate, capacity: rate }, 0);
+    return new Cluster(termsOf(rate, options), 0);
   });
 }
 
@@ -74,12 +74,12 @@ function demandOf(
   place: number,
 ): Demand {
   const cluster = clusters[place % options.clusters] as Cluster;
-  const quota = quotaOf(options, rate);
+  const quota = termsOf(quotaOf(options, rate), options);
   const tenant = String(Math.floor(place / options.clusters) % options.tenants);
   const first = random.between(0, options.gateways - 1);
   const spread = Math.min(options.spread, options.gateways);
   return {
-    application: new Application(idOf(place), tenant, cluster, { rate: quota, capacity: quota }, 0),
+    application: new Application(idOf(place), tenant, cluster, quota, 0),
     rate,
     phase: random.between(0, 9),
     outcome: { asked: 0, admitted: 0, denied: 0, failed: 0, waits: [] },
@@ -90,11 +90,15 @@ function demandOf(
   };
 }
 
-/** Whole tokens a second, and the same as capacity. */
+/** Whole tokens a second. */
 function quotaOf({ load, skew }: SimulationOptions, rate: number): number {
   // A burst of a second fits in what ten seconds would give it.
   const most = skew === "bursts" ? rate * 10 : rate;
   return Math.max(Math.ceil(most / load), 1);
+}
+
+function termsOf(rate: number, { burst }: SimulationOptions): Terms {
+  return { rate, capacity: Math.ceil(rate * burst) };
 }
 
 function idOf(place: number): string {

@@ -331,6 +331,6 @@ test("the simulated database grants, settles and denies what the SQL does", asyn
       for (const step of steps) await compare(pair, step);
       expect(pair.balances()).toEqual(await pair.sqlBalances());
     }),
-    { numRuns: 25, seed: 20301130 },
+    { numRuns: 25, endOnFailure: true, seed: 20301130 },
   );
 }, 120_000);

@@ -12,6 +12,7 @@ const small: SimulationOptions = {
   rate: 2_400,
   load: 0.9,
   layer1: 1,
+  burst: 1,
   spread: 2,
   rttMs: 2,
   seconds: 4,
@@ -48,6 +49,29 @@ test.each(["zipf", "bursts", "alternation"] as const)(
     expect(found.failed).toBeGreaterThan(0);
   },
 );
+
+test("across 150 ms a steady load gets what quotas allow, and hardly waits where bursts fit", async () => {
+  const far = { ...small, rttMs: 150 };
+  const tight = await simulate(far);
+  const roomy = await simulate({ ...far, burst: 3 });
+  for (const found of [tight, roomy]) {
+    expect(found.over_admitted).toBe(0);
+    expect(found.usable_share).toBeGreaterThan(0.95);
+    expect(found.lost_tokens).toBe(0);
+  }
+  expect(roomy.waited_share).toBeLessThan(0.05);
+  expect(roomy.waited_share).toBeLessThan(tight.waited_share / 2);
+});
+
+test("a cut shorter than a lease's life costs the requests of the gateway that is cut off", async () => {
+  const cut = { cuts: 1, cutSeconds: 4, seconds: 10 };
+  const found = await simulate({ ...small, ...cut, spread: 6, rttMs: 150, burst: 3, seed: 2 });
+  expect(found.over_admitted).toBe(0);
+  const ofOne = small.rate / small.gateways;
+  expect(found.failed).toBeGreaterThan(0);
+  expect(found.failed).toBeLessThan(ofOne * (cut.cutSeconds + 1));
+  expect(found.lost_tokens).toBe(0);
+});
 
 test("where more is asked for than layer 1 gives, all of it is used", async () => {
   const found = await simulate({ ...small, load: 3, layer1: 0.5 });

@@ -13,6 +13,7 @@ export function register(program: Command): void {
     .option("--rate <number>", "operations a second in all", "2000")
     .option("--load <part>", "of its quota, what an application asks for", "0.8")
     .option("--layer1 <part>", "a cluster's quota, of those of its applications", "1")
+    .option("--burst <seconds>", "in which an empty bucket fills", "1")
     .option("--spread <number>", "gateways that serve an application", "4")
     .option("--rtt <ms>", "round trip between gateway and database", "1")
     .option("--seconds <number>", "that are measured", "20")
