@@ -2,7 +2,7 @@ import type { WorkerEvents } from "graphile-worker";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { logFor } from "../log.ts";
 import { wasBusy } from "./busy-jobs.ts";
-import { schedule } from "./schedule.ts";
+import { scheduledTasks } from "./schedule.ts";
 
 const log = logFor("worker");
 
@@ -42,7 +42,7 @@ export function watchJobs(events: WorkerEvents, register: Registry): void {
     registers,
   });
   // A task that never runs is late as well.
-  for (const { task } of schedule) succeeded.set({ task }, secondsNow());
+  for (const task of scheduledTasks) succeeded.set({ task }, secondsNow());
   const starts = new Map<string, number>();
 
   events.on("job:start", ({ job }) => {

@@ -41,6 +41,12 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 
+/** What is to succeed again and again: by the clock, or queued by what runs by the clock. */
+export const scheduledTasks: ReadonlySet<string> = new Set([
+  ...schedule.map(({ task }) => task),
+  "evaluate_alerts",
+]);
+
 /** A failed run is retried soon; the next scheduled one follows in any case. */
 const attempts = 5;
 

@@ -64,6 +64,13 @@ export const alertCases: readonly AlertCase[] = [
     { 'storage_qos_task_last_success_timestamp_seconds{task="make_partitions"}': "60x400" },
     { 'storage_qos_task_last_success_timestamp_seconds{task="make_partitions"}': "6000x400" },
   ),
+  ...both(
+    "StorageQosDailyTaskLate",
+    "30h",
+    { task: "apply_retention" },
+    { 'storage_qos_task_last_success_timestamp_seconds{task="apply_retention"}': "60x4000" },
+    { 'storage_qos_task_last_success_timestamp_seconds{task="apply_retention"}': "30000x4000" },
+  ),
   ...gauge("StorageQosLedgerGap", "storage_qos_ledger_gaps", 1, 0),
   ...both(
     "StorageQosLedgerNotChecked",
@@ -208,6 +215,13 @@ export const alertCases: readonly AlertCase[] = [
     },
   ),
   ...gauge("StorageQosGatewayOutage", 'qos_database_up{instance="a"}', 0, 1, { instance: "a" }),
+  ...both(
+    "StorageQosGatewayMetricsMissing",
+    "30m",
+    {},
+    { [gateway]: "1x100" },
+    { [gateway]: "1x100", 'qos_database_up{instance="a"}': "0x100" },
+  ),
   ...first("StorageQosGatewayOutagesRepeat", "qos_outages_total", "0+1x60", "1x60"),
   ...first("StorageQosGatewayUncharged", "qos_uncharged_total", "_x30 1x30", "1x60"),
   ...first("StorageQosGatewayErrors", "qos_errors_total", "_x30 20x30", "_x30 2x30"),

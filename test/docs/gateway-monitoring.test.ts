@@ -39,6 +39,18 @@ describe("the dashboard and the rules of the gateway", () => {
     expect(asked.filter((name) => !known.has(name))).toEqual([]);
   });
 
+  test("say that its metrics are absent, and see the first event of a counter", () => {
+    const queries = rules.map((rule) => /expr:(.+?)\n {8}\w/s.exec(rule)?.[1] ?? "");
+    expect(queries.some((query) => query.includes("absent(qos_database_up)"))).toBe(true);
+    const counted = queries.filter((query) => query.includes("increase("));
+    expect(counted.length).toBeGreaterThan(2);
+    // Their series begin with their first event, which increase() does not see.
+    for (const query of counted) {
+      const [, name] = /increase\((qos_\w+)\[/.exec(query) ?? [];
+      expect(query).toContain(`${name} unless ${name} offset`);
+    }
+  });
+
   test("show every metric that it tells", () => {
     const shown = new Set(dashboardQueries().flatMap(metricsOf).map(withoutSuffix));
     expect(toldMetrics().filter((name) => !shown.has(name))).toEqual([]);

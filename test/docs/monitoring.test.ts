@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { projectPath } from "../../src/paths.ts";
+import { schedule, scheduledTasks } from "../../src/worker/schedule.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { createDatabase } from "../harness/index.ts";
 
@@ -23,6 +24,19 @@ function ruleQueries(): string[] {
 
 const metricsOf = (query: string) => query.match(/\b(?:storage_qos_\w+|up)\b/g) ?? [];
 
+async function scrapeWorker(): Promise<string> {
+  const worker = await startWorker({
+    databaseUrl: database.urlAs("rate_limiter_worker"),
+    http: { host: "127.0.0.1", port: 0 },
+  });
+  const text = await (await fetch(`${worker.url}/metrics`)).text();
+  await worker.stop();
+  return text;
+}
+
+/** Of a database in which nothing has happened yet. */
+const firstScrape = await scrapeWorker();
+
 /** What a worker really tells; a gauge that is declared and has no value is not told. */
 async function toldMetrics(): Promise<Set<string>> {
   await database.sql`select rate_limiter_private.verify_ledger()`;
@@ -30,12 +44,7 @@ async function toldMetrics(): Promise<Set<string>> {
     insert into rate_limiter.clusters (name, region, health_status) values ('c', 'r', 'healthy')
     on conflict do nothing
   `;
-  const worker = await startWorker({
-    databaseUrl: database.urlAs("rate_limiter_worker"),
-    http: { host: "127.0.0.1", port: 0 },
-  });
-  const text = await (await fetch(`${worker.url}/metrics`)).text();
-  await worker.stop();
+  const text = await scrapeWorker();
   const hasValue = new Set([...text.matchAll(/^\w+/gm)].map(([name]) => name));
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = "", type]) => {
     if (type === "histogram") return [`${name}_bucket`, `${name}_count`, `${name}_sum`];
@@ -58,6 +67,57 @@ test("every metric that is told of the database is on the dashboard", async () =
   const shown = dashboardQueries().join("\n");
   const told = [...(await toldMetrics())].filter((name) => !/^up$|_(count|sum)$/.test(name));
   expect(told.filter((name) => !shown.includes(name))).toEqual([]);
+});
+
+/** What a rule makes of no value, where no rule says that there is none. */
+const absentForGood: Readonly<Record<string, string>> = {
+  storage_qos_cluster_health: "no cluster is probed",
+  storage_qos_cluster_health_age_seconds: "no cluster is probed",
+  storage_qos_clusters_by_health: "no cluster is probed",
+  storage_qos_buckets_in_debt: "there are no buckets",
+  storage_qos_task_failures_total:
+    "nothing has failed, and more than the first failure is asked for",
+  storage_qos_tasks_busy_total: "nothing was busy, and more than the first time is asked for",
+  storage_qos_uncharged_operations: "every charge was made",
+  storage_qos_login_settings: "no login has settings of its own",
+  storage_qos_ledger_gaps: "the ledger was never checked, which StorageQosLedgerNeverChecked says",
+};
+
+test("what a rule asks for and a first scrape has not, another rule says is absent", () => {
+  const told = new Set([...firstScrape.matchAll(/^(?!#)\w+/gm)].map(([name]) => name));
+  expect(told).toContain("storage_qos_database_up");
+  const missing = new Set(
+    ruleQueries()
+      .flatMap(metricsOf)
+      .filter((name) => name !== "up" && !told.has(name)),
+  );
+  const isSaid = (name: string) => ruleQueries().some((query) => query.includes(`absent(${name})`));
+  expect([...missing].filter((name) => !isSaid(name) && !(name in absentForGood))).toEqual([]);
+});
+
+/** Seconds from one run to the next, of the schedules that there are. */
+function intervalOf(at: string): number {
+  const [minute = "", hour = ""] = at.split(" ");
+  const every = /^\*(?:\/(\d+))?$/.exec(minute);
+  if (every !== null) return 60 * Number(every[1] ?? 1);
+  return hour === "*" ? 3_600 : 86_400;
+}
+
+test("each task that runs by the clock is told of from the start, and an alert says when it is late", () => {
+  const told = [
+    ...firstScrape.matchAll(
+      /^storage_qos_task_last_success_timestamp_seconds\{task="(\w+)"\} \d+$/gm,
+    ),
+  ].map(([, task = ""]) => task);
+  expect(told.sort()).toEqual([...scheduledTasks].sort());
+  const limits = new Map(
+    ruleQueries().flatMap((query) => {
+      const [, tasks, limit] = /last_success\w+\{task=~"(.+?)"\}\) > (\d+)$/.exec(query) ?? [];
+      return (tasks?.split("|") ?? []).map((task) => [task, Number(limit)] as const);
+    }),
+  );
+  expect([...limits.keys()].sort()).toEqual(told);
+  for (const { task, at } of schedule) expect(limits.get(task)).toBeGreaterThan(intervalOf(at));
 });
 
 const runbooks = readFileSync(projectPath("docs/runbooks.md"), "utf8");
