@@ -133,6 +133,27 @@ describe("an alert", () => {
     expect(await occurrences(alertId)).toEqual([["triggered", 11]]);
   });
 
+  // Samples of each minute may come so late that two of them are waited for.
+  test.each([
+    [60, 150],
+    [300, 300],
+  ])(
+    "of %i s judges nothing older than %i s, after days without a worker",
+    async (duration, window) => {
+      const alertId = await watch({ duration });
+      const days = 86_400;
+      // A day of it, while no worker was there, and calm ever since.
+      for (const hour of [0, 6, 12, 18, 24]) await sample(-2 * days + hour * 3_600 + 5, 11);
+      expect(await evaluate(0)).toBe(0);
+      expect(await occurrences(alertId)).toEqual([]);
+      await sample(-window - 1, 12);
+      expect(await evaluate(0)).toBe(0);
+      await sample(-window + 1, 13);
+      expect(await evaluate(0)).toBe(1);
+      expect(await occurrences(alertId)).toEqual([["triggered", 13]]);
+    },
+  );
+
   test("is resolved by a sample that came between the windows of two looks", async () => {
     const alertId = await watch();
     await sample(10, 11);

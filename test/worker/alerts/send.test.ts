@@ -270,6 +270,15 @@ describe("other channels", () => {
     expect(mail?.data).toContain(`Message-ID: <${notificationFor(null).id}@storage-qos>`);
   });
 
+  test("mail that is sent again carries the same id", async () => {
+    const server = await startSmtpReceiver();
+    const env = { SMTP_URL: server.url, ALERT_EMAIL_FROM: "qos@example.org" };
+    const channel: Channel = { channel: "email", to: ["a@example.org"] };
+    for (let attempt = 0; attempt < 2; attempt++) await sendTo(channel, env);
+    const ids = server.mails.map(({ data }) => /^Message-ID: (.+)$/m.exec(data)?.[1]?.trim());
+    expect(ids).toEqual(Array(2).fill(`<${notificationFor(null).id}@storage-qos>`));
+  });
+
   test("a busy mail server is asked again, and so is none", async () => {
     const server = await startSmtpReceiver();
     server.isBusy = true;
