@@ -558,8 +558,13 @@ describe("whyThrottled", () => {
       where owner_id = ${appId} and transaction_type = 'consume'
       order by seq desc limit 1
     `;
-    await new Promise((resolve) => setTimeout(resolve, 1_100));
-    await consume(appId, 1);
+    // Two seconds later the bucket is full again: what is asked about is before that.
+    await database.sql`
+      select rate_limiter_internal.consume_at(
+        rate_limiter_internal.app_shard_key(${appId}),
+        ${row?.at}::timestamptz + interval '2 seconds', ${appId}, 'read_small', 0
+      )
+    `;
     const { whyThrottled } = await dataOf(
       as.app_admin.ask(why, { appId, operation: "list", at: row?.at }),
     );

@@ -241,7 +241,8 @@ describe("a worker", () => {
       where key = 'lost'
     `;
     await startHere();
-    await sleep(300);
+    await database.sql`select graphile_worker.add_job('sync_quota_flags')`;
+    await untilDone("sync_quota_flags");
     expect(await isQueued("lost")).toBe(true);
     await database.sql`select graphile_worker.add_job('rescue_stuck_jobs')`;
     await untilDone("verify_ledger");
