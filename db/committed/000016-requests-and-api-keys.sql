@@ -439,7 +439,10 @@ comment on function rate_limiter_private.import_access_keys(jsonb) is
   'DETAIL of the error is JSON: how many entries are refused, and the first hundred of them.';
 --! EndIncluded rate_limiter_private/api_keys/import_access_keys.sql
 --! Included rate_limiter_private/api_keys/require_live_api_key.sql
-create or replace function rate_limiter_private.require_live_api_key(api_key_id uuid)
+create or replace function rate_limiter_private.require_live_api_key(
+  api_key_id uuid,
+  is_to_lock boolean default true
+)
 returns rate_limiter_private.api_keys
 language plpgsql
 volatile
@@ -458,10 +461,16 @@ begin
     and (
       rate_limiter_internal.is_system_admin()
       or a.tenant_id = rate_limiter_internal.current_tenant_id()
-    )
-  for update of k;
+    );
+  if found and is_to_lock then
+    select k.*
+    into live_key
+    from rate_limiter_private.api_keys as k
+    where k.api_key_id = require_live_api_key.api_key_id
+    for no key update;
+  end if;
 
-  if not found then
+  if live_key.api_key_id is null then
     raise exception using
       errcode = 'QS404',
       message = 'unknown api key',
@@ -481,8 +490,9 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_private.require_live_api_key(uuid) is
-  'Locks a key that works and that the signed-in user may change; refuses any other.';
+comment on function rate_limiter_private.require_live_api_key(uuid, boolean) is
+  'A key that works and that the signed-in user may change, locked unless it is not to be; refuses '
+  'any other.';
 --! EndIncluded rate_limiter_private/api_keys/require_live_api_key.sql
 --! Included rate_limiter_admin/api_keys/create_api_key.sql
 create or replace function rate_limiter_admin.create_api_key(

@@ -1175,19 +1175,72 @@ $$;
 
 comment on function rate_limiter_internal.lock_suspended(uuid, uuid, uuid) is
   'Locks what a suspension is about, in the lock order of chapter buckets: a key, or the tenant '
-  'and the applications that are told.';
+  'and the applications that are told. try_lock_suspended() does not wait.';
 --! EndIncluded rate_limiter_internal/suspensions/lock_suspended.sql
+--! Included rate_limiter_internal/suspensions/try_lock_suspended.sql
+create or replace function rate_limiter_internal.try_lock_suspended(
+  tenant_id uuid,
+  app_id uuid,
+  api_key_id uuid,
+  out app_ids uuid[],
+  out is_whole boolean
+)
+language plpgsql
+volatile
+parallel unsafe
+as $$
+begin
+  app_ids := '{}';
+  if api_key_id is not null then
+    perform
+    from rate_limiter_private.api_keys as k
+    where k.api_key_id = try_lock_suspended.api_key_id
+    for no key update skip locked;
+    is_whole := found;
+    return;
+  end if;
+
+  is_whole := true;
+  if app_id is null then
+    perform
+    from rate_limiter.tenants as t
+    where t.tenant_id = try_lock_suspended.tenant_id
+    for no key update skip locked;
+    is_whole := found;
+  end if;
+  app_ids := array(
+    select a.app_id
+    from rate_limiter.applications as a
+    where a.tenant_id = try_lock_suspended.tenant_id
+      and (try_lock_suspended.app_id is null or a.app_id = try_lock_suspended.app_id)
+    order by a.app_id
+    for no key update skip locked
+  );
+  is_whole := is_whole and not exists (
+    select
+    from rate_limiter.applications as a
+    where a.tenant_id = try_lock_suspended.tenant_id
+      and (try_lock_suspended.app_id is null or a.app_id = try_lock_suspended.app_id)
+      and a.app_id <> all (app_ids)
+  );
+end;
+$$;
+
+comment on function rate_limiter_internal.try_lock_suspended(uuid, uuid, uuid) is
+  'Locks of what a suspension is about as much as no other transaction has locked: the '
+  'applications that it answers, and all there is to lock where is_whole. An operator''s brake '
+  'waits for no transaction of the tenant''s people.';
+--! EndIncluded rate_limiter_internal/suspensions/try_lock_suspended.sql
 --! Included rate_limiter_internal/suspensions/sync_suspension.sql
 create or replace function rate_limiter_internal.sync_suspension(
-  suspension rate_limiter.suspensions
+  suspension rate_limiter.suspensions,
+  app_ids uuid[] default null
 )
 returns void
 language plpgsql
 volatile
 parallel unsafe
 as $$
-declare
-  app_ids uuid[];
 begin
   if suspension.api_key_id is not null then
     update rate_limiter_private.api_keys as k
@@ -1197,12 +1250,12 @@ begin
     return;
   end if;
 
-  app_ids := array(
+  app_ids := coalesce(app_ids, array(
     select a.app_id
     from rate_limiter.applications as a
     where a.tenant_id = suspension.tenant_id
       and (suspension.app_id is null or a.app_id = suspension.app_id)
-  );
+  ));
   update rate_limiter.app_facts as f
   set suspended_until = rate_limiter_internal.suspended_until(f.tenant_id, f.app_id)
   where f.app_id = any (app_ids)
@@ -1221,10 +1274,10 @@ begin
 end;
 $$;
 
-comment on function rate_limiter_internal.sync_suspension(rate_limiter.suspensions) is
+comment on function rate_limiter_internal.sync_suspension(rate_limiter.suspensions, uuid[]) is
   'Writes to the key, or into the facts of the applications that a suspension is about, until when '
-  'they are suspended, tells clients, and revokes their leases. The caller holds them '
-  '(lock_suspended).';
+  'they are suspended, tells clients, and revokes their leases. app_ids: those alone. The caller '
+  'holds them (lock_suspended, try_lock_suspended).';
 --! EndIncluded rate_limiter_internal/suspensions/sync_suspension.sql
 --! Included rate_limiter_internal/suspensions/end_suspension.sql
 create or replace function rate_limiter_internal.end_suspension(
@@ -1268,6 +1321,7 @@ as $$
 declare
   at constant timestamptz := clock_timestamp();
   suspension rate_limiter.suspensions;
+  locked record;
 begin
   perform rate_limiter_internal.require_reason(reason);
   if until <= at or not isfinite(until) then
@@ -1278,7 +1332,9 @@ begin
       hint = 'Leave its end out to suspend until it is lifted.';
   end if;
 
-  perform rate_limiter_internal.lock_suspended(tenant_id, app_id, api_key_id);
+  -- One operator after the other: what is locked below may be only a part.
+  lock table rate_limiter.suspensions in share update exclusive mode;
+  locked := rate_limiter_internal.try_lock_suspended(tenant_id, app_id, api_key_id);
   perform rate_limiter_internal.end_suspension(
     at, tenant_id, app_id, api_key_id, 'another one took its place'
   );
@@ -1288,14 +1344,23 @@ begin
   values (tenant_id, app_id, api_key_id, reason, at, until)
   returning s.* into suspension;
 
-  perform rate_limiter_internal.sync_suspension(suspension);
+  if locked.is_whole or api_key_id is null then
+    perform rate_limiter_internal.sync_suspension(suspension, locked.app_ids);
+  end if;
+  if not locked.is_whole then
+    -- What holds the rest ends soon, and nothing new of the tenant's people begins.
+    perform graphile_worker.add_job(
+      'finish_suspension', json_build_object('suspension_id', suspension.suspension_id)
+    );
+  end if;
   return suspension;
 end;
 $$;
 
 comment on function rate_limiter_internal.suspend(uuid, uuid, uuid, text, timestamptz) is
   'Suspends a tenant, one of its applications or a key of that; a suspension of the same thing '
-  'that is under way ends. Raises QS422 for an end that is over.';
+  'that is under way ends. What another transaction has locked is left to the job '
+  'finish_suspension, which waits for it. Raises QS422 for an end that is over.';
 --! EndIncluded rate_limiter_internal/suspensions/suspend.sql
 --! Included rate_limiter_admin/suspensions/suspend_tenant.sql
 create or replace function rate_limiter_admin.suspend_tenant(
@@ -1386,7 +1451,7 @@ declare
 begin
   perform rate_limiter_internal.commit_locally();
   perform rate_limiter_internal.require_system_admin('application', 'update');
-  live_key := rate_limiter_private.require_live_api_key(api_key_id);
+  live_key := rate_limiter_private.require_live_api_key(api_key_id, is_to_lock => false);
   select a.tenant_id
   into owning_tenant_id
   from rate_limiter.applications as a
@@ -1462,6 +1527,44 @@ comment on function rate_limiter_admin.lift_suspension(uuid, text) is
 grant execute on function rate_limiter_admin.lift_suspension(uuid, text)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/suspensions/lift_suspension.sql
+--! Included rate_limiter_private/suspensions/finish_suspension.sql
+create or replace function rate_limiter_private.finish_suspension(suspension_id uuid)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  suspension rate_limiter.suspensions;
+begin
+  perform rate_limiter_internal.commit_locally();
+  select s.* into suspension
+  from rate_limiter.suspensions as s
+  where s.suspension_id = finish_suspension.suspension_id;
+  perform rate_limiter_internal.lock_suspended(
+    suspension.tenant_id, suspension.app_id, suspension.api_key_id
+  );
+
+  -- As it is once that is locked: it may have been lifted meanwhile.
+  select s.* into suspension
+  from rate_limiter.suspensions as s
+  where s.suspension_id = finish_suspension.suspension_id
+    and s.lifted_at is null;
+  if found then
+    -- Leases that were granted since are revoked, too.
+    suspension.suspended_at := clock_timestamp();
+    perform rate_limiter_internal.sync_suspension(suspension);
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_private.finish_suspension(uuid) is
+  'Job: does of a suspension what suspend() had to leave, because transactions of the tenant''s '
+  'people held it. Waits for them.';
+grant execute on function rate_limiter_private.finish_suspension(uuid) to rate_limiter_worker;
+--! EndIncluded rate_limiter_private/suspensions/finish_suspension.sql
 --! Included rate_limiter/suspensions/suspensions.triggers.sql
 create or replace trigger audit_change
   after insert or update or delete on rate_limiter.suspensions

@@ -29,6 +29,9 @@ const fieldsOf: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
     notification_id: id,
   },
   expire_leases: { by: oneOf("clock") },
+  finish_suspension: {
+    suspension_id: id,
+  },
   send_invitation: {
     invitation_id: id,
   },

@@ -20,9 +20,14 @@ test("each task is named like the SQL function that it calls, which the worker m
 test("the clock runs tasks that there are, each under a name of its own", () => {
   const known = taskNames();
   expect(schedule.map(({ task }) => task).filter((task) => !known.includes(task))).toEqual([]);
-  // Each notification and invitation queues its own delivery, and record_system_metrics the evaluation; a task that
-  // nothing else runs is of no use.
-  const queued = ["deliver_notification", "send_invitation", "evaluate_alerts"];
+  // Each notification and invitation queues its own delivery, a suspension its rest, and
+  // record_system_metrics the evaluation; a task that nothing else runs is of no use.
+  const queued = [
+    "deliver_notification",
+    "finish_suspension",
+    "send_invitation",
+    "evaluate_alerts",
+  ];
   const run = [...schedule.map(({ task }) => task), ...queued];
   expect(known.filter((task) => !run.includes(task))).toEqual([]);
   const identifiers = cronItems().map((item) => item.identifier);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { TransactionSql } from "../../../src/postgres/connect.ts";
+import type { Sql, TransactionSql } from "../../../src/postgres/connect.ts";
 import { createDatabase, expectSqlState } from "../../harness/index.ts";
 import {
   asUser,
@@ -130,6 +130,90 @@ describe("a key", () => {
     );
     await ask((caller) => caller`select rate_limiter_admin.revoke_api_key(${id})`);
     await expectSqlState(applicationOf(key), "QS401", "api key is revoked");
+  });
+});
+
+describe("while the tenant's people hold what is to be suspended", () => {
+  const finish = async () => {
+    const jobs = await sql<{ id: string }[]>`
+      select j.payload ->> 'suspension_id' as id
+      from graphile_worker._private_jobs as j
+      join graphile_worker._private_tasks as t on t.id = j.task_id
+      where t.identifier = 'finish_suspension'
+    `;
+    await sql`select graphile_worker.complete_jobs(array(
+      select j.id from graphile_worker.jobs as j where j.task_identifier = 'finish_suspension'
+    ))`;
+    return jobs.map(({ id }) => id);
+  };
+  const finishing = (id: string) => (worker: Sql) =>
+    worker`
+    select rate_limiter_private.finish_suspension(${id})
+  `;
+  const isRefused = (appId: string) =>
+    expectSqlState(gateway`select rate_limiter.consume(${appId}, 'head')`, "QS403");
+
+  test("an operator's brake waits for none of it, and a job does the rest", async () => {
+    const tenantId = await makeTenant(sql);
+    const [held, free] = [
+      await makeApplication(sql, { tenantId }),
+      await makeApplication(sql, { tenantId }),
+    ];
+    const people = await database.session("people");
+    const worker = await database.session("worker", "rate_limiter_worker");
+    await people.sql`begin`;
+    await people.sql`select from rate_limiter.tenants where tenant_id = ${tenantId} for share`;
+    await people.sql`
+      update rate_limiter.applications set metadata = '{"x": 1}' where app_id = ${held}
+    `;
+    const suspension = await suspend("tenant", tenantId, null);
+    await isRefused(free);
+    expect(await suspendedUntil(held)).toBeNull();
+    // As it would be made by what has begun before.
+    const late = await people.sql`
+      insert into rate_limiter.applications (tenant_id, name) values (${tenantId}, 'late')
+      returning app_id
+    `;
+    expect(await finish()).toEqual([suspension]);
+    const rest = worker.start(finishing(suspension));
+    await worker.waitsOnLock();
+    await people.sql`commit`;
+    await rest;
+    for (const appId of [held, free, late[0]?.app_id]) await isRefused(appId);
+    // One that was lifted before its rest was done stays so.
+    await lift(suspension);
+    await finishing(suspension)(worker.sql);
+    expect(await suspendedUntil(held)).toBeNull();
+  });
+
+  test("one of their applications or keys is suspended by the job, too", async () => {
+    const appId = await makeApplication(sql);
+    const { id, key } = await makeKey(appId);
+    const people = await database.session("people of one");
+    await people.sql`begin`;
+    await people.sql`
+      select from rate_limiter.applications where app_id = ${appId} for no key update
+    `;
+    await people.sql`
+      select from rate_limiter_private.api_keys where api_key_id = ${id} for no key update
+    `;
+    const suspensions = [
+      await suspend("api_key", id, null),
+      await suspend("application", appId, null),
+    ];
+    await people.sql`commit`;
+    await gateway`select rate_limiter.consume(${appId}, 'head')`;
+    expect((await finish()).toSorted()).toEqual(suspensions.toSorted());
+    for (const suspension of suspensions)
+      await finishing(suspension)(database.as("rate_limiter_worker"));
+    await isRefused(appId);
+    await expectSqlState(applicationOf(key), "QS401");
+  });
+
+  test("nothing is left to a job where nothing is held", async () => {
+    await suspend("tenant", await makeTenant(sql), null);
+    await suspend("application", await makeApplication(sql), null);
+    expect(await finish()).toEqual([]);
   });
 });
 
