@@ -2132,6 +2132,12 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
   set search_path=pg_catalog, pg_temp;
   -- body 9888af3b550a3d64
 
+create function rate_limiter.hand_in_denials()
+  returns void
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2fa6fb03e45a0d35
+
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
@@ -6823,6 +6829,7 @@ grant execute on function rate_limiter.cost_rules_in_force(uuid) to rate_limiter
 grant execute on function rate_limiter.end_process(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.end_process(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
+grant execute on function rate_limiter.hand_in_denials() to rate_limiter_app;
 grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
@@ -7115,6 +7122,7 @@ comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is
 comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.end_process(pg_catalog.uuid) is 'A process that has reported itself ends: it is no longer among those that are there.';
 comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
+comment on function rate_limiter.hand_in_denials() is 'Writes what this session has counted of denials and not yet written, which its end would take along. For sessions that end after a few decisions; others need it not.';
 comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';

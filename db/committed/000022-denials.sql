@@ -1150,6 +1150,24 @@ comment on function rate_limiter.report_counts(uuid, jsonb, jsonb) is
   'malformed counts.';
 grant execute on function rate_limiter.report_counts(uuid, jsonb, jsonb) to rate_limiter_app;
 --! EndIncluded rate_limiter/denials/report_counts.sql
+--! Included rate_limiter/denials/hand_in_denials.sql
+create or replace function rate_limiter.hand_in_denials()
+returns void
+language sql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Nothing was counted in the first second of 1970: all of it is written.
+  select rate_limiter_internal.sweep_denials(0);
+$$;
+
+comment on function rate_limiter.hand_in_denials() is
+  'Writes what this session has counted of denials and not yet written, which its end would take '
+  'along. For sessions that end after a few decisions; others need it not.';
+grant execute on function rate_limiter.hand_in_denials() to rate_limiter_app;
+--! EndIncluded rate_limiter/denials/hand_in_denials.sql
 --! Included rate_limiter_internal/denials/bucket_verdict.sql
 create or replace function rate_limiter_internal.bucket_verdict(
   at timestamptz,

@@ -6,6 +6,7 @@ import { databaseUrlOr } from "../targets/database-url.ts";
 import { InputError } from "../user-error.ts";
 import { check } from "./check.ts";
 import { consume } from "./consume.ts";
+import { handInDenials } from "./hand-in-denials.ts";
 import { withDecidingConnection } from "./may-decide.ts";
 import { operationNames } from "./operation-names.ts";
 import { describeOutcome, type Outcome } from "./report.ts";
@@ -32,14 +33,17 @@ export async function decideCommand(
   const times = timesOf(options.times);
   const question = { operation, sizeBytes: sizeInBytes(size), apiKey: keyOf(options.key, env) };
   const url = databaseUrlOr("qos_gateway", env);
-  const outcome = await withDecidingConnection(url, (sql) =>
-    repeat(times, () => (decide === "check" ? check(sql, question) : consume(sql, question))).catch(
-      async (error: unknown) => {
-        if (!isUnknownOperation(error)) throw error;
-        throw unknownOperation(await operationNames(sql), operation, error);
-      },
-    ),
-  );
+  const outcome = await withDecidingConnection(url, async (sql) => {
+    try {
+      if (decide === "check") return await repeat(times, () => check(sql, question));
+      const consumed = await repeat(times, () => consume(sql, question));
+      if (consumed.denied > 0) await handInDenials(sql);
+      return consumed;
+    } catch (error) {
+      if (!isUnknownOperation(error)) throw error;
+      throw unknownOperation(await operationNames(sql), operation, error);
+    }
+  });
   return { text: textOf(outcome, question, options), isDenied: outcome.denied > 0 };
 }
 

@@ -147,6 +147,15 @@ describe("what is lost with a session is less than half of its denials", () => {
   });
 });
 
+test("a session that hands in what it counted takes nothing with it", async () => {
+  const [one, other] = [await makeApplication(database), await makeApplication(database)];
+  const { sql } = await database.session("short", "rate_limiter_owner");
+  await countAt(sql, one, "2026-01-01T00:00:00.1Z", 100);
+  await countAt(sql, other, "2026-01-01T00:00:59.9Z", 3);
+  for (let times = 1; times <= 2; times++) await sql`select rate_limiter.hand_in_denials()`;
+  expect([await deniedOf(database, one), await deniedOf(database, other)]).toEqual([100, 3]);
+});
+
 describe("many applications that a session denies", () => {
   /** Denials of so many applications, one of each in turn. */
   const rounds = (sql: typeof database.sql, appIds: readonly string[], at: string, times: number) =>
