@@ -11,7 +11,7 @@ import type { OutagePolicy } from "./decisions/outage.ts";
 import { OutageDecider } from "./decisions/outage-decider.ts";
 import { standingOf } from "./decisions/standing.ts";
 import { Tally } from "./decisions/tally.ts";
-import { DenialReporter } from "./denials/denial-reporter.ts";
+import { CountReporter } from "./demand/count-reporter.ts";
 import { RecentDenials } from "./denials/denials.ts";
 import { Layer3 } from "./leases/layer3.ts";
 import { LeaseClock } from "./leases/lease-clock.ts";
@@ -64,21 +64,21 @@ export function partsOf({ store, loader, exchange }: SharedParts, options: Parts
     rejected: options.onRejected,
   });
   const application = () => cache.application;
-  const denials = new DenialReporter(store, exchange, application);
+  const counts = new CountReporter(store, exchange, application);
   const owed = new OwedCharger(store, exchange, application);
-  const spending = new Spending(leases.current.balance);
+  const spending = new Spending(leases.current.balance, counts.demand);
   const needs = new Needs(cache, spending, !options.isReported);
   const clock = new LeaseClock({
     ...{ layer3, cache, spending, needs },
     onLimitsEnd: options.onLimitsEnd,
   });
   const outage = new OutageDecider({
-    ...{ store, tally },
+    ...{ store, tally, demand: counts.demand },
     policy: options.outage,
     limits: (now) => cache.config && { ...cache.config.limits, holders: keeper.holders(now) },
     onUncharged: options.onUncharged,
   });
-  const settling = { store, exchange, denials, layer3, onUnsettled: onUse };
+  const settling = { store, exchange, counts, layer3, onUnsettled: onUse };
   const settler = new Settler({ ...settling, application });
   const keeper: LeaseKeeper = new LeaseKeeper({
     ...{ ...settling, settler, cache, owed, pollMs },
@@ -93,7 +93,7 @@ export function partsOf({ store, loader, exchange }: SharedParts, options: Parts
     ...standingOf(cache.config?.limits),
   }));
   const deciding = { cache, layer3, keeper, spending, needs, recent, outage, tally };
-  const local = new LocalDecider({ ...deciding, clock, denials, admission });
+  const local = new LocalDecider({ ...deciding, clock, counts, admission });
   const direct = new DirectDecider({ ...deciding, store, owed, onUse });
   const { idleMs } = options;
   const decider = new Decider({ cache, keeper, needs, rare, local, direct, idleMs });
@@ -103,7 +103,7 @@ export function partsOf({ store, loader, exchange }: SharedParts, options: Parts
     whenKnown: (work) => void cache.whenKnown(work),
   });
   return {
-    ...{ store, cache, layer3, keeper, spending, needs, clock, owed, denials, recent },
+    ...{ store, cache, layer3, keeper, spending, needs, clock, owed, counts, recent },
     ...{ rare, tally, admission, decider, leased },
   };
 }

@@ -27,12 +27,12 @@ export class ApplicationUpkeep {
 
   /** Periodic maintenance. Answers whether it still needs to be called. */
   tick(now: number): boolean {
-    const { cache, clock, denials, keeper, owed } = this.#parts;
+    const { cache, clock, counts, keeper, owed } = this.#parts;
     clock.look(now);
     this.#noteUse(now);
     if (cache.isOlderThan(this.#options.pollMs(), now)) void cache.refresh();
     void owed.chargeAll();
-    if (denials.isDue(now)) void denials.report();
+    counts.tick(now);
     if (now - this.#usedAt >= this.#options.idleMs) {
       this.#returnIdle(now);
       return !this.#isEmpty;
@@ -99,7 +99,7 @@ export class ApplicationUpkeep {
   async #returnAll(): Promise<void> {
     await this.#parts.owed.chargeAll();
     await this.#parts.keeper.handBack();
-    await this.#parts.denials.report();
+    await this.#parts.counts.report(true);
   }
 
   #noteUse(now: number): void {
@@ -124,7 +124,7 @@ export class ApplicationUpkeep {
 
   /** Nothing is left that the database has to be told. */
   get #isEmpty(): boolean {
-    const { denials, layer3, owed } = this.#parts;
-    return owed.isEmpty && denials.isEmpty && layer3.leases.isEmpty;
+    const { counts, layer3, owed } = this.#parts;
+    return owed.isEmpty && counts.isEmpty && layer3.leases.isEmpty;
   }
 }

@@ -21,6 +21,7 @@ export const domainTests: Readonly<Record<string, readonly string[]>> = {
   context: ["test/data-model/grants.test.ts", "test/db/session-formats.test.ts"],
   costs: ["test/conformance/costs.test.ts"],
   decisions: ["test/vectors"],
+  demand: ["test/client/demand.test.ts"],
   demo: ["test/start"],
   denials: [],
   exports: ["test/api/exports.test.ts"],

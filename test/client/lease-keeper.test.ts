@@ -30,7 +30,9 @@ function shortKeeper() {
     layer3: new Layer3(() => false),
     exchange: { renew },
     cache: { config: { application: "a", limits }, isOlderThan: () => false },
-    denials: { carriedBy: (call: (denials: null) => unknown) => call(null) },
+    counts: {
+      carriedBy: (call: (counts: object) => unknown) => call({ denials: null, demand: null }),
+    },
     owed: { chargeAll: async () => {} },
     pollMs: () => 5_000,
     onLease: () => {},

@@ -364,6 +364,7 @@ describe("drop_partition", () => {
       const at = "2024-05-10T00:00:00Z";
       const names = await sql<{ name: string }[]>`
         select e.partition_name as name from rate_limiter_private.expired_partitions(${at}) as e
+        where e.data_type = 'raw_metrics'
       `;
       expect(names.map(({ name }) => name).sort()).toEqual([
         "bandwidth_metrics_y2024m02d09",

@@ -1,6 +1,6 @@
 import type { ConfigCache } from "../config/config-cache.ts";
 import type { Needs } from "../costs/needs.ts";
-import type { DenialReporter } from "../denials/denial-reporter.ts";
+import type { CountReporter } from "../demand/count-reporter.ts";
 import type { RecentDenials } from "../denials/denials.ts";
 import type { Layer3 } from "../leases/layer3.ts";
 import type { LeaseClock } from "../leases/lease-clock.ts";
@@ -20,7 +20,7 @@ export interface LocalDeciderOptions {
   readonly needs: Needs;
   readonly clock: LeaseClock;
   readonly recent: RecentDenials;
-  readonly denials: DenialReporter;
+  readonly counts: CountReporter;
   readonly outage: OutageDecider;
   readonly admission: Admission;
   readonly tally: Tally;
@@ -47,12 +47,13 @@ export class LocalDecider {
   }
 
   #spend(need: Need | undefined, now: number): Decision | undefined {
-    const { admission, cache, keeper, layer3, spending } = this.#options;
+    const { admission, cache, counts, keeper, layer3, spending } = this.#options;
     if (need === undefined || cache.config?.limits.isDirect) return undefined;
     const lease = layer3.leases.find(need.tokens, need.bytes, now);
     if (lease === undefined) return undefined;
     spending.use(lease.balance);
     lease.take(need.tokens, need.bytesCharged);
+    counts.demand.count(need.operation, need.bytesCharged, need.tokens);
     spending.countAdmission();
     if (lease.isToBeRenewed) keeper.renewEarly();
     return admission;
@@ -69,10 +70,10 @@ export class LocalDecider {
   }
 
   #countDenial(decision: Decision, need: Need): Decision {
-    const { denials, tally } = this.#options;
+    const { counts, tally } = this.#options;
     tally.denied += 1;
     const tokens = Math.min(need.tokens, Number.MAX_SAFE_INTEGER);
-    denials.add(decision.reason ?? "", tokens, need.bytesCharged);
+    counts.addDenial(decision.reason ?? "", need.operation, tokens, need.bytesCharged);
     return decision;
   }
 }

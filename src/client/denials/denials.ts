@@ -1,6 +1,6 @@
 import { decimalOf } from "../costs/amount.ts";
 import { type Decision, denial, type Reason } from "../decisions/decision.ts";
-import type { DenialRow } from "../store/exchange-leases.ts";
+import type { CountRow } from "../store/exchange-leases.ts";
 
 /** Denials are cached no longer than this: credits and quota changes may admit earlier. */
 const longestMemoryMs = 1_000;
@@ -67,7 +67,7 @@ export interface DenialCount {
 }
 
 /** For SQL. */
-export function denialRows(counts: readonly DenialCount[] | null): DenialRow[] | null {
+export function denialRows(counts: readonly DenialCount[] | null): CountRow[] | null {
   return counts?.map((count) => ({ ...count, tokens: decimalOf(count.tokens) })) ?? null;
 }
 

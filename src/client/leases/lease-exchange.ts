@@ -2,7 +2,7 @@ import { fromDatabase, isOfOneApplication, type LimiterError } from "../errors.t
 import { chargeOwed, type OwedCharge } from "../store/charge-owed.ts";
 import {
   type ChargeRow,
-  type DenialRow,
+  type Counts,
   type ExchangeAnswer,
   exchangeLeases,
   grantOf,
@@ -12,7 +12,7 @@ import {
 } from "../store/exchange-leases.ts";
 import { leaseTokens } from "../store/lease-tokens.ts";
 import { renewLease, type SpentLease } from "../store/renew-lease.ts";
-import { reportDenials } from "../store/report-counts.ts";
+import { reportCounts } from "../store/report-counts.ts";
 import { settleLease } from "../store/settle-lease.ts";
 import type { Sql } from "../store/sql.ts";
 import type { Store } from "../store/store.ts";
@@ -23,8 +23,6 @@ import type { LeaseGrant } from "./lease.ts";
 const largestBatch = 100;
 const callsAtOnce = 2;
 
-type Denials = readonly DenialRow[] | null;
-
 export interface Renewal {
   readonly application: string;
   /** The id of the next lease: repeated under it, the renewal grants no second one. */
@@ -33,7 +31,7 @@ export interface Renewal {
   readonly spent: SpentLease | undefined;
   readonly tokens: string;
   readonly bytes: string;
-  readonly denials: Denials;
+  readonly counts: Counts;
 }
 
 interface Pending {
@@ -74,29 +72,29 @@ export class LeaseExchange {
     this.#size = new BatchSize(largestBatch, timeoutMs);
   }
 
-  renew({ application, leaseId, spent, tokens, bytes, denials }: Renewal): Promise<LeaseGrant> {
+  renew({ application, leaseId, spent, tokens, bytes, counts }: Renewal): Promise<LeaseGrant> {
     const asked = { application, leaseId, tokens, bytes };
-    const request = { ...asked, ...this.#holder, denials: textOf(denials) };
+    const request = { ...asked, ...this.#holder, counts };
     const ask = (sql: Sql) =>
       spent === undefined ? leaseTokens(sql, request) : renewLease(sql, spent, request);
     const next = { app_id: application, tokens, bytes, next_lease_id: leaseId };
-    const row = { ...next, ...rowOf(spent, denials) };
+    const row = { ...next, ...rowOf(spent, counts) };
     return this.#add(this.#renewals, row, () =>
       this.#store.charge(ask, (grant) => grant.lease_id !== null),
     );
   }
 
-  settle(application: string, spent: SpentLease, denials: Denials): Promise<void> {
-    const row = { app_id: application, ...rowOf(spent, denials) };
+  settle(application: string, spent: SpentLease, counts: Counts): Promise<void> {
+    const row = { app_id: application, ...rowOf(spent, counts) };
     return this.#add(this.#settlements, row, () =>
-      this.#store.charge((sql) => settleLease(sql, application, spent, textOf(denials))),
+      this.#store.charge((sql) => settleLease(sql, application, spent, counts)),
     );
   }
 
-  reportDenials(application: string, denials: Denials): Promise<void> {
-    const row = { app_id: application, ...rowOf(undefined, denials) };
+  reportCounts(application: string, counts: Counts): Promise<void> {
+    const row = { app_id: application, ...rowOf(undefined, counts) };
     return this.#add(this.#settlements, row, () =>
-      this.#store.read((sql) => reportDenials(sql, application, textOf(denials))),
+      this.#store.read((sql) => reportCounts(sql, application, counts)),
     );
   }
 
@@ -200,11 +198,10 @@ function hasCharged(answers: readonly ExchangeAnswer[], charges: number): boolea
   return charges > busy || answers.some((answer) => "lease_id" in answer);
 }
 
-function rowOf(spent: SpentLease | undefined, denials: Denials) {
+function rowOf(spent: SpentLease | undefined, { denials, demand }: Counts) {
   const { id, tokens, bytes } = spent ?? {};
-  return { lease_id: id, spent_tokens: tokens, spent_bytes: bytes, denials: denials ?? undefined };
-}
-
-function textOf(denials: Denials): string | null {
-  return denials === null ? null : JSON.stringify(denials);
+  return {
+    ...{ lease_id: id, spent_tokens: tokens, spent_bytes: bytes },
+    ...{ denials: denials ?? undefined, demand: demand ?? undefined },
+  };
 }

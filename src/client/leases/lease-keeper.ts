@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { ConfigCache } from "../config/config-cache.ts";
 import { decimalOf } from "../costs/amount.ts";
 import type { Need } from "../decisions/need.ts";
-import type { DenialReporter } from "../denials/denial-reporter.ts";
+import type { CountReporter } from "../demand/count-reporter.ts";
 import {
   BusyError,
   ConflictError,
@@ -11,7 +11,7 @@ import {
   type LimiterError,
   UnavailableError,
 } from "../errors.ts";
-import type { DenialRow } from "../store/exchange-leases.ts";
+import type { Counts } from "../store/exchange-leases.ts";
 import type { Store } from "../store/store.ts";
 import type { Amounts } from "./amounts.ts";
 import type { Layer3 } from "./layer3.ts";
@@ -28,7 +28,7 @@ export interface LeaseKeeperOptions {
   readonly store: Store;
   readonly exchange: LeaseExchange;
   readonly cache: ConfigCache;
-  readonly denials: DenialReporter;
+  readonly counts: CountReporter;
   readonly owed: OwedCharger;
   readonly layer3: Layer3;
   readonly settler: Settler;
@@ -155,11 +155,11 @@ export class LeaseKeeper {
   }
 
   async #takeLease(application: string): Promise<void> {
-    const { cache, denials } = this.#options;
+    const { cache, counts } = this.#options;
     const askedAt = performance.now();
     const asked = this.#demand.next(this.#layer3.leases.spent, cache.config?.limits, askedAt);
     try {
-      const grant = await denials.carriedBy((rows) => this.#ask(application, asked, rows));
+      const grant = await counts.carriedBy((rows) => this.#ask(application, asked, rows));
       this.#demand.see(grant, performance.now());
       this.#lifetimeMs = Number(grant.lifetime_ms);
       this.#keep(Lease.of(grant, askedAt), asked, grant.retry_after_ms);
@@ -172,11 +172,7 @@ export class LeaseKeeper {
     }
   }
 
-  #ask(
-    application: string,
-    asked: Amounts,
-    denials: readonly DenialRow[] | null,
-  ): Promise<LeaseGrant> {
+  #ask(application: string, asked: Amounts, counts: Counts): Promise<LeaseGrant> {
     const { leases } = this.#layer3;
     const finished = leases.takeFinished();
     const unanswered = leases.takeUnanswered();
@@ -187,7 +183,7 @@ export class LeaseKeeper {
       spent: finished?.id == null ? undefined : { ...finished.spent, id: finished.id },
       tokens: decimalOf(asked.tokens),
       bytes: String(asked.bytes),
-      denials,
+      counts,
     });
     granted.catch((error) => {
       if (finished !== undefined) this.#options.settler.keepUnsettled(finished, error);

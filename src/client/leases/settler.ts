@@ -1,4 +1,4 @@
-import type { DenialReporter } from "../denials/denial-reporter.ts";
+import type { CountReporter } from "../demand/count-reporter.ts";
 import {
   ClosedError,
   deniesApplication,
@@ -15,7 +15,7 @@ const staleAfterMs = 500;
 export interface SettlerOptions {
   readonly store: Store;
   readonly exchange: LeaseExchange;
-  readonly denials: DenialReporter;
+  readonly counts: CountReporter;
   readonly layer3: Layer3;
   readonly application: () => string | undefined;
   /** A lease has to be settled again. */
@@ -64,12 +64,13 @@ export class Settler {
   }
 
   async #settleOnce(lease: Lease): Promise<void> {
-    const { exchange, denials } = this.#options;
+    const { exchange, counts } = this.#options;
     const application = this.#options.application();
     const { id, spent } = lease;
     if (application === undefined || id === null) return;
-    await denials
-      .carriedBy((rows) => exchange.settle(application, { ...spent, id }, rows))
+    // The application may be idle for long after this.
+    await counts
+      .carriedBy((rows) => exchange.settle(application, { ...spent, id }, rows), true)
       .catch((error) => this.keepUnsettled(lease, error));
   }
 }

@@ -1,4 +1,5 @@
 import { OperationCost } from "../costs/operation-cost.ts";
+import { type Cell, type Cells, cellOf, type Demand } from "../demand/demand.ts";
 import type { Balance } from "./lease.ts";
 
 export type Costs = ReadonlyMap<string, OperationCost>;
@@ -10,18 +11,24 @@ export const noCosts: Costs = new Map();
  * the caller looks at the clock and decides by everything that is known.
  */
 export class Spending {
+  readonly #demand: Demand;
   #costs = noCosts;
   #balance: Balance;
   /** The last operation and its cost. */
   #operation: string | undefined;
   #cost = OperationCost.unknown;
+  /** Where the last operation is counted, at the last size. */
+  #cells: Cells = [];
+  #cell: Cell | undefined;
+  #cellSize = Number.NaN;
   #untilClock = 0;
   /** Excludes the checks since the clock was read. */
   #admitted = 0;
   #checksAtClock = 0;
 
-  constructor(balance: Balance) {
+  constructor(balance: Balance, demand: Demand) {
     this.#balance = balance;
+    this.#demand = demand;
   }
 
   /** Whether the lease has paid for the operation. Where little would be left, it has not. */
@@ -36,6 +43,11 @@ export class Spending {
     this.#untilClock -= 1;
     balance[0] = tokensLeft;
     balance[1] = bytesLeft;
+    if (size !== this.#cellSize || this.#cell === undefined) this.#findCell(size);
+    const cell = this.#cell as Cell;
+    cell[0] += 1;
+    cell[1] += tokens;
+    cell[2] += size;
     return true;
   }
 
@@ -60,8 +72,7 @@ export class Spending {
   useCosts(costs: Costs): void {
     if (costs === this.#costs) return;
     this.#costs = costs;
-    this.#operation = undefined;
-    this.#cost = OperationCost.unknown;
+    this.#forgetOperation();
   }
 
   /** One that was not admitted by pays(). */
@@ -74,11 +85,27 @@ export class Spending {
     this.#admitted += this.#checksAtClock - this.#untilClock;
     this.#untilClock = checks;
     this.#checksAtClock = checks;
+    this.#forgetOperation();
+  }
+
+  /** The next check looks for its cost, and for where it is counted. */
+  #forgetOperation(): void {
+    this.#operation = undefined;
+    this.#cost = OperationCost.unknown;
+    this.#cellSize = Number.NaN;
+  }
+
+  #findCell(size: number): void {
+    this.#cell = cellOf(this.#cells, size);
+    this.#cellSize = size;
   }
 
   #costOf(operation: string): OperationCost {
     this.#operation = operation;
-    this.#cost = this.#costs.get(operation) ?? OperationCost.unknown;
+    this.#cellSize = Number.NaN;
+    const cost = this.#costs.get(operation);
+    this.#cost = cost ?? OperationCost.unknown;
+    if (cost !== undefined) this.#cells = this.#demand.cellsOf(operation);
     return this.#cost;
   }
 }

@@ -1,8 +1,14 @@
 import type { LeaseGrant } from "../leases/lease.ts";
 import type { Sql } from "./sql.ts";
 
-/** A row of denials for SQL. */
-export type DenialRow = Readonly<Record<string, string | number>>;
+/** A row of counts for SQL. */
+export type CountRow = Readonly<Record<string, string | number | boolean>>;
+
+/** What was counted of one application, as totals that count once; null for nothing. */
+export interface Counts {
+  readonly denials: readonly CountRow[] | null;
+  readonly demand: readonly CountRow[] | null;
+}
 
 /** Undefined fields are left out. */
 export interface SettlementRow {
@@ -10,7 +16,8 @@ export interface SettlementRow {
   readonly lease_id: string | undefined;
   readonly spent_tokens: string | undefined;
   readonly spent_bytes: string | undefined;
-  readonly denials: readonly DenialRow[] | undefined;
+  readonly denials: readonly CountRow[] | undefined;
+  readonly demand: readonly CountRow[] | undefined;
 }
 
 /** The lease that ends with the renewal, where there is one, and what to lease next. */
@@ -66,6 +73,10 @@ export async function exchangeLeases(
     )::text as answers
   `;
   return JSON.parse(row.answers);
+}
+
+export function textOf(rows: readonly CountRow[] | null): string | null {
+  return rows === null ? null : JSON.stringify(rows);
 }
 
 export function grantOf({ holders, ...grant }: GrantAnswer): LeaseGrant {

@@ -1,5 +1,6 @@
 import type { LeaseGrant } from "../leases/lease.ts";
 import { grantColumns, select } from "./columns.ts";
+import { type Counts, textOf } from "./exchange-leases.ts";
 import type { Sql } from "./sql.ts";
 
 export interface LeaseRequest {
@@ -9,8 +10,7 @@ export interface LeaseRequest {
   /** Null: as long as the setting lease_seconds says. */
   readonly lifetimeMs: number | null;
   readonly holder: string;
-  /** JSON of local denials since the last call. */
-  readonly denials: string | null;
+  readonly counts: Counts;
   /** The id that the lease gets: asked for again, it is the same lease. */
   readonly leaseId: string;
 }
@@ -23,8 +23,9 @@ export async function leaseTokens(sql: Sql, request: LeaseRequest): Promise<Leas
       ${request.bytes}::text::numeric,
       ${request.lifetimeMs}::double precision * interval '1 millisecond',
       ${request.holder},
-      ${request.denials}::text::jsonb,
-      ${request.leaseId}
+      ${textOf(request.counts.denials)}::text::jsonb,
+      ${request.leaseId},
+      ${textOf(request.counts.demand)}::text::jsonb
     )
   `;
   return row;

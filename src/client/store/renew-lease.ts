@@ -1,5 +1,6 @@
 import type { LeaseGrant } from "../leases/lease.ts";
 import { grantColumns, select } from "./columns.ts";
+import { textOf } from "./exchange-leases.ts";
 import type { LeaseRequest } from "./lease-tokens.ts";
 import type { Sql } from "./sql.ts";
 
@@ -24,8 +25,9 @@ export async function renewLease(
       ${request.bytes}::text::numeric,
       ${request.lifetimeMs}::double precision * interval '1 millisecond',
       ${request.holder},
-      ${request.denials}::text::jsonb,
-      next_lease_id => ${request.leaseId}
+      ${textOf(request.counts.denials)}::text::jsonb,
+      next_lease_id => ${request.leaseId},
+      demand => ${textOf(request.counts.demand)}::text::jsonb
     )
   `;
   return row;

@@ -1,3 +1,4 @@
+import { type Counts, textOf } from "./exchange-leases.ts";
 import type { SpentLease } from "./renew-lease.ts";
 import type { Sql } from "./sql.ts";
 
@@ -6,7 +7,7 @@ export async function settleLease(
   sql: Sql,
   application: string,
   spent: SpentLease,
-  denials: string | null,
+  { denials, demand }: Counts,
 ): Promise<void> {
   await sql`
     select from rate_limiter.settle_lease(
@@ -14,7 +15,8 @@ export async function settleLease(
       ${spent.id},
       ${spent.tokens}::text::numeric,
       ${spent.bytes}::text::numeric,
-      ${denials}::text::jsonb
+      ${textOf(denials)}::text::jsonb,
+      demand => ${textOf(demand)}::text::jsonb
     )
   `;
 }

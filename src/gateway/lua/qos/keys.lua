@@ -66,6 +66,7 @@ _M.qos_leases = {
   exchanged_at = "exchanged at",
   next_exchange_at = "next exchange at",
   denials_at = "denials at",
+  demand_at = "demand at",
   batch = { renewals = "batch of renewals", settlements = "batch of settlements" },
 }
 
@@ -124,6 +125,17 @@ _M.qos_state = {
     operations = of_each("count of operations"),
     tokens = of_each("count of tokens"),
     bytes = of_each("count of bytes"),
+  },
+  -- What was asked and decided here: applications with news, by minute; of each, the names of its
+  -- totals, whether one has changed, and the totals.
+  demanded = "demanded",
+  demand_names = of("demand"),
+  demand_changed = of_each("demand changed"),
+  demand = {
+    operations = of_each("demand of operations"),
+    tokens = of_each("demand of tokens"),
+    bytes = of_each("demand of bytes"),
+    peak = of_each("demand at its peak"),
   },
   -- An application may not borrow for a while.
   no_credit = of("no credit"),

@@ -1,6 +1,7 @@
 -- Decides out of what is leased.
 
 local clock = require("qos.clock")
+local demand = require("qos.decisions.demand")
 local denied_here = require("qos.decisions.denied_here")
 local exchange = require("qos.leases.exchange")
 local owed = require("qos.leases.owed")
@@ -18,6 +19,7 @@ function _M.in_hand(entry, tokens, operation)
   if not took then
     return nil
   end
+  demand.count(entry.app_id, operation, tokens)
   return {
     allowed = true, entry = entry, tokens = tokens, operation = operation, passed_at = 0,
     paid = nil, may_be_paced = nil,

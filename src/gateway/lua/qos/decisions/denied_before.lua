@@ -2,6 +2,7 @@
 -- are not secret: what a sender is denied that was never found signed counts apart from what its owner is
 -- denied, and stops such senders alone.
 
+local demand = require("qos.decisions.demand")
 local denials = require("qos.decisions.denials")
 local keys = require("qos.keys")
 local metrics = require("qos.metrics")
@@ -14,6 +15,7 @@ function _M.count(entry, reason, tokens, operation)
     metrics.add(metrics.name("qos_unproven_denials_total", 'reason="' .. reason .. '"'))
   else
     denials.count(entry.app_id, reason, tokens, operation.size)
+    demand.count(entry.app_id, operation, tokens, true)
   end
 end
 

@@ -1,6 +1,7 @@
 -- In an outage the policy decides. Nothing is charged then, so nothing is settled either.
 
 local amount = require("qos.amount")
+local demand = require("qos.decisions.demand")
 local exchange = require("qos.leases.exchange")
 local outage = require("qos.decisions.outage")
 local sharing = require("qos.leases.sharing")
@@ -36,6 +37,9 @@ function _M.decide(entry, tokens, operation)
   local limits = entry and entry.limits
   local app_id = entry and entry.app_id or "unknown"
   if outage.allows(app_id, limits, tokens, operation.size, since, sharing.holders(app_id)) then
+    if entry then
+      demand.count(app_id, operation, tokens)
+    end
     return { allowed = true, entry = entry, reason = "store_unavailable", is_uncharged = true }
   end
   return denied(entry, math.max(math.ceil(wait * 1000), 1))

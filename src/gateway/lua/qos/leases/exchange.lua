@@ -1,9 +1,10 @@
 -- All that this gateway has to say to the database about leases, in one call at a time and at most
--- ten a second, whatever load: what is owed, leases that end, counts of denials, and renewals, of
+-- ten a second, whatever load: what is owed, leases that end, counts, and renewals, of
 -- all applications together. Whichever worker comes first when the next one is due makes it.
 
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
+local demand = require("qos.decisions.demand")
 local denials = require("qos.decisions.denials")
 local keys = require("qos.keys")
 local layer3 = require("qos.leases.layer3")
@@ -23,7 +24,7 @@ local _M = {}
 -- A few times a second: what LuaJIT compiles is for requests.
 jit.off(true, true)
 
-local spacing_s, timeout_s, denials_every = 0.125, 2, 1
+local spacing_s, timeout_s, denials_every, demand_every = 0.125, 2, 1, 10
 -- What is owed is charged within a tenth of a second.
 local charge_spacing_s = 0.09
 -- So many may come early for a request that waits; those after them are late by as much.
@@ -146,18 +147,39 @@ local function collect_renewals(only)
   return renewals
 end
 
--- Counts of denials that no renewal takes along.
-local function take_denials()
+local function denials_are_due()
+  return denials.has_counted() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
+end
+
+-- The gateway ends: minutes that are not over are handed in as well.
+local is_ending = false
+
+local function demand_is_due()
+  return demand.has_counted()
+    and (is_ending or clock.now() - (dict():get(names.demand_at) or 0) >= demand_every)
+end
+
+-- Counts that no renewal takes along, as settlements without a lease, and to put back.
+local function take_counts()
   local settlements, taken = {}, {}
-  if clock.now() - (dict():get(names.denials_at) or 0) < denials_every then
-    return settlements, taken
+  if denials_are_due() then
+    dict():set(names.denials_at, clock.now())
+    for _, app_id in ipairs(denials.take_counted()) do
+      local counted = denials.take(app_id)
+      if counted then
+        settlements[#settlements + 1] = { app_id = app_id, denials = denials.rows_of(counted) }
+        taken[#taken + 1] = { app_id = app_id, of = denials, counted = counted }
+      end
+    end
   end
-  dict():set(names.denials_at, clock.now())
-  for _, app_id in ipairs(denials.take_counted()) do
-    local counted = denials.take(app_id)
-    if counted then
-      settlements[#settlements + 1] = { app_id = app_id, denials = denials.rows_of(counted) }
-      taken[app_id] = counted
+  if demand_is_due() then
+    dict():set(names.demand_at, clock.now())
+    for _, app_id in ipairs(demand.take_due(is_ending)) do
+      local counted = demand.take(app_id, is_ending)
+      if counted then
+        settlements[#settlements + 1] = { app_id = app_id, demand = demand.rows_of(counted) }
+        taken[#taken + 1] = { app_id = app_id, of = demand, counted = counted }
+      end
     end
   end
   return settlements, taken
@@ -165,8 +187,8 @@ end
 
 local function put_back(settlements, taken, problem)
   settlement_queue.put_back(settlements)
-  for app_id, counted in pairs(taken) do
-    denials.put_back(app_id, counted, problem)
+  for _, counts in ipairs(taken) do
+    counts.of.put_back(counts.app_id, counts.counted, problem)
   end
 end
 
@@ -201,7 +223,7 @@ end
 
 local function exchange_alone(only)
   local charges = owed.next_batch() or {}
-  local settlements, taken = take_denials()
+  local settlements, taken = take_counts()
   settlement_queue.take(
     settlements, math.max(batch_size("settlements") - #charges, fewest_settlements)
   )
@@ -263,7 +285,7 @@ end
 
 local function has_something()
   return not renewal_queue.is_empty() or not settlement_queue.is_empty() or not owed.is_empty()
-    or denials.has_counted() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
+    or denials_are_due() or demand_is_due()
 end
 
 -- Done many times a second by each worker, and by each request that waits.
@@ -281,6 +303,7 @@ end
 
 -- A worker ends: all that is to be said is said now. `seconds`: for so long at most.
 function _M.finish(seconds)
+  is_ending = true
   local give_up_at = clock.now() + seconds
   repeat
     ngx.update_time()

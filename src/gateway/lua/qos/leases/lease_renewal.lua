@@ -5,6 +5,7 @@
 local amount = require("qos.amount")
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
+local demand = require("qos.decisions.demand")
 local denials = require("qos.decisions.denials")
 local keys = require("qos.keys").qos_leases
 local layer3 = require("qos.leases.layer3")
@@ -149,6 +150,7 @@ local function request_of(renewal, finished)
     tokens = amount.decimal(renewal.ask.tokens),
     bytes = amount.integer(renewal.ask.bytes),
     denials = denials.rows_of(renewal.counted),
+    demand = demand.rows_of(renewal.demanded),
   }
 end
 
@@ -171,7 +173,8 @@ function _M.begin(app_id, need)
   layer3.note_call(asked)
   local renewal = {
     app_id = app_id, asked = asked, before = before, leases = leases, ask = ask, now = now,
-    counted = denials.take(app_id), settlements = settlements_as_spent(app_id, others),
+    counted = denials.take(app_id), demanded = demand.take(app_id),
+    settlements = settlements_as_spent(app_id, others),
     capacities = need.capacities or before.capacities or {},
   }
   renewal.request = request_of(renewal, finished)
@@ -195,6 +198,7 @@ end
 -- Ends a renewal that failed.
 function _M.abandon(renewal, problem)
   denials.put_back(renewal.app_id, renewal.counted, problem)
+  demand.put_back(renewal.app_id, renewal.demanded, problem)
   local may_be_granted = problem.is_outage
     or renewal.asked.is_repeated and not _M.is_over(problem)
   layer3.refuse(renewal.asked, may_be_granted)

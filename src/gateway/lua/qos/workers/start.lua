@@ -3,6 +3,7 @@
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
 local config_cache = require("qos.applications.config_cache")
+local demand = require("qos.decisions.demand")
 local denials = require("qos.decisions.denials")
 local exchange = require("qos.leases.exchange")
 local give_back = require("qos.leases.give_back")
@@ -39,8 +40,8 @@ end
 
 -- Those that have settings.
 local modules = {
-  "qos.answers.respond", "qos.applications.config_cache", "qos.decisions.denials",
-  "qos.decisions.actual_size", "qos.decisions.judge", "qos.decisions.outage",
+  "qos.answers.respond", "qos.applications.config_cache", "qos.decisions.actual_size",
+  "qos.decisions.demand", "qos.decisions.denials", "qos.decisions.judge", "qos.decisions.outage",
   "qos.decisions.pacing", "qos.identity.caller", "qos.identity.signature_failures",
   "qos.leases.exchange", "qos.leases.give_back", "qos.leases.owed", "qos.leases.pools",
   "qos.leases.transfers", "qos.metrics", "qos.operations.estimates", "qos.phases",
@@ -118,6 +119,7 @@ end
 local function say_all()
   transfers.finish_charges()
   pools.write_corrections()
+  demand.add_up()
   exchange.finish(exit_timeout_s)
 end
 
@@ -141,6 +143,7 @@ end
 function _M.init_worker()
   math.randomseed(clock.now() * 1000 + ngx.worker.pid())
   every(1, metrics.flush)
+  every(1, demand.add_up)
   every(charge_every, transfers.charge_long_ones)
   every(write_every, write_and_exchange)
   every(forget_every, pools.forget_expired)
@@ -164,6 +167,7 @@ function _M.flush_late(app_id)
     ngx.timer.at(0, function()
       is_flushing = false
       pools.write_corrections()
+      demand.add_up()
       exchange.finish(exit_timeout_s)
     end)
   end

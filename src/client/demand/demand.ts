@@ -1,0 +1,170 @@
+import { decimalOf } from "../costs/amount.ts";
+import type { CountRow } from "../store/exchange-leases.ts";
+import { sizeClassOf } from "./size-class.ts";
+
+/**
+ * Operations, millionths of tokens and bytes since they were last added up, and the operations of
+ * this second before that. A typed array, as a lease's balance is.
+ */
+export type Cell = Float64Array & { 0: number; 1: number; 2: number; 3: number };
+
+/** Of one operation, by size class. */
+export type Cells = (Cell | undefined)[];
+
+interface Total {
+  readonly minute: string;
+  readonly operation: string;
+  readonly sizeClass: number;
+  readonly isDenied: boolean;
+  operations: number;
+  tokens: number;
+  bytes: number;
+  peak: number;
+}
+
+const minuteMs = 60_000;
+const secondMs = 1_000;
+/** Bounds on what is kept while the database is unreachable, and on what goes with one call. */
+const mostTotals = 1_000;
+const mostInCall = 500;
+/** A total that was handed in is forgotten after this time: it grows no more. */
+const longestMinuteMs = 180_000;
+/** How long a minute that is over waits for a call about leases. */
+const longestWaitMs = 10_000;
+
+/**
+ * Counts what this process decides by itself for one application, by minute, operation and size
+ * class. Totals, under a name of its own, so that what is handed in again counts once.
+ */
+export class Demand {
+  readonly #counter = crypto.randomUUID();
+  readonly #admitted = new Map<string, Cells>();
+  readonly #denied = new Map<string, Cells>();
+  readonly #totals = new Map<string, Total>();
+  #changed = new Set<string>();
+  #addedUpAt = Number.NEGATIVE_INFINITY;
+
+  /** Until the end of this turn of the event loop: addUp() drops those of what is not asked any more. */
+  cellsOf(operation: string, isDenied = false): Cells {
+    const all = isDenied ? this.#denied : this.#admitted;
+    const known = all.get(operation);
+    if (known !== undefined) return known;
+    const cells: Cells = [];
+    all.set(operation, cells);
+    return cells;
+  }
+
+  count(operation: string, size: number, tokens: number, isDenied = false): void {
+    const cell = cellOf(this.cellsOf(operation, isDenied), size);
+    cell[0] += 1;
+    cell[1] += tokens;
+    cell[2] += size;
+  }
+
+  /** Nothing is left to be handed in. */
+  get isEmpty(): boolean {
+    return this.#changed.size === 0 && !hasCounts(this.#admitted) && !hasCounts(this.#denied);
+  }
+
+  /** A minute is over, and no call took it along. */
+  isDue(epochMs: number): boolean {
+    for (const key of this.#changed) {
+      const { minute = "" } = this.#totals.get(key) ?? {};
+      if (epochMs - Date.parse(minute) >= minuteMs + longestWaitMs) return true;
+    }
+    return false;
+  }
+
+  /** Called about once a second, of which it keeps the busiest. */
+  addUp(now: number, epochMs: number): void {
+    const isSecond = !(now - this.#addedUpAt < secondMs);
+    if (isSecond) this.#addedUpAt = now;
+    const minute = new Date(Math.floor(epochMs / minuteMs) * minuteMs).toISOString();
+    this.#addUpOf(this.#admitted, false, minute, isSecond);
+    this.#addUpOf(this.#denied, true, minute, isSecond);
+    this.#forgetOld(epochMs);
+  }
+
+  /** Totals for a call: of minutes that are over, or all. Null for none. */
+  take(epochMs: number, isAll: boolean): readonly CountRow[] | null {
+    const rows: CountRow[] = [];
+    for (const key of this.#changed) {
+      const total = this.#totals.get(key);
+      const isOver = total === undefined || epochMs - Date.parse(total.minute) >= minuteMs;
+      if (!isAll && !isOver) continue;
+      if (rows.length === mostInCall) break;
+      this.#changed.delete(key);
+      if (total !== undefined) rows.push(this.#rowOf(total));
+    }
+    return rows.length === 0 ? null : rows;
+  }
+
+  /** The call failed: they go with the next one. */
+  putBack(rows: readonly CountRow[] | null): void {
+    for (const { minute, operation, size_class: sizeClass, is_denied: isDenied } of rows ?? []) {
+      const key = `${minute} ${operation} ${sizeClass} ${isDenied}`;
+      if (this.#totals.has(key)) this.#changed.add(key);
+    }
+  }
+
+  #addUpOf(all: Map<string, Cells>, isDenied: boolean, minute: string, isSecond: boolean): void {
+    for (const [operation, cells] of all) {
+      cells.forEach((cell, sizeClass) => {
+        if (cell === undefined) return;
+        if (cell[0] > 0) this.#add({ minute, operation, sizeClass, isDenied }, cell);
+        else if (isSecond) cells[sizeClass] = undefined;
+        if (isSecond) cell[3] = 0;
+      });
+      if (cells.every((cell) => cell === undefined)) all.delete(operation);
+    }
+  }
+
+  #add(of: Pick<Total, "minute" | "operation" | "sizeClass" | "isDenied">, cell: Cell): void {
+    const key = `${of.minute} ${of.operation} ${of.sizeClass} ${of.isDenied}`;
+    const total = this.#totals.get(key) ?? { ...of, operations: 0, tokens: 0, bytes: 0, peak: 0 };
+    cell[3] += cell[0];
+    total.operations = sum(total.operations, cell[0]);
+    total.tokens = sum(total.tokens, cell[1]);
+    total.bytes = sum(total.bytes, cell[2]);
+    total.peak = Math.max(total.peak, cell[3]);
+    cell.fill(0, 0, 3);
+    if (!this.#totals.has(key) && this.#totals.size >= mostTotals) return;
+    this.#totals.set(key, total);
+    this.#changed.add(key);
+  }
+
+  #rowOf(total: Total): CountRow {
+    return {
+      ...{ minute: total.minute, counter: this.#counter, operation: total.operation },
+      ...{ size_class: total.sizeClass, is_denied: total.isDenied, operations: total.operations },
+      ...{ tokens: decimalOf(total.tokens), bytes: total.bytes, peak_operations: total.peak },
+    };
+  }
+
+  #forgetOld(epochMs: number): void {
+    for (const [key, { minute }] of this.#totals) {
+      const isOver = Math.abs(epochMs - Date.parse(minute)) > longestMinuteMs;
+      if (isOver && !this.#changed.has(key)) this.#totals.delete(key);
+    }
+  }
+}
+
+export function cellOf(cells: Cells, size: number): Cell {
+  const sizeClass = sizeClassOf(size);
+  const known = cells[sizeClass];
+  if (known !== undefined) return known;
+  const cell = new Float64Array(4) as Cell;
+  cells[sizeClass] = cell;
+  return cell;
+}
+
+function hasCounts(all: ReadonlyMap<string, Cells>): boolean {
+  for (const cells of all.values()) {
+    if (cells.some((cell) => cell !== undefined && cell[0] > 0)) return true;
+  }
+  return false;
+}
+
+function sum(a: number, b: number): number {
+  return Math.min(a + b, Number.MAX_SAFE_INTEGER);
+}
