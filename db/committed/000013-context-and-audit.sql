@@ -1,5 +1,5 @@
---! Previous: sha1:c629dfa0bd71b2fe7f508f9774f3acbf3ff7295b
---! Hash: sha1:c7273ff1b7e940538db689922ff50c4d830a2f0a
+--! Previous: sha1:3ddeecb400021cd07d993a458e93c71b3d571f8a
+--! Hash: sha1:3756279618dd1be7175ef02586b75097087efb60
 --! Message: context and audit
 
 -- Context

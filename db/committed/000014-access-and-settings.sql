@@ -1,5 +1,5 @@
---! Previous: sha1:c7273ff1b7e940538db689922ff50c4d830a2f0a
---! Hash: sha1:555cd4731ef45af8881da4fb726e799466f92603
+--! Previous: sha1:3756279618dd1be7175ef02586b75097087efb60
+--! Hash: sha1:c9a7445e252484dfcb12d6ce5abbbc5180ee9496
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:555cd4731ef45af8881da4fb726e799466f92603
---! Hash: sha1:2e76ed3353e9708e12a74cae7d553530fa85b7c3
+--! Previous: sha1:c9a7445e252484dfcb12d6ce5abbbc5180ee9496
+--! Hash: sha1:9b68233ea332ea496acab965c20fe413ec56b87d
 --! Message: sign in
 
 -- Sign-in

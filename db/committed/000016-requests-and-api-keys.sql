@@ -1,5 +1,5 @@
---! Previous: sha1:2e76ed3353e9708e12a74cae7d553530fa85b7c3
---! Hash: sha1:35327007ecda50f7b18924506af61904c33b2a08
+--! Previous: sha1:9b68233ea332ea496acab965c20fe413ec56b87d
+--! Hash: sha1:c5e7618ec887d5f7d6bb9cbd489bd3c0c4961754
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:35327007ecda50f7b18924506af61904c33b2a08
---! Hash: sha1:82b98f972d462ad6c63a7ed33e4a8d09e306e630
+--! Previous: sha1:c5e7618ec887d5f7d6bb9cbd489bd3c0c4961754
+--! Hash: sha1:a5eed9bb6c73c13f7099070796bebd4a6d2f5eb3
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:82b98f972d462ad6c63a7ed33e4a8d09e306e630
---! Hash: sha1:b40f4a60c86e02a73df3b95284b541af1a0c4e1a
+--! Previous: sha1:a5eed9bb6c73c13f7099070796bebd4a6d2f5eb3
+--! Hash: sha1:33e20af9cfaf44493711c5879ae33c8a7dc5aa5b
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:b40f4a60c86e02a73df3b95284b541af1a0c4e1a
---! Hash: sha1:91f69fd3018c3bc21878ae0520742f8d6a773980
+--! Previous: sha1:33e20af9cfaf44493711c5879ae33c8a7dc5aa5b
+--! Hash: sha1:e52ea9db01a40d4806b549fc2cc7f8cb95453003
 --! Message: buckets
 
 -- Buckets

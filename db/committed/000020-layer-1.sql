@@ -1,5 +1,5 @@
---! Previous: sha1:91f69fd3018c3bc21878ae0520742f8d6a773980
---! Hash: sha1:416cda2227ca5c214079003675f20f658ffdd6f2
+--! Previous: sha1:e52ea9db01a40d4806b549fc2cc7f8cb95453003
+--! Hash: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
 --! Message: layer 1
 
 -- Layer 1

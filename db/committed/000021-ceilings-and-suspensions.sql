@@ -1,5 +1,5 @@
---! Previous: sha1:416cda2227ca5c214079003675f20f658ffdd6f2
---! Hash: sha1:88fe94a2fdf43ef81112d3b355d34d7db370e3f0
+--! Previous: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
+--! Hash: sha1:c0ccc336193d039d43106bb23d4e7c82c8631185
 --! Message: ceilings and suspensions
 
 -- Ceilings

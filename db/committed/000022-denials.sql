@@ -1,5 +1,5 @@
---! Previous: sha1:88fe94a2fdf43ef81112d3b355d34d7db370e3f0
---! Hash: sha1:3a66f8e6a429cae8a7b748610f9eeea9a713d5db
+--! Previous: sha1:c0ccc336193d039d43106bb23d4e7c82c8631185
+--! Hash: sha1:e7b0128c835e830c1c2eb770c58b534a354d1f5a
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:3a66f8e6a429cae8a7b748610f9eeea9a713d5db
---! Hash: sha1:1828f6c4f7fe0935ae112bd96e6e98fce80c1543
+--! Previous: sha1:e7b0128c835e830c1c2eb770c58b534a354d1f5a
+--! Hash: sha1:06b5e73b822816f1dc4d50d8707882d50f78b58b
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:1828f6c4f7fe0935ae112bd96e6e98fce80c1543
---! Hash: sha1:63e0e8bbb3a9142acf7999dd3606a96e647d562b
+--! Previous: sha1:06b5e73b822816f1dc4d50d8707882d50f78b58b
+--! Hash: sha1:398261d151b47d7500f6769075aee7e35f40ea43
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:63e0e8bbb3a9142acf7999dd3606a96e647d562b
---! Hash: sha1:86c71e35cffde8493846ae9ffe1f132224efe596
+--! Previous: sha1:398261d151b47d7500f6769075aee7e35f40ea43
+--! Hash: sha1:7452c01b31dc8e7cdc718862dbfc59e7a3ebb7e8
 --! Message: settlement
 
 -- Settlement

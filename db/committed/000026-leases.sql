@@ -1,5 +1,5 @@
---! Previous: sha1:86c71e35cffde8493846ae9ffe1f132224efe596
---! Hash: sha1:9e394092d1d1ac472f4580f94a6a03a93f9963d6
+--! Previous: sha1:7452c01b31dc8e7cdc718862dbfc59e7a3ebb7e8
+--! Hash: sha1:c5054dda268881a475b616225062b47fddc365f4
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:9e394092d1d1ac472f4580f94a6a03a93f9963d6
---! Hash: sha1:2122dc713d342d52ec0221df7b1ef10ca2ac58f8
+--! Previous: sha1:c5054dda268881a475b616225062b47fddc365f4
+--! Hash: sha1:9a84cce1b1748da0c0659ec9ae176e561b2fcde3
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:2122dc713d342d52ec0221df7b1ef10ca2ac58f8
---! Hash: sha1:a197d7fa2d8347efc2c4c0757d78ae626c674db4
+--! Previous: sha1:9a84cce1b1748da0c0659ec9ae176e561b2fcde3
+--! Hash: sha1:ce2f13db591b974adf97076ab6fbb75cb2978360
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:a197d7fa2d8347efc2c4c0757d78ae626c674db4
---! Hash: sha1:0648e6aa15325ff5ecb4d6acff10dcb7077ad79f
+--! Previous: sha1:ce2f13db591b974adf97076ab6fbb75cb2978360
+--! Hash: sha1:c5294285533b8cee55880b5b853dd4150938e26a
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:0648e6aa15325ff5ecb4d6acff10dcb7077ad79f
---! Hash: sha1:fd5ffbb04c0572b2c420d926363d68994d938307
+--! Previous: sha1:c5294285533b8cee55880b5b853dd4150938e26a
+--! Hash: sha1:18e4c039e7ceb8e45f1efe379fc6841d081ab2e2
 --! Message: metrics and exports
 
 -- Usage

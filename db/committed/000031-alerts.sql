@@ -1,5 +1,5 @@
---! Previous: sha1:fd5ffbb04c0572b2c420d926363d68994d938307
---! Hash: sha1:3779acb050affdb195607c037296ecb3ef91ae15
+--! Previous: sha1:18e4c039e7ceb8e45f1efe379fc6841d081ab2e2
+--! Hash: sha1:a84105b27500fe09b9cf26f5d402746f0bedd62f
 --! Message: alerts
 
 -- Alerts
@@ -560,6 +560,8 @@ declare
   most constant integer := 100;
   alert_count bigint;
 begin
+  -- Else requests at once would count without each other.
+  perform from rate_limiter.applications as a where a.app_id = new.app_id for no key update;
   select count(*)
   into alert_count
   from rate_limiter.alert_configs as c
@@ -3615,3 +3617,5 @@ revoke all on rate_limiter.alert_notifications
   from rate_limiter_app, rate_limiter_worker, rate_limiter_visitor, rate_limiter_readonly;
 grant select on rate_limiter.alert_notifications to rate_limiter_visitor, rate_limiter_readonly;
 --! EndIncluded rate_limiter/alerts/alert_notifications.grants.sql
+=======
+>>>>>>> 2eb71bc (db: have the functions of alerts in their chapter once)

@@ -1,5 +1,5 @@
---! Previous: sha1:3779acb050affdb195607c037296ecb3ef91ae15
---! Hash: sha1:923e3384a3501904b015ffce7fa1f12342c679c3
+--! Previous: sha1:a84105b27500fe09b9cf26f5d402746f0bedd62f
+--! Hash: sha1:52893ad918c6bd239f4d44d979d2424b63a7713d
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:923e3384a3501904b015ffce7fa1f12342c679c3
---! Hash: sha1:62450084cc6ae883d9585214ad33e5853e1b137f
+--! Previous: sha1:52893ad918c6bd239f4d44d979d2424b63a7713d
+--! Hash: sha1:704ab87d86d0fb4655690eff377a7361ddf6dc21
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:62450084cc6ae883d9585214ad33e5853e1b137f
---! Hash: sha1:6360985c58a9d0a178a7c46e38606ffc6928954c
+--! Previous: sha1:704ab87d86d0fb4655690eff377a7361ddf6dc21
+--! Hash: sha1:154fc1d4ffb467ae8ea44de50a571f7c6371776b
 --! Message: configuration
 
 -- Configuration

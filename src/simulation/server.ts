@@ -54,7 +54,7 @@ export class SimulatedServer {
     ],
     application_configs: ([, ids]) =>
       listOf(ids).map((id) => ({ config: JSON.stringify(this.#configOf(id)) })),
-    report_denials: () => [],
+    report_counts: () => [],
     exchange_leases: ([renewals, settlements, , , holder]) => [
       { answers: JSON.stringify(this.#exchange(renewals, settlements, String(holder))) },
     ],
