@@ -1,5 +1,5 @@
---! Previous: sha1:a84105b27500fe09b9cf26f5d402746f0bedd62f
---! Hash: sha1:52893ad918c6bd239f4d44d979d2424b63a7713d
+--! Previous: sha1:02244eb09ded463b78598ef72433d841c9a45277
+--! Hash: sha1:6109e8103a6b32949280f54ca0ee41485d6a1d86
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:52893ad918c6bd239f4d44d979d2424b63a7713d
---! Hash: sha1:704ab87d86d0fb4655690eff377a7361ddf6dc21
+--! Previous: sha1:6109e8103a6b32949280f54ca0ee41485d6a1d86
+--! Hash: sha1:5ccb6dbb1d7e27886ace125bd6fd9b0ddeaebd07
 --! Message: jobs monitoring and demo
 
 -- Jobs

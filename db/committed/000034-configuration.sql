@@ -1,5 +1,5 @@
---! Previous: sha1:704ab87d86d0fb4655690eff377a7361ddf6dc21
---! Hash: sha1:154fc1d4ffb467ae8ea44de50a571f7c6371776b
+--! Previous: sha1:5ccb6dbb1d7e27886ace125bd6fd9b0ddeaebd07
+--! Hash: sha1:b1aafdab07571a2aaebc5eecbdfb1a69aed0745e
 --! Message: configuration
 
 -- Configuration
