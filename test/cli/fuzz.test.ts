@@ -29,7 +29,7 @@ afterEach(() => {
 /** These serve until they are told to end, change this repository, or run for minutes. */
 const left = new Set([
   ...["start", "worker", "api", "dev", "test-changes", "build-client", "build-server"],
-  ...["bench", "torture"],
+  ...["bench", "torture", "simulate"],
   ...[
     "migrate",
     "commit",
