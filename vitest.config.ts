@@ -21,6 +21,12 @@ const measuring = [
   "test/torture/torture.test.ts",
 ];
 
+/**
+ * Files that leave nothing behind in their process, which runs one after the other: what they import is loaded
+ * and compiled once in each process, and not once for each file.
+ */
+const together = ["test/{api,data-model,db,model,sql}/**/*.test.ts"];
+
 const eachFile = {
   pool: "forks",
   testTimeout: 60_000,
@@ -44,7 +50,18 @@ export default defineConfig({
           ...eachFile,
           name: "side by side",
           include: [tests],
+          exclude: [...measuring, ...together],
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...eachFile,
+          name: "together",
+          include: together,
           exclude: measuring,
+          isolate: false,
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { afterAll, expect, inject, onTestFinished } from "vitest";
+import { afterAll, inject, onTestFinished, TestRunner } from "vitest";
 import {
   connect,
   type Sql,
@@ -76,7 +76,7 @@ export async function createDatabase(): Promise<TestDatabase> {
 }
 
 function whenDone(cleanUp: () => Promise<void>): void {
-  if (expect.getState().currentTestName === undefined) afterAll(cleanUp);
+  if (TestRunner.getCurrentTest() === undefined) afterAll(cleanUp);
   else onTestFinished(cleanUp);
 }
 
