@@ -18,9 +18,6 @@ export class OperationCost {
   readonly quantum: number;
   readonly roundUp: number;
   readonly exactUpTo: number;
-  /** The last size and its cost: callers tend to repeat sizes. */
-  knownSize = Number.NaN;
-  knownCost = Number.NaN;
   readonly #share: bigint;
   readonly #quantum: bigint;
 
@@ -50,9 +47,7 @@ export class OperationCost {
   /** The same for unchecked input; NaN for all that takes the slow path. */
   quickly(size: number): number {
     if (!(size >= 0 && size <= this.exactUpTo && Math.floor(size) === size)) return Number.NaN;
-    this.knownSize = size;
-    this.knownCost = this.of(size);
-    return this.knownCost;
+    return this.of(size);
   }
 
   exactly(size: bigint): bigint {

@@ -6,10 +6,10 @@ import { sizeClassOf } from "./size-class.ts";
  * Operations, millionths of tokens and bytes since they were last added up, and the operations of
  * this second before that. A typed array, as a lease's balance is.
  */
-export type Cell = Float64Array & { 0: number; 1: number; 2: number; 3: number };
+type Cell = Float64Array & { 0: number; 1: number; 2: number; 3: number };
 
 /** Of one operation, by size class. */
-export type Cells = (Cell | undefined)[];
+type Cells = (Cell | undefined)[];
 
 interface Total {
   readonly minute: string;
@@ -44,21 +44,11 @@ export class Demand {
   #changed = new Set<string>();
   #addedUpAt = Number.NEGATIVE_INFINITY;
 
-  /** Until the end of this turn of the event loop: addUp() drops those of what is not asked any more. */
-  cellsOf(operation: string, isDenied = false): Cells {
-    const all = isDenied ? this.#denied : this.#admitted;
-    const known = all.get(operation);
-    if (known !== undefined) return known;
-    const cells: Cells = [];
-    all.set(operation, cells);
-    return cells;
-  }
-
-  count(operation: string, size: number, tokens: number, isDenied = false): void {
-    const cell = cellOf(this.cellsOf(operation, isDenied), size);
-    cell[0] += 1;
-    cell[1] += tokens;
-    cell[2] += size;
+  count(operation: string, size: number, tokens: number, isDenied = false, times = 1): void {
+    const cell = cellOf(this.#cellsOf(operation, isDenied), size);
+    cell[0] += times;
+    cell[1] += times * tokens;
+    cell[2] += times * size;
   }
 
   /** Nothing is left to be handed in. */
@@ -133,6 +123,15 @@ export class Demand {
     this.#changed.add(key);
   }
 
+  #cellsOf(operation: string, isDenied: boolean): Cells {
+    const all = isDenied ? this.#denied : this.#admitted;
+    const known = all.get(operation);
+    if (known !== undefined) return known;
+    const cells: Cells = [];
+    all.set(operation, cells);
+    return cells;
+  }
+
   #rowOf(total: Total): CountRow {
     return {
       ...{ minute: total.minute, counter: this.#counter, operation: total.operation },
@@ -149,7 +148,7 @@ export class Demand {
   }
 }
 
-export function cellOf(cells: Cells, size: number): Cell {
+function cellOf(cells: Cells, size: number): Cell {
   const sizeClass = sizeClassOf(size);
   const known = cells[sizeClass];
   if (known !== undefined) return known;

@@ -1,5 +1,5 @@
 import { OperationCost } from "../costs/operation-cost.ts";
-import { type Cell, type Cells, cellOf, type Demand } from "../demand/demand.ts";
+import type { Demand } from "../demand/demand.ts";
 import type { Balance } from "./lease.ts";
 
 export type Costs = ReadonlyMap<string, OperationCost>;
@@ -17,10 +17,10 @@ export class Spending {
   /** The last operation and its cost. */
   #operation: string | undefined;
   #cost = OperationCost.unknown;
-  /** Where the last operation is counted, at the last size. */
-  #cells: Cells = [];
-  #cell: Cell | undefined;
-  #cellSize = Number.NaN;
+  /** The last size, what it costs, and how many checks were left when it came first. */
+  #size = Number.NaN;
+  #tokens = Number.NaN;
+  #leftAtFirst = 0;
   #untilClock = 0;
   /** Excludes the checks since the clock was read. */
   #admitted = 0;
@@ -33,8 +33,8 @@ export class Spending {
 
   /** Whether the lease has paid for the operation. Where little would be left, it has not. */
   pays(operation: string, size: number): boolean {
-    const cost = operation === this.#operation ? this.#cost : this.#costOf(operation);
-    const tokens = size === cost.knownSize ? cost.knownCost : cost.quickly(size);
+    if (operation !== this.#operation) this.#begin(operation);
+    const tokens = size === this.#size ? this.#tokens : this.#tokensOf(size);
     const balance = this.#balance;
     const tokensLeft = balance[0] - tokens;
     const bytesLeft = balance[1] - size;
@@ -43,11 +43,6 @@ export class Spending {
     this.#untilClock -= 1;
     balance[0] = tokensLeft;
     balance[1] = bytesLeft;
-    if (size !== this.#cellSize || this.#cell === undefined) this.#findCell(size);
-    const cell = this.#cell as Cell;
-    cell[0] += 1;
-    cell[1] += tokens;
-    cell[2] += size;
     return true;
   }
 
@@ -82,30 +77,40 @@ export class Spending {
 
   /** So many operations may be paid for before the clock has to be read. */
   readClockAfter(checks: number): void {
+    this.#forgetOperation();
     this.#admitted += this.#checksAtClock - this.#untilClock;
     this.#untilClock = checks;
     this.#checksAtClock = checks;
-    this.#forgetOperation();
+    this.#leftAtFirst = checks;
   }
 
-  /** The next check looks for its cost, and for where it is counted. */
+  /** The next check looks for its cost. */
   #forgetOperation(): void {
+    this.#count();
     this.#operation = undefined;
     this.#cost = OperationCost.unknown;
-    this.#cellSize = Number.NaN;
+    this.#size = Number.NaN;
   }
 
-  #findCell(size: number): void {
-    this.#cell = cellOf(this.#cells, size);
-    this.#cellSize = size;
+  /** Callers tend to repeat operations and sizes: these are counted together. */
+  #count(): void {
+    const times = this.#leftAtFirst - this.#untilClock;
+    this.#leftAtFirst = this.#untilClock;
+    if (times === 0 || this.#operation === undefined) return;
+    this.#demand.count(this.#operation, this.#size, this.#tokens, false, times);
   }
 
-  #costOf(operation: string): OperationCost {
+  #begin(operation: string): void {
+    this.#count();
     this.#operation = operation;
-    this.#cellSize = Number.NaN;
-    const cost = this.#costs.get(operation);
-    this.#cost = cost ?? OperationCost.unknown;
-    if (cost !== undefined) this.#cells = this.#demand.cellsOf(operation);
-    return this.#cost;
+    this.#cost = this.#costs.get(operation) ?? OperationCost.unknown;
+    this.#size = Number.NaN;
+  }
+
+  #tokensOf(size: number): number {
+    this.#count();
+    this.#size = size;
+    this.#tokens = this.#cost.quickly(size);
+    return this.#tokens;
   }
 }
