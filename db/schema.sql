@@ -160,6 +160,13 @@ create type rate_limiter_admin.iops_limits as (
   min_reserve integer
 );
 
+create type rate_limiter_admin.new_access_key as (
+  app_id uuid,
+  access_key_id text,
+  name text,
+  expires_at timestamp with time zone
+);
+
 create type rate_limiter_admin.new_application as (
   name text,
   cluster_id uuid,
@@ -180,6 +187,26 @@ create type rate_limiter_admin.new_quota as (
 create type rate_limiter_admin.time_resolution as enum (
   'hour',
   'day'
+);
+
+create type rate_limiter_internal.asked_batch as (
+  operations text[],
+  sizes bigint[],
+  costs numeric[],
+  reference_ids text[],
+  cost_rates rate_limiter_internal.cost_rates[],
+  costs_before numeric[]
+);
+
+create type rate_limiter_internal.batch_outcome as (
+  decisions rate_limiter.decision[],
+  charges_anything boolean,
+  buckets rate_limiter.token_buckets[],
+  prefetched numeric[],
+  reserve_paid numeric[],
+  oversize_taken numeric[],
+  tenant_id uuid,
+  parts_left numeric[]
 );
 
 create type rate_limiter_internal.bucket_charge as (
@@ -1259,6 +1286,24 @@ END),
   constraint api_keys_revoked_by_fkey FOREIGN KEY (revoked_by) REFERENCES rate_limiter.users(user_id) ON DELETE SET NULL
 );
 
+create table rate_limiter_private.demand (
+  shard_key integer not null,
+  app_id uuid not null,
+  minute timestamp with time zone not null,
+  operation character varying(255) not null,
+  size_class smallint not null,
+  is_denied boolean not null,
+  counter uuid not null,
+  operations bigint not null,
+  tokens numeric(38,6) not null,
+  bytes numeric(38,0) not null,
+  peak_operations bigint not null,
+  constraint demand_amounts_check CHECK (operations > 0 AND tokens >= 0::numeric AND bytes >= 0::numeric AND peak_operations > 0),
+  constraint demand_minute_check CHECK (minute = date_trunc('minute'::text, minute, 'UTC'::text)),
+  constraint demand_pkey PRIMARY KEY (shard_key, app_id, minute, operation, size_class, is_denied, counter),
+  constraint demand_size_class_check CHECK (size_class >= 0 AND size_class <= 63)
+) partition by range (minute);
+
 create table rate_limiter_private.invitations (
   invitation_id uuid not null default gen_random_uuid(),
   user_id uuid not null,
@@ -1617,6 +1662,7 @@ CREATE INDEX idx_managed_objects_tenant ON rate_limiter_internal.managed_objects
 CREATE INDEX idx_api_keys_app ON rate_limiter_private.api_keys USING btree (app_id, created_at DESC);
 CREATE INDEX idx_api_keys_created_by ON rate_limiter_private.api_keys USING btree (created_by);
 CREATE INDEX idx_api_keys_revoked_by ON rate_limiter_private.api_keys USING btree (revoked_by) WHERE (revoked_by IS NOT NULL);
+CREATE INDEX idx_demand_minute ON rate_limiter_private.demand USING brin (minute);
 CREATE INDEX idx_invitations_created_by ON rate_limiter_private.invitations USING btree (created_by);
 CREATE INDEX idx_invitations_expires ON rate_limiter_private.invitations USING btree (expires_at);
 CREATE INDEX idx_invitations_user ON rate_limiter_private.invitations USING btree (user_id, created_at DESC);
@@ -2130,7 +2176,7 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
   returns jsonb
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 9888af3b550a3d64
+  -- body bdef609543d953db
 
 create function rate_limiter.hand_in_denials()
   returns void
@@ -2138,11 +2184,11 @@ create function rate_limiter.hand_in_denials()
   set search_path=pg_catalog, pg_temp;
   -- body 2fa6fb03e45a0d35
 
-create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7f2426562ac91daf
+  -- body bc137b06c5922780
 
 create function rate_limiter.limits_in_force(app_id uuid)
   returns jsonb
@@ -2172,19 +2218,19 @@ create function rate_limiter.record_bandwidth_metrics(app_id uuid, samples jsonb
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2e9ececc968ced90
+  -- body 2e04d06f6755a3c7
 
 create function rate_limiter.record_iops_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 4f40264c2907b0b0
+  -- body a80740468a7d3c9c
 
 create function rate_limiter.record_metrics(app_id uuid, samples jsonb, reporter text DEFAULT NULL::text)
   returns SETOF rate_limiter.rejected_sample
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8726f1492aadd739
+  -- body 9a1cc2e24a3ea427
 
 create function rate_limiter.refund(app_id uuid, reference_id text)
   returns boolean
@@ -2192,17 +2238,17 @@ create function rate_limiter.refund(app_id uuid, reference_id text)
   set search_path=pg_catalog, pg_temp;
   -- body e31980672a1b7f82
 
-create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid)
+create function rate_limiter.renew_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, next_lease_id uuid DEFAULT NULL::uuid, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body d1ac728c70bad342
+  -- body c8133d4db99242d0
 
-create function rate_limiter.report_denials(app_id uuid, denials jsonb)
+create function rate_limiter.report_counts(app_id uuid, denials jsonb, demand jsonb DEFAULT NULL::jsonb)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 1abc2eba2411c4bc
+  -- body d0afab1367e2a1b5
 
 create function rate_limiter.report_process(process_id uuid, kind text, name text, host text, version text, uptime interval, application_count integer DEFAULT 0, database_calls bigint DEFAULT 0, outages bigint DEFAULT 0, uncharged_operations bigint DEFAULT 0)
   returns void
@@ -2216,11 +2262,11 @@ create function rate_limiter.settle(app_id uuid, reference_id text, actual_size_
   set search_path=pg_catalog, pg_temp;
   -- body de8124c297eb2faa
 
-create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0)
+create function rate_limiter.settle_lease(app_id uuid, lease_id uuid, spent_tokens numeric, spent_bytes numeric, denials jsonb DEFAULT NULL::jsonb, owed_tokens numeric DEFAULT 0, owed_bytes numeric DEFAULT 0, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_settlement
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 81d33ce00bec9dcc
+  -- body b3a550442f4384d0
 
 create function rate_limiter.verify_ledger(from_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, to_time timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
   returns SETOF rate_limiter.ledger_gap
@@ -2251,6 +2297,12 @@ create function rate_limiter_admin.alert_channel()
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
   -- body cde07f8a71cf46d3
+
+create function rate_limiter_admin.alert_of_id(history_id uuid)
+  returns rate_limiter.alert_history
+  language sql stable parallel safe
+  set search_path=pg_catalog, pg_temp;
+  -- body 9a2e70a211ea2de9
 
 create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text, managed_by text DEFAULT NULL::text, prune boolean DEFAULT false, take_over boolean DEFAULT false)
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
@@ -2369,11 +2421,11 @@ create function rate_limiter_admin.failed_jobs()
   set search_path=pg_catalog, pg_temp;
   -- body 335a0fd94761e540
 
-create function rate_limiter_admin.import_access_keys(entries jsonb, OUT registered integer, OUT unchanged integer)
+create function rate_limiter_admin.import_access_keys(entries rate_limiter_admin.new_access_key[], OUT registered integer, OUT unchanged integer)
   returns record
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 8efaaf33d434950b
+  -- body 410ee385fdf1be94
 
 create function rate_limiter_admin.invite_user(email text, username text DEFAULT NULL::text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid, OUT user_id uuid, OUT invitation_id uuid, OUT token text)
   returns record
@@ -2657,7 +2709,8 @@ create function rate_limiter_internal.add_bucket(config rate_limiter.quota_confi
 
 create function rate_limiter_internal.add_default_buckets(cluster_id uuid, app_ids uuid[])
   returns void
-  language sql volatile parallel unsafe;
+  language sql volatile parallel unsafe
+  set plan_cache_mode=force_generic_plan;
   -- body a04c9a4e05779cbe
 
 create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mode rate_limiter.quota_mode, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, bandwidth jsonb, change_reason text, default_cluster_id uuid DEFAULT NULL::uuid, is_held boolean DEFAULT false)
@@ -2668,7 +2721,7 @@ create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mo
 create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uuid[], max_entries integer)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 5883adb38ad058ad
+  -- body 36ffd78f7b7acf06
 
 create function rate_limiter_internal.address_number(label text)
   returns numeric
@@ -2703,17 +2756,13 @@ create function rate_limiter_internal.aggregate_buckets(grain text, app_ids uuid
 
 create function rate_limiter_internal.aggregate_days(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe
-  set enable_seqscan=off
-  set enable_bitmapscan=off;
-  -- body d84f68009955fa8c
+  language sql volatile parallel unsafe;
+  -- body cb57184b72d2df82
 
 create function rate_limiter_internal.aggregate_hours(app_ids uuid[], metric_names text[], buckets timestamp with time zone[])
   returns void
-  language sql volatile parallel unsafe
-  set enable_seqscan=off
-  set enable_bitmapscan=off;
-  -- body e8f684c9c512e54c
+  language sql volatile parallel unsafe;
+  -- body 8a3f60b8a48f9eb1
 
 create function rate_limiter_internal.alert_evaluations(at timestamp with time zone, evaluated_until timestamp with time zone, complete_until timestamp with time zone, only_app_id uuid DEFAULT NULL::uuid)
   returns TABLE(alert_id uuid, app_id uuid, triggers boolean, resolves boolean, latest_value double precision)
@@ -3052,6 +3101,11 @@ create function rate_limiter_internal.check_deferred_ceilings_of(tenant_id uuid)
   language plpgsql volatile parallel unsafe;
   -- body d3bba82fa2d59955
 
+create function rate_limiter_internal.check_demand(demand jsonb)
+  returns void
+  language plpgsql stable parallel restricted;
+  -- body 7fee22c48b3eae11
+
 create function rate_limiter_internal.check_denials(denials jsonb)
   returns void
   language plpgsql stable parallel restricted;
@@ -3118,7 +3172,8 @@ create function rate_limiter_internal.check_process(kind text, uptime interval)
 
 create function rate_limiter_internal.check_quota(app_id uuid, cluster_id uuid, valid_from timestamp with time zone, valid_to timestamp with time zone, iops jsonb, default_cluster_id uuid DEFAULT NULL::uuid)
   returns void
-  language plpgsql stable parallel safe;
+  language plpgsql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body aeaa0c7a8f4ca8e7
 
 create function rate_limiter_internal.check_reference(reference_id text)
@@ -3206,7 +3261,8 @@ create function rate_limiter_internal.complete_minutes(at timestamp with time zo
 create function rate_limiter_internal.completed_spec(kind text, path text[], spec jsonb)
   returns jsonb
   language sql stable parallel safe security definer
-  set search_path=pg_catalog, pg_temp;
+  set search_path=pg_catalog, pg_temp
+  set plan_cache_mode=force_generic_plan;
   -- body ca1fd5cc67df493c
 
 create function rate_limiter_internal.condition_matches(value double precision, condition text, threshold_value double precision)
@@ -3273,12 +3329,12 @@ create function rate_limiter_internal.consume_batch_at(shard_key integer, at tim
 create function rate_limiter_internal.consume_before_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 68f8c6591f20af11
+  -- body 57de4fcbed2c0c8f
 
 create function rate_limiter_internal.consume_locked(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[] DEFAULT NULL::text[], cost_rates rate_limiter_internal.cost_rates[] DEFAULT NULL::rate_limiter_internal.cost_rates[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 498ae3ceedfee42b
+  -- body c12ab9bcbee6738b
 
 create function rate_limiter_internal.consume_many_at(firsts rate_limiter_internal.first_operation[], at timestamp with time zone, operations text[])
   returns SETOF rate_limiter.decision
@@ -3288,7 +3344,7 @@ create function rate_limiter_internal.consume_many_at(firsts rate_limiter_intern
 create function rate_limiter_internal.consume_with_layer1(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric, iops_drawn numeric, bytes_drawn numeric, OUT decision rate_limiter.decision, OUT lost_race boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 54f428e2b513277c
+  -- body 427ed391a40f45fb
 
 create function rate_limiter_internal.context_text(name text)
   returns text
@@ -3442,10 +3498,10 @@ create function rate_limiter_internal.debt_seconds(at timestamp with time zone, 
   set search_path=pg_catalog, pg_temp;
   -- body 3ac8e58dbc01c309
 
-create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], INOUT buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, INOUT prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid, OUT decisions rate_limiter.decision[], OUT charges_anything boolean, OUT reserve_paid numeric[], OUT oversize_taken numeric[], OUT tenant_id uuid, OUT parts_left numeric[])
-  returns record
+create function rate_limiter_internal.decide_batch(at timestamp with time zone, costs numeric[], sizes bigint[], costs_before numeric[], buckets rate_limiter.token_buckets[], needs_iops boolean DEFAULT false, needs_bandwidth boolean DEFAULT false, prefetched numeric[] DEFAULT '{0,0}'::numeric[], app_id uuid DEFAULT NULL::uuid)
+  returns rate_limiter_internal.batch_outcome
   language plpgsql stable parallel safe;
-  -- body 8893d4633c4bbb11
+  -- body 5d252143cffce9cd
 
 create function rate_limiter_internal.default_partition(schema_name name, table_name name, OUT partition_name name, OUT partition_oid oid, OUT time_column name)
   returns record
@@ -3462,6 +3518,11 @@ create function rate_limiter_internal.define_series(table_name name, relations r
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 8dde1f30fe9c881f
+
+create function rate_limiter_internal.demand_of(shard_key integer, app_id uuid, since timestamp with time zone, until timestamp with time zone)
+  returns TABLE(minute timestamp with time zone, operation text, size_class smallint, is_denied boolean, operations numeric, tokens numeric, bytes numeric, peak_operations numeric)
+  language sql stable parallel safe;
+  -- body c4b8f13429aad4ae
 
 create function rate_limiter_internal.denial_at(shard_key integer, at timestamp with time zone, app_id uuid, cluster_id uuid, cost numeric, bytes numeric)
   returns rate_limiter.decision
@@ -3844,11 +3905,6 @@ create function rate_limiter_internal.late_share_at(shard_key integer, at timest
   language plpgsql stable parallel safe;
   -- body c3430fa15fc10024
 
-create function rate_limiter_internal.layer1_draw_at(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
-  returns rate_limiter_internal.layer1_draw
-  language plpgsql stable parallel safe;
-  -- body 9888c009fca0d2c2
-
 create function rate_limiter_internal.layer1_of_exchange(renewals rate_limiter_internal.lease_renewal[])
   returns rate_limiter_internal.bucket_charge[]
   language plpgsql stable parallel safe;
@@ -3889,6 +3945,11 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
   language plpgsql immutable parallel safe;
   -- body e81c7bc1402613d3
 
+create function rate_limiter_internal.ledger_demand(shard_key integer, app_id uuid, bucket_type rate_limiter.bucket_type, after_seq bigint, to_seq bigint, from_time timestamp with time zone, to_time timestamp with time zone)
+  returns TABLE(minute timestamp with time zone, operation text, size_class smallint, operations bigint, tokens numeric, bytes numeric, peak_operations bigint, first_operations bigint)
+  language sql stable parallel safe;
+  -- body d130f24242e0dd3d
+
 create function rate_limiter_internal.ledger_gaps(from_time timestamp with time zone, to_time timestamp with time zone, from_key integer, from_owner uuid, to_key integer, to_owner uuid)
   returns SETOF rate_limiter.ledger_gap
   language sql stable parallel safe;
@@ -3911,7 +3972,8 @@ create function rate_limiter_internal.literal_address(host text)
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])
   returns TABLE(owner_id uuid, has_shadow boolean, has_iops boolean, has_bandwidth boolean, has_default_iops boolean, has_default_bandwidth boolean)
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body e9f68327d6b2cda9
 
 create function rate_limiter_internal.lock_borrowing(shard_key integer, owner_id uuid, borrowing_id uuid)
@@ -4150,7 +4212,7 @@ create function rate_limiter_internal.move_charges(from_key integer, to_key inte
 create function rate_limiter_internal.move_history(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body cb73b069ca31af10
+  -- body 5bf413ae59b646f9
 
 create function rate_limiter_internal.moved_charges(to_key integer, app_id uuid, charged rate_limiter_internal.bucket_charge[])
   returns rate_limiter_internal.bucket_charge[]
@@ -4179,7 +4241,8 @@ create function rate_limiter_internal.needs_healing(shard_key integer, at timest
 
 create function rate_limiter_internal.needs_quota(tenant_id uuid, cluster_id uuid, is_bandwidth boolean)
   returns boolean
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body 3156ff7a91f1ddbf
 
 create function rate_limiter_internal.needs_quota_of_kind(bucket rate_limiter.token_buckets)
@@ -4229,10 +4292,10 @@ create function rate_limiter_internal.notify_alert()
   set TimeZone=UTC;
   -- body e8e438f39685505b
 
-create function rate_limiter_internal.notify_applications(app_ids uuid[])
+create function rate_limiter_internal.notify_application(app_id uuid)
   returns void
   language sql volatile parallel unsafe;
-  -- body ae44b01a70e88974
+  -- body 47a48a638a4d22e1
 
 create function rate_limiter_internal.notify_change()
   returns trigger
@@ -4283,6 +4346,11 @@ create function rate_limiter_internal.operations_of(metadata jsonb)
   language sql immutable parallel safe;
   -- body 0dabd8e242a752b0
 
+create function rate_limiter_internal.oversize_draw(charge numeric, tokens numeric, capacity numeric, headroom numeric, allowance numeric, reserve numeric, OUT drawn numeric, OUT of_reserve numeric, OUT allowance_left numeric)
+  returns record
+  language plpgsql immutable parallel safe;
+  -- body 8ea2e44f6865f77b
+
 create function rate_limiter_internal.page_of(place tid)
   returns bigint
   language sql immutable parallel safe;
@@ -4315,6 +4383,11 @@ create function rate_limiter_internal.period_start(at timestamp with time zone, 
   returns timestamp with time zone
   language sql immutable parallel safe;
   -- body bb1497e564ee67d1
+
+create function rate_limiter_internal.plan_layer1_draw(shard_key integer, at timestamp with time zone, cluster_id uuid, bucket_type rate_limiter.bucket_type, needed numeric, held numeric, prefetch_ms integer)
+  returns rate_limiter_internal.layer1_draw
+  language plpgsql stable parallel safe;
+  -- body 0243bc857bd9aa85
 
 create function rate_limiter_internal.prefetched_at(shard_key integer, at timestamp with time zone)
   returns numeric[]
@@ -4422,6 +4495,11 @@ create function rate_limiter_internal.recent_denials()
   returns SETOF rate_limiter.recent_denials
   language plpgsql stable parallel safe;
   -- body 4e761d9e693a79aa
+
+create function rate_limiter_internal.record_demand(shard_key integer, app_id uuid, demand jsonb)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body f90de71517a75d26
 
 create function rate_limiter_internal.record_denials(shard_key integer, app_id uuid, denials jsonb)
   returns void
@@ -4584,7 +4662,7 @@ create function rate_limiter_internal.require_application(app_id uuid, resource 
 create function rate_limiter_internal.require_batch(entries integer)
   returns void
   language plpgsql immutable parallel safe;
-  -- body 70d31a8ec6d4d0c1
+  -- body 098d4a7685257add
 
 create function rate_limiter_internal.require_bucket(bucket rate_limiter.token_buckets, owner_id uuid, bucket_type rate_limiter.bucket_type)
   returns void
@@ -4815,6 +4893,11 @@ create function rate_limiter_internal.reserve_limits(cluster_id uuid)
   language sql stable parallel safe;
   -- body ca9103d4fdad89e5
 
+create function rate_limiter_internal.reserve_places(buckets rate_limiter.token_buckets[])
+  returns integer[]
+  language plpgsql immutable parallel safe;
+  -- body 4522050ad01f4b57
+
 create function rate_limiter_internal.reserved_on(cluster_id uuid)
   returns TABLE(is_bandwidth boolean, reserved numeric, headroom numeric)
   language sql stable parallel safe;
@@ -4872,6 +4955,13 @@ create function rate_limiter_internal.round_alert_duration()
   set search_path=pg_catalog, pg_temp;
   -- body 76c728595ea0f3b2
 
+create function rate_limiter_internal.sample_aggregates(app_ids uuid[], metric_names text[], buckets timestamp with time zone[], width interval)
+  returns TABLE(shard_key integer, app_id uuid, metric_name text, bucket timestamp with time zone, avg_value double precision, min_value double precision, max_value double precision, median_value double precision, p95_value double precision, p99_value double precision, sample_count bigint)
+  language sql volatile parallel unsafe
+  set enable_seqscan=off
+  set enable_bitmapscan=off;
+  -- body b27d2095d7bf2255
+
 create function rate_limiter_internal.sample_id(sample jsonb, reporter text)
   returns uuid
   language sql immutable parallel safe;
@@ -4886,6 +4976,11 @@ create function rate_limiter_internal.sample_reporter(reporter text)
   returns text
   language plpgsql stable parallel restricted;
   -- body 51dba0a143b42574
+
+create function rate_limiter_internal.samples_of(app_id uuid, samples jsonb, reporter text)
+  returns TABLE(place integer, sample jsonb, problem text, shard_key integer, "timestamp" timestamp with time zone, metric_id uuid, tags jsonb)
+  language plpgsql volatile parallel unsafe;
+  -- body 8f65fa2ac758fe10
 
 create function rate_limiter_internal.seen_app_ids()
   returns SETOF uuid
@@ -4937,23 +5032,23 @@ create function rate_limiter_internal.set_updated_by()
 
 create function rate_limiter_internal.setting_boolean(key text)
   returns boolean
-  language plpgsql stable parallel safe strict;
-  -- body d7213a983f219ee5
+  language sql stable parallel safe strict;
+  -- body 718961ad58c5937c
 
 create function rate_limiter_internal.setting_integer(key text)
   returns bigint
-  language plpgsql stable parallel safe strict;
-  -- body c02fd7545732c510
+  language sql stable parallel safe strict;
+  -- body b27efa6dbefd314c
 
 create function rate_limiter_internal.setting_interval_seconds(key text)
   returns interval
-  language plpgsql stable parallel safe strict;
-  -- body 605ee628ff7baa33
+  language sql stable parallel safe strict;
+  -- body b397c894b1d2a647
 
 create function rate_limiter_internal.setting_numeric(key text)
   returns numeric
-  language plpgsql stable parallel safe strict;
-  -- body f77a7c8e3cc2ea37
+  language sql stable parallel safe strict;
+  -- body 08dd24d60b523e04
 
 create function rate_limiter_internal.setting_problem(value text, value_type text, minimum numeric, maximum numeric, choices text[])
   returns text
@@ -5019,6 +5114,11 @@ create function rate_limiter_internal.show_series(table_name name, native regcla
   returns void
   language plpgsql volatile parallel unsafe;
   -- body d9bdee46eb4778e8
+
+create function rate_limiter_internal.size_class(bytes numeric)
+  returns smallint
+  language sql immutable parallel safe;
+  -- body 72d31c3c2e03c947
 
 create function rate_limiter_internal.slow_queries()
   returns TABLE(calls bigint, total_time_seconds double precision, avg_time_ms double precision, stddev_ms double precision, query text)
@@ -5125,8 +5225,9 @@ create function rate_limiter_internal.sync_quota_change()
 
 create function rate_limiter_internal.sync_quota_flags(at timestamp with time zone, app_ids uuid[])
   returns void
-  language plpgsql volatile parallel unsafe;
-  -- body 6eb158d2829b67da
+  language plpgsql volatile parallel unsafe
+  set plan_cache_mode=auto;
+  -- body 88cfa41e1f2ed11e
 
 create function rate_limiter_internal.sync_reserves(cluster_id uuid)
   returns void
@@ -5141,7 +5242,7 @@ create function rate_limiter_internal.sync_reserves_at(at timestamp with time zo
 create function rate_limiter_internal.sync_suspension(suspension rate_limiter.suspensions, app_ids uuid[] DEFAULT NULL::uuid[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 779785a89651fb35
+  -- body 265dbc5716c39337
 
 create function rate_limiter_internal.sync_tenant_active()
   returns trigger
@@ -5183,7 +5284,8 @@ create function rate_limiter_internal.take_metric_changes(grain text, until time
 
 create function rate_limiter_internal.tenant_of(entity jsonb)
   returns uuid
-  language sql stable parallel safe;
+  language sql stable parallel safe
+  set plan_cache_mode=force_generic_plan;
   -- body c3a80c0b852c00f4
 
 create function rate_limiter_internal.timescale_function(name name)
@@ -5313,15 +5415,15 @@ create function rate_limiter_internal.write_changes_of_charged(at timestamp with
   language plpgsql volatile parallel unsafe;
   -- body 561790a1f4fa0502
 
-create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], reference_ids text[], costs_before numeric[], decisions rate_limiter.decision[], buckets rate_limiter.token_buckets[], reserve_paid numeric[], oversize_taken numeric[], cost_rates rate_limiter_internal.cost_rates[])
+create function rate_limiter_internal.write_charges(shard_key integer, at timestamp with time zone, app_id uuid, asked rate_limiter_internal.asked_batch, outcome rate_limiter_internal.batch_outcome, buckets rate_limiter.token_buckets[])
   returns void
   language plpgsql volatile parallel unsafe;
-  -- body 0328375872391ca4
+  -- body 2c7d66f3a1decfad
 
-create function rate_limiter_internal.write_decided(shard_key integer, at timestamp with time zone, app_id uuid, operations text[], sizes bigint[], costs numeric[], reference_ids text[], cost_rates rate_limiter_internal.cost_rates[], costs_before numeric[], locked integer, unwritten rate_limiter.token_buckets[], before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], prefetched_before numeric[], prefetched_after numeric[], reserve_paid numeric[], oversize_taken numeric[], decisions rate_limiter.decision[])
+create function rate_limiter_internal.write_decided(shard_key integer, at timestamp with time zone, app_id uuid, asked rate_limiter_internal.asked_batch, buckets rate_limiter.token_buckets[], outcome rate_limiter_internal.batch_outcome, locked integer, unwritten rate_limiter.token_buckets[], prefetched numeric[])
   returns rate_limiter.decision[]
   language plpgsql volatile parallel unsafe;
-  -- body 935da00b12121079
+  -- body 06d8967d569660e8
 
 create function rate_limiter_internal.write_denial_total(shard_key integer, app_id uuid, reason text, minute timestamp with time zone, counter uuid, operations bigint, tokens numeric, bytes numeric)
   returns void
@@ -5808,6 +5910,12 @@ create function rate_limiter_private.mark_for_aggregation(from_time timestamp wi
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
   -- body d260d3d2d217acc1
+
+create function rate_limiter_private.merge_demand(batch_size integer DEFAULT 1000)
+  returns integer
+  language sql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 2791152fbe1b52e4
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
@@ -6684,6 +6792,7 @@ grant select on table rate_limiter_audit.quota_version_history to rate_limiter_r
 grant select on table rate_limiter_audit.quota_version_history to rate_limiter_visitor;
 grant select on table rate_limiter_audit.reservation_history to rate_limiter_readonly;
 grant select on table rate_limiter_audit.reservation_history to rate_limiter_visitor;
+grant select on table rate_limiter_private.demand to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_failures to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_progress to rate_limiter_readonly;
 grant select on table rate_limiter_private.job_workers to rate_limiter_readonly;
@@ -6830,7 +6939,7 @@ grant execute on function rate_limiter.end_process(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.end_process(uuid) to rate_limiter_worker;
 grant execute on function rate_limiter.exchange_leases(jsonb,jsonb,jsonb,interval,text,boolean) to rate_limiter_app;
 grant execute on function rate_limiter.hand_in_denials() to rate_limiter_app;
-grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid) to rate_limiter_app;
+grant execute on function rate_limiter.lease_tokens(uuid,numeric,numeric,interval,text,jsonb,uuid,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.limits_in_force(uuid) to rate_limiter_app;
 grant execute on function rate_limiter.operation_costs() to rate_limiter_app;
 grant execute on function rate_limiter.processes_is_silent(rate_limiter.processes) to rate_limiter_readonly;
@@ -6840,18 +6949,19 @@ grant execute on function rate_limiter.record_bandwidth_metrics(uuid,jsonb,text)
 grant execute on function rate_limiter.record_iops_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.record_metrics(uuid,jsonb,text) to rate_limiter_app;
 grant execute on function rate_limiter.refund(uuid,text) to rate_limiter_app;
-grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid) to rate_limiter_app;
-grant execute on function rate_limiter.report_denials(uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.renew_lease(uuid,uuid,numeric,numeric,numeric,numeric,interval,text,jsonb,numeric,numeric,uuid,jsonb) to rate_limiter_app;
+grant execute on function rate_limiter.report_counts(uuid,jsonb,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_app;
 grant execute on function rate_limiter.report_process(uuid,text,text,text,text,interval,integer,bigint,bigint,bigint) to rate_limiter_worker;
 grant execute on function rate_limiter.settle(uuid,text,bigint) to rate_limiter_app;
-grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric) to rate_limiter_app;
+grant execute on function rate_limiter.settle_lease(uuid,uuid,numeric,numeric,jsonb,numeric,numeric,jsonb) to rate_limiter_app;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_readonly;
 grant execute on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
 grant execute on function rate_limiter_admin.acknowledge_alert(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adjust_tokens(uuid,rate_limiter.bucket_type,numeric,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.adopt_grants(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.alert_channel() to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.alert_of_id(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.apply_configuration(jsonb,text,text,boolean,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.assign_role(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.begin_export(text,timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
@@ -6871,7 +6981,7 @@ grant execute on function rate_limiter_admin.export_applications(uuid,integer) t
 grant execute on function rate_limiter_admin.export_audit(timestamp with time zone,timestamp with time zone,uuid,timestamp with time zone,uuid,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.export_metrics(timestamp with time zone,timestamp with time zone,uuid[],timestamp with time zone,uuid,integer) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.failed_jobs() to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.import_access_keys(jsonb) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.import_access_keys(rate_limiter_admin.new_access_key[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.invite_user(text,text,text[],timestamp with time zone,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.issue_service_token(uuid,timestamp with time zone,text,text[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.lift_suspension(uuid,text) to rate_limiter_visitor;
@@ -7034,6 +7144,7 @@ grant execute on function rate_limiter_private.logout(uuid) to rate_limiter_auth
 grant execute on function rate_limiter_private.logout_everywhere(uuid) to rate_limiter_authenticator;
 grant execute on function rate_limiter_private.make_partitions(timestamp with time zone,integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) to rate_limiter_worker;
+grant execute on function rate_limiter_private.merge_demand(integer) to rate_limiter_worker;
 grant execute on function rate_limiter_private.metrics_snapshot() to rate_limiter_worker;
 grant execute on function rate_limiter_private.partition_extent(text) to rate_limiter_worker;
 grant execute on function rate_limiter_private.password_rules(uuid) to rate_limiter_authenticator;
@@ -7079,6 +7190,10 @@ comment on composite type column rate_limiter_admin.iops_limits.iops_burst is 'T
 comment on composite type column rate_limiter_admin.iops_limits.iops_limit is 'Tokens per second, sustained.';
 comment on composite type column rate_limiter_admin.iops_limits.min_reserve is 'Tokens that leases and lending never touch; none where absent.';
 comment on composite type column rate_limiter_admin.iops_limits.refill_rate is 'Tokens that flow in each second, at most the sustained ones, which it is where absent.';
+comment on composite type column rate_limiter_admin.new_access_key.access_key_id is 'As the storage issued it: 1 to 128 visible ASCII characters.';
+comment on composite type column rate_limiter_admin.new_access_key.app_id is 'Its application.';
+comment on composite type column rate_limiter_admin.new_access_key.expires_at is 'Until when it counts; without an end where absent.';
+comment on composite type column rate_limiter_admin.new_access_key.name is 'What people call it.';
 comment on composite type column rate_limiter_admin.new_application.cluster_id is 'Its cluster; none where absent.';
 comment on composite type column rate_limiter_admin.new_application.metadata is 'A JSON object; empty where absent.';
 comment on composite type column rate_limiter_admin.new_application.name is 'Unique in its tenant.';
@@ -7121,9 +7236,9 @@ comment on function rate_limiter.consume_with_key(pg_catalog.text,pg_catalog.tex
 comment on function rate_limiter.cost(pg_catalog.uuid,pg_catalog.text,bigint) is 'Tokens that an operation of a size in bytes costs an application now. Raises QS404 for an unknown application or operation, QS403 for an inactive one, QS422 for a negative size.';
 comment on function rate_limiter.cost_rules_in_force(pg_catalog.uuid) is 'What each operation costs an application, for those who compute costs themselves: one row without times, which holds whenever none of the rows of its cost rules, now or to come, does. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.end_process(pg_catalog.uuid) is 'A process that has reported itself ends: it is no longer among those that are there.';
-comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
+comment on function rate_limiter.exchange_leases(pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.jsonb,interval,pg_catalog.text,boolean) is 'All that a holder of many applications'' leases has to say, in one call: charges of what is owed ({app_id, tokens, bytes, key}, as charge_owed_many()), leases that end ({app_id, lease_id, spent_tokens, spent_bytes, denials, demand}, as settle_lease(); one that is over counts as spent) and renewals ({app_id, lease_id, spent_tokens, spent_bytes, tokens, bytes, denials, demand, next_lease_id}, as renew_lease(), or as lease_tokens() without lease_id). Answers the grants in their order, each with app_id, what the application''s buckets hold (remaining, remaining_bytes) and the bucket that was short (short_of); code and message where it was refused; is_busy, unless waits, where another transaction holds the application''s buckets, with key for a charge that was not made then: ask for it alone. Raises QS422 for more than 8 renewals of an application, a next_lease_id that is there twice, and for anything else.';
 comment on function rate_limiter.hand_in_denials() is 'Writes what this session has counted of denials and not yet written, which its end would take along. For sessions that end after a few decisions; others need it not.';
-comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials: counts that the caller kept. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
+comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,pg_catalog.uuid,pg_catalog.jsonb) is 'Takes up to that many tokens and bytes out of the buckets of both layers for the holder to spend in its memory: ask for what you spend in a lifetime (null: setting lease_seconds). Never below a min_reserve, never more than lease_max_share of a capacity. denials, demand: what the caller counted. lease_id: the id that the lease gets; where a call whose answer was lost was granted under it, the same lease, with the lifetime that it has left. Raises QS404, QS403 as consume(), QS422 for amounts, a lifetime or a holder out of bounds, QS409 or QS410 where the lease of that id is over.';
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
 comment on function rate_limiter.processes_is_silent(rate_limiter.processes) is 'Whether it has missed three reports: it is gone without a word, or does not reach the database.';
@@ -7132,11 +7247,11 @@ comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_cat
 comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once: the same metric_id, or without one the same content of the same reporter (by default the address and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter.refund(pg_catalog.uuid,pg_catalog.text) is 'Gives back the whole charge of an operation; true for the first call, false for later ones. Raises QS404 for a reference that was never charged.';
-comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
-comment on function rate_limiter.report_denials(pg_catalog.uuid,pg_catalog.jsonb) is 'Takes counts of denials that a client made in its memory, where no call about a lease is due that could take them along. Raises QS404 for an unknown application, QS422 for malformed counts.';
+comment on function rate_limiter.renew_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,numeric,numeric,interval,pg_catalog.text,pg_catalog.jsonb,numeric,numeric,pg_catalog.uuid,pg_catalog.jsonb) is 'Settles a lease, as settle_lease() does, and takes the next in one round trip. A lease that is unknown, settled or expired counts as spent; what is owed is charged all the same, once: only what exceeds what came with the same lease before. next_lease_id: lease_id of lease_tokens(). Raises what lease_tokens() raises, and QS422 where more was spent than leased.';
+comment on function rate_limiter.report_counts(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb) is 'Takes what a caller counted in its memory, where no call about a lease is due that could take it along: denials, and what was asked. Raises QS404 for an unknown application, QS422 for malformed counts.';
 comment on function rate_limiter.report_process(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text,pg_catalog.text,interval,integer,bigint,bigint,bigint) is 'A gateway, client, worker or API says that it is there, and how much it has done since its start. Call it every half a minute: after 90 seconds of silence a process counts as gone. A login has a thousand processes at most; those that are silent make room. Raises QS422 for a report that means nothing, QS429 for one process too many.';
 comment on function rate_limiter.settle(pg_catalog.uuid,pg_catalog.text,bigint) is 'Charges or gives back the difference once the actual size of an operation is known, by the cost rules of the moment it was admitted. Only the first call counts. Raises QS404 for a reference that was never charged, QS422 for a negative size.';
-comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
+comment on function rate_limiter.settle_lease(pg_catalog.uuid,pg_catalog.uuid,numeric,numeric,pg_catalog.jsonb,numeric,numeric,pg_catalog.jsonb) is 'Ends a lease and answers what was not spent of it. That is given back, less what is owed: used beyond the lease, it is charged to the buckets the lease was taken from, below zero if need be. Raises QS404 for an unknown lease or another application''s, QS409 for a settled and QS410 for an expired one, QS422 where more was spent than leased.';
 comment on function rate_limiter.verify_ledger(timestamp with time zone,timestamp with time zone) is 'Every place, among the ledger rows from from_time until before to_time, where a balance does not follow from the row before, rows are missing, or a bucket holds something else than its last row says, unless all its rows have expired. No row: the ledger explains every token.';
 comment on function rate_limiter_admin.acknowledge_alert(pg_catalog.uuid) is '@resultFieldName alert
 Acknowledges an alert. One that is resolved already stays resolved.';
@@ -7148,6 +7263,7 @@ comment on function rate_limiter_admin.adopt_grants(pg_catalog.uuid) is 'Makes y
 comment on function rate_limiter_admin.alert_channel() is '@behavior -*
 Where the API hears of the alerts that the signed-in user may see.';
 
+comment on function rate_limiter_admin.alert_of_id(pg_catalog.uuid) is 'One alert, by the id that acknowledgeAlert takes.';
 comment on function rate_limiter_admin.apply_configuration(pg_catalog.jsonb,pg_catalog.text,pg_catalog.text,boolean,boolean) is '@resultFieldName results
 Makes what stands as a configuration wants it, all or nothing, as far as the caller may; answers what was changed. wanted: an array of {"kind", "path", "spec"}, or its text, the spec null for what is to go. What it does not name stays, but for what managed_by manages where it prunes. What another configuration manages is refused unless it is taken over. Without managed_by it is a change by hand, which neither is refused nor manages anything. Where changes are refused, nothing is changed, and detail says which and why, as JSON, for the first hundred of them.';
 
@@ -7186,7 +7302,7 @@ All that stands of what a configuration can hold and the caller may see, and whi
 comment on function rate_limiter_admin.create_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is 'Makes a further key for an application. The key is shown this once; keep it.';
 comment on function rate_limiter_admin.create_application(pg_catalog.text,pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.uuid) is 'Makes an application and its first key, which is shown this once. In your own tenant unless you administer the system; on a cluster that already hosts one of the tenant. On none only under ceilings of both kinds (QS403), unless you administer the system.';
 comment on function rate_limiter_admin.create_applications(rate_limiter_admin.new_application[]) is '@resultFieldName results
-createApplication for 1 to 1,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
+createApplication for 1 to 10,000 applications, all or none. Where entries are refused, nothing is made, and detail says which and why, as JSON, for the first hundred of them.';
 
 comment on function rate_limiter_admin.create_service_account(pg_catalog.text,pg_catalog.text[],timestamp with time zone,pg_catalog.uuid) is '@resultFieldName serviceAccount
 Makes an account for a program: it never signs in, and is let in by tokens of issueServiceToken. Its roles are given as assignRole gives them: none that allows more than yours or lasts longer. Deactivate or delete it as any user.';
@@ -7204,7 +7320,7 @@ comment on function rate_limiter_admin.export_metrics(timestamp with time zone,t
 A page of the samples of a span of time, of these applications one after the other, each by time; of the first one those after the sample with this time and id, where they are given.';
 
 comment on function rate_limiter_admin.failed_jobs() is 'The background jobs that failed for the last time, the latest first. For system administrators.';
-comment on function rate_limiter_admin.import_access_keys(pg_catalog.jsonb) is 'registerAccessKey for 1 to 1000 ids, all or none. Each entry has app_id, access_key_id and, where wanted, name and expires_at. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
+comment on function rate_limiter_admin.import_access_keys(rate_limiter_admin.new_access_key[]) is 'registerAccessKey for 1 to 1,000 ids, all or none. An id that the same application has already stays as it is. Where entries are refused, detail says which and why, as JSON. For system administrators.';
 comment on function rate_limiter_admin.invite_user(pg_catalog.text,pg_catalog.text,pg_catalog.text[],timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Makes a user with roles, as assignRole gives them, and an invitation: acceptInvitation sets the password by its token, once, until expiresAt (the setting invitation_max_seconds where absent). The token is shown this once, and goes to the address where workers send mail.';
 comment on function rate_limiter_admin.issue_service_token(pg_catalog.uuid,timestamp with time zone,pg_catalog.text,pg_catalog.text[]) is 'Makes a token of a service account, for the header Authorization: Bearer. It is shown this once; keep it. permissions, such as quota:update, narrow what it may do of what the account may. It lasts no longer than you could give the account''s roles for, nor than the setting service_token_max_seconds.';
 comment on function rate_limiter_admin.lift_suspension(pg_catalog.uuid,pg_catalog.text) is '@resultFieldName suspension
@@ -7225,7 +7341,7 @@ comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
 comment on function rate_limiter_admin.publish_quotas(pg_catalog.text,rate_limiter_admin.new_quota[]) is '@resultFieldName results
-scheduleQuota for 1 to 1,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
+scheduleQuota for 1 to 10,000 quotas of applications, all or none. Where entries are refused, nothing is published, and detail says which and why, as JSON, for the first hundred of them. Under a ceiling, name those that are lowered before those that are raised. Decisions of an application wait from when its quota is written until all are.';
 
 comment on function rate_limiter_admin.recent_usage(integer,integer) is '@behavior -connection +list
 @listSuffix omit
@@ -7320,7 +7436,7 @@ comment on function rate_limiter_internal.add_application(pg_catalog.text,pg_cat
 comment on function rate_limiter_internal.add_bucket(rate_limiter.quota_configs,boolean) is 'Makes the bucket that a quota needs, or that a default needs for each application, unless it is there. It is full when first drawn on. The facts of the applications concerned say from then on that it is there.';
 comment on function rate_limiter_internal.add_default_buckets(pg_catalog.uuid,pg_catalog.uuid[]) is 'Makes the buckets that applications of a cluster need for its default quotas, unless they are there.';
 comment on function rate_limiter_internal.add_quota(pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean) is 'Writes a quota with both of its parts, as quota_as_json() shows them, and its first version. is_held: a tenant''s people may not touch it. Raises QS422 where too many are scheduled.';
-comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day: some max_entries rows. Answers the first application that has more, null where none has.';
+comment on function rate_limiter_internal.add_usage(integer[],pg_catalog.uuid[],integer) is 'Adds ledger rows of applications, in the order of their ids, to the usage by hour and day, and those of operations to the record of demand: some max_entries rows. Answers the first application that has more, null where none has.';
 comment on function rate_limiter_internal.address_number(pg_catalog.text) is 'One number of an IPv4 address, as URLs write it: 10, 012 or 0xa; null where it is not a number.';
 comment on function rate_limiter_internal.adjust_tokens_at(timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,pg_catalog.text) is 'Adds tokens to a bucket or takes them by hand, with a reason for the ledger; answers what it holds now. Adding forgives debt. at null is live. Raises QS404 for an unknown bucket, QS422 where it would add beyond the capacity or take below 0.';
 comment on function rate_limiter_internal.administers_until(pg_catalog.uuid[]) is 'Until when one of these users is a system administrator while active; null where none is.';
@@ -7391,6 +7507,7 @@ comment on function rate_limiter_internal.check_ceilings_at_commit() is 'Trigger
 comment on function rate_limiter_internal.check_credit(rate_limiter.token_buckets,numeric,numeric) is 'Raises QS409 for a bucket that would hold, or owe in all, more than max_borrow_ratio times its capacity, or would owe more than its debt limit.';
 comment on function rate_limiter_internal.check_deferred_ceilings() is 'Ends what defer_ceilings() began in this transaction: raises QS403 where the quotas of a tenant came to more since then, or will, than a ceiling that binds where something was changed.';
 comment on function rate_limiter_internal.check_deferred_ceilings_of(pg_catalog.uuid) is 'Checks what is deferred for a tenant up to now: its ceilings are about to change, and what was before has to fit those that were.';
+comment on function rate_limiter_internal.check_demand(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of totals that record_demand() can take.';
 comment on function rate_limiter_internal.check_denials(pg_catalog.jsonb) is 'Raises QS422 unless this is a list of counts of denials that record_denials() can take.';
 comment on function rate_limiter_internal.check_destinations() is 'Trigger: refuses people an alert whose webhook is at an address that no worker would call (QS422).';
 comment on function rate_limiter_internal.check_duration(timestamp with time zone,interval) is 'Raises QS422 for a duration that nothing can be borrowed for at a moment.';
@@ -7465,10 +7582,11 @@ comment on function rate_limiter_internal.debit_lender(integer,timestamp with ti
 comment on function rate_limiter_internal.debt_limit(rate_limiter.token_buckets) is 'The deepest that a bucket may be in debt, in tokens: its refill over max_debt_seconds, as far as its quotas pay it (payable_seconds); at layer 1 what is not reserved of its refill over max_cluster_debt_seconds.';
 comment on function rate_limiter_internal.debt_of(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type) is 'What a bucket borrowed by a moment and still owes.';
 comment on function rate_limiter_internal.debt_seconds(timestamp with time zone,rate_limiter.token_buckets) is 'Seconds from a moment until refill has paid the debt of a bucket, as it then stands; 0 without debt, null while no quota is in force: then nothing is paid.';
-comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. reserve_paid: what its reserves paid of each operation. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at). oversize_taken: what layer 1 gave for those, null for others; parts_left: what the part of tenant_id then is of tokens and bytes, null where it paid nothing.';
+comment on function rate_limiter_internal.decide_batch(timestamp with time zone,numeric[],bigint[],numeric[],rate_limiter.token_buckets[],boolean,boolean,numeric[],pg_catalog.uuid) is 'The decisions on operations one after the other, over buckets as they stand at a moment and in the order in which a denial names them, and the buckets as they leave them. A null size is not known yet. An operation that was charged before (costs_before, null where it was not) is admitted again for nothing. needs_iops, needs_bandwidth: whether the application is denied without an enforcing quota of that kind. prefetched: tokens and bytes of layer 1 that the session''s stripe holds. app_id: bounds what its oversize operations take of layer 1, as late charges are bounded (late_share_at).';
 comment on function rate_limiter_internal.default_partition(pg_catalog.name,pg_catalog.name) is 'The default partition of a partitioned table, and the column that it is partitioned by; nulls for a hypertable, which has none.';
 comment on function rate_limiter_internal.defer_ceilings() is 'From now on require_ceilings() notes what this transaction has to check: check_deferred_ceilings() checks it, once for all, as of this moment, or the commit does.';
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
+comment on function rate_limiter_internal.demand_of(integer,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'What an application asked in a span of whole minutes, admitted and denied, as of now: counted by callers, by the ledger, and denied in the database (operation empty, at their mean size, all in one second at worst).';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
@@ -7543,7 +7661,6 @@ comment on function rate_limiter_internal.lacks_quota(integer,pg_catalog.uuid,bo
 comment on function rate_limiter_internal.late_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets,numeric,rate_limiter.token_buckets) is 'What a locked layer-1 bucket takes of a late charge: no further than its headroom above its debt limit, and beyond its upper half no more than the tenant''s part (late_share_at), which it writes, and the reserve. paid: what the reserve (null for none) pays of it, beyond paid_beyond.';
 comment on function rate_limiter_internal.late_part_wait_ms(rate_limiter_internal.late_part) is 'Milliseconds, rounded up, until a tenant''s part of a layer-1 bucket owes nothing any more.';
 comment on function rate_limiter_internal.late_share_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.token_buckets) is 'What an application''s tenant may take of a layer-1 bucket, that the caller has locked, beyond the half that is free to all, for late charges and oversize operations: an equal part, by tenant, of what is not reserved of its refill (per_second), and at most one second of it; below zero where oversize operations took more; nothing while the application or its tenant is suspended or inactive. allowance is null where no other tenant has active applications on the cluster: then nothing but the debt limit bounds them.';
-comment on function rate_limiter_internal.layer1_draw_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.layer1_of_exchange(rate_limiter_internal.lease_renewal[]) is 'The layer-1 buckets and reserves that renewals of leases may touch, of clusters which their applications have left, too.';
 comment on function rate_limiter_internal.leaky_delay_ms(numeric,numeric,bigint) is 'Milliseconds, rounded up, to hold an operation back so that the operations of a leaky bucket, with these tokens before the charge, leave at its steady rate.';
 comment on function rate_limiter_internal.leaky_delay_of(integer,pg_catalog.uuid,numeric) is 'leaky_delay_ms() of an application''s bucket that was just charged so much. A function that is called, and not inlined, because most buckets are not leaky.';
@@ -7552,6 +7669,7 @@ comment on function rate_limiter_internal.lease_share_at(integer,timestamp with 
 comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
 comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[],numeric[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
+comment on function rate_limiter_internal.ledger_demand(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What some ledger rows of a bucket say of what was asked and admitted in the database, by minute, operation (empty where it had no reference) and size class (of a batch, that of its mean). Rows of bandwidth count where no tokens were taken. first_operations: those of the first second of each, which may have had others before.';
 comment on function rate_limiter_internal.ledger_gaps(timestamp with time zone,timestamp with time zone,integer,pg_catalog.uuid,integer,pg_catalog.uuid) is 'verify_ledger() of the owners from one until before another, or until the last where that is null, in the order of their shard keys and ids.';
 comment on function rate_limiter_internal.ledger_usage(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What the ledger rows of a bucket say, by hour: those of some numbers and of a span of time.';
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
@@ -7602,7 +7720,7 @@ comment on function rate_limiter_internal.most_problems() is 'How many entries o
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
 comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
-comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates and counts of denials.';
+comment on function rate_limiter_internal.move_history(integer,integer,pg_catalog.uuid) is 'Moves what is only added to, and not changed, of an application to another shard key: the ledger, its sums, samples, their aggregates, the record of demand and counts of denials.';
 comment on function rate_limiter_internal.moved_charges(integer,pg_catalog.uuid,rate_limiter_internal.bucket_charge[]) is 'What buckets were charged, with those of an application under its new shard key. Buckets of a cluster stay where they are.';
 comment on function rate_limiter_internal.moved_ledger_gaps(rate_limiter_private.ledger_check_progress) is 'ledger_gaps() of applications that moved since a check began, to a place that its slices had passed: of their old place they may have been missed.';
 comment on function rate_limiter_internal.moving_to(pg_catalog.name) is 'Where the rows of a table of samples are moving to. Raises QS409 where they are not moving.';
@@ -7618,7 +7736,7 @@ comment on function rate_limiter_internal.note_generation(integer,pg_catalog.uui
 comment on function rate_limiter_internal.notification_channels(pg_catalog.jsonb) is 'The channels of a notification_config, which is one channel, {"channels": […]}, or {} for none.';
 comment on function rate_limiter_internal.notification_problem(pg_catalog.jsonb) is 'What is wrong with the notification_config of an alert; null if nothing is.';
 comment on function rate_limiter_internal.notify_alert() is 'Trigger: tells the API that an alert was triggered, acknowledged or resolved, on a channel for each tenant and on one for system administrators.';
-comment on function rate_limiter_internal.notify_applications(pg_catalog.uuid[]) is 'Tells clients and gateways that what they hold copies of has changed for these applications.';
+comment on function rate_limiter_internal.notify_application(pg_catalog.uuid) is 'Tells clients and gateways that what they hold copies of has changed for an application.';
 comment on function rate_limiter_internal.notify_change() is 'Trigger: tells clients and gateways what they hold copies of has changed. Its arguments: the kind of the change, and the column that names its application or tenant (none: all). One transaction tells the same only once.';
 comment on function rate_limiter_internal.notify_quota_change() is 'Trigger: tells clients and gateways that a quota of an application or a cluster has changed.';
 comment on function rate_limiter_internal.notify_tenant_change() is 'Trigger: tells clients and gateways that the applications of a tenant are served again, or no longer.';
@@ -7628,12 +7746,14 @@ comment on function rate_limiter_internal.offer_wait_ms(timestamp with time zone
 comment on function rate_limiter_internal.oldest_row(pg_catalog.name,pg_catalog.name) is 'The moment of the oldest row of a time-partitioned table; null where it is empty.';
 comment on function rate_limiter_internal.operation_in_question(pg_catalog.uuid,pg_catalog.text,bigint,timestamp with time zone,pg_catalog.text) is 'Moment, cost and size of an operation, by its reference or as described. Raises QS404 for an unknown reference or operation, QS422 for a moment that is none and for a negative size. A null size is not known yet.';
 comment on function rate_limiter_internal.operations_of(pg_catalog.jsonb) is 'How many operations a row of the ledger with this metadata stands for: a batch is one row.';
+comment on function rate_limiter_internal.oversize_draw(numeric,numeric,numeric,numeric,numeric,numeric) is 'What a layer-1 bucket gives for an oversize charge: of its tokens those that are free to all, the tenant''s part (allowance: see late_share_at) and the application''s reserve, at most the charge (drawn); what of that the reserve pays (of_reserve). All that was not free is owed by the part (allowance_left), which may fall below zero.';
 comment on function rate_limiter_internal.page_of(pg_catalog.tid) is 'The page of a table that a version of a row lies in. Inlined into the statements that call it.';
 comment on function rate_limiter_internal.partition_name(pg_catalog.text,pg_catalog.text,timestamp with time zone) is 'Name of a partition: the table''s, then the period, as in audit_logs_y2026m01.';
 comment on function rate_limiter_internal.partitions() is 'Every partition of the registered tables, with its bounds, the table that it is a part of and the column of the time. Chunks of hypertables are partitions, named by their periods.';
 comment on function rate_limiter_internal.past_cost_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.text,bigint) is 'cost_at for an operation that was admitted: it may have been retired since.';
 comment on function rate_limiter_internal.payable_seconds(rate_limiter.token_buckets,integer) is 'For how many seconds of its refill a bucket of layer 2 may be in debt: most, but under a ceiling no more than its quota, and the next one in most seconds, pay.';
 comment on function rate_limiter_internal.period_start(timestamp with time zone,pg_catalog.text,integer) is 'The start (UTC) of the day or month that holds a moment, or of one some periods later.';
+comment on function rate_limiter_internal.plan_layer1_draw(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Answers whether the settings have the commit waited for. Refuses a transaction that is not read committed (QS422).';
 comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';
@@ -7655,6 +7775,7 @@ comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,
 comment on function rate_limiter_internal.raise_layer1_short() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';
 comment on function rate_limiter_internal.recent_denials() is 'The rows of recent_denials that the caller may see, of a client''s total what is yet to be folded; none on a standby.';
+comment on function rate_limiter_internal.record_demand(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps what a caller counted in its memory: [{"minute", "counter", "operation", "size_class", "is_denied", "operations", "tokens", "bytes", "peak_operations"}]. They are the counter''s totals in the minute: handed in again, they count once. Left out are unknown operations, minutes that began more than an hour ago, those to come, and those of which the application has 10,000 totals. Raises QS422 for what is malformed.';
 comment on function rate_limiter_internal.record_denials(integer,pg_catalog.uuid,pg_catalog.jsonb) is 'Keeps counts of denials that a client made in its memory: [{"minute": "2026-01-01T00:00Z", "reason": "iops_l2", "operations": 12, "tokens": "34.5", "bytes": 123}]. With a counter, a text, they are that counter''s totals in the minute: handed in again, they count once. Null or an empty list writes nothing. Raises QS422 for anything else.';
 comment on function rate_limiter_internal.record_owed(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'Records what was used beyond a lease as it is handed in with it, and answers what of that was not handed in with the same lease before: a repetition owes nothing. Locks the application''s layer 2; the caller has not locked layer 1.';
 comment on function rate_limiter_internal.record_owed_many(rate_limiter_internal.owed_charge[],timestamp with time zone) is 'Records what is owed under keys: new ones as rows that are not charged yet (made), and known ones of which less was used in the end (lowered, as they were before). has_changed: for each place of the lists, whether it did either. The caller has locked layer 2.';
@@ -7731,6 +7852,7 @@ comment on function rate_limiter_internal.require_wanted(pg_catalog.jsonb) is 'T
 comment on function rate_limiter_internal.require_within_lease(rate_limiter.token_leases,pg_catalog.uuid,numeric,numeric) is 'Raises QS404 for an unknown lease, QS422 where more was spent than leased.';
 comment on function rate_limiter_internal.required_shard_key(pg_catalog.uuid) is 'The shard key of an application. Raises QS404 for an unknown one; one that is inactive or suspended may still owe.';
 comment on function rate_limiter_internal.reserve_limits(pg_catalog.uuid) is 'Refill and capacity of the reserves that a cluster keeps: those of its active applications.';
+comment on function rate_limiter_internal.reserve_places(rate_limiter.token_buckets[]) is 'Of each layer-1 bucket in a list that keeps headroom, where in the list the application''s reserve in it is; null of others, and where the application has none.';
 comment on function rate_limiter_internal.reserved_on(pg_catalog.uuid) is 'What the reservations of a cluster''s active applications come to, of each kind: tokens or bytes a second, and the headroom that they keep.';
 comment on function rate_limiter_internal.reset_health() is 'Trigger: what is known of the health of a cluster was found at its former health_check_url.';
 comment on function rate_limiter_internal.retained_since(timestamp with time zone,pg_catalog.text) is 'The moment before which this type of data is not kept, as seen from another moment and at least a day before that; null for an unknown type.';
@@ -7742,9 +7864,11 @@ comment on function rate_limiter_internal.roll_buckets(pg_catalog.uuid,rate_limi
 comment on function rate_limiter_internal.roll_denials(pg_catalog.text,bigint) is 'Begins another second in a list that count_denial() keeps in this session''s memory, and answers it: what was counted there in another minute is written, and what was counted before a pause is forgotten then. In the session''s first list of the second, the others are swept.';
 comment on function rate_limiter_internal.roll_forward(timestamp with time zone,rate_limiter.token_buckets) is 'A bucket under the quota in force at a moment, as it stood when that took force: rolled through each change of quota since it was last written, refilled under each up to the next. adjusted: tokens that changes of quota added (its first one) or dropped.';
 comment on function rate_limiter_internal.round_alert_duration() is 'Trigger: an alert on a count of the system lasts whole minutes, as its samples do: a shorter duration is rounded up.';
+comment on function rate_limiter_internal.sample_aggregates(pg_catalog.uuid[],pg_catalog.text[],timestamp with time zone[],interval) is 'What the samples of an application and a name come to, from each of these moments on for a width. The applications do not move to another cluster before the transaction ends.';
 comment on function rate_limiter_internal.sample_id(pg_catalog.jsonb,pg_catalog.text) is 'Identifies a sample: its metric_id, or else a hash of its reporter and its content.';
 comment on function rate_limiter_internal.sample_problem(pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What is wrong with the fields that samples of every kind share; null if nothing is.';
 comment on function rate_limiter_internal.sample_reporter(pg_catalog.text) is 'Who reports samples: the name that the caller gives, or else the address and the application_name of its session. Raises QS422 for a name that is blank or too long.';
+comment on function rate_limiter_internal.samples_of(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'What samples of every kind share, of a batch that is handed in for an application, and what is wrong with it. Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
 comment on function rate_limiter_internal.seen_app_ids() is 'The applications whose samples the policies of metrics would show to the user that asks.';
 comment on function rate_limiter_internal.sees_every_sample() is 'Whether the policies of metrics would show every row to the role and user that ask.';
 comment on function rate_limiter_internal.series_state(pg_catalog.name) is 'Where a table of samples is: native, adopting (its rows move to a hypertable), adopted, or leaving (they move back).';
@@ -7771,6 +7895,7 @@ comment on function rate_limiter_internal.share_of_charges(rate_limiter_internal
 comment on function rate_limiter_internal.shares_leases(rate_limiter_internal.lease_renewal[],timestamp with time zone) is 'Whether renewals are of a cluster whose layer 1 is short, so that its leases share it.';
 comment on function rate_limiter_internal.shortage(numeric,numeric,numeric,boolean,numeric) is 'Tokens that a bucket lacks to pay a charge: 0 where it can or no quota is in force (most is null), infinity where it never will. offered: what it offers now. most: the most that it ever offers. An oversize charge waits until it offers that most, and may leave it in debt up to debt_limit.';
 comment on function rate_limiter_internal.show_series(pg_catalog.name,pg_catalog.regclass) is 'Makes the view that has the name of a table of samples while they are in a hypertable: it shows to each role and user what the policies of the table would.';
+comment on function rate_limiter_internal.size_class(numeric) is 'How many binary digits a number of bytes has: 0 for none, else n from 2^(n - 1) to 2^n - 1.';
 comment on function rate_limiter_internal.slow_queries() is 'The twenty statements of this database with the longest mean time, where pg_stat_statements is loaded. Statements of other roles read "insufficient privilege" unless the owner is a member of pg_read_all_stats.';
 comment on function rate_limiter_internal.spend_prefetched(integer,numeric[],numeric[]) is 'Writes what decisions left in the session''s stripe, which lock_buckets() locked.';
 comment on function rate_limiter_internal.standing_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric) is 'What the buckets of layer 2 of an application hold, null for none, and the first of those that it draws on which does not hold so many tokens or bytes, in the order in which a denial names them.';
@@ -7826,8 +7951,8 @@ comment on function rate_limiter_internal.write_audit(pg_catalog.text,pg_catalog
 comment on function rate_limiter_internal.write_bucket_audit(pg_catalog.text,pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.jsonb) is 'Writes an audit row about what the caller did to a bucket: the data plane has no triggers.';
 comment on function rate_limiter_internal.write_buckets(timestamp with time zone,rate_limiter.transaction_type,rate_limiter.token_buckets[],rate_limiter.token_buckets[],pg_catalog.text,pg_catalog.jsonb) is 'Writes locked buckets as an operation leaves them, and a ledger row for each whose tokens changed. before: as they stood at the moment, refilled; after: the same buckets in the same order. What the caller left alone is not written.';
 comment on function rate_limiter_internal.write_changes_of_charged(timestamp with time zone,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],bigint[],numeric[],rate_limiter.decision[]) is 'Writes the changes of quota of locked buckets, given as they are stored, that decisions charge, and of those that are dormant by now and would have been charged. before, after: the buckets as decisions found and left them, ready for write_buckets. What is not charged is not written.';
-comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],pg_catalog.text[],numeric[],rate_limiter.decision[],rate_limiter.token_buckets[],numeric[],numeric[],rate_limiter_internal.cost_rates[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
-comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text[],bigint[],numeric[],pg_catalog.text[],rate_limiter_internal.cost_rates[],numeric[],integer,rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.token_buckets[],numeric[],numeric[],numeric[],numeric[],rate_limiter.decision[]) is 'Writes down what decisions come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, and charges under references. Answers the decisions.';
+comment on function rate_limiter_internal.write_charges(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.asked_batch,rate_limiter_internal.batch_outcome,rate_limiter.token_buckets[]) is 'Remembers what the admitted operations that carry a reference were charged, in place of a charge that was given back.';
+comment on function rate_limiter_internal.write_decided(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.asked_batch,rate_limiter.token_buckets[],rate_limiter_internal.batch_outcome,integer,rate_limiter.token_buckets[],numeric[]) is 'Writes down what decisions over buckets come to: the buckets, of which so many (locked) are locked and stand first, the session''s stripe, that held so much (prefetched), and charges under references. unwritten: see lock_buckets(). Answers the decisions.';
 comment on function rate_limiter_internal.write_denial_total(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,pg_catalog.uuid,bigint,numeric,numeric) is 'Sets what a client has counted of an application, reason and minute so far, never to less: a row of recent_denials with writer 0. fold_denials leaves it there for five minutes, and brings what it grows by to denial_counts.';
 comment on function rate_limiter_internal.write_denials(integer,pg_catalog.uuid,pg_catalog.text,timestamp with time zone,numeric[]) is 'Adds a count of denials to this session''s row of recent_denials for the application, reason and minute. Waits for no lock. Takes and answers what count_denial() keeps: operations, tokens and bytes, which are written, the operations at which to write again, and the operations written so far.';
 comment on function rate_limiter_internal.write_late_share(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric) is 'Remembers what a tenant has left of its part of a layer-1 bucket for late charges.';
@@ -7909,6 +8034,7 @@ comment on function rate_limiter_private.logout_everywhere(pg_catalog.uuid) is '
 comment on function rate_limiter_private.make_partition(pg_catalog.name,pg_catalog.name,timestamp with time zone) is 'Makes the partition of a registered table that starts at a moment; answers its name.';
 comment on function rate_limiter_private.make_partitions(timestamp with time zone,integer) is 'Job: makes partitions that are missing around a moment, from the period before it to as many after it as each table says, at most batch_size; answers their names. Each is attached under locks that last until the end of the transaction: call it with 1 until it answers none. Raises lock_not_available (55P03) rather than make decisions wait; try again then.';
 comment on function rate_limiter_private.mark_for_aggregation(timestamp with time zone,timestamp with time zone) is 'Has every hour of a span aggregated anew, for samples that were put in without the ingestion functions; answers how many. The next runs of aggregate_metrics do the work.';
+comment on function rate_limiter_private.merge_demand(integer) is 'Job: adds up what several callers counted of one application, minute, operation and size class, up to batch_size of these, of minutes that ended more than an hour ago. Answers how many.';
 comment on function rate_limiter_private.metrics_snapshot() is 'What the worker tells Prometheus of the database. Only reads: a standby answers it too.';
 comment on function rate_limiter_private.misplaced_ranges(pg_catalog.name,pg_catalog.name,timestamp with time zone,integer) is 'The partitions that the rows in the default partition of a table wait for, and how many rows wait for each: at most max_ranges, those with the most rows.';
 comment on function rate_limiter_private.move_next_part(pg_catalog.name) is 'Moves the rows of the oldest day of a table of samples that waits for it; answers its name and how many rows, null where none is left. Call it in a transaction of its own: killed, it has done nothing. The owner''s alone.';
@@ -8498,6 +8624,17 @@ comment on column rate_limiter_private.api_keys.revoked_at is 'When it was taken
 comment on column rate_limiter_private.api_keys.revoked_by is 'The user who took it back.';
 comment on column rate_limiter_private.api_keys.shard_key is 'Where decisions look for the application first: it follows a move, and one that is missing or stale costs a look-up more.';
 comment on column rate_limiter_private.api_keys.suspended_until is 'Until when it is suspended: null for not at all, infinity until the suspension is lifted.';
+comment on column rate_limiter_private.demand.app_id is 'The application.';
+comment on column rate_limiter_private.demand.bytes is 'Bytes that they moved.';
+comment on column rate_limiter_private.demand.counter is 'Whose totals these are; zeros for the ledger and for totals that were merged.';
+comment on column rate_limiter_private.demand.is_denied is 'Whether the caller denied it by itself; it is in denial_counts, too.';
+comment on column rate_limiter_private.demand.minute is 'The start of the minute.';
+comment on column rate_limiter_private.demand.operation is 'The operation; empty where the database decided without a reference.';
+comment on column rate_limiter_private.demand.operations is 'Operations that were asked.';
+comment on column rate_limiter_private.demand.peak_operations is 'The most of them in one second; of merged totals, at most so many.';
+comment on column rate_limiter_private.demand.shard_key is 'The number of its cluster, or of the application without one.';
+comment on column rate_limiter_private.demand.size_class is 'How many binary digits the size has: 0 for no bytes, else from 2^(n - 1) to 2^n - 1 bytes.';
+comment on column rate_limiter_private.demand.tokens is 'Tokens that they cost.';
 comment on column rate_limiter_private.invitations.accepted_at is 'When it was used, once.';
 comment on column rate_limiter_private.invitations.created_at is 'When it was made.';
 comment on column rate_limiter_private.invitations.created_by is 'Who invites: the invitation works while that user is active.';
@@ -8740,6 +8877,7 @@ comment on table rate_limiter_internal.managed_objects is 'Which configuration a
 comment on table rate_limiter_internal.placement is 'The lock of which application is on which cluster: see lock_placement().';
 comment on table rate_limiter_internal.retention_lock is 'The lock of retention, which runs in many transactions: see begin_retention().';
 comment on table rate_limiter_private.api_keys is 'Keys of applications: the SHA-256 of each and the first characters for people to know it by.';
+comment on table rate_limiter_private.demand is 'What applications asked, by minute, operation and size class: one row for each caller that decided in its memory, merged after an hour, and one for what the database admitted, as of usage_progress. What it denied is in denial_counts.';
 comment on table rate_limiter_private.invitations is 'Links by which users give themselves a password: the SHA-256 of the token of each.';
 comment on table rate_limiter_private.job_failures is 'What jobs left out because it failed, while they did the rest.';
 comment on table rate_limiter_private.job_progress is 'How far the jobs have come that work along time.';
@@ -8777,9 +8915,12 @@ comment on type rate_limiter_admin.ceiling_limits is 'The most that the quotas o
 comment on type rate_limiter_admin.failed_job is 'A job that failed for the last time and waits until it is retried.';
 comment on type rate_limiter_admin.grant_kind is 'What was given: a role to a user, a role to a group of an identity provider, or a token.';
 comment on type rate_limiter_admin.iops_limits is 'Tokens of operations that a quota allows.';
+comment on type rate_limiter_admin.new_access_key is 'An access key id of the storage that is to be registered.';
 comment on type rate_limiter_admin.new_application is 'An application that is to be made.';
 comment on type rate_limiter_admin.new_quota is 'A quota of an application that is to be published.';
 comment on type rate_limiter_admin.time_resolution is 'How finely a span of time is cut, in UTC.';
+comment on type rate_limiter_internal.asked_batch is 'Operations that are decided on together, one list for each fact. costs_before: of those that were charged before under their reference.';
+comment on type rate_limiter_internal.batch_outcome is 'What decide_batch() comes to: the buckets and what is left of prefetched as the decisions leave them; of each operation, what reserves paid (reserve_paid) and what layer 1 gave where it was oversize (oversize_taken, else null); what the part of tenant_id is then of tokens and bytes, null where it paid nothing (parts_left).';
 comment on type rate_limiter_internal.bucket_charge is 'What one bucket was charged.';
 comment on type rate_limiter_internal.configuration_change is 'A change that a configuration wants.';
 comment on type rate_limiter_internal.cost_rates is 'What an operation of an application costs: c_base + size / unit_quantum * c_bw.';
@@ -8949,9 +9090,7 @@ comment on view column rate_limiter_admin.user_sessions.session_id is 'The sessi
 comment on view column rate_limiter_admin.user_sessions.user_agent is 'With which client.';
 comment on view column rate_limiter_admin.user_sessions.user_id is 'Who signed in.';
 comment on view rate_limiter.mv_daily_quota_usage is 'What each application used by day (UTC), as of the last refresh_daily_quota_usage().';
-comment on view rate_limiter.v_active_quotas is '@name active_quota
-@primaryKey app_id,config_id
-@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName activeQuotas
+comment on view rate_limiter.v_active_quotas is '@behavior -*
 The quotas of applications that are in force now, their own and the defaults of clusters.';
 
 comment on view rate_limiter.v_daily_quota_usage is '@name daily_quota_usage
