@@ -5327,7 +5327,7 @@ create function rate_limiter_internal.try_lock_job(job text)
 create function rate_limiter_internal.try_lock_suspended(tenant_id uuid, app_id uuid, api_key_id uuid, OUT app_ids uuid[], OUT is_whole boolean)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 2c6d53a25ed7d0c0
+  -- body ddc36c410c0aa5a5
 
 create function rate_limiter_internal.try_quota(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, iops jsonb DEFAULT NULL::jsonb, bandwidth jsonb DEFAULT NULL::jsonb, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[])
   returns record

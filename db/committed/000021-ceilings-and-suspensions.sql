@@ -1,5 +1,5 @@
 --! Previous: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
---! Hash: sha1:c0ccc336193d039d43106bb23d4e7c82c8631185
+--! Hash: sha1:3aec6d7174fec7b3e255c8a2167070d42f776217
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -1216,12 +1216,11 @@ begin
     order by a.app_id
     for no key update skip locked
   );
-  is_whole := is_whole and not exists (
-    select
+  is_whole := is_whole and cardinality(app_ids) = (
+    select count(*)
     from rate_limiter.applications as a
     where a.tenant_id = try_lock_suspended.tenant_id
       and (try_lock_suspended.app_id is null or a.app_id = try_lock_suspended.app_id)
-      and a.app_id <> all (app_ids)
   );
 end;
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:c0ccc336193d039d43106bb23d4e7c82c8631185
---! Hash: sha1:e7b0128c835e830c1c2eb770c58b534a354d1f5a
+--! Previous: sha1:3aec6d7174fec7b3e255c8a2167070d42f776217
+--! Hash: sha1:030d34a5df6fbfd48cef3a196a723ee605b90b0a
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:e7b0128c835e830c1c2eb770c58b534a354d1f5a
---! Hash: sha1:06b5e73b822816f1dc4d50d8707882d50f78b58b
+--! Previous: sha1:030d34a5df6fbfd48cef3a196a723ee605b90b0a
+--! Hash: sha1:0f06df6927cfc0a5da734354c3b59cf711755bb0
 --! Message: decisions
 
 -- Decisions

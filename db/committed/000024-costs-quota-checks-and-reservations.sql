@@ -1,5 +1,5 @@
---! Previous: sha1:06b5e73b822816f1dc4d50d8707882d50f78b58b
---! Hash: sha1:398261d151b47d7500f6769075aee7e35f40ea43
+--! Previous: sha1:0f06df6927cfc0a5da734354c3b59cf711755bb0
+--! Hash: sha1:d3ab1109478e49782d3769ccbfcc1f033dd63fb2
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:398261d151b47d7500f6769075aee7e35f40ea43
---! Hash: sha1:7452c01b31dc8e7cdc718862dbfc59e7a3ebb7e8
+--! Previous: sha1:d3ab1109478e49782d3769ccbfcc1f033dd63fb2
+--! Hash: sha1:d0cab940dcc113a01e385f7066e8f3e9758da5f7
 --! Message: settlement
 
 -- Settlement

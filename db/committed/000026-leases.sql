@@ -1,5 +1,5 @@
---! Previous: sha1:7452c01b31dc8e7cdc718862dbfc59e7a3ebb7e8
---! Hash: sha1:c5054dda268881a475b616225062b47fddc365f4
+--! Previous: sha1:d0cab940dcc113a01e385f7066e8f3e9758da5f7
+--! Hash: sha1:57c244b8eb62d872f7f96b911dcb0a121848fefc
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:c5054dda268881a475b616225062b47fddc365f4
---! Hash: sha1:9a84cce1b1748da0c0659ec9ae176e561b2fcde3
+--! Previous: sha1:57c244b8eb62d872f7f96b911dcb0a121848fefc
+--! Hash: sha1:2ef4dac3be846cd32a60b3e6aa1ceb1c09a1c08e
 --! Message: exchanges of leases
 
 -- Exchanges of leases

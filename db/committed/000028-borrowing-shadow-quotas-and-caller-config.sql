@@ -1,5 +1,5 @@
---! Previous: sha1:9a84cce1b1748da0c0659ec9ae176e561b2fcde3
---! Hash: sha1:ce2f13db591b974adf97076ab6fbb75cb2978360
+--! Previous: sha1:2ef4dac3be846cd32a60b3e6aa1ceb1c09a1c08e
+--! Hash: sha1:ca67fc9f2030cf9f7a59b63deaeb14fe7c3483fe
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:ce2f13db591b974adf97076ab6fbb75cb2978360
---! Hash: sha1:c5294285533b8cee55880b5b853dd4150938e26a
+--! Previous: sha1:ca67fc9f2030cf9f7a59b63deaeb14fe7c3483fe
+--! Hash: sha1:18aebf6e7d139db87d49b2feb964f52d172c00bd
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:c5294285533b8cee55880b5b853dd4150938e26a
---! Hash: sha1:18e4c039e7ceb8e45f1efe379fc6841d081ab2e2
+--! Previous: sha1:18aebf6e7d139db87d49b2feb964f52d172c00bd
+--! Hash: sha1:5a2130fa4a9a7dbb9cac85cf82565b8c41b92649
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:18e4c039e7ceb8e45f1efe379fc6841d081ab2e2
---! Hash: sha1:02244eb09ded463b78598ef72433d841c9a45277
+--! Previous: sha1:5a2130fa4a9a7dbb9cac85cf82565b8c41b92649
+--! Hash: sha1:7fecdf715cc031d91d7c22aebdf3fc0a25cd64fa
 --! Message: alerts
 
 -- Alerts

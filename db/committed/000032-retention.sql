@@ -1,5 +1,5 @@
---! Previous: sha1:02244eb09ded463b78598ef72433d841c9a45277
---! Hash: sha1:6109e8103a6b32949280f54ca0ee41485d6a1d86
+--! Previous: sha1:7fecdf715cc031d91d7c22aebdf3fc0a25cd64fa
+--! Hash: sha1:81af1fe82bf31beb8ba58154f19eda7b35824d39
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:6109e8103a6b32949280f54ca0ee41485d6a1d86
---! Hash: sha1:5ccb6dbb1d7e27886ace125bd6fd9b0ddeaebd07
+--! Previous: sha1:81af1fe82bf31beb8ba58154f19eda7b35824d39
+--! Hash: sha1:40aa3928a978bc6f3b3d5563db8643730a4274e7
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:5ccb6dbb1d7e27886ace125bd6fd9b0ddeaebd07
---! Hash: sha1:b1aafdab07571a2aaebc5eecbdfb1a69aed0745e
+--! Previous: sha1:40aa3928a978bc6f3b3d5563db8643730a4274e7
+--! Hash: sha1:e27970b25f28f643743bcd4072c65275bfb412de
 --! Message: configuration
 
 -- Configuration
