@@ -2,7 +2,7 @@ import type { WorkerEvents } from "graphile-worker";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { logFor } from "../log.ts";
 import { wasBusy } from "./busy-jobs.ts";
-import { scheduledTasks } from "./schedule.ts";
+import { repeatedTask, repeatedTasks } from "./schedule.ts";
 
 const log = logFor("worker");
 
@@ -37,12 +37,12 @@ export function watchJobs(events: WorkerEvents, register: Registry): void {
   });
   const succeeded = new Gauge({
     name: "storage_qos_task_last_success_timestamp_seconds",
-    help: "When a task last succeeded in this process, or the process started.",
-    labelNames,
+    help: "When a task last succeeded in this process, or the process started; by grain of aggregates.",
+    labelNames: ["task", "grain"],
     registers,
   });
   // A task that never runs is late as well.
-  for (const task of scheduledTasks) succeeded.set({ task }, secondsNow());
+  for (const repeated of repeatedTasks) succeeded.set({ ...repeated }, secondsNow());
   const starts = new Map<string, number>();
 
   events.on("job:start", ({ job }) => {
@@ -56,7 +56,7 @@ export function watchJobs(events: WorkerEvents, register: Registry): void {
     duration.observe({ task }, seconds);
     const fields = { job: job.id, task, attempt: job.attempts, ms: Math.round(seconds * 1000) };
     if (!error) {
-      succeeded.set({ task }, secondsNow());
+      succeeded.set({ ...repeatedTask(task, job.payload) }, secondsNow());
       const isBusy = wasBusy(job);
       if (isBusy) busy.inc({ task });
       log.debug(fields, isBusy ? "job busy" : "job done");

@@ -41,11 +41,22 @@ export const schedule: readonly ScheduledTask[] = [
   { task: "verify_ledger", at: "0 3 * * *", backfill: day },
 ];
 
+/** What runs of a task are late together: each grain of aggregates by itself. */
+export interface RepeatedTask {
+  readonly task: string;
+  readonly grain?: string;
+}
+
 /** What is to succeed again and again: by the clock, or queued by what runs by the clock. */
-export const scheduledTasks: ReadonlySet<string> = new Set([
-  ...schedule.map(({ task }) => task),
-  "evaluate_alerts",
-]);
+export const repeatedTasks: readonly RepeatedTask[] = [
+  ...schedule.map(({ task, payload }) => repeatedTask(task, payload)),
+  { task: "evaluate_alerts" },
+];
+
+export function repeatedTask(task: string, payload: unknown): RepeatedTask {
+  const { grain } = Object(payload) as { readonly grain?: unknown };
+  return typeof grain === "string" ? { task, grain } : { task };
+}
 
 /** A failed run is retried soon; the next scheduled one follows in any case. */
 const attempts = 5;
