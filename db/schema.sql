@@ -2721,7 +2721,7 @@ create function rate_limiter_internal.add_quota(app_id uuid, cluster_id uuid, mo
 create function rate_limiter_internal.add_usage(shard_keys integer[], app_ids uuid[], max_entries integer)
   returns uuid
   language plpgsql volatile parallel unsafe;
-  -- body 36ffd78f7b7acf06
+  -- body 7e5944e433ac413d
 
 create function rate_limiter_internal.address_number(label text)
   returns numeric
@@ -3580,7 +3580,7 @@ create function rate_limiter_internal.end_sessions_of_user()
 create function rate_limiter_internal.end_suspension(at timestamp with time zone, tenant_id uuid, app_id uuid, api_key_id uuid, reason text)
   returns void
   language sql volatile parallel unsafe;
-  -- body 16510b78506a261c
+  -- body 686e1e2dfbe47698
 
 create function rate_limiter_internal.evaluate_counts(evaluated_until timestamp with time zone, complete_until timestamp with time zone, app_id uuid, metric_name text, condition text, threshold_value double precision, duration_seconds integer, is_triggered boolean)
   returns TABLE(triggers boolean, resolves boolean, latest_value double precision)
@@ -3948,7 +3948,7 @@ create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.tok
 create function rate_limiter_internal.ledger_demand(shard_key integer, app_id uuid, bucket_type rate_limiter.bucket_type, after_seq bigint, to_seq bigint, from_time timestamp with time zone, to_time timestamp with time zone)
   returns TABLE(minute timestamp with time zone, operation text, size_class smallint, operations bigint, tokens numeric, bytes numeric, peak_operations bigint, first_operations bigint)
   language sql stable parallel safe;
-  -- body d130f24242e0dd3d
+  -- body 898e531f4be7d554
 
 create function rate_limiter_internal.ledger_gaps(from_time timestamp with time zone, to_time timestamp with time zone, from_key integer, from_owner uuid, to_key integer, to_owner uuid)
   returns SETOF rate_limiter.ledger_gap
@@ -5164,7 +5164,7 @@ create function rate_limiter_internal.stripe_holds(stripe rate_limiter_internal.
 create function rate_limiter_internal.suspend(tenant_id uuid, app_id uuid, api_key_id uuid, reason text, until timestamp with time zone)
   returns rate_limiter.suspensions
   language plpgsql volatile parallel unsafe;
-  -- body 3e9b976cde25ee1b
+  -- body db47baed0c77d15b
 
 create function rate_limiter_internal.suspended_until(tenant_id uuid, app_id uuid)
   returns timestamp with time zone
@@ -5800,7 +5800,7 @@ create function rate_limiter_private.finish_suspension(suspension_id uuid)
   returns void
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 7b691f0d46073805
+  -- body 49f1ba30ad6392b4
 
 create function rate_limiter_private.fold_denials(batch_size integer DEFAULT 1000)
   returns integer
@@ -5915,7 +5915,7 @@ create function rate_limiter_private.merge_demand(batch_size integer DEFAULT 100
   returns integer
   language sql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2791152fbe1b52e4
+  -- body 4a76a77f3a84e6df
 
 create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)

@@ -1,5 +1,5 @@
 --! Previous: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
---! Hash: sha1:3aec6d7174fec7b3e255c8a2167070d42f776217
+--! Hash: sha1:7cb0e0d74c989a0f079568b086d555d6b7ffacc4
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -1292,7 +1292,10 @@ volatile
 parallel unsafe
 as $$
   update rate_limiter.suspensions as s
-  set lifted_at = at, lift_reason = reason
+  set
+    -- One that has come to its end makes room only.
+    lifted_at = least(at, s.suspended_until),
+    lift_reason = case when s.suspended_until <= at then 'it came to its end' else reason end
   where s.tenant_id = end_suspension.tenant_id
     and s.app_id is not distinct from end_suspension.app_id
     and s.api_key_id is not distinct from end_suspension.api_key_id
@@ -1343,6 +1346,7 @@ begin
   values (tenant_id, app_id, api_key_id, reason, at, until)
   returning s.* into suspension;
 
+  -- Of a key that is held there is no part to stop at once.
   if locked.is_whole or api_key_id is null then
     perform rate_limiter_internal.sync_suspension(suspension, locked.app_ids);
   end if;
@@ -1546,11 +1550,12 @@ begin
     suspension.tenant_id, suspension.app_id, suspension.api_key_id
   );
 
-  -- As it is once that is locked: it may have been lifted meanwhile.
+  -- As it is once that is locked: it may be over meanwhile.
   select s.* into suspension
   from rate_limiter.suspensions as s
   where s.suspension_id = finish_suspension.suspension_id
-    and s.lifted_at is null;
+    and s.lifted_at is null
+    and (s.suspended_until is null or s.suspended_until > clock_timestamp());
   if found then
     -- Leases that were granted since are revoked, too.
     suspension.suspended_at := clock_timestamp();

@@ -1,5 +1,5 @@
---! Previous: sha1:3aec6d7174fec7b3e255c8a2167070d42f776217
---! Hash: sha1:030d34a5df6fbfd48cef3a196a723ee605b90b0a
+--! Previous: sha1:7cb0e0d74c989a0f079568b086d555d6b7ffacc4
+--! Hash: sha1:79877b23429f42890ffd9b1d5bd4acc486262678
 --! Message: denials
 
 -- Demand
@@ -196,6 +196,8 @@ as $$
     )
     select
       t.shard_key, t.app_id, t.minute, t.operation, t.size_class, t.is_denied,
+      -- The counter of what the database counted and of what is merged; amounts stay below what
+      -- their columns hold, whatever callers said.
       '00000000-0000-0000-0000-000000000000', least(sum(t.operations), 9e17),
       least(sum(t.tokens), 9e30), least(sum(t.bytes), 9e36), least(sum(t.peak_operations), 9e17)
     from taken as t

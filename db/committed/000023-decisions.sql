@@ -1,5 +1,5 @@
---! Previous: sha1:030d34a5df6fbfd48cef3a196a723ee605b90b0a
---! Hash: sha1:0f06df6927cfc0a5da734354c3b59cf711755bb0
+--! Previous: sha1:79877b23429f42890ffd9b1d5bd4acc486262678
+--! Hash: sha1:44ef95a6d1a31db1fcb9946b119f776d0fdfcf75
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:0f06df6927cfc0a5da734354c3b59cf711755bb0
---! Hash: sha1:d3ab1109478e49782d3769ccbfcc1f033dd63fb2
+--! Previous: sha1:44ef95a6d1a31db1fcb9946b119f776d0fdfcf75
+--! Hash: sha1:9fd212d8ea0ad7f97689fb0983487b83b90fec3a
 --! Message: costs quota checks and reservations
 
 -- Costs

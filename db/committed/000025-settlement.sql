@@ -1,5 +1,5 @@
---! Previous: sha1:d3ab1109478e49782d3769ccbfcc1f033dd63fb2
---! Hash: sha1:d0cab940dcc113a01e385f7066e8f3e9758da5f7
+--! Previous: sha1:9fd212d8ea0ad7f97689fb0983487b83b90fec3a
+--! Hash: sha1:c0f5dcbacb87c4c2ce97f726513e200e1b03f6c3
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:d0cab940dcc113a01e385f7066e8f3e9758da5f7
---! Hash: sha1:57c244b8eb62d872f7f96b911dcb0a121848fefc
+--! Previous: sha1:c0f5dcbacb87c4c2ce97f726513e200e1b03f6c3
+--! Hash: sha1:533c27c2703df0b5fdcbbfc92f24d350d30d40d0
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:57c244b8eb62d872f7f96b911dcb0a121848fefc
---! Hash: sha1:2ef4dac3be846cd32a60b3e6aa1ceb1c09a1c08e
+--! Previous: sha1:533c27c2703df0b5fdcbbfc92f24d350d30d40d0
+--! Hash: sha1:a72b68394bd624f1c7d481034c71b1157affc731
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:2ef4dac3be846cd32a60b3e6aa1ceb1c09a1c08e
---! Hash: sha1:ca67fc9f2030cf9f7a59b63deaeb14fe7c3483fe
+--! Previous: sha1:a72b68394bd624f1c7d481034c71b1157affc731
+--! Hash: sha1:5a3fb16c0123f3db8df6e671b70be7bbe69e9da1
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing
@@ -960,7 +960,7 @@ as $$
       and t.seq <= to_seq
   ),
   -- Rows of one decision share its moment, and are written together.
-  others as materialized (
+  other_bucket as materialized (
     select
       t.created_at, t.reference_id, -t.tokens_change as amount,
       row_number() over (partition by t.created_at, t.reference_id order by t.seq) as place
@@ -983,7 +983,7 @@ as $$
       case ledger_demand.bucket_type when 'iops_l2' then coalesce(o.amount, 0) else e.amount end
         as bytes
     from entries as e
-    left join others as o
+    left join other_bucket as o
       on o.created_at = e.created_at
       and o.reference_id is not distinct from e.reference_id
       and o.place = e.place

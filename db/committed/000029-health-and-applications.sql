@@ -1,5 +1,5 @@
---! Previous: sha1:ca67fc9f2030cf9f7a59b63deaeb14fe7c3483fe
---! Hash: sha1:18aebf6e7d139db87d49b2feb964f52d172c00bd
+--! Previous: sha1:5a3fb16c0123f3db8df6e671b70be7bbe69e9da1
+--! Hash: sha1:ee437c44ad8768aa7990d5b1526bfebf52335d32
 --! Message: health and applications
 
 -- Health

@@ -1,5 +1,5 @@
---! Previous: sha1:18aebf6e7d139db87d49b2feb964f52d172c00bd
---! Hash: sha1:5a2130fa4a9a7dbb9cac85cf82565b8c41b92649
+--! Previous: sha1:ee437c44ad8768aa7990d5b1526bfebf52335d32
+--! Hash: sha1:81082b026193a190411c86f8d8ba5ce788627aa7
 --! Message: metrics and exports
 
 -- Usage
@@ -187,6 +187,7 @@ begin
     )
     select
       a.shard_key, a.app_id, a.minute, a.operation, a.size_class, false,
+      -- As merge_demand() has it, bounded alike.
       '00000000-0000-0000-0000-000000000000', a.operations, a.tokens, a.bytes,
       -- The second that the last run ended in may go on.
       greatest(a.peak_operations, coalesce(b.peak_operations, 0) + a.first_operations)
@@ -201,9 +202,9 @@ begin
       and b.counter = '00000000-0000-0000-0000-000000000000'
     on conflict on constraint demand_pkey do update
     set
-      operations = m.operations + excluded.operations,
-      tokens = m.tokens + excluded.tokens,
-      bytes = m.bytes + excluded.bytes,
+      operations = least(m.operations + excluded.operations, 9e17),
+      tokens = least(m.tokens + excluded.tokens, 9e30),
+      bytes = least(m.bytes + excluded.bytes, 9e36),
       peak_operations = greatest(m.peak_operations, excluded.peak_operations)
   ),
   hours as (

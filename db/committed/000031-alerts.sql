@@ -1,5 +1,5 @@
---! Previous: sha1:5a2130fa4a9a7dbb9cac85cf82565b8c41b92649
---! Hash: sha1:7fecdf715cc031d91d7c22aebdf3fc0a25cd64fa
+--! Previous: sha1:81082b026193a190411c86f8d8ba5ce788627aa7
+--! Hash: sha1:5657190f5749f90a78b821b0fc1ea6cc814b6ccd
 --! Message: alerts
 
 -- Alerts

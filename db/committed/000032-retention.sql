@@ -1,5 +1,5 @@
---! Previous: sha1:7fecdf715cc031d91d7c22aebdf3fc0a25cd64fa
---! Hash: sha1:81af1fe82bf31beb8ba58154f19eda7b35824d39
+--! Previous: sha1:5657190f5749f90a78b821b0fc1ea6cc814b6ccd
+--! Hash: sha1:fd76fffbc25a9d6b992ff225aea11734483e65fc
 --! Message: retention
 
 -- Retention

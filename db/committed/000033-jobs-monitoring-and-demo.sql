@@ -1,5 +1,5 @@
---! Previous: sha1:81af1fe82bf31beb8ba58154f19eda7b35824d39
---! Hash: sha1:40aa3928a978bc6f3b3d5563db8643730a4274e7
+--! Previous: sha1:fd76fffbc25a9d6b992ff225aea11734483e65fc
+--! Hash: sha1:d7b3802f918d87237582ee49345f3ee95d2c581c
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:40aa3928a978bc6f3b3d5563db8643730a4274e7
---! Hash: sha1:e27970b25f28f643743bcd4072c65275bfb412de
+--! Previous: sha1:d7b3802f918d87237582ee49345f3ee95d2c581c
+--! Hash: sha1:16bd6520eafae9ad5f22b9559e5e86fde871574e
 --! Message: configuration
 
 -- Configuration

@@ -1,4 +1,4 @@
-import type { Random } from "../torture/random.ts";
+import type { Random } from "../random.ts";
 import type { SimulationOptions, Skew } from "./options.ts";
 
 const cycleSeconds = 10;

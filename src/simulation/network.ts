@@ -11,7 +11,8 @@ export type Server = (statement: string, values: readonly unknown[]) => readonly
 /** A gateway's connections: each way takes half a round trip, and what is cut is never answered. */
 export class Network implements Connections {
   readonly size = connections;
-  isCut = false;
+  /** Cuts that last; they may overlap. */
+  #cuts = 0;
   readonly #time: VirtualTime;
   readonly #rttMs: number;
   readonly #server: Server;
@@ -20,6 +21,18 @@ export class Network implements Connections {
     this.#time = time;
     this.#rttMs = rttMs;
     this.#server = server;
+  }
+
+  cut(): void {
+    this.#cuts += 1;
+  }
+
+  mend(): void {
+    this.#cuts -= 1;
+  }
+
+  get #isCut(): boolean {
+    return this.#cuts > 0;
   }
 
   run<T>(statement: (sql: Sql) => Promise<T>, deadline: Deadline): Promise<T> {
@@ -34,10 +47,10 @@ export class Network implements Connections {
     new Promise((resolve, reject) => {
       const half = this.#rttMs / 2;
       this.#time.after(half, () => {
-        if (this.isCut) return;
+        if (this.#isCut) return;
         const answer = this.#answer(strings.join("?"), values);
         this.#time.after(half, () => {
-          if (this.isCut) return;
+          if (this.#isCut) return;
           if (answer instanceof Error) reject(answer);
           else resolve(answer);
         });

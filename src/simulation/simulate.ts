@@ -1,4 +1,4 @@
-import { Random } from "../torture/random.ts";
+import { Random } from "../random.ts";
 import { micro } from "./database/bucket.ts";
 import { factorAt } from "./demand.ts";
 import { type Findings, findingsOf, type Snapshot, snapshotOf } from "./findings.ts";
@@ -85,7 +85,7 @@ function overAdmission({ demands, clusters }: SimulatedWorld): bigint {
     if (beyond > 0n) over += beyond;
   }
   for (const { bucket } of [...clusters, ...demands.map(({ application }) => application)]) {
-    const left = bucket.tokens(0);
+    const left = bucket.balance;
     if (left < 0n) over -= left;
   }
   return over;
@@ -101,7 +101,8 @@ function planFaults(options: SimulationOptions, world: SimulatedWorld, time: Vir
     time.after(anyMoment(), () => {
       // Its requests fail until it is there again.
       const dead = world.gateways[place];
-      if (dead !== undefined) dead.network.isCut = true;
+      // For good: its own timers go on.
+      dead?.network.cut();
       dead?.kill();
       time.after(restartMs, () => {
         world.gateways[place] = world.openGateway(place);
@@ -111,11 +112,9 @@ function planFaults(options: SimulationOptions, world: SimulatedWorld, time: Vir
   for (let fault = 0; fault < options.cuts; fault += 1) {
     const place = anyPlace();
     time.after(anyMoment(), () => {
-      const { network } = world.gateways[place] ?? world.openGateway(place);
-      network.isCut = true;
-      time.after(options.cutSeconds * 1_000, () => {
-        network.isCut = false;
-      });
+      const network = world.gateways[place]?.network;
+      network?.cut();
+      time.after(options.cutSeconds * 1_000, () => network?.mend());
     });
   }
 }

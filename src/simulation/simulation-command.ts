@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { wholeNumber } from "../torture/whole-number.ts";
+import { wholeNumber } from "../input/whole-number.ts";
 import { UserError } from "../user-error.ts";
 import type { Findings } from "./findings.ts";
 import { type SimulationOptions, type Skew, skews } from "./options.ts";

@@ -1,4 +1,4 @@
-import { Random } from "../torture/random.ts";
+import { Random } from "../random.ts";
 import { LeaseDatabase } from "./database/lease-database.ts";
 import { Application, Cluster, type Terms } from "./database/owners.ts";
 import { ratesOf } from "./demand.ts";

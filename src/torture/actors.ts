@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Random } from "../random.ts";
 import type { Actor } from "./actor.ts";
 import { Borrower } from "./borrower.ts";
 import { startGateway, type TorturedGateway } from "./gateway.ts";
 import { HttpCaller } from "./http-caller.ts";
 import type { Process } from "./processes.ts";
 import { apiLog, type Parts, startApi, startClients, startWorkers, way } from "./programs.ts";
-import { Random } from "./random.ts";
 import { Receipts } from "./receipts.ts";
 import { ReservedProber } from "./reserved-prober.ts";
 import { SqlCaller } from "./sql-caller.ts";

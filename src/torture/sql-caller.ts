@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Random } from "../random.ts";
 import type { Actor } from "./actor.ts";
 import { CallerConnection, type CallerConnectionPlan } from "./caller-connection.ts";
-import type { Random } from "./random.ts";
 import type { Receipts } from "./receipts.ts";
 import { Turns } from "./turns.ts";
 import type { TorturedApp } from "./world.ts";

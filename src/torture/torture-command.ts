@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
+import { wholeNumber } from "../input/whole-number.ts";
+import { Random } from "../random.ts";
 import { UserError } from "../user-error.ts";
 import { type Fault, planFaults } from "./fault.ts";
-import { Random } from "./random.ts";
 import { isSound, reportOf, type TortureReport, textOf } from "./report.ts";
 import { type RunPlan, runOnce } from "./run.ts";
 import { shrink } from "./shrink.ts";
-import { wholeNumber } from "./whole-number.ts";
 import { openWaits } from "./within.ts";
 
 export interface TortureOptions {

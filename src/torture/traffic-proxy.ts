@@ -1,5 +1,5 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import { Random } from "./random.ts";
+import { Random } from "../random.ts";
 
 /** What becomes of traffic: `reorder` delays each connection differently, in its own order. */
 export type ProxyMode = "pass" | "cut" | "delay" | "swallow" | "reorder";

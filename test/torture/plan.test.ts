@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { Random } from "../../src/random.ts";
 import { planFaults, plannedKinds } from "../../src/torture/fault.ts";
-import { Random } from "../../src/torture/random.ts";
 import { shrink } from "../../src/torture/shrink.ts";
 
 describe("a plan of faults", () => {

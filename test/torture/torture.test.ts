@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "../../src/postgres/connect.ts";
+import { Random } from "../../src/random.ts";
 import {
   type Evidence,
   type Findings,
@@ -7,7 +8,6 @@ import {
   mayBeForgotten,
 } from "../../src/torture/checks.ts";
 import { type FaultKind, planFaults } from "../../src/torture/fault.ts";
-import { Random } from "../../src/torture/random.ts";
 import { isSound } from "../../src/torture/report.ts";
 import { type RunResult, runOnce } from "../../src/torture/run.ts";
 

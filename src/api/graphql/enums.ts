@@ -24,12 +24,12 @@ export const textEnums: Readonly<Record<string, TextEnum>> = {
     at: ["alert_configs.severity"],
   },
   AlertStatus: {
-    description: "Where an alert is.",
+    description: "How far an alert has come.",
     values: same("triggered", "acknowledged", "resolved"),
     at: ["alert_history.status"],
   },
   AlertEvent: {
-    description: "What is told of an alert.",
+    description: "Which change of an alert is told.",
     values: same("triggered", "acknowledged", "resolved"),
     at: ["alert_notifications.event"],
   },

@@ -67,11 +67,11 @@ export class Demand {
 
   /** Called about once a second, of which it keeps the busiest. */
   addUp(now: number, epochMs: number): void {
-    const isSecond = !(now - this.#addedUpAt < secondMs);
-    if (isSecond) this.#addedUpAt = now;
+    const isNewSecond = now - this.#addedUpAt >= secondMs;
+    if (isNewSecond) this.#addedUpAt = now;
     const minute = new Date(Math.floor(epochMs / minuteMs) * minuteMs).toISOString();
-    this.#addUpOf(this.#admitted, false, minute, isSecond);
-    this.#addUpOf(this.#denied, true, minute, isSecond);
+    this.#addUpOf(this.#admitted, false, minute, isNewSecond);
+    this.#addUpOf(this.#denied, true, minute, isNewSecond);
     this.#forgetOld(epochMs);
   }
 
@@ -97,13 +97,13 @@ export class Demand {
     }
   }
 
-  #addUpOf(all: Map<string, Cells>, isDenied: boolean, minute: string, isSecond: boolean): void {
+  #addUpOf(all: Map<string, Cells>, isDenied: boolean, minute: string, isNewSecond: boolean): void {
     for (const [operation, cells] of all) {
       cells.forEach((cell, sizeClass) => {
         if (cell === undefined) return;
         if (cell[0] > 0) this.#add({ minute, operation, sizeClass, isDenied }, cell);
-        else if (isSecond) cells[sizeClass] = undefined;
-        if (isSecond) cell[3] = 0;
+        else if (isNewSecond) cells[sizeClass] = undefined;
+        if (isNewSecond) cell[3] = 0;
       });
       if (cells.every((cell) => cell === undefined)) all.delete(operation);
     }

@@ -18,6 +18,11 @@ export class Bucket {
     this.#at = at;
   }
 
+  /** Without what flows in from then on. */
+  get balance(): bigint {
+    return this.#tokens;
+  }
+
   tokens(at: number): bigint {
     if (at > this.#at) {
       this.#tokens = least(this.#tokens + BigInt(at - this.#at) * this.rate, this.capacity);

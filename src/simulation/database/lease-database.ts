@@ -20,7 +20,7 @@ export interface Renewal {
   readonly nextId: string;
 }
 
-/** What an application was granted; `problem`: the code of a refusal. */
+/** What an application was granted. */
 export interface Grant {
   readonly id: string | null;
   readonly tokens: bigint;
@@ -30,6 +30,7 @@ export interface Grant {
 }
 
 export interface Refusal {
+  /** Its code. */
   readonly problem: "QS409" | "QS410" | "QS422";
 }
 
@@ -44,8 +45,6 @@ class Layer1IsShort extends Error {}
  */
 export class LeaseDatabase {
   readonly lifetimeMs: number;
-  /** Of leases that expired: what was left of them is lost, and the database does not know it. */
-  expired = 0n;
   readonly #clusters = new Set<Cluster>();
 
   constructor(lifetimeMs = 10_000) {
@@ -79,7 +78,7 @@ export class LeaseDatabase {
     return undefined;
   }
 
-  /** consume(): the millisecond to ask again, 0 where it is admitted. */
+  /** consume(): the denial; undefined where it is admitted. */
   consume(at: number, application: Application, cost: bigint): Denial | undefined {
     const buckets = [application.bucket, application.cluster.bucket] as const;
     const waits = buckets.map((bucket) =>
@@ -307,7 +306,6 @@ export class LeaseDatabase {
     for (const lease of expired) {
       lease.overAt = at;
       cluster.leased -= lease.tokens;
-      this.expired += lease.tokens;
     }
     return expired;
   }

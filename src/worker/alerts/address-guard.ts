@@ -28,7 +28,7 @@ export type Resolve = (host: string) => Promise<readonly Address[]>;
 export type AddressGuard = (host: string) => Promise<readonly Address[]>;
 
 /**
- * An alert must not reach hosts that only the worker can reach. All addresses of a name are checked,
+ * What tenants configure must not reach hosts that only the worker can reach. All addresses of a name are checked,
  * and the caller connects to those answered here alone: a second look-up could answer others.
  * `variable` names the setting that allows private networks.
  */

@@ -48,7 +48,7 @@ local function new_cell(by_place, place)
   return cell
 end
 
-local function new_list(lists, key)
+local function new_group(lists, key)
   lists[key] = {}
   return lists[key]
 end
@@ -60,8 +60,8 @@ local denied_from = 64
 function _M.count(app_id, operation, tokens, is_denied)
   local number = operation.count or 1
   local bytes = math.min(operation.size, amount.largest)
-  local of_app = counted[app_id] or new_list(counted, app_id)
-  local by_place = of_app[operation.name] or new_list(of_app, operation.name)
+  local of_app = counted[app_id] or new_group(counted, app_id)
+  local by_place = of_app[operation.name] or new_group(of_app, operation.name)
   local place = _M.size_class(bytes / number) + (is_denied and denied_from or 0)
   local cell = by_place[place] or new_cell(by_place, place)
   cell.operations = cell.operations + number
@@ -69,7 +69,7 @@ function _M.count(app_id, operation, tokens, is_denied)
   cell.bytes = cell.bytes + bytes
 end
 
-local function hand_in(app_id, name)
+local function note_change(app_id, name)
   if dict():add(keys.demand_changed(app_id, name), true, longest_unheard) then
     dict():rpush(keys.demand_names(app_id), name)
     dict():rpush(keys.demanded, app_id .. " " .. name:match("^%d+"))
@@ -82,7 +82,7 @@ local function keep(app_id, name, seconds)
   end
 end
 
--- Workers' busiest seconds are added up: of one, what it is above the one before.
+-- A peak is the sum of the busiest second of each worker: one adds what its own rose by.
 local peaks = {}
 
 local function add_peak(app_id, name, operations)
@@ -94,21 +94,21 @@ local function add_peak(app_id, name, operations)
   end
 end
 
-local peaks_of
+local peaks_minute
 
 local function add_cell(app_id, name, cell)
   dict():incr(keys.demand.operations(app_id, name), cell.operations, 0, longest_unheard)
   dict():incr(keys.demand.tokens(app_id, name), cell.tokens, 0, longest_unheard)
   dict():incr(keys.demand.bytes(app_id, name), cell.bytes, 0, longest_unheard)
   add_peak(app_id, name, cell.operations)
-  hand_in(app_id, name)
+  note_change(app_id, name)
 end
 
 -- Done once a second by each worker.
 function _M.add_up()
   local minute = math.floor(ngx.time() / 60) * 60
-  if minute ~= peaks_of then
-    peaks, peaks_of = {}, minute
+  if minute ~= peaks_minute then
+    peaks, peaks_minute = {}, minute
   end
   for app_id, of_app in pairs(counted) do
     for operation, by_place in pairs(of_app) do
@@ -171,7 +171,7 @@ function _M.put_back(app_id, rows, problem)
   end
   for _, row in ipairs(rows or {}) do
     keep(app_id, row.name, longest_unheard)
-    hand_in(app_id, row.name)
+    note_change(app_id, row.name)
   end
 end
 
@@ -194,7 +194,7 @@ function _M.take_due(is_all)
   return app_ids
 end
 
-function _M.has_counted()
+function _M.has_totals()
   return (dict():llen(keys.demanded) or 0) > 0
 end
 
@@ -224,6 +224,6 @@ end
 jit.off(_M.add_up, true)
 jit.off(_M.take, true)
 jit.off(_M.take_due, true)
-jit.off(_M.has_counted, true)
+jit.off(_M.has_totals, true)
 
 return _M

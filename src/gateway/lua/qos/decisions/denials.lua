@@ -91,8 +91,8 @@ local function keep(app_id, name, seconds)
   dict():expire(keys.count.bytes(app_id, name), seconds)
 end
 
--- With the next call.
-local function hand_in(app_id, name)
+-- It goes along with the next call.
+local function note_change(app_id, name)
   if dict():add(keys.changed(app_id, name), true, longest_unheard) then
     dict():rpush(keys.counts(app_id), name)
     dict():rpush(keys.counted, app_id)
@@ -107,7 +107,7 @@ function _M.count(app_id, reason, tokens, bytes)
     dict():incr(keys.count.tokens(app_id, name), tokens, 0, longest_unheard)
   end
   dict():incr(keys.count.bytes(app_id, name), math.min(bytes, amount.largest), 0, longest_unheard)
-  hand_in(app_id, name)
+  note_change(app_id, name)
 end
 
 -- The applications with counts since this was last asked, each once.
@@ -163,11 +163,11 @@ function _M.put_back(app_id, rows, problem)
   end
   for _, row in ipairs(rows or {}) do
     keep(app_id, row.name, longest_unheard)
-    hand_in(app_id, row.name)
+    note_change(app_id, row.name)
   end
 end
 
-function _M.has_counted()
+function _M.has_totals()
   return (dict():llen(keys.counted) or 0) > 0
 end
 
@@ -198,6 +198,6 @@ end
 -- A few times a second: what LuaJIT compiles is for requests.
 jit.off(_M.take, true)
 jit.off(_M.take_counted, true)
-jit.off(_M.has_counted, true)
+jit.off(_M.has_totals, true)
 
 return _M

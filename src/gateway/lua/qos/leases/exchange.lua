@@ -148,14 +148,14 @@ local function collect_renewals(only)
 end
 
 local function denials_are_due()
-  return denials.has_counted() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
+  return denials.has_totals() and clock.now() - (dict():get(names.denials_at) or 0) >= denials_every
 end
 
 -- The gateway ends: minutes that are not over are handed in as well.
 local is_ending = false
 
 local function demand_is_due()
-  return demand.has_counted()
+  return demand.has_totals()
     and (is_ending or clock.now() - (dict():get(names.demand_at) or 0) >= demand_every)
 end
 
