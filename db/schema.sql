@@ -2180,9 +2180,9 @@ create function rate_limiter.exchange_leases(renewals jsonb, settlements jsonb, 
 
 create function rate_limiter.hand_in_denials()
   returns void
-  language sql volatile parallel unsafe security definer
+  language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 2fa6fb03e45a0d35
+  -- body f2d326561641f718
 
 create function rate_limiter.lease_tokens(app_id uuid, tokens numeric, bytes numeric, lifetime interval DEFAULT NULL::interval, holder text DEFAULT NULL::text, denials jsonb DEFAULT NULL::jsonb, lease_id uuid DEFAULT NULL::uuid, demand jsonb DEFAULT NULL::jsonb)
   returns rate_limiter.lease_grant

@@ -1,5 +1,5 @@
 --! Previous: sha1:7cb0e0d74c989a0f079568b086d555d6b7ffacc4
---! Hash: sha1:79877b23429f42890ffd9b1d5bd4acc486262678
+--! Hash: sha1:adc0f4b048ecfd8852ca5878866994a1c03cf297
 --! Message: denials
 
 -- Demand
@@ -1155,14 +1155,17 @@ grant execute on function rate_limiter.report_counts(uuid, jsonb, jsonb) to rate
 --! Included rate_limiter/denials/hand_in_denials.sql
 create or replace function rate_limiter.hand_in_denials()
 returns void
-language sql
+language plpgsql
 volatile
 parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  perform rate_limiter_internal.require_read_committed();
   -- Nothing was counted in the first second of 1970: all of it is written.
-  select rate_limiter_internal.sweep_denials(0);
+  perform rate_limiter_internal.sweep_denials(0);
+end;
 $$;
 
 comment on function rate_limiter.hand_in_denials() is

@@ -1,5 +1,5 @@
---! Previous: sha1:79877b23429f42890ffd9b1d5bd4acc486262678
---! Hash: sha1:44ef95a6d1a31db1fcb9946b119f776d0fdfcf75
+--! Previous: sha1:adc0f4b048ecfd8852ca5878866994a1c03cf297
+--! Hash: sha1:638d72fe62394c46b99afb9da26b47ef86828ab4
 --! Message: decisions
 
 -- Decisions

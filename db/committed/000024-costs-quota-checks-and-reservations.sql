@@ -1,5 +1,5 @@
---! Previous: sha1:44ef95a6d1a31db1fcb9946b119f776d0fdfcf75
---! Hash: sha1:9fd212d8ea0ad7f97689fb0983487b83b90fec3a
+--! Previous: sha1:638d72fe62394c46b99afb9da26b47ef86828ab4
+--! Hash: sha1:c3f378d2b16470cfb3f0a93a98b3be4e6b507850
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:9fd212d8ea0ad7f97689fb0983487b83b90fec3a
---! Hash: sha1:c0f5dcbacb87c4c2ce97f726513e200e1b03f6c3
+--! Previous: sha1:c3f378d2b16470cfb3f0a93a98b3be4e6b507850
+--! Hash: sha1:048624e50d86eb1523a46f4d210f4cc5a3eb1162
 --! Message: settlement
 
 -- Settlement

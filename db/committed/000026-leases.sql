@@ -1,5 +1,5 @@
---! Previous: sha1:c0f5dcbacb87c4c2ce97f726513e200e1b03f6c3
---! Hash: sha1:533c27c2703df0b5fdcbbfc92f24d350d30d40d0
+--! Previous: sha1:048624e50d86eb1523a46f4d210f4cc5a3eb1162
+--! Hash: sha1:80b7c950fc6bf6e13957ddde4bc54918ca42dff1
 --! Message: leases
 
 -- Leases

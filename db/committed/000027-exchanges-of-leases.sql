@@ -1,5 +1,5 @@
---! Previous: sha1:533c27c2703df0b5fdcbbfc92f24d350d30d40d0
---! Hash: sha1:a72b68394bd624f1c7d481034c71b1157affc731
+--! Previous: sha1:80b7c950fc6bf6e13957ddde4bc54918ca42dff1
+--! Hash: sha1:dc55fb89bb807aa9fd710caf950fcc1f9dcc6d73
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:a72b68394bd624f1c7d481034c71b1157affc731
---! Hash: sha1:5a3fb16c0123f3db8df6e671b70be7bbe69e9da1
+--! Previous: sha1:dc55fb89bb807aa9fd710caf950fcc1f9dcc6d73
+--! Hash: sha1:5bdd1a08503b9a3a2b56dee6969cc7d219d27ba4
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

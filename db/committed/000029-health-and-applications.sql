@@ -1,5 +1,5 @@
---! Previous: sha1:5a3fb16c0123f3db8df6e671b70be7bbe69e9da1
---! Hash: sha1:ee437c44ad8768aa7990d5b1526bfebf52335d32
+--! Previous: sha1:5bdd1a08503b9a3a2b56dee6969cc7d219d27ba4
+--! Hash: sha1:b9a922bdb85fbf1f6379b1976954405afda14e3a
 --! Message: health and applications
 
 -- Health

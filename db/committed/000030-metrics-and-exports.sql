@@ -1,5 +1,5 @@
---! Previous: sha1:ee437c44ad8768aa7990d5b1526bfebf52335d32
---! Hash: sha1:81082b026193a190411c86f8d8ba5ce788627aa7
+--! Previous: sha1:b9a922bdb85fbf1f6379b1976954405afda14e3a
+--! Hash: sha1:f510dd15d285c36a2f1a1d733eff404418e3449e
 --! Message: metrics and exports
 
 -- Usage

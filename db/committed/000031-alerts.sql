@@ -1,5 +1,5 @@
---! Previous: sha1:81082b026193a190411c86f8d8ba5ce788627aa7
---! Hash: sha1:5657190f5749f90a78b821b0fc1ea6cc814b6ccd
+--! Previous: sha1:f510dd15d285c36a2f1a1d733eff404418e3449e
+--! Hash: sha1:57ec8263a8e21e74fd604518936ded9ddf6986c8
 --! Message: alerts
 
 -- Alerts

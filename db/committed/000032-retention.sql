@@ -1,5 +1,5 @@
---! Previous: sha1:5657190f5749f90a78b821b0fc1ea6cc814b6ccd
---! Hash: sha1:fd76fffbc25a9d6b992ff225aea11734483e65fc
+--! Previous: sha1:57ec8263a8e21e74fd604518936ded9ddf6986c8
+--! Hash: sha1:c6b0d7ebb1606e2a8cc6ebba0b0ad06b92da7162
 --! Message: retention
 
 -- Retention

@@ -1,5 +1,5 @@
---! Previous: sha1:fd76fffbc25a9d6b992ff225aea11734483e65fc
---! Hash: sha1:d7b3802f918d87237582ee49345f3ee95d2c581c
+--! Previous: sha1:c6b0d7ebb1606e2a8cc6ebba0b0ad06b92da7162
+--! Hash: sha1:6455c3c65526ac82c6d5432bf169e0a8adf7a7ea
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:d7b3802f918d87237582ee49345f3ee95d2c581c
---! Hash: sha1:16bd6520eafae9ad5f22b9559e5e86fde871574e
+--! Previous: sha1:6455c3c65526ac82c6d5432bf169e0a8adf7a7ea
+--! Hash: sha1:8c1f68fed21e5a7308d3e02e796680087216682a
 --! Message: configuration
 
 -- Configuration

@@ -30,6 +30,11 @@ const lease = { ...nothing, tokens: "1000", bytes: "1000000", retry_after_ms: "0
 /** Without limits there is nothing to lease, and so nothing to settle. */
 const unlimited = { ...nothing, is_limited_tokens: false, is_limited_bytes: false };
 
+/** What a call of the gateway tells of leases. */
+type Heard = "renewal" | "settlement";
+
+const isOfLease = ({ lease_id }: { lease_id?: string }) => lease_id !== undefined;
+
 const limit = (bucketType: string, capacity: number) => ({
   ...{ bucket_type: bucketType, mode: "enforce", method: "token_bucket" },
   ...{ capacity: String(capacity), refill_rate: "1000" },
@@ -67,7 +72,7 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
   function answer({ statement, parameters }: { statement: string; parameters: string[] }): {
     readonly rows?: readonly object[];
     readonly error?: object;
-    readonly hasRenewal?: boolean;
+    readonly says?: Heard;
   } {
     if (statement.includes("application_of_key")) return { rows: [config] };
     if (statement.includes("exchange_leases")) {
@@ -76,10 +81,13 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
         ...granted,
         ...(granted === lease && { lease_id: next_lease_id }),
       }));
-      return { rows: [{ answers: JSON.stringify(answers) }], hasRenewal: answers.length > 0 };
+      const ended = JSON.parse(parameters[1] ?? "[]").filter(isOfLease);
+      const says = answers.length > 0 ? "renewal" : ended.length > 0 ? "settlement" : undefined;
+      return { rows: [{ answers: JSON.stringify(answers) }], ...(says && { says }) };
     }
     if (statement.includes("settle_lease") && isInVain) {
-      return { error: { code: "55P03", message: "another transaction holds it" } };
+      const error = { code: "55P03", message: "another transaction holds it" };
+      return { error, says: "settlement" };
     }
     return isDown ? { error: { message: "no answer" } } : { rows: [{}] };
   }
@@ -92,11 +100,11 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
 
   /** Answers its calls until it has nothing more to do, and tells what it said. */
   async function listen() {
-    const told: { state?: string; was_held?: boolean; has_renewal?: boolean } = {};
+    const told: { state?: string; was_held?: boolean; heard?: Heard } = {};
     for (let line = await nextLine(); !line.is_idle; line = await nextLine()) {
       if ("statement" in line) {
-        const { hasRenewal = false, ...given } = answer(line);
-        told.has_renewal ||= hasRenewal;
+        const { says, ...given } = answer(line);
+        if (says !== undefined) told.heard ??= says;
         tell(given);
       } else Object.assign(told, line);
     }
@@ -114,14 +122,18 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
   }
   const drive = (name: string, argument?: unknown) => send({ drive: name, with: argument });
 
-  /** Answers calls one after the other, the last of them that of the renewal. */
+  /** Answers calls one after the other, the last of them that which says this. */
+  async function answerUntil(says: Heard) {
+    for (;;) {
+      const { was_held, heard } = await drive("let_go");
+      if (heard === says) return;
+      if (!was_held) throw new Error(`no ${says} is under way`);
+    }
+  }
+
   async function answerRenewal(what: typeof lease) {
     granted = what;
-    for (;;) {
-      const { was_held, has_renewal } = await drive("let_go");
-      if (has_renewal) return;
-      if (!was_held) throw new Error("no renewal is under way");
-    }
+    await answerUntil("renewal");
   }
 
   const world: Layer3World = {
@@ -143,12 +155,10 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
       await world.return();
     },
     returnAtOnce: () => drive("give_back_now", application).then(() => {}),
-    async settle() {
-      await drive("let_go");
-    },
+    settle: () => answerUntil("settlement"),
     async settleInVain() {
       isInVain = true;
-      await drive("let_go");
+      await answerUntil("settlement");
       isInVain = false;
     },
     async end() {

@@ -188,7 +188,8 @@ describe.skipIf(missing !== undefined)("a gateway of a thousand applications", a
     await nginx.stop();
     const after = await leases();
     expect(after.open).toBe(0);
-    // 334 leases go into a call, and what was known before may come first, of each worker.
-    expect(after.calls - before.calls).toBeLessThanOrEqual(6);
+    // 334 leases go into a call, and what was known before may come first, of each worker; then what was
+    // asked of 250 applications.
+    expect(after.calls - before.calls).toBeLessThanOrEqual(6 + 4);
   }, 300_000);
 });

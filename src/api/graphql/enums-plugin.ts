@@ -17,7 +17,7 @@ const codecs: ReadonlyMap<string, PgCodec> = new Map(
 
 /**
  * Columns and arguments that take one of a few texts are enums of the API. In the database they stay
- * texts with a check: a value more is no change of a type there.
+ * texts with a check: a value more changes no type there.
  */
 export const enumsPlugin: GraphileConfig.Plugin = {
   name: "QosEnumsPlugin",

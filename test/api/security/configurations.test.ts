@@ -51,7 +51,7 @@ describe("a configuration of a tenant", () => {
     }
     expect(Object.keys(outcomes)).toContain("application app_viewer");
     expect(Object.keys(outcomes)).toContain("ceiling tenant_admin");
-    const adopted = Object.entries(outcomes).filter(([, outcome]) => outcome === "adopt");
+    const adopted = Object.entries(outcomes).filter(([, outcome]) => outcome === "ADOPT");
     const own = new Set(["tenant", "application", "quota", "alert"]);
     for (const [who] of adopted) {
       const [kind = "", role] = who.split(" ");
@@ -89,13 +89,13 @@ describe("a configuration of a tenant", () => {
     };
     const ours = await managed(as.tenant_admin, "mine");
     const other = await managed(theirAdmin, "theirs");
-    expect(await attempt(as.tenant_admin, ours, true)).toBe("adopt");
-    expect(await attempt(theirAdmin, other, false)).toBe("adopt");
+    expect(await attempt(as.tenant_admin, ours, true)).toBe("ADOPT");
+    expect(await attempt(theirAdmin, other, false)).toBe("ADOPT");
     expect((await managed(theirAdmin, "theirs"))?.managedBy).toBe("team");
     expect((await managed(as.system_admin, "theirs"))?.managedBy).toBe("theirs/team");
     // The operator's configuration of the same name is another one, and so is the tenant's to it.
     expect(await attempt(as.system_admin, ours, false)).toBe("QS409");
-    expect(await attempt(as.system_admin, ours, true)).toBe("adopt");
+    expect(await attempt(as.system_admin, ours, true)).toBe("ADOPT");
     expect((await managed(as.tenant_admin, "mine"))?.managedBy).toBe("the operator");
     expect(await attempt(as.tenant_admin, ours, false)).toBe("QS409");
     const pruned = await as.tenant_admin.ask(

@@ -250,7 +250,7 @@ describe("no decision waits for maintenance", () => {
         e.partition_name as name, e.schema_name || '.' || e.table_name as table
       from rate_limiter_private.expired_partitions() as e
     `;
-    expect(expired.length).toBe(7);
+    expect(expired.length).toBe(8);
     for (const { name, table } of expired) {
       await worker.sql`begin`;
       const before = await writtenRows(worker);

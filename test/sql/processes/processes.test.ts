@@ -89,9 +89,9 @@ test("only system administrators see processes, and which are silent", async () 
   `;
   const { processes } = await dataOf(as.system_admin.ask(query));
   expect(processes.nodes).toContainEqual(
-    expect.objectContaining({ kind: "gateway", isSilent: true }),
+    expect.objectContaining({ kind: "GATEWAY", isSilent: true }),
   );
-  expect(processes.nodes).toContainEqual(expect.objectContaining({ kind: "api", isSilent: false }));
+  expect(processes.nodes).toContainEqual(expect.objectContaining({ kind: "API", isSilent: false }));
   for (const role of roleNames.filter((name) => name !== "system_admin")) {
     const { processes: seen } = await dataOf(as[role].ask(query));
     expect(seen.nodes, role).toEqual([]);

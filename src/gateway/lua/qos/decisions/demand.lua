@@ -175,8 +175,9 @@ function _M.put_back(app_id, rows, problem)
   end
 end
 
--- The applications with minutes that have waited long enough for a call, each once; at the end all.
-function _M.take_due(is_all)
+-- Some applications with minutes that have waited long enough for a call, each once; at the end all
+-- minutes.
+function _M.take_due(is_all, most)
   local app_ids, seen = {}, {}
   for _ = 1, dict():llen(keys.demanded) or 0 do
     local text = dict():lpop(keys.demanded)
@@ -184,7 +185,9 @@ function _M.take_due(is_all)
       break
     end
     local app_id, minute = text:match("^(%S+) (%d+)$")
-    if not is_all and ngx.time() - tonumber(minute) < 60 + longest_wait then
+    if #app_ids == most and not seen[app_id]
+      or not is_all and ngx.time() - tonumber(minute) < 60 + longest_wait
+    then
       dict():rpush(keys.demanded, text)
     elseif not seen[app_id] then
       seen[app_id] = true

@@ -25,6 +25,8 @@ local _M = {}
 jit.off(true, true)
 
 local spacing_s, timeout_s, denials_every, demand_every = 0.125, 2, 1, 10
+-- Applications of which one call hands in what was asked.
+local most_demand = 250
 -- What is owed is charged within a tenth of a second.
 local charge_spacing_s = 0.09
 -- So many may come early for a request that waits; those after them are late by as much.
@@ -155,8 +157,13 @@ end
 local is_ending = false
 
 local function demand_is_due()
-  return demand.has_totals()
-    and (is_ending or clock.now() - (dict():get(names.demand_at) or 0) >= demand_every)
+  if not demand.has_totals() then
+    return false
+  elseif is_ending then
+    -- Leases go back first.
+    return settlement_queue.is_empty()
+  end
+  return clock.now() - (dict():get(names.demand_at) or 0) >= demand_every
 end
 
 -- Counts that no renewal takes along, as settlements without a lease, and to put back.
@@ -173,8 +180,11 @@ local function take_counts()
     end
   end
   if demand_is_due() then
-    dict():set(names.demand_at, clock.now())
-    for _, app_id in ipairs(demand.take_due(is_ending)) do
+    local app_ids = demand.take_due(is_ending, most_demand)
+    if #app_ids < most_demand then
+      dict():set(names.demand_at, clock.now())
+    end
+    for _, app_id in ipairs(app_ids) do
       local counted = demand.take(app_id, is_ending)
       if counted then
         settlements[#settlements + 1] = { app_id = app_id, demand = demand.rows_of(counted) }
