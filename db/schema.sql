@@ -2308,7 +2308,7 @@ create function rate_limiter_admin.apply_configuration(wanted jsonb, reason text
   returns TABLE(entry integer, action text, kind text, path text[], before jsonb, after jsonb)
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 8ab6de725a17cd34
+  -- body 646e1da7c59b8e20
 
 create function rate_limiter_admin.assign_role(user_id uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.user_roles
@@ -3011,7 +3011,12 @@ create function rate_limiter_internal.change_problems(changes rate_limiter_inter
   returns jsonb
   language plpgsql volatile parallel unsafe
   set search_path=pg_catalog, pg_temp;
-  -- body 9f0d4592556bbdd1
+  -- body b53f5baa7d528f16
+
+create function rate_limiter_internal.changed_owners(changes rate_limiter_internal.configuration_change[])
+  returns TABLE(kind text, is_new boolean, is_move boolean, is_activity boolean, tenant_id uuid, cluster_id uuid, app_id uuid, operation_id uuid)
+  language sql stable parallel safe;
+  -- body e7fcc11b8709797e
 
 create function rate_limiter_internal.changed_values(entity jsonb, other jsonb)
   returns jsonb
@@ -3976,6 +3981,12 @@ create function rate_limiter_internal.live_quotas(at timestamp with time zone, o
   set plan_cache_mode=force_generic_plan;
   -- body e9f68327d6b2cda9
 
+create function rate_limiter_internal.lock_ahead(changes rate_limiter_internal.configuration_change[], change rate_limiter_internal.configuration_change, locked integer)
+  returns integer
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5ec9224a346ba20c
+
 create function rate_limiter_internal.lock_borrowing(shard_key integer, owner_id uuid, borrowing_id uuid)
   returns rate_limiter.token_borrowing
   language plpgsql volatile parallel unsafe;
@@ -3995,6 +4006,18 @@ create function rate_limiter_internal.lock_ceilings(tenant_ids uuid[])
   returns void
   language sql volatile parallel unsafe;
   -- body 69c31671e3c846c6
+
+create function rate_limiter_internal.lock_changed(changes rate_limiter_internal.configuration_change[])
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body 5850d8ac68b26dac
+
+create function rate_limiter_internal.lock_changed_buckets(changes rate_limiter_internal.configuration_change[], with_layer1 boolean)
+  returns void
+  language plpgsql volatile parallel unsafe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body fe2a43daa1341f50
 
 create function rate_limiter_internal.lock_configuration()
   returns void
@@ -7066,6 +7089,8 @@ grant execute on function rate_limiter_internal.hypertable_parts(name) to rate_l
 grant execute on function rate_limiter_internal.is_lasting_system_admin() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_permitted(text,text) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.is_system_admin() to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.lock_ahead(rate_limiter_internal.configuration_change[],rate_limiter_internal.configuration_change,integer) to rate_limiter_visitor;
+grant execute on function rate_limiter_internal.lock_changed(rate_limiter_internal.configuration_change[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.lock_configuration() to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.lowers_limits(jsonb,jsonb) to rate_limiter_visitor;
 grant execute on function rate_limiter_internal.managers() to rate_limiter_visitor;
@@ -7490,6 +7515,7 @@ comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,p
 comment on function rate_limiter_internal.change_alerts(timestamp with time zone,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Triggers and resolves the alerts of every application, or of one, as their samples say; answers how many changed.';
 comment on function rate_limiter_internal.change_phase(pg_catalog.text,pg_catalog.text,pg_catalog.jsonb,pg_catalog.jsonb) is 'When a change is made among the others: what others need first, what makes room before what takes it, and what goes last.';
 comment on function rate_limiter_internal.change_problems(rate_limiter_internal.configuration_change[],pg_catalog.text,pg_catalog.text,boolean) is 'Tries changes one by one; answers which are refused, and why, for the first hundred. Those that are not refused stay made until the caller undoes them.';
+comment on function rate_limiter_internal.changed_owners(rate_limiter_internal.configuration_change[]) is 'Whose rows the changes of a configuration lock, as far as the caller may change them: tenants, clusters, applications, operations. None where it is not there yet.';
 comment on function rate_limiter_internal.changed_values(pg_catalog.jsonb,pg_catalog.jsonb) is 'The keys of one object whose values differ in the other.';
 comment on function rate_limiter_internal.channel_problem(pg_catalog.jsonb) is 'What is wrong with one channel of an alert; null if nothing is.';
 comment on function rate_limiter_internal.charge_late(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,rate_limiter.transaction_type,pg_catalog.text,pg_catalog.jsonb) is 'Charges what was used before it could be charged: takes an amount out of the buckets of a kind that charges names, in lock order and locked by the caller, below zero if need be. Layer 2 is taken no further than its debt limit (charge_layer2_late); layer 1 no more than layer 2 took, and as far as late_draw_at says. What is left is counted as uncharged. Answers the charges with what was taken added. Raises QS409 for a bucket that is gone.';
@@ -7675,10 +7701,13 @@ comment on function rate_limiter_internal.ledger_usage(integer,pg_catalog.uuid,r
 comment on function rate_limiter_internal.limits_in_force_at(timestamp with time zone,pg_catalog.uuid) is 'limits_in_force() at a moment of the caller''s choice: for tests.';
 comment on function rate_limiter_internal.literal_address(pg_catalog.text) is 'The address that the host of a URL is, in any form that browsers and Node read: decimal, octal or hexadecimal, of one to four numbers, or IPv6 in brackets; null for a name.';
 comment on function rate_limiter_internal.live_quotas(timestamp with time zone,pg_catalog.uuid[]) is 'Which quotas of applications and clusters are in force at a moment or scheduled; no row for an owner that has none. The default of a cluster counts apart from its own quota.';
+comment on function rate_limiter_internal.lock_ahead(rate_limiter_internal.configuration_change[],rate_limiter_internal.configuration_change,integer) is 'Before a change of a configuration is made, locks the buckets of all of them, as far as this one comes: none (0), layer 2 (1), or layer 1 and reserves too (2). locked is what the last answered. Decisions wait for buckets, so they are left alone until then.';
 comment on function rate_limiter_internal.lock_borrowing(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Locks a borrowing, before its buckets (lock order). Raises QS404 for an unknown one.';
 comment on function rate_limiter_internal.lock_bucket(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode) is 'Locks a bucket until the end of the transaction and returns it as it stands at a moment; null where there is none. A change of quota since it was last written is written first. Callers lock in the order of chapter buckets: layer 2, layer 1, reserves, each by owner.';
 comment on function rate_limiter_internal.lock_buckets(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,boolean,boolean,boolean,boolean) is 'Like buckets_at, of those buckets alone that are charged, for tokens or bytes or both, and locks them until the end of the transaction: layer 2, the session''s stripe, layer 1, reserves. at null: what the clock says once they are locked. prefetched: tokens and bytes that the stripe holds. Changes of quota since a bucket was last written are written, unless writes_changes is false and the clock was not set back for it: unwritten has it as it is then. Unless with_layer1, layer 1 and reserves are left alone.';
 comment on function rate_limiter_internal.lock_ceilings(pg_catalog.uuid[]) is 'Locks the ceilings of tenants until the end of the transaction, so that what two transactions add fits together. They come after clusters and applications in the lock order of chapter buckets, and before buckets.';
+comment on function rate_limiter_internal.lock_changed(rate_limiter_internal.configuration_change[]) is 'Locks what the changes of a configuration lock ahead of buckets, in the lock order of chapter buckets: made one after the other, they would take it in the order in which they are made. Locks nothing that the caller may not change.';
+comment on function rate_limiter_internal.lock_changed_buckets(rate_limiter_internal.configuration_change[],boolean) is 'Locks the buckets that the changes of a configuration lock, in the lock order: layer 2, and with_layer1 layer 1 and reserves too. Those of an application that moves are the move''s, which lets go of them while it waits. lock_changed() comes before it.';
 comment on function rate_limiter_internal.lock_configuration() is 'Applies one configuration of a tenant after the other, and of system administrators likewise, until the end of the transaction.';
 comment on function rate_limiter_internal.lock_debtors(timestamp with time zone,rate_limiter.token_borrowing[]) is 'Locks the buckets of borrowings that the caller has locked, and those that lent to them, in the lock order; returns them as they stand at the moment, where that is null what the clock says then. Changes of quota since they were last written are written.';
 comment on function rate_limiter_internal.lock_exchange(rate_limiter_internal.lease_renewal[],rate_limiter_internal.lease_end[],rate_limiter_internal.owed_charge[],boolean) is 'Locks the leases and the layer-2 buckets of an exchange, in the one order that cannot deadlock. Answers the applications that are busy: unless waits, those with renewals or charges of which another transaction holds a lease or a bucket, and always those with charges that lack a bucket, or have moved.';

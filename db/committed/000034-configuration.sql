@@ -1335,6 +1335,260 @@ grant execute on function rate_limiter_internal.apply_change(
   rate_limiter_internal.configuration_change, text, text, boolean
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/configuration/apply_change.sql
+--! Included rate_limiter_internal/configuration/changed_owners.sql
+create or replace function rate_limiter_internal.changed_owners(
+  changes rate_limiter_internal.configuration_change[]
+)
+returns table (
+  kind text, is_new boolean, is_move boolean, is_activity boolean, tenant_id uuid,
+  cluster_id uuid, app_id uuid, operation_id uuid
+)
+language sql
+stable
+parallel safe
+as $$
+  select
+    c.kind,
+    c.action = 'create',
+    coalesce(c.kind = 'application' and c.before -> 'cluster' <> c.after -> 'cluster', false),
+    c.kind in ('application', 'tenant')
+      and c.action in ('update', 'prune')
+      and c.before -> 'is_active' is distinct from coalesce(c.after -> 'is_active', 'false'),
+    t.tenant_id,
+    coalesce(k.cluster_id, a.cluster_id),
+    a.app_id,
+    o.operation_id
+  from unnest(changes) as c
+  left join rate_limiter.tenants as t
+    on t.name = c.path[1]
+    and c.kind in (
+      'tenant', 'application', 'quota', 'ceiling', 'reservation', 'cost_rule', 'alert'
+    )
+  left join rate_limiter.applications as a
+    on a.tenant_id = t.tenant_id
+    and a.name = c.path[2]
+    and c.kind <> 'ceiling'
+  left join rate_limiter.clusters as k
+    on k.name = case
+      when c.kind in ('cluster', 'cluster_quota', 'default_quota') then c.path[1]
+      when c.kind = 'application' and c.action = 'create' then c.after ->> 'cluster'
+    end
+  left join rate_limiter.operation_types as o on c.kind = 'cost_rule' and o.name = c.path[3]
+  where (select rate_limiter_internal.is_system_admin())
+    or t.tenant_id = (select rate_limiter_internal.current_tenant_id())
+    and (
+      (select rate_limiter_internal.may('application', 'update'))
+      or (select rate_limiter_internal.may('quota', 'update'))
+    );
+$$;
+
+comment on function rate_limiter_internal.changed_owners(
+  rate_limiter_internal.configuration_change[]
+) is
+  'Whose rows the changes of a configuration lock, as far as the caller may change them: tenants, '
+  'clusters, applications, operations. None where it is not there yet.';
+--! EndIncluded rate_limiter_internal/configuration/changed_owners.sql
+--! Included rate_limiter_internal/configuration/lock_changed.sql
+create or replace function rate_limiter_internal.lock_changed(
+  changes rate_limiter_internal.configuration_change[]
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  of_cluster constant text[] := '{cluster,cluster_quota,default_quota,reservation}';
+  owners record;
+  locked_id uuid;
+begin
+  if rate_limiter_internal.is_system_admin() then
+    select bool_or(o.is_move) as moves, bool_or(o.kind = any (of_cluster)) as changes_cluster
+    into owners
+    from rate_limiter_internal.changed_owners(changes) as o;
+    if owners.moves or owners.changes_cluster then
+      perform rate_limiter_internal.lock_placement(is_changed => owners.moves);
+    end if;
+  end if;
+
+  -- With the placement: applications stay where they are now.
+  select
+    array_agg(distinct o.tenant_id)
+      filter (where o.kind in ('tenant', 'ceiling') or o.kind = 'application' and o.is_new)
+      as tenant_ids,
+    array_agg(distinct o.tenant_id)
+      filter (where o.kind = 'ceiling' or o.kind = 'tenant' and o.is_activity) as whole_tenant_ids,
+    array_agg(distinct o.tenant_id)
+      filter (where o.kind in ('application', 'quota', 'ceiling')) as ceiling_tenant_ids,
+    array_agg(distinct o.cluster_id) filter (where o.kind = any (of_cluster)) as cluster_ids,
+    array_agg(distinct o.cluster_id)
+      filter (where o.kind = 'application' and o.is_new) as shared_cluster_ids,
+    array_agg(distinct o.cluster_id)
+      filter (where o.kind in ('cluster_quota', 'default_quota')) as whole_cluster_ids,
+    array_agg(distinct o.cluster_id) filter (where o.kind = 'default_quota') as default_cluster_ids,
+    array_agg(distinct o.app_id) as app_ids,
+    array_agg(distinct o.operation_id) as operation_ids,
+    coalesce(bool_or(o.kind = 'application' and o.is_new), false) as adds_applications
+  into owners
+  from rate_limiter_internal.changed_owners(changes) as o;
+
+  perform from rate_limiter.tenants as t
+  where t.tenant_id = any (owners.tenant_ids)
+  order by t.tenant_id
+  for no key update;
+
+  for locked_id in
+    select distinct c.id
+    from unnest(owners.cluster_ids || owners.shared_cluster_ids) as c (id)
+    where c.id is not null
+    order by c.id
+  loop
+    if locked_id = any (owners.cluster_ids) then
+      perform from rate_limiter.clusters as c where c.cluster_id = locked_id for no key update;
+    else
+      perform from rate_limiter.clusters as c where c.cluster_id = locked_id for share;
+    end if;
+  end loop;
+  if owners.adds_applications then
+    perform from rate_limiter.system_settings as s where s.key = 'without_quota' for share;
+  end if;
+
+  perform from rate_limiter.applications as a
+  where a.app_id = any (owners.app_ids)
+    or a.tenant_id = any (owners.whole_tenant_ids)
+    or a.cluster_id = any (owners.whole_cluster_ids)
+  order by a.app_id
+  for no key update;
+  perform from rate_limiter.operation_types as o
+  where o.operation_id = any (owners.operation_ids)
+  order by o.operation_id
+  for share;
+  perform rate_limiter_internal.lock_ceilings(owners.ceiling_tenant_ids || array(
+    select distinct a.tenant_id
+    from rate_limiter.applications as a
+    where a.cluster_id = any (owners.default_cluster_ids)
+  ));
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_changed(
+  rate_limiter_internal.configuration_change[]
+) is
+  'Locks what the changes of a configuration lock ahead of buckets, in the lock order of chapter '
+  'buckets: made one after the other, they would take it in the order in which they are made. '
+  'Locks nothing that the caller may not change.';
+grant execute on function rate_limiter_internal.lock_changed(
+  rate_limiter_internal.configuration_change[]
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/configuration/lock_changed.sql
+--! Included rate_limiter_internal/configuration/lock_changed_buckets.sql
+create or replace function rate_limiter_internal.lock_changed_buckets(
+  changes rate_limiter_internal.configuration_change[],
+  with_layer1 boolean
+)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  owners record;
+begin
+  perform rate_limiter_internal.commit_locally();
+  select
+    array_agg(distinct o.app_id) filter (
+      where o.kind = 'quota' or o.kind = 'application' and o.is_activity and not o.is_move
+    ) as app_ids,
+    array_agg(distinct o.cluster_id) filter (where o.kind = 'default_quota') as default_cluster_ids,
+    array_agg(distinct o.cluster_id) filter (
+      where o.kind in ('cluster_quota', 'reservation') or o.kind = 'application' and o.is_activity
+    ) as cluster_ids,
+    array_agg(distinct o.tenant_id)
+      filter (where o.kind = 'tenant' and o.is_activity) as tenant_ids
+  into owners
+  from rate_limiter_internal.changed_owners(changes) as o;
+
+  perform from rate_limiter.token_buckets as b
+  where (b.shard_key, b.owner_id) in (
+      select a.shard_key, a.app_id
+      from rate_limiter.applications as a
+      where a.app_id = any (owners.app_ids) or a.cluster_id = any (owners.default_cluster_ids)
+    )
+    and rate_limiter_internal.lock_rank(b.bucket_type) = 1
+  order by b.owner_id, b.bucket_type, b.mode
+  for update;
+
+  if with_layer1 then
+    owners.cluster_ids := owners.cluster_ids || array(
+      select distinct a.cluster_id
+      from rate_limiter.applications as a
+      where a.tenant_id = any (owners.tenant_ids)
+    );
+    perform rate_limiter_internal.lock_layer1(owners.cluster_ids);
+    perform from rate_limiter.token_buckets as b
+    where b.reserve_cluster_id = any (owners.cluster_ids)
+    order by b.owner_id, b.bucket_type
+    for update;
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_changed_buckets(
+  rate_limiter_internal.configuration_change[], boolean
+) is
+  'Locks the buckets that the changes of a configuration lock, in the lock order: layer 2, and '
+  'with_layer1 layer 1 and reserves too. Those of an application that moves are the move''s, which '
+  'lets go of them while it waits. lock_changed() comes before it.';
+--! EndIncluded rate_limiter_internal/configuration/lock_changed_buckets.sql
+--! Included rate_limiter_internal/configuration/lock_ahead.sql
+create or replace function rate_limiter_internal.lock_ahead(
+  changes rate_limiter_internal.configuration_change[],
+  change rate_limiter_internal.configuration_change,
+  locked integer
+)
+returns integer
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  needed constant integer := case
+    when change.action = 'adopt' then 0
+    when change.kind in ('cluster_quota', 'reservation') then 2
+    when change.kind in ('quota', 'default_quota') then 1
+    when change.kind in ('application', 'tenant')
+      and change.action in ('update', 'prune')
+      and change.before -> 'is_active'
+        is distinct from coalesce(change.after -> 'is_active', 'false') then 2
+    else 0
+  end;
+begin
+  if needed <= locked then
+    return locked;
+  end if;
+  perform rate_limiter_internal.lock_changed_buckets(changes, with_layer1 => needed = 2);
+  return needed;
+end;
+$$;
+
+comment on function rate_limiter_internal.lock_ahead(
+  rate_limiter_internal.configuration_change[], rate_limiter_internal.configuration_change,
+  integer
+) is
+  'Before a change of a configuration is made, locks the buckets of all of them, as far as this '
+  'one comes: none (0), layer 2 (1), or layer 1 and reserves too (2). locked is what the last '
+  'answered. Decisions wait for buckets, so they are left alone until then.';
+grant execute on function rate_limiter_internal.lock_ahead(
+  rate_limiter_internal.configuration_change[], rate_limiter_internal.configuration_change,
+  integer
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_internal/configuration/lock_ahead.sql
 --! Included rate_limiter_internal/configuration/change_problems.sql
 create or replace function rate_limiter_internal.change_problems(
   changes rate_limiter_internal.configuration_change[],
@@ -1356,6 +1610,7 @@ declare
   problem text;
   said text;
   advice text;
+  locked integer := 0;
 begin
   foreach change in array changes loop
     exit when jsonb_array_length(problems) = rate_limiter_internal.most_problems();
@@ -1363,6 +1618,7 @@ begin
     continue when change.path[1] = any (refused)
       or change.path[1] || '/' || change.path[2] = any (refused)
       or change.after ->> 'cluster' = any (refused);
+    locked := rate_limiter_internal.lock_ahead(changes, change, locked);
     begin
       perform rate_limiter_internal.apply_change(change, reason, managed_by, take_over);
     exception
@@ -1467,6 +1723,7 @@ declare
   changes rate_limiter_internal.configuration_change[];
   change rate_limiter_internal.configuration_change;
   problems jsonb;
+  locked integer := 0;
 begin
   perform rate_limiter_internal.require_read_committed();
   perform rate_limiter_internal.is_permitted('application', 'read');
@@ -1479,6 +1736,7 @@ begin
       apply_configuration.managed_by, apply_configuration.prune
     ) as c
   );
+  perform rate_limiter_internal.lock_changed(changes);
 
   -- One subtransaction for all: a thousand would slow every session of the server down.
   begin
@@ -1486,6 +1744,7 @@ begin
       perform rate_limiter_internal.defer_ceilings();
     end if;
     foreach change in array changes loop
+      locked := rate_limiter_internal.lock_ahead(changes, change, locked);
       perform rate_limiter_internal.apply_change(
         change, apply_configuration.reason, apply_configuration.managed_by,
         apply_configuration.take_over
