@@ -16,7 +16,6 @@ export function decideBy(command: Command, call: "check" | "consume"): void {
     )
     .option("--times <number>", "how often, one after the other", "1")
     .option("--json", "print one JSON object and nothing else")
-    .addHelpText("after", "\nExit codes: 0 allowed, 3 denied, 1 and 2 errors.")
     .action(async (operation: string, size: string, options: DecideOptions) => {
       const { decideCommand, deniedExitCode } = await import("../decide/decide-command.ts");
       const { text, isDenied } = await decideCommand(call, operation, size, options);

@@ -11,6 +11,3 @@ export function kindsHelp(action?: "create" | "set" | "delete"): string {
   });
   return ["", "Kinds and their names:", ...lines].join("\n");
 }
-
-export const exitCodesHelp =
-  "\nExit codes: 0 done, 2 wrong input or refused, 4 nothing of this name, 1 other errors.";

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { codeExtension } from "../paths.ts";
 import { headingOf, inOrder } from "./command-groups.ts";
+import { exitCodesHelp } from "./exit-codes.ts";
 
 /** What each file of commands/ and development/ exports: it adds its command to the program. */
 interface CommandFile {
@@ -26,7 +27,7 @@ export async function loadCommands(program: Command, asked: string | undefined):
   );
   for (const name of all.has(asked ?? "") ? [asked ?? ""] : inOrder([...all.keys()])) {
     (await all.get(name)?.(name))?.register(program);
-    program.commands.at(-1)?.helpGroup(headingOf(name));
+    program.commands.at(-1)?.helpGroup(headingOf(name)).addHelpText("after", exitCodesHelp(name));
   }
 }
 

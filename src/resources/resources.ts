@@ -2,6 +2,7 @@ import type { Field } from "../configuration/fields.ts";
 import { InputError } from "../user-error.ts";
 import { configured } from "./configured.ts";
 import { keys } from "./keys.ts";
+import { nearest } from "./nearest.ts";
 import type { Resource } from "./resource.ts";
 import { serviceAccounts } from "./service-accounts.ts";
 import { serviceTokens } from "./service-tokens.ts";
@@ -79,9 +80,10 @@ export function resourceOf(word: string): Resource {
     [name, plural, ...aliases].includes(word),
   );
   if (found !== undefined) return found;
+  const names = resources.flatMap(({ name, plural, aliases }) => [name, plural, ...aliases]);
   throw new InputError(
     "kind_unknown",
-    `unknown kind: ${word}`,
+    `unknown kind: ${word} ${nearest(word, names)}`.trim(),
     `Kinds are ${resources.map(({ plural }) => plural).join(", ")}.`,
   );
 }

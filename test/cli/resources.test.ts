@@ -110,6 +110,8 @@ describe("one object of each kind", () => {
 describe("what is wrong is told, and changes nothing", () => {
   test.each([
     [["get", "planets"], 2, "unknown kind: planets (kind_unknown)"],
+    [["get", "tenents"], 2, "unknown kind: tenents (Did you mean tenants?) (kind_unknown)"],
+    [["create", "-x"], 2, "unknown option '-x'"],
     [["get", "quota", "acme"], 2, "invalid quota name: acme (name_invalid)"],
     [["get", "tenant", "nowhere"], 4, "no tenant nowhere (not_found)"],
     [["set", "tenant", "nowhere", "description=x"], 4, "no tenant nowhere (not_found)"],

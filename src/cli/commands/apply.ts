@@ -32,7 +32,6 @@ Examples:
   storage-qos apply -f tenants/ --prune --dry-run
   storage-qos export --managed-by storage-team | storage-qos apply -f -
 
-Exit codes: 0 done, 2 the configuration is refused and nothing was applied, 1 other errors.
 The schema of the files is docs/qos.schema.json.`,
     )
     .action(async ({ file, reason, as, json, ...options }: Options) => {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { exitCodesHelp, kindsHelp } from "../kinds-help.ts";
+import { kindsHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly reason: string;
@@ -21,8 +21,7 @@ Examples:
   storage-qos create application acme/photos cluster=fra-1
   storage-qos create quota acme/photos operations=500/s bandwidth="20 MB/s"
   storage-qos create key acme/photos name=gateway
-  storage-qos create alert 'acme/photos/qos_denied/>/warning' threshold=100 for="5 min"
-${exitCodesHelp}`,
+  storage-qos create alert 'acme/photos/qos_denied/>/warning' threshold=100 for="5 min"`,
     )
     .action(async (kind: string, name: string, fields: string[], { reason, as }: Options) => {
       const { resourceFor } = await import("../../resources/resources.ts");

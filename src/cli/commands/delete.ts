@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { exitCodesHelp, kindsHelp } from "../kinds-help.ts";
+import { kindsHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly reason: string;
@@ -18,8 +18,7 @@ export function register(program: Command): void {
       `
 Examples:
   storage-qos delete quota acme/photos
-  storage-qos delete key acme/photos/qos_AbCdEfGh
-${exitCodesHelp}`,
+  storage-qos delete key acme/photos/qos_AbCdEfGh`,
     )
     .action(async (kind: string, name: string, { reason, as }: Options) => {
       const { resourceFor } = await import("../../resources/resources.ts");

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { exitCodesHelp, kindsHelp } from "../kinds-help.ts";
+import { kindsHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly output: "yaml" | "json";
@@ -20,8 +20,7 @@ export function register(program: Command): void {
       `
 Examples:
   storage-qos describe tenant acme
-  storage-qos describe application acme/photos -o json
-${exitCodesHelp}`,
+  storage-qos describe application acme/photos -o json`,
     )
     .action(async (kind: string, name: string, { output, as }: Options) => {
       const { resourceOf } = await import("../../resources/resources.ts");

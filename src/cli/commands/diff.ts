@@ -24,9 +24,7 @@ export function register(program: Command): void {
 
 Examples:
   storage-qos diff -f qos.yaml
-  storage-qos diff -f tenants/ --prune || echo "drift"
-
-Exit codes: 0 nothing differs, 3 something does, 1 and 2 errors.`,
+  storage-qos diff -f tenants/ --prune || echo "drift"`,
     )
     .action(async ({ file, prune = false, as, json }: Options) => {
       const { readSources } = await import("../../configuration/source.ts");

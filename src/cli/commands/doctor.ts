@@ -10,9 +10,7 @@ export function register(program: Command): void {
       `
 Examples:
   storage-qos doctor
-  storage-qos doctor --json | jq '.findings[] | select(.severity != "ok")'
-
-Exit codes: 0 all is well, 3 something is a warning, 5 something is critical, 1 and 2 errors.`,
+  storage-qos doctor --json | jq '.findings[] | select(.severity != "ok")'`,
     )
     .action(async ({ json }: { json?: boolean }) => {
       const { withOwnerConnection } = await import("../with-owner-connection.ts");

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { type Format, formats } from "../../resources/print-items.ts";
-import { exitCodesHelp, kindsHelp } from "../kinds-help.ts";
+import { kindsHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly output: Format;
@@ -20,8 +20,7 @@ export function register(program: Command): void {
 Examples:
   storage-qos get tenants
   storage-qos get quota acme/photos -o yaml
-  storage-qos get keys -o json | jq '.[].prefix'
-${exitCodesHelp}`,
+  storage-qos get keys -o json | jq '.[].prefix'`,
     )
     .action(async (kind: string, name: string | undefined, { output, as }: Options) => {
       const { resourceOf } = await import("../../resources/resources.ts");

@@ -22,9 +22,7 @@ export function register(program: Command): void {
       `
 Examples:
   storage-qos ledger verify
-  storage-qos ledger verify --since 2h
-
-Exit codes: 0 every token is explained, 3 there are gaps (a thousand are shown), 1 and 2 errors.`,
+  storage-qos ledger verify --since 2h`,
     )
     .action(async ({ since, json }: Options) => {
       const { ledgerGaps } = await import("../../inspect/ledger-gaps.ts");

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { exitCodesHelp, kindsHelp } from "../kinds-help.ts";
+import { kindsHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly reason: string;
@@ -20,8 +20,7 @@ Examples:
   storage-qos set quota acme/photos operations.burst=800/s
   storage-qos set application acme/photos cluster=ams-1
   storage-qos set cluster fra-1 health_check=
-  storage-qos set setting default_burst_duration value=5
-${exitCodesHelp}`,
+  storage-qos set setting default_burst_duration value=5`,
     )
     .action(async (kind: string, name: string, fields: string[], { reason, as }: Options) => {
       const { resourceFor } = await import("../../resources/resources.ts");

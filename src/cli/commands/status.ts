@@ -5,7 +5,6 @@ export function register(program: Command): void {
     .command("status")
     .description("show URLs, logins, versions and health of storage-qos start, or of DATABASE_URL")
     .option("--json", "print one JSON object and nothing else")
-    .addHelpText("after", "\nExit codes: 0 all is well, 1 something is not.")
     .action(async ({ json }: { json?: boolean }) => {
       const { readStatus } = await import("../../start/status.ts");
       const { describeStatus } = await import("../../start/describe-status.ts");

@@ -1,5 +1,4 @@
 import { type Command, Option } from "commander";
-import { exitCodesHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly since: string;
@@ -23,8 +22,7 @@ Examples:
   storage-qos usage noisy/photos
   storage-qos usage noisy/photos --since 30d --by day
 
-Moments are in UTC; --json has every digit of bytes.
-${exitCodesHelp}`,
+Moments are in UTC; --json has every digit of bytes.`,
     )
     .action(async (name: string, { since, by, as, json }: Options) => {
       const { exactUsage, readableUsage } = await import("../../inspect/usage-rows.ts");

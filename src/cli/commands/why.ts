@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { exitCodesHelp } from "../kinds-help.ts";
 
 interface Options {
   readonly as?: string;
@@ -20,8 +19,7 @@ Examples:
   storage-qos why noisy/photos head --json
 
 Charge, tokens, capacity, refill and debt are tokens of buckets of operations, and bytes of those of
-bandwidth; --json has every digit of them. Moments are in UTC.
-${exitCodesHelp}`,
+bandwidth; --json has every digit of them. Moments are in UTC.`,
     )
     .action(async (name: string, operation: string, size = "0", { as, json }: Options) => {
       const { sizeInBytes } = await import("../../decide/size.ts");
