@@ -1571,7 +1571,6 @@ CREATE INDEX idx_app_facts_cluster ON rate_limiter.app_facts USING btree (cluste
 CREATE INDEX idx_applications_active ON rate_limiter.applications USING btree (is_active) WHERE is_active;
 CREATE INDEX idx_applications_cluster ON rate_limiter.applications USING btree (cluster_id);
 CREATE INDEX idx_applications_metadata ON rate_limiter.applications USING gin (metadata);
-CREATE INDEX idx_applications_tenant ON rate_limiter.applications USING btree (tenant_id, app_id);
 CREATE INDEX idx_bandwidth_metrics_tags ON rate_limiter.bandwidth_metrics USING gin (tags jsonb_path_ops);
 CREATE INDEX idx_bandwidth_metrics_time ON rate_limiter.bandwidth_metrics USING brin ("timestamp");
 CREATE INDEX idx_charges_charged ON rate_limiter.charges USING brin (charged_at);

@@ -1,5 +1,5 @@
---! Previous: sha1:3ddeecb400021cd07d993a458e93c71b3d571f8a
---! Hash: sha1:3756279618dd1be7175ef02586b75097087efb60
+--! Previous: sha1:ad901a4754501442dc9702a0092ee8cbcd11dc4d
+--! Hash: sha1:4f5b56adcd19c554c150f641e445e24b5e83dd57
 --! Message: context and audit
 
 -- Context

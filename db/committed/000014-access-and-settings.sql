@@ -1,5 +1,5 @@
---! Previous: sha1:3756279618dd1be7175ef02586b75097087efb60
---! Hash: sha1:c9a7445e252484dfcb12d6ce5abbbc5180ee9496
+--! Previous: sha1:4f5b56adcd19c554c150f641e445e24b5e83dd57
+--! Hash: sha1:64348a3916fe07cc66a05b32820761d28fa503ba
 --! Message: access and settings
 
 -- Access

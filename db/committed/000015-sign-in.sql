@@ -1,5 +1,5 @@
---! Previous: sha1:c9a7445e252484dfcb12d6ce5abbbc5180ee9496
---! Hash: sha1:9b68233ea332ea496acab965c20fe413ec56b87d
+--! Previous: sha1:64348a3916fe07cc66a05b32820761d28fa503ba
+--! Hash: sha1:05db91cf9d077fbd4fe74256a43f86c9a8f2beee
 --! Message: sign in
 
 -- Sign-in

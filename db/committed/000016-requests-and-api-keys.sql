@@ -1,5 +1,5 @@
---! Previous: sha1:9b68233ea332ea496acab965c20fe413ec56b87d
---! Hash: sha1:c5e7618ec887d5f7d6bb9cbd489bd3c0c4961754
+--! Previous: sha1:05db91cf9d077fbd4fe74256a43f86c9a8f2beee
+--! Hash: sha1:c5b43e82a0f65dd83f59ff783c0ff04aa475d147
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:c5e7618ec887d5f7d6bb9cbd489bd3c0c4961754
---! Hash: sha1:a5eed9bb6c73c13f7099070796bebd4a6d2f5eb3
+--! Previous: sha1:c5b43e82a0f65dd83f59ff783c0ff04aa475d147
+--! Hash: sha1:a9dd3dcacd14ddc5fce483b1b3e9cf7aea95d7e6
 --! Message: partitions and arithmetic
 
 -- Partitions

@@ -1,5 +1,5 @@
---! Previous: sha1:a5eed9bb6c73c13f7099070796bebd4a6d2f5eb3
---! Hash: sha1:33e20af9cfaf44493711c5879ae33c8a7dc5aa5b
+--! Previous: sha1:a9dd3dcacd14ddc5fce483b1b3e9cf7aea95d7e6
+--! Hash: sha1:6570dae779a867e2fde5b235c344502835512c53
 --! Message: quotas
 
 -- Quotas

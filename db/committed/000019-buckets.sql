@@ -1,5 +1,5 @@
---! Previous: sha1:33e20af9cfaf44493711c5879ae33c8a7dc5aa5b
---! Hash: sha1:e52ea9db01a40d4806b549fc2cc7f8cb95453003
+--! Previous: sha1:6570dae779a867e2fde5b235c344502835512c53
+--! Hash: sha1:a74544aa52352507951a5fe52d4f2bf6f9e55c0a
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:e52ea9db01a40d4806b549fc2cc7f8cb95453003
---! Hash: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
+--! Previous: sha1:a74544aa52352507951a5fe52d4f2bf6f9e55c0a
+--! Hash: sha1:7dd442f666e498ccce69c70e2c62fa7b99f4a7a4
 --! Message: layer 1
 
 -- Layer 1

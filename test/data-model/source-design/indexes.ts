@@ -13,7 +13,6 @@ export const sameIndexes: readonly string[] = [
   "idx_applications_active",
   "idx_applications_cluster",
   "idx_applications_metadata",
-  "idx_applications_tenant",
   "idx_audit_logs_action",
   "idx_audit_logs_app",
   "idx_audit_logs_created",
@@ -61,6 +60,7 @@ export const sameIndexes: readonly string[] = [
 /** Keys and constraints that do what these did. */
 export const indexesReplacedBy: Readonly<Record<string, string>> = {
   idx_applications_api_key: "api_keys_pkey",
+  idx_applications_tenant: "app_tenant_name_unique",
   idx_audit_logs_y2024m01_created: "idx_audit_logs_created",
   idx_bandwidth_metrics_app_time: "bandwidth_metrics_pkey",
   idx_bandwidth_quotas_config: "bandwidth_quotas_config_id_key",
