@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 
-type Style = Parameters<typeof styleText>[0];
+export type Style = Parameters<typeof styleText>[0];
 
 /** How the word or mark at the head of a line looks on a terminal. */
 const heads: Readonly<Record<string, Style>> = {
@@ -40,6 +40,6 @@ export function heading(text: string): string {
   return styled("bold", text, process.stdout);
 }
 
-function styled(style: Style, text: string, stream: NodeJS.WriteStream): string {
+export function styled(style: Style, text: string, stream: NodeJS.WriteStream): string {
   return styleText(style, text, { stream });
 }

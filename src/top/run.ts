@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { styled } from "../output/colours.ts";
 import { pressed } from "./keys.ts";
 import { type Line, linesOf } from "./rates.ts";
 import type { Sample } from "./sample.ts";
-import { screenOf, type View } from "./screen.ts";
+import { type Paint, screenOf, type View } from "./screen.ts";
 
 export interface TopOptions {
   readonly intervalMs: number;
@@ -25,9 +26,10 @@ export async function topLive(options: TopOptions, terminal: Terminal): Promise<
   const stop = new AbortController();
   let view = options.view;
   let lines: readonly Line[] = [];
+  const paint: Paint = (style, text) => styled(style, text, output);
   const draw = () => {
     const keys = `sorted by ${view.order} | s sorts, up and down choose, Enter opens, q ends`;
-    output.write(`\u001b[H\u001b[J${[...screenOf(lines, view), "", keys].join("\r\n")}\r\n`);
+    output.write(`\u001b[H\u001b[J${[...screenOf(lines, view, paint), "", keys].join("\r\n")}\r\n`);
   };
   const onKey = (key: Buffer) => {
     const next = pressed(key.toString(), view, lines.length);
@@ -54,5 +56,5 @@ export async function topLive(options: TopOptions, terminal: Terminal): Promise<
 
 export interface Terminal {
   readonly input: NodeJS.ReadStream;
-  readonly output: Pick<NodeJS.WriteStream, "write">;
+  readonly output: NodeJS.WriteStream;
 }

@@ -1,4 +1,5 @@
 import { PassThrough } from "node:stream";
+import { WriteStream } from "node:tty";
 import { describe, expect, test, vi } from "vitest";
 import { pressed } from "../../src/top/keys.ts";
 import { linesOf, sorted } from "../../src/top/rates.ts";
@@ -68,6 +69,21 @@ describe("the screen", () => {
     ]);
   });
 
+  test("is coloured by what is left in each bucket, and debt is red", () => {
+    const marked = screenOf(
+      linesOf(before, after),
+      view,
+      (style, text) => `<${style}>${text.trim()}</>`,
+    );
+    expect(marked[0]).toMatch(/^<bold>application .* debt<\/>$/);
+    expect(marked[1]).toContain("<red>..........  -25%</>");
+    expect(marked[1]).toMatch(/ <red>12\.5<\/>$/);
+    expect(marked[2]).toContain("<green>##########  100%</>");
+    expect(marked[2]).toMatch(/ 0$/);
+    const low = linesOf(before, { ...after, rows: [{ ...row, iopsFill: 0.3 }] });
+    expect(screenOf(low, view, (style) => `<${style}>`)[1]).toContain("<yellow>");
+  });
+
   test("opens the one that is chosen", () => {
     const text = screenOf(linesOf(before, after), { ...view, isOpen: true }).join("\n");
     expect(text).toContain("application  noisy/photos");
@@ -87,7 +103,16 @@ describe("the keyboard", () => {
     expect([pressed("q", view, 2), pressed("\u0003", view, 2)]).toEqual([undefined, undefined]);
   });
 
-  test("drives the terminal, which is then as it was", async () => {
+  test.each([
+    ["has colours on a terminal", true, "", true],
+    ["has none where NO_COLOR is set", true, "1", false],
+    ["has none elsewhere", false, "", false],
+  ])("drives the terminal, which is then as it was, and %s", async (_, isTTY, no, coloured) => {
+    for (const name of ["FORCE_COLOR", "NODE_DISABLE_COLORS", "CI", "TMUX", "TEAMCITY_VERSION"]) {
+      vi.stubEnv(name, undefined);
+    }
+    vi.stubEnv("TERM", "xterm-256color");
+    vi.stubEnv("NO_COLOR", no || undefined);
     const raw: boolean[] = [];
     const input = Object.assign(new PassThrough(), {
       setRawMode(isRaw: boolean) {
@@ -96,12 +121,13 @@ describe("the keyboard", () => {
       },
     });
     let shown = "";
-    const output = {
-      write(text: string) {
-        shown += text;
-        return true;
-      },
-    };
+    const output = Object.assign(new PassThrough(), {
+      isTTY,
+      getColorDepth: WriteStream.prototype.getColorDepth,
+    });
+    output.on("data", (text: Buffer) => {
+      shown += text.toString();
+    });
     const samples = [before, after];
     const running = topLive({ intervalMs: 1, view, sample: async () => samples.shift() ?? after }, {
       input,
@@ -112,7 +138,9 @@ describe("the keyboard", () => {
     await vi.waitFor(() => expect(shown).toContain("cluster      fra-1"));
     input.write("q");
     await running;
+    vi.unstubAllEnvs();
+    await vi.waitFor(() => expect(shown.endsWith("\u001b[?1049l")).toBe(true));
+    expect(shown.includes("\u001b[31m")).toBe(coloured);
     expect(raw).toEqual([true, false]);
-    expect(shown.endsWith("\u001b[?1049l")).toBe(true);
   });
 });
