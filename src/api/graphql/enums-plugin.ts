@@ -17,7 +17,7 @@ const codecs: ReadonlyMap<string, PgCodec> = new Map(
 
 /**
  * Columns and arguments that take one of a few texts are enums of the API. In the database they stay
- * texts with a check: a value more changes no type there.
+ * texts with a check: a value more does not change a type there.
  */
 export const enumsPlugin: GraphileConfig.Plugin = {
   name: "QosEnumsPlugin",
