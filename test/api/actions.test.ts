@@ -115,10 +115,10 @@ test("the audit is searched by any part of the values, by who may read it", asyn
       nodes { action entityType entityId }
     }
   }`;
-  const entity = { entityType: "applications", entityId: createApplication.appId };
+  const entity = { entityType: "APPLICATION", entityId: createApplication.appId };
   for (const containing of ["søren's 100%", "ARCHIVE"]) {
     const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
-    expect(searchAudit.nodes).toEqual([{ action: "insert", ...entity }]);
+    expect(searchAudit.nodes).toEqual([{ action: "INSERT", ...entity }]);
   }
   for (const containing of ["100_", "application of theirs"]) {
     const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
@@ -223,7 +223,7 @@ describe("borrowing", () => {
     const { searchAudit } = await dataOf(
       as.auditor.ask(
         `query ($since: Datetime!, $until: Datetime!) {
-          searchAudit(since: $since, until: $until, action: "borrow", first: 1) {
+          searchAudit(since: $since, until: $until, action: BORROW, first: 1) {
             nodes { userId appId entityType newValues requestId }
           }
         }`,
@@ -232,7 +232,7 @@ describe("borrowing", () => {
     );
     expect(searchAudit.nodes).toMatchObject([
       {
-        ...{ userId: mine.users.app_admin, appId, entityType: "token_borrowing" },
+        ...{ userId: mine.users.app_admin, appId, entityType: "BORROWING" },
         newValues: { tokens: "7.000000" },
         requestId: expect.stringMatching(/^[\da-f-]{36}$/),
       },

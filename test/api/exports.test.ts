@@ -156,8 +156,8 @@ describe("audit rows", () => {
     await read();
     const rows = await read();
     expect(new Set(rows.map((row) => row.tenantId))).toEqual(new Set([mine.tenantId]));
-    expect(rows.filter((row) => row.action === "export").at(-1)).toMatchObject({
-      entityType: "audit",
+    expect(rows.filter((row) => row.action === "EXPORT").at(-1)).toMatchObject({
+      entityType: "AUDIT",
       userId: mine.users.auditor,
       ipAddress: "127.0.0.1",
       newValues: { since: "2020-01-01T00:00:00+00:00" },

@@ -188,7 +188,7 @@ describe("a dry run", () => {
       extensions: {
         isDryRun: true,
         changes: expect.arrayContaining([
-          expect.objectContaining({ action: "insert", entityType: "quota_configs" }),
+          expect.objectContaining({ action: "INSERT", entityType: "QUOTA" }),
         ]),
       },
     });

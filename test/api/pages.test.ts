@@ -238,10 +238,10 @@ test("a search of the audit is paged and counted whatever it is for", async () =
   }`;
   await database.sql`
     insert into rate_limiter_audit.audit_logs (action, entity_type, new_values, created_at)
-    select 'insert', 'many', '{"name": "one of many"}', now() - interval '1 hour'
+    select 'insert', 'user_sessions', '{"name": "one of many"}', now() - interval '1 hour'
     from generate_series(1, 1100)
   `;
-  for (const filter of [`entityType: "many"`, `containing: "ONE of many"`]) {
+  for (const filter of [`entityType: USER_SESSION, action: INSERT`, `containing: "ONE of many"`]) {
     const seen: string[] = [];
     let after = "";
     for (let page = 1; page <= 3; page++) {

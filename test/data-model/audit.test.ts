@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { textEnums } from "../../src/api/graphql/enums.ts";
 import type { TransactionSql } from "../../src/postgres/connect.ts";
 import { createDatabase, expectSqlState, type Role } from "../harness/index.ts";
 import { makeTwoTenants } from "./world.ts";
@@ -180,6 +181,41 @@ describe("a change in SQL", () => {
       "uncharged_counts",
     ]);
   });
+});
+
+test("each kind and action of the audit has a name in the API", async () => {
+  const [found] = await database.sql<{ tables: string[]; calls: string[][] }[]>`
+    select
+      array(
+        select c.relname::text
+        from pg_trigger as t
+        join pg_class as c on c.oid = t.tgrelid
+        where t.tgname = 'audit_change'
+      ) as tables,
+      array(
+        select c.words
+        from pg_proc as p
+        cross join lateral regexp_matches(
+          p.prosrc, 'perform rate_limiter_internal\\.write_(?:bucket_)?audit\\(\\s*(\\S+), (\\S+),', 'g'
+        ) as c (words)
+      ) as calls
+  `;
+  // What is not a text there: the reason of an end of a session, and what is exported.
+  const variables = ["end_session.reason", "resource"];
+  const texts = (index: number) =>
+    (found?.calls ?? [])
+      .map((words) => words[index] ?? "")
+      .filter((word) => !variables.includes(word))
+      .map((word) => word.replaceAll("'", ""));
+  expect(found?.calls.length).toBeGreaterThan(15);
+  const entityTypes = Object.keys(textEnums.AuditEntityType?.values ?? {});
+  const used = [...(found?.tables ?? []), ...texts(1), "metrics", "audit"];
+  expect(entityTypes.sort()).toEqual([...new Set(used)].sort());
+  const actions = Object.keys(textEnums.AuditAction?.values ?? {});
+  expect(actions).toEqual(expect.arrayContaining(texts(0)));
+  expect(actions).toEqual(
+    expect.arrayContaining(Object.keys(textEnums.SessionEndReason?.values ?? {})),
+  );
 });
 
 describe("audit rows", () => {

@@ -137,7 +137,7 @@ test.each(recipes)("$name", async (recipe) => {
   if (recipe.name !== "serviceTokens") remember(data, givenTo(recipe));
   expect(data).toMatchObject(answers[recipe.name] ?? {});
   if (recipe.shell.startsWith("try")) {
-    expect(extensions).toMatchObject({ isDryRun: true, changes: [{ action: "update" }] });
+    expect(extensions).toMatchObject({ isDryRun: true, changes: [{ action: "UPDATE" }] });
   }
 });
 

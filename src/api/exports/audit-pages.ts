@@ -1,5 +1,6 @@
 import type { TransactionSql } from "../../postgres/connect.ts";
 import { camelKeys } from "../camel-keys.ts";
+import { enumName } from "../graphql/enums.ts";
 import type { ExportRequest } from "./export-request.ts";
 import { type InTransaction, type Pages, pageSize } from "./pages.ts";
 import { keyOf, type Row } from "./row.ts";
@@ -34,6 +35,9 @@ async function readPage(
   `;
   return rows.map((row) => ({
     ...row,
+    action: enumName("AuditAction", String(row.action)),
+    entityType: enumName("AuditEntityType", String(row.entityType)),
+    status: enumName("AuditStatus", String(row.status)),
     oldValues: camelKeys(row.oldValues, 1),
     newValues: camelKeys(row.newValues, 1),
   }));

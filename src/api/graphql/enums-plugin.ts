@@ -1,6 +1,6 @@
 import "postgraphile/graphile-build-pg";
 import { enumCodec, type PgCodec, type PgCodecAttribute, TYPES } from "postgraphile/@dataplan/pg";
-import { textEnums } from "./enums.ts";
+import { enumName, textEnums } from "./enums.ts";
 
 const text = TYPES.text.sqlType;
 
@@ -25,8 +25,7 @@ export const enumsPlugin: GraphileConfig.Plugin = {
   inflection: {
     replace: {
       enumValue(_previous, _preset, value, codec) {
-        const { values } = textEnums[codec.name] ?? {};
-        return values?.[String(value)] ?? String(value).toUpperCase();
+        return enumName(codec.name, String(value));
       },
     },
   },

@@ -9,6 +9,12 @@ export interface TextEnum {
 const same = (...values: readonly string[]): Readonly<Record<string, undefined>> =>
   Object.fromEntries(values.map((value) => [value, undefined]));
 
+const sessionEndReasons = [
+  ...["logout", "logout_everywhere", "password_changed", "refresh_token_reused"],
+  ...["user_deactivated", "tenant_deactivated", "role_lost", "email_changed"],
+  ...["second_factor_changed", "administrator"],
+];
+
 export const textEnums: Readonly<Record<string, TextEnum>> = {
   AlertCondition: {
     description: "How a metric is compared with the threshold of an alert.",
@@ -47,6 +53,35 @@ export const textEnums: Readonly<Record<string, TextEnum>> = {
     description: "Whether what the audit tells succeeded.",
     values: same("success", "failure"),
     at: ["audit_logs.status"],
+  },
+  AuditAction: {
+    description: "What was done, as the audit tells it.",
+    values: same(
+      ...["insert", "update", "delete", "export", "retry", "replay", "acknowledge"],
+      ...["adjust", "borrow", "repay", "write_off", "set_ceiling"],
+      ...["login", "set_password", "enrol_second_factor", "confirm_second_factor"],
+      ...["remove_second_factor", "reset_second_factor"],
+      ...sessionEndReasons,
+    ),
+    at: ["audit_logs.action", "search_audit(action)"],
+  },
+  AuditEntityType: {
+    description: "The kind of thing that the audit tells of.",
+    values: {
+      ...{ alert_configs: "ALERT_CONFIG", alert_history: "ALERT" },
+      ...{ alert_notifications: "ALERT_NOTIFICATION", api_keys: "API_KEY" },
+      ...{ applications: "APPLICATION", audit: "AUDIT", bandwidth_quotas: "BANDWIDTH_QUOTA" },
+      ...{ clusters: "CLUSTER", cost_rules: "COST_RULE", invitations: "INVITATION" },
+      ...{ iops_quotas: "IOPS_QUOTA", jobs: "JOB", metrics: "METRIC" },
+      ...{ operation_types: "OPERATION_TYPE", quota_configs: "QUOTA" },
+      ...{ reservations: "RESERVATION", retention_policies: "RETENTION_POLICY" },
+      ...{ role_mappings: "ROLE_MAPPING", role_permissions: "ROLE_PERMISSION", roles: "ROLE" },
+      ...{ service_tokens: "SERVICE_TOKEN", suspensions: "SUSPENSION" },
+      ...{ system_settings: "SYSTEM_SETTING", tenant_ceilings: "CEILING", tenants: "TENANT" },
+      ...{ token_borrowing: "BORROWING", token_buckets: "BUCKET", user_roles: "USER_ROLE" },
+      ...{ user_sessions: "USER_SESSION", users: "USER" },
+    },
+    at: ["audit_logs.entity_type", "search_audit(entity_type)"],
   },
   BucketStatus: {
     description: "DEBT below zero, CRITICAL below a fifth, WARNING below half, else HEALTHY.",
@@ -94,11 +129,7 @@ export const textEnums: Readonly<Record<string, TextEnum>> = {
   },
   SessionEndReason: {
     description: "Why a session was ended early.",
-    values: same(
-      ...["logout", "logout_everywhere", "password_changed", "refresh_token_reused"],
-      ...["user_deactivated", "tenant_deactivated", "role_lost", "email_changed"],
-      ...["second_factor_changed", "administrator"],
-    ),
+    values: same(...sessionEndReasons),
     at: ["user_sessions.revoke_reason"],
   },
   SettingType: {
@@ -113,3 +144,8 @@ export const textEnums: Readonly<Record<string, TextEnum>> = {
     at: ["why_throttled.verdict"],
   },
 };
+
+/** What the API calls a text of the database that is one of an enum. */
+export function enumName(name: string, text: string): string {
+  return textEnums[name]?.values[text] ?? text.toUpperCase();
+}

@@ -15,6 +15,7 @@ import type { Identity } from "../identity/access-token.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Claim, KeptAnswers } from "../requests/kept-answers.ts";
 import { inOneTransaction, type RequestTransaction } from "../requests/one-transaction.ts";
+import { enumName } from "./enums.ts";
 import { operationOf } from "./limits.ts";
 import { signInMutations } from "./sign-in-plugin.ts";
 
@@ -122,6 +123,8 @@ async function changesOf({ client, complete, becomeLogin }: RequestTransaction) 
   );
   return rows.map(({ oldValues, newValues, ...row }) => ({
     ...row,
+    action: enumName("AuditAction", row.action),
+    entityType: enumName("AuditEntityType", row.entityType),
     oldValues: camelKeys(oldValues, 1),
     newValues: camelKeys(newValues, 1),
   }));

@@ -15,6 +15,7 @@ import { Moment } from "../ui/moment.tsx";
 import { Page } from "../ui/page.tsx";
 import { ProblemNote } from "../ui/problem-note.tsx";
 import { AuditDocument, type AuditQuery } from "./audit.operations.ts";
+import { actionChoices, entityTypeChoices, isAction, isEntityType } from "./choices.ts";
 import { differences } from "./differences.ts";
 import { ExportAudit } from "./export-audit.tsx";
 
@@ -43,8 +44,8 @@ export default function AuditPage() {
   }, [days, asked]);
   const filter = {
     ...span,
-    ...(action && { action }),
-    ...(kind && { entityType: kind }),
+    ...(isAction(action) && { action }),
+    ...(isEntityType(kind) && { entityType: kind }),
     ...(text && { containing: text }),
   };
 
@@ -70,8 +71,14 @@ export default function AuditPage() {
     >
       <form className="ask" onSubmit={search}>
         <ChoiceField label="In" name="days" choices={spans} defaultValue={String(days)} />
-        <TextField label="Action" name="action" defaultValue={action ?? ""} placeholder="update" />
-        <TextField label="Kind" name="kind" defaultValue={kind ?? ""} placeholder="quota_configs" />
+        <ChoiceField
+          {...{ label: "Action", name: "action", choices: actionChoices }}
+          defaultValue={action ?? ""}
+        />
+        <ChoiceField
+          {...{ label: "Kind", name: "kind", choices: entityTypeChoices }}
+          defaultValue={kind ?? ""}
+        />
         <TextField label="Contains" name="text" defaultValue={text ?? ""} />
         <Button type="submit" kind="primary">
           Search
@@ -121,12 +128,7 @@ function Entries({ filter, after, onMore }: EntriesProps) {
   const entries = present(data.searchAudit?.nodes);
   const cursor = data.searchAudit?.pageInfo.endCursor;
   if (entries.length === 0 && after === null) {
-    return (
-      <Empty title="No change was found">
-        Look at a longer span, or for less. Kinds are tables such as quota_configs, applications or
-        users.
-      </Empty>
-    );
+    return <Empty title="No change was found">Look at a longer span, or for less.</Empty>;
   }
   return (
     <>
