@@ -13,7 +13,8 @@ export function describeError(error: unknown): string {
     return [...error.findings, told].join("\n");
   }
   if (isDatabaseError(error)) {
-    return errorLines(`${error.message} (${error.code})`, error.detail, error.hint);
+    const detail = showsRow.has(error.code) ? undefined : error.detail;
+    return errorLines(`${error.message} (${error.code})`, detail, error.hint);
   }
   if (isUnreachable(error)) {
     const hint = "Check the connection URL, and whether that server runs.";
@@ -23,6 +24,8 @@ export function describeError(error: unknown): string {
 }
 
 const sqlState = /^(?=.*\d)[0-9A-Z]{5}$/;
+/** A failed check, and a null: PostgreSQL's detail of both is the whole row, with what is secret in it. */
+const showsRow = new Set(["23502", "23514"]);
 const unreachable =
   /^(ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND|EHOSTUNREACH|ETIMEDOUT|CONNECT_TIMEOUT|CONNECTION_CLOSED)$/;
 
