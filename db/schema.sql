@@ -2474,6 +2474,12 @@ create function rate_limiter_admin.preview_alert(app_id uuid, metric_name text, 
   set search_path=pg_catalog, pg_temp;
   -- body 63889042fc1c60fb
 
+create function rate_limiter_admin.preview_quota(app_id uuid, since timestamp with time zone, until timestamp with time zone, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, OUT recorded_minutes integer, OUT operations numeric, OUT tokens numeric, OUT bytes numeric, OUT throttled_operations_before numeric, OUT throttled_operations_least numeric, OUT throttled_operations_most numeric, OUT throttled_bytes_before numeric, OUT throttled_bytes_least numeric, OUT throttled_bytes_most numeric, OUT throttled_operations_share_before numeric, OUT throttled_operations_share_least numeric, OUT throttled_operations_share_most numeric, OUT throttled_bytes_share_before numeric, OUT throttled_bytes_share_least numeric, OUT throttled_bytes_share_most numeric)
+  returns record
+  language plpgsql stable parallel safe security definer
+  set search_path=pg_catalog, pg_temp;
+  -- body aeaa17dfdb1bfbde
+
 create function rate_limiter_admin.publish_quota(reason text, app_id uuid DEFAULT NULL::uuid, cluster_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, mode rate_limiter.quota_mode DEFAULT 'enforce'::rate_limiter.quota_mode, default_cluster_id uuid DEFAULT NULL::uuid, remove_iops boolean DEFAULT false, remove_bandwidth boolean DEFAULT false, valid_to timestamp with time zone DEFAULT NULL::timestamp with time zone, if_version uuid DEFAULT NULL::uuid)
   returns rate_limiter.quota_configs
   language sql volatile parallel unsafe security definer
@@ -2976,6 +2982,11 @@ create function rate_limiter_internal.cancel_quota_at(at timestamp with time zon
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 915472ea4ff93a6c
+
+create function rate_limiter_internal.carried(amount numeric, amounts numeric[], loads numeric[], are_alike boolean[], is_least boolean)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body 214f0341a91a467f
 
 create function rate_limiter_internal.ceiling_binds(tenant_id uuid, cluster_id uuid, is_bandwidth boolean)
   returns boolean
@@ -3646,6 +3657,11 @@ create function rate_limiter_internal.fixed_window_wait_ms(at timestamp with tim
   language plpgsql immutable parallel safe;
   -- body 4354a77eadd7ab34
 
+create function rate_limiter_internal.flow_between(bucket rate_limiter.token_buckets, since timestamp with time zone, until timestamp with time zone)
+  returns numeric
+  language sql immutable parallel safe;
+  -- body cfc72927d6072d0d
+
 create function rate_limiter_internal.flush_denials(counts text, most integer DEFAULT NULL::integer)
   returns text
   language plpgsql volatile parallel unsafe;
@@ -3944,6 +3960,11 @@ create function rate_limiter_internal.leased_at(shard_key integer, at timestamp 
   language plpgsql stable parallel safe;
   -- body 59e7e916f9a35eb2
 
+create function rate_limiter_internal.least_throttled(bucket rate_limiter.token_buckets, minutes timestamp with time zone[], asked numeric[], debt numeric)
+  returns numeric
+  language plpgsql immutable parallel safe;
+  -- body 33f03862688526d8
+
 create function rate_limiter_internal.leaves_layer1_open(before rate_limiter.token_buckets[], after rate_limiter.token_buckets[], decisions rate_limiter.decision[], parts_left numeric[])
   returns boolean
   language plpgsql immutable parallel safe;
@@ -4216,6 +4237,16 @@ create function rate_limiter_internal.most_problems()
   language sql immutable parallel safe;
   -- body 5cbb93558b8f5e07
 
+create function rate_limiter_internal.most_throttled(bucket rate_limiter.token_buckets, minutes timestamp with time zone[], asked numeric[], peaks numeric[], largest numeric)
+  returns numeric
+  language plpgsql immutable parallel safe;
+  -- body 86c302563377610f
+
+create function rate_limiter_internal.most_throttled_by_window(bucket rate_limiter.token_buckets, minutes timestamp with time zone[], asked numeric[], peaks numeric[], largest numeric)
+  returns numeric
+  language plpgsql immutable parallel safe;
+  -- body 1367bf170549ed81
+
 create function rate_limiter_internal.move_buckets(from_key integer, to_key integer, app_id uuid)
   returns void
   language plpgsql volatile parallel unsafe;
@@ -4420,6 +4451,11 @@ create function rate_limiter_internal.prepare_to_charge(at timestamp with time z
   returns boolean
   language plpgsql volatile parallel unsafe;
   -- body 7e437399d63d0029
+
+create function rate_limiter_internal.preview_quota(app_id uuid, iops jsonb, bandwidth jsonb, since timestamp with time zone, until timestamp with time zone, OUT recorded_minutes integer, OUT operations numeric, OUT tokens numeric, OUT bytes numeric, OUT throttled_operations_before numeric, OUT throttled_operations_least numeric, OUT throttled_operations_most numeric, OUT throttled_bytes_before numeric, OUT throttled_bytes_least numeric, OUT throttled_bytes_most numeric)
+  returns record
+  language plpgsql stable parallel safe;
+  -- body 08ebb00ec25523fc
 
 create function rate_limiter_internal.problem(entry integer, code text, message text, detail text)
   returns jsonb
@@ -5309,6 +5345,11 @@ create function rate_limiter_internal.tenant_of(entity jsonb)
   language sql stable parallel safe
   set plan_cache_mode=force_generic_plan;
   -- body c3a80c0b852c00f4
+
+create function rate_limiter_internal.throttled_bounds(bucket rate_limiter.token_buckets, minutes timestamp with time zone[], operations numeric[], amounts numeric[], peaks numeric[], are_alike boolean[], OUT at_least numeric, OUT at_most numeric, OUT may_owe boolean)
+  returns record
+  language plpgsql immutable parallel safe;
+  -- body 35692dd7f0b0ac5a
 
 create function rate_limiter_internal.timescale_function(name name)
   returns text
@@ -7012,6 +7053,7 @@ grant execute on function rate_limiter_admin.logout_everywhere() to rate_limiter
 grant execute on function rate_limiter_admin.map_group(text,text,uuid,boolean) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.move_application(uuid,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.preview_alert(uuid,text,text,double precision,integer,integer,timestamp with time zone,timestamp with time zone) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.preview_quota(uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quota(text,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,uuid,boolean,boolean,timestamp with time zone,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.publish_quotas(text,rate_limiter_admin.new_quota[]) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.recent_usage(integer,integer) to rate_limiter_visitor;
@@ -7361,6 +7403,7 @@ Gives a role to the users of your tenant, or of all tenants, whom an identity pr
 
 comment on function rate_limiter_admin.move_application(pg_catalog.uuid,pg_catalog.uuid) is 'Puts an application on another cluster, or on none: then it draws on no layer-1 bucket. Its own quotas, their buckets and its cost rules go with it. The reservation that it had ends. Open leases stay good and what is left of them goes back to the cluster that gave it, as what settling or refunding an earlier reference changes does. Loans stay and are paid, to lenders on the old cluster too. Where it has no quota of its own it comes under the default of the new cluster. Refused (QS403) where the ceiling of its tenant there is too low for it. For system administrators.';
 comment on function rate_limiter_admin.preview_alert(pg_catalog.uuid,pg_catalog.text,pg_catalog.text,double precision,integer,integer,timestamp with time zone,timestamp with time zone) is 'When an alert would have triggered in a span of at most a day, judged at each full minute as the job does that watches alerts, and not triggered before: triggeredAt. sampledAt and sampleValues are what it was judged by: the highest sample of each minute, zero where a count of the system has none.';
+comment on function rate_limiter_admin.preview_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What limits would have throttled of all that an application asked in a span of at most a day, admitted or denied, by the record of demand, which has it by minute: operations that callers decided by leases are among it, where tryQuota knows amounts. Whole minutes, from full buckets, by the limits alone. …Before is what was denied at the time, for whatever reason. …Least and …Most are bounds, as of a minute only the totals and the busiest second are known: the least takes each minute to be smooth, the most to be as bursty as its busiest second allows. Shares are parts of 1, null where nothing was asked; recordedMinutes is 0 where nothing is on record. Sizes are known by class, within a factor of two; an operation that the database decided without a reference counts as those it was recorded with. What was denied and asked again counts each time.';
 comment on function rate_limiter_admin.publish_quota(pg_catalog.text,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,timestamp with time zone,pg_catalog.uuid) is '@resultFieldName quota
 Puts a new version of a quota in force, from now until the next one that is scheduled, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. With validTo it is temporary, and gives way to what was in force before. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
@@ -7508,6 +7551,7 @@ comment on function rate_limiter_internal.can_pay(timestamp with time zone,rate_
 comment on function rate_limiter_internal.can_sign_in(pg_catalog.uuid) is 'Whether a user is active and has a way in.';
 comment on function rate_limiter_internal.cancel_borrowing_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Writes off what is still owed of a borrowing; no token moves. Raises QS404 for an unknown one, QS409 for one that is repaid or written off already.';
 comment on function rate_limiter_internal.cancel_quota_at(timestamp with time zone,rate_limiter.quota_configs,pg_catalog.text) is 'Ends a quota at a moment (null: now), or before it began; its neighbour takes over its time. Raises QS409 for one that is over, QS403 where the neighbour exceeds a ceiling then, QS422 where reservations do not fit it.';
+comment on function rate_limiter_internal.carried(numeric,numeric[],numeric[],boolean[],boolean) is 'The least, or the most, that some of a list of operations carry (how many they are, or their bytes) which have an amount together (of tokens, or bytes). Each row of the list is many, alike, or so that none carries for its amount more than twice what another does.';
 comment on function rate_limiter_internal.ceiling_binds(pg_catalog.uuid,pg_catalog.uuid,boolean) is 'Whether a ceiling of a kind binds a tenant''s applications on a cluster.';
 comment on function rate_limiter_internal.ceiling_problem(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid[]) is 'The first moment from which on the quotas of a tenant''s applications come to more than a ceiling that binds on any of some clusters, with the values; null where all of them fit.';
 comment on function rate_limiter_internal.ceiling_use(timestamp with time zone,pg_catalog.uuid) is 'What the enforcing quotas of a tenant''s active applications come to under each of its ceilings, from a moment on: a row for each moment at which that changes. The default of a cluster counts for each application without a quota of that kind in force, and what applications that owe have given up counts until they have paid (held_by_debt).';
@@ -7635,6 +7679,7 @@ comment on function rate_limiter_internal.first_operations(timestamp with time z
 comment on function rate_limiter_internal.fixed_quotas(timestamp with time zone,pg_catalog.uuid) is 'What the signed-in user must leave as it is of an application''s quotas, unless a system administrator: the kinds without a ceiling, and what is held (held_quotas).';
 comment on function rate_limiter_internal.fixed_window_refill(numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'refill() of a fixed window: a capacity for each window that began, and for the first one after prorated_since only what flowed in since then, at the limit (refill_rate). A function that is called, and not inlined, because most buckets are not windows.';
 comment on function rate_limiter_internal.fixed_window_wait_ms(timestamp with time zone,numeric,numeric,bigint,integer,timestamp with time zone,timestamp with time zone,numeric) is 'Milliseconds, rounded up, from a moment until the start of the window that leaves a fixed window with the tokens that are wanted.';
+comment on function rate_limiter_internal.flow_between(rate_limiter.token_buckets,timestamp with time zone,timestamp with time zone) is 'Tokens that flow into a bucket in a span that it is empty in, its last moment left out: a bucket gains no more.';
 comment on function rate_limiter_internal.flush_denials(pg_catalog.text,integer) is 'Writes the counts of a list that count_denial() keeps in this session''s memory, those first that were not for longest, and answers the list as it then is.';
 comment on function rate_limiter_internal.fold_denial_totals(integer) is 'Sets up to batch_size rows of denial_counts to what clients'' totals of recent_denials have grown to, under the same count_id: one that is handed in again, after a crash of PostgreSQL too, counts once. Answers how many have grown.';
 comment on function rate_limiter_internal.fold_session_denials(integer) is 'Moves up to batch_size rows that sessions wrote from recent_denials to denial_counts, added up by application, minute and reason; answers how many.';
@@ -7693,6 +7738,7 @@ comment on function rate_limiter_internal.lease_amount(timestamp with time zone,
 comment on function rate_limiter_internal.lease_share_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],boolean) is 'How much of one resource an application may lease of what layer 1 has beyond its headroom: while that is short and other applications of the cluster lease too, each earns a share of the refill (rate, a second), equal by tenant and then by application. allowance is null where it is not limited.';
 comment on function rate_limiter_internal.lease_tokens_at(integer,timestamp with time zone,pg_catalog.uuid,numeric,numeric,interval,pg_catalog.text,pg_catalog.uuid) is 'lease_tokens() at a moment of the caller''s choice, null for live.';
 comment on function rate_limiter_internal.leased_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.text) is 'What the open leases of an application hold at a moment, how many there are, and how many holders they have besides the one that asks; revoked leases are not open.';
+comment on function rate_limiter_internal.least_throttled(rate_limiter.token_buckets,timestamp with time zone[],numeric[],numeric) is 'The least that a bucket, full at first, can deny of what was asked by minute, in order: each minute is smooth, so that nothing that flows in is lost and an operation may be admitted in part. debt: how far below zero oversize operations may take it. However the operations of a minute fell, the bucket admits no more up to any minute.';
 comment on function rate_limiter_internal.leaves_layer1_open(rate_limiter.token_buckets[],rate_limiter.token_buckets[],rate_limiter.decision[],numeric[]) is 'Whether a batch of decisions, over buckets as they were looked at, draws on a layer 1 that has enough for all of it: then all but that draw can be done before layer 1 is locked (consume_before_layer1).';
 comment on function rate_limiter_internal.ledger_demand(integer,pg_catalog.uuid,rate_limiter.bucket_type,bigint,bigint,timestamp with time zone,timestamp with time zone) is 'What some ledger rows of a bucket say of what was asked and admitted in the database, by minute, operation (empty where it had no reference) and size class (of a batch, that of its mean). Rows of bandwidth count where no tokens were taken. first_operations: those of the first second of each, which may have had others before.';
 comment on function rate_limiter_internal.ledger_gaps(timestamp with time zone,timestamp with time zone,integer,pg_catalog.uuid,integer,pg_catalog.uuid) is 'verify_ledger() of the owners from one until before another, or until the last where that is null, in the order of their shard keys and ids.';
@@ -7745,6 +7791,8 @@ comment on function rate_limiter_internal.metric_problem(pg_catalog.jsonb) is 'W
 comment on function rate_limiter_internal.metric_unit(pg_catalog.text) is 'The unit of a number of the system; null for counts.';
 comment on function rate_limiter_internal.moment_or_null(pg_catalog.text) is 'The moment that an ISO 8601 text with an offset names; null for anything else.';
 comment on function rate_limiter_internal.most_problems() is 'How many entries of a batch that are refused are told: each of them took a subtransaction.';
+comment on function rate_limiter_internal.most_throttled(rate_limiter.token_buckets,timestamp with time zone[],numeric[],numeric[],numeric) is 'The most that a token or leaky bucket, full at first, can deny of what was asked by minute, in order and each above zero, if no second asked more than the peak of its minute: each minute is the burst that its peak allows, at the worst moment. largest: the dearest operation; what larger ones are denied of themselves is not among it.';
+comment on function rate_limiter_internal.most_throttled_by_window(rate_limiter.token_buckets,timestamp with time zone[],numeric[],numeric[],numeric) is 'What most_throttled() says of other buckets, of a fixed window.';
 comment on function rate_limiter_internal.move_buckets(integer,integer,pg_catalog.uuid) is 'Moves the buckets of layer 2 of an application, its charges, leases and borrowings to another shard key. Decisions that are under way end first; later ones find no bucket, and raise QS409.';
 comment on function rate_limiter_internal.move_charge(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter_internal.bucket_charge[],boolean,numeric,pg_catalog.text,pg_catalog.jsonb) is 'Moves what buckets of a kind were charged by a difference: more is a late charge, less is given back. Answers the charges as they then stand; what capacity cut off of what was given back is gone.';
 comment on function rate_limiter_internal.move_charges(integer,integer,pg_catalog.uuid,timestamp with time zone) is 'Moves charges, late charges, leases and borrowings of an application that ended before a moment to another shard key, but those that others have locked. Answers whether none is left.';
@@ -7784,6 +7832,7 @@ comment on function rate_limiter_internal.period_start(timestamp with time zone,
 comment on function rate_limiter_internal.plan_layer1_draw(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,numeric,numeric,integer) is 'What to draw on layer 1 for a charge, of which a stripe holds so much: what is lacking, and for the stripe its share of prefetch_ms milliseconds of the refill. Only of a token bucket that has it, and nothing of one without a quota.';
 comment on function rate_limiter_internal.prefetched_at(integer,timestamp with time zone) is 'Tokens and bytes of a cluster''s layer 1 that the session''s stripe holds at a moment.';
 comment on function rate_limiter_internal.prepare_to_charge(timestamp with time zone) is 'Before a charge, in a session that waits for the disk at commits or has counted denials: lets the commit go unwaited for as the settings say, and takes along what is counted of denials of an earlier second, as something is written anyway. Answers whether the settings have the commit waited for. Refuses a transaction that is not read committed (QS422).';
+comment on function rate_limiter_internal.preview_quota(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.jsonb,timestamp with time zone,timestamp with time zone) is 'What limits would have throttled of what an application asked in a span of whole minutes, by the record of demand, from full buckets, and what was throttled. Bounds: least takes each minute to be smooth (least_throttled()), most to be the burst that its busiest second allows (most_throttled()). Operations of one row of the record are within a factor of two of each other, as their size class says; those that the record has no name of are taken to be.';
 comment on function rate_limiter_internal.problem(integer,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Why an entry of a batch is refused: with the codes of PostgreSQL in words of the API.';
 comment on function rate_limiter_internal.propose_lease(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.token_buckets[],numeric,numeric,interval,pg_catalog.text) is 'The lease that buckets, as they stand at a moment, can give of what is asked for, what each of them gives, and, where layer 1 is short, what is left of the application''s share of it. An application with 256 open leases gets no further one for a second. Writes nothing. Raises QS422 for a lifetime out of bounds.';
 comment on function rate_limiter_internal.publish_quota_at(timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter.quota_mode,timestamp with time zone,timestamp with time zone,pg_catalog.jsonb,pg_catalog.jsonb,pg_catalog.text,pg_catalog.uuid,boolean,boolean) is 'Puts a quota in force from valid_from (now where null) until valid_to, or until the next one that is scheduled. What was in force then ends there, and goes on afterwards. A part that is neither given nor removed stays as it is. at: null for the clock, read with the locks held. Raises QS403 beyond a ceiling, QS422 where reservations do not fit.';
@@ -7954,6 +8003,7 @@ comment on function rate_limiter_internal.take_available(rate_limiter.token_buck
 comment on function rate_limiter_internal.take_from_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Takes what the session''s stripe pays, or makes an empty stripe where there is none, and locks it either way. generation: that of the stripe, before null for none, and after null where sessions that share it were faster.';
 comment on function rate_limiter_internal.take_metric_changes(pg_catalog.text,timestamp with time zone,integer) is 'Takes the marks of the oldest hours or days that are to be aggregated, up to one that starts at "until", of at most batch_size series.';
 comment on function rate_limiter_internal.tenant_of(pg_catalog.jsonb) is 'The tenant that a row belongs to, by its tenant_id, app_id or user_id; null where it belongs to the whole system.';
+comment on function rate_limiter_internal.throttled_bounds(rate_limiter.token_buckets,timestamp with time zone[],numeric[],numeric[],numeric[],boolean[]) is 'Between what a bucket, full at first, would have denied of rows of the record: amounts of tokens or bytes. may_owe: an operation may have taken it below zero.';
 comment on function rate_limiter_internal.timescale_function(pg_catalog.name) is 'A function of the extension, with the schema that it is in. Raises QS409 without the extension.';
 comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalog.text) is 'Whether the token of this request may use a permission of its account; true where the request came with no such token.';
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';

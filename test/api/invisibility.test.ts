@@ -270,6 +270,7 @@ const actions = [
   `{ usageOverTime(appId: "<app>", ${span}) { startsAt } }`,
   `{ tryQuota(configId: "<quota>", ${span}) { operations } }`,
   `{ tryQuota(appId: "<app>", iops: { iopsLimit: 1 }, ${span}) { operations } }`,
+  `{ previewQuota(appId: "<app>", iops: { iopsLimit: 1 }, ${span}) { operations } }`,
   '{ ceilingUsage(tenantId: "<tenant>") { ceilingId } }',
   '{ compareQuotaVersions(versionId: "<version>", otherVersionId: "<version>") { field } }',
 ];

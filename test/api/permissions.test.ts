@@ -35,6 +35,7 @@ const opened: Readonly<Record<string, readonly string[]>> = {
     `{ whyThrottled(${app}, operation: "list") { verdict } }`,
     `{ shadowReport(${span}) { appId } }`,
     `{ tryQuota(configId: "${never}", ${span}) { operations } }`,
+    `{ previewQuota(${app}, iops: { iopsLimit: 1 }, ${span}) { operations } }`,
   ],
   "metrics:read": [
     `{ usageOverTime(${app}, ${span}) { startsAt } }`,

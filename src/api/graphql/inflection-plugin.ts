@@ -18,6 +18,7 @@ const rowsOf: Readonly<Record<string, string>> = {
   configuration: "ConfiguredObject",
   create_applications: "CreatedApplication",
   preview_alert: "AlertPreview",
+  preview_quota: "QuotaPreview",
   publish_quotas: "PublishedQuota",
   shadow_report: "ShadowTrial",
   top_consumers: "TopConsumer",
