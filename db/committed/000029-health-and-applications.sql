@@ -2,6 +2,529 @@
 --! Hash: sha1:b9a922bdb85fbf1f6379b1976954405afda14e3a
 --! Message: health and applications
 
+-- What quotas would throttle
+--! Included rate_limiter_internal/demand/flow_between.sql
+create or replace function rate_limiter_internal.flow_between(
+  bucket rate_limiter.token_buckets,
+  since timestamptz,
+  until timestamptz
+)
+returns numeric
+language sql
+immutable
+parallel safe
+as $$
+  select case
+    when bucket.calculation_method <> 'fixed_window'
+      then bucket.refill_rate * extract(epoch from until - since)
+    -- A window that starts at since is among them.
+    else bucket.capacity * (
+      ceil(extract(epoch from until) / bucket.burst_duration_seconds)
+      - ceil(extract(epoch from since) / bucket.burst_duration_seconds)
+    )
+  end;
+$$;
+
+comment on function rate_limiter_internal.flow_between(
+  rate_limiter.token_buckets, timestamptz, timestamptz
+) is
+  'Tokens that flow into a bucket in a span that it is empty in, its last moment left out: a '
+  'bucket gains no more.';
+--! EndIncluded rate_limiter_internal/demand/flow_between.sql
+--! Included rate_limiter_internal/demand/least_throttled.sql
+create or replace function rate_limiter_internal.least_throttled(
+  bucket rate_limiter.token_buckets,
+  minutes timestamptz[],
+  asked numeric[],
+  debt numeric
+)
+returns numeric
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  balance numeric := bucket.capacity;
+  throttled numeric := 0;
+  flowed_until timestamptz := minutes[1];
+  next_minute timestamptz;
+  flow numeric;
+  admitted numeric;
+begin
+  for i in 1 .. cardinality(minutes) loop
+    next_minute := minutes[i] + interval '1 minute';
+    balance := least(
+      bucket.capacity,
+      balance + rate_limiter_internal.flow_between(bucket, flowed_until, minutes[i])
+    );
+    flow := rate_limiter_internal.flow_between(bucket, minutes[i], next_minute);
+    admitted := least(asked[i], balance + flow + debt);
+    balance := least(bucket.capacity, balance + flow - admitted);
+    throttled := throttled + asked[i] - admitted;
+    flowed_until := next_minute;
+  end loop;
+  return throttled;
+end;
+$$;
+
+comment on function rate_limiter_internal.least_throttled(
+  rate_limiter.token_buckets, timestamptz[], numeric[], numeric
+) is
+  'The least that a bucket, full at first, can deny of what was asked by minute, in order: each '
+  'minute is smooth, so that nothing that flows in is lost and an operation may be admitted in '
+  'part. debt: how far below zero oversize operations may take it. However the operations of a '
+  'minute fell, the bucket admits no more up to any minute.';
+--! EndIncluded rate_limiter_internal/demand/least_throttled.sql
+--! Included rate_limiter_internal/demand/most_throttled.sql
+create or replace function rate_limiter_internal.most_throttled(
+  bucket rate_limiter.token_buckets,
+  minutes timestamptz[],
+  asked numeric[],
+  peaks numeric[],
+  largest numeric
+)
+returns numeric
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  -- A bucket that denies an operation holds less than the operation needs.
+  usable constant numeric := bucket.capacity - largest;
+  rate constant numeric := bucket.refill_rate;
+  -- What one second is sure to find in it if the one before may have emptied it at its end.
+  each_second constant numeric := least(usable, rate);
+  throttled numeric := 0;
+  -- What was throttled, less the balance.
+  owed numeric := -usable;
+  flowed_until timestamptz := minutes[1];
+  peak numeric;
+  busy_seconds numeric;
+  rest numeric;
+  room numeric;
+  gain numeric;
+  at_most numeric;
+  by_seconds numeric;
+begin
+  for i in 1 .. cardinality(minutes) loop
+    peak := least(peaks[i], asked[i]);
+    busy_seconds := div(asked[i], peak);
+    rest := asked[i] - busy_seconds * peak;
+    -- Operations fall anywhere in their second: two busy seconds may meet.
+    room := usable - least(rate, peak);
+    owed := greatest(
+      owed - rate * extract(epoch from minutes[i] - flowed_until), throttled - usable
+    );
+    by_seconds := throttled + asked[i] - greatest(
+      least(asked[i], throttled - owed),
+      0.5 * (busy_seconds * least(peak, each_second) + least(rest, each_second))
+    );
+    owed := greatest(owed, throttled - greatest(room, 0));
+    gain := least(rate, greatest(room, 0));
+
+    -- The whole minute as one burst, second by second as busy as the busiest.
+    at_most := least(
+      throttled + asked[i],
+      greatest(
+        throttled,
+        owed + peak + (busy_seconds - 1) * greatest(peak - gain, 0) + greatest(rest - gain, 0)
+      )
+    );
+
+    if room <= 0 or by_seconds < at_most then
+      throttled := by_seconds;
+      owed := throttled;
+    else
+      -- The burst again, at the end of the minute.
+      owed := least(at_most, greatest(
+        owed + asked[i] - 60 * rate,
+        at_most - room + busy_seconds * greatest(peak - rate, 0) + greatest(rest - rate, 0)
+      ));
+      throttled := at_most;
+    end if;
+    flowed_until := minutes[i] + interval '1 minute';
+  end loop;
+  return throttled;
+end;
+$$;
+
+comment on function rate_limiter_internal.most_throttled(
+  rate_limiter.token_buckets, timestamptz[], numeric[], numeric[], numeric
+) is
+  'The most that a token or leaky bucket, full at first, can deny of what was asked by minute, in '
+  'order and each above zero, if no second asked more than the peak of its minute: each minute is '
+  'the burst that its peak allows, at the worst moment. largest: the dearest operation; what '
+  'larger ones are denied of themselves is not among it.';
+--! EndIncluded rate_limiter_internal/demand/most_throttled.sql
+--! Included rate_limiter_internal/demand/most_throttled_by_window.sql
+create or replace function rate_limiter_internal.most_throttled_by_window(
+  bucket rate_limiter.token_buckets,
+  minutes timestamptz[],
+  asked numeric[],
+  peaks numeric[],
+  largest numeric
+)
+returns numeric
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  usable constant numeric := bucket.capacity - largest;
+  seconds constant integer := bucket.burst_duration_seconds;
+  throttled numeric := 0;
+  balance numeric := usable;
+  windows_until timestamptz := minutes[1];
+  minute_end timestamptz;
+  in_window numeric;
+  full_windows numeric;
+begin
+  for i in 1 .. cardinality(minutes) loop
+    minute_end := minutes[i] + interval '1 minute';
+    if seconds < 60 then
+      in_window := least(asked[i], peaks[i] * seconds);
+      full_windows := div(asked[i], in_window);
+      throttled := throttled + least(
+        asked[i],
+        full_windows * greatest(in_window - usable, 0)
+        + greatest(asked[i] - full_windows * in_window - usable, 0)
+        -- A window that began in the minute before may have nothing left.
+        + case when mod(extract(epoch from minutes[i]), seconds) = 0 then 0 else usable end
+      );
+    else
+      if rate_limiter_internal.flow_between(
+        bucket, windows_until, minutes[i] + interval '1 microsecond'
+      ) > 0 then
+        balance := usable;
+      end if;
+      throttled := throttled + greatest(asked[i] - balance, 0);
+      balance := greatest(0, -asked[i] + case
+        when rate_limiter_internal.flow_between(
+          bucket, minutes[i] + interval '1 microsecond', minute_end
+        ) > 0 then usable
+        else balance
+      end);
+    end if;
+    windows_until := minute_end;
+  end loop;
+  return throttled;
+end;
+$$;
+
+comment on function rate_limiter_internal.most_throttled_by_window(
+  rate_limiter.token_buckets, timestamptz[], numeric[], numeric[], numeric
+) is 'What most_throttled() says of other buckets, of a fixed window.';
+--! EndIncluded rate_limiter_internal/demand/most_throttled_by_window.sql
+--! Included rate_limiter_internal/demand/throttled_bounds.sql
+create or replace function rate_limiter_internal.throttled_bounds(
+  bucket rate_limiter.token_buckets,
+  minutes timestamptz[],
+  operations numeric[],
+  amounts numeric[],
+  peaks numeric[],
+  are_alike boolean[],
+  out at_least numeric,
+  out at_most numeric,
+  out may_owe boolean
+)
+language plpgsql
+immutable
+parallel safe
+as $$
+declare
+  -- Among larger ones a bucket may stand nearly full and deny: they count as denied.
+  large constant numeric := bucket.capacity / 4;
+  asked record;
+begin
+  with rows as (
+    select
+      r.minute, r.amount, r.peak,
+      least(
+        r.amount,
+        ceil(r.amount / r.operations * case when r.is_alike then 1 else 2 end * 1000000) / 1000000
+      ) as dearest
+    from unnest(minutes, operations, amounts, peaks, are_alike) as r (
+      minute, operations, amount, peak, is_alike
+    )
+    where r.amount > 0
+  ),
+  by_minute as (
+    select
+      r.minute, sum(r.amount) as amount, sum(least(r.amount, r.peak * r.dearest)) as peak,
+      max(r.dearest) as dearest, max(r.dearest) filter (where r.dearest <= large) as largest,
+      sum(r.amount) filter (where r.dearest > large) as of_large
+    from rows as r
+    group by r.minute
+  )
+  select
+    array_agg(m.minute order by m.minute) as minutes,
+    array_agg(m.amount order by m.minute) as amounts,
+    array_agg(m.peak order by m.minute) as peaks,
+    coalesce(sum(m.amount), 0) as total,
+    coalesce(max(m.largest), 0) as largest, coalesce(sum(m.of_large), 0) as of_large,
+    greatest(max(m.dearest) - bucket.capacity, 0) as excess
+  into asked
+  from by_minute as m;
+
+  may_owe := bucket.allow_oversize and coalesce(asked.excess, 0) > 0;
+  if asked.minutes is null then
+    at_least := 0;
+    at_most := 0;
+    return;
+  end if;
+  at_least := rate_limiter_internal.least_throttled(
+    bucket, asked.minutes, asked.amounts, case when may_owe then asked.excess else 0 end
+  );
+  at_most := asked.of_large + case bucket.calculation_method
+    when 'fixed_window' then rate_limiter_internal.most_throttled_by_window(
+      bucket, asked.minutes, asked.amounts, asked.peaks, asked.largest
+    )
+    else rate_limiter_internal.most_throttled(
+      bucket, asked.minutes, asked.amounts, asked.peaks, asked.largest
+    )
+  end;
+  at_most := least(at_most, asked.total);
+end;
+$$;
+
+comment on function rate_limiter_internal.throttled_bounds(
+  rate_limiter.token_buckets, timestamptz[], numeric[], numeric[], numeric[], boolean[]
+) is
+  'Between what a bucket, full at first, would have denied of rows of the record: amounts of '
+  'tokens or bytes. may_owe: an operation may have taken it below zero.';
+--! EndIncluded rate_limiter_internal/demand/throttled_bounds.sql
+--! Included rate_limiter_internal/demand/carried.sql
+create or replace function rate_limiter_internal.carried(
+  amount numeric,
+  amounts numeric[],
+  loads numeric[],
+  are_alike boolean[],
+  is_least boolean
+)
+returns numeric
+language sql
+immutable
+parallel safe
+as $$
+  -- In thirds, which are exact.
+  with parts as (
+    select p.amount, p.load, p.load / p.amount * case when is_least then 1 else -1 end as place
+    from unnest(amounts, loads, are_alike) as r (amount, load, is_alike)
+    -- The uneven half of what a factor of two allows: some carry twice what the others do.
+    cross join lateral (
+      values (3 * r.amount, 3 * r.load, true), (2 * r.amount, r.load, false),
+        (r.amount, 2 * r.load, false)
+    ) as p (amount, load, is_alike)
+    where r.amount > 0
+      and p.is_alike = r.is_alike
+  ),
+  running as (
+    select p.amount, p.load, sum(p.amount) over in_order - p.amount as before
+    from parts as p
+    window in_order as (order by p.place, p.load rows unbounded preceding)
+  )
+  select coalesce(
+    sum(case
+      when r.before + r.amount <= 3 * carried.amount then r.load
+      else r.load * (3 * carried.amount - r.before) / r.amount
+    end),
+    0
+  ) / 3
+  from running as r
+  where r.before < 3 * carried.amount;
+$$;
+
+comment on function rate_limiter_internal.carried(
+  numeric, numeric[], numeric[], boolean[], boolean
+) is
+  'The least, or the most, that some of a list of operations carry (how many they are, or their '
+  'bytes) which have an amount together (of tokens, or bytes). Each row of the list is many, '
+  'alike, or so that none carries for its amount more than twice what another does.';
+--! EndIncluded rate_limiter_internal/demand/carried.sql
+--! Included rate_limiter_internal/demand/preview_quota.sql
+create or replace function rate_limiter_internal.preview_quota(
+  app_id uuid,
+  iops jsonb,
+  bandwidth jsonb,
+  since timestamptz,
+  until timestamptz,
+  out recorded_minutes integer,
+  out operations numeric,
+  out tokens numeric,
+  out bytes numeric,
+  out throttled_operations_before numeric,
+  out throttled_operations_least numeric,
+  out throttled_operations_most numeric,
+  out throttled_bytes_before numeric,
+  out throttled_bytes_least numeric,
+  out throttled_bytes_most numeric
+)
+language plpgsql
+stable
+parallel safe
+as $$
+declare
+  bucket rate_limiter.token_buckets;
+  asked record;
+  amounts numeric[];
+  bounds record;
+begin
+  select
+    count(distinct d.minute)::integer as minutes,
+    coalesce(sum(d.operations), 0) as operations, coalesce(sum(d.tokens), 0) as tokens,
+    coalesce(sum(d.bytes), 0) as bytes,
+    coalesce(sum(d.operations) filter (where d.is_denied), 0) as denied_operations,
+    coalesce(sum(d.bytes) filter (where d.is_denied), 0) as denied_bytes,
+    coalesce(sum(d.operations) filter (where d.size_class = 0), 0) as unsized_operations,
+    array_agg(d.minute) as at, array_agg(d.operations) as by_operations,
+    array_agg(d.tokens) as by_tokens, array_agg(d.bytes) as by_bytes,
+    array_agg(d.peak_operations) as peaks,
+    array_agg(d.operations = 1 or (d.size_class = 0 and d.operation <> '')) as are_alike
+  into asked
+  from rate_limiter_internal.demand_of(
+    rate_limiter_internal.app_shard_key(preview_quota.app_id), preview_quota.app_id, since, until
+  ) as d
+  where d.operations > 0;
+
+  recorded_minutes := asked.minutes;
+  operations := asked.operations;
+  tokens := asked.tokens;
+  bytes := asked.bytes;
+  throttled_operations_before := asked.denied_operations;
+  throttled_bytes_before := asked.denied_bytes;
+  throttled_operations_least := 0;
+  throttled_operations_most := 0;
+  throttled_bytes_least := 0;
+  throttled_bytes_most := 0;
+
+  foreach bucket in array rate_limiter_internal.quota_buckets(iops, bandwidth, since) loop
+    amounts := case bucket.bucket_type
+      when 'iops_l2' then asked.by_tokens
+      else asked.by_bytes
+    end;
+    bounds := rate_limiter_internal.throttled_bounds(
+      bucket, asked.at, asked.by_operations, amounts, asked.peaks, asked.are_alike
+    );
+    -- Each bucket denies at least what it denies alone, and both at most what each does.
+    throttled_operations_least := greatest(
+      throttled_operations_least,
+      ceil(-0.000001 + rate_limiter_internal.carried(
+        bounds.at_least, amounts, asked.by_operations, asked.are_alike, true
+      ))
+    );
+    throttled_operations_most := throttled_operations_most
+      + floor(0.000001 + rate_limiter_internal.carried(
+        bounds.at_most, amounts, asked.by_operations, asked.are_alike, false
+      ))
+      -- Their size may not have been known, which a bucket in debt denies.
+      + case when bounds.may_owe then asked.unsized_operations else 0 end;
+    throttled_bytes_least := greatest(
+      throttled_bytes_least,
+      ceil(-0.000001 + rate_limiter_internal.carried(
+        bounds.at_least, amounts, asked.by_bytes, asked.are_alike, true
+      ))
+    );
+    throttled_bytes_most := throttled_bytes_most
+      + floor(0.000001 + rate_limiter_internal.carried(
+        bounds.at_most, amounts, asked.by_bytes, asked.are_alike, false
+      ));
+  end loop;
+  throttled_operations_most := least(throttled_operations_most, operations);
+  throttled_bytes_most := least(throttled_bytes_most, bytes);
+end;
+$$;
+
+comment on function rate_limiter_internal.preview_quota(
+  uuid, jsonb, jsonb, timestamptz, timestamptz
+) is
+  'What limits would have throttled of what an application asked in a span of whole minutes, by '
+  'the record of demand, from full buckets, and what was throttled. Bounds: least takes each '
+  'minute to be smooth (least_throttled()), most to be the burst that its busiest second allows '
+  '(most_throttled()). Operations of one row of the record are within a factor of two of each '
+  'other, as their size class says; those that the record has no name of are taken to be.';
+--! EndIncluded rate_limiter_internal/demand/preview_quota.sql
+--! Included rate_limiter_admin/demand/preview_quota.sql
+create or replace function rate_limiter_admin.preview_quota(
+  app_id uuid,
+  since timestamptz,
+  until timestamptz,
+  iops rate_limiter_admin.iops_limits default null,
+  bandwidth rate_limiter_admin.bandwidth_limits default null,
+  out recorded_minutes integer,
+  out operations numeric,
+  out tokens numeric,
+  out bytes numeric,
+  out throttled_operations_before numeric,
+  out throttled_operations_least numeric,
+  out throttled_operations_most numeric,
+  out throttled_bytes_before numeric,
+  out throttled_bytes_least numeric,
+  out throttled_bytes_most numeric,
+  out throttled_operations_share_before numeric,
+  out throttled_operations_share_least numeric,
+  out throttled_operations_share_most numeric,
+  out throttled_bytes_share_before numeric,
+  out throttled_bytes_share_least numeric,
+  out throttled_bytes_share_most numeric
+)
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  iops_terms constant jsonb := rate_limiter_internal.complete_iops_limits(iops);
+  bandwidth_terms constant jsonb := rate_limiter_internal.complete_bandwidth_limits(bandwidth);
+begin
+  perform rate_limiter_internal.require_application(preview_quota.app_id, 'quota', 'read');
+  perform rate_limiter_internal.require_permission('metrics', 'read');
+  perform rate_limiter_internal.require_span(since, until, interval '1 day');
+  perform rate_limiter_internal.require_limits(iops_terms, bandwidth_terms, false, false);
+
+  select p.*
+  into recorded_minutes, operations, tokens, bytes, throttled_operations_before,
+    throttled_operations_least, throttled_operations_most, throttled_bytes_before,
+    throttled_bytes_least, throttled_bytes_most
+  from rate_limiter_internal.preview_quota(
+    preview_quota.app_id, iops_terms, bandwidth_terms,
+    -- Minutes that the span holds a part of.
+    date_trunc('minute', since, 'UTC'), until
+  ) as p;
+
+  throttled_operations_share_before :=
+    trunc(throttled_operations_before / nullif(operations, 0), 6);
+  throttled_operations_share_least :=
+    trunc(throttled_operations_least / nullif(operations, 0), 6);
+  throttled_operations_share_most :=
+    ceil(1000000 * throttled_operations_most / nullif(operations, 0)) * 0.000001;
+  throttled_bytes_share_before := trunc(throttled_bytes_before / nullif(bytes, 0), 6);
+  throttled_bytes_share_least := trunc(throttled_bytes_least / nullif(bytes, 0), 6);
+  throttled_bytes_share_most :=
+    ceil(1000000 * throttled_bytes_most / nullif(bytes, 0)) * 0.000001;
+end;
+$$;
+
+comment on function rate_limiter_admin.preview_quota(
+  uuid, timestamptz, timestamptz, rate_limiter_admin.iops_limits,
+  rate_limiter_admin.bandwidth_limits
+) is
+  'What limits would have throttled of all that an application asked in a span of at most a day, '
+  'admitted or denied, by the record of demand, which has it by minute: operations that callers '
+  'decided by leases are among it, where tryQuota knows amounts. Whole minutes, from full buckets, '
+  'by the limits alone. …Before is what was denied at the time, for whatever reason. …Least and '
+  '…Most are bounds, as of a minute only the totals and the busiest second are known: the least '
+  'takes each minute to be smooth, the most to be as bursty as its busiest second allows. Shares '
+  'are parts of 1, null where nothing was asked; recordedMinutes is 0 where nothing is on record. '
+  'Sizes are known by class, within a factor of two; an operation that the database decided '
+  'without a reference counts as those it was recorded with. What was denied and asked again '
+  'counts each time.';
+grant execute on function rate_limiter_admin.preview_quota(
+  uuid, timestamptz, timestamptz, rate_limiter_admin.iops_limits,
+  rate_limiter_admin.bandwidth_limits
+) to rate_limiter_visitor;
+--! EndIncluded rate_limiter_admin/demand/preview_quota.sql
+
 -- Health
 --! Included rate_limiter_internal/health/check_health_url.sql
 create or replace function rate_limiter_internal.check_health_url()
