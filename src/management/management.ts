@@ -17,6 +17,8 @@ export interface Management {
   /** What each bucket says to an operation of an application now. */
   why(path: readonly string[], operation: string, bytes: string): Promise<readonly Verdict[]>;
   usage(path: readonly string[], span: Span): Promise<readonly Usage[]>;
+  /** What limits would have throttled over the last day; null for an application that is not there. */
+  preview(path: readonly string[], limits: QuotaLimits): Promise<QuotaPreview | null>;
   operations(): Promise<readonly string[]>;
 }
 
@@ -153,4 +155,23 @@ export interface Usage {
   readonly denied_operations: string;
   readonly denied_tokens: string;
   readonly denied_bytes: string;
+}
+
+/** Limits as a configuration has them, complete. */
+export interface QuotaLimits {
+  readonly iops?: Readonly<Record<string, unknown>> | null;
+  readonly bandwidth?: Readonly<Record<string, unknown>> | null;
+}
+
+/** What was throttled, and between which bounds limits would have throttled. */
+export interface QuotaPreview {
+  readonly recorded_minutes: number;
+  readonly operations: string;
+  readonly bytes: string;
+  readonly throttled_operations_before: string;
+  readonly throttled_operations_least: string;
+  readonly throttled_operations_most: string;
+  readonly throttled_bytes_before: string;
+  readonly throttled_bytes_least: string;
+  readonly throttled_bytes_most: string;
 }

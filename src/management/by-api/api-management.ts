@@ -4,6 +4,7 @@ import { applyConfiguration, compareConfiguration, readConfiguration } from "./c
 import { usageOverTime, whyThrottled } from "./inspect.ts";
 import { keysOf } from "./keys.ts";
 import { pageSize } from "./pages.ts";
+import { previewQuota } from "./preview.ts";
 import { serviceAccountsOf } from "./service-accounts.ts";
 import { serviceTokensOf } from "./service-tokens.ts";
 import { usersOf } from "./users.ts";
@@ -53,6 +54,7 @@ export function apiManagement(target: ApiTarget): Management {
     },
     why: (path, operation, bytes) => whyThrottled(client, path, operation, bytes),
     usage: (path, span) => usageOverTime(client, path, span),
+    preview: (path, limits) => previewQuota(client, path, limits),
     async operations() {
       type Node = { name: string; isActive: boolean };
       const nodes = await nodesOf<Node>(operations, "operationTypes");

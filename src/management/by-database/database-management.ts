@@ -3,6 +3,7 @@ import type { Management, Setting } from "../management.ts";
 import { applyConfiguration, rehearseConfiguration } from "./apply.ts";
 import { compareConfiguration } from "./compare.ts";
 import { keysIn } from "./keys.ts";
+import { previewQuota } from "./preview.ts";
 import { readConfiguration } from "./read-configuration.ts";
 import { serviceAccountsIn } from "./service-accounts.ts";
 import { serviceTokensIn } from "./service-tokens.ts";
@@ -36,6 +37,7 @@ export function databaseManagement(sql: TransactionSql): Management {
     },
     why: (path, operation, bytes) => whyThrottled(sql, path, operation, bytes),
     usage: (path, span) => usageOverTime(sql, path, span),
+    preview: (path, limits) => previewQuota(sql, path, limits),
     async operations() {
       const rows = await sql<{ name: string }[]>`
         select o.name from rate_limiter.operation_types as o where o.is_active
