@@ -1,5 +1,5 @@
---! Previous: sha1:4d9531722890b661dbeb69965a56b16a9fa4042c
---! Hash: sha1:7cb0e0d74c989a0f079568b086d555d6b7ffacc4
+--! Previous: sha1:7dd442f666e498ccce69c70e2c62fa7b99f4a7a4
+--! Hash: sha1:b55640878cbf25cdc719548711ff48d900fb3f5f
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:7cb0e0d74c989a0f079568b086d555d6b7ffacc4
---! Hash: sha1:adc0f4b048ecfd8852ca5878866994a1c03cf297
+--! Previous: sha1:b55640878cbf25cdc719548711ff48d900fb3f5f
+--! Hash: sha1:88ebc623b95424f6a5da7234233d0562ba471dda
 --! Message: denials
 
 -- Demand

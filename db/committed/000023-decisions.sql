@@ -1,5 +1,5 @@
---! Previous: sha1:adc0f4b048ecfd8852ca5878866994a1c03cf297
---! Hash: sha1:638d72fe62394c46b99afb9da26b47ef86828ab4
+--! Previous: sha1:88ebc623b95424f6a5da7234233d0562ba471dda
+--! Hash: sha1:00671c6447c51f846bdb98e74aa807d22d16f976
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:638d72fe62394c46b99afb9da26b47ef86828ab4
---! Hash: sha1:c3f378d2b16470cfb3f0a93a98b3be4e6b507850
+--! Previous: sha1:00671c6447c51f846bdb98e74aa807d22d16f976
+--! Hash: sha1:8930eed1776a84ab8c0809a3e0955c36c1267d60
 --! Message: costs quota checks and reservations
 
 -- Costs

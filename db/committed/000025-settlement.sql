@@ -1,5 +1,5 @@
---! Previous: sha1:c3f378d2b16470cfb3f0a93a98b3be4e6b507850
---! Hash: sha1:048624e50d86eb1523a46f4d210f4cc5a3eb1162
+--! Previous: sha1:8930eed1776a84ab8c0809a3e0955c36c1267d60
+--! Hash: sha1:6631b1fe40ca6211c1072fd298c131bb0fcb5c59
 --! Message: settlement
 
 -- Settlement

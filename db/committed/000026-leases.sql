@@ -1,5 +1,5 @@
---! Previous: sha1:048624e50d86eb1523a46f4d210f4cc5a3eb1162
---! Hash: sha1:80b7c950fc6bf6e13957ddde4bc54918ca42dff1
+--! Previous: sha1:6631b1fe40ca6211c1072fd298c131bb0fcb5c59
+--! Hash: sha1:ac537f91ba0b1a33da9528c6fbf2112dd564b999
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:80b7c950fc6bf6e13957ddde4bc54918ca42dff1
---! Hash: sha1:dc55fb89bb807aa9fd710caf950fcc1f9dcc6d73
+--! Previous: sha1:ac537f91ba0b1a33da9528c6fbf2112dd564b999
+--! Hash: sha1:34e2e7b7f6e72232c99b3fc88206bfa6f244bcd1
 --! Message: exchanges of leases
 
 -- Exchanges of leases

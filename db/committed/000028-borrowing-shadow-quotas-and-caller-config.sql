@@ -1,5 +1,5 @@
---! Previous: sha1:dc55fb89bb807aa9fd710caf950fcc1f9dcc6d73
---! Hash: sha1:5bdd1a08503b9a3a2b56dee6969cc7d219d27ba4
+--! Previous: sha1:34e2e7b7f6e72232c99b3fc88206bfa6f244bcd1
+--! Hash: sha1:5cd741efe4dfebd26caffb259abe5cf887ba08d9
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

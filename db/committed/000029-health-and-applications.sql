@@ -1,5 +1,5 @@
---! Previous: sha1:5bdd1a08503b9a3a2b56dee6969cc7d219d27ba4
---! Hash: sha1:b9a922bdb85fbf1f6379b1976954405afda14e3a
+--! Previous: sha1:5cd741efe4dfebd26caffb259abe5cf887ba08d9
+--! Hash: sha1:15141d4ffdd3a3b2cc6495ccc35afa19794b516a
 --! Message: health and applications
 
 -- What quotas would throttle

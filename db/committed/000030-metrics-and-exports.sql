@@ -1,5 +1,5 @@
---! Previous: sha1:b9a922bdb85fbf1f6379b1976954405afda14e3a
---! Hash: sha1:f510dd15d285c36a2f1a1d733eff404418e3449e
+--! Previous: sha1:15141d4ffdd3a3b2cc6495ccc35afa19794b516a
+--! Hash: sha1:fbdeabd2d3226a6d41f888b427ea6c36357aeaf4
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:f510dd15d285c36a2f1a1d733eff404418e3449e
---! Hash: sha1:57ec8263a8e21e74fd604518936ded9ddf6986c8
+--! Previous: sha1:fbdeabd2d3226a6d41f888b427ea6c36357aeaf4
+--! Hash: sha1:df65e284d452e1212e8340519f1b44d7bacaec13
 --! Message: alerts
 
 -- Alerts

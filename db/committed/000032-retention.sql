@@ -1,5 +1,5 @@
---! Previous: sha1:57ec8263a8e21e74fd604518936ded9ddf6986c8
---! Hash: sha1:c6b0d7ebb1606e2a8cc6ebba0b0ad06b92da7162
+--! Previous: sha1:df65e284d452e1212e8340519f1b44d7bacaec13
+--! Hash: sha1:14b8e10118f84fae6342470e694572a4f7c11ae7
 --! Message: retention
 
 -- Retention

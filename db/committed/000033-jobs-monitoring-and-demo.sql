@@ -1,5 +1,5 @@
---! Previous: sha1:c6b0d7ebb1606e2a8cc6ebba0b0ad06b92da7162
---! Hash: sha1:6455c3c65526ac82c6d5432bf169e0a8adf7a7ea
+--! Previous: sha1:14b8e10118f84fae6342470e694572a4f7c11ae7
+--! Hash: sha1:9e0b38cce4050736e9249299fceb4ba2baf417ef
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:6455c3c65526ac82c6d5432bf169e0a8adf7a7ea
---! Hash: sha1:8c1f68fed21e5a7308d3e02e796680087216682a
+--! Previous: sha1:9e0b38cce4050736e9249299fceb4ba2baf417ef
+--! Hash: sha1:1f51940209d6fc8a513b16972eb68a705f28592c
 --! Message: configuration
 
 -- Configuration
