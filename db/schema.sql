@@ -4886,7 +4886,7 @@ create function rate_limiter_internal.require_read_committed()
 create function rate_limiter_internal.require_reason(reason text)
   returns void
   language plpgsql immutable parallel safe;
-  -- body a74e5243fd05d4ae
+  -- body a7b188906731b255
 
 create function rate_limiter_internal.require_reservations(at timestamp with time zone, cluster_id uuid)
   returns void
@@ -7916,7 +7916,7 @@ comment on function rate_limiter_internal.require_quota_allowed(timestamp with t
 comment on function rate_limiter_internal.require_quota_mode(rate_limiter.quota_mode,pg_catalog.uuid) is 'Refuses a quota in shadow mode of a user who does not administer the system (QS403), and one for a default (QS422).';
 comment on function rate_limiter_internal.require_quota_owner(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid,pg_catalog.text) is 'Refuses a user who may not do this to the quotas of this application or cluster (QS401, QS403, QS404); only a system administrator limits a cluster, or its applications by default.';
 comment on function rate_limiter_internal.require_read_committed() is 'Refuses a transaction at repeatable read or serializable (QS422), before anything is written: its snapshot is older than the locks that it waits for, and PostgreSQL would end it with 40001 wherever another transaction was faster.';
-comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
+comment on function rate_limiter_internal.require_reason(pg_catalog.text) is 'Raises QS422 where no reason is given, one that is too long to be kept many times, or one that is not shown as it is.';
 comment on function rate_limiter_internal.require_reservations(timestamp with time zone,pg_catalog.uuid) is 'Raises QS422 where the reservations of a cluster''s active applications do not fit one of its quotas in force or scheduled. The caller has locked the applications of the cluster, or its layer 1 (sync_reserves), before it asks.';
 comment on function rate_limiter_internal.require_service_account(pg_catalog.uuid) is 'Raises QS404 for all but an active service account.';
 comment on function rate_limiter_internal.require_span(timestamp with time zone,timestamp with time zone,interval) is 'Raises QS422 unless since is before until, by no more than the longest span.';

@@ -756,11 +756,20 @@ begin
       message = 'reason is longer than 1000 characters',
       hint = 'The history keeps it, and is read with it.';
   end if;
+  if reason ~
+    e'[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'
+  then
+    raise exception using
+      errcode = 'QS422',
+      message = 'reason has characters that turn or hide text',
+      hint = 'Give it on one line, without control characters and marks of direction.';
+  end if;
 end;
 $$;
 
 comment on function rate_limiter_internal.require_reason(text) is
-  'Raises QS422 where no reason is given, or one that is too long to be kept many times.';
+  'Raises QS422 where no reason is given, one that is too long to be kept many times, or '
+  'one that is not shown as it is.';
 grant execute on function rate_limiter_internal.require_reason(text) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_internal/context/require_reason.sql
 --! Included rate_limiter_internal/context/require_span.sql

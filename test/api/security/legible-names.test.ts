@@ -68,6 +68,23 @@ describe.each(Object.entries(makes))("the name of a %s", (_what, make) => {
   });
 });
 
+test("a reason is refused with a character that turns or hides text", async () => {
+  for (const mark of marks) {
+    const { errors } = await as.tenant_admin.ask(
+      `mutation ($app: UUID!, $reason: String!) {
+        publishQuota(input: { appId: $app, reason: $reason, removeBandwidth: true }) {
+          quota { configId }
+        }
+      }`,
+      { app: mine.appId, reason: `a${mark}b` },
+    );
+    expect(errors?.[0]).toMatchObject({
+      message: "reason has characters that turn or hide text",
+      extensions: { code: "QS422" },
+    });
+  }
+});
+
 test("each column that is a name has such a constraint", async () => {
   const rows = await database.sql`
     select format('%s.%s', c.conrelid::regclass, a.attname) as column
