@@ -149,6 +149,22 @@ describe("by the API", () => {
     const again = await both("diff", "-f", file);
     expect(again[1]).toEqual(again[0]);
     expect(again[1].code).toBe(0);
+    await sql`
+      insert into rate_limiter_private.demand
+      select
+        shard_key, app_id, date_trunc('minute', now(), 'UTC') - interval '10 minutes', 'head', 13,
+        false, gen_random_uuid(), 6000, 6000, 6000 * 4096, 100
+      from rate_limiter.applications where name = 'a'
+    `;
+    writeFileSync(
+      file,
+      `tenants: {other: {applications: {a: {cluster: fra-1, quota: {
+        operations: {limit: 2/s, method: leaky_bucket}, bandwidth: 1 MB/s}}}}}`,
+    );
+    const impact = await both("diff", "-f", file, "--impact", "--json");
+    const [ofDatabase, ofApi] = impact.map(({ stdout }) => JSON.parse(stdout));
+    expect(ofApi).toEqual(ofDatabase);
+    expect(impact[1].stdout).toMatch(/"throttled_operations_least":"[1-9]/);
   });
 
   test("a thousand applications are within what the API takes", async () => {
