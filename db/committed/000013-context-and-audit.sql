@@ -1,5 +1,5 @@
 --! Previous: sha1:ad901a4754501442dc9702a0092ee8cbcd11dc4d
---! Hash: sha1:4f5b56adcd19c554c150f641e445e24b5e83dd57
+--! Hash: sha1:f77846a796225edaa01de29a29800e1688d3304f
 --! Message: context and audit
 
 -- Context

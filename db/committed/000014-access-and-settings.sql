@@ -1,5 +1,5 @@
---! Previous: sha1:4f5b56adcd19c554c150f641e445e24b5e83dd57
---! Hash: sha1:64348a3916fe07cc66a05b32820761d28fa503ba
+--! Previous: sha1:f77846a796225edaa01de29a29800e1688d3304f
+--! Hash: sha1:a150c38728d853df76c1598a745d4933c9749c2d
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:64348a3916fe07cc66a05b32820761d28fa503ba
---! Hash: sha1:05db91cf9d077fbd4fe74256a43f86c9a8f2beee
+--! Previous: sha1:a150c38728d853df76c1598a745d4933c9749c2d
+--! Hash: sha1:a26439bce1b1ac779ca3b28611ab6cf3469517e2
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:05db91cf9d077fbd4fe74256a43f86c9a8f2beee
---! Hash: sha1:c5b43e82a0f65dd83f59ff783c0ff04aa475d147
+--! Previous: sha1:a26439bce1b1ac779ca3b28611ab6cf3469517e2
+--! Hash: sha1:f9e34717e3039011aadf38048b6a733f325de395
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:c5b43e82a0f65dd83f59ff783c0ff04aa475d147
---! Hash: sha1:a9dd3dcacd14ddc5fce483b1b3e9cf7aea95d7e6
+--! Previous: sha1:f9e34717e3039011aadf38048b6a733f325de395
+--! Hash: sha1:96269c35c6922c9fcef92252ee7212482686db61
 --! Message: partitions and arithmetic
 
 -- Partitions

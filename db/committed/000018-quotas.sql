@@ -1,5 +1,5 @@
---! Previous: sha1:a9dd3dcacd14ddc5fce483b1b3e9cf7aea95d7e6
---! Hash: sha1:6570dae779a867e2fde5b235c344502835512c53
+--! Previous: sha1:96269c35c6922c9fcef92252ee7212482686db61
+--! Hash: sha1:964c9c9efbe55c0b99eb961a9bcaacf75a7b6e14
 --! Message: quotas
 
 -- Quotas

@@ -1,5 +1,5 @@
---! Previous: sha1:6570dae779a867e2fde5b235c344502835512c53
---! Hash: sha1:a74544aa52352507951a5fe52d4f2bf6f9e55c0a
+--! Previous: sha1:964c9c9efbe55c0b99eb961a9bcaacf75a7b6e14
+--! Hash: sha1:456f732449ada80349c3da8c5f784d4b3d5f117a
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:a74544aa52352507951a5fe52d4f2bf6f9e55c0a
---! Hash: sha1:7dd442f666e498ccce69c70e2c62fa7b99f4a7a4
+--! Previous: sha1:456f732449ada80349c3da8c5f784d4b3d5f117a
+--! Hash: sha1:0a33b03fb34aa126d6089ac1e7d8c2d5d4f0c79f
 --! Message: layer 1
 
 -- Layer 1

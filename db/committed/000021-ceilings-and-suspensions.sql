@@ -1,5 +1,5 @@
---! Previous: sha1:7dd442f666e498ccce69c70e2c62fa7b99f4a7a4
---! Hash: sha1:b55640878cbf25cdc719548711ff48d900fb3f5f
+--! Previous: sha1:0a33b03fb34aa126d6089ac1e7d8c2d5d4f0c79f
+--! Hash: sha1:8a274b56abf8017a01ed6b590ed9b2aff084a8be
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:b55640878cbf25cdc719548711ff48d900fb3f5f
---! Hash: sha1:88ebc623b95424f6a5da7234233d0562ba471dda
+--! Previous: sha1:8a274b56abf8017a01ed6b590ed9b2aff084a8be
+--! Hash: sha1:7bdeafc7b9fdc510ce7bc2b67601b43961c7dad4
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:88ebc623b95424f6a5da7234233d0562ba471dda
---! Hash: sha1:00671c6447c51f846bdb98e74aa807d22d16f976
+--! Previous: sha1:7bdeafc7b9fdc510ce7bc2b67601b43961c7dad4
+--! Hash: sha1:d19416e2ee959adbce4cbac76686a15180778854
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:00671c6447c51f846bdb98e74aa807d22d16f976
---! Hash: sha1:8930eed1776a84ab8c0809a3e0955c36c1267d60
+--! Previous: sha1:d19416e2ee959adbce4cbac76686a15180778854
+--! Hash: sha1:bc73a979f9639bc686fc3d7fc1b3741de1be1cb8
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:8930eed1776a84ab8c0809a3e0955c36c1267d60
---! Hash: sha1:6631b1fe40ca6211c1072fd298c131bb0fcb5c59
+--! Previous: sha1:bc73a979f9639bc686fc3d7fc1b3741de1be1cb8
+--! Hash: sha1:9bcf9bca16659a58b72077daa46618f74f4add43
 --! Message: settlement
 
 -- Settlement

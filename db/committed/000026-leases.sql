@@ -1,5 +1,5 @@
---! Previous: sha1:6631b1fe40ca6211c1072fd298c131bb0fcb5c59
---! Hash: sha1:ac537f91ba0b1a33da9528c6fbf2112dd564b999
+--! Previous: sha1:9bcf9bca16659a58b72077daa46618f74f4add43
+--! Hash: sha1:1091bf18773bb83d85662c3de9209590a1687745
 --! Message: leases
 
 -- Leases

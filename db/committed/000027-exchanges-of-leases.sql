@@ -1,5 +1,5 @@
---! Previous: sha1:ac537f91ba0b1a33da9528c6fbf2112dd564b999
---! Hash: sha1:34e2e7b7f6e72232c99b3fc88206bfa6f244bcd1
+--! Previous: sha1:1091bf18773bb83d85662c3de9209590a1687745
+--! Hash: sha1:cda2995e83c852de1f7acc06e3523b3ca35f9b65
 --! Message: exchanges of leases
 
 -- Exchanges of leases

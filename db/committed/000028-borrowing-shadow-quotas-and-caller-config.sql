@@ -1,5 +1,5 @@
---! Previous: sha1:34e2e7b7f6e72232c99b3fc88206bfa6f244bcd1
---! Hash: sha1:5cd741efe4dfebd26caffb259abe5cf887ba08d9
+--! Previous: sha1:cda2995e83c852de1f7acc06e3523b3ca35f9b65
+--! Hash: sha1:7f56d079cedb3f67fcd925b63b9ecdc1b522b521
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:5cd741efe4dfebd26caffb259abe5cf887ba08d9
---! Hash: sha1:15141d4ffdd3a3b2cc6495ccc35afa19794b516a
+--! Previous: sha1:7f56d079cedb3f67fcd925b63b9ecdc1b522b521
+--! Hash: sha1:036c696c9dd283ffba3f552b3cd7ca2c21050a4e
 --! Message: health and applications
 
 -- What quotas would throttle

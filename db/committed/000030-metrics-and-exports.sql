@@ -1,5 +1,5 @@
---! Previous: sha1:15141d4ffdd3a3b2cc6495ccc35afa19794b516a
---! Hash: sha1:fbdeabd2d3226a6d41f888b427ea6c36357aeaf4
+--! Previous: sha1:036c696c9dd283ffba3f552b3cd7ca2c21050a4e
+--! Hash: sha1:9da79337e80e709080375671cf7d7eda68a2c6d9
 --! Message: metrics and exports
 
 -- Usage

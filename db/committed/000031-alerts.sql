@@ -1,5 +1,5 @@
---! Previous: sha1:fbdeabd2d3226a6d41f888b427ea6c36357aeaf4
---! Hash: sha1:df65e284d452e1212e8340519f1b44d7bacaec13
+--! Previous: sha1:9da79337e80e709080375671cf7d7eda68a2c6d9
+--! Hash: sha1:424ddeaa5f2da68e5ca47ce26f09bbe1ffc2ee51
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:df65e284d452e1212e8340519f1b44d7bacaec13
---! Hash: sha1:14b8e10118f84fae6342470e694572a4f7c11ae7
+--! Previous: sha1:424ddeaa5f2da68e5ca47ce26f09bbe1ffc2ee51
+--! Hash: sha1:dfb100a1d3ccd1bf934397d7b92c7d6a814b9c23
 --! Message: retention
 
 -- Retention

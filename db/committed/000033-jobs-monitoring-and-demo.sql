@@ -1,5 +1,5 @@
---! Previous: sha1:14b8e10118f84fae6342470e694572a4f7c11ae7
---! Hash: sha1:9e0b38cce4050736e9249299fceb4ba2baf417ef
+--! Previous: sha1:dfb100a1d3ccd1bf934397d7b92c7d6a814b9c23
+--! Hash: sha1:aea5c32933a82d1f55ab892699bc6bfb03f8903a
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:9e0b38cce4050736e9249299fceb4ba2baf417ef
---! Hash: sha1:1f51940209d6fc8a513b16972eb68a705f28592c
+--! Previous: sha1:aea5c32933a82d1f55ab892699bc6bfb03f8903a
+--! Hash: sha1:157939ab8710fa9e3c91f9497ce65ef32f4cd762
 --! Message: configuration
 
 -- Configuration
