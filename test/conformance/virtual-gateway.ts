@@ -35,6 +35,22 @@ type Heard = "renewal" | "settlement";
 
 const isOfLease = ({ lease_id }: { lease_id?: string }) => lease_id !== undefined;
 
+/** Answers an exchange of leases, each renewal with this. */
+function answerExchange(
+  [renewed = "[]", settled = "[]"]: readonly string[],
+  granted: typeof lease,
+) {
+  const renewals: Renewal[] = JSON.parse(renewed);
+  const answers = renewals.map(({ next_lease_id }) => ({
+    ...granted,
+    ...(granted === lease && { lease_id: next_lease_id }),
+  }));
+  const rows = [{ answers: JSON.stringify(answers) }];
+  if (answers.length > 0) return { rows, says: "renewal" as const };
+  const hasEnded = JSON.parse(settled).some(isOfLease);
+  return hasEnded ? { rows, says: "settlement" as const } : { rows };
+}
+
 const limit = (bucketType: string, capacity: number) => ({
   ...{ bucket_type: bucketType, mode: "enforce", method: "token_bucket" },
   ...{ capacity: String(capacity), refill_rate: "1000" },
@@ -75,16 +91,7 @@ export async function openGatewayLayer3(): Promise<Layer3World> {
     readonly says?: Heard;
   } {
     if (statement.includes("application_of_key")) return { rows: [config] };
-    if (statement.includes("exchange_leases")) {
-      const renewals: Renewal[] = JSON.parse(parameters[0] ?? "[]");
-      const answers = renewals.map(({ next_lease_id }) => ({
-        ...granted,
-        ...(granted === lease && { lease_id: next_lease_id }),
-      }));
-      const ended = JSON.parse(parameters[1] ?? "[]").filter(isOfLease);
-      const says = answers.length > 0 ? "renewal" : ended.length > 0 ? "settlement" : undefined;
-      return { rows: [{ answers: JSON.stringify(answers) }], ...(says && { says }) };
-    }
+    if (statement.includes("exchange_leases")) return answerExchange(parameters, granted);
     if (statement.includes("settle_lease") && isInVain) {
       const error = { code: "55P03", message: "another transaction holds it" };
       return { error, says: "settlement" };

@@ -43,7 +43,11 @@ describe.skipIf(missing !== undefined)("the console, for those who administer", 
       ...{ channel: "webhook", url: "https://example.org/alerts", secret: "sixteen characters" },
     };
     expect(await rule()).toMatchObject({
-      ...{ threshold_value: 50, duration_seconds: 180, notification_config: { channels: [channel] } },
+      ...{
+        threshold_value: 50,
+        duration_seconds: 180,
+        notification_config: { channels: [channel] },
+      },
     });
 
     await page.getByRole("button", { name: /^Change the alert on Denied operations/ }).click();
@@ -52,7 +56,10 @@ describe.skipIf(missing !== undefined)("the console, for those who administer", 
     await change.getByRole("button", { name: "Change the alert" }).click();
     await page.getByText("Alert changed").waitFor();
     // Where it goes is not told to the page, and stays.
-    expect(await rule()).toMatchObject({ threshold_value: 20, notification_config: { channels: [channel] } });
+    expect(await rule()).toMatchObject({
+      threshold_value: 20,
+      notification_config: { channels: [channel] },
+    });
 
     await page.getByRole("button", { name: /^Delete the alert on Denied operations/ }).click();
     await page.getByRole("button", { name: "Delete the alert", exact: true }).click();

@@ -38,9 +38,7 @@ Examples:
       const { configurationOf } = await import("../../configuration/configuration.ts");
       const { coloured } = await import("../../output/colours.ts");
       const { describeChanges } = await import("../../configuration/describe-changes.ts");
-      const { impactColumns, impactRows, withImpact } = await import(
-        "../../configuration/impact.ts"
-      );
+      const { impactColumns, impactRows, withImpact } = await import("../../management/impact.ts");
       const { printRows } = await import("../../output/print-rows.ts");
       const { withManagement } = await import("../with-management.ts");
       const configuration = configurationOf(await readSources(file));

@@ -55,7 +55,7 @@ export type AlertConfigPatch = {
   thresholdValue?: number | null | undefined;
 };
 
-/** What is told of an alert. */
+/** Which change of an alert is told. */
 export type AlertEvent =
   | 'ACKNOWLEDGED'
   | 'RESOLVED'

@@ -12,7 +12,7 @@ export type AlertChannel =
   | 'SLACK'
   | 'WEBHOOK';
 
-/** What is told of an alert. */
+/** Which change of an alert is told. */
 export type AlertEvent =
   | 'ACKNOWLEDGED'
   | 'RESOLVED'

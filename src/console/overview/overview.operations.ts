@@ -20,7 +20,7 @@ export type AlertSeverity =
   | 'INFO'
   | 'WARNING';
 
-/** Where an alert is. */
+/** How far an alert has come. */
 export type AlertStatus =
   | 'ACKNOWLEDGED'
   | 'RESOLVED'

@@ -1,5 +1,5 @@
-import type { Management, QuotaLimits, QuotaPreview } from "../management/management.ts";
-import type { Change } from "./change.ts";
+import type { Change } from "../configuration/change.ts";
+import type { Management, QuotaLimits, QuotaPreview } from "./management.ts";
 
 /** A change, with what it would have throttled over the last day where it is one of a quota. */
 export interface ChangeWithImpact extends Change {
