@@ -1,6 +1,5 @@
 import { useRef, useState } from "react";
 import { Button } from "../ui/button.tsx";
-import { Meter } from "../ui/meter.tsx";
 import { useTell } from "../ui/toasts.tsx";
 
 interface Span {
@@ -8,39 +7,32 @@ interface Span {
   readonly until: string;
 }
 
-interface Progress {
-  readonly rows: number;
-  readonly of: number;
-}
-
-/** Streams the audit of a span into a file, and shows how far it is. */
+/** Streams the audit of a span into a file, and shows how much there is of it. */
 export function ExportAudit({ since, until }: Span) {
-  const [progress, setProgress] = useState<Progress>();
+  const [rows, setRows] = useState<number>();
   const stopping = useRef<AbortController>(undefined);
   const tell = useTell();
 
   async function run() {
     const stop = new AbortController();
     stopping.current = stop;
-    setProgress({ rows: 0, of: 0 });
+    setRows(0);
     try {
-      const parts = await read({ since, until }, stop.signal, setProgress);
+      const { parts, isCut } = await read({ since, until }, stop.signal, setRows);
       save(new Blob(parts as BlobPart[], { type: "text/csv" }));
-      tell("Audit exported", "The file is among your downloads.");
+      if (isCut) tell("Audit exported in part", "One file takes no more rows: choose less time.");
+      else tell("Audit exported", "The file is among your downloads.");
     } catch (error) {
       if (!stop.signal.aborted) tell("The export failed", String((error as Error).message));
     } finally {
-      setProgress(undefined);
+      setRows(undefined);
     }
   }
 
-  if (progress === undefined) return <Button onClick={run}>Export</Button>;
-  const valueText = `${progress.rows} of ${progress.of} rows`;
+  if (rows === undefined) return <Button onClick={run}>Export</Button>;
   return (
     <div className="row">
-      <Meter label="Rows exported" value={progress.rows} max={progress.of} {...{ valueText }}>
-        <span className="quiet small">{valueText}</span>
-      </Meter>
+      <output className="quiet small">{rows} rows exported</output>
       <Button kind="quiet" onClick={() => stopping.current?.abort()}>
         Stop
       </Button>
@@ -53,22 +45,23 @@ const newLine = 10;
 async function read(
   span: Span,
   signal: AbortSignal,
-  tellProgress: (progress: Progress) => void,
-): Promise<Uint8Array[]> {
+  tellRows: (rows: number) => void,
+): Promise<{ readonly parts: Uint8Array[]; readonly isCut: boolean }> {
   const query = new URLSearchParams({ ...span });
   const headers = { "x-cookie-session": "use" };
   const answer = await fetch(`/export/audit.csv?${query}`, { headers, signal });
   if (!answer.ok || answer.body === null) throw new Error(`The answer was ${answer.status}.`);
-  const of = Number(answer.headers.get("x-total-rows"));
+  // Nothing is counted ahead, and browsers do not show trailers.
+  const most = Number(answer.headers.get("x-row-limit"));
   const parts: Uint8Array[] = [];
   // The first line names the columns.
   let rows = -1;
   for (const reader = answer.body.getReader(); ; ) {
     const { done, value } = await reader.read();
-    if (done) return parts;
+    if (done) return { parts, isCut: rows >= most };
     parts.push(value);
     rows += value.reduce((count, byte) => count + (byte === newLine ? 1 : 0), 0);
-    tellProgress({ rows: Math.min(Math.max(rows, 0), of), of });
+    tellRows(Math.max(rows, 0));
   }
 }
 
