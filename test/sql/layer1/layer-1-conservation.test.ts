@@ -320,6 +320,8 @@ test("no caller is admitted more than layer 1 gave, whatever it asks", {
       run(sql as unknown as Sql, world),
     );
   };
-  await fc.assert(fc.asyncProperty(scenario, holds), { numRuns: 150 });
-  expect(admissions).toBeGreaterThan(500);
+  await fc.assert(fc.asyncProperty(scenario, holds), {
+    numRuns: process.env.QOS_TEST_FULL ? 150 : 60,
+  });
+  expect(admissions).toBeGreaterThan(200);
 });
