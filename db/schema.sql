@@ -5222,7 +5222,7 @@ create function rate_limiter_internal.stripe_holds(stripe rate_limiter_internal.
 create function rate_limiter_internal.suspend(tenant_id uuid, app_id uuid, api_key_id uuid, reason text, until timestamp with time zone)
   returns rate_limiter.suspensions
   language plpgsql volatile parallel unsafe;
-  -- body db47baed0c77d15b
+  -- body 0a6b73b23b0cd31a
 
 create function rate_limiter_internal.suspended_until(tenant_id uuid, app_id uuid)
   returns timestamp with time zone

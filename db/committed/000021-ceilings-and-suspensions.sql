@@ -1,5 +1,5 @@
 --! Previous: sha1:0a33b03fb34aa126d6089ac1e7d8c2d5d4f0c79f
---! Hash: sha1:8a274b56abf8017a01ed6b590ed9b2aff084a8be
+--! Hash: sha1:5cb7e405ee62cb220ec11561bcb374d03aaa392a
 --! Message: ceilings and suspensions
 
 -- Ceilings
@@ -1346,7 +1346,7 @@ begin
   values (tenant_id, app_id, api_key_id, reason, at, until)
   returning s.* into suspension;
 
-  -- Of a key that is held there is no part to stop at once.
+  -- A key that is held has no part that could be stopped at once.
   if locked.is_whole or api_key_id is null then
     perform rate_limiter_internal.sync_suspension(suspension, locked.app_ids);
   end if;

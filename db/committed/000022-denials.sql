@@ -1,5 +1,5 @@
---! Previous: sha1:8a274b56abf8017a01ed6b590ed9b2aff084a8be
---! Hash: sha1:7bdeafc7b9fdc510ce7bc2b67601b43961c7dad4
+--! Previous: sha1:5cb7e405ee62cb220ec11561bcb374d03aaa392a
+--! Hash: sha1:5d4157d303da9ff3d98964cfb7b8cc7098b944bb
 --! Message: denials
 
 -- Demand

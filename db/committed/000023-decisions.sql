@@ -1,5 +1,5 @@
---! Previous: sha1:7bdeafc7b9fdc510ce7bc2b67601b43961c7dad4
---! Hash: sha1:d19416e2ee959adbce4cbac76686a15180778854
+--! Previous: sha1:5d4157d303da9ff3d98964cfb7b8cc7098b944bb
+--! Hash: sha1:65d65f7244bd53fa247e52cccb3e5cc223be1a8e
 --! Message: decisions
 
 -- Decisions

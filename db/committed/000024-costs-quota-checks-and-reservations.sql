@@ -1,5 +1,5 @@
---! Previous: sha1:d19416e2ee959adbce4cbac76686a15180778854
---! Hash: sha1:bc73a979f9639bc686fc3d7fc1b3741de1be1cb8
+--! Previous: sha1:65d65f7244bd53fa247e52cccb3e5cc223be1a8e
+--! Hash: sha1:0d705c8125f837a2a3a2e2bb61dfa0d6cb2287da
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:bc73a979f9639bc686fc3d7fc1b3741de1be1cb8
---! Hash: sha1:9bcf9bca16659a58b72077daa46618f74f4add43
+--! Previous: sha1:0d705c8125f837a2a3a2e2bb61dfa0d6cb2287da
+--! Hash: sha1:4664c1a5c7fe9900cff5f0ade66814227de54aa5
 --! Message: settlement
 
 -- Settlement

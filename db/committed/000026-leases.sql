@@ -1,5 +1,5 @@
---! Previous: sha1:9bcf9bca16659a58b72077daa46618f74f4add43
---! Hash: sha1:1091bf18773bb83d85662c3de9209590a1687745
+--! Previous: sha1:4664c1a5c7fe9900cff5f0ade66814227de54aa5
+--! Hash: sha1:78b438a21e1ab2b16d37e65a48dbfcfcfd1016b6
 --! Message: leases
 
 -- Leases

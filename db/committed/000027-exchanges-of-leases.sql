@@ -1,5 +1,5 @@
---! Previous: sha1:1091bf18773bb83d85662c3de9209590a1687745
---! Hash: sha1:cda2995e83c852de1f7acc06e3523b3ca35f9b65
+--! Previous: sha1:78b438a21e1ab2b16d37e65a48dbfcfcfd1016b6
+--! Hash: sha1:74d4d5101d48919a0d1e0c323a57cd10518b31bf
 --! Message: exchanges of leases
 
 -- Exchanges of leases

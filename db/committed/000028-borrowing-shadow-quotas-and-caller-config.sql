@@ -1,5 +1,5 @@
---! Previous: sha1:cda2995e83c852de1f7acc06e3523b3ca35f9b65
---! Hash: sha1:7f56d079cedb3f67fcd925b63b9ecdc1b522b521
+--! Previous: sha1:74d4d5101d48919a0d1e0c323a57cd10518b31bf
+--! Hash: sha1:7ba3436eb707ba622639960eea1a6cbaf6f1da93
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

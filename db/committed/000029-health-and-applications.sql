@@ -1,5 +1,5 @@
---! Previous: sha1:7f56d079cedb3f67fcd925b63b9ecdc1b522b521
---! Hash: sha1:036c696c9dd283ffba3f552b3cd7ca2c21050a4e
+--! Previous: sha1:7ba3436eb707ba622639960eea1a6cbaf6f1da93
+--! Hash: sha1:3d9ed87daf7c9f75643f5ae179a195702d9cc2c0
 --! Message: health and applications
 
 -- What quotas would throttle

@@ -1,5 +1,5 @@
---! Previous: sha1:036c696c9dd283ffba3f552b3cd7ca2c21050a4e
---! Hash: sha1:9da79337e80e709080375671cf7d7eda68a2c6d9
+--! Previous: sha1:3d9ed87daf7c9f75643f5ae179a195702d9cc2c0
+--! Hash: sha1:41cc024af1f9fd1db2e19bb9f00c5d41435a1410
 --! Message: metrics and exports
 
 -- Usage

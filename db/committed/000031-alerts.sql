@@ -1,5 +1,5 @@
---! Previous: sha1:9da79337e80e709080375671cf7d7eda68a2c6d9
---! Hash: sha1:424ddeaa5f2da68e5ca47ce26f09bbe1ffc2ee51
+--! Previous: sha1:41cc024af1f9fd1db2e19bb9f00c5d41435a1410
+--! Hash: sha1:c7343b173feea7fbbeeb56b28a6638b6568a9ac8
 --! Message: alerts
 
 -- Alerts

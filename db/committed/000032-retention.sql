@@ -1,5 +1,5 @@
---! Previous: sha1:424ddeaa5f2da68e5ca47ce26f09bbe1ffc2ee51
---! Hash: sha1:dfb100a1d3ccd1bf934397d7b92c7d6a814b9c23
+--! Previous: sha1:c7343b173feea7fbbeeb56b28a6638b6568a9ac8
+--! Hash: sha1:e9357390f0bd85bd65b244bdf6f9a8ec11078797
 --! Message: retention
 
 -- Retention

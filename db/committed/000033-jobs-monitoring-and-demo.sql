@@ -1,5 +1,5 @@
---! Previous: sha1:dfb100a1d3ccd1bf934397d7b92c7d6a814b9c23
---! Hash: sha1:aea5c32933a82d1f55ab892699bc6bfb03f8903a
+--! Previous: sha1:e9357390f0bd85bd65b244bdf6f9a8ec11078797
+--! Hash: sha1:90bfd8fb88cd4f8ba07bc6509f07331c770e09da
 --! Message: jobs monitoring and demo
 
 -- Jobs

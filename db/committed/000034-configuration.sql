@@ -1,5 +1,5 @@
---! Previous: sha1:aea5c32933a82d1f55ab892699bc6bfb03f8903a
---! Hash: sha1:157939ab8710fa9e3c91f9497ce65ef32f4cd762
+--! Previous: sha1:90bfd8fb88cd4f8ba07bc6509f07331c770e09da
+--! Hash: sha1:a27b35ac32dc2917983db772de9bb4a311e85e57
 --! Message: configuration
 
 -- Configuration

@@ -3,7 +3,7 @@ import type { Management, QuotaLimits, QuotaPreview } from "./management.ts";
 
 /** A change, with what it would have throttled over the last day where it is one of a quota. */
 export interface ChangeWithImpact extends Change {
-  /** Null where there is no record: a new application, or one that asked nothing. */
+  /** Null where nothing is on record: a new application, or one that asked nothing. */
   readonly impact?: QuotaPreview | null;
 }
 

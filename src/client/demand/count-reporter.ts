@@ -5,7 +5,7 @@ import type { Counts } from "../store/exchange-leases.ts";
 import type { Store } from "../store/store.ts";
 import { Demand } from "./demand.ts";
 
-/** How long denial counts wait for a lease call to piggyback on. */
+/** How long denial counts wait for a call about leases that takes them along. */
 const reportAfterMs = 1_000;
 
 /** Counts what this process decides by itself for one application, and reports it. */

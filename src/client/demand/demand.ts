@@ -11,11 +11,15 @@ type Cell = Float64Array & { 0: number; 1: number; 2: number; 3: number };
 /** Of one operation, by size class. */
 type Cells = (Cell | undefined)[];
 
-interface Total {
+/** What is counted together. */
+interface Counted {
   readonly minute: string;
   readonly operation: string;
   readonly sizeClass: number;
   readonly isDenied: boolean;
+}
+
+interface Total extends Counted {
   operations: number;
   tokens: number;
   bytes: number;
@@ -41,7 +45,7 @@ export class Demand {
   readonly #admitted = new Map<string, Cells>();
   readonly #denied = new Map<string, Cells>();
   readonly #totals = new Map<string, Total>();
-  #changed = new Set<string>();
+  readonly #changed = new Set<Total>();
   #addedUpAt = Number.NEGATIVE_INFINITY;
 
   count(operation: string, size: number, tokens: number, isDenied = false, times = 1): void {
@@ -58,8 +62,7 @@ export class Demand {
 
   /** A minute is over, and no call took it along. */
   isDue(epochMs: number): boolean {
-    for (const key of this.#changed) {
-      const { minute = "" } = this.#totals.get(key) ?? {};
+    for (const { minute } of this.#changed) {
       if (epochMs - Date.parse(minute) >= minuteMs + longestWaitMs) return true;
     }
     return false;
@@ -78,22 +81,23 @@ export class Demand {
   /** Totals for a call: of minutes that are over, or all. Null for none. */
   take(epochMs: number, isAll: boolean): readonly CountRow[] | null {
     const rows: CountRow[] = [];
-    for (const key of this.#changed) {
-      const total = this.#totals.get(key);
-      const isOver = total === undefined || epochMs - Date.parse(total.minute) >= minuteMs;
+    for (const total of this.#changed) {
+      const isOver = epochMs - Date.parse(total.minute) >= minuteMs;
       if (!isAll && !isOver) continue;
       if (rows.length === mostInCall) break;
-      this.#changed.delete(key);
-      if (total !== undefined) rows.push(this.#rowOf(total));
+      this.#changed.delete(total);
+      rows.push(this.#rowOf(total));
     }
     return rows.length === 0 ? null : rows;
   }
 
   /** The call failed: they go with the next one. */
   putBack(rows: readonly CountRow[] | null): void {
-    for (const { minute, operation, size_class: sizeClass, is_denied: isDenied } of rows ?? []) {
-      const key = `${minute} ${operation} ${sizeClass} ${isDenied}`;
-      if (this.#totals.has(key)) this.#changed.add(key);
+    for (const row of rows ?? []) {
+      const total = this.#totals.get(
+        keyOf(row.minute, row.operation, row.size_class, row.is_denied),
+      );
+      if (total !== undefined) this.#changed.add(total);
     }
   }
 
@@ -109,8 +113,8 @@ export class Demand {
     }
   }
 
-  #add(of: Pick<Total, "minute" | "operation" | "sizeClass" | "isDenied">, cell: Cell): void {
-    const key = `${of.minute} ${of.operation} ${of.sizeClass} ${of.isDenied}`;
+  #add(of: Counted, cell: Cell): void {
+    const key = keyOf(of.minute, of.operation, of.sizeClass, of.isDenied);
     const total = this.#totals.get(key) ?? { ...of, operations: 0, tokens: 0, bytes: 0, peak: 0 };
     cell[3] += cell[0];
     total.operations = sum(total.operations, cell[0]);
@@ -120,7 +124,7 @@ export class Demand {
     cell.fill(0, 0, 3);
     if (!this.#totals.has(key) && this.#totals.size >= mostTotals) return;
     this.#totals.set(key, total);
-    this.#changed.add(key);
+    this.#changed.add(total);
   }
 
   #cellsOf(operation: string, isDenied: boolean): Cells {
@@ -141,11 +145,16 @@ export class Demand {
   }
 
   #forgetOld(epochMs: number): void {
-    for (const [key, { minute }] of this.#totals) {
-      const isOver = Math.abs(epochMs - Date.parse(minute)) > longestMinuteMs;
-      if (isOver && !this.#changed.has(key)) this.#totals.delete(key);
+    for (const [key, total] of this.#totals) {
+      const isOver = Math.abs(epochMs - Date.parse(total.minute)) > longestMinuteMs;
+      if (isOver && !this.#changed.has(total)) this.#totals.delete(key);
     }
   }
+}
+
+/** Minute, operation, size class and verdict. */
+function keyOf(...parts: readonly unknown[]): string {
+  return parts.join(" ");
 }
 
 function cellOf(cells: Cells, size: number): Cell {

@@ -185,8 +185,8 @@ describe("a name", () => {
   test("that has none is refused, one with public ones is let through", async () => {
     const nobody = makeAddressGuard([], answering().resolve);
     await expect(nobody("example.org")).rejects.toBeInstanceOf(PermanentFailure);
-    const somebody = makeAddressGuard([], answering(isPublic).resolve);
-    await expect(somebody("example.org")).resolves.toEqual([isPublic]);
+    const guard = makeAddressGuard([], answering(isPublic).resolve);
+    await expect(guard("example.org")).resolves.toEqual([isPublic]);
   });
 
   test("whose address changes after it was judged is asked at the one that was judged", async () => {
