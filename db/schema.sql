@@ -3992,7 +3992,7 @@ create function rate_limiter_internal.limits_in_force_at(at timestamp with time 
 
 create function rate_limiter_internal.literal_address(host text)
   returns inet
-  language plpgsql immutable parallel safe;
+  language plpgsql immutable parallel safe strict;
   -- body bd17c4cca8c463be
 
 create function rate_limiter_internal.live_quotas(at timestamp with time zone, owner_ids uuid[])

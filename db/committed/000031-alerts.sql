@@ -1,5 +1,5 @@
 --! Previous: sha1:41cc024af1f9fd1db2e19bb9f00c5d41435a1410
---! Hash: sha1:c7343b173feea7fbbeeb56b28a6638b6568a9ac8
+--! Hash: sha1:3446db84592f5112876e55b33d5a0a3f0ebef0eb
 --! Message: alerts
 
 -- Alerts
@@ -381,6 +381,7 @@ create or replace function rate_limiter_internal.literal_address(host text)
 returns inet
 language plpgsql
 immutable
+strict
 parallel safe
 as $$
 declare

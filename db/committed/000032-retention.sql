@@ -1,5 +1,5 @@
---! Previous: sha1:c7343b173feea7fbbeeb56b28a6638b6568a9ac8
---! Hash: sha1:e9357390f0bd85bd65b244bdf6f9a8ec11078797
+--! Previous: sha1:3446db84592f5112876e55b33d5a0a3f0ebef0eb
+--! Hash: sha1:c44d1db2024852e0d60b86b6566242d643d08d23
 --! Message: retention
 
 -- Retention

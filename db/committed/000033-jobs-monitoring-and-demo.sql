@@ -1,5 +1,5 @@
---! Previous: sha1:e9357390f0bd85bd65b244bdf6f9a8ec11078797
---! Hash: sha1:90bfd8fb88cd4f8ba07bc6509f07331c770e09da
+--! Previous: sha1:c44d1db2024852e0d60b86b6566242d643d08d23
+--! Hash: sha1:7f6fc80bdb3dbbf52a1c3db271d7b11a2e07d0e9
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:90bfd8fb88cd4f8ba07bc6509f07331c770e09da
---! Hash: sha1:a27b35ac32dc2917983db772de9bb4a311e85e57
+--! Previous: sha1:7f6fc80bdb3dbbf52a1c3db271d7b11a2e07d0e9
+--! Hash: sha1:89658661dec00f8f11152803f5548134450b20f4
 --! Message: configuration
 
 -- Configuration

@@ -111,6 +111,15 @@ describe("the health check", () => {
     }
   });
 
+  test.each(["{", "\ud800", "http://", "http://:80/", ""])(
+    "is refused where no host can be read: %o",
+    async (healthCheckUrl) => {
+      const asked = { clusterId: mine.clusterId, patch: { healthCheckUrl } };
+      const { errors } = await as.system_admin.ask(update, asked);
+      expect(errors).toMatchObject([{ extensions: { code: "QS422" } }]);
+    },
+  );
+
   test("starts from unknown at another address, or none; its result cannot be set by hand", async () => {
     const { updateCluster } = await dataOf(
       as.system_admin.ask(update, { clusterId: theirs.clusterId, patch: { healthCheckUrl: null } }),
