@@ -8,6 +8,7 @@ import { listen } from "../http/listen.ts";
 import { logFor } from "../log.ts";
 import { connect } from "../postgres/connect.ts";
 import { handlePoolErrors } from "../postgres/handle-pool-errors.ts";
+import { requireOneSession } from "../postgres/require-one-session.ts";
 import { withSessionSettings } from "../postgres/url.ts";
 import { logIgnored, pgConfig } from "../postgres/url-drivers.ts";
 import { urlTarget } from "../postgres/url-target.ts";
@@ -50,6 +51,11 @@ export const startApi: StartApi = async ({ databaseUrl, host, port, jwtSecretFil
   const environment = env ?? process.env;
   const settings = apiSettings(environment);
   const keys = signingKeys(environment, jwtSecretFile);
+  await requireOneSession(
+    databaseUrl,
+    "Give the API a direct connection to the server: it listens for changes and keeps statements " +
+      "prepared. Gateways and clients may go through the pooler.",
+  );
   const sql = connect(databaseUrl, {
     // After a failover a connection may lead to a server that is read-only: none lasts long.
     max_lifetime: 10,

@@ -15,6 +15,7 @@ import { leaseChecks } from "./workloads/lease-checks.ts";
 import { ledgerLarge, ledgerMillion, ledgerTenMillion } from "./workloads/ledger-growth.ts";
 import { offeredFromNode } from "./workloads/offered-from-node.ts";
 import { freshPartitions, yearOfPartitions } from "./workloads/partitions.ts";
+import { pooledClients, sharedPool } from "./workloads/pooled.ts";
 import { replayed } from "./workloads/replayed.ts";
 import * as sql from "./workloads/sql-workloads.ts";
 
@@ -66,9 +67,10 @@ export const ratios: readonly Ratio[] = [
   plain("drift", 0.95, drift),
 ];
 
-/** Reported without a goal. They have databases of their own to make: not with --quick. */
+/** Reported without a goal. */
 export const comparisons: readonly Ratio[] = [
   over("year_of_partitions_vs_fresh", undefined, yearOfPartitions, freshPartitions),
+  over("pooled_clients_vs_shared_pool", undefined, pooledClients, sharedPool),
 ];
 
 /** The figure of one workload over that of another, both of the same round. */

@@ -19,6 +19,8 @@ alter role qos_gateway set default_transaction_isolation = 'read committed';
 
 -- A decision locks buckets until its transaction ends: one that is left open would stop others.
 alter role qos_gateway set idle_in_transaction_session_timeout = '5s';
+-- Of a connection that does not say it itself: PgBouncer drops what the gateway asks for.
+alter role qos_gateway set statement_timeout = '800ms';
 
 -- No log of statements may show them.
 set log_statement = 'none';

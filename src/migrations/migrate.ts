@@ -1,6 +1,7 @@
 import { migrate as applyCommitted, watch } from "graphile-migrate";
 import { logFor } from "../log.ts";
 import { withConnection } from "../postgres/connect.ts";
+import { requireOneSession } from "../postgres/require-one-session.ts";
 import { databaseOf } from "../postgres/url.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { currentIsEmpty } from "./current.ts";
@@ -9,7 +10,7 @@ import { harden } from "./harden.ts";
 import { closeLibraryPools } from "./library-pools.ts";
 import { lockMigrations } from "./migration-lock.ts";
 import { requireKnownHistory } from "./require-known-history.ts";
-import { requireOneSession, requireRole } from "./require-one-session.ts";
+import { requireRole } from "./require-role.ts";
 import { migrateSettings, withOwnerConnection } from "./settings.ts";
 import { migrateWorkerSchema } from "./worker-schema.ts";
 
@@ -23,7 +24,11 @@ const usualWaitMs = 10 * 60_000;
  * rate_limiter_owner, or to make the roles. Safe to run from many processes at once.
  */
 export async function migrate(url: string, { waitMs = usualWaitMs } = {}): Promise<void> {
-  await requireOneSession(url);
+  await requireOneSession(
+    url,
+    "Migrate by a direct connection to the server, or by the pooler's port for whole sessions. " +
+      "Nothing was changed.",
+  );
   await withConnection(url, async (sql) => {
     await lockMigrations(sql, waitMs);
     await withConnection(url, async (login) => {

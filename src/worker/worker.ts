@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { serveHealthAndMetrics } from "../http/health-and-metrics.ts";
 import { logFor } from "../log.ts";
+import { requireOneSession } from "../postgres/require-one-session.ts";
 import { announceProcess } from "../processes/announce-process.ts";
 import type { Service, StartWorker } from "../service.ts";
 import { workerDeclaration } from "../settings/worker.ts";
@@ -23,6 +24,11 @@ const spareConnections = 4;
 export const startWorker: StartWorker = async ({ databaseUrl, http, env }) => {
   const settings = workerSettings(env);
   const { concurrency } = settings;
+  await requireOneSession(
+    databaseUrl,
+    "Give the worker a direct connection to the server: it listens for jobs and holds locks of its " +
+      "session. Gateways and clients may go through the pooler.",
+  );
   const { pool, interrupt, close } = openPool(databaseUrl, concurrency + spareConnections);
   const register = new Registry();
   const started: (() => Promise<void>)[] = [close];

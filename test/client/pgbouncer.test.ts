@@ -1,12 +1,14 @@
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { type PgBouncer, pgbouncerProgram, startPgBouncer } from "../../src/bench/pgbouncer.ts";
 import { createBatchingClient, createLimiter } from "../../src/client/index.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { unlessRequired } from "../harness/required.ts";
-import { type PgBouncer, pgbouncerProgram, startPgBouncer } from "./pgbouncer.ts";
 import { silent } from "./silent.ts";
 import { addQuota, type ClientWorld, charged, makeWorld } from "./world.ts";
 
+/** Which take turns. */
+const twoSessions = { default_pool_size: 2, reserve_pool_size: 0, server_round_robin: 1 };
 const isMissing = pgbouncerProgram === undefined;
 unlessRequired(
   isMissing ? "pgbouncer is not installed (.ci/packages lists what to install)" : undefined,
@@ -18,7 +20,7 @@ describe.skipIf(isMissing)("PgBouncer in transaction mode", async () => {
   let world: ClientWorld;
 
   beforeAll(async () => {
-    pooler = await startPgBouncer(database.urlAs("rate_limiter_app"));
+    pooler = await startPgBouncer(database.urlAs("rate_limiter_app"), twoSessions);
   });
   afterAll(() => pooler?.stop());
 

@@ -31,12 +31,17 @@ interface Compose {
 
 const read = (path: string) => readFileSync(projectPath(path), "utf8");
 const compose = parse(read("docker-compose.yml")) as Compose;
-const services = Object.entries(compose.services);
+/** What lies on top of it. */
+const withPooler = parse(read("src/deploy/pooler/compose.yml")) as Pick<Compose, "services">;
+const services = Object.entries({
+  pooler: withPooler.services.pooler as Service,
+  ...compose.services,
+});
 /** These run to their end; all others are to stay healthy. */
 const once = ["migrate", "logins", "seed"];
 
 test("everything that the product consists of is there", () => {
-  expect(services.map(([name]) => name).sort()).toEqual(
+  expect(Object.keys(compose.services).sort()).toEqual(
     [
       ...["postgres", "migrate", "logins", "seed", "api", "worker", "gateway", "upstream"],
       ...["prometheus", "grafana"],
@@ -81,7 +86,7 @@ describe.each(services)("%s", (name, service) => {
     expect(service.build.context).toBe(".");
     const lines = read(service.build.dockerfile).split("\n");
     expect(lines.find((line) => line.startsWith("FROM"))).toMatch(
-      /:\d+\.\d+\.\d+[\w.-]*( AS \w+)?$/,
+      /:\d+\.\d+(\.\d+)?[\w.-]*( AS \w+)?$/,
     );
     for (const line of lines.filter((one) => /^COPY (?!--from)/.test(one))) {
       for (const source of line.split(" ").slice(1, -1)) {
@@ -199,6 +204,26 @@ test("the store belongs to the user that writes it, and the health of the databa
 
 test("the gateway's base image has opm", () => {
   expect(read("src/deploy/gateway.Dockerfile")).toMatch(/^FROM openresty\/openresty:\S+-fat$/m);
+});
+
+test("the gateway goes through the pooler at its port, and its login has what sessions start with", () => {
+  const { pooler, gateway } = withPooler.services;
+  const ini = read("src/deploy/pooler/pgbouncer.ini");
+  const { QOS_DATABASE_HOST, QOS_DATABASE_PORT, ...rest } = gateway?.environment ?? {};
+  expect(QOS_DATABASE_HOST).toBe("pooler");
+  expect(ini).toContain(`\nlisten_port = ${QOS_DATABASE_PORT}\n`);
+  expect(pooler?.healthcheck?.test.at(-1)).toContain(`/${QOS_DATABASE_PORT}`);
+  expect(rest).toEqual({ QOS_DATABASE_STATEMENT_TIMEOUT_MS: "0" });
+  expect(Object.keys(gateway?.depends_on ?? {})).toEqual(["pooler"]);
+  const script = read("src/deploy/pooler/run-pooler.sh");
+  execFileSync("sh", ["-n"], { input: script });
+  expect(script).toContain(/^auth_file = (.*)$/m.exec(ini)?.[1]);
+  expect(script).toContain(`"${compose.services.gateway?.environment?.QOS_DATABASE_USER}"`);
+  const logins = read("src/deploy/logins.sql");
+  for (const name of ["default_transaction_isolation", "statement_timeout"]) {
+    expect(ini).toMatch(new RegExp(`^ignore_startup_parameters = .*${name}`, "m"));
+    expect(logins).toContain(`alter role qos_gateway set ${name} = `);
+  }
 });
 
 test("roles that the logins are members of exist", () => {

@@ -1,22 +1,14 @@
-import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { pgbouncerProgram, startPgBouncer } from "../../src/bench/pgbouncer.ts";
 import { migrate } from "../../src/migrations/migrate.ts";
-import { serverAccount } from "../../src/postgres/account.ts";
 import { withConnection } from "../../src/postgres/connect.ts";
-import { freePort } from "../../src/postgres/free-port.ts";
 import { withDatabase } from "../../src/postgres/url.ts";
 import { createDatabase, unlessRequired } from "../harness/index.ts";
 
 const database = await createDatabase();
 const isMissing =
-  unlessRequired(
-    spawnSync("pgbouncer", ["--version"]).status === 0 ? undefined : "pgbouncer is not installed",
-  ) !== undefined;
+  unlessRequired(pgbouncerProgram === undefined ? "pgbouncer is not installed" : undefined) !==
+  undefined;
 
 /** A database of this server without our schema. */
 async function emptyDatabase(): Promise<string> {
@@ -30,49 +22,14 @@ async function emptyDatabase(): Promise<string> {
   return withDatabase(database.url, name);
 }
 
-/** Debian's PgBouncer before the database; its passwords are those of the URL. */
+/** Debian's PgBouncer before the database. */
 async function startPooler(url: string, mode: string, ignored: string): Promise<string> {
-  const { hostname, port, username, password } = new URL(url);
-  const folder = mkdtempSync(join(tmpdir(), "pooler-"));
-  chmodSync(folder, 0o755);
-  const own = await freePort();
-  const users = join(folder, "users.txt");
-  const secret = decodeURIComponent(password);
-  writeFileSync(users, `"${decodeURIComponent(username)}" "${secret}"\n`, { mode: 0o644 });
-  const config = join(folder, "pgbouncer.ini");
-  writeFileSync(
-    config,
-    `[databases]
-* = host=${hostname} port=${port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${own}
-unix_socket_dir =
-auth_type = plain
-auth_file = ${users}
-pool_mode = ${mode}
-default_pool_size = 4
-ignore_startup_parameters = ${ignored}
-`,
-  );
-  const child = spawn("pgbouncer", [config], { stdio: "ignore", ...serverAccount() });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-    rmSync(folder, { recursive: true });
+  const pooler = await startPgBouncer(url, {
+    ...{ pool_mode: mode, ignore_startup_parameters: ignored },
+    default_pool_size: 4,
   });
-  while (!(await answers(own))) await sleep(20);
-  const pooled = new URL(url);
-  pooled.hostname = "127.0.0.1";
-  pooled.port = String(own);
-  return pooled.href;
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
-  });
+  onTestFinished(pooler.stop);
+  return pooler.url;
 }
 
 async function locksOf(url: string): Promise<number> {
