@@ -3544,6 +3544,11 @@ create function rate_limiter_internal.denial_at(shard_key integer, at timestamp 
   language plpgsql stable parallel restricted;
   -- body 7864324a2b95ce98
 
+create function rate_limiter_internal.denied_kinds(config_id uuid)
+  returns TABLE(is_bandwidth boolean)
+  language sql stable parallel safe;
+  -- body 835f0056ae441bff
+
 create function rate_limiter_internal.drain_target(drain rate_limiter_private.partition_drains, moment timestamp with time zone)
   returns text
   language sql immutable parallel safe;
@@ -4532,7 +4537,7 @@ create function rate_limiter_internal.quota_version_of(config_id uuid, at timest
 create function rate_limiter_internal.quota_warnings(config_id uuid)
   returns text[]
   language sql stable parallel safe;
-  -- body 2b5fde9dce073485
+  -- body 9640d7847ddb7da2
 
 create function rate_limiter_internal.quotas_needed(shard_key integer, app_id uuid, cluster_id uuid DEFAULT NULL::uuid, OUT iops boolean, OUT bandwidth boolean, OUT expected rate_limiter.bucket_type[])
   returns record
@@ -7308,7 +7313,7 @@ comment on function rate_limiter.lease_tokens(pg_catalog.uuid,numeric,numeric,in
 comment on function rate_limiter.limits_in_force(pg_catalog.uuid) is 'What limits an application now, for those who spend leases: {"cluster_id", "changes_in_ms", "limits": [{"bucket_type", "mode", "method", "capacity", "refill_rate", "window_seconds", "reserved_by_others"}]}. reserved_by_others: of a cluster''s rate, absent for none. changes_in_ms: until the next change that is known, null for none. Raises QS404 for an unknown application, QS403 for an inactive one or an inactive tenant.';
 comment on function rate_limiter.operation_costs() is 'What operations cost where an application has no cost rule of its own.';
 comment on function rate_limiter.processes_is_silent(rate_limiter.processes) is 'Whether it has missed three reports: it is gone without a word, or does not reach the database.';
-comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is 'What surprises about these limits: operations that can never pass at their usual size, by name, and leases that are always empty.';
+comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is 'What surprises about these limits: operations that can never pass at their usual size, by name, leases that are always empty, and a kind that is denied for want of limits of it.';
 comment on function rate_limiter.record_bandwidth_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known bytes_read, bytes_written, avg_throughput_mbps, peak_throughput_mbps, connection_count, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_iops_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples of a gateway, as record_metrics() does: timestamp (the end of the interval), and as known read_ops, write_ops, error_count, avg_latency_ms, p95_latency_ms, p99_latency_ms, tags, metric_id. Answers the samples that were wrong, by position.';
 comment on function rate_limiter.record_metrics(pg_catalog.uuid,pg_catalog.jsonb,pg_catalog.text) is 'Stores up to 1000 samples: [{"timestamp": "2026-01-01T00:00:00Z", "metric_name": "queue_depth", "value": 7, "unit": "requests", "tags": {}, "metric_id": "…"}], the last three as wanted. A value is from -1e30 to 1e30, tags take up to 4096 bytes. What is wrong with one keeps the others from nothing: it is answered by its position. A sample sent again is stored once: the same metric_id, or without one the same content of the same reporter (by default the address and application_name of the session). Raises QS404, QS403 as consume(), QS422 for an invalid batch.';
@@ -7657,6 +7662,7 @@ comment on function rate_limiter_internal.defer_ceilings() is 'From now on requi
 comment on function rate_limiter_internal.define_series(pg_catalog.name,pg_catalog.regclass[],pg_catalog.text) is 'Has the view that functions read samples through read one table, or two while rows move from the second to the first; what is written goes to the first then.';
 comment on function rate_limiter_internal.demand_of(integer,pg_catalog.uuid,timestamp with time zone,timestamp with time zone) is 'What an application asked in a span of whole minutes, admitted and denied, as of now: counted by callers, by the ledger, and denied in the database (operation empty, at their mean size, all in one second at worst).';
 comment on function rate_limiter_internal.denial_at(integer,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,numeric,numeric) is 'The denial of an operation whose application''s buckets cannot pay for it: names the first one that is short, and waits for the slowest. Null where they can after all, as a bucket can that takes an oversize charge, and where consume_locked() has to look closer: what an oversize charge waits for at layer 1 depends on its tenant.';
+comment on function rate_limiter_internal.denied_kinds(pg_catalog.uuid) is 'The kinds that an application''s quota has no limits of, though the application is denied without: no default quota of its cluster has them for as long as the quota is in force.';
 comment on function rate_limiter_internal.drain_target(rate_limiter_private.partition_drains,timestamp with time zone) is 'The table that a row of the default partition is copied to while that is drained.';
 comment on function rate_limiter_internal.draw_layer1(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter_internal.layer1_draw,integer) is 'Takes a draw out of the cluster''s bucket as it is when its row is locked, in one statement with its ledger row. False where others were faster and it is no longer there.';
 comment on function rate_limiter_internal.draw_layer1_for(timestamp with time zone,rate_limiter.transaction_type,rate_limiter_internal.bucket_charge[],rate_limiter_internal.bucket_charge[],pg_catalog.jsonb) is 'Takes out of layer-1 buckets, in one row each, what was decided before they are locked here: batches that leave them open (leaves_layer1_open), and leases as if they were full (with_full_layer1). Raises QS425 (raise_layer1_short) where one has less beyond its headroom; for leases (asked: what they asked for) also where that would have been less than asked because layer 1 is short or much of it is leased.';
@@ -7847,7 +7853,7 @@ comment on function rate_limiter_internal.quota_since(timestamp with time zone,r
 comment on function rate_limiter_internal.quota_snapshot_at(integer,timestamp with time zone,pg_catalog.uuid,rate_limiter.bucket_type,rate_limiter.quota_mode,pg_catalog.uuid) is 'What quotas mean for one bucket at a moment: always one row, its capacity null where none is in force, and quota_valid_until the moment of the next change. The refill rate of a fixed window is its limit. cluster_id: of a reserve, which is in force while its cluster''s quota is.';
 comment on function rate_limiter_internal.quota_spans(timestamp with time zone,pg_catalog.uuid,boolean) is 'What enforcing quotas of an application say of one kind from a moment on, span by span, whichever versions say it.';
 comment on function rate_limiter_internal.quota_version_of(pg_catalog.uuid,timestamp with time zone) is 'The version of a quota that was the latest at a moment.';
-comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
+comment on function rate_limiter_internal.quota_warnings(pg_catalog.uuid) is 'What surprises about a quota, in words: the operations that can never pass at their usual size (one unit_quantum), leases that are always empty, and a kind of which the application is denied for want of limits. Empty where nothing does.';
 comment on function rate_limiter_internal.quotas_needed(integer,pg_catalog.uuid,pg_catalog.uuid) is 'Of which kinds an application is denied while no enforcing quota is in force, and the buckets that its decisions have to find: of layer 1 those of the cluster, while it is on it.';
 comment on function rate_limiter_internal.raise_layer1_short() is 'Undoes what was decided as if layer 1 had enough: raises QS425, which the caller of these decisions catches.';
 comment on function rate_limiter_internal.random_token() is '256 random bits as 43 characters of base64url.';

@@ -1,5 +1,5 @@
 --! Previous: sha1:65d65f7244bd53fa247e52cccb3e5cc223be1a8e
---! Hash: sha1:0d705c8125f837a2a3a2e2bb61dfa0d6cb2287da
+--! Hash: sha1:c229b278684950347f455fd08d90f8a91efa7bd4
 --! Message: costs quota checks and reservations
 
 -- Costs
@@ -1048,6 +1048,42 @@ comment on function rate_limiter_internal.check_quota(
   'Raises QS422 for limits of operations above max_capacity of their cluster, and for limits '
   'under which no operation could ever pass. The owner''s row is locked by the caller.';
 --! EndIncluded rate_limiter_internal/quota_checks/check_quota.sql
+--! Included rate_limiter_internal/quota_checks/denied_kinds.sql
+create or replace function rate_limiter_internal.denied_kinds(config_id uuid)
+returns table (is_bandwidth boolean)
+language sql
+stable
+parallel safe
+as $$
+  select kind.is_bandwidth
+  from rate_limiter.quota_configs as c
+  join rate_limiter.applications as a on a.app_id = c.app_id
+  left join rate_limiter.iops_quotas as i on i.config_id = c.config_id
+  left join rate_limiter.bandwidth_quotas as b on b.config_id = c.config_id
+  cross join (values (false), (true)) as kind (is_bandwidth)
+  where c.config_id = denied_kinds.config_id
+    and c.mode = 'enforce'
+    and c.is_active
+    and case when kind.is_bandwidth then b.config_id else i.config_id end is null
+    and rate_limiter_internal.needs_quota(a.tenant_id, a.cluster_id, kind.is_bandwidth)
+    and not (
+      select
+        coalesce(range_agg(tstzrange(d.valid_from, d.valid_to)), '{}')
+          -- What is over is empty, and contained in anything.
+          @> (tstzrange(c.valid_from, c.valid_to) * tstzrange(statement_timestamp(), null))
+      from rate_limiter.quota_configs as d
+      left join rate_limiter.iops_quotas as di on di.config_id = d.config_id
+      left join rate_limiter.bandwidth_quotas as db on db.config_id = d.config_id
+      where d.default_cluster_id = a.cluster_id
+        and d.is_active
+        and case when kind.is_bandwidth then db.config_id else di.config_id end is not null
+    );
+$$;
+
+comment on function rate_limiter_internal.denied_kinds(uuid) is
+  'The kinds that an application''s quota has no limits of, though the application is denied '
+  'without: no default quota of its cluster has them for as long as the quota is in force.';
+--! EndIncluded rate_limiter_internal/quota_checks/denied_kinds.sql
 --! Included rate_limiter_internal/quota_checks/quota_warnings.sql
 create or replace function rate_limiter_internal.quota_warnings(config_id uuid)
 returns text[]
@@ -1110,13 +1146,22 @@ as $$
       and o.unit_quantum > q.bandwidth_capacity
         + case when q.allow_oversize then q.bandwidth_debt else 0 end
     group by q.allow_oversize, q.bandwidth_capacity
+    union all
+    select 4, format(
+      'Without %s limits, operations that %s are denied (no_quota): no default quota of the '
+      'cluster stands in for all of the time.',
+      case when d.is_bandwidth then 'bandwidth' else 'IOPS' end,
+      case when d.is_bandwidth then 'move bytes' else 'cost tokens' end
+    )
+    from rate_limiter_internal.denied_kinds(quota_warnings.config_id) as d
   )
   select coalesce(array_agg(f.warning order by f.number), '{}') from found as f;
 $$;
 
 comment on function rate_limiter_internal.quota_warnings(uuid) is
   'What surprises about a quota, in words: the operations that can never pass at their usual '
-  'size (one unit_quantum), and leases that are always empty. Empty where nothing does.';
+  'size (one unit_quantum), leases that are always empty, and a kind of which the application is '
+  'denied for want of limits. Empty where nothing does.';
 --! EndIncluded rate_limiter_internal/quota_checks/quota_warnings.sql
 --! Included rate_limiter/quota_checks/quota_configs_warnings.sql
 create or replace function rate_limiter.quota_configs_warnings(quota rate_limiter.quota_configs)
@@ -1141,7 +1186,7 @@ $$;
 
 comment on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs) is
   'What surprises about these limits: operations that can never pass at their usual size, by '
-  'name, and leases that are always empty.';
+  'name, leases that are always empty, and a kind that is denied for want of limits of it.';
 grant execute on function rate_limiter.quota_configs_warnings(rate_limiter.quota_configs)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter/quota_checks/quota_configs_warnings.sql

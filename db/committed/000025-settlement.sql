@@ -1,5 +1,5 @@
---! Previous: sha1:0d705c8125f837a2a3a2e2bb61dfa0d6cb2287da
---! Hash: sha1:4664c1a5c7fe9900cff5f0ade66814227de54aa5
+--! Previous: sha1:c229b278684950347f455fd08d90f8a91efa7bd4
+--! Hash: sha1:0f235aeda03a9d00e258fb8762810abda8e101a7
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:4664c1a5c7fe9900cff5f0ade66814227de54aa5
---! Hash: sha1:78b438a21e1ab2b16d37e65a48dbfcfcfd1016b6
+--! Previous: sha1:0f235aeda03a9d00e258fb8762810abda8e101a7
+--! Hash: sha1:8f137141d5c4da6bb35e05543c8a2b50dcf9e599
 --! Message: leases
 
 -- Leases

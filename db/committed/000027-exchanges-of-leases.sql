@@ -1,5 +1,5 @@
---! Previous: sha1:78b438a21e1ab2b16d37e65a48dbfcfcfd1016b6
---! Hash: sha1:74d4d5101d48919a0d1e0c323a57cd10518b31bf
+--! Previous: sha1:8f137141d5c4da6bb35e05543c8a2b50dcf9e599
+--! Hash: sha1:4dbd243777a76346b5abd660ae6e64bbb93a5250
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:74d4d5101d48919a0d1e0c323a57cd10518b31bf
---! Hash: sha1:7ba3436eb707ba622639960eea1a6cbaf6f1da93
+--! Previous: sha1:4dbd243777a76346b5abd660ae6e64bbb93a5250
+--! Hash: sha1:bf29782da834adeffa4946659c6bfe19e4bc728b
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

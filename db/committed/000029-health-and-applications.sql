@@ -1,5 +1,5 @@
---! Previous: sha1:7ba3436eb707ba622639960eea1a6cbaf6f1da93
---! Hash: sha1:3d9ed87daf7c9f75643f5ae179a195702d9cc2c0
+--! Previous: sha1:bf29782da834adeffa4946659c6bfe19e4bc728b
+--! Hash: sha1:48621b3cc068af9d73de687f4e44b7412ae1d1e6
 --! Message: health and applications
 
 -- What quotas would throttle

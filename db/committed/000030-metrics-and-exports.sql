@@ -1,5 +1,5 @@
---! Previous: sha1:3d9ed87daf7c9f75643f5ae179a195702d9cc2c0
---! Hash: sha1:41cc024af1f9fd1db2e19bb9f00c5d41435a1410
+--! Previous: sha1:48621b3cc068af9d73de687f4e44b7412ae1d1e6
+--! Hash: sha1:5606b22e394fe5f3b509f4723d7de7b8e196cc67
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:41cc024af1f9fd1db2e19bb9f00c5d41435a1410
---! Hash: sha1:3446db84592f5112876e55b33d5a0a3f0ebef0eb
+--! Previous: sha1:5606b22e394fe5f3b509f4723d7de7b8e196cc67
+--! Hash: sha1:a01be6ff879e3d3e28d2f7bd9aa7dbaf73bbb053
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:3446db84592f5112876e55b33d5a0a3f0ebef0eb
---! Hash: sha1:c44d1db2024852e0d60b86b6566242d643d08d23
+--! Previous: sha1:a01be6ff879e3d3e28d2f7bd9aa7dbaf73bbb053
+--! Hash: sha1:7bee356f55334e790b016ee1e4cf9c407466305b
 --! Message: retention
 
 -- Retention

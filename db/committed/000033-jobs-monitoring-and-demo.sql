@@ -1,5 +1,5 @@
---! Previous: sha1:c44d1db2024852e0d60b86b6566242d643d08d23
---! Hash: sha1:7f6fc80bdb3dbbf52a1c3db271d7b11a2e07d0e9
+--! Previous: sha1:7bee356f55334e790b016ee1e4cf9c407466305b
+--! Hash: sha1:8d45113013a10c81a6de11f8928272454c36e1e5
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:7f6fc80bdb3dbbf52a1c3db271d7b11a2e07d0e9
---! Hash: sha1:89658661dec00f8f11152803f5548134450b20f4
+--! Previous: sha1:8d45113013a10c81a6de11f8928272454c36e1e5
+--! Hash: sha1:db073542bd452b4b3c82b7f1bf3eaf5d180d723e
 --! Message: configuration
 
 -- Configuration

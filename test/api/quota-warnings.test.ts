@@ -14,6 +14,17 @@ const schedule = `mutation ($input: ScheduleQuotaInput!) {
 
 let appId = "";
 
+// What an application has no limits for, the default of its cluster limits: no warning of that.
+await dataOf(
+  operator.ask(publish, {
+    input: {
+      ...{ reason: "default", defaultClusterId: mine.clusterId },
+      iops: { iopsLimit: 1000 },
+      bandwidth: { bandwidthLimitBps: "10000000" },
+    },
+  }),
+);
+
 beforeEach(async () => {
   appId = await newApplication();
 });
@@ -105,6 +116,47 @@ describe("publishQuota warns of", () => {
     expect(await warningsOf({ iops })).toEqual([
       "Leases are always empty: min_reserve of 20 leaves nothing of the capacity of 20.",
     ]);
+  });
+
+  describe("a kind that is not limited, of which the application needs a quota:", () => {
+    const iops = { iopsLimit: 100 };
+    const bandwidth = { bandwidthLimitBps: "10000000" };
+    const without = (kind: string, denied: string) =>
+      `Without ${kind} limits, operations ${denied} are denied (no_quota): no default quota of ` +
+      "the cluster stands in for all of the time.";
+
+    /** Under a ceiling of both kinds, on a cluster without a default. */
+    async function needy() {
+      const tenant = await makeTenant(database, `needy-${appId}`);
+      const [row] = await database.sql`
+        insert into rate_limiter.applications (tenant_id, cluster_id, name)
+        values (${tenant.tenantId}, ${tenant.clusterId}, 'needy')
+        returning app_id
+      `;
+      return { ...tenant, needy: { appId: row?.app_id } };
+    }
+
+    test("under a ceiling of both, either half by itself, and neither of both", async () => {
+      const { needy: owner } = await needy();
+      expect(await warningsOf({ iops }, owner)).toEqual([without("bandwidth", "that move bytes")]);
+      expect(await warningsOf({ bandwidth, removeIops: true }, owner)).toEqual([
+        without("IOPS", "that cost tokens"),
+      ]);
+      expect(await warningsOf({ iops, bandwidth }, owner)).toEqual([]);
+    });
+
+    test("is told of no kind that a default quota limits for as long", async () => {
+      const { clusterId, needy: owner } = await needy();
+      const shorter = { validTo: "2100-01-01T00:00:00Z" };
+      await warningsOf({ bandwidth, ...shorter }, { defaultClusterId: clusterId });
+      expect(await warningsOf({ iops, ...shorter }, owner)).toEqual([]);
+      expect(await warningsOf({ iops }, owner)).toEqual([without("bandwidth", "that move bytes")]);
+    });
+
+    test("is told of no candidate, which denies nothing", async () => {
+      const { needy: owner } = await needy();
+      expect(await warningsOf({ iops, mode: "SHADOW" }, owner)).toEqual([]);
+    });
   });
 
   test("the same of a cluster's quota, by the costs of what it hosts", async () => {
