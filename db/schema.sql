@@ -3880,7 +3880,7 @@ create function rate_limiter_internal.is_system_admin()
 create function rate_limiter_internal.issue_invitation(user_id uuid, expires_at timestamp with time zone, OUT invitation_id uuid, OUT token text)
   returns record
   language plpgsql volatile parallel unsafe;
-  -- body 639f96e3de5a6f87
+  -- body 450538d2b83e444d
 
 create function rate_limiter_internal.judge_entry(at timestamp with time zone, kind text, operations bigint, tokens numeric, bytes numeric, INOUT buckets rate_limiter.token_buckets[], OUT throttled bigint, OUT short_tokens numeric, OUT short_bytes numeric, OUT reasons jsonb, OUT wait_ms bigint)
   returns record
@@ -4792,6 +4792,11 @@ create function rate_limiter_internal.require_few_new_applications(tenant_id uui
   returns void
   language plpgsql volatile parallel unsafe;
   -- body 4b07bc91db4e689d
+
+create function rate_limiter_internal.require_few_new_invitations(user_id uuid)
+  returns void
+  language plpgsql volatile parallel unsafe;
+  -- body 97526d2593766bc1
 
 create function rate_limiter_internal.require_few_scheduled_quotas(owner_id uuid, mode rate_limiter.quota_mode)
   returns void
@@ -7903,6 +7908,7 @@ comment on function rate_limiter_internal.require_expired(pg_catalog.text,timest
 comment on function rate_limiter_internal.require_export(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid) is 'Refuses who may not export metrics or audit rows (QS401, QS403), a span that is too long (QS422), and an application that is not to be seen (QS404).';
 comment on function rate_limiter_internal.require_few_alerts() is 'Trigger: refuses people more alerts of an application than one job evaluates for it (QS422).';
 comment on function rate_limiter_internal.require_few_new_applications(pg_catalog.uuid) is 'Raises QS403 where the people of a tenant created as many applications in 24 hours as the setting new_applications_per_day allows: the buckets of each are full once, and a loop would take more than any ceiling.';
+comment on function rate_limiter_internal.require_few_new_invitations(pg_catalog.uuid) is 'Raises QS403 where the people of a user''s tenant made as many invitations in 24 hours as the setting new_invitations_per_day allows: each is a mail in the operator''s name, and a loop would flood its receiver.';
 comment on function rate_limiter_internal.require_few_scheduled_quotas(pg_catalog.uuid,rate_limiter.quota_mode) is 'Raises QS422 where an owner has as many quotas in the future as it may have.';
 comment on function rate_limiter_internal.require_fixed_quotas(timestamp with time zone,pg_catalog.uuid,pg_catalog.jsonb) is 'Raises QS403 where fixed_quotas() of an application are not what they were before.';
 comment on function rate_limiter_internal.require_giver(pg_catalog.uuid,bigint) is 'Raises QS404 where a review found nothing that a user has given.';

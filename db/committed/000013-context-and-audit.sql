@@ -1,5 +1,5 @@
---! Previous: sha1:ad901a4754501442dc9702a0092ee8cbcd11dc4d
---! Hash: sha1:f77846a796225edaa01de29a29800e1688d3304f
+--! Previous: sha1:fe16b58ce1c92feb89cf0b12927601661a83cf14
+--! Hash: sha1:d6bd74c8ffb8efc88c2e067b9e5bbf0d4a730285
 --! Message: context and audit
 
 -- Context

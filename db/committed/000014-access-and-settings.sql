@@ -1,5 +1,5 @@
---! Previous: sha1:f77846a796225edaa01de29a29800e1688d3304f
---! Hash: sha1:a150c38728d853df76c1598a745d4933c9749c2d
+--! Previous: sha1:d6bd74c8ffb8efc88c2e067b9e5bbf0d4a730285
+--! Hash: sha1:c0c346e20d469e96d0fe86e376ce1572f846ad65
 --! Message: access and settings
 
 -- Access
@@ -855,6 +855,56 @@ comment on function rate_limiter_internal.require_tenant_of_users(uuid) is
   'The tenant that the signed-in user may make users in: its own where none is named. Raises '
   'QS401, QS403 or QS404.';
 --! EndIncluded rate_limiter_internal/access/require_tenant_of_users.sql
+--! Included rate_limiter_internal/access/require_few_new_invitations.sql
+create or replace function rate_limiter_internal.require_few_new_invitations(user_id uuid)
+returns void
+language plpgsql
+volatile
+parallel unsafe
+as $$
+declare
+  most constant integer := rate_limiter_internal.setting_integer('new_invitations_per_day');
+  home_id uuid;
+  made bigint;
+begin
+  if rate_limiter_internal.is_system_admin() then
+    return;
+  end if;
+  -- Else requests at once would count without each other.
+  select t.tenant_id
+  into home_id
+  from rate_limiter.users as u
+  join rate_limiter.tenants as t on t.tenant_id = u.tenant_id
+  where u.user_id = require_few_new_invitations.user_id
+  for no key update of t;
+
+  -- In the audit, as invitations go with their users, which the inviter can delete.
+  select count(*)
+  into made
+  from (
+    select
+    from rate_limiter_audit.audit_logs as l
+    where l.tenant_id = home_id
+      and l.created_at > clock_timestamp() - interval '1 day'
+      and l.entity_type = 'invitations'
+      and l.action = 'insert'
+    limit most
+  ) as counted;
+  if made >= most then
+    raise exception using
+      errcode = 'QS403',
+      message = 'too many new invitations',
+      detail = format('made in 24 hours: %s, most: %s', made, most),
+      hint = 'Use the invitations that there are, wait, or ask the operator.';
+  end if;
+end;
+$$;
+
+comment on function rate_limiter_internal.require_few_new_invitations(uuid) is
+  'Raises QS403 where the people of a user''s tenant made as many invitations in 24 hours as the '
+  'setting new_invitations_per_day allows: each is a mail in the operator''s name, and a loop '
+  'would flood its receiver.';
+--! EndIncluded rate_limiter_internal/access/require_few_new_invitations.sql
 --! Included rate_limiter_internal/access/issue_invitation.sql
 create or replace function rate_limiter_internal.issue_invitation(
   user_id uuid,
@@ -890,6 +940,7 @@ begin
       hint = 'Give a moment no later than that, or none.';
   end if;
 
+  perform rate_limiter_internal.require_few_new_invitations(issue_invitation.user_id);
   perform rate_limiter_private.revoke_invitations(issue_invitation.user_id);
   token := 'qsi_' || rate_limiter_internal.random_token();
 
@@ -902,12 +953,14 @@ begin
   )
   returning i.invitation_id into invitation_id;
 
-  -- Of a named queue the workers run one job at a time. The worker makes the token of the mail
-  -- when it sends it: no row and no job ever has one.
+  -- Of a named queue the workers run one job at a time: those of a tenant hold up no other's. The
+  -- worker makes the token of the mail when it sends it: no row and no job ever has one.
   perform graphile_worker.add_job(
     'send_invitation', json_build_object('invitation_id', invitation_id),
-    queue_name => 'invitations', max_attempts => 8, flags => array['delivery']
-  );
+    queue_name => 'invitations_of_' || u.tenant_id, max_attempts => 8, flags => array['delivery']
+  )
+  from rate_limiter.users as u
+  where u.user_id = issue_invitation.user_id;
 end;
 $$;
 

@@ -1,5 +1,5 @@
---! Previous: sha1:a150c38728d853df76c1598a745d4933c9749c2d
---! Hash: sha1:a26439bce1b1ac779ca3b28611ab6cf3469517e2
+--! Previous: sha1:c0c346e20d469e96d0fe86e376ce1572f846ad65
+--! Hash: sha1:63aa1f464da0b3f9013a02979c6b6d59223986ef
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:a26439bce1b1ac779ca3b28611ab6cf3469517e2
---! Hash: sha1:f9e34717e3039011aadf38048b6a733f325de395
+--! Previous: sha1:63aa1f464da0b3f9013a02979c6b6d59223986ef
+--! Hash: sha1:c03e4e967599172212488870438e27c6690cda31
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:f9e34717e3039011aadf38048b6a733f325de395
---! Hash: sha1:96269c35c6922c9fcef92252ee7212482686db61
+--! Previous: sha1:c03e4e967599172212488870438e27c6690cda31
+--! Hash: sha1:eeda3897395c32ff3638970cda6e67f681f40963
 --! Message: partitions and arithmetic
 
 -- Partitions

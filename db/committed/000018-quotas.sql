@@ -1,5 +1,5 @@
---! Previous: sha1:96269c35c6922c9fcef92252ee7212482686db61
---! Hash: sha1:964c9c9efbe55c0b99eb961a9bcaacf75a7b6e14
+--! Previous: sha1:eeda3897395c32ff3638970cda6e67f681f40963
+--! Hash: sha1:ab5a1be1b05aaee75579c3a5ff6176546d063bed
 --! Message: quotas
 
 -- Quotas

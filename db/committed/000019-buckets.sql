@@ -1,5 +1,5 @@
---! Previous: sha1:964c9c9efbe55c0b99eb961a9bcaacf75a7b6e14
---! Hash: sha1:456f732449ada80349c3da8c5f784d4b3d5f117a
+--! Previous: sha1:ab5a1be1b05aaee75579c3a5ff6176546d063bed
+--! Hash: sha1:0573628b050d2c7c2f712f5d408e5ff56d644edd
 --! Message: buckets
 
 -- Buckets

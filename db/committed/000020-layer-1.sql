@@ -1,5 +1,5 @@
---! Previous: sha1:456f732449ada80349c3da8c5f784d4b3d5f117a
---! Hash: sha1:0a33b03fb34aa126d6089ac1e7d8c2d5d4f0c79f
+--! Previous: sha1:0573628b050d2c7c2f712f5d408e5ff56d644edd
+--! Hash: sha1:04b8dba7bf2c10ad2db0c2e20fa59101d83e1ce6
 --! Message: layer 1
 
 -- Layer 1

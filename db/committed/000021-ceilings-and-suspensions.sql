@@ -1,5 +1,5 @@
---! Previous: sha1:0a33b03fb34aa126d6089ac1e7d8c2d5d4f0c79f
---! Hash: sha1:5cb7e405ee62cb220ec11561bcb374d03aaa392a
+--! Previous: sha1:04b8dba7bf2c10ad2db0c2e20fa59101d83e1ce6
+--! Hash: sha1:231c7821399fcd591354476a559239eff2771a03
 --! Message: ceilings and suspensions
 
 -- Ceilings

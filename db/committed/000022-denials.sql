@@ -1,5 +1,5 @@
---! Previous: sha1:5cb7e405ee62cb220ec11561bcb374d03aaa392a
---! Hash: sha1:5d4157d303da9ff3d98964cfb7b8cc7098b944bb
+--! Previous: sha1:231c7821399fcd591354476a559239eff2771a03
+--! Hash: sha1:f9e2a4710b7b924e1748ceccba02a817d959c2fa
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:5d4157d303da9ff3d98964cfb7b8cc7098b944bb
---! Hash: sha1:65d65f7244bd53fa247e52cccb3e5cc223be1a8e
+--! Previous: sha1:f9e2a4710b7b924e1748ceccba02a817d959c2fa
+--! Hash: sha1:56af66e37a771e9bd3802c82f996f68d54343e1b
 --! Message: decisions
 
 -- Decisions

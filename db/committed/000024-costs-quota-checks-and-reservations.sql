@@ -1,5 +1,5 @@
---! Previous: sha1:65d65f7244bd53fa247e52cccb3e5cc223be1a8e
---! Hash: sha1:c229b278684950347f455fd08d90f8a91efa7bd4
+--! Previous: sha1:56af66e37a771e9bd3802c82f996f68d54343e1b
+--! Hash: sha1:8ec0acfbc789f71ed5a498eadb61e554fe82da0a
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:c229b278684950347f455fd08d90f8a91efa7bd4
---! Hash: sha1:0f235aeda03a9d00e258fb8762810abda8e101a7
+--! Previous: sha1:8ec0acfbc789f71ed5a498eadb61e554fe82da0a
+--! Hash: sha1:ae8016c93076356fcfff58da14b30d019518767a
 --! Message: settlement
 
 -- Settlement

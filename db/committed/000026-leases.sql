@@ -1,5 +1,5 @@
---! Previous: sha1:0f235aeda03a9d00e258fb8762810abda8e101a7
---! Hash: sha1:8f137141d5c4da6bb35e05543c8a2b50dcf9e599
+--! Previous: sha1:ae8016c93076356fcfff58da14b30d019518767a
+--! Hash: sha1:fecd89652a6a9f25a7fcda8758401cf7d3ae7ccc
 --! Message: leases
 
 -- Leases

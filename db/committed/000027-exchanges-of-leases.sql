@@ -1,5 +1,5 @@
---! Previous: sha1:8f137141d5c4da6bb35e05543c8a2b50dcf9e599
---! Hash: sha1:4dbd243777a76346b5abd660ae6e64bbb93a5250
+--! Previous: sha1:fecd89652a6a9f25a7fcda8758401cf7d3ae7ccc
+--! Hash: sha1:d3034ef926f3560def46576a071ff09b9d272369
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:4dbd243777a76346b5abd660ae6e64bbb93a5250
---! Hash: sha1:bf29782da834adeffa4946659c6bfe19e4bc728b
+--! Previous: sha1:d3034ef926f3560def46576a071ff09b9d272369
+--! Hash: sha1:ec1038514e3eca46f2810f0f8e510ba7ea914895
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

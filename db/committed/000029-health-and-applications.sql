@@ -1,5 +1,5 @@
---! Previous: sha1:bf29782da834adeffa4946659c6bfe19e4bc728b
---! Hash: sha1:48621b3cc068af9d73de687f4e44b7412ae1d1e6
+--! Previous: sha1:ec1038514e3eca46f2810f0f8e510ba7ea914895
+--! Hash: sha1:acb136509e65d6f92437f352711eb231472e3446
 --! Message: health and applications
 
 -- What quotas would throttle

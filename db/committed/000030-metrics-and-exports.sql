@@ -1,5 +1,5 @@
---! Previous: sha1:48621b3cc068af9d73de687f4e44b7412ae1d1e6
---! Hash: sha1:5606b22e394fe5f3b509f4723d7de7b8e196cc67
+--! Previous: sha1:acb136509e65d6f92437f352711eb231472e3446
+--! Hash: sha1:d6c5f30cc04c0b5fb13f51a4412713f320b87bb0
 --! Message: metrics and exports
 
 -- Usage

@@ -1,5 +1,5 @@
---! Previous: sha1:5606b22e394fe5f3b509f4723d7de7b8e196cc67
---! Hash: sha1:a01be6ff879e3d3e28d2f7bd9aa7dbaf73bbb053
+--! Previous: sha1:d6c5f30cc04c0b5fb13f51a4412713f320b87bb0
+--! Hash: sha1:581502bc5bb664309a0eb5d28d4fd2441f1c5d58
 --! Message: alerts
 
 -- Alerts

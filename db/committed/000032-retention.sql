@@ -1,5 +1,5 @@
---! Previous: sha1:a01be6ff879e3d3e28d2f7bd9aa7dbaf73bbb053
---! Hash: sha1:7bee356f55334e790b016ee1e4cf9c407466305b
+--! Previous: sha1:581502bc5bb664309a0eb5d28d4fd2441f1c5d58
+--! Hash: sha1:1019420f5c5729c08e9eac786334c18f35f2f3df
 --! Message: retention
 
 -- Retention

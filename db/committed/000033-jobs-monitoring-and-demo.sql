@@ -1,5 +1,5 @@
---! Previous: sha1:7bee356f55334e790b016ee1e4cf9c407466305b
---! Hash: sha1:8d45113013a10c81a6de11f8928272454c36e1e5
+--! Previous: sha1:1019420f5c5729c08e9eac786334c18f35f2f3df
+--! Hash: sha1:410f02b635de470e56e436201c5eb5db92345e18
 --! Message: jobs monitoring and demo
 
 -- Jobs

@@ -1,5 +1,5 @@
---! Previous: sha1:8d45113013a10c81a6de11f8928272454c36e1e5
---! Hash: sha1:db073542bd452b4b3c82b7f1bf3eaf5d180d723e
+--! Previous: sha1:410f02b635de470e56e436201c5eb5db92345e18
+--! Hash: sha1:e46b0a347358433efee5a29e3d346a6e4156ab0a
 --! Message: configuration
 
 -- Configuration

@@ -213,4 +213,49 @@ describe("an invitation", () => {
       await sql`update rate_limiter.tenants set requires_second_factor = false`;
     }
   });
+
+  test("of a tenant's people are few a day, with renewed ones and those of deleted users", async () => {
+    const setMost = (most: number) => sql`
+      update rate_limiter.system_settings set value = ${most}
+      where key = 'new_invitations_per_day'
+    `;
+    const [made] = await sql`
+      select count(*)::integer from rate_limiter_audit.audit_logs as l
+      join rate_limiter.tenants as t on t.tenant_id = l.tenant_id and t.name = 'mine'
+      where l.entity_type = 'invitations' and l.action = 'insert'
+    `;
+    await setMost(made?.count + 2);
+    try {
+      const { userId } = await invited("few@mine.example");
+      await dataOf(as.tenant_admin.ask(renew, { user: userId }));
+      const remove =
+        "mutation ($user: UUID!) { deleteUser(input: { userId: $user }) { __typename } }";
+      await dataOf(as.tenant_admin.ask(remove, { user: userId }));
+      const again = as.tenant_admin.ask(invite, { email: "few@mine.example", roles: [] });
+      expect(await refusalOf(again)).toBe("QS403 too many new invitations");
+      const tenant = theirs.tenantId;
+      await dataOf(as.system_admin.ask(invite, { email: "few@theirs.example", tenant }));
+    } finally {
+      await setMost(200);
+    }
+  });
+
+  test("is mailed beside those of another tenant, however many wait", async () => {
+    const tenant = theirs.tenantId;
+    const flood = [await invited("flood-1@mine.example"), await invited("flood-2@mine.example")];
+    await dataOf(as.system_admin.ask(invite, { email: "waits@theirs.example", tenant }));
+    const queues = await sql`
+      select q.queue_name, count(*)::integer
+      from graphile_worker._private_jobs as j
+      join graphile_worker._private_job_queues as q on q.id = j.job_queue_id
+      join rate_limiter_private.invitations as i
+        on i.invitation_id = (j.payload ->> 'invitation_id')::uuid
+      join rate_limiter.users as u on u.user_id = i.user_id
+      where u.user_id = any (${flood.map(({ userId }) => userId)})
+        or u.email = 'waits@theirs.example'
+      group by q.queue_name
+      order by 2
+    `;
+    expect(queues.map(({ count }) => count)).toEqual([1, 2]);
+  });
 });
