@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { limitsOf } from "../../src/client/config/limits.ts";
 import { decimalOf, safeMillionthsOf, wholeOf } from "../../src/client/costs/amount.ts";
 import { OutageRules, type SharedLimits } from "../../src/client/decisions/outage.ts";
@@ -21,6 +20,12 @@ import type { Connections } from "../../src/client/store/connections.ts";
 import { Store } from "../../src/client/store/store.ts";
 
 const largest = Number.MAX_SAFE_INTEGER;
+
+/** Time passes when the test says so. */
+function stopTime(): void {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+}
 
 /** Connections that run statements as they are. */
 function connectionsOf(size = 4): Connections {
@@ -317,17 +322,21 @@ describe("calls with unverified input", () => {
     const outages: boolean[] = [];
     const store = new Store(connectionsOf(), timeoutMs, (isDown) => outages.push(isDown));
     const answer = () => {
-      last = last.then(() => sleep(2));
+      last = last.then(() => new Promise((resolve) => setTimeout(resolve, 2)));
       return last;
     };
     return { store, outages, answer };
   }
 
   test("wait for each other, and are not late for it", async () => {
+    stopTime();
     const { store, outages, answer } = storeOf(1_000);
     const calls = Array.from({ length: 1_000 }, () => store.readUnverified(answer));
-    await sleep(50);
-    await store.charge(answer);
+    await vi.advanceTimersByTimeAsync(50);
+    const charge = store.charge(answer);
+    // Longer than a call may take, and all of them do.
+    await vi.advanceTimersByTimeAsync(2_000);
+    await charge;
     await Promise.all(calls);
     expect(outages).toEqual([]);
   });
@@ -414,14 +423,15 @@ describe("an outage", () => {
   const lost = () => Promise.reject(Object.assign(new Error("lost"), { code: "08006" }));
 
   test("is tried by one call at a time, and a read does not end it", async () => {
+    stopTime();
     const told: boolean[] = [];
     const store = new Store(connectionsOf(), 1_000, (isDown) => told.push(isDown));
     await expect(store.charge(lost)).rejects.toThrow(UnavailableError);
     await expect(store.charge(async () => 1)).rejects.toThrow(UnavailableError);
-    await sleep(120);
+    await vi.advanceTimersByTimeAsync(120);
     const trying = Promise.withResolvers<number>();
     const first = store.charge(() => trying.promise);
-    await sleep(0);
+    await vi.advanceTimersByTimeAsync(0);
     await expect(store.charge(async () => 2)).rejects.toThrow(UnavailableError);
     trying.resolve(1);
     expect(await first).toBe(1);
@@ -429,6 +439,7 @@ describe("an outage", () => {
   });
 
   test("stays while the database answers and cannot write", async () => {
+    stopTime();
     const told: boolean[] = [];
     const readOnly = {
       ...connectionsOf(),
@@ -437,7 +448,7 @@ describe("an outage", () => {
     } as unknown as Connections;
     const store = new Store(readOnly, 1_000, (isDown) => told.push(isDown));
     await expect(store.charge(lost)).rejects.toThrow(UnavailableError);
-    await sleep(120);
+    await vi.advanceTimersByTimeAsync(120);
     const deny = store.charge(
       async () => false,
       (hasCharged) => hasCharged,
