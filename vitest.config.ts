@@ -17,7 +17,6 @@ const measuring = [
   "test/data-model/hot-updates.test.ts",
   "test/gateway/{at-quota,outage,owed}.test.ts",
   "test/sql/decisions/{bounds,crash}.test.ts",
-  "test/sql/quotas/defaults.test.ts",
   "test/torture/torture.test.ts",
 ];
 
