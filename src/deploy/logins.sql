@@ -21,6 +21,8 @@ alter role qos_gateway set default_transaction_isolation = 'read committed';
 alter role qos_gateway set idle_in_transaction_session_timeout = '5s';
 -- Of a connection that does not say it itself: PgBouncer drops what the gateway asks for.
 alter role qos_gateway set statement_timeout = '800ms';
+-- No statement of a gateway sorts on disk: one that is stolen shall not fill it.
+alter role qos_gateway set temp_file_limit = '100MB';
 
 -- No log of statements may show them.
 set log_statement = 'none';

@@ -3,7 +3,7 @@ import { scramVerifier } from "./scram.ts";
 
 /**
  * Makes a login that is a member of the role and whose transactions are read committed, or gives an
- * existing one this password.
+ * existing one this password. For a superuser, who alone may bound what a login writes to disk.
  */
 export async function ensureLogin(
   sql: Sql,
@@ -22,5 +22,7 @@ export async function ensureLogin(
   // A decision locks buckets until its transaction ends: one that is left open would stop others.
   if (role === "rate_limiter_app") {
     await sql`alter role ${sql(login)} set idle_in_transaction_session_timeout = '5s'`;
+    // No statement of a gateway sorts on disk: one that is stolen shall not fill it.
+    await sql`alter role ${sql(login)} set temp_file_limit = '100MB'`;
   }
 }

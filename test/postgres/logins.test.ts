@@ -33,7 +33,20 @@ test("a login is made once, takes its newest password, is at read committed and 
     expect(settings?.rolconfig).toEqual([
       "default_transaction_isolation=read committed",
       "idle_in_transaction_session_timeout=5s",
+      "temp_file_limit=100MB",
     ]);
+    // 130 MB, which are sorted on disk.
+    const sorting = withConnection(url, async (sql) => {
+      await expectSqlState(sql`set temp_file_limit = -1`, "42501");
+      await sql`set work_mem = '1MB'`;
+      await sql`
+        select t.line
+        from (select repeat(g::text, 200) as line from generate_series(100000, 210000) as g) as t
+        order by t.line
+        offset 1000000
+      `;
+    });
+    await expectSqlState(sorting, "53400");
     const old = withConnection(withLogin(database.url, login, "first"), (sql) => sql`select 1`);
     await expectSqlState(old, "28P01");
   } finally {
