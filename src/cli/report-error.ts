@@ -8,12 +8,20 @@ import { UserError } from "../user-error.ts";
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) return reportUsage(error);
   tell(printableLines(describeError(error)));
-  return error instanceof UserError ? error.exitCode : 1;
+  if (error instanceof UserError) return error.exitCode;
+  return refused.test(String(Object(error).code)) ? 2 : 1;
 }
+
+/** What the database or the API refuses; not who asks (QS401), nor how often (QS429). */
+const refused = /^QS4(?!01|29)\d\d$/;
 
 /** Help that was asked for has been printed already. */
 function reportUsage({ code, exitCode, message }: CommanderError): number {
-  if (code.startsWith("commander.help") || exitCode === 0) return exitCode;
+  if (exitCode === 0) return exitCode;
+  if (code === "commander.help") {
+    tell(errorLines("name one of its commands (bad_usage)", undefined, "They are listed above."));
+    return 2;
+  }
   const hint = "Run the command with --help to see what it takes.";
   const said = message.replace(/^error: /, "").replaceAll("\n", " ");
   tell(errorLines(`${said} (bad_usage)`, undefined, hint));

@@ -44,7 +44,8 @@ export function requireSome({ objects }: Configuration): void {
 
 function problemsOf(document: PlacedDocument): Problem[] {
   const { problems } = document;
-  return problems.length > 0 ? problems : schemaProblems(document);
+  if (problems.length > 0) return [...problems, ...document.repeatedKeys];
+  return [...document.repeatedKeys, ...schemaProblems(document)];
 }
 
 function managerOf(document: PlacedDocument): string {

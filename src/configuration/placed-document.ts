@@ -7,12 +7,16 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
+  visit,
+  type YAMLMap,
 } from "yaml";
 import type { Problem } from "./problem.ts";
 import type { Source } from "./source.ts";
 
 /** A way into a document: keys of objects and places in lists. */
 export type Path = readonly string[];
+
+const repeatedKey = "DUPLICATE_KEY";
 
 /** A document of a file, and where in the file each part of it is. */
 export class PlacedDocument {
@@ -32,13 +36,40 @@ export class PlacedDocument {
     return this.#value.of;
   }
 
-  /** What the parser itself finds wrong, such as a key that is given twice. */
+  /** What the parser itself finds wrong, but for keys that are there twice. */
   get problems(): Problem[] {
-    const found = this.#document.errors.map((error) => {
-      const [message = ""] = error.message.split(/ at line \d+/);
-      return this.#at(error.pos[0], `${message} (${error.code})`);
-    });
+    const found = this.#document.errors
+      .filter(({ code }) => code !== repeatedKey)
+      .map((error) => {
+        const [message = ""] = error.message.split(/ at line \d+/);
+        return this.#at(error.pos[0], `${message} (${error.code})`);
+      });
     return found.length > 0 ? found : this.#unresolved();
+  }
+
+  /** Keys that are there twice in one object: what else is wrong can be told beside them. */
+  get repeatedKeys(): Problem[] {
+    const problems: Problem[] = [];
+    if (!this.#document.errors.some(({ code }) => code === repeatedKey)) return problems;
+    visit(this.#document, {
+      Map: (_, map) => {
+        problems.push(...this.#repeatedIn(map));
+      },
+    });
+    return problems;
+  }
+
+  #repeatedIn({ items }: YAMLMap): Problem[] {
+    const first = new Map<string, number>();
+    return items.flatMap(({ key }) => {
+      const name = String(scalarOf(key));
+      const offset = startOf(key) ?? 0;
+      const before = first.get(name);
+      first.set(name, before ?? offset);
+      if (before === undefined) return [];
+      const { line } = this.#lines.linePos(before);
+      return [this.#at(offset, `${name} is there twice: before at line ${line}`)];
+    });
   }
 
   /** At a key, or at its value; at what is around it where the file has it by reference. */

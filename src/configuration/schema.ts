@@ -92,6 +92,6 @@ function kindSchema({ fields, children }: Kind): object {
     if: { type: "object", required: ["existing"] },
     // biome-ignore lint/suspicious/noThenProperty: JSON schema has this key.
     then: { ...placed, properties: { existing, ...placed.properties } },
-    else: { ...declared, type: ["object", "null"] },
+    else: { title, ...declared, type: ["object", "null"] },
   };
 }

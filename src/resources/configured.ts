@@ -6,6 +6,7 @@ import {
   UnreadableField,
   writeFields,
 } from "../configuration/fields.ts";
+import { RefusedConfiguration } from "../configuration/refused-configuration.ts";
 import { compileSchema, findingOf, isFinding } from "../configuration/schema-findings.ts";
 import { kinds } from "../configuration/tree.ts";
 import type { Management } from "../management/management.ts";
@@ -51,7 +52,11 @@ export function configured(kind: string, { more = [], aliases = [], ...naming }:
   ) => {
     const object: DeclaredObject = { kind, path, spec, problem: told };
     const options = { reason, prune: false, takeOver: false };
-    return management.apply({ managedBy: null, objects: [object] }, options);
+    return management
+      .apply({ managedBy: null, objects: [object] }, options)
+      .catch((error: unknown) => {
+        throw error instanceof RefusedConfiguration ? withoutPlace(error) : error;
+      });
   };
 
   return {
@@ -95,6 +100,11 @@ function changed(before: Fields, { given, cleared }: FieldChange): Fields {
 /** What is wrong is in the command, and in no file that could be pointed into. */
 function told(message: string) {
   return { file: "arguments", line: 1, column: 1, message };
+}
+
+function withoutPlace(cause: RefusedConfiguration): InputError {
+  const messages = cause.problems.map(({ message }) => message).join("; ");
+  return new InputError("change_refused", messages, "Nothing was changed.", { cause });
 }
 
 function refused(findings: readonly string[]): InputError {

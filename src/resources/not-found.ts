@@ -14,10 +14,28 @@ export function requireItem(
 ): Item {
   const found = items.find((item) => formatPath(item.path) === formatPath(path));
   if (found !== undefined) return found;
-  throw new NotFound(
+  throw notFound(path, { name, plural });
+}
+
+/** The same where a call names an object by itself: the database and the API tell it by a code. */
+export function orNotFound(path: readonly string[], resource: Resource): (error: unknown) => never {
+  return (error) => {
+    const { code, message } = Object(error) as { code?: string; message?: string };
+    const isIt = code === "QS404" && message === `unknown ${resource.name}`;
+    throw isIt ? notFound(path, resource, error) : error;
+  };
+}
+
+function notFound(
+  path: readonly string[],
+  { name, plural }: Pick<Resource, "name" | "plural">,
+  cause?: unknown,
+): NotFound {
+  return new NotFound(
     "not_found",
     `no ${name} ${formatPath(path)}`,
     `storage-qos get ${plural} lists those that there are.`,
+    { cause },
   );
 }
 

@@ -49,4 +49,13 @@ describe("exit codes", () => {
     expect(stdout).toContain(`\nExit codes:\n`);
     expect(stdout).toContain(`  ${line}\n`);
   });
+
+  test.each(["jobs", "profile", "ledger"])(
+    "of %s without its own command is 2",
+    async (command) => {
+      const { code, stderr } = await runInProcess(command);
+      expect(code).toBe(2);
+      expect(stderr).toContain("error: name one of its commands");
+    },
+  );
 });

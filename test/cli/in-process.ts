@@ -16,6 +16,7 @@ export async function runInProcess(...args: readonly string[]): Promise<CliAnswe
   program.configureOutput({
     outputError: () => {},
     writeOut: (text) => said.push(text),
+    writeErr: (text) => complained.push(text),
   });
   process.exitCode = undefined;
   try {

@@ -40,7 +40,8 @@ test("why names the bucket that is short, and when it passes", async () => {
   );
   expect(stdout).toMatch(/^ +2 +iops_l2 +enforce +.* 1\/s +0 /m);
   const unknown = await runInProcess("why", "noisy/nothing", "head");
-  expect(unknown.stderr).toContain("unknown application (QS404)");
+  expect(unknown.code).toBe(4);
+  expect(unknown.stderr).toContain("no application noisy/nothing (not_found)");
   const unnamed = await runInProcess("why", "noisy/photos", "reed");
   expect(unnamed.code).toBe(2);
   expect(unnamed.stderr).toMatch(/unknown operation reed.*\nhint: Operations are .*head/);
@@ -61,6 +62,7 @@ test("usage tells what was used", async () => {
     .map((line) => Number(JSON.parse(line).tokens));
   expect(tokens.reduce((sum, each) => sum + each, 0)).toBe(Number(hour?.tokens));
   expect(await runInProcess("usage", "noisy/photos", "--since", "soon")).toMatchObject({ code: 2 });
+  expect(await runInProcess("usage", "noisy/nothing")).toMatchObject({ code: 4 });
 });
 
 test("top shows one table without a terminal", async () => {

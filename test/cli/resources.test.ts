@@ -44,6 +44,15 @@ describe("one object of each kind", () => {
     expect(stderr).toContain("tenant acme exists already (exists_already)");
   });
 
+  test("is refused without a place in a file, of which there is none", async () => {
+    const args = ["create", "application", "acme/lost", "cluster=nowhere"];
+    const { code, stderr } = await runInProcess(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^error: application acme\/lost: unknown cluster .*\(change_refused\)\n/,
+    );
+  });
+
   test("is listed for people and for programs", async () => {
     const table = await runInProcess("get", "apps");
     expect(table.stdout).toMatch(/^tenant +application +cluster +metadata\nacme +photos +fra-1 +/);
@@ -92,6 +101,9 @@ describe("one object of each kind", () => {
     );
     const { stdout } = await runInProcess("get", "setting", "default_burst_duration", "-o", "json");
     expect(JSON.parse(stdout)).toMatchObject({ value: "7", type: "integer" });
+    const tooMuch = await runInProcess("set", "setting", "lease_max_share", "value=5");
+    expect(tooMuch.code).toBe(2);
+    expect(tooMuch.stderr).toContain("setting value does not fit (QS422)");
     const { code, stderr } = await runInProcess("create", "setting", "mine", "value=1");
     expect(code).toBe(2);
     expect(stderr).toContain("(kind_unfit)");

@@ -365,14 +365,24 @@ describe("what is wrong", () => {
 
   test("is a name that is there twice, in one file or in two", async () => {
     const once = fileOf("tenants:\n  twice: {}\n", "once.yaml");
-    const again = fileOf("tenants:\n  twice: {}\n  twice: {}\n", "again.yaml");
-    expect((await runInProcess("apply", "-f", again)).stderr).toContain(
-      `${again}:3:3: Map keys must be unique (DUPLICATE_KEY)`,
+    const again = fileOf(
+      "tenants:\n  twice: {}\n  twice: {}\n  # Both are told.\n  other: {colour: red}\n",
+      "again.yaml",
     );
+    const { stderr } = await runInProcess("apply", "-f", again);
+    expect(stderr).toContain(`${again}:3:3: twice is there twice: before at line 2`);
+    expect(stderr).toContain(`${again}:5:11: unknown key colour`);
     const two = fileOf("tenants:\n\n  twice: {}\n", "two.yaml");
     expect((await runInProcess("apply", "-f", once, two)).stderr).toContain(
       `${two}:3:3: tenant twice is declared twice: before at ${once}:2:3`,
     );
+  });
+
+  test("is something else than an object, which is told once", async () => {
+    const file = fileOf("tenants: {t: []}", "list.yaml");
+    const { stderr } = await runInProcess("apply", "-f", file);
+    expect(stderr).toContain("the configuration has 1 problem:");
+    expect(stderr).toContain(`${file}:1:14: t is not an object`);
   });
 
   test("is half a byte", async () => {
@@ -464,7 +474,7 @@ describe("who applies", () => {
     });
     const file = fileOf(all);
     const unnamed = await runInProcess("diff", "-f", file);
-    expect(unnamed).toMatchObject({ code: 1 });
+    expect(unnamed).toMatchObject({ code: 2 });
     expect(unnamed.stderr).toContain("several administrators could be meant (QS422)");
     expect(await runInProcess("diff", "-f", file, "--as", "two@example.org")).toMatchObject({
       code: 0,

@@ -28,14 +28,16 @@ Moments are in UTC; --json has every digit of bytes.`,
       const { exactUsage, readableUsage } = await import("../../inspect/usage-rows.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
+      const { orNotFound } = await import("../../resources/not-found.ts");
       const { withManagement } = await import("../with-management.ts");
       const { printRows } = await import("../../output/print-rows.ts");
       const { requireTime } = await import("../../input/require-time.ts");
-      const path = parsePath(name, resourceOf("application"));
+      const application = resourceOf("application");
+      const path = parsePath(name, application);
       const seconds = requireTime(since, "--since");
       const usage = await withManagement(as, (management) =>
         management.usage(path, { seconds, by }),
-      );
+      ).catch(orNotFound(path, application));
       const columns = ["starts_at", "tokens", "bytes", "ledger_entries"];
       const denied = ["denied_operations", "denied_tokens", "denied_bytes"];
       const rows = json ? exactUsage(usage) : readableUsage(usage);

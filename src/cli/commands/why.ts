@@ -26,17 +26,19 @@ bandwidth; --json has every digit of them. Moments are in UTC.`,
       const { exactVerdicts, readableVerdicts } = await import("../../inspect/verdict-rows.ts");
       const { parsePath } = await import("../../resources/path.ts");
       const { resourceOf } = await import("../../resources/resources.ts");
+      const { orNotFound } = await import("../../resources/not-found.ts");
       const { isUnknownOperation, unknownOperation } = await import(
         "../../decide/unknown-operation.ts"
       );
       const { withManagement } = await import("../with-management.ts");
       const { printRows } = await import("../../output/print-rows.ts");
-      const path = parsePath(name, resourceOf("application"));
+      const application = resourceOf("application");
+      const path = parsePath(name, application);
       const bytes = sizeInBytes(size);
       const verdicts = await withManagement(as, (management) =>
         management.why(path, operation, bytes),
       ).catch(async (error: unknown) => {
-        if (!isUnknownOperation(error)) throw error;
+        if (!isUnknownOperation(error)) return orNotFound(path, application)(error);
         const names = await withManagement(as, (management) => management.operations());
         throw unknownOperation(names, operation, error);
       });
