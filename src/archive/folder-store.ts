@@ -8,6 +8,7 @@ import { newTempFile, tempFileEnding } from "./temp-file.ts";
 export function folderStore(folder: string): ArchiveStore {
   const locate = (name: string) => join(folder, name);
   const store: ArchiveStore = {
+    folder,
     locate,
     until: () => store,
     async tempFileFor(name) {

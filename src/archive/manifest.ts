@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { posix } from "node:path";
 import { text } from "node:stream/consumers";
 import { InputError } from "../user-error.ts";
+import type { ArchivedColumn } from "./columns.ts";
 import { type Contents, readCompressed } from "./compressed-lines.ts";
 import type { ArchiveStore } from "./store.ts";
 import { withTempFile } from "./temp-file.ts";
@@ -20,6 +21,8 @@ export interface Manifest extends Contents {
   /** The table that the rows come from and go back to. */
   readonly relation: string;
   readonly partition: string | null;
+  /** As the file's first line names them. */
+  readonly columns: readonly ArchivedColumn[];
   readonly cutoff: string;
   readonly min_time: string | null;
   readonly max_time: string | null;

@@ -2,6 +2,8 @@ import type { Readable } from "node:stream";
 
 /** Where archives are kept. Names are relative to it; their parts are separated by slashes. */
 export interface ArchiveStore {
+  /** Where it is a folder of this machine. */
+  readonly folder?: string;
   /** Where a name is found, for people. */
   locate(name: string): string;
   /** A file of this machine, to be written and then put under the name, or removed. */

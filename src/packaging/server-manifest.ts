@@ -8,6 +8,9 @@ export interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
+  /** Of one command alone, which says how to install them. */
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 }
 
 /** Libraries of commands that the package leaves out, and of the client. */
@@ -16,6 +19,7 @@ const ofDevelopment = ["hdr-histogram-js", "lru.min"];
 /** The package.json of the server: a program, of which nothing can be imported. */
 export function serverManifest(project: Manifest) {
   const { name, version, description, license, author, bin } = project;
+  const { peerDependencies, peerDependenciesMeta } = project;
   const dependencies = without(project.dependencies, (each) => ofDevelopment.includes(each));
   // Its program would be the `node` of all that is installed beside it.
   const optionalDependencies = without(project.optionalDependencies, (each) =>
@@ -27,7 +31,7 @@ export function serverManifest(project: Manifest) {
     ...{ license, author, type: "module", bin },
     exports: { "./package.json": "./package.json" },
     engines: { node: ">=22.18" },
-    ...{ dependencies, optionalDependencies },
+    ...{ dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta },
   };
 }
 

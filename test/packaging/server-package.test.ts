@@ -45,8 +45,10 @@ test("it declares the libraries that it imports, and no others", async () => {
   imported.delete("vite");
   // A peer of postgraphile.
   imported.add("graphql");
-  const { dependencies } = await manifest();
-  expect([...imported].sort()).toEqual(Object.keys(dependencies).sort());
+  const { dependencies, peerDependencies, peerDependenciesMeta } = await manifest();
+  const declared = Object.keys({ ...dependencies, ...peerDependencies });
+  expect([...imported].sort()).toEqual(declared.sort());
+  expect(peerDependenciesMeta).toEqual({ "@duckdb/node-api": { optional: true } });
 });
 
 test("it has no command, test or tool that only the project itself needs", async () => {

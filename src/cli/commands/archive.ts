@@ -1,5 +1,11 @@
 import type { Command } from "commander";
 
+interface QueryOptions {
+  readonly json?: boolean;
+  readonly limit: string;
+  readonly parquet?: string;
+}
+
 export function register(program: Command): void {
   const archive = program
     .command("archive")
@@ -35,6 +41,36 @@ export function register(program: Command): void {
         const { file, manifest } = await verifyArchive(store, name);
         console.log(`${store.locate(file)}: ${manifest.rows} rows, as its manifest says`);
       }
+    });
+
+  archive
+    .command("query <select> [folder]")
+    .description("answer a SELECT of DuckDB's SQL over archives; each type of data is a table")
+    .option("--json", "one JSON object a line")
+    .option("--limit <rows>", "print so many rows at most", "1000")
+    .option("--parquet <file>", "write all rows into a Parquet file instead, compressed by zstd")
+    .addHelpText(
+      "after",
+      () => `
+Examples:
+  storage-qos archive query 'select count(*) from token_transactions' /backup/archive
+  storage-qos archive query 'from raw_metrics' --parquet metrics.parquet`,
+    )
+    .action(async (query: string, folder: string | undefined, options: QueryOptions) => {
+      const { archiveStore } = await import("../archive-location.ts");
+      const { queryArchives, writeParquet } = await import("../../archive/query/query-archives.ts");
+      const store = archiveStore(folder);
+      if (options.parquet !== undefined) {
+        const rows = await writeParquet(store, query, options.parquet);
+        console.log(`${options.parquet}: ${rows} rows`);
+        return;
+      }
+      const { printRows } = await import("../../output/print-rows.ts");
+      const { wholeNumber } = await import("../../input/whole-number.ts");
+      const most = wholeNumber("limit", options.limit, 1, 1_000_000);
+      const { columns, rows, isCut } = await queryArchives(store, query, most);
+      printRows(rows, columns, { json: options.json, none: "no rows" });
+      if (isCut) console.error(`There are more than ${most} rows: --limit, or --parquet for all.`);
     });
 
   archive

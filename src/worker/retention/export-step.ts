@@ -1,4 +1,5 @@
 import type { PoolClient } from "pg";
+import { type ArchivedColumn, archivedColumns } from "../../archive/columns.ts";
 import { type Contents, writeCompressed } from "../../archive/compressed-lines.ts";
 import { type ExportCall, readLines } from "../../archive/lines.ts";
 import {
@@ -32,13 +33,14 @@ export async function exportStep(
 ): Promise<Manifest> {
   const stem = `${step.data_type}/${fileStem(step)}`;
   const file = await withTempFile(store, stem, async (tempFile) => {
-    const { extent, ...contents } = await writeTempFile(client, step, tempFile);
+    const { extent, columns, ...contents } = await writeTempFile(client, step, tempFile);
     const name = await uniqueName(store, stem, contents);
     await store.put(name, tempFile, contents.sha256);
     await writeManifest(store, name, {
       data_type: step.data_type,
       relation: step.relation,
       partition: step.partition_name,
+      columns,
       cutoff: step.cutoff,
       min_time: extent.min_time,
       max_time: extent.max_time,
@@ -50,24 +52,42 @@ export async function exportStep(
   return manifest;
 }
 
+interface Written extends Contents {
+  readonly extent: Extent;
+  readonly columns: readonly ArchivedColumn[];
+}
+
 async function writeTempFile(
   client: PoolClient,
   step: RetentionStep,
   tempFile: string,
-): Promise<Contents & { readonly extent: Extent }> {
+): Promise<Written> {
   const calls = callsOf(step);
   await client.query("begin isolation level repeatable read");
   try {
-    const contents = await writeCompressed(tempFile, readLines(client, calls.lines));
+    const names: string[] = [];
+    const lines = noteNames(readLines(client, calls.lines), names);
+    const contents = await writeCompressed(tempFile, lines);
     const { statement, values } = calls.extent;
     const { rows } = await client.query<Extent>(statement, [...values]);
     const [extent] = rows;
     if (extent === undefined || Number(extent.row_count) !== contents.rows) {
       throw new Error(`${contents.rows} rows were exported, not ${extent?.row_count}`);
     }
-    return { ...contents, extent };
+    return { ...contents, extent, columns: await archivedColumns(client, step.relation, names) };
   } finally {
     await client.query("rollback");
+  }
+}
+
+/** Passes lines on, and keeps the names of the columns, which the first one is. */
+async function* noteNames(lines: AsyncIterable<string>, names: string[]): AsyncGenerator<string> {
+  for await (const chunk of lines) {
+    if (names.length === 0) {
+      const [first = ""] = chunk.split("\n", 1);
+      names.push(...first.split(",").map((name) => name.replaceAll('"', "")));
+    }
+    yield chunk;
   }
 }
 
