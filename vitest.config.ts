@@ -24,7 +24,12 @@ const measuring = [
  * Files that leave nothing behind in their process, which runs one after the other: what they import is loaded
  * and compiled once in each process, and not once for each file.
  */
-const together = ["test/{api,data-model,db,model,sql}/**/*.test.ts"];
+const together = [
+  "test/{api,configuration,data-model,db,model,sql,targets,tasks}/**/*.test.ts",
+  "test/client/{application-config,batching-client,change-notifications,close,demand}.test.ts",
+  "test/client/{faults,layer3,middleware,operation-cost,options,outage,parts}.test.ts",
+  "test/client/{pgbouncer,process}.test.ts",
+];
 
 const eachFile = {
   pool: "forks",
@@ -61,6 +66,7 @@ export default defineConfig({
           include: together,
           exclude: measuring,
           isolate: false,
+          setupFiles: ["test/harness/leave-nothing.ts"],
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
