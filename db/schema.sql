@@ -2080,9 +2080,9 @@ create function rate_limiter.alert_configs_destinations(alert rate_limiter.alert
 
 create function rate_limiter.application_configs(api_keys text[], app_ids uuid[])
   returns SETOF jsonb
-  language sql stable parallel unsafe security definer
+  language plpgsql stable parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 677e357cb6295aa9
+  -- body 9d17f773d2da677a
 
 create function rate_limiter.application_of_key(api_key text)
   returns uuid
@@ -2889,7 +2889,7 @@ create function rate_limiter_internal.audit_rows_containing(since timestamp with
   returns SETOF uuid
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 09c08fef6dbb8f2c
+  -- body 3d25fa3ec36ae87e
 
 create function rate_limiter_internal.audit_values(entity jsonb, hidden text[])
   returns jsonb
@@ -5994,7 +5994,7 @@ create function rate_limiter_private.metrics_snapshot()
   returns TABLE(name text, label text, value double precision)
   language sql stable parallel restricted security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 14d3174e4d4c160d
+  -- body 0c0ba95756a48714
 
 create function rate_limiter_private.misplaced_ranges(schema_name name, table_name name, at timestamp with time zone, max_ranges integer)
   returns TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, row_count bigint)
@@ -7292,7 +7292,7 @@ comment on composite type column rate_limiter_internal.configuration_change.mana
 comment on composite type column rate_limiter_internal.configuration_change.object_id is 'What stands, by its id.';
 comment on composite type column rate_limiter_internal.configuration_change.path is 'Its names, from the outside.';
 comment on function rate_limiter.alert_configs_destinations(rate_limiter.alert_configs) is 'Where its notifications go: hosts of webhooks and domains of addresses, without paths, secrets and names.';
-comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits are the owners that notices name. key_valid_ms: until the key ends, null for no end.';
+comment on function rate_limiter.application_configs(pg_catalog.text[],pg_catalog.uuid[]) is 'What those who spend leases cache of applications, in the order of the arguments. Each is named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", "key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or {"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits are the owners that notices name. key_valid_ms: until the key ends, null for no end. Raises QS422 for more than 1000.';
 comment on function rate_limiter.application_of_key(pg_catalog.text) is 'The application that an API key opens, or a registered access key id, which counts only in a request whose signature is verified. Raises QS401 for a key that is unknown, expired or revoked.';
 comment on function rate_limiter.applications_needs_bandwidth_quota(rate_limiter.applications) is '@notNull
 Whether it is denied (no_quota) while no bandwidth quota of its own and no default is in force: because of a ceiling of its tenant, or the setting without_quota.';
@@ -7461,7 +7461,7 @@ comment on function rate_limiter_admin.rotate_api_key(pg_catalog.uuid,interval) 
 comment on function rate_limiter_admin.schedule_quota(pg_catalog.text,timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits,rate_limiter.quota_mode,pg_catalog.uuid,boolean,boolean,pg_catalog.uuid) is '@resultFieldName quota
 Puts a new version of a quota in force from valid_from to valid_to, of an application, of a cluster, or of all applications of a cluster that have none of their own (defaultClusterId). What is in force then ends there, and goes on afterwards. Limits of a kind that are neither given nor removed (removeIops, removeBandwidth) stay as they are: the answer has all that is in force. A tenant''s people do this within their ceilings. With mode SHADOW, for system administrators, the quota is a candidate: measured beside the live one, it never denies. ifVersion names the configId that you have read: where another one is in force now, nothing changes (QS409).';
 
-comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after. Let the span end in the past while you page: what is written meanwhile would move the pages.';
+comment on function rate_limiter_admin.search_audit(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.text,pg_catalog.text,pg_catalog.text) is 'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of the values before or after, of three characters at least. Let the span end in the past while you page: what is written meanwhile would move the pages.';
 comment on function rate_limiter_admin.set_reservation(pg_catalog.uuid,pg_catalog.text,bigint,bigint,integer) is 'Guarantees an application a part of its cluster, at once and whatever the other applications do: tokens a second, bytes a second, or both; a kind that is left out is not reserved. Its reserve holds reservationSeconds of them. Refused (QS422) where the reservations of the cluster take more than nine tenths of the refill, or half of the capacity, of one of its quotas. unpaidOperations: those that the reserve cannot pay at their usual size, which stay first come, first served. blockedOperations: those that applications without a reservation can never do beside it. For system administrators.';
 comment on function rate_limiter_admin.set_setting(pg_catalog.text,pg_catalog.text,integer) is '@resultFieldName setting
 Changes a setting of the whole system. A value that does not fit its type and bounds is refused. ifVersion is the version that you have read: where another one is there now, nothing changes (QS409).';
@@ -7542,7 +7542,7 @@ comment on function rate_limiter_internal.apply_tenant(rate_limiter_internal.con
 comment on function rate_limiter_internal.asked_lately(integer,timestamp with time zone,pg_catalog.uuid) is 'Whether it is on record, since a second at the most, that an application leases: an empty lease says so no more often, and earns its share in between all the same.';
 comment on function rate_limiter_internal.asked_of_quota(pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'What an application asked and was admitted in a span, in order, as far as it is on record. kind: consume (so many operations, which cost so much together), owed (used beyond leases), lease (what was spent of a lease, at its grant), part (a tenth of the same, spread over the life of the lease). Reads no further than max_operations need.';
 comment on function rate_limiter_internal.audit_change() is 'Trigger: writes an audit row for a change. Arguments: the key column, then the columns whose values are never shown.';
-comment on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,pg_catalog.text) is 'The audit rows of a span, of those that the signed-in user may read, with a text in the values before or after.';
+comment on function rate_limiter_internal.audit_rows_containing(timestamp with time zone,timestamp with time zone,pg_catalog.text) is 'The audit rows of a span, of those that the signed-in user may read, with a text in the values before or after. Raises QS422 for a text of less than three characters.';
 comment on function rate_limiter_internal.audit_values(pg_catalog.jsonb,pg_catalog.text[]) is 'What of a row may be audited: no secret, and nothing that changes by itself.';
 comment on function rate_limiter_internal.bandwidth_limits_problem(pg_catalog.jsonb) is 'What is wrong with the limits of bytes of a quota; null if nothing is.';
 comment on function rate_limiter_internal.bandwidth_metric_problem(pg_catalog.jsonb) is 'What is wrong with a sample for bandwidth_metrics; null if nothing is.';

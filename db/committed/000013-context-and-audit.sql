@@ -1,5 +1,5 @@
 --! Previous: sha1:fe16b58ce1c92feb89cf0b12927601661a83cf14
---! Hash: sha1:d6bd74c8ffb8efc88c2e067b9e5bbf0d4a730285
+--! Hash: sha1:85403369dd3204ce882f1c857fb7f6f6cac07d36
 --! Message: context and audit
 
 -- Context
@@ -1053,6 +1053,13 @@ declare
   ) || '%';
 begin
   perform rate_limiter_internal.require_permission('audit', 'read');
+  -- Fewer are in nearly every row, and no index of texts finds them.
+  if char_length(audit_rows_containing.containing) < 3 then
+    raise exception using
+      errcode = 'QS422',
+      message = 'text to search for is too short',
+      hint = 'Give at least three characters.';
+  end if;
 
   -- A definer: no policy lets an index of texts be used, because comparing texts may tell of them.
   return query
@@ -1069,7 +1076,7 @@ comment on function rate_limiter_internal.audit_rows_containing(
   timestamptz, timestamptz, text
 ) is
   'The audit rows of a span, of those that the signed-in user may read, with a text in the values '
-  'before or after.';
+  'before or after. Raises QS422 for a text of less than three characters.';
 grant execute on function rate_limiter_internal.audit_rows_containing(
   timestamptz, timestamptz, text
 ) to rate_limiter_visitor;
@@ -1114,8 +1121,8 @@ comment on function rate_limiter_admin.search_audit(
   timestamptz, timestamptz, uuid, text, text, text
 ) is
   'Audit rows of a span of time, newest first, by user, action, kind of thing, and any part of '
-  'the values before or after. Let the span end in the past while you page: what is written '
-  'meanwhile would move the pages.';
+  'the values before or after, of three characters at least. Let the span end in the past while '
+  'you page: what is written meanwhile would move the pages.';
 grant execute on function rate_limiter_admin.search_audit(
   timestamptz, timestamptz, uuid, text, text, text
 ) to rate_limiter_visitor;

@@ -1,5 +1,5 @@
---! Previous: sha1:d6bd74c8ffb8efc88c2e067b9e5bbf0d4a730285
---! Hash: sha1:c0c346e20d469e96d0fe86e376ce1572f846ad65
+--! Previous: sha1:85403369dd3204ce882f1c857fb7f6f6cac07d36
+--! Hash: sha1:13721e7c13b835587431fe46530ad1dc84720d16
 --! Message: access and settings
 
 -- Access

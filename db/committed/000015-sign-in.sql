@@ -1,5 +1,5 @@
---! Previous: sha1:c0c346e20d469e96d0fe86e376ce1572f846ad65
---! Hash: sha1:63aa1f464da0b3f9013a02979c6b6d59223986ef
+--! Previous: sha1:13721e7c13b835587431fe46530ad1dc84720d16
+--! Hash: sha1:4fd2c36ac7eb4eb08860aa6920c3412d04278808
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:63aa1f464da0b3f9013a02979c6b6d59223986ef
---! Hash: sha1:c03e4e967599172212488870438e27c6690cda31
+--! Previous: sha1:4fd2c36ac7eb4eb08860aa6920c3412d04278808
+--! Hash: sha1:f7a106ffeafc875516a2f9584393d17b96421f6b
 --! Message: requests and api keys
 
 -- Requests

@@ -1,5 +1,5 @@
---! Previous: sha1:c03e4e967599172212488870438e27c6690cda31
---! Hash: sha1:eeda3897395c32ff3638970cda6e67f681f40963
+--! Previous: sha1:f7a106ffeafc875516a2f9584393d17b96421f6b
+--! Hash: sha1:75937333ea64b36fe3d91dff657f58f0e2b8df50
 --! Message: partitions and arithmetic
 
 -- Partitions

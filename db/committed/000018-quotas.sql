@@ -1,5 +1,5 @@
---! Previous: sha1:eeda3897395c32ff3638970cda6e67f681f40963
---! Hash: sha1:ab5a1be1b05aaee75579c3a5ff6176546d063bed
+--! Previous: sha1:75937333ea64b36fe3d91dff657f58f0e2b8df50
+--! Hash: sha1:50af58c97e059fb5aea5e22ec110d1bc052bcf3d
 --! Message: quotas
 
 -- Quotas

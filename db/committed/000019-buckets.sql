@@ -1,5 +1,5 @@
---! Previous: sha1:ab5a1be1b05aaee75579c3a5ff6176546d063bed
---! Hash: sha1:0573628b050d2c7c2f712f5d408e5ff56d644edd
+--! Previous: sha1:50af58c97e059fb5aea5e22ec110d1bc052bcf3d
+--! Hash: sha1:d0ad85031401e79ebfb75df8bbd81d577463afb7
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:0573628b050d2c7c2f712f5d408e5ff56d644edd
---! Hash: sha1:04b8dba7bf2c10ad2db0c2e20fa59101d83e1ce6
+--! Previous: sha1:d0ad85031401e79ebfb75df8bbd81d577463afb7
+--! Hash: sha1:b36edf77a1e8740ec0dee671c71b986295307db2
 --! Message: layer 1
 
 -- Layer 1

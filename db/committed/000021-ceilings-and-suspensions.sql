@@ -1,5 +1,5 @@
---! Previous: sha1:04b8dba7bf2c10ad2db0c2e20fa59101d83e1ce6
---! Hash: sha1:231c7821399fcd591354476a559239eff2771a03
+--! Previous: sha1:b36edf77a1e8740ec0dee671c71b986295307db2
+--! Hash: sha1:14085e0910ad7fb940aa7178f426677dc2ee0f7d
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:231c7821399fcd591354476a559239eff2771a03
---! Hash: sha1:f9e2a4710b7b924e1748ceccba02a817d959c2fa
+--! Previous: sha1:14085e0910ad7fb940aa7178f426677dc2ee0f7d
+--! Hash: sha1:661c4110cb8dad6d1b06d04baf1a6bed72496923
 --! Message: denials
 
 -- Demand

@@ -1,5 +1,5 @@
---! Previous: sha1:f9e2a4710b7b924e1748ceccba02a817d959c2fa
---! Hash: sha1:56af66e37a771e9bd3802c82f996f68d54343e1b
+--! Previous: sha1:661c4110cb8dad6d1b06d04baf1a6bed72496923
+--! Hash: sha1:fdbd8ae47c15042ba77e2b31dce533f9dbf5dce3
 --! Message: decisions
 
 -- Decisions

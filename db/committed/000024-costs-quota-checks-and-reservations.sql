@@ -1,5 +1,5 @@
---! Previous: sha1:56af66e37a771e9bd3802c82f996f68d54343e1b
---! Hash: sha1:8ec0acfbc789f71ed5a498eadb61e554fe82da0a
+--! Previous: sha1:fdbd8ae47c15042ba77e2b31dce533f9dbf5dce3
+--! Hash: sha1:e4d6a4f42679c812f97da762e753718e007a956d
 --! Message: costs quota checks and reservations
 
 -- Costs

@@ -1,5 +1,5 @@
---! Previous: sha1:8ec0acfbc789f71ed5a498eadb61e554fe82da0a
---! Hash: sha1:ae8016c93076356fcfff58da14b30d019518767a
+--! Previous: sha1:e4d6a4f42679c812f97da762e753718e007a956d
+--! Hash: sha1:ca0ebb1dbc88fdae46e11184c01ca43ae1314a6f
 --! Message: settlement
 
 -- Settlement

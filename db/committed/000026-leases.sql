@@ -1,5 +1,5 @@
---! Previous: sha1:ae8016c93076356fcfff58da14b30d019518767a
---! Hash: sha1:fecd89652a6a9f25a7fcda8758401cf7d3ae7ccc
+--! Previous: sha1:ca0ebb1dbc88fdae46e11184c01ca43ae1314a6f
+--! Hash: sha1:37fbf1c18540036931b37a67e8d1096c47332857
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:fecd89652a6a9f25a7fcda8758401cf7d3ae7ccc
---! Hash: sha1:d3034ef926f3560def46576a071ff09b9d272369
+--! Previous: sha1:37fbf1c18540036931b37a67e8d1096c47332857
+--! Hash: sha1:e4d10cb8945875aa64b507c09f0589bc74fe33e3
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:d3034ef926f3560def46576a071ff09b9d272369
---! Hash: sha1:ec1038514e3eca46f2810f0f8e510ba7ea914895
+--! Previous: sha1:e4d10cb8945875aa64b507c09f0589bc74fe33e3
+--! Hash: sha1:3f1ea26df6142c51e6e6c0102dd171a6934a42bb
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing
@@ -2042,15 +2042,28 @@ create or replace function rate_limiter.application_configs(
   app_ids uuid[]
 )
 returns setof jsonb
-language sql
+language plpgsql
 stable
 parallel unsafe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  if greatest(cardinality(api_keys), cardinality(app_ids)) > 1000 then
+    raise exception using
+      errcode = 'QS422',
+      message = 'more than 1000 applications are asked for',
+      detail = format(
+        'applications: %s', greatest(cardinality(api_keys), cardinality(app_ids))
+      ),
+      hint = 'Ask for them in several calls.';
+  end if;
+
+  return query
   select rate_limiter_internal.application_config_at(clock_timestamp(), c.api_key, c.app_id)
   from unnest(api_keys, app_ids) with ordinality as c (api_key, app_id, place)
   order by c.place;
+end;
 $$;
 
 comment on function rate_limiter.application_configs(text[], uuid[]) is
@@ -2058,7 +2071,8 @@ comment on function rate_limiter.application_configs(text[], uuid[]) is
   'named by its key, or by its id where the key is null: {"app_id", "tenant_id", "now_us", '
   '"key_valid_ms", "limits": as limits_in_force(), "cost_rules": those in force now or later}, or '
   '{"error": {"code", "message", "detail", "hint"}}. app_id, tenant_id and the cluster of limits '
-  'are the owners that notices name. key_valid_ms: until the key ends, null for no end.';
+  'are the owners that notices name. key_valid_ms: until the key ends, null for no end. Raises '
+  'QS422 for more than 1000.';
 grant execute on function rate_limiter.application_configs(text[], uuid[])
   to rate_limiter_app;
 --! EndIncluded rate_limiter/caller_config/application_configs.sql

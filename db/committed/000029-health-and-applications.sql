@@ -1,5 +1,5 @@
---! Previous: sha1:ec1038514e3eca46f2810f0f8e510ba7ea914895
---! Hash: sha1:acb136509e65d6f92437f352711eb231472e3446
+--! Previous: sha1:3f1ea26df6142c51e6e6c0102dd171a6934a42bb
+--! Hash: sha1:a9a49a0156efe8fbac100c62bd9c6929a0c480da
 --! Message: health and applications
 
 -- What quotas would throttle

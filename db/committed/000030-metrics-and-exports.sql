@@ -1,5 +1,5 @@
---! Previous: sha1:acb136509e65d6f92437f352711eb231472e3446
---! Hash: sha1:d6c5f30cc04c0b5fb13f51a4412713f320b87bb0
+--! Previous: sha1:a9a49a0156efe8fbac100c62bd9c6929a0c480da
+--! Hash: sha1:5a5f2367fdfa0b05e33ab89923b92669ef361119
 --! Message: metrics and exports
 
 -- Usage

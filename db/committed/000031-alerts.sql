@@ -1,5 +1,5 @@
---! Previous: sha1:d6c5f30cc04c0b5fb13f51a4412713f320b87bb0
---! Hash: sha1:581502bc5bb664309a0eb5d28d4fd2441f1c5d58
+--! Previous: sha1:5a5f2367fdfa0b05e33ab89923b92669ef361119
+--! Hash: sha1:c8a283e2d97f02597cb798fb8a3c5a5229bbd2b5
 --! Message: alerts
 
 -- Alerts

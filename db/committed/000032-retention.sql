@@ -1,5 +1,5 @@
---! Previous: sha1:581502bc5bb664309a0eb5d28d4fd2441f1c5d58
---! Hash: sha1:1019420f5c5729c08e9eac786334c18f35f2f3df
+--! Previous: sha1:c8a283e2d97f02597cb798fb8a3c5a5229bbd2b5
+--! Hash: sha1:66fe9be5348908eea73d6bf01c6ab5280ab9b65f
 --! Message: retention
 
 -- Retention

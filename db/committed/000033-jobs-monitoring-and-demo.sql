@@ -1,5 +1,5 @@
---! Previous: sha1:1019420f5c5729c08e9eac786334c18f35f2f3df
---! Hash: sha1:410f02b635de470e56e436201c5eb5db92345e18
+--! Previous: sha1:66fe9be5348908eea73d6bf01c6ab5280ab9b65f
+--! Hash: sha1:1f9b4dccc09df09e7c31b69c65c95795b60674da
 --! Message: jobs monitoring and demo
 
 -- Jobs
@@ -1643,6 +1643,9 @@ as $$
   left join unnest(s.setconfig) as given (setting) on true
   left join pg_settings as known on known.name = split_part(given.setting, '=', 1)
   group by l.rolname
+  union all
+  select 'notification_queue_ratio', null,
+    case when pg_is_in_recovery() then 0 else pg_notification_queue_usage() end
   union all
   -- Whichever session keeps them from being pruned, and whatever this one may know of it.
   select 'bucket_rows', state.name,

@@ -1,5 +1,5 @@
---! Previous: sha1:410f02b635de470e56e436201c5eb5db92345e18
---! Hash: sha1:e46b0a347358433efee5a29e3d346a6e4156ab0a
+--! Previous: sha1:1f9b4dccc09df09e7c31b69c65c95795b60674da
+--! Hash: sha1:6757585db1331bbd7de418e1cdd5b3c1b17bed66
 --! Message: configuration
 
 -- Configuration

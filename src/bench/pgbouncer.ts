@@ -67,7 +67,11 @@ function writeConfiguration(home: string, target: URL, settings: Settings) {
   const [login, password] = [target.username, target.password].map(decodeURIComponent);
   const config = { file: join(home, "pgbouncer.ini"), users: join(home, "users.txt") };
   writeFileSync(config.users, `"${login}" "${password}"\n`, { mode: 0o600 });
-  const own = { listen_addr: "127.0.0.1", auth_file: config.users };
+  const own = {
+    ...{ listen_addr: "127.0.0.1", auth_file: config.users },
+    // A server that asks for no password.
+    ...(password === "" ? { auth_type: "trust" } : {}),
+  };
   const database = `* = host=${target.hostname} port=${target.port || 5432}`;
   writeFileSync(config.file, changed(database, { ...own, ...settings }), { mode: 0o600 });
   chmodSync(home, 0o700);

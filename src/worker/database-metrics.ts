@@ -34,6 +34,9 @@ const gauges: Readonly<Record<string, { readonly help: string; readonly label?: 
     help: "Rows of buckets, and versions of them that an open transaction keeps.",
     label: "state",
   },
+  notification_queue_ratio: {
+    help: "How full the server's queue of notifications is: at 1 changes fail.",
+  },
   buckets_in_debt: { help: "Buckets that hold less than nothing.", label: "kind" },
   uncharged_operations: {
     help: "Late charges of the last ten minutes that found buckets at their debt limit.",

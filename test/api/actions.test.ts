@@ -124,6 +124,8 @@ test("the audit is searched by any part of the values, by who may read it", asyn
     const { searchAudit } = await dataOf(as.auditor.ask(search, { ...span, containing }));
     expect(searchAudit.nodes).toEqual([]);
   }
+  const short = as.auditor.ask(search, { ...span, containing: "ar" });
+  expect(await refusalOf(short)).toBe("QS422 text to search for is too short");
   const refused = as.ops_admin.ask(search, { ...span, containing: "archive" });
   expect(await refusalOf(refused)).toBe("QS403 permission denied");
 });

@@ -65,3 +65,10 @@ test("operation_costs() has the defaults", async () => {
   `;
   expect(rows).toMatchObject([{ ...type, is_active: true }]);
 });
+
+test("a thousand are asked for at once, and not one more", async () => {
+  const ids = (count: number) => `{${Array(count).fill(world.appId).join(",")}}`;
+  const keys = (count: number) => `{${Array(count).fill("NULL").join(",")}}`;
+  expect(await configsOf(keys(1_000), ids(1_000))).toHaveLength(1_000);
+  await expect(configsOf(keys(1_001), ids(1_001))).rejects.toMatchObject({ code: "QS422" });
+});

@@ -89,6 +89,7 @@ export const alertCases: readonly AlertCase[] = [
   ...gauge("StorageQosUncharged", 'storage_qos_uncharged_operations{reason="owed"}', 3, 0, {
     reason: "owed",
   }),
+  ...gauge("StorageQosNotificationQueueFills", "storage_qos_notification_queue_ratio", 0.2, 0.05),
   ...both(
     "StorageQosOldSnapshot",
     "10m",

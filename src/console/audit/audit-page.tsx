@@ -79,7 +79,7 @@ export default function AuditPage() {
           {...{ label: "Kind", name: "kind", choices: entityTypeChoices }}
           defaultValue={kind ?? ""}
         />
-        <TextField label="Contains" name="text" defaultValue={text ?? ""} />
+        <TextField label="Contains" name="text" minLength={3} defaultValue={text ?? ""} />
         <Button type="submit" kind="primary">
           Search
         </Button>
