@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { addQuota, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
@@ -24,6 +23,23 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     from rate_limiter.processes where kind = 'gateway' and seen_at > started_at
   `;
 
+  /** Workers that serve no new connection any more, as nginx calls its processes. */
+  function endingWorkers(): string[] {
+    const pids = readFileSync(`/proc/${nginx.pid}/task/${nginx.pid}/children`, "utf8").split(" ");
+    return pids.filter((pid) => {
+      if (pid === "") return false;
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("shutting down");
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  /** While a download is under way, the worker that serves it stays. */
+  const untilWorkerEnds = () =>
+    vi.waitFor(() => expect(endingWorkers()).not.toEqual([]), { timeout: 60_000, interval: 20 });
+
   /** Of 20 megabytes, which come when it is resumed. */
   async function beginDownload(apiKey: string) {
     const download = connect(nginx.port, "127.0.0.1");
@@ -40,7 +56,7 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     await addQuota(database, world, { bytesPerSecond: 1_000_000_000 });
     const download = await beginDownload(world.apiKey);
     nginx.reload();
-    await sleep(1_000);
+    await untilWorkerEnds();
     download.resume();
     await once(download, "close");
     await eventually(async () => {
@@ -74,7 +90,7 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
       )
       .toContainEqual({ version, has_calls: true, has_applications: true });
     const stopped = nginx.stop();
-    await sleep(1_000);
+    await untilWorkerEnds();
     download.resume();
     await stopped;
     expect(await gateways()).toEqual([]);
