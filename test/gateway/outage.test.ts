@@ -15,6 +15,12 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
   const closed = await start({ QOS_OUTAGE_POLICY: "closed", QOS_SPEAK_S3: "on" });
   const open = await start({ QOS_OUTAGE_POLICY: "open", QOS_OUTAGE_MAX_MS: "2500" });
   const fair = await start({ QOS_OUTAGE_POLICY: "fair_share" });
+  /** To which no answer comes too late. */
+  const patient = await start({
+    QOS_OUTAGE_POLICY: "open",
+    QOS_DATABASE_TIMEOUT_MS: "30000",
+    QOS_DATABASE_STATEMENT_TIMEOUT_MS: "30000",
+  });
   let world: ClientWorld;
 
   beforeEach(async () => {
@@ -207,7 +213,12 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
     }
 
     const outages = () => counter(open.nginx, /^qos_outages_total/);
-    const uncharged = () => counter(open.nginx, /^qos_uncharged_total/);
+
+    let asked = 0;
+    const ask = ({ apiKey }: ClientWorld) => {
+      asked += 1;
+      return head(patient, apiKey);
+    };
 
     test.each(["22012", "55P03", "57014", "23514"])(
       "an error of one application is none: %s stops that application alone",
@@ -215,15 +226,25 @@ describe.skipIf(missing !== undefined)("the gateway, while its database is away"
         const [ill, well] = [await makeWorld(database), await makeWorld(database)];
         for (const other of [ill, well]) await addQuota(database, other, { iops: { limit: 500 } });
         const mend = await failWith(code, ill.appId);
-        const before = [await outages(), await uncharged()];
+        const counts = async () => ({
+          outages: await counter(patient.nginx, /^qos_outages_total/),
+          uncharged: await counter(patient.nginx, /^qos_uncharged_total/),
+        });
+        const requests = () => counter(patient.nginx, /^qos_requests_total/);
         try {
-          expect((await head(open, ill.apiKey)).status).toBe(503);
-          for (let i = 0; i < 20; i += 1) expect((await head(open, well.apiKey)).status).toBe(200);
-          expect([await outages(), await uncharged()]).toEqual(before);
+          expect((await ask(ill)).status).toBe(503);
+          for (let i = 0; i < 20; i += 1) {
+            expect((await ask(well)).status).toBe(200);
+          }
+          // Workers tell their counts once a second.
+          await eventually(async () => expect(await requests()).toBe(asked));
+          expect(await counts()).toEqual({ outages: 0, uncharged: 0 });
         } finally {
           await mend();
         }
-        await eventually(async () => expect((await head(open, ill.apiKey)).status).toBe(200));
+        await eventually(async () => {
+          expect((await ask(ill)).status).toBe(200);
+        });
       },
     );
 
