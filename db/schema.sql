@@ -361,6 +361,7 @@ create table rate_limiter.alert_configs (
   constraint alert_metric_name_is_readable CHECK (metric_name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint alert_metric_name_not_empty CHECK (metric_name::text ~ '\S'::text),
   constraint alert_notification_is_object CHECK (jsonb_typeof(notification_config) = 'object'::text),
+  constraint alert_notification_is_readable CHECK (replace(replace(notification_config::text, '\\'::text, ''::text), '\"'::text, ''::text) !~ '[\\\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint alert_severity_check CHECK (severity::text = ANY (ARRAY['info'::character varying, 'warning'::character varying, 'critical'::character varying]::text[])),
   constraint alert_threshold_is_finite CHECK (threshold_value > '-Infinity'::double precision AND threshold_value < 'Infinity'::double precision)
 );
@@ -462,6 +463,7 @@ create table rate_limiter.applications (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint app_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
+  constraint app_metadata_is_readable CHECK (replace(replace(metadata::text, '\\'::text, ''::text), '\"'::text, ''::text) !~ '[\\\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint app_metadata_size CHECK (octet_length(metadata::text) <= 16384),
   constraint app_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint app_name_not_empty CHECK (name::text ~ '\S'::text),
@@ -543,7 +545,8 @@ create table rate_limiter.clusters (
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   constraint cluster_capacity_check CHECK (max_capacity >= 0),
-  constraint cluster_health_check_url_check CHECK (health_check_url::text ~ '^https?://[^\s/@]+(/\S*)?$'::text),
+  constraint cluster_endpoint_is_readable CHECK (endpoint::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint cluster_health_check_url_check CHECK (health_check_url::text ~ '^https?://[!-.0-?A-~]+(/[!-~]*)?$'::text),
   constraint cluster_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint cluster_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint cluster_region_is_readable CHECK (region::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
@@ -711,6 +714,7 @@ create table rate_limiter.operation_types (
   constraint operation_c_base_check CHECK (c_base >= 0::numeric AND c_base <> 'NaN'::numeric),
   constraint operation_c_bw_check CHECK (c_bw >= 0::numeric AND c_bw <> 'NaN'::numeric),
   constraint operation_category_is_readable CHECK (category::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
+  constraint operation_description_is_readable CHECK (description !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint operation_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint operation_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint operation_types_name_key UNIQUE (name),
@@ -872,6 +876,7 @@ create table rate_limiter.roles (
   is_system boolean not null default false,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint role_description_is_readable CHECK (description !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint role_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint role_name_not_empty CHECK (name::text ~ '\S'::text),
   constraint roles_name_key UNIQUE (name),
@@ -918,6 +923,7 @@ create table rate_limiter.system_settings (
   constraint setting_bounds_in_order CHECK (minimum <= maximum),
   constraint setting_choices_are_for_texts CHECK (value_type = 'text'::text OR choices IS NULL),
   constraint setting_key_format CHECK (key::text ~ '^[a-z][a-z0-9_]*$'::text),
+  constraint setting_value_is_readable CHECK (value !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint setting_value_type_check CHECK (value_type = ANY (ARRAY['integer'::text, 'numeric'::text, 'boolean'::text, 'text'::text])),
   constraint system_settings_key_key UNIQUE (key),
   constraint system_settings_pkey PRIMARY KEY (setting_id),
@@ -957,6 +963,7 @@ create table rate_limiter.tenants (
   has_default_alerts boolean not null default true,
   created_at timestamp with time zone not null default CURRENT_TIMESTAMP,
   updated_at timestamp with time zone not null default CURRENT_TIMESTAMP,
+  constraint tenant_description_is_readable CHECK (description !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint tenant_description_length CHECK (char_length(description) <= 2000),
   constraint tenant_name_is_readable CHECK (name::text !~ '[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'::text),
   constraint tenant_name_not_empty CHECK (name::text ~ '\S'::text),
@@ -2380,7 +2387,7 @@ create function rate_limiter_admin.create_applications(applications rate_limiter
   returns TABLE(entry integer, app_id uuid, api_key_id uuid, api_key text, prefix text)
   language plpgsql volatile parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body f4ae8a3340ea5da8
+  -- body 2334aaca5d4fd634
 
 create function rate_limiter_admin.create_service_account(name text, roles text[] DEFAULT '{}'::text[], roles_expire_at timestamp with time zone DEFAULT NULL::timestamp with time zone, tenant_id uuid DEFAULT NULL::uuid)
   returns rate_limiter.users
@@ -5038,7 +5045,7 @@ create function rate_limiter_internal.sample_id(sample jsonb, reporter text)
 create function rate_limiter_internal.sample_problem(sample jsonb, not_before timestamp with time zone, not_after timestamp with time zone)
   returns text
   language sql stable parallel unsafe;
-  -- body 730f754338e57cc7
+  -- body 23c5999fa4753c42
 
 create function rate_limiter_internal.sample_reporter(reporter text)
   returns text

@@ -1179,7 +1179,7 @@ begin
     return;
   exception
     when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
-      or string_data_right_truncation or not_null_violation
+      or string_data_right_truncation or not_null_violation or check_violation
     then
       get stacked diagnostics
         code = returned_sqlstate, problem = message_text, said = pg_exception_detail;
@@ -1197,7 +1197,7 @@ begin
       );
     exception
       when sqlstate 'QS403' or sqlstate 'QS404' or sqlstate 'QS409' or sqlstate 'QS422'
-        or string_data_right_truncation or not_null_violation
+        or string_data_right_truncation or not_null_violation or check_violation
       then
         get stacked diagnostics
           code = returned_sqlstate, problem = message_text, said = pg_exception_detail;

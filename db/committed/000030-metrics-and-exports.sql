@@ -869,6 +869,13 @@ as $$
       then 'metric_id is not a UUID'
     when jsonb_typeof(sample -> 'tags') not in ('object', 'null') then 'tags is not an object'
     when octet_length(sample ->> 'tags') > 4096 then 'tags is longer than 4096 bytes'
+    -- In JSON, a control character is all that has a backslash once those of \\ and \" are gone.
+    when concat(
+        sample ->> 'metric_name', sample ->> 'unit',
+        translate(replace(replace(sample ->> 'tags', e'\\\\', ''), e'\\"', ''), e'\\', e'\n')
+      )
+    ~ e'[\u0001-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]'
+      then 'metric_name, unit or tags has characters that turn or hide text'
   end
   from (
     select rate_limiter_internal.moment_or_null(sample ->> 'timestamp')

@@ -87,6 +87,19 @@ const violations: Readonly<Record<string, string>> = {
   operation_category_is_readable: "update rate_limiter.operation_types set category = E'a\\u200bb'",
   alert_metric_name_is_readable: "update rate_limiter.alert_configs set metric_name = E'a\\u007fb'",
   service_token_name_is_readable: serviceToken("name", "E'a\\ufeffb'"),
+  tenant_description_is_readable: "update rate_limiter.tenants set description = E'a\\u202eb'",
+  cluster_endpoint_is_readable: "update rate_limiter.clusters set endpoint = E'a\\u001bb'",
+  app_metadata_is_readable: `update rate_limiter.applications
+    set metadata = jsonb_build_object(E'a\\u001bb', 1)`,
+  role_description_is_readable: `insert into rate_limiter.roles (name, description)
+    values ('x', E'a\\nb')`,
+  operation_description_is_readable:
+    "update rate_limiter.operation_types set description = E'a\\u0085b'",
+  setting_value_is_readable: `insert into rate_limiter.system_settings (key, description, value)
+    values ('x', 'x', E'a\\u2066b')`,
+  alert_notification_is_readable: `update rate_limiter.alert_configs set notification_config =
+    jsonb_build_object('channel', 'webhook', 'url', 'https://x.example/',
+      'secret', E'sixteen characters\\r\\n')`,
   invitation_hashes_are_sha256: invitation("token_hash", "'qsi_'"),
   invitation_is_finite: invitation("expires_at", "'infinity'"),
   invitation_has_one_end: invitation("accepted_at, revoked_at", "now(), now()"),

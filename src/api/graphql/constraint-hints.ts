@@ -12,7 +12,7 @@ export const constraintHints: Readonly<Record<string, string>> = {
   cluster_region_not_empty: "A cluster's region is not blank.",
   cluster_capacity_check: "A capacity is zero or more.",
   cluster_health_check_url_check:
-    "A health check URL is http:// or https:// and a host, without user and password.",
+    "A health check URL is http:// or https:// and a host in visible ASCII, without user and password.",
   app_name_not_empty: "An application's name is not blank.",
   app_tenant_name_unique: "Another application of the tenant has this name.",
   app_metadata_is_object: "Metadata is a JSON object.",
@@ -64,4 +64,11 @@ export const constraintHints: Readonly<Record<string, string>> = {
   operation_name_is_readable: legible("An operation's name"),
   operation_category_is_readable: legible("An operation's category"),
   alert_metric_name_is_readable: legible("The name of the metric"),
+  tenant_description_is_readable: legible("A tenant's description"),
+  cluster_endpoint_is_readable: legible("A cluster's endpoint"),
+  app_metadata_is_readable: legible("Metadata, in keys and values,"),
+  role_description_is_readable: legible("A role's description"),
+  operation_description_is_readable: legible("An operation's description"),
+  setting_value_is_readable: legible("A setting's value"),
+  alert_notification_is_readable: legible("A notification config"),
 };
