@@ -2619,10 +2619,10 @@ create function rate_limiter_admin.set_tenant_ceiling(tenant_id uuid, reason tex
   -- body ffb259c4930184bf
 
 create function rate_limiter_admin.shadow_report(since timestamp with time zone, until timestamp with time zone, skip integer DEFAULT 0)
-  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
+  returns TABLE(app_id uuid, app_name text, config_id uuid, operations bigint, unfolded_operations bigint, throttled_operations bigint, throttled_operations_max bigint, throttled_tokens numeric, throttled_tokens_max numeric, throttled_bytes numeric, throttled_bytes_max numeric, throttled_by jsonb, first_throttled_at timestamp with time zone, last_throttled_at timestamp with time zone, longest_wait_ms bigint, leases bigint, leased_tokens numeric, leased_bytes numeric, denied_operations numeric, denied_tokens numeric, denied_bytes numeric, recorded_minutes integer, asked_operations numeric, asked_bytes numeric, throttled_asked_operations_least numeric, throttled_asked_operations_most numeric, throttled_asked_bytes_least numeric, throttled_asked_bytes_most numeric, asked_until timestamp with time zone, judged_until timestamp with time zone, notes text[], problem text, candidates bigint)
   language plpgsql stable parallel unsafe security definer
   set search_path=pg_catalog, pg_temp;
-  -- body 64c910b8eb529b80
+  -- body 4b892ca5dd1abac5
 
 create function rate_limiter_admin.suspend_api_key(api_key_id uuid, reason text, until timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns rate_limiter.suspensions
@@ -5394,10 +5394,10 @@ create function rate_limiter_internal.top_up_stripe(shard_key integer, at timest
   language plpgsql volatile parallel unsafe;
   -- body 5297fa83f6b2d31b
 
-create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
+create function rate_limiter_internal.try_candidate(app_id uuid, config_id uuid, since timestamp with time zone, until timestamp with time zone, max_operations integer, max_span interval, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT recorded_minutes integer, OUT asked_operations numeric, OUT asked_bytes numeric, OUT throttled_asked_operations_least numeric, OUT throttled_asked_operations_most numeric, OUT throttled_asked_bytes_least numeric, OUT throttled_asked_bytes_most numeric, OUT asked_until timestamp with time zone, OUT judged_until timestamp with time zone, OUT notes text[], OUT problem text)
   returns record
   language plpgsql stable parallel unsafe;
-  -- body 0aba3950208b2472
+  -- body 104f83fee3c7bf0c
 
 create function rate_limiter_internal.try_lock_job(job text)
   returns boolean
@@ -7478,7 +7478,7 @@ Sets the most that the quotas of a tenant''s applications may come to together a
 
 comment on function rate_limiter_admin.shadow_report(timestamp with time zone,timestamp with time zone,integer) is '@behavior -connection +list
 @listSuffix omit
-Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out as tryQuota does on what its application asked and was admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on. problem says why a candidate could not be judged; the others are. The answer has 100 of the candidates, by name: for the next ones skip those.';
+Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out as tryQuota does on what its application asked and was admitted in a span of at most 31 days. 20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go on. What was spent of leases is judged by operation as previewQuota does, by the record of demand, for 2,880 minutes in all (up to askedUntil): of all that was asked, admitted or denied (asked…), between throttledAsked…Least and throttledAsked…Most. recordedMinutes is 0 where nothing is on record. problem says why a candidate could not be judged; the others are. The answer has 100 of the candidates, by name: for the next ones skip those.';
 
 comment on function rate_limiter_admin.suspend_api_key(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
 Refuses the requests that come with a key, until a moment or until liftSuspension; other keys of the application work on. For system administrators.';
@@ -8028,7 +8028,7 @@ comment on function rate_limiter_internal.token_allows(pg_catalog.text,pg_catalo
 comment on function rate_limiter_internal.token_hash(pg_catalog.text) is 'What is stored of an API key or refresh token: both are 256 random bits, so one round of SHA-256 hides them. Also of a registered access key id, which is not a secret.';
 comment on function rate_limiter_internal.token_is_backed(pg_catalog.uuid) is 'Whether the one who answers for a service token could give now what its account holds: a token gives nothing otherwise.';
 comment on function rate_limiter_internal.top_up_stripe(integer,timestamp with time zone,numeric,numeric,integer) is 'Leaves tokens and bytes that layer 1 gave ahead of need in the session''s stripe, which take_from_stripe() locked, for a second.';
-comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer) is 'try_quota() of one candidate among many: what fails is told in problem.';
+comment on function rate_limiter_internal.try_candidate(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,interval) is 'try_quota() of one candidate among many, and bounds of what it would have throttled of all that was asked, by the record of demand (preview_quota()), up to max_span. What fails is told in problem.';
 comment on function rate_limiter_internal.try_lock_job(pg_catalog.text) is 'Whether this transaction got the lock of a job, which it then holds until it ends; false where another session holds it. See lock_job().';
 comment on function rate_limiter_internal.try_lock_suspended(pg_catalog.uuid,pg_catalog.uuid,pg_catalog.uuid) is 'Locks of what a suspension is about as much as no other transaction has locked: the applications that it answers, and all there is to lock where is_whole. An operator''s brake waits for no transaction of the tenant''s people.';
 comment on function rate_limiter_internal.try_quota(pg_catalog.uuid,pg_catalog.uuid,timestamp with time zone,timestamp with time zone,integer,pg_catalog.jsonb,pg_catalog.jsonb) is 'Decides again, under another quota of the same application or limits that are none yet, on what it asked and was admitted, as far as that is on record: at the same moments, from full buckets, by the same arithmetic as live decisions. The maxima take leases to be spent at once. judged_until is before until where there was more than max_operations. Changes nothing.';

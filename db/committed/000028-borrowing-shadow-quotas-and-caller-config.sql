@@ -1644,6 +1644,7 @@ create or replace function rate_limiter_internal.try_candidate(
   since timestamptz,
   until timestamptz,
   max_operations integer,
+  max_span interval,
   out operations bigint,
   out unfolded_operations bigint,
   out throttled_operations bigint,
@@ -1662,6 +1663,14 @@ create or replace function rate_limiter_internal.try_candidate(
   out denied_operations numeric,
   out denied_tokens numeric,
   out denied_bytes numeric,
+  out recorded_minutes integer,
+  out asked_operations numeric,
+  out asked_bytes numeric,
+  out throttled_asked_operations_least numeric,
+  out throttled_asked_operations_most numeric,
+  out throttled_asked_bytes_least numeric,
+  out throttled_asked_bytes_most numeric,
+  out asked_until timestamptz,
   out judged_until timestamptz,
   out notes text[],
   out problem text
@@ -1670,6 +1679,10 @@ language plpgsql
 stable
 parallel unsafe
 as $$
+declare
+  quota constant jsonb := rate_limiter_internal.quota_as_json(config_id);
+  -- Minutes that the span holds a part of.
+  first_minute constant timestamptz := date_trunc('minute', since, 'UTC');
 begin
   select t.*
   into operations, unfolded_operations, throttled_operations, throttled_operations_max,
@@ -1678,6 +1691,32 @@ begin
     leases, leased_tokens, leased_bytes, denied_operations, denied_tokens, denied_bytes,
     judged_until, notes
   from rate_limiter_internal.try_quota(app_id, config_id, since, until, max_operations) as t;
+
+  asked_until := least(until, first_minute + max_span);
+  select
+    p.recorded_minutes, p.operations, p.bytes,
+    p.throttled_operations_least, p.throttled_operations_most,
+    p.throttled_bytes_least, p.throttled_bytes_most
+  into recorded_minutes, asked_operations, asked_bytes,
+    throttled_asked_operations_least, throttled_asked_operations_most,
+    throttled_asked_bytes_least, throttled_asked_bytes_most
+  from rate_limiter_internal.preview_quota(
+    app_id, quota -> 'iops', quota -> 'bandwidth', first_minute, asked_until
+  ) as p;
+
+  notes := notes || array_remove(array[
+    case
+      when leases = 0 and denied_operations = 0 then null
+      when recorded_minutes = 0 then
+        'Nothing is in the record of demand: operations of leases and denied ones are not judged.'
+      else
+        'Operations of leases and denied ones are judged by the record of demand, which has totals '
+        'by minute: between bounds.'
+    end,
+    case when recorded_minutes > 0 and asked_until < until then
+      'The record of demand is judged for a part of the span: go on from where that ended.'
+    end
+  ], null);
 exception
   when data_exception or integrity_constraint_violation or program_limit_exceeded
     or raise_exception
@@ -1687,8 +1726,11 @@ end;
 $$;
 
 comment on function rate_limiter_internal.try_candidate(
-  uuid, uuid, timestamptz, timestamptz, integer
-) is 'try_quota() of one candidate among many: what fails is told in problem.';
+  uuid, uuid, timestamptz, timestamptz, integer, interval
+) is
+  'try_quota() of one candidate among many, and bounds of what it would have throttled of all that '
+  'was asked, by the record of demand (preview_quota()), up to max_span. What fails is told in '
+  'problem.';
 --! EndIncluded rate_limiter_internal/shadow/try_candidate.sql
 --! Included rate_limiter_admin/shadow/try_quota.sql
 create or replace function rate_limiter_admin.try_quota(
@@ -1812,6 +1854,14 @@ returns table (
   denied_operations numeric,
   denied_tokens numeric,
   denied_bytes numeric,
+  recorded_minutes integer,
+  asked_operations numeric,
+  asked_bytes numeric,
+  throttled_asked_operations_least numeric,
+  throttled_asked_operations_most numeric,
+  throttled_asked_bytes_least numeric,
+  throttled_asked_bytes_most numeric,
+  asked_until timestamptz,
   judged_until timestamptz,
   notes text[],
   problem text,
@@ -1851,11 +1901,14 @@ begin
     t.throttled_bytes, t.throttled_bytes_max, t.throttled_by,
     t.first_throttled_at, t.last_throttled_at, t.longest_wait_ms,
     t.leases, t.leased_tokens, t.leased_bytes, t.denied_operations,
-    t.denied_tokens, t.denied_bytes, t.judged_until, t.notes,
-    t.problem, c.total
+    t.denied_tokens, t.denied_bytes, t.recorded_minutes, t.asked_operations, t.asked_bytes,
+    t.throttled_asked_operations_least, t.throttled_asked_operations_most,
+    t.throttled_asked_bytes_least, t.throttled_asked_bytes_most, t.asked_until,
+    t.judged_until, t.notes, t.problem, c.total
   from candidates as c
   cross join lateral rate_limiter_internal.try_candidate(
-    c.app_id, c.config_id, since, until, (20000 / least(c.total, 100))::integer
+    c.app_id, c.config_id, since, until, (20000 / least(c.total, 100))::integer,
+    interval '1 minute' * (2880 / least(c.total, 100))
   ) as t
   order by t.throttled_operations desc nulls last, c.name, c.config_id;
 end;
@@ -1866,8 +1919,11 @@ comment on function rate_limiter_admin.shadow_report(timestamptz, timestamptz, i
   'Who would have been throttled: every candidate quota (mode SHADOW) of your tenant, tried out '
   'as tryQuota does on what its application asked and was admitted in a span of at most 31 days. '
   '20,000 operations in all are decided again: where judgedUntil falls short, ask tryQuota to go '
-  'on. problem says why a candidate could not be judged; the others are. The answer has 100 of '
-  'the candidates, by name: for the next ones skip those.';
+  'on. What was spent of leases is judged by operation as previewQuota does, by the record of '
+  'demand, for 2,880 minutes in all (up to askedUntil): of all that was asked, admitted or '
+  'denied (asked…), between throttledAsked…Least and throttledAsked…Most. recordedMinutes is 0 '
+  'where nothing is on record. problem says why a candidate could not be judged; the others are. '
+  'The answer has 100 of the candidates, by name: for the next ones skip those.';
 grant execute on function rate_limiter_admin.shadow_report(timestamptz, timestamptz, integer)
   to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/shadow/shadow_report.sql

@@ -341,6 +341,7 @@ describe("a candidate quota", () => {
             appId operations throttledOperations throttledTokens firstThrottledAt
             throttledBy { reason operations }
             throttledOperationsMax unfoldedOperations leases deniedOperations notes problem
+            askedOperations throttledAskedOperationsLeast throttledAskedOperationsMost
           }
         }`,
         span(),
@@ -360,6 +361,10 @@ describe("a candidate quota", () => {
         deniedOperations: "0",
         notes: [],
         problem: null,
+        // Bounds: smooth at best. At worst all, as each needs more than a quarter of the bucket.
+        askedOperations: "5",
+        throttledAskedOperationsLeast: "0",
+        throttledAskedOperationsMost: "5",
       },
     ]);
   });
