@@ -47,18 +47,18 @@ export const others: readonly Workload[] = [
 ];
 
 export const ratios: readonly Ratio[] = [
-  over("consume_vs_floor", 0.6, sql.full, sql.floorFull),
-  over("one_bucket_vs_floor", 0.65, sql.plain, sql.floorPlain),
+  over("consume_vs_floor", 0.5, sql.full, sql.floorFull),
+  over("one_bucket_vs_floor", 0.6, sql.plain, sql.floorPlain),
   over("consume_vs_naive", 4, sql.full, sql.naive),
   over("hot_app_vs_hot_row", 0.6, sql.hotPlain, sql.floorHot),
   over("l1_shared_vs_none", 0.9, sql.full, sql.alone),
-  over("denied_vs_allowed", 1.5, sql.denied, sql.full),
+  over("denied_vs_allowed", 2, sql.denied, sql.full),
   { ...plain("denied_wal_bytes", 0, deniedWal), atMost: true },
   over("batch100_vs_single", 4, sql.batch, sql.full),
   over("sql_vs_rlf_postgres", 1.2, consumeFromNode, rlfPostgres),
   { ...plain("p50_vs_select1", 3, offeredFromNode), atMost: true },
-  over("lease_vs_rlf_memory", 5, leaseChecks, rlfMemory),
-  over("lease_vs_redis", 50, leaseChecks, redisBucket),
+  over("lease_vs_rlf_memory", 10, leaseChecks, rlfMemory),
+  over("lease_vs_redis", 300, leaseChecks, redisBucket),
   { ...plain("lease_db_calls_per_s", 50, leaseCalls), atMost: true },
   over("gateway_lease_vs_limit_req", 0.9, gatewayLease, limitReq),
   over("ingest_vs_copy", 0.5, ingestion, copy),
