@@ -1,5 +1,5 @@
---! Previous: sha1:fe16b58ce1c92feb89cf0b12927601661a83cf14
---! Hash: sha1:85403369dd3204ce882f1c857fb7f6f6cac07d36
+--! Previous: sha1:b42cc0e4ec767db44b74463058eb54880f995c81
+--! Hash: sha1:a89277935f23d8797655bef2fdab8c3946e4812c
 --! Message: context and audit
 
 -- Context

@@ -1,5 +1,5 @@
---! Previous: sha1:85403369dd3204ce882f1c857fb7f6f6cac07d36
---! Hash: sha1:13721e7c13b835587431fe46530ad1dc84720d16
+--! Previous: sha1:a89277935f23d8797655bef2fdab8c3946e4812c
+--! Hash: sha1:c70cbcd50f08a593de3790c225919683865fb78b
 --! Message: access and settings
 
 -- Access

@@ -1,5 +1,5 @@
---! Previous: sha1:13721e7c13b835587431fe46530ad1dc84720d16
---! Hash: sha1:4fd2c36ac7eb4eb08860aa6920c3412d04278808
+--! Previous: sha1:c70cbcd50f08a593de3790c225919683865fb78b
+--! Hash: sha1:5ca50082ba1db7050cf001e45667ec91c285e42c
 --! Message: sign in
 
 -- Sign-in

@@ -1,5 +1,5 @@
---! Previous: sha1:4fd2c36ac7eb4eb08860aa6920c3412d04278808
---! Hash: sha1:f7a106ffeafc875516a2f9584393d17b96421f6b
+--! Previous: sha1:5ca50082ba1db7050cf001e45667ec91c285e42c
+--! Hash: sha1:f3e3893a127246a0e8466f557a45f7b78fe976f4
 --! Message: requests and api keys
 
 -- Requests

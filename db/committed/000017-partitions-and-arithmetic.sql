@@ -1,5 +1,5 @@
---! Previous: sha1:f7a106ffeafc875516a2f9584393d17b96421f6b
---! Hash: sha1:75937333ea64b36fe3d91dff657f58f0e2b8df50
+--! Previous: sha1:f3e3893a127246a0e8466f557a45f7b78fe976f4
+--! Hash: sha1:e74e1206d3bce0fc1c60b8c8f436649edb3277f3
 --! Message: partitions and arithmetic
 
 -- Partitions

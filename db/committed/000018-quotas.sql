@@ -1,5 +1,5 @@
---! Previous: sha1:75937333ea64b36fe3d91dff657f58f0e2b8df50
---! Hash: sha1:50af58c97e059fb5aea5e22ec110d1bc052bcf3d
+--! Previous: sha1:e74e1206d3bce0fc1c60b8c8f436649edb3277f3
+--! Hash: sha1:a37327c1b74c6853c731c6d7e09f41051bb83aef
 --! Message: quotas
 
 -- Quotas

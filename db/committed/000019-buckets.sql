@@ -1,5 +1,5 @@
---! Previous: sha1:50af58c97e059fb5aea5e22ec110d1bc052bcf3d
---! Hash: sha1:d0ad85031401e79ebfb75df8bbd81d577463afb7
+--! Previous: sha1:a37327c1b74c6853c731c6d7e09f41051bb83aef
+--! Hash: sha1:16fbcc4834f4b4665c7d5ded3f731cb7e0c76325
 --! Message: buckets
 
 -- Buckets

@@ -1,5 +1,5 @@
---! Previous: sha1:d0ad85031401e79ebfb75df8bbd81d577463afb7
---! Hash: sha1:b36edf77a1e8740ec0dee671c71b986295307db2
+--! Previous: sha1:16fbcc4834f4b4665c7d5ded3f731cb7e0c76325
+--! Hash: sha1:de573278bddbadb7d502f82b316e9a02f2ab700e
 --! Message: layer 1
 
 -- Layer 1

@@ -1,5 +1,5 @@
---! Previous: sha1:b36edf77a1e8740ec0dee671c71b986295307db2
---! Hash: sha1:14085e0910ad7fb940aa7178f426677dc2ee0f7d
+--! Previous: sha1:de573278bddbadb7d502f82b316e9a02f2ab700e
+--! Hash: sha1:146619005b53791b9ca4212967ec77cdf7fb57a0
 --! Message: ceilings and suspensions
 
 -- Ceilings

@@ -1,5 +1,5 @@
---! Previous: sha1:14085e0910ad7fb940aa7178f426677dc2ee0f7d
---! Hash: sha1:661c4110cb8dad6d1b06d04baf1a6bed72496923
+--! Previous: sha1:146619005b53791b9ca4212967ec77cdf7fb57a0
+--! Hash: sha1:bd14ea6c203c80884a4caf672e93ba1f9deadb6a
 --! Message: denials
 
 -- Demand

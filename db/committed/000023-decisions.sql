@@ -1,5 +1,5 @@
---! Previous: sha1:661c4110cb8dad6d1b06d04baf1a6bed72496923
---! Hash: sha1:fdbd8ae47c15042ba77e2b31dce533f9dbf5dce3
+--! Previous: sha1:bd14ea6c203c80884a4caf672e93ba1f9deadb6a
+--! Hash: sha1:26ca9d2586387e93fc19de98b5f58d95c748bd53
 --! Message: decisions
 
 -- Decisions

@@ -1,5 +1,5 @@
---! Previous: sha1:fdbd8ae47c15042ba77e2b31dce533f9dbf5dce3
---! Hash: sha1:e4d6a4f42679c812f97da762e753718e007a956d
+--! Previous: sha1:26ca9d2586387e93fc19de98b5f58d95c748bd53
+--! Hash: sha1:1d3c77cfcb7647a754a90d7c1171b461c4af3202
 --! Message: costs quota checks and reservations
 
 -- Costs

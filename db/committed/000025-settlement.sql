@@ -1,5 +1,5 @@
---! Previous: sha1:e4d6a4f42679c812f97da762e753718e007a956d
---! Hash: sha1:ca0ebb1dbc88fdae46e11184c01ca43ae1314a6f
+--! Previous: sha1:1d3c77cfcb7647a754a90d7c1171b461c4af3202
+--! Hash: sha1:485df25f746540456afdb8cd92357506c67167e1
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:ca0ebb1dbc88fdae46e11184c01ca43ae1314a6f
---! Hash: sha1:37fbf1c18540036931b37a67e8d1096c47332857
+--! Previous: sha1:485df25f746540456afdb8cd92357506c67167e1
+--! Hash: sha1:64a479e7e33db6dc92191be46787d859aab13ed5
 --! Message: leases
 
 -- Leases

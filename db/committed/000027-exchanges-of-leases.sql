@@ -1,5 +1,5 @@
---! Previous: sha1:37fbf1c18540036931b37a67e8d1096c47332857
---! Hash: sha1:e4d10cb8945875aa64b507c09f0589bc74fe33e3
+--! Previous: sha1:64a479e7e33db6dc92191be46787d859aab13ed5
+--! Hash: sha1:c44ced12380a503b2c94ae2d28a8231ea8c532d1
 --! Message: exchanges of leases
 
 -- Exchanges of leases

@@ -1,5 +1,5 @@
---! Previous: sha1:e4d10cb8945875aa64b507c09f0589bc74fe33e3
---! Hash: sha1:3f1ea26df6142c51e6e6c0102dd171a6934a42bb
+--! Previous: sha1:c44ced12380a503b2c94ae2d28a8231ea8c532d1
+--! Hash: sha1:4a23f440da71a65cedebf4bada6228c280c8d470
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

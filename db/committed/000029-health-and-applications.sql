@@ -1,5 +1,5 @@
---! Previous: sha1:3f1ea26df6142c51e6e6c0102dd171a6934a42bb
---! Hash: sha1:a9a49a0156efe8fbac100c62bd9c6929a0c480da
+--! Previous: sha1:4a23f440da71a65cedebf4bada6228c280c8d470
+--! Hash: sha1:e7ce50539fe8224676d70ad489a9e452bf3ea49f
 --! Message: health and applications
 
 -- What quotas would throttle

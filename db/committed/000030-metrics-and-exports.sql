@@ -1,5 +1,5 @@
---! Previous: sha1:a9a49a0156efe8fbac100c62bd9c6929a0c480da
---! Hash: sha1:5a5f2367fdfa0b05e33ab89923b92669ef361119
+--! Previous: sha1:e7ce50539fe8224676d70ad489a9e452bf3ea49f
+--! Hash: sha1:707a34e63fac77c6de94868af4c502af6d71529c
 --! Message: metrics and exports
 
 -- Usage

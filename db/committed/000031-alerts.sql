@@ -1,5 +1,5 @@
---! Previous: sha1:5a5f2367fdfa0b05e33ab89923b92669ef361119
---! Hash: sha1:c8a283e2d97f02597cb798fb8a3c5a5229bbd2b5
+--! Previous: sha1:707a34e63fac77c6de94868af4c502af6d71529c
+--! Hash: sha1:beecdf22c02d75018277a61a66b91991a4cd632e
 --! Message: alerts
 
 -- Alerts

@@ -1,5 +1,5 @@
---! Previous: sha1:c8a283e2d97f02597cb798fb8a3c5a5229bbd2b5
---! Hash: sha1:66fe9be5348908eea73d6bf01c6ab5280ab9b65f
+--! Previous: sha1:beecdf22c02d75018277a61a66b91991a4cd632e
+--! Hash: sha1:106b11cde8e2ad6c051920ee92e8cf61c66d42e6
 --! Message: retention
 
 -- Retention

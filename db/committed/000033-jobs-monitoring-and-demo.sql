@@ -1,5 +1,5 @@
---! Previous: sha1:66fe9be5348908eea73d6bf01c6ab5280ab9b65f
---! Hash: sha1:1f9b4dccc09df09e7c31b69c65c95795b60674da
+--! Previous: sha1:106b11cde8e2ad6c051920ee92e8cf61c66d42e6
+--! Hash: sha1:6327231f3d8e65bfdb816a1221c0a0923cade2c6
 --! Message: jobs monitoring and demo
 
 -- Jobs

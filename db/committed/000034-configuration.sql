@@ -1,5 +1,5 @@
---! Previous: sha1:1f9b4dccc09df09e7c31b69c65c95795b60674da
---! Hash: sha1:6757585db1331bbd7de418e1cdd5b3c1b17bed66
+--! Previous: sha1:6327231f3d8e65bfdb816a1221c0a0923cade2c6
+--! Hash: sha1:3795a677811dfe2d64818051890fdfa82567986a
 --! Message: configuration
 
 -- Configuration
