@@ -19,7 +19,13 @@ export async function topOnce({ intervalMs, view, sample }: TopOptions): Promise
   return screenOf(linesOf(before, await sample(since)), { ...view, selected: -1 }).join("\n");
 }
 
-/** Until q or Ctrl-C; the terminal is then as it was. */
+/** What a terminal has where it does not say. */
+const usualSize = { columns: 80, rows: 24 };
+/** The line of keys, a line before it and the one of the cursor. */
+const footRows = 3;
+const signals = ["SIGTERM", "SIGHUP"] as const;
+
+/** Until q, Ctrl-C or a signal; the terminal is then as it was. */
 export async function topLive(options: TopOptions, terminal: Terminal): Promise<void> {
   const { input, output } = terminal;
   const since = Date.now();
@@ -29,15 +35,21 @@ export async function topLive(options: TopOptions, terminal: Terminal): Promise<
   const paint: Paint = (style, text) => styled(style, text, output);
   const draw = () => {
     const keys = `sorted by ${view.order} | s sorts, up and down choose, Enter opens, q ends`;
-    output.write(`\u001b[H\u001b[J${[...screenOf(lines, view, paint), "", keys].join("\r\n")}\r\n`);
+    const columns = output.columns || usualSize.columns;
+    const rows = (output.rows || usualSize.rows) - footRows;
+    const screen = screenOf(lines, view, paint, { columns, rows });
+    output.write(`\u001b[H\u001b[J${[...screen, "", keys].join("\r\n")}\r\n`);
   };
+  const end = () => stop.abort();
   const onKey = (key: Buffer) => {
     const next = pressed(key.toString(), view, lines.length);
-    if (next === undefined) return stop.abort();
+    if (next === undefined) return end();
     view = next;
     draw();
   };
   input.setRawMode(true).on("data", onKey).resume();
+  output.on("resize", draw);
+  for (const signal of signals) process.once(signal, end);
   output.write("\u001b[?1049h");
   try {
     for (let before = await options.sample(since); !stop.signal.aborted; ) {
@@ -49,7 +61,8 @@ export async function topLive(options: TopOptions, terminal: Terminal): Promise<
       draw();
     }
   } finally {
-    output.write("\u001b[?1049l");
+    for (const signal of signals) process.off(signal, end);
+    output.off("resize", draw).write("\u001b[?1049l");
     input.setRawMode(false).off("data", onKey).pause();
   }
 }

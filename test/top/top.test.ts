@@ -84,6 +84,28 @@ describe("the screen", () => {
     expect(screenOf(low, view, (style) => `<${style}>`)[1]).toContain("<yellow>");
   });
 
+  test.each([
+    [80, 24],
+    [60, 6],
+    [110, 10],
+  ])("fits %d columns and %d rows, and shows what is chosen", (columns, rows) => {
+    const rowOf = (place: number) => ({
+      ...row,
+      application: `${place}-${"long name ".repeat(9)}`,
+    });
+    const many = { atMs: 3_000, rows: Array.from({ length: 40 }, (_, place) => rowOf(place)) };
+    const size = { columns, rows };
+    for (const selected of [0, 20, 39]) {
+      const lines = screenOf(linesOf(many, many), { ...view, selected }, undefined, size);
+      expect(lines.length).toBe(rows);
+      const least = Math.max(columns, 77);
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(least);
+      expect(lines.filter((line) => line.startsWith(">"))).toHaveLength(1);
+    }
+    const [head = ""] = screenOf(linesOf(many, many), view, undefined, size);
+    expect(head).toMatch(/^ {2}application +operations +bandwidth +layer 1 +admitted\/s/);
+  });
+
   test("opens the one that is chosen", () => {
     const text = screenOf(linesOf(before, after), { ...view, isOpen: true }).join("\n");
     expect(text).toContain("application  noisy/photos");
