@@ -48,7 +48,7 @@ async function startTop() {
   };
 }
 
-test.each([
+test.skipIf(process.platform !== "linux").each([
   ["q", 0],
   ["SIGTERM", 0],
 ] as const)(
