@@ -39,7 +39,7 @@ describe("access-keys register", () => {
 
   test("says what is refused, and not the id", async () => {
     const { code, stderr } = await run("register", mine.appId, "qos_secret_by_mistake");
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain("error: access key id does not fit (QS422)");
     expect(stderr).not.toContain("by_mistake");
     const unknown = await run("register", "00000000-0000-4000-8000-000000000000", "AKIA2");
