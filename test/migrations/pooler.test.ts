@@ -45,7 +45,7 @@ async function locksOf(url: string): Promise<number> {
 }
 
 const everyParameter =
-  "options, default_transaction_isolation, IntervalStyle, bytea_output, extra_float_digits";
+  "options, default_transaction_isolation, IntervalStyle, bytea_output, extra_float_digits, jit";
 
 test.skipIf(isMissing).each([
   ["that refuses settings", "transaction", "extra_float_digits"],

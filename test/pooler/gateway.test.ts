@@ -12,7 +12,7 @@ const isMissing =
 
 /** What the double of pgmoon sets at the start of its sessions, beside what the gateway sets. */
 const ofBridge =
-  "default_transaction_isolation, statement_timeout, options, IntervalStyle, bytea_output, extra_float_digits";
+  "default_transaction_isolation, statement_timeout, options, IntervalStyle, bytea_output, extra_float_digits, jit";
 
 describe.skipIf(isMissing)("the gateway behind PgBouncer in transaction mode", async () => {
   const database = await createDatabase();

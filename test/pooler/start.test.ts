@@ -37,7 +37,7 @@ describe.skipIf(isMissing).each(starts)("$name", async ({ role, start }) => {
   });
 
   test("starts behind a pooler of sessions", async () => {
-    const ignored = "extra_float_digits, bytea_output, IntervalStyle, options";
+    const ignored = "extra_float_digits, bytea_output, IntervalStyle, options, jit";
     const pooler = await startPgBouncer(database.urlAs(role), {
       ...{
         pool_mode: "session",
