@@ -100,7 +100,7 @@ describe("the health check", () => {
         message: "value is out of bounds",
         extensions: {
           code: "QS422",
-          hint: "A health check URL is http:// or https:// and a host, without user and password.",
+          hint: "A health check URL is http:// or https:// and a host in visible ASCII, without user and password.",
         },
       },
     ]);

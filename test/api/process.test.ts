@@ -111,6 +111,6 @@ test("the first administrator is made by a command, once, and may do everything"
   expect(viewer.tenant.name).toBe("the operators");
   expect(viewerPermissions).toContain("system:configure");
   const again = await runCli(args, env);
-  expect(again.code).toBe(1);
+  expect(again.code).toBe(2);
   expect(again.stderr).toContain("user already exists");
 });
