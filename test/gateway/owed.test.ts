@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { TransactionSql as Sql } from "postgres";
 import { describe, expect, test } from "vitest";
-import { addQuota, charged, makeWorld } from "../client/world.ts";
+import { addQuota, type ClientWorld, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { counter, type GatewayWorld, startGateway } from "./gateway-world.ts";
 import { missing } from "./nginx.ts";
@@ -10,6 +11,11 @@ describe.skipIf(missing !== undefined)("what is owed", async () => {
   const workers = `
     location = /worker {
       content_by_lua_block { ngx.print(ngx.worker.pid()) }
+    }
+    location = /owe {
+      content_by_lua_block {
+        require("qos.leases.owed").owe(ngx.var.arg_app, 0, tonumber(ngx.var.arg_bytes))
+      }
     }
     location = /evict {
       content_by_lua_block { ngx.shared.qos_leases:flush_all() ngx.shared.qos_state:flush_all() }
@@ -60,6 +66,64 @@ describe.skipIf(missing !== undefined)("what is owed", async () => {
     await eventually(async () =>
       expect((await get(first, world.apiKey, "/bytes/10")).status).toBe(429),
     );
+  });
+
+  const owe = ({ nginx }: GatewayWorld, appId: string) =>
+    fetch(`${nginx.adminUrl}/owe?app=${appId}&bytes=20000000`);
+
+  const isCharged = (world: ClientWorld) =>
+    eventually(async () => expect(Number((await charged(database, world)).bytes)).toBe(20_000_000));
+
+  async function debtor() {
+    const world = await makeWorld(database);
+    await addQuota(database, world, { bytesPerSecond: 1_000_000 });
+    return world;
+  }
+
+  test("survives the death of a worker over a charge that waits for its buckets", async () => {
+    const world = await debtor();
+    const waiting = () => database.sql<{ pid: number }[]>`
+      select pid from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'
+        and query like '%charge_owed_many%' and pid <> pg_backend_pid()
+    `;
+    await database.sql.begin(async (sql) => {
+      await sql`select from rate_limiter.token_buckets where owner_id = ${world.appId} for update`;
+      await owe(first, world.appId);
+      await eventually(async () => expect(await waiting()).toHaveLength(1));
+      const pid = Number(await (await fetch(`${first.nginx.adminUrl}/worker`)).text());
+      process.kill(pid, "SIGKILL");
+      // What it asked for is not done either, unless its successor asks again.
+      await database.sql`
+        select pg_terminate_backend(pid) from unnest(${(await waiting()).map((row) => row.pid)}::int[]) as pid
+      `;
+    });
+    await isCharged(world);
+  });
+
+  test("survives an error that passes", async () => {
+    const world = await debtor();
+    const calls = () =>
+      counter(first.nginx, /^qos_database_calls_total\{call="charge_owed_many"\}/);
+    const before = await calls();
+    // Triggers refuse it otherwise.
+    const asReplica = (change: (sql: Sql) => Promise<unknown>) =>
+      database.sql.begin(async (sql) => {
+        await sql`set local session_replication_role = replica`;
+        await change(sql);
+      });
+    await database.sql`
+      create table kept as select * from rate_limiter.token_buckets where owner_id = ${world.appId}
+    `;
+    await asReplica(
+      (sql) => sql`
+      delete from rate_limiter.token_buckets where owner_id = ${world.appId}
+    `,
+    );
+    await owe(first, world.appId);
+    await eventually(async () => expect(await calls()).toBeGreaterThan(before));
+    await asReplica((sql) => sql`insert into rate_limiter.token_buckets select * from kept`);
+    await isCharged(world);
   });
 
   /** What the database would decide so many seconds after a moment. */

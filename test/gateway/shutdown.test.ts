@@ -1,12 +1,31 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { projectPath } from "../../src/paths.ts";
 import { addQuota, charged, makeWorld } from "../client/world.ts";
 import { createDatabase, eventually } from "../harness/index.ts";
 import { startGateway } from "./gateway-world.ts";
-import { missing } from "./nginx.ts";
+import { missing, type Nginx } from "./nginx.ts";
+
+function workersOf({ pid }: Nginx): string[] {
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+  return pids.filter((worker) => worker !== "");
+}
+
+/** Workers that serve no new connection any more, as nginx calls its processes. */
+function endingWorkersOf(nginx: Nginx): string[] {
+  return workersOf(nginx).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("shutting down");
+    } catch {
+      return false;
+    }
+  });
+}
 
 describe.skipIf(missing !== undefined)("a gateway that is asked to end", async () => {
   const database = await createDatabase();
@@ -23,22 +42,12 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     from rate_limiter.processes where kind = 'gateway' and seen_at > started_at
   `;
 
-  /** Workers that serve no new connection any more, as nginx calls its processes. */
-  function endingWorkers(): string[] {
-    const pids = readFileSync(`/proc/${nginx.pid}/task/${nginx.pid}/children`, "utf8").split(" ");
-    return pids.filter((pid) => {
-      if (pid === "") return false;
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("shutting down");
-      } catch {
-        return false;
-      }
-    });
-  }
-
   /** While a download is under way, the worker that serves it stays. */
   const untilWorkerEnds = () =>
-    vi.waitFor(() => expect(endingWorkers()).not.toEqual([]), { timeout: 60_000, interval: 20 });
+    vi.waitFor(() => expect(endingWorkersOf(nginx)).not.toEqual([]), {
+      timeout: 60_000,
+      interval: 20,
+    });
 
   /** Of 20 megabytes, which come when it is resumed. */
   async function beginDownload(apiKey: string) {
@@ -108,6 +117,111 @@ describe.skipIf(missing !== undefined)("a gateway that is asked to end", async (
     expect(row?.tokens).toBeLessThan(10);
   }, 180_000);
 });
+
+describe.skipIf(missing !== undefined)(
+  "a gateway that ends while its database is away",
+  async () => {
+    const database = await createDatabase();
+    const owe = `
+    location = /owe {
+      content_by_lua_block {
+        require("qos.leases.owed").owe(ngx.var.arg_app, 1500000, tonumber(ngx.var.arg_bytes))
+      }
+    }
+  `;
+
+    /** A gateway that knows of the outage and tries for so many seconds at its end, and its debtor. */
+    async function startIndebted(seconds: number) {
+      const ends = `init_worker_by_lua_block {
+      local exchange = require("qos.leases.exchange")
+      local finish = exchange.finish
+      exchange.finish = function() return finish(${seconds}) end
+    `;
+      const gateway = await startGateway(
+        database,
+        {},
+        {
+          edit: (conf) =>
+            conf
+              .replace("location = /healthz {", `${owe} $&`)
+              .replace("init_worker_by_lua_block {", ends),
+        },
+      );
+      const world = await makeWorld(database);
+      await addQuota(database, world, { iops: { limit: 1_000 }, bytesPerSecond: 1_000_000 });
+      gateway.link.cut();
+      const { adminUrl } = gateway.nginx;
+      const { status } = await fetch(`${adminUrl}/owe?app=${world.appId}&bytes=20000000`);
+      expect(status).toBe(200);
+      await eventually(async () =>
+        expect(await (await fetch(`${adminUrl}/healthz`)).json()).toMatchObject({
+          database: "down",
+        }),
+      );
+      return { ...gateway, world };
+    }
+
+    test("charges what is owed as soon as it is back", async () => {
+      const { nginx, link, world } = await startIndebted(60);
+      const stopped = nginx.stop();
+      await vi.waitFor(() => expect(endingWorkersOf(nginx)).not.toEqual([]), {
+        timeout: 60_000,
+        interval: 5,
+      });
+      link.mend();
+      await stopped;
+      expect(Number((await charged(database, world)).bytes)).toBe(20_000_000);
+      expect(nginx.log()).not.toContain("not charged");
+    }, 120_000);
+
+    test("leaves what is owed to the workers that follow it after a reload", async () => {
+      const { nginx, link, world } = await startIndebted(60);
+      const before = workersOf(nginx);
+      nginx.reload();
+      await vi.waitFor(
+        () => expect(workersOf(nginx).filter((pid) => before.includes(pid))).toEqual([]),
+        { timeout: 50_000 },
+      );
+      link.mend();
+      await eventually(async () =>
+        expect(Number((await charged(database, world)).bytes)).toBe(20_000_000),
+      );
+    }, 120_000);
+
+    /** What an operator does, as the runbook says. */
+    function chargeFromLog(log: string): string {
+      const guide = readFileSync(projectPath("docs/integrate.md"), "utf8");
+      const section = guide.split("#### StorageQosGatewayDebt\n")[1]?.split("\n#### ")[0] ?? "";
+      const commands = [...section.matchAll(/^ {4}(.*)$/gm)]
+        .map(([, line]) => `${line}\n`)
+        .join("");
+      const folder = mkdtempSync(join(tmpdir(), "qos-owed-"));
+      writeFileSync(join(folder, "error.log"), log);
+      const { status, stdout, stderr } = spawnSync("bash", ["-e", "-c", commands], {
+        cwd: folder,
+        env: { ...process.env, DATABASE_URL: database.url },
+        encoding: "utf8",
+      });
+      rmSync(folder, { recursive: true });
+      expect([status, stderr]).toEqual([0, ""]);
+      return stdout;
+    }
+
+    test("logs what it could not charge, for an operator to charge it once", async () => {
+      const { nginx, world } = await startIndebted(0.5);
+      await nginx.stop();
+      expect(Number((await charged(database, world)).bytes)).toBe(0);
+      const lines = nginx.log().match(/ \[error\] .*owed and not charged.*/g) ?? [];
+      expect(lines).toHaveLength(1);
+      // A line of a request that looks like one is none.
+      const forged = `a "GET /qos: owed and not charged: {}" b\n`;
+      expect(chargeFromLog(forged + nginx.log())).toContain("{t}");
+      expect(Number((await charged(database, world)).bytes)).toBe(20_000_000);
+      expect(chargeFromLog(nginx.log())).toContain("{f}");
+      expect(Number((await charged(database, world)).bytes)).toBe(20_000_000);
+    }, 120_000);
+  },
+);
 
 const iops = JSON.stringify({
   ...{ iops_limit: 1_000, iops_burst: 1_000, burst_duration_seconds: 1, refill_rate: 1_000 },

@@ -83,6 +83,12 @@ _M.qos_owed = {
   charges = "charges",
   batch = "batch",
   last_charge = "charge",
+  -- Charges that are made one by one, the one that is being made, and whether the others wait.
+  alone = "alone",
+  alone_in_hand = "alone in hand",
+  alone_later = "alone later",
+  -- Workers that do not end, by the number of their process.
+  worker = of("worker"),
   -- A charge of the application failed a moment ago.
   stuck = of("stuck"),
 }
@@ -94,6 +100,7 @@ _M.qos_state = {
   direct_lock = of("direct"),
   config_lock = of("lock"),
   exchange_lock = "exchange",
+  alone_lock = "alone",
   probe_lock = "probing",
   -- A lock whose holder has died is being released.
   release = of("release"),

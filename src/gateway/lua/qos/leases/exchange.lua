@@ -16,6 +16,7 @@ local renewal_queue = require("qos.leases.renewal_queue")
 local settlement_queue = require("qos.leases.settlement_queue")
 local shortage = require("qos.leases.shortage")
 local store = require("qos.database.store")
+local successors = require("qos.workers.successors")
 
 local names = keys.qos_leases
 
@@ -40,6 +41,9 @@ local least_part, slow_part, quick_part = 1 / 20, 1 / 2, 1 / 8
 local shortest_wait, longest_wait = 0.001, 0.02
 -- Longer than any call: a lock whose holder has died is released before.
 local longest_call = 30
+-- At the end: how soon it is tried again, where another worker is at it, where an application is in the
+-- way, and in an outage.
+local soon_s, next_try_s, next_probe_s = 0.005, 0.05, 0.25
 
 local settings
 
@@ -300,6 +304,7 @@ end
 
 -- Done many times a second by each worker, and by each request that waits.
 function _M.run(is_urgent)
+  owed.retry_alone()
   if not has_something() then
     return
   elseif store.is_paused() then
@@ -311,18 +316,44 @@ function _M.run(is_urgent)
   end
 end
 
+local function owes()
+  return not owed.is_empty() or owed.has_alone()
+end
+
+-- An outage may end before the worker does. Leases end by themselves; what is owed does not.
+local function has_more()
+  if store.is_paused() then
+    return owes() and not successors.exist()
+  end
+  return has_something() or owed.has_alone()
+end
+
+local function say_more()
+  if store.is_paused() then
+    exchange(true)
+    ngx.sleep(next_probe_s)
+  elseif owed.has_alone() then
+    owed.charge_each()
+    exchange()
+    ngx.sleep(next_try_s)
+  elseif not exchange() then
+    ngx.sleep(soon_s)
+  end
+end
+
 -- A worker ends: all that is to be said is said now. `seconds`: for so long at most.
 function _M.finish(seconds)
   is_ending = true
+  successors.leave()
   local give_up_at = clock.now() + seconds
-  repeat
+  ngx.update_time()
+  while has_more() and clock.now() < give_up_at do
+    say_more()
     ngx.update_time()
-    local has_more = has_something() and not store.is_paused()
-    if has_more and not exchange() then
-      -- Another worker is at it.
-      ngx.sleep(0.005)
-    end
-  until not has_more or clock.now() >= give_up_at
+  end
+  if owes() and not successors.exist() then
+    owed.give_up()
+  end
 end
 
 -- Waits until the leases of an application are renewed; nil where they are not, and why.

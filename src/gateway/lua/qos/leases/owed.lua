@@ -6,6 +6,8 @@ local amount = require("qos.amount")
 local cjson = require("cjson.safe")
 local clock = require("qos.clock")
 local keys = require("qos.keys").qos_owed
+local qos_state = require("qos.keys").qos_state
+local lock = require("qos.workers.lock")
 local store = require("qos.database.store")
 
 local id_of = require("qos.keys").id_of
@@ -15,6 +17,10 @@ local _M = {}
 local most_charges = 200
 -- What is owed outlives an outage of a day.
 local longest_owed = 86400
+-- Longer than any call: a lock whose holder has died is released before.
+local longest_call = 30
+-- Until an application is tried again whose charge failed.
+local retry_s = 1
 
 local settings
 
@@ -173,39 +179,103 @@ local function forget(entry)
   end
 end
 
-local function put_back(entry)
-  dict():set(keys.stuck(entry[1]), true, 1)
-  dict():rpush(keys.charges, cjson.encode(entry))
+-- As one line that an operator can charge under the same key (docs/integrate.md).
+local function log_loss(entry)
+  ngx.log(ngx.ERR, "qos: owed and not charged: ", cjson.encode(_M.rows_of({ entry })[1]))
 end
 
--- One application's lock stops the charges of no other one.
-local function charge_each(batch)
-  for place, entry in ipairs(batch) do
-    local charged, problem = store.call(
-      "charge_owed_many", { entry[1] }, { amount.decimal(entry[2]) },
-      { amount.integer(entry[3]) }, { entry[4] }
-    )
-    if charged or problem.code then
-      -- An application that is gone owes nothing any more.
-      forget(entry)
-    else
-      put_back(entry)
+-- To be charged in batches again.
+local function join_others()
+  local text = dict():get(keys.alone_in_hand) or dict():lpop(keys.alone)
+  while text do
+    dict():rpush(keys.charges, text)
+    dict():delete(keys.alone_in_hand)
+    text = dict():lpop(keys.alone)
+  end
+end
+
+-- A worker that dies over it leaves it in hand.
+local function charge_alone(text)
+  local entry = cjson.decode(text)
+  dict():set(keys.alone_in_hand, text)
+  local charged, problem = store.call(
+    "charge_owed_many", { entry[1] }, { amount.decimal(entry[2]) },
+    { amount.integer(entry[3]) }, { entry[4] }
+  )
+  if charged then
+    forget(entry)
+  elseif problem.code == "QS422" then
+    -- Out of bounds: no repetition can charge it.
+    log_loss(entry)
+    forget(entry)
+  else
+    dict():set(keys.stuck(entry[1]), true, retry_s)
+    dict():rpush(keys.alone, text)
+  end
+  dict():delete(keys.alone_in_hand)
+  return problem == nil or not problem.is_outage
+end
+
+-- Answers whether there may be another one.
+local function charge_next_alone()
+  if store.is_paused() then
+    join_others()
+    return false
+  end
+  local text = dict():get(keys.alone_in_hand) or dict():lpop(keys.alone)
+  return text ~= nil and charge_alone(text)
+end
+
+function _M.has_alone()
+  return (dict():llen(keys.alone) or 0) > 0 or dict():get(keys.alone_in_hand) ~= nil
+end
+
+-- Each one by itself: one application's lock stops the charges of no other one.
+function _M.charge_each()
+  dict():set(keys.alone_later, true, retry_s)
+  local count = (dict():llen(keys.alone) or 0) + (dict():get(keys.alone_in_hand) and 1 or 0)
+  for _ = 1, count do
+    local token = lock.try(qos_state.alone_lock, longest_call)
+    if token == nil then
+      return
     end
-    if problem and problem.is_outage then
-      for rest = place + 1, #batch do
-        put_back(batch[rest])
-      end
+    local ran, goes_on = pcall(charge_next_alone)
+    lock.release(qos_state.alone_lock, token)
+    if not ran then
+      ngx.log(ngx.ERR, "qos: ", goes_on)
+    end
+    if not ran or not goes_on then
       return
     end
   end
 end
 
+local function charge_each_later()
+  ngx.timer.at(0, _M.charge_each)
+end
+
+-- Those that failed, or whose worker died over them. Done many times a second by each worker.
+function _M.retry_alone()
+  if _M.has_alone() and dict():add(keys.alone_later, true, retry_s) then
+    charge_each_later()
+  end
+end
+
+-- The batch ends once all of it is charged or in another list.
+local function end_batch(alone)
+  for _, entry in ipairs(alone) do
+    dict():rpush(keys.alone, cjson.encode(entry))
+  end
+  dict():delete(keys.batch)
+  if #alone > 0 then
+    charge_each_later()
+  end
+end
+
+-- The call failed, and the database can charge.
 function _M.charge_each_behind(batch)
   if #batch > 0 then
-    dict():delete(keys.batch)
-    ngx.timer.at(0, function()
-      charge_each(batch)
-    end)
+    end_batch(batch)
   end
 end
 
@@ -222,13 +292,26 @@ function _M.finish(batch, busy_keys)
       forget(entry)
     end
   end
-  dict():delete(keys.batch)
-  _M.charge_each_behind(busy)
+  end_batch(busy)
 end
 
 function _M.is_empty()
   return (dict():llen(keys.owing) or 0) + (dict():llen(keys.charges) or 0) == 0
     and dict():get(keys.batch) == nil
+end
+
+-- No worker is left that could charge it: what is owed goes to the error log.
+function _M.give_up()
+  join_others()
+  local batch = _M.next_batch()
+  while batch do
+    for _, entry in ipairs(batch) do
+      log_loss(entry)
+      forget(entry)
+    end
+    dict():delete(keys.batch)
+    batch = _M.next_batch()
+  end
 end
 
 -- A charge of the application failed a moment ago.
@@ -239,6 +322,9 @@ end
 -- A few times a second: what LuaJIT compiles is for requests.
 jit.off(_M.next_batch, true)
 jit.off(_M.finish, true)
+jit.off(_M.charge_each, true)
+jit.off(_M.retry_alone, true)
+jit.off(_M.give_up, true)
 jit.off(_M.totals, true)
 jit.off(_M.owe, true)
 jit.off(_M.announce, true)

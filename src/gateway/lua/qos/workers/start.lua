@@ -14,6 +14,7 @@ local settings = require("qos.settings.settings")
 local shortage = require("qos.leases.shortage")
 local statements = require("qos.database.statements")
 local store = require("qos.database.store")
+local successors = require("qos.workers.successors")
 local transfers = require("qos.leases.transfers")
 local upkeep = require("qos.leases.upkeep")
 
@@ -142,6 +143,7 @@ end
 -- In each worker.
 function _M.init_worker()
   math.randomseed(clock.now() * 1000 + ngx.worker.pid())
+  successors.enter()
   every(1, metrics.flush)
   every(1, demand.add_up)
   every(charge_every, transfers.charge_long_ones)
