@@ -101,6 +101,43 @@ describe.skipIf(missing !== undefined)("what is owed", async () => {
     await isCharged(world);
   });
 
+  test("survives the death of a worker that is about to charge it", async () => {
+    // Dies, once, when it has taken two of three charges off the list.
+    const dies = `init_worker_by_lua_block {
+      local methods, taken = getmetatable(ngx.shared.qos_owed).__index, 0
+      local lpop = methods.lpop
+      methods.lpop = function(dict, key)
+        taken = taken + (key == "charges" and 1 or 0)
+        if taken == 3 and ngx.shared.qos_state:add("has died", true) then
+          require("ffi").C.kill(ngx.worker.pid(), 9)
+        end
+        return lpop(dict, key)
+      end
+    `;
+    const charges = `
+      location = /charges {
+        content_by_lua_block {
+          for _, key in ipairs({ "first", "second", "third" }) do
+            require("qos.leases.owed").set_charge(ngx.var.arg_app, key, 0, 1000000)
+          end
+        }
+      }
+    `;
+    const { nginx } = await startGateway(database, environment, {
+      workers: 1,
+      edit: (text) =>
+        text
+          .replace("location = /healthz {", `${charges} $&`)
+          .replace("init_worker_by_lua_block {", dies),
+    });
+    const world = await debtor();
+    await fetch(`${nginx.adminUrl}/charges?app=${world.appId}`);
+    await eventually(async () =>
+      expect(Number((await charged(database, world)).bytes)).toBe(3_000_000),
+    );
+    expect(nginx.log()).toContain("exited on signal 9");
+  });
+
   test("survives an error that passes", async () => {
     const world = await debtor();
     const calls = () =>

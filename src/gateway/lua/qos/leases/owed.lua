@@ -83,6 +83,14 @@ function _M.totals()
   return count, tokens, bytes
 end
 
+local function add_to_sum(app_id, tokens, bytes)
+  add(keys.sum.tokens(app_id), tokens)
+  add(keys.sum.bytes(app_id), bytes)
+  if dict():add(keys.is_owing(app_id), true, longest_owed) then
+    dict():rpush(keys.owing, app_id)
+  end
+end
+
 -- To be charged, together with whatever else the application owes.
 function _M.owe(app_id, tokens, bytes)
   tokens, bytes = math.min(tokens, amount.largest), math.min(bytes, amount.largest)
@@ -90,11 +98,7 @@ function _M.owe(app_id, tokens, bytes)
     return
   end
   count_pending(app_id, tokens, bytes)
-  add(keys.sum.tokens(app_id), tokens)
-  add(keys.sum.bytes(app_id), bytes)
-  if dict():add(keys.is_owing(app_id), true, longest_owed) then
-    dict():rpush(keys.owing, app_id)
-  end
+  add_to_sum(app_id, tokens, bytes)
 end
 
 -- To be charged under a key of its own: set_charge() then gives back what was not used.
@@ -119,46 +123,53 @@ local function take(key)
   return value
 end
 
-local function collect_owing(batch)
+-- What is taken out of a counter or a list is in the batch with the next step: no worker that dies takes
+-- more along than one entry.
+local function collect_owing()
   for _ = 1, math.min(dict():llen(keys.owing) or 0, most_charges) do
     local app_id = dict():lpop(keys.owing)
     if app_id == nil then
       return
     end
     dict():delete(keys.is_owing(app_id))
+    local number = dict():incr(keys.last_charge, 1, 0)
+    local key = table.concat({ settings.holder, number, clock.now() }, " ")
     local tokens, bytes = take(keys.sum.tokens(app_id)), take(keys.sum.bytes(app_id))
-    if tokens + bytes > 0 then
-      local key = table.concat({ settings.holder, dict():incr(keys.last_charge, 1, 0), clock.now() }, " ")
-      batch[#batch + 1] = { app_id, tokens, bytes, key, true }
+    local text = cjson.encode({ app_id, tokens, bytes, key, true })
+    if tokens + bytes > 0 and not dict():rpush(keys.batch, text) then
+      -- The dictionary is full: with a later batch.
+      add_to_sum(app_id, tokens, bytes)
     end
   end
 end
 
-local function collect_charges(batch)
-  while #batch < 2 * most_charges do
+local function collect_charges()
+  while (dict():llen(keys.batch) or 0) < 2 * most_charges do
     local text = dict():lpop(keys.charges)
     if text == nil then
       return
     end
-    batch[#batch + 1] = cjson.decode(text)
+    dict():rpush(keys.batch, text)
   end
 end
 
 -- What to charge next, nil for nothing. It stays the same until it is answered, also where a worker
 -- dies over it.
 function _M.next_batch()
-  local text = dict():get(keys.batch)
-  if text then
-    return cjson.decode(text)
+  if (dict():llen(keys.batch) or 0) == 0 then
+    collect_owing()
+    collect_charges()
   end
   local batch = {}
-  collect_owing(batch)
-  collect_charges(batch)
-  if #batch == 0 then
-    return nil
+  for place = 1, dict():llen(keys.batch) or 0 do
+    local text = dict():lpop(keys.batch)
+    if text == nil then
+      break
+    end
+    dict():rpush(keys.batch, text)
+    batch[place] = cjson.decode(text)
   end
-  dict():set(keys.batch, cjson.encode(batch))
-  return batch
+  return #batch > 0 and batch or nil
 end
 
 -- As SQL takes them.
@@ -296,8 +307,8 @@ function _M.finish(batch, busy_keys)
 end
 
 function _M.is_empty()
-  return (dict():llen(keys.owing) or 0) + (dict():llen(keys.charges) or 0) == 0
-    and dict():get(keys.batch) == nil
+  return (dict():llen(keys.owing) or 0) + (dict():llen(keys.charges) or 0)
+    + (dict():llen(keys.batch) or 0) == 0
 end
 
 -- No worker is left that could charge it: what is owed goes to the error log.
