@@ -124,9 +124,12 @@ local function say_all()
   exchange.finish(exit_timeout_s)
 end
 
+-- Twice: the last exchanges of the other workers may have brought leases meanwhile.
 local function give_all_back()
-  upkeep.give_all_back()
-  exchange.finish(exit_timeout_s)
+  for _ = 1, 2 do
+    upkeep.give_all_back()
+    exchange.finish(exit_timeout_s)
+  end
   process_report.finish()
 end
 
