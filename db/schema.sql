@@ -2642,12 +2642,12 @@ create function rate_limiter_admin.suspend_tenant(tenant_id uuid, reason text, u
   set search_path=pg_catalog, pg_temp;
   -- body c8caaa6cc2dd742b
 
-create function rate_limiter_admin.top_consumers(since timestamp with time zone, until timestamp with time zone, bucket_type rate_limiter.bucket_type DEFAULT 'iops_l2'::rate_limiter.bucket_type, max_rows integer DEFAULT 10)
+create function rate_limiter_admin.top_consumers(since timestamp with time zone, until timestamp with time zone, bucket_type rate_limiter.bucket_type DEFAULT 'iops_l2'::rate_limiter.bucket_type, max_rows integer DEFAULT 10, cluster_id uuid DEFAULT NULL::uuid)
   returns TABLE(app_id uuid, app_name text, tenant_name text, tokens_consumed numeric, percentage numeric, denied_operations numeric)
   language plpgsql stable parallel safe security definer
   set search_path=pg_catalog, pg_temp
   set plan_cache_mode=force_custom_plan;
-  -- body 1100dd02d1b72b9c
+  -- body 96ca8c53ef9febcc
 
 create function rate_limiter_admin.try_quota(since timestamp with time zone, until timestamp with time zone, config_id uuid DEFAULT NULL::uuid, app_id uuid DEFAULT NULL::uuid, iops rate_limiter_admin.iops_limits DEFAULT NULL::rate_limiter_admin.iops_limits, bandwidth rate_limiter_admin.bandwidth_limits DEFAULT NULL::rate_limiter_admin.bandwidth_limits, OUT operations bigint, OUT unfolded_operations bigint, OUT throttled_operations bigint, OUT throttled_operations_max bigint, OUT throttled_tokens numeric, OUT throttled_tokens_max numeric, OUT throttled_bytes numeric, OUT throttled_bytes_max numeric, OUT throttled_by jsonb, OUT first_throttled_at timestamp with time zone, OUT last_throttled_at timestamp with time zone, OUT longest_wait_ms bigint, OUT leases bigint, OUT leased_tokens numeric, OUT leased_bytes numeric, OUT denied_operations numeric, OUT denied_tokens numeric, OUT denied_bytes numeric, OUT judged_until timestamp with time zone, OUT notes text[])
   returns record
@@ -7097,7 +7097,7 @@ grant execute on function rate_limiter_admin.shadow_report(timestamp with time z
 grant execute on function rate_limiter_admin.suspend_api_key(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_application(uuid,text,timestamp with time zone) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.suspend_tenant(uuid,text,timestamp with time zone) to rate_limiter_visitor;
-grant execute on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) to rate_limiter_visitor;
+grant execute on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer,uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,uuid,uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.unmap_group(uuid) to rate_limiter_visitor;
 grant execute on function rate_limiter_admin.usage_over_time(uuid,timestamp with time zone,timestamp with time zone,rate_limiter_admin.time_resolution) to rate_limiter_visitor;
@@ -7489,9 +7489,9 @@ Refuses the requests of an application, until a moment or until liftSuspension. 
 comment on function rate_limiter_admin.suspend_tenant(pg_catalog.uuid,pg_catalog.text,timestamp with time zone) is '@resultFieldName suspension
 Refuses the requests of all applications of a tenant, until a moment or until liftSuspension. Its people can still sign in. For system administrators.';
 
-comment on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer) is '@behavior -connection +list
+comment on function rate_limiter_admin.top_consumers(timestamp with time zone,timestamp with time zone,rate_limiter.bucket_type,integer,pg_catalog.uuid) is '@behavior -connection +list
 @listSuffix omit
-The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100. The first and the last hour of the span count whole, and what was used within the last minutes may not yet.';
+The applications of your tenant (of all, for a system administrator) that used most in a span of at most 31 days, with their share of what all of those used; at most 100. clusterId: of that cluster alone. The first and the last hour of the span count whole, and what was used within the last minutes may not yet.';
 
 comment on function rate_limiter_admin.try_quota(timestamp with time zone,timestamp with time zone,pg_catalog.uuid,pg_catalog.uuid,rate_limiter_admin.iops_limits,rate_limiter_admin.bandwidth_limits) is 'What a quota, or limits that are none yet (a candidate, with the application that they are for), would have throttled of what the application asked and was admitted in a span of at most 31 days: decided again at the same moments from full buckets. A batch is unfolded into its operations, each at the mean of the batch (unfoldedOperations). What was spent of leases is not on record by operation: the throttled amounts take it to be spent evenly over a lease''s life, the maxima all at once. throttledOperations and throttledBy are about operations that were decided one by one. denied… counts what was denied then, which is not decided again. notes says which of this applies. Stops after 20,000 operations: go on from judgedUntil.';
 comment on function rate_limiter_admin.unmap_group(pg_catalog.uuid) is '@resultFieldName isEnded
@@ -9197,6 +9197,7 @@ What each application used by day (UTC), as of the last refresh: your tenant''s 
 
 comment on view rate_limiter.v_denial_counts is '@name denial_count
 @primaryKey app_id,minute,reason,count_id
+@foreignKey (app_id) references rate_limiter.applications (app_id)|@fieldName application|@foreignFieldName denialCounts
 Operations that were denied, by application, minute and reason, from a second after they were: add the rows up. A row of the last minute grows, and is replaced by another within half a minute.';
 
 comment on view rate_limiter.v_index_usage is 'How often each index is used, the partitions'' counted with their parent''s.';

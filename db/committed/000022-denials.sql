@@ -1,5 +1,5 @@
 --! Previous: sha1:146619005b53791b9ca4212967ec77cdf7fb57a0
---! Hash: sha1:bd14ea6c203c80884a4caf672e93ba1f9deadb6a
+--! Hash: sha1:0d3722e20ff9b2a0cd79bec86069455037d18b82
 --! Message: denials
 
 -- Demand
@@ -974,6 +974,8 @@ from rate_limiter_internal.recent_denials() as r;
 comment on view rate_limiter.v_denial_counts is
   E'@name denial_count\n'
   '@primaryKey app_id,minute,reason,count_id\n'
+  '@foreignKey (app_id) references rate_limiter.applications (app_id)|'
+  '@fieldName application|@foreignFieldName denialCounts\n'
   'Operations that were denied, by application, minute and reason, from a second after they were: '
   'add the rows up. A row of the last minute grows, and is replaced by another within half a '
   'minute.';

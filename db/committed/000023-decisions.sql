@@ -1,5 +1,5 @@
---! Previous: sha1:bd14ea6c203c80884a4caf672e93ba1f9deadb6a
---! Hash: sha1:26ca9d2586387e93fc19de98b5f58d95c748bd53
+--! Previous: sha1:0d3722e20ff9b2a0cd79bec86069455037d18b82
+--! Hash: sha1:3759d538019283e21bd26e3da7ba3ccc0f9b6fbd
 --! Message: decisions
 
 -- Decisions

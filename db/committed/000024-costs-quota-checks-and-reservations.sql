@@ -1,5 +1,5 @@
---! Previous: sha1:26ca9d2586387e93fc19de98b5f58d95c748bd53
---! Hash: sha1:1d3c77cfcb7647a754a90d7c1171b461c4af3202
+--! Previous: sha1:3759d538019283e21bd26e3da7ba3ccc0f9b6fbd
+--! Hash: sha1:ea1074cf79bab4117b08087b711f421d2a1e5a01
 --! Message: costs quota checks and reservations
 
 -- Costs

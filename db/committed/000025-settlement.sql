@@ -1,5 +1,5 @@
---! Previous: sha1:1d3c77cfcb7647a754a90d7c1171b461c4af3202
---! Hash: sha1:485df25f746540456afdb8cd92357506c67167e1
+--! Previous: sha1:ea1074cf79bab4117b08087b711f421d2a1e5a01
+--! Hash: sha1:3f256ab8ad4920d6bab9e30dc8ed51b20039f076
 --! Message: settlement
 
 -- Settlement

@@ -1,5 +1,5 @@
---! Previous: sha1:485df25f746540456afdb8cd92357506c67167e1
---! Hash: sha1:64a479e7e33db6dc92191be46787d859aab13ed5
+--! Previous: sha1:3f256ab8ad4920d6bab9e30dc8ed51b20039f076
+--! Hash: sha1:7d29375e946e962e1c0dffd7fd84701f94856e2d
 --! Message: leases
 
 -- Leases

@@ -1,5 +1,5 @@
---! Previous: sha1:64a479e7e33db6dc92191be46787d859aab13ed5
---! Hash: sha1:c44ced12380a503b2c94ae2d28a8231ea8c532d1
+--! Previous: sha1:7d29375e946e962e1c0dffd7fd84701f94856e2d
+--! Hash: sha1:7bc84fcfbfbc30af83adf7700cddb79a1805a696
 --! Message: exchanges of leases
 
 -- Exchanges of leases

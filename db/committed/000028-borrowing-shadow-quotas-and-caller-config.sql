@@ -1,5 +1,5 @@
---! Previous: sha1:c44ced12380a503b2c94ae2d28a8231ea8c532d1
---! Hash: sha1:4a23f440da71a65cedebf4bada6228c280c8d470
+--! Previous: sha1:7bc84fcfbfbc30af83adf7700cddb79a1805a696
+--! Hash: sha1:2b9d79ebf999d023b1147eaf2e705cb02068fbf7
 --! Message: borrowing shadow quotas and caller config
 
 -- Borrowing

@@ -1,5 +1,5 @@
---! Previous: sha1:4a23f440da71a65cedebf4bada6228c280c8d470
---! Hash: sha1:e7ce50539fe8224676d70ad489a9e452bf3ea49f
+--! Previous: sha1:2b9d79ebf999d023b1147eaf2e705cb02068fbf7
+--! Hash: sha1:f1bd7e9bbe1bc3657a2383f15a0572c9e621045a
 --! Message: health and applications
 
 -- What quotas would throttle

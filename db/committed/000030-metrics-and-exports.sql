@@ -1,5 +1,5 @@
---! Previous: sha1:e7ce50539fe8224676d70ad489a9e452bf3ea49f
---! Hash: sha1:707a34e63fac77c6de94868af4c502af6d71529c
+--! Previous: sha1:f1bd7e9bbe1bc3657a2383f15a0572c9e621045a
+--! Hash: sha1:ef47782531126f7aa9714f058f091939172c1271
 --! Message: metrics and exports
 
 -- Usage
@@ -577,7 +577,8 @@ create or replace function rate_limiter_admin.top_consumers(
   since timestamptz,
   until timestamptz,
   bucket_type rate_limiter.bucket_type default 'iops_l2',
-  max_rows integer default 10
+  max_rows integer default 10,
+  cluster_id uuid default null
 )
 returns table (
   app_id uuid,
@@ -620,7 +621,8 @@ begin
       top_consumers.bucket_type, from_time, first_day, last_day, to_time
     ) as u
     join rate_limiter.applications as a on a.shard_key = u.shard_key and a.app_id = u.app_id
-    where everywhere or a.tenant_id = own_tenant_id
+    where (everywhere or a.tenant_id = own_tenant_id)
+      and (top_consumers.cluster_id is null or a.cluster_id = top_consumers.cluster_id)
     group by a.app_id
   ),
   ranked as (
@@ -651,14 +653,15 @@ end;
 $$;
 
 comment on function rate_limiter_admin.top_consumers(
-  timestamptz, timestamptz, rate_limiter.bucket_type, integer
+  timestamptz, timestamptz, rate_limiter.bucket_type, integer, uuid
 ) is
   E'@behavior -connection +list\n@listSuffix omit\n'
   'The applications of your tenant (of all, for a system administrator) that used most in a span '
-  'of at most 31 days, with their share of what all of those used; at most 100. The first and the '
-  'last hour of the span count whole, and what was used within the last minutes may not yet.';
+  'of at most 31 days, with their share of what all of those used; at most 100. clusterId: of that '
+  'cluster alone. The first and the last hour of the span count whole, and what was used within '
+  'the last minutes may not yet.';
 grant execute on function rate_limiter_admin.top_consumers(
-  timestamptz, timestamptz, rate_limiter.bucket_type, integer
+  timestamptz, timestamptz, rate_limiter.bucket_type, integer, uuid
 ) to rate_limiter_visitor;
 --! EndIncluded rate_limiter_admin/metrics/top_consumers.sql
 --! Included rate_limiter_admin/metrics/recent_usage.sql

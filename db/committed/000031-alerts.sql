@@ -1,5 +1,5 @@
---! Previous: sha1:707a34e63fac77c6de94868af4c502af6d71529c
---! Hash: sha1:beecdf22c02d75018277a61a66b91991a4cd632e
+--! Previous: sha1:ef47782531126f7aa9714f058f091939172c1271
+--! Hash: sha1:bdfb5f59f6652eb51241b19f81a7780359650010
 --! Message: alerts
 
 -- Alerts

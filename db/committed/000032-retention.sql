@@ -1,5 +1,5 @@
---! Previous: sha1:beecdf22c02d75018277a61a66b91991a4cd632e
---! Hash: sha1:106b11cde8e2ad6c051920ee92e8cf61c66d42e6
+--! Previous: sha1:bdfb5f59f6652eb51241b19f81a7780359650010
+--! Hash: sha1:aae09fe0e946d6bba428ce7c0e5585fbc7373093
 --! Message: retention
 
 -- Retention

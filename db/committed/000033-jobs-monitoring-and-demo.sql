@@ -1,5 +1,5 @@
---! Previous: sha1:106b11cde8e2ad6c051920ee92e8cf61c66d42e6
---! Hash: sha1:6327231f3d8e65bfdb816a1221c0a0923cade2c6
+--! Previous: sha1:aae09fe0e946d6bba428ce7c0e5585fbc7373093
+--! Hash: sha1:3d76bde777288d9d3954d200c58f10fe7e714fca
 --! Message: jobs monitoring and demo
 
 -- Jobs

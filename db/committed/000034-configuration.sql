@@ -1,5 +1,5 @@
---! Previous: sha1:6327231f3d8e65bfdb816a1221c0a0923cade2c6
---! Hash: sha1:3795a677811dfe2d64818051890fdfa82567986a
+--! Previous: sha1:3d76bde777288d9d3954d200c58f10fe7e714fca
+--! Hash: sha1:387cbcd28c9482a381f11eee331902e1039ca845
 --! Message: configuration
 
 -- Configuration

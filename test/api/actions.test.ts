@@ -697,6 +697,63 @@ describe("usage", () => {
     expect(everyones.map((row: { appId: string }) => row.appId)).toContain(theirs.appId);
   });
 
+  test("has the top consumers of one cluster, however little they took beside others", async () => {
+    const top = `query ($since: Datetime!, $until: Datetime!, $clusterId: UUID) {
+      topConsumers(since: $since, until: $until, maxRows: 1, clusterId: $clusterId) {
+        appId percentage
+      }
+    }`;
+    const later = { since: span.until, until: new Date(Date.parse(span.until) + 1).toISOString() };
+    const used = (appId: string, tokens: number) => database.sql`
+      insert into rate_limiter_private.usage_hourly
+        (shard_key, app_id, bucket_type, hour, tokens_consumed, tokens_refunded, tokens_owed,
+         usage_entries, ledger_entries)
+      values (rate_limiter_internal.shard_key_of(${appId}), ${appId}, 'iops_l2',
+        date_trunc('hour', ${later.since}::timestamptz, 'UTC'), ${tokens}, 0, 0, 1, 1)
+    `;
+    await used(mine.appId, 1_000_000_000);
+    await used(theirs.appId, 1_000_000);
+    const inCluster = async (client: typeof as.app_admin, clusterId?: string) =>
+      (await dataOf(client.ask(top, { ...later, clusterId }))).topConsumers;
+    const ofTheirs = [{ appId: theirs.appId, percentage: "100.00" }];
+    expect(await inCluster(as.system_admin)).toMatchObject([{ appId: mine.appId }]);
+    expect(await inCluster(as.system_admin, theirs.clusterId)).toEqual(ofTheirs);
+    expect(await inCluster(as.ops_admin, theirs.clusterId)).toEqual([]);
+  });
+
+  test("has what was denied in one cluster, the most first", async () => {
+    const inCluster = `query ($clusterId: UUID!) {
+      denialCounts(
+        orderBy: [OPERATIONS_DESC]
+        filter: {
+          minute: { equalTo: "2026-01-01T00:00:00Z" }
+          application: { clusterId: { equalTo: $clusterId } }
+        }
+      ) {
+        nodes { appId operations }
+      }
+    }`;
+    for (const [{ appId }, operations] of [
+      [mine, 900],
+      [theirs, 1],
+      [theirs, 2],
+    ] as const) {
+      await database.sql`
+        insert into rate_limiter.denial_counts
+          (shard_key, app_id, minute, reason, operations, tokens, bytes)
+        values (rate_limiter_internal.shard_key_of(${appId}), ${appId}, '2026-01-01T00:00:00Z',
+          'iops_l2', ${operations}, 1, 0)
+      `;
+    }
+    const countsFor = async (client: typeof as.app_admin) =>
+      (await dataOf(client.ask(inCluster, { clusterId: theirs.clusterId }))).denialCounts.nodes;
+    expect(await countsFor(as.system_admin)).toEqual([
+      { appId: theirs.appId, operations: "2" },
+      { appId: theirs.appId, operations: "1" },
+    ]);
+    expect(await countsFor(as.ops_admin)).toEqual([]);
+  });
+
   test("cannot be asked of a span without end", async () => {
     const query = `query ($since: Datetime!, $until: Datetime!) {
       topConsumers(since: $since, until: $until) { appId }

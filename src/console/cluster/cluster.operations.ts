@@ -70,13 +70,15 @@ export type ClusterQueryVariables = Exact<{
 export type ClusterQuery = { cluster: { clusterId: string, name: string, region: string, healthStatus: ClusterHealth, healthCheckedAt: string | null, isActive: boolean, details: { maxCapacity: string | null, healthMessage: string | null } | null, quotas: { nodes: Array<{ configId: string, mode: QuotaMode, isActive: boolean, isHeld: boolean, validFrom: string, validTo: string | null, warnings: Array<string | null> | null, iopsQuota: { iopsLimit: number, iopsBurst: number, burstDurationSeconds: number, refillRate: number, calculationMethod: CalculationMethod, minReserve: number } | null, bandwidthQuota: { bandwidthLimitBps: string, bandwidthBurstBps: string, burstDurationSeconds: number, refillRateBps: string, allowOversize: boolean } | null } | null> }, reservations: { nodes: Array<{ appId: string, reservedIops: string | null, reservedBps: string | null, reservationSeconds: number, application: { name: string } | null } | null> } } | null };
 
 export type ClusterDenialsQueryVariables = Exact<{
+  clusterId: string;
   since: string;
 }>;
 
 
-export type ClusterDenialsQuery = { denialCounts: { nodes: Array<{ appId: string, minute: string, reason: DenialReason, operations: string } | null> } | null };
+export type ClusterDenialsQuery = { denialCounts: { nodes: Array<{ appId: string, minute: string, reason: DenialReason, operations: string, application: { name: string } | null } | null>, pageInfo: { hasNextPage: boolean } } | null };
 
 export type ClusterConsumersQueryVariables = Exact<{
+  clusterId: string;
   since: string;
   until: string;
 }>;
@@ -166,20 +168,30 @@ query Cluster($clusterId: UUID!) {
 }
 ` as unknown as TypedDocumentNode<ClusterQuery, ClusterQueryVariables>;
 export const ClusterDenialsDocument = `
-query ClusterDenials($since: Datetime!) {
-  denialCounts(first: 500, filter: {minute: {greaterThanOrEqualTo: $since}}) {
+query ClusterDenials($clusterId: UUID!, $since: Datetime!) {
+  denialCounts(
+    first: 500
+    orderBy: [OPERATIONS_DESC]
+    filter: {minute: {greaterThanOrEqualTo: $since}, application: {clusterId: {equalTo: $clusterId}}}
+  ) {
     nodes {
       appId
       minute
       reason
       operations
+      application {
+        name
+      }
+    }
+    pageInfo {
+      hasNextPage
     }
   }
 }
 ` as unknown as TypedDocumentNode<ClusterDenialsQuery, ClusterDenialsQueryVariables>;
 export const ClusterConsumersDocument = `
-query ClusterConsumers($since: Datetime!, $until: Datetime!) {
-  topConsumers(since: $since, until: $until, maxRows: 100) {
+query ClusterConsumers($clusterId: UUID!, $since: Datetime!, $until: Datetime!) {
+  topConsumers(clusterId: $clusterId, since: $since, until: $until, maxRows: 12) {
     appId
     appName
     tokensConsumed

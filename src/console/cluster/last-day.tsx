@@ -1,7 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { type CSSProperties, useMemo } from "react";
 import { useQuery } from "urql";
-import { useApplicationNames } from "../applications/application-names.ts";
 import { present } from "../overview/rates.ts";
 import { Amount } from "../ui/amount.tsx";
 import { Card } from "../ui/card.tsx";
@@ -16,28 +15,21 @@ const dayMs = 86_400_000;
 export function LastDay({ clusterId }: { readonly clusterId: string }) {
   const variables = useMemo(() => {
     const until = new Date();
-    return { since: new Date(until.getTime() - dayMs).toISOString(), until: until.toISOString() };
-  }, []);
+    const since = new Date(until.getTime() - dayMs);
+    return { clusterId, since: since.toISOString(), until: until.toISOString() };
+  }, [clusterId]);
   const [{ data }] = useQuery({ query: ClusterConsumersDocument, variables });
-  const { applications, isComplete } = useApplicationNames();
-  const ofCluster = useMemo(
-    () =>
-      new Set(
-        applications.filter((each) => each.clusterId === clusterId).map(({ appId }) => appId),
-      ),
-    [applications, clusterId],
-  );
-  const rows = present(data?.topConsumers).filter(({ appId }) => ofCluster.has(appId ?? ""));
+  const rows = present(data?.topConsumers);
   const most = Math.max(...rows.map((row) => Number(row.tokensConsumed)), 1);
   return (
-    <Card title="Who took what" about="The last day, in tokens" isFlush>
-      {(!data || !isComplete) && <Loading />}
-      {data && isComplete && rows.length === 0 && (
+    <Card title="Who took what" about="The last day, in tokens: the first 12" isFlush>
+      {!data && <Loading />}
+      {data && rows.length === 0 && (
         <Empty title="Nothing was taken">Applications appear here when they take tokens.</Empty>
       )}
       {rows.length > 0 && (
         <Table columns={["Application"]} amounts={["Tokens", "Denied"]}>
-          {rows.slice(0, 12).map((row) => (
+          {rows.map((row) => (
             <tr key={row.appId}>
               <th
                 scope="row"
