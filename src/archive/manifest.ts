@@ -78,6 +78,11 @@ function parse(content: string): Manifest | undefined {
   }
 }
 
+/** The name of the file that a manifest describes. */
+export function fileBeside(name: string, { file }: Manifest): string {
+  return posix.join(posix.dirname(name), posix.basename(file));
+}
+
 /** An archive that is as its manifest says. */
 export interface Verified {
   /** The name of its file. */
@@ -88,7 +93,7 @@ export interface Verified {
 /** Reads the whole file back and compares it with its manifest. */
 export async function verifyArchive(store: ArchiveStore, name: string): Promise<Verified> {
   const manifest = await readManifest(store, name);
-  const file = posix.join(posix.dirname(name), posix.basename(manifest.file));
+  const file = fileBeside(name, manifest);
   const found = await readBack(store, file);
   for (const key of ["sha256", "content_sha256", "rows", "bytes"] as const) {
     if (found[key] !== manifest[key]) {

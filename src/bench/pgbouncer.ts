@@ -17,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { projectPath } from "../paths.ts";
 import { serverAccount } from "../postgres/account.ts";
 import { freePort } from "../postgres/free-port.ts";
+import { sessionSettings } from "../postgres/session-settings.ts";
 
 /** The program, where it is installed. */
 export const pgbouncerProgram = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"]
@@ -35,6 +36,13 @@ export interface PgBouncer {
   readonly url: string;
   stop(): Promise<void>;
 }
+
+/** What sessions of the product set at their start, for a pooler that is to drop it. */
+export const sessionParameters: string = [
+  ...Object.keys(sessionSettings),
+  "options",
+  "statement_timeout",
+].join(", ");
 
 /** Settings of PgBouncer other than those that are shipped. */
 type Settings = Readonly<Record<string, string | number>>;

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PgBouncer, pgbouncerProgram, startPgBouncer } from "../../src/bench/pgbouncer.ts";
+import {
+  type PgBouncer,
+  pgbouncerProgram,
+  sessionParameters,
+  startPgBouncer,
+} from "../../src/bench/pgbouncer.ts";
 import { withParameter } from "../../src/postgres/url.ts";
 import { addQuota, charged, makeWorld } from "../client/world.ts";
 import { type GatewayWorld, startGateway } from "../gateway/gateway-world.ts";
@@ -10,10 +15,6 @@ const isMissing =
   unlessRequired(pgbouncerProgram === undefined ? "pgbouncer is not installed" : undefined) !==
     undefined || missing !== undefined;
 
-/** What the double of pgmoon sets at the start of its sessions, beside what the gateway sets. */
-const ofBridge =
-  "default_transaction_isolation, statement_timeout, options, IntervalStyle, bytea_output, extra_float_digits, jit";
-
 describe.skipIf(isMissing)("the gateway behind PgBouncer in transaction mode", async () => {
   const database = await createDatabase();
   let pooler: PgBouncer;
@@ -22,7 +23,8 @@ describe.skipIf(isMissing)("the gateway behind PgBouncer in transaction mode", a
   beforeAll(async () => {
     pooler = await startPgBouncer(database.urlAs("rate_limiter_app"), {
       ...{ default_pool_size: 2, reserve_pool_size: 0, server_round_robin: 1 },
-      ...(pgmoonPath === undefined ? { ignore_startup_parameters: ofBridge } : {}),
+      // The double of pgmoon sets more than the gateway does.
+      ...(pgmoonPath === undefined ? { ignore_startup_parameters: sessionParameters } : {}),
     });
     const url = withParameter(pooler.url, "pgbouncer", "true");
     gateway = await startGateway(

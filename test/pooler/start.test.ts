@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startApi } from "../../src/api/server.ts";
-import { pgbouncerProgram, startPgBouncer } from "../../src/bench/pgbouncer.ts";
+import { pgbouncerProgram, sessionParameters, startPgBouncer } from "../../src/bench/pgbouncer.ts";
 import { startWorker } from "../../src/worker/worker.ts";
 import { createDatabase, unlessRequired } from "../harness/index.ts";
 
@@ -37,11 +37,10 @@ describe.skipIf(isMissing).each(starts)("$name", async ({ role, start }) => {
   });
 
   test("starts behind a pooler of sessions", async () => {
-    const ignored = "extra_float_digits, bytea_output, IntervalStyle, options, jit";
     const pooler = await startPgBouncer(database.urlAs(role), {
       ...{
         pool_mode: "session",
-        ignore_startup_parameters: `${ignored}, default_transaction_isolation, statement_timeout`,
+        ignore_startup_parameters: sessionParameters,
       },
     });
     onTestFinished(pooler.stop);

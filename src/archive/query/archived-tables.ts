@@ -1,7 +1,6 @@
-import { posix } from "node:path";
 import type { ArchivedColumn } from "../columns.ts";
 import { listManifests } from "../list.ts";
-import { readManifest } from "../manifest.ts";
+import { fileBeside, readManifest } from "../manifest.ts";
 import type { ArchiveStore } from "../store.ts";
 import { columnType } from "./column-type.ts";
 import { identifier, list, literal } from "./engine.ts";
@@ -18,10 +17,11 @@ export type ArchivedTables = ReadonlyMap<string, readonly ArchivedFiles[]>;
 export async function archivedTables(store: ArchiveStore): Promise<ArchivedTables> {
   const tables = new Map<string, ArchivedFiles[]>();
   for (const name of await listManifests(store)) {
-    const { data_type, columns, file } = await readManifest(store, name);
+    const manifest = await readManifest(store, name);
+    const { data_type, columns } = manifest;
     const groups = tables.get(data_type) ?? [];
     tables.set(data_type, groups);
-    const path = posix.join(posix.dirname(name), posix.basename(file));
+    const path = fileBeside(name, manifest);
     const alike = groups.find((group) => isSame(group.columns, columns));
     if (alike === undefined) groups.push({ columns, names: [path] });
     else alike.names.push(path);

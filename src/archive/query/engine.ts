@@ -31,13 +31,13 @@ async function loadEngine() {
   }
 }
 
-/** From here on it reads the files of these folders, writes this file alone, and keeps it so. */
+/** From here on it reads the files of this folder, writes this file alone, and keeps it so. */
 export async function confine(
   engine: DuckDBConnection,
-  folders: readonly string[],
+  folder: string,
   written: string | undefined,
 ): Promise<void> {
-  await engine.run(`set allowed_directories = ${list(folders)}`);
+  await engine.run(`set allowed_directories = ${list([folder])}`);
   await engine.run(`set allowed_paths = ${list(written === undefined ? [] : [written])}`);
   await engine.run("set enable_external_access = false");
   await engine.run("set lock_configuration = true");

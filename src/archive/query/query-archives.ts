@@ -60,7 +60,7 @@ async function withTables<T>(
     withEngine(async (engine) => {
       try {
         for (const [table, files] of asked) await engine.run(viewOf(table, files, pathOf));
-        await confine(engine, [folder], written);
+        await confine(engine, folder, written);
         return await use(engine);
       } catch (error) {
         throw refused(error, [...all.keys()]);
